@@ -1,0 +1,104 @@
+# The two commands of a fresh clone: `make demo` and `make test`.
+# Needs Python 3.11 and make, nothing else.
+
+PYTHON ?= python3.11
+UV ?= uv
+ARGS ?=
+
+# A surrounding environment must not leak into ours.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+# A virtual environment knows its own place: in a copied folder it would run the
+# original's code. The stamps carry the place, so that a copy installs anew.
+PLACE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
+LOCKED := .venv/.locked-$(PLACE)
+INSTALLED := .venv/.installed-$(PLACE)
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types format lock clean
+.DELETE_ON_ERROR:
+
+help: ## list these targets
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) \
+	  | sed -E 's/^([a-z]+):.*## (.*)$$/make \1|\2/' \
+	  | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+install: $(INSTALLED) ## make .venv from Python 3.11 and requirements.lock
+
+demo: $(INSTALLED) ## install, then train ECCT on MovieLens-100K; ARGS="--rounds 3" is passed on
+	@$(BIN)/ecct simulate $(ARGS)
+
+test: $(INSTALLED) ## install, then run the tests; ARGS="-k name" is passed on
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## check style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## check types (mypy, strict)
+	@$(BIN)/mypy
+
+format: $(INSTALLED) ## mend style and formatting where that can be done safely
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: ## compile requirements.lock anew (needs uv)
+	@command -v "$(UV)" >/dev/null || { \
+	  echo "make lock needs uv (looked for '$(UV)'): see https://docs.astral.sh/uv/" >&2; exit 1; }
+	@cp requirements.lock requirements.lock.new 2>/dev/null || true
+	@"$(UV)" pip compile --quiet --no-header --no-emit-index-url --generate-hashes \
+	  --python-version 3.11 --python-platform x86_64-manylinux_2_31 \
+	  --override requirements/overrides.txt \
+	  requirements/requirements.in -o requirements.lock.new || { rm -f requirements.lock.new; exit 1; }
+	@{ \
+	  echo "# Every package of the environment, pinned and hashed, for Python 3.11 on Linux x86-64"; \
+	  echo "# (the one platform TFF 0.87.0 is built for). \`make lock\` compiles it with uv from"; \
+	  echo "# requirements/requirements.in and requirements/overrides.txt. Install it with"; \
+	  echo "#   pip install --no-deps --require-hashes -r requirements.lock"; \
+	  echo "# (--no-deps because TFF's own pin of jaxlib can no longer be met)."; \
+	  cat requirements.lock.new; \
+	} > requirements.lock
+	@rm -f requirements.lock.new
+
+clean: ## remove .venv, caches and build output; run folders stay
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps are written last: an interrupted installation is repeated.
+$(LOCKED): requirements.lock
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	  found=$$("$(PYTHON)" --version 2>/dev/null) || found="no such command that runs"; \
+	  printf '%s\n' \
+	    "ECCT-TF needs Python 3.11 (TensorFlow Federated 0.87 exists for no newer one)." \
+	    "Looked for '$(PYTHON)', found: $$found." \
+	    "Ways to get it:" \
+	    "  Ubuntu 22.04, Debian 12:  sudo apt install python3.11 python3.11-venv" \
+	    "  Homebrew:                 brew install python@3.11" \
+	    "  pyenv:                    pyenv install 3.11 && pyenv shell 3.11" \
+	    "  uv:                       uv python install 3.11" \
+	    "If it has another name or place: make install PYTHON=path/to/python3.11" >&2; \
+	  exit 1; }
+	@"$(PYTHON)" -c 'import platform as p, sys; sys.exit((p.system(), p.machine()) != ("Linux", "x86_64"))' || { \
+	  echo "TensorFlow Federated 0.87.0 is built for Linux x86-64 only; this is $$(uname -sm)." >&2; \
+	  echo "Use a Linux x86-64 machine or container (on Windows: WSL 2)." >&2; \
+	  exit 1; }
+	@echo "Installing the pinned packages into .venv: about 2 minutes, 1 GB to download, 3 GB on disk."
+	@rm -rf .venv
+	@"$(PYTHON)" -m venv .venv || { \
+	  echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: sudo apt install python3.11-venv" >&2; \
+	  exit 1; }
+	@$(BIN)/python -m pip install --quiet --use-pep517 --no-deps --require-hashes \
+	  -r requirements.lock
+	@touch $@
+
+# `compat` puts this folder on the path as a whole: a package that is added later is
+# found without installing again.
+$(INSTALLED): $(LOCKED) setup.py
+	@echo "Installing ecct-tf into .venv (editable)."
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
+	  --config-settings editable_mode=compat --editable .
+	@touch $@

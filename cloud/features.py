@@ -1,0 +1,111 @@
+"""What the cloud recommender reads: fixed arrays made from the cloud's view once."""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.data import CentralizedTable, CloudView, Kind
+from ecct_tf.knowledge import Block
+
+__all__ = ["CloudPositions", "category_matrix", "item_attributes", "training_positions",
+           "user_state"]
+
+Array = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
+
+_STATE_DECAYS = (1.0, 0.9, 0.6)
+
+
+def item_attributes(view: CloudView) -> Array:
+    """`[items + 1, a] float32`: standardised log popularity, then the numeric item columns."""
+    counts = np.bincount(view.older.items, minlength=view.num_items + 1)
+    columns = [np.log1p(counts).astype(np.float32)]
+    columns += [
+        column.values
+        for column in _columns(view.items, Kind.NUMERIC)
+    ]
+    stacked = np.stack(columns, axis=1).astype(np.float32)
+    known = stacked[1:]
+    scaled: Array = (stacked - known.mean(axis=0)) / np.maximum(known.std(axis=0), 1e-6)
+    scaled[0] = 0.0
+    return scaled
+
+
+def category_matrix(table: CentralizedTable) -> Array:
+    """`[rows, c] float32`: all categorical columns as unit-length multi-hot rows; c may be 0."""
+    parts = [column.values for column in _columns(table, Kind.MULTI_CATEGORICAL)]
+    for column in _columns(table, Kind.CATEGORICAL):
+        one_hot = np.eye(len(column.vocabulary) + 1, dtype=np.float32)[column.values]
+        parts.append(one_hot[:, 1:])
+    if not parts:
+        return np.zeros((table.num_rows, 0), np.float32)
+    joined = np.concatenate(parts, axis=1).astype(np.float32)
+    norms = np.linalg.norm(joined, axis=1, keepdims=True)
+    unit: Array = joined / np.maximum(norms, 1.0)
+    return unit
+
+
+def user_state(blocks: tuple[Block, ...], history: Ids, centralized: Array) -> Array:
+    """The user tower's input after `history`: `[s] float32`.
+
+    Args:
+      blocks: whose source embeddings are pooled, each at three recency decays.
+      history: `[n] int32`, oldest first.
+      centralized: `[u] float32`, the user's centralized columns, possibly empty.
+    """
+    ages = np.arange(len(history) - 1, -1, -1)
+    pooled = [
+        (decay**ages).astype(np.float32) @ block.source[history]
+        for block in blocks
+        for decay in _STATE_DECAYS
+    ]
+    length = np.array([np.log1p(len(history)) - 4.0], np.float32)
+    return np.concatenate([*pooled, length, centralized]).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class CloudPositions:
+    """Positions of the cloud's own view to learn from.
+
+    Attributes:
+      users: `[n] int32`.
+      states: `[n, s] float32`, the user tower's input before the position.
+      items: `[n] int32`, the item that came next.
+    """
+
+    users: Ids
+    states: Array
+    items: Ids
+
+
+def training_positions(
+    view: CloudView, blocks: tuple[Block, ...], centralized: Array, *, tail: float
+) -> CloudPositions:
+    """The newest `tail` of each older history as targets, all seen from before the tail.
+
+    The gap is on purpose: at serving, too, the cloud knows nothing of what a device did
+    lately. A model trained on the very next item would lean on what it will not have.
+    """
+    users, states, items = [], [], []
+    for user in range(view.num_users):
+        history = view.older.of(user)
+        count = tail_length(len(history), tail)
+        if not count:
+            continue
+        state = user_state(blocks, history[:-count], centralized[user])
+        users.append(np.full(count, user, np.int32))
+        states.append(np.repeat(state[None], count, axis=0))
+        items.append(history[-count:])
+    return CloudPositions(
+        np.concatenate(users), np.concatenate(states), np.concatenate(items).astype(np.int32)
+    )
+
+
+def tail_length(length: int, tail: float) -> int:
+    """How many of `length` interactions form the tail; at least one stays before it."""
+    return max(0, min(length - 1, int(np.ceil(tail * length))))
+
+
+def _columns(table: CentralizedTable, kind: Kind) -> list:  # type: ignore[type-arg]
+    return [column for column in table.columns if column.column.kind is kind]

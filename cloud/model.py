@@ -1,0 +1,190 @@
+"""The cloud recommender: a TFRS two-tower model that can take the edge's embeddings in.
+
+The towers start as the linear item-item model that the item-to-item embeddings
+define and learn from there. Their product is kept in parts, `h_c = u ⊙ v`: the
+cloud embedding of a (user, item) pair, whose sum plus an item bias is the logit
+`z_c`. So `u` alone, a few dozen bytes, is the personal part of a downlink.
+"""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from ecct_tf.knowledge import binary_cross_entropy, distillation
+
+__all__ = ["CloudModel", "CloudModelSpec", "EdgeKnowledge"]
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class CloudModelSpec:
+    """Sizes and loss weights of the cloud model.
+
+    Attributes:
+      num_items: number of items, the padding row not counted.
+      rank: width of one item-to-item block; the cloud embedding has `2 * rank`.
+      hidden_dim: width of the user tower's hidden layer.
+      edge_dim: d_e, width of the edge embeddings that fusion takes in.
+      distillation_weight: λ_c.
+      temperature: T of the distillation.
+      l2: weight of the penalty on the learned item embeddings.
+    """
+
+    num_items: int
+    rank: int
+    hidden_dim: int
+    edge_dim: int
+    distillation_weight: float
+    temperature: float
+    l2: float
+
+
+@dataclasses.dataclass(frozen=True)
+class EdgeKnowledge:
+    """The newest uplink of each user in a batch.
+
+    Attributes:
+      items: `[n, Q] int32`, 0 where nothing is known.
+      embeddings: `[n, Q, d_e] float32`, `h_e`.
+      trust: `[n] float32`, 0 for a user without knowledge, less than 1 for stale knowledge.
+    """
+
+    items: tf.Tensor
+    embeddings: tf.Tensor
+    trust: tf.Tensor
+
+
+class CloudModel(tfrs.Model):  # type: ignore[misc]
+    """Two towers, a fusion input, and a loss of labels and distilled edge logits."""
+
+    def __init__(
+        self,
+        spec: CloudModelSpec,
+        *,
+        item_inputs: Array,
+        attributes: Array,
+        state_dim: int,
+        preference_columns: slice,
+        sequence_columns: slice,
+    ) -> None:
+        """Builds the towers.
+
+        Args:
+          spec: the sizes.
+          item_inputs: `[items + 1, 2 * rank + c] float32`: target embeddings of the two
+            item-to-item blocks, then categories.
+          attributes: `[items + 1, a] float32`, the inputs of the item bias.
+          state_dim: width of the user tower's input.
+          preference_columns: the rank columns of the state that hold the whole history's
+            pooled preference embedding.
+          sequence_columns: the same for the most recent history's sequence embedding.
+        """
+        super().__init__()
+        self.spec = spec
+        width = 2 * spec.rank
+        self._item_inputs = tf.constant(item_inputs)
+        self._attributes = tf.constant(attributes)
+        user_start = np.zeros((state_dim, width), np.float32)
+        user_start[preference_columns, : spec.rank] = 6.0 * np.eye(spec.rank)
+        user_start[sequence_columns, spec.rank :] = 0.1 * np.eye(spec.rank)
+        item_start = np.zeros((item_inputs.shape[1], width), np.float32)
+        item_start[:width] = np.eye(width)
+        constant = tf.keras.initializers.Constant
+        dense = tf.keras.layers.Dense
+        self.user_linear = dense(width, kernel_initializer=constant(user_start), name="user_linear")
+        self.user_hidden = dense(spec.hidden_dim, activation="relu", name="user_hidden")
+        self.user_residual = dense(width, kernel_initializer="zeros", name="user_residual")
+        self.item_linear = dense(
+            width, use_bias=False, kernel_initializer=constant(item_start), name="item_linear"
+        )
+        self.item_embedding = tf.keras.layers.Embedding(
+            spec.num_items + 1, width, embeddings_initializer="zeros", name="item_embedding"
+        )
+        self.item_bias = tf.keras.layers.Embedding(
+            spec.num_items + 1, 1, embeddings_initializer="zeros", name="item_bias"
+        )
+        self.attribute_bias = dense(1, kernel_initializer="zeros", name="attribute_bias")
+        self.fusion_gate = dense(1, kernel_initializer="zeros", name="fusion_gate")
+        self.fusion_mean = dense(width, use_bias=False, kernel_initializer="zeros",
+                                 name="fusion_mean")
+        self.fusion_scale = self.add_weight(
+            name="fusion_scale", shape=(width,), initializer=constant(1.0)
+        )
+        # The labelled candidates are a ranking task in TFRS's sense.
+        self.task = tfrs.tasks.Ranking(
+            loss=tf.keras.losses.BinaryCrossentropy(
+                from_logits=True, reduction=tf.keras.losses.Reduction.SUM_OVER_BATCH_SIZE
+            )
+        )
+
+    def item_vectors(self, items: tf.Tensor) -> tf.Tensor:
+        """`[...] int32` items to `[..., d_c] float32`, the `v` of `h_c = u ⊙ v`."""
+        return self.item_linear(tf.gather(self._item_inputs, items)) + self.item_embedding(items)
+
+    def item_logits(self, items: tf.Tensor) -> tf.Tensor:
+        """`[...] int32` items to `[...] float32`, the item's share of `z_c`."""
+        attributes = self.attribute_bias(tf.gather(self._attributes, items))
+        return tf.squeeze(attributes + self.item_bias(items), -1)
+
+    def user_vectors(self, states: tf.Tensor, knowledge: EdgeKnowledge | None) -> tf.Tensor:
+        """User embeddings `u`.
+
+        Args:
+          states: `[n, s] float32`.
+          knowledge: the edge's embeddings to fuse, or None for the cloud's view alone.
+
+        Returns:
+          `[n, d_c] float32`.
+        """
+        alone = self.user_linear(states) + self.user_residual(self.user_hidden(states))
+        if knowledge is None:
+            return alone
+        vectors = self.item_vectors(knowledge.items)
+        gates = tf.tanh(self.fusion_gate(knowledge.embeddings))
+        attended = tf.reduce_mean(gates * vectors, axis=1) * self.fusion_scale
+        mean = self.fusion_mean(tf.reduce_mean(knowledge.embeddings, axis=1))
+        return alone + knowledge.trust[:, None] * (attended + mean)
+
+    def logits(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """`z_c` of user embeddings `[n, d_c]` with items `[n, c] int32`: `[n, c] float32`."""
+        products = tf.einsum("nd,ncd->nc", users, self.item_vectors(items))
+        return products + self.item_logits(items)
+
+    def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Loss of one batch: labels where the batch has them, edge logits where it has them."""
+        del training
+        loss = self.spec.l2 * tf.reduce_sum(tf.square(self.item_embedding.embeddings))
+        if "labels" in inputs:
+            users = self.user_vectors(inputs["states"], _knowledge(inputs, ""))
+            loss += self.task(
+                labels=inputs["labels"], predictions=self.logits(users, inputs["items"])
+            )
+        if "teacher" in inputs:
+            users = self.user_vectors(inputs["teacher_states"], _knowledge(inputs, "teacher_"))
+            students = self.logits(users, inputs["teacher_items"])
+            each = distillation(
+                students, inputs["teacher"], temperature=self.spec.temperature
+            ) - _teacher_entropy(inputs["teacher"], self.spec.temperature)
+            weighted = each * inputs["teacher_trust"][:, None]
+            loss += self.spec.distillation_weight * tf.reduce_mean(weighted)
+        return loss
+
+
+def _teacher_entropy(teacher: tf.Tensor, temperature: float) -> tf.Tensor:
+    """What the distillation loss cannot fall below; subtracted so that the loss reads as a gap."""
+    soft = tf.sigmoid(teacher / temperature)
+    return temperature**2 * binary_cross_entropy(teacher / temperature, soft)
+
+
+def _knowledge(inputs: dict[str, tf.Tensor], prefix: str) -> EdgeKnowledge | None:
+    if f"{prefix}edge_items" not in inputs:
+        return None
+    return EdgeKnowledge(
+        items=inputs[f"{prefix}edge_items"],
+        embeddings=inputs[f"{prefix}edge_embeddings"],
+        trust=inputs[f"{prefix}trust"],
+    )

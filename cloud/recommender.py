@@ -1,0 +1,419 @@
+"""The cloud side as one object: fits the model, publishes the item table, serves and learns."""
+
+import dataclasses
+import logging
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from cloud.features import (
+    category_matrix,
+    item_attributes,
+    tail_length,
+    training_positions,
+    user_state,
+)
+from cloud.model import CloudModel, CloudModelSpec, EdgeKnowledge
+from cloud.similarity import preference_block, preference_sources, sequence_block
+from ecct_tf.data import CloudView, sample_negatives
+from ecct_tf.edge.features import (
+    FeatureConfig,
+    ItemTensors,
+    interaction_features,
+    item_tensors,
+    pad_history,
+)
+from ecct_tf.errors import ConfigError
+from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
+
+__all__ = ["CloudConfig", "CloudRecommender", "LabelVisibility"]
+
+Array = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
+LabelVisibility = Literal["both", "edge_only"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class CloudConfig:
+    """The cloud recommender and its training.
+
+    Attributes:
+      rank: width of each item-to-item block; the cloud embedding `h_c` has twice that.
+      regularization: EASE's λ.
+      sequence_decay: weight of "j came d steps after i" is `sequence_decay**d`.
+      hidden_dim: width of the user tower's hidden layer.
+      fit_epochs: passes over the cloud's own positions before the first round.
+      update_epochs: passes over a sample of them, and over the uplinks, in each round.
+      batch_size: positions in a batch.
+      learning_rate: of Adam, for `fit` and for the updates.
+      negatives: sampled for each labelled position.
+      tail: share of each older history that serves as labelled positions.
+      l2: penalty on the learned item embeddings.
+      distillation_weight: λ_c, weight of the edge's logits in the cloud's loss (inferred).
+      temperature: T of the distillation (inferred).
+      label_visibility: `both`, or `edge_only`: then the cloud never trains on labels and
+        learns from the edge's logits alone.
+      staleness_half_life: rounds after which an uplink counts half.
+      queries: Q, items that a device is asked about in each round.
+      query_top_share: share of them taken from the cloud's best guesses, the rest uniform.
+    """
+
+    rank: int = 24
+    regularization: float = 800.0
+    sequence_decay: float = 0.5
+    hidden_dim: int = 64
+    fit_epochs: int = 10
+    update_epochs: int = 1
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    negatives: int = 4
+    tail: float = 0.3
+    l2: float = 1e-4
+    distillation_weight: float = 1.0
+    temperature: float = 2.0
+    label_visibility: LabelVisibility = "both"
+    staleness_half_life: float = 5.0
+    queries: int = 24
+    query_top_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("rank", "hidden_dim", "batch_size", "negatives", "queries"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"cloud.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("fit_epochs", "update_epochs", "l2", "distillation_weight"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"cloud.{name} must not be negative, got {getattr(self, name)}")
+        for name in ("regularization", "learning_rate", "temperature", "staleness_half_life"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"cloud.{name} must be positive, got {getattr(self, name)}")
+        for name in ("tail", "query_top_share", "sequence_decay"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"cloud.{name} must lie in [0, 1], got {getattr(self, name)}")
+        if self.label_visibility not in ("both", "edge_only"):
+            raise ConfigError(
+                "cloud.label_visibility must be 'both' or 'edge_only', "
+                f"got {self.label_visibility!r}"
+            )
+
+
+class CloudRecommender:
+    """A cloud recommender over one `CloudView`.
+
+    It implements `ecct_tf.federated.Cloud`: everything it holds comes from the view and
+    from uplinks.
+    """
+
+    def __init__(
+        self,
+        view: CloudView,
+        config: CloudConfig,
+        *,
+        features: FeatureConfig,
+        edge_dim: int,
+        seed: int,
+    ) -> None:
+        """Computes the item-to-item embeddings and builds the untrained model."""
+        self.config = config
+        self._view = view
+        self._seed = seed
+        self._features = features
+        tf.keras.utils.set_random_seed(seed)
+        rank = min(config.rank, view.num_items - 1)
+        histories = [view.older.of(user) for user in range(view.num_users)]
+        self._preference = preference_block(
+            histories,
+            num_items=view.num_items,
+            rank=rank,
+            regularization=config.regularization,
+        )
+        self._sequence = sequence_block(
+            histories, num_items=view.num_items, rank=rank, decay=config.sequence_decay
+        )
+        self._attributes = item_attributes(view)
+        self._categories = category_matrix(view.items)
+        self._user_columns = (
+            category_matrix(view.users)
+            if view.users.columns
+            else np.zeros((view.num_users, 0), np.float32)
+        )
+        blocks = (self._preference, self._sequence)
+        self._states = np.stack(
+            [
+                user_state(blocks, history, self._user_columns[user])
+                for user, history in enumerate(histories)
+            ]
+        )
+        self._positions = training_positions(
+            view,
+            (self._left_out_preference(histories), self._sequence),
+            self._user_columns,
+            tail=config.tail,
+        )
+        self.model = CloudModel(
+            CloudModelSpec(
+                num_items=view.num_items,
+                rank=rank,
+                hidden_dim=config.hidden_dim,
+                edge_dim=edge_dim,
+                distillation_weight=config.distillation_weight,
+                temperature=config.temperature,
+                l2=config.l2,
+            ),
+            item_inputs=np.concatenate(
+                [self._preference.target, self._sequence.target, self._categories], axis=1
+            ),
+            attributes=self._attributes,
+            state_dim=self._states.shape[1],
+            preference_columns=slice(0, rank),
+            sequence_columns=slice(4 * rank, 5 * rank),
+        )
+        self.model.compile(tf.keras.optimizers.Adam(config.learning_rate))
+        self._edge_dim = edge_dim
+
+    def _left_out_preference(self, histories: list[Ids]) -> Block:
+        heads = [
+            history[: len(history) - tail_length(len(history), self.config.tail)]
+            for history in histories
+        ]
+        source = preference_sources(
+            self._preference,
+            heads,
+            num_items=self._view.num_items,
+            regularization=self.config.regularization,
+        )
+        return dataclasses.replace(self._preference, source=source)
+
+    @property
+    def num_queries(self) -> int:
+        """Q, items that a device is asked about in each round."""
+        return self.config.queries
+
+    @property
+    def embedding_dim(self) -> int:
+        """d_c, width of the cloud embedding."""
+        return 2 * self.model.spec.rank
+
+    def fit(self) -> list[float]:
+        """Trains on the cloud's own view, before any exchange; the loss of each epoch.
+
+        With `label_visibility: edge_only` there are no labels to learn from, and the model
+        stays the linear item-item model that its towers start as.
+        """
+        if self.config.label_visibility == "edge_only":
+            return []
+        epochs = self.config.fit_epochs
+        losses = []
+        for epoch in range(epochs):
+            data = self._labelled_batches(np.random.default_rng([self._seed, 1, epoch]))
+            history = self.model.fit(data, epochs=1, verbose=0)
+            losses.append(float(history.history["loss"][-1]))
+        _log.info("cloud fitted on %d positions, loss %s", len(self._positions.users), losses)
+        return losses
+
+    def publish(self) -> ItemTable:
+        """The item table of this version of the cloud, which devices fetch once."""
+        blocks = [self._preference, self._sequence]
+        if self._categories.shape[1]:
+            blocks.append(Block("category", self._categories, self._categories))
+        everything = tf.range(self._view.num_items + 1)
+        width = self._features.width(
+            num_blocks=len(blocks), num_attributes=self._attributes.shape[1]
+        )
+        table = ItemTable(
+            blocks=tuple(blocks),
+            attributes=self._attributes,
+            cloud=self.model.item_vectors(everything).numpy(),
+            bias=self.model.item_logits(everything).numpy(),
+            feature_mean=np.zeros(width, np.float32),
+            feature_scale=np.ones(width, np.float32),
+        )
+        mean, deviation = self._feature_moments(table)
+        return dataclasses.replace(
+            table, feature_mean=mean, feature_scale=1.0 / np.maximum(deviation, 1e-3)
+        )
+
+    def user_embeddings(
+        self, users: Ids, *, knowledge: KnowledgeStore | None, round_number: int
+    ) -> Array:
+        """`u` of `h_c = u ⊙ v` for `users` `[n] int32`: `[n, d_c] float32`.
+
+        Args:
+          users: whose.
+          knowledge: the uplinks to fuse, or None for the cloud's own view alone. A downlink
+            is made without them: a device that got its own knowledge back would meet, in
+            its training positions, an answer it gave away itself.
+          round_number: the present round, from which staleness counts.
+        """
+        fused = None if knowledge is None else self._edge_knowledge(knowledge, users, round_number)
+        vectors: Array = self.model.user_vectors(self._states[users], fused).numpy()
+        return vectors
+
+    def scores(
+        self,
+        users: Ids,
+        candidates: Ids,
+        *,
+        knowledge: KnowledgeStore | None,
+        round_number: int,
+    ) -> Array:
+        """`z_c` for `candidates` `[n, c] int32` of `users` `[n] int32`: `[n, c] float32`."""
+        vectors = self.user_embeddings(users, knowledge=knowledge, round_number=round_number)
+        logits: Array = self.model.logits(vectors, candidates).numpy()
+        return logits
+
+    def queries(self, users: Ids, *, round_number: int) -> Ids:
+        """Items to ask devices about, `[n, Q] int32`: best guesses and uniform ones.
+
+        Drawn from the catalog without the history that the cloud knows; nothing that a
+        device did recently can influence the choice.
+        """
+        config = self.config
+        tops = round(config.queries * config.query_top_share)
+        everything = np.arange(1, self._view.num_items + 1, dtype=np.int32)
+        vectors = self.user_embeddings(users, knowledge=None, round_number=round_number)
+        logits = vectors @ self.model.item_vectors(everything).numpy().T
+        logits += self.model.item_logits(everything).numpy()
+        chosen = np.empty((len(users), config.queries), np.int32)
+        for row, user in enumerate(users):
+            rng = np.random.default_rng([self._seed, 2, round_number, int(user)])
+            known = self._view.older.of(int(user))
+            logits[row, known - 1] = -np.inf
+            best = np.argpartition(-logits[row], 4 * tops)[: 4 * tops] if tops else []
+            chosen[row, :tops] = rng.choice(best, tops, replace=False) + 1 if tops else []
+            chosen[row, tops:] = sample_negatives(
+                rng,
+                positives=known,
+                num_items=self._view.num_items,
+                size=config.queries - tops,
+            )
+        return chosen
+
+    def update(
+        self, knowledge: KnowledgeStore, *, round_number: int, use_logits: bool
+    ) -> dict[str, float]:
+        """Learns from the uplinks: fusion from embeddings, distillation from logits.
+
+        Args:
+          knowledge: the store after this round.
+          round_number: the present round.
+          use_logits: whether stage 2 has begun.
+
+        Returns:
+          The mean loss of the update, or nothing when there was nothing to learn from.
+        """
+        rng = np.random.default_rng([self._seed, 3, round_number])
+        labelled = self.config.label_visibility == "both"
+        taught = use_logits and self.config.distillation_weight > 0
+        if not (labelled or taught) or not self.config.update_epochs:
+            return {}
+        losses = []
+        for _ in range(self.config.update_epochs):
+            data = self._update_batches(rng, knowledge, round_number, labelled, taught)
+            losses.append(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1])
+        return {"cloud_loss": float(np.mean(losses))}
+
+    def _feature_moments(self, table: ItemTable) -> tuple[Array, Array]:
+        """Mean and deviation of interaction features, from positions of the cloud's own view."""
+        rng = np.random.default_rng([self._seed, 4])
+        length = self._features.history_length
+        histories, candidates = [], []
+        for user in range(self._view.num_users):
+            older = self._view.older.of(user)
+            if len(older) < 2:
+                continue
+            histories.append(pad_history(older[:-1], length))
+            negative = sample_negatives(
+                rng, positives=older, num_items=self._view.num_items, size=1
+            )
+            candidates.append([older[-1], negative[0]])
+        features = interaction_features(
+            ItemTensors(*(tf.constant(array) for array in item_tensors(table))),
+            block_sizes=tuple(block.source.shape[1] for block in table.blocks),
+            config=self._features,
+            history=tf.constant(np.stack(histories)),
+            candidates=tf.constant(np.array(candidates, np.int32)),
+            clip=False,
+        ).features.numpy()
+        flat = features.reshape(-1, features.shape[-1])
+        return flat.mean(axis=0), flat.std(axis=0)
+
+    def _labelled_batches(self, rng: np.random.Generator) -> tf.data.Dataset:
+        order = rng.permutation(len(self._positions.users))
+        return tf.data.Dataset.from_tensor_slices(self._labelled(rng, order)).batch(
+            self.config.batch_size
+        )
+
+    def _labelled(self, rng: np.random.Generator, order: npt.NDArray[np.int64]) -> dict[str, Array]:
+        users, items = self._positions.users[order], self._positions.items[order]
+        negatives = np.stack(
+            [
+                sample_negatives(
+                    rng,
+                    positives=self._view.older.of(int(user)),
+                    num_items=self._view.num_items,
+                    size=self.config.negatives,
+                )
+                for user in users
+            ]
+        )
+        labels = np.zeros((len(order), 1 + self.config.negatives), np.float32)
+        labels[:, 0] = 1.0
+        return {
+            "states": self._positions.states[order],
+            "items": np.concatenate([items[:, None], negatives], axis=1),
+            "labels": labels,
+        }
+
+    def _update_batches(
+        self,
+        rng: np.random.Generator,
+        knowledge: KnowledgeStore,
+        round_number: int,
+        labelled: bool,
+        taught: bool,
+    ) -> tf.data.Dataset:
+        trust = knowledge.trust(
+            round_number=round_number, half_life=self.config.staleness_half_life
+        )
+        parts: dict[str, Array] = {}
+        heard = np.flatnonzero(knowledge.rounds >= 0)
+        count = len(heard)
+        if taught:
+            users = rng.permutation(np.flatnonzero(knowledge.logit_rounds >= 0))
+            count = len(users)
+            parts.update(
+                teacher_states=self._states[users],
+                teacher_items=knowledge.items[users],
+                teacher=knowledge.logits[users],
+                teacher_trust=trust[users],
+                teacher_edge_items=knowledge.items[users],
+                teacher_edge_embeddings=knowledge.embeddings[users],
+            )
+        if labelled:
+            order = rng.choice(len(self._positions.users), count, replace=True)
+            users = self._positions.users[order]
+            keep = (rng.random(len(users)) < 0.5).astype(np.float32)
+            parts.update(
+                self._labelled(rng, order),
+                edge_items=knowledge.items[users],
+                edge_embeddings=knowledge.embeddings[users],
+                trust=trust[users] * keep,
+            )
+        return tf.data.Dataset.from_tensor_slices(parts).batch(min(self.config.batch_size, 128))
+
+    def _edge_knowledge(
+        self, knowledge: KnowledgeStore, users: Ids, round_number: int
+    ) -> EdgeKnowledge:
+        trust = knowledge.trust(
+            round_number=round_number, half_life=self.config.staleness_half_life
+        )
+        return EdgeKnowledge(
+            items=tf.constant(knowledge.items[users]),
+            embeddings=tf.constant(knowledge.embeddings[users]),
+            trust=tf.constant(trust[users]),
+        )
+

@@ -1,0 +1,104 @@
+"""Item-to-item embeddings from the cloud's own view, in closed form.
+
+Two kinds of knowledge, each as a low-rank pair (source, target) with
+score(i -> j) = `source[i] · target[j]`:
+
+- *preference*: EASE (Steck 2019, arXiv 1905.03375), what people who liked i like;
+- *sequence*: positive pointwise mutual information of "j soon after i" (Levy and
+  Goldberg 2014), what people reach for next.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.sparse.linalg import svds
+
+from ecct_tf.baselines import fit_ease
+from ecct_tf.errors import ConfigError
+from ecct_tf.knowledge import Block
+
+__all__ = ["preference_block", "preference_sources", "sequence_block"]
+
+Array = npt.NDArray[np.float32]
+Histories = Sequence[npt.NDArray[np.int32]]
+
+_CONTEXT_SMOOTHING = 0.75
+_WINDOW = 8
+
+
+def preference_block(
+    histories: Histories, *, num_items: int, rank: int, regularization: float
+) -> Block:
+    """EASE's item-to-item weights, reduced to `rank` dimensions."""
+    weights = fit_ease(histories, num_items=num_items, regularization=regularization).weights
+    source, target = _low_rank(weights, rank)
+    return Block("preference", source, target)
+
+
+def preference_sources(
+    block: Block, histories: Histories, *, num_items: int, regularization: float
+) -> Array:
+    """Source embeddings for `histories`, expressed in the target space of `block`.
+
+    Lets a model train on positions that these histories leave out: its inputs then come
+    from similarities that have not seen the answer, as they will at serving.
+
+    Returns:
+      `[items + 1, rank] float32`.
+    """
+    weights = fit_ease(histories, num_items=num_items, regularization=regularization).weights
+    norms = np.maximum((block.target**2).sum(axis=0), 1e-12)
+    sources: Array = (weights @ block.target / norms).astype(np.float32)
+    return sources
+
+
+def sequence_block(
+    histories: Histories, *, num_items: int, rank: int, decay: float
+) -> Block:
+    """Low-rank PPMI of "candidate soon after item", closer steps weighing `decay**distance`."""
+    counts = _successions(histories, num_items=num_items, decay=decay)
+    total_source = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1e-9)
+    context = np.asarray(counts.sum(axis=0)).ravel() ** _CONTEXT_SMOOTHING
+    context = np.maximum(context / max(context.sum(), 1e-9), 1e-12)
+    cells = counts.tocoo()
+    pmi = np.log(cells.data / (total_source[cells.row] * context[cells.col]))
+    positive = sparse.csr_matrix(
+        (np.maximum(pmi, 0.0), (cells.row, cells.col)), shape=counts.shape
+    )
+    source, target = _low_rank(positive, rank)
+    return Block("sequence", source, target)
+
+
+def _successions(histories: Histories, *, num_items: int, decay: float) -> sparse.csr_matrix:
+    """`[items + 1, items + 1]`: how often the column follows the row within a window."""
+    rows, columns, weights = [], [], []
+    for history in histories:
+        for distance in range(1, min(_WINDOW, len(history) - 1) + 1):
+            rows.append(history[:-distance])
+            columns.append(history[distance:])
+            weights.append(np.full(len(history) - distance, decay**distance))
+    if not rows:
+        raise ConfigError(
+            "the cloud's view holds no history of two or more interactions, so no item-to-item "
+            "embedding can be computed; lower recent_fraction or bring more data"
+        )
+    shape = (num_items + 1, num_items + 1)
+    data = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
+    return sparse.coo_matrix(data, shape=shape).tocsr()
+
+
+def _low_rank(matrix: Any, rank: int) -> tuple[Array, Array]:
+    """Best rank-r factors with the singular values split evenly, signs made deterministic."""
+    size = matrix.shape[0]
+    if rank >= size:
+        raise ConfigError(f"the embedding rank must be below the number of items, got {rank}")
+    start = np.random.default_rng(0).standard_normal(size)
+    left, values, right = svds(matrix.astype(np.float64), k=rank, v0=start)
+    order = np.argsort(-values)
+    left, values, right = left[:, order], values[order], right[order].T
+    signs = np.sign(right[np.abs(right).argmax(axis=0), np.arange(rank)])
+    root = np.sqrt(values) * np.where(signs == 0, 1.0, signs)
+    return (left * root).astype(np.float32), (right * root).astype(np.float32)

@@ -1,0 +1,15 @@
+"""What ECCT must beat, on the same data path.
+
+`popularity` ranks by how many devices touched an item and knows nothing of the
+person. `ease` is a linear item-item model in closed form, hard to beat on small
+data. Both take plain item histories, oldest first, and the same candidates as
+ECCT, so that the only thing that differs between the rows of a result table is
+the model. Give them every device's whole training part and they show what a
+cloud without any privacy could do; give them the cloud's view and they show
+what it can do alone.
+"""
+
+from ecct_tf.baselines.ease import Ease, ease_scores, fit_ease
+from ecct_tf.baselines.popularity import popularity_scores
+
+__all__ = ["Ease", "ease_scores", "fit_ease", "popularity_scores"]

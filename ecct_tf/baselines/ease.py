@@ -1,0 +1,117 @@
+"""EASE: a linear item-item model in closed form.
+
+H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019: the
+matrix `B` with zero diagonal that minimises `||X - X B||^2 + lambda ||B||^2` over
+the binary device-item matrix `X`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.baselines._interactions import IntArray, checked_candidates, interaction_matrix
+from ecct_tf.errors import ConfigError, DataError
+
+__all__ = ["Ease", "ease_scores", "fit_ease"]
+
+# Bounds the dense [devices, items] block that scoring holds at once.
+_DEVICES_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Ease:
+    """A fitted model.
+
+    Attributes:
+      weights: `[num_items + 1, num_items + 1] float32`; `weights[i, j]` is what an
+        interaction with item `i` adds to the score of item `j`. The diagonal and
+        row and column 0 (padding) are zero.
+    """
+
+    weights: npt.NDArray[np.float32] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.weights.shape, self.weights.dtype
+        if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2 or dtype != np.float32:
+            raise DataError(
+                "Ease.weights: expected a square float32 matrix [num_items + 1, num_items + 1], "
+                f"received shape {shape} of {dtype}. Make one with `fit_ease`."
+            )
+        if self.weights[0].any() or self.weights[:, 0].any():
+            raise DataError(
+                "Ease.weights: expected zeros in row and column 0 (padding), received other "
+                "values. Items are numbered from 1: shift the matrix, or use `fit_ease`."
+            )
+
+    @property
+    def num_items(self) -> int:
+        """The largest item id."""
+        return int(self.weights.shape[0]) - 1
+
+
+def fit_ease(
+    histories: Sequence[IntArray], *, num_items: int, regularization: float = 500.0
+) -> Ease:
+    """Fits EASE to whole histories; order and repetitions within one do not matter.
+
+    Args:
+      histories: per device `[length] int`, items 1..num_items (0 is padding).
+      num_items: the largest item id. Fitting inverts a `[num_items, num_items]`
+        float64 matrix: a second for thousands of items, not meant for millions.
+      regularization: lambda, above 0, in units of co-occurrence counts.
+
+    >>> model = fit_ease([np.array([1, 2]), np.array([1, 2])], num_items=2, regularization=2.0)
+    >>> model.weights.tolist()
+    [[0.0, 0.0, 0.0], [0.0, 0.0, 0.5], [0.0, 0.5, 0.0]]
+    """
+    if not (np.isfinite(regularization) and regularization > 0.0):
+        raise ConfigError(
+            f"regularization: expected a finite value above 0, received {regularization}. "
+            "Usual: 100 to 1000."
+        )
+    matrix = interaction_matrix(histories, num_items=num_items)[:, 1:].astype(np.float64)
+    gram = (matrix.T @ matrix).toarray()
+    gram[np.diag_indices(num_items)] += regularization
+    inverse = np.linalg.inv(gram)
+    weights = np.zeros((num_items + 1, num_items + 1), dtype=np.float32)
+    weights[1:, 1:] = inverse / -np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    return Ease(weights)
+
+
+def ease_scores(
+    model: Ease, histories: Sequence[IntArray], candidates: IntArray, *, decay: float = 1.0
+) -> npt.NDArray[np.float32]:
+    """Scores each device's candidates from its own history.
+
+    Args:
+      model: from `fit_ease`.
+      histories: for each of the `k` rows of candidates `[length] int`, oldest first,
+        everything that came before the tested interaction; may be empty.
+      candidates: `[k, c] int32`, items 1..num_items.
+      decay: in (0, 1]. An item weighs `decay ** age`, the newest interaction having
+        age 0; an item that came up more than once counts once, at its newest.
+
+    Returns:
+      `[k, c] float32`. They are not logits: read the ranking metrics and the AUC,
+      not the log loss.
+
+    >>> model = fit_ease([np.array([1, 2]), np.array([1, 2])], num_items=3, regularization=2.0)
+    >>> ease_scores(model, [np.array([1])], np.array([[2, 3]], np.int32)).tolist()
+    [[0.5, 0.0]]
+    """
+    items = checked_candidates(candidates, num_items=model.num_items)
+    if len(histories) != items.shape[0]:
+        raise DataError(
+            f"histories: expected one per row of candidates, {items.shape[0]}, received "
+            f"{len(histories)}. Pass an empty array for a device without a history."
+        )
+    matrix = interaction_matrix(histories, num_items=model.num_items, decay=decay)
+    scores = np.empty(items.shape, dtype=np.float32)
+    for start in range(0, items.shape[0], _DEVICES_AT_ONCE):
+        rows = slice(start, start + _DEVICES_AT_ONCE)
+        all_items = matrix[rows] @ model.weights
+        scores[rows] = np.take_along_axis(all_items, items[rows].astype(np.int64), axis=1)
+    return scores

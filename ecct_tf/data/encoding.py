@@ -1,0 +1,98 @@
+"""From raw tokens and column values to numbers, deterministically."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.data.schema import Column, Kind
+from ecct_tf.data.tables import EncodedColumn
+from ecct_tf.errors import DataError
+
+__all__ = ["encode_column", "sort_tokens"]
+
+
+def sort_tokens(tokens: Iterable[str]) -> tuple[str, ...]:
+    """Sorts distinct tokens: by number if all are whole numbers, else by text.
+
+    >>> sort_tokens(["10", "9", "9"])
+    ('9', '10')
+    >>> sort_tokens(["b", "10", "9"])
+    ('10', '9', 'b')
+    """
+    distinct = set(tokens)
+    if all(token.isascii() and token.isdigit() for token in distinct):
+        # Length, then text, orders digits by value without a limit on their size.
+        stripped = {token: token.lstrip("0") for token in distinct}
+        return tuple(sorted(distinct, key=lambda t: (len(stripped[t]), stripped[t], t)))
+    return tuple(sorted(distinct))
+
+
+def encode_column(column: Column, raw: Sequence[Any], *, padding: bool) -> EncodedColumn:
+    """Encodes the raw values of one column.
+
+    Args:
+      column: the declaration; its kind decides the encoding.
+      raw: one value a row; None, NaN and blank text count as missing.
+      padding: whether to put a row of zeros first (item tables: item 0).
+
+    Returns:
+      The column with `len(raw) + padding` rows. A missing numeric value
+      becomes the mean of the values present.
+    """
+    texts = [_text(value) for value in raw]
+    first = 1 if padding else 0
+    rows = len(texts) + first
+    missing = sum(not text for text in texts)
+    if column.kind is Kind.NUMERIC:
+        values = np.zeros(rows, np.float32)
+        values[first:] = _numbers(column, texts)
+        return EncodedColumn(column, values, (), missing)
+    if column.kind is Kind.CATEGORICAL:
+        vocabulary = sort_tokens(text for text in texts if text)
+        code = {text: index for index, text in enumerate(vocabulary, start=1)}
+        codes = np.zeros(rows, np.int32)
+        codes[first:] = [code.get(text, 0) for text in texts]
+        return EncodedColumn(column, codes, vocabulary, missing)
+    words = [text.split() for text in texts]
+    vocabulary = sort_tokens(word for row in words for word in row)
+    code = {text: index for index, text in enumerate(vocabulary)}
+    hot = np.zeros((rows, len(vocabulary)), np.float32)
+    for row, present in enumerate(words, start=first):
+        hot[row, [code[word] for word in present]] = 1.0
+    return EncodedColumn(column, hot, vocabulary, missing)
+
+
+def _text(value: Any) -> str:
+    # Known by name, so that a column can be encoded without importing pandas.
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return ""
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    return str(value).strip()
+
+
+def _numbers(column: Column, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    numbers = np.full(len(texts), np.nan)
+    for row, text in enumerate(texts):
+        try:
+            numbers[row] = float(text) if text else np.nan
+        except ValueError:
+            numbers[row] = np.inf
+        if np.isinf(numbers[row]) or (text and np.isnan(numbers[row])):
+            raise DataError(
+                f"column {column.name!r}, row {row} (from 0): expected a finite number, received "
+                f"{text!r}. Mend or blank the value."
+            )
+    absent = np.isnan(numbers)
+    if absent.all():
+        raise DataError(
+            f"column {column.name!r}: expected at least one number, all {len(texts)} values are "
+            "missing. Take the column out of the schema."
+        )
+    numbers[absent] = numbers[~absent].mean()
+    return numbers

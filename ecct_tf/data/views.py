@@ -1,0 +1,202 @@
+"""The two sides: what the cloud holds, and what one device holds.
+
+Everything downstream is written against these types. The cloud's code gets a
+`CloudView` and can reach nothing recent, nothing federated and nothing held
+out, because no such array is inside; the same holds for a `DeviceView` and
+other devices. Arrays are copies: none is a window on a larger one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.data._arrays import owned
+from ecct_tf.data.dataset import Dataset
+from ecct_tf.data.schema import Side
+from ecct_tf.data.split import Split
+from ecct_tf.data.tables import CentralizedTable, FederatedTable
+from ecct_tf.errors import DataError, PrivacyError
+
+__all__ = ["CloudView", "DeviceView", "OlderInteractions", "cloud_view", "device_view"]
+
+
+@dataclass(frozen=True, eq=False)
+class OlderInteractions:
+    """The interactions that the cloud may know, user by user, oldest first.
+
+    Attributes:
+      items: `[m] int32`.
+      offsets: `[num_users + 1] int64`; user u has `offsets[u]:offsets[u + 1]`.
+      timestamps: `[m] int64`, seconds.
+    """
+
+    items: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    timestamps: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", owned(self.items, np.int32))
+        object.__setattr__(self, "offsets", owned(self.offsets, np.int64))
+        object.__setattr__(self, "timestamps", owned(self.timestamps, np.int64))
+        end = int(self.offsets[-1]) if len(self.offsets) else -1
+        if not len(self.items) == len(self.timestamps) == end:
+            raise DataError(
+                f"OlderInteractions: items, timestamps and the last offset must agree, received "
+                f"{len(self.items)}, {len(self.timestamps)} and {end}."
+            )
+
+    def of(self, user: int) -> npt.NDArray[np.int32]:
+        """`[o] int32`: the older items of `user`; empty if excluded."""
+        if not 0 <= user < len(self.offsets) - 1:
+            raise DataError(f"user must be in 0..{len(self.offsets) - 2}, received {user}.")
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+
+@dataclass(frozen=True, eq=False)
+class CloudView:
+    """All that the cloud knows of the data.
+
+    Attributes:
+      num_users: number of users.
+      num_items: number of items, without padding.
+      older: the older part of each user's training interactions.
+      items: the centralized item columns, `num_items + 1` rows.
+      users: the centralized user columns, `num_users` rows; often none.
+    """
+
+    num_users: int
+    num_items: int
+    older: OlderInteractions
+    items: CentralizedTable
+    users: CentralizedTable
+
+    def __post_init__(self) -> None:
+        _check_type("CloudView.older", self.older, OlderInteractions)
+        _check_type("CloudView.items", self.items, CentralizedTable)
+        _check_type("CloudView.users", self.users, CentralizedTable)
+        if self.items.schema != self.users.schema:
+            # Tables that disagree on a tag could smuggle a column.
+            raise PrivacyError("CloudView: items and users must come from one and the same schema.")
+        for label, table, name, rows in (
+            ("items", self.items, "item", self.num_items + 1),
+            ("users", self.users, "user", self.num_users),
+        ):
+            for column in table.columns:
+                if column.column.table != name or column.num_rows != rows:
+                    raise DataError(
+                        f"CloudView.{label}: expected {name} columns of {rows} rows, received "
+                        f"{column.column.table} column {column.column.name!r} of "
+                        f"{column.num_rows} rows."
+                    )
+        if len(self.older.offsets) != self.num_users + 1:
+            raise DataError(
+                f"CloudView.older: expected {self.num_users} users, received "
+                f"{len(self.older.offsets) - 1}."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceView:
+    """All that one device knows of the data.
+
+    Attributes:
+      user: the user on the device.
+      history: `[n] int32`, the whole training part, oldest first.
+      num_older: how many of `history` the cloud knows too.
+      profile: the user's federated columns, one row.
+    """
+
+    user: int
+    history: npt.NDArray[np.int32]
+    num_older: int
+    profile: FederatedTable
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "history", owned(self.history, np.int32))
+        _check_type("DeviceView.profile", self.profile, FederatedTable)
+        if self.profile.columns and self.profile.num_rows != 1:
+            raise PrivacyError(
+                f"DeviceView.profile: expected the one row of user {self.user}, received "
+                f"{self.profile.num_rows} rows."
+            )
+        if not 0 <= self.num_older <= len(self.history):
+            raise DataError(
+                f"DeviceView.num_older must be in 0..{len(self.history)}, received "
+                f"{self.num_older}."
+            )
+
+    @property
+    def recent(self) -> npt.NDArray[np.int32]:
+        """`[r] int32`: the newest training items, which the cloud never sees."""
+        return self.history[self.num_older :]
+
+
+def cloud_view(dataset: Dataset, split: Split) -> CloudView:
+    """Returns the cloud's side of the data."""
+    _check_split(dataset, split)
+    counts = np.zeros(split.num_users, np.int64)
+    sizes = np.diff(split.offsets)
+    counts[split.users] = (sizes - 2 - split.recent_counts)[split.users]
+    position = np.arange(len(split.items)) - np.repeat(split.offsets[:-1], sizes)
+    older = position < np.repeat(counts, sizes)
+    schema = dataset.schema
+    return CloudView(
+        num_users=dataset.num_users,
+        num_items=dataset.num_items,
+        older=OlderInteractions(
+            items=split.items[older],
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            timestamps=split.timestamps[older],
+        ),
+        items=CentralizedTable(
+            schema,
+            tuple(c.copy() for c in dataset.item_columns if c.column.side is Side.CENTRALIZED),
+        ),
+        users=CentralizedTable(
+            schema,
+            tuple(c.copy() for c in dataset.user_columns if c.column.side is Side.CENTRALIZED),
+        ),
+    )
+
+
+def device_view(dataset: Dataset, split: Split, user: int) -> DeviceView:
+    """Returns the side of the device that belongs to `user`."""
+    _check_split(dataset, split)
+    if not split.includes(user):
+        raise DataError(
+            f"user {user} has too few interactions and is excluded from the split. Iterate over "
+            "split.users instead."
+        )
+    profile = tuple(
+        c.take(user, user + 1) for c in dataset.user_columns if c.column.side is Side.FEDERATED
+    )
+    return DeviceView(
+        user=int(user),
+        history=split.train(user),
+        num_older=len(split.older(user)),
+        profile=FederatedTable(dataset.schema, profile),
+    )
+
+
+def _check_split(dataset: Dataset, split: Split) -> None:
+    if (split.num_users, split.num_items, len(split.items)) != (
+        dataset.num_users,
+        dataset.num_items,
+        dataset.num_interactions,
+    ):
+        raise DataError(
+            f"the split does not belong to dataset {dataset.name!r}: it has {split.num_users} "
+            f"users, {split.num_items} items and {len(split.items)} interactions, the dataset "
+            f"{dataset.num_users}, {dataset.num_items} and {dataset.num_interactions}."
+        )
+
+
+def _check_type(where: str, value: object, expected: type) -> None:
+    if not isinstance(value, expected):
+        raise PrivacyError(
+            f"{where} must be a {expected.__name__}, received {type(value).__name__}. Build the "
+            "view with cloud_view or device_view."
+        )

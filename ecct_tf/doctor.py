@@ -1,0 +1,328 @@
+"""What is missing or wrong in the environment, and the mend.
+
+`diagnose` looks without importing TensorFlow, so that it answers at once and
+also where TensorFlow cannot be imported. The command line prints its checks.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion
+
+__all__ = ["Check", "Requirement", "WorkerProcess", "diagnose", "required", "worker_processes"]
+
+Status = Literal["ok", "warning", "error"]
+
+_REINSTALL = (
+    "run `make install`, or in your own environment "
+    "`pip install --no-deps --require-hashes -r requirements.lock`"
+)
+_WORKER_NAME = "worker_binary"
+_INIT_NAMES = frozenset({"init", "systemd", "tini", "dumb-init", "docker-init"})
+_MOVIELENS_FILES = ("u.data", "ml-100k.inter", "ml-100k.zip")
+_GIB = 2**30
+_MIN_MEMORY_BYTES = 3 * _GIB
+_MIN_DISK_BYTES = 1 * _GIB
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding of `diagnose`.
+
+    Attributes:
+        name: What was looked at.
+        status: `ok`, `warning` (works, with a limit) or `error` (will not work).
+        found: What is there.
+        remedy: What to do about it; empty when the status is `ok`.
+    """
+
+    name: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A package and the versions of it that work.
+
+    Attributes:
+        distribution: Name of the distribution.
+        versions: Version specifier, such as `==2.14.*`; empty for any version.
+        simulation_only: Whether only the simulation needs it, and with it Python 3.11.
+        optional: Whether its absence is fine.
+        why: The reason for a bound that is not obvious.
+    """
+
+    distribution: str
+    versions: str
+    simulation_only: bool = False
+    optional: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerProcess:
+    """A running TFF worker of this user.
+
+    Attributes:
+        pid: Its process id.
+        parent_pid: Its parent's process id.
+        orphaned: Whether the process that started it is gone.
+    """
+
+    pid: int
+    parent_pid: int
+    orphaned: bool
+
+
+_ANYWHERE = (
+    Requirement("click", ">=8.1"),
+    Requirement("dacite", ">=1.8"),
+    Requirement("numpy", ">=1.25"),
+    Requirement("packaging", ">=22.0"),
+    Requirement("pandas", ">=2.0"),
+    Requirement("platformdirs", ">=4.0"),
+    Requirement("pooch", ">=1.8"),
+    Requirement("pyyaml", ">=6.0"),
+    Requirement("rich", ">=13.0"),
+    Requirement("tqdm", ">=4.64"),
+    Requirement("tensorflow-recommenders", ">=0.7.7"),
+    Requirement("tf-keras", ">=2.15"),
+)
+_PINNED_BY_TFF = "TFF 0.87.0 needs it"
+_SIMULATION = (
+    Requirement("tensorflow", "==2.14.*", True, why=_PINNED_BY_TFF),
+    Requirement("tensorflow-federated", "==0.87.0", True),
+    Requirement("jax", "==0.4.13", True, why="TFF's own pin 0.4.14 was withdrawn"),
+    Requirement("jaxlib", "==0.4.13", True, why="TFF's own pin 0.4.14 was withdrawn"),
+    Requirement("typing-extensions", "==4.5.*", True, why=_PINNED_BY_TFF),
+    Requirement("numpy", ">=1.25,<1.26", True, why=_PINNED_BY_TFF),
+    Requirement("scipy", ">=1.9.3,<1.10", True, why=_PINNED_BY_TFF),
+    Requirement("grpcio", ">=1.46", True),
+    Requirement("matplotlib", ">=3.7", True),
+    Requirement("setuptools", "<82", True, why="TensorBoard 2.14 imports pkg_resources"),
+    Requirement("pyarrow", "<22", True, optional=True, why="newer ones need NumPy 2"),
+)
+
+
+def required(python: tuple[int, int]) -> tuple[Requirement, ...]:
+    """Lists the packages that `diagnose` compares, one entry each.
+
+    Args:
+        python: Major and minor version of Python.
+
+    Returns:
+        With a Python that TFF supports, the requirements of the simulation and of
+        the rest, the narrower one where both name a package; else those of cloud
+        training and export only.
+
+    >>> [r.versions for r in required((3, 11)) if r.distribution == "tensorflow"]
+    ['==2.14.*']
+    >>> [r.versions for r in required((3, 12)) if r.distribution == "tensorflow"]
+    ['>=2.14.1']
+    """
+    if python >= (3, 12):
+        return (Requirement("tensorflow", ">=2.14.1"), *_ANYWHERE)
+    narrowed = {requirement.distribution for requirement in _SIMULATION}
+    rest = (r for r in _ANYWHERE if r.distribution not in narrowed)
+    return (*_SIMULATION, *rest)
+
+
+def diagnose() -> list[Check]:
+    """Looks at everything a run depends on.
+
+    Returns:
+        The checks in reading order: Python, platform, packages, TFF's worker,
+        machine, data, processes left behind by earlier runs.
+    """
+    python = sys.version_info[:2]
+    checks = [_check_python(python), _check_platform()]
+    checks += [_check_package(requirement) for requirement in required(python)]
+    if python < (3, 12):
+        checks.append(_check_worker_binary())
+    checks += [
+        _check_cpus(),
+        _check_memory(),
+        _check_disk(Path.cwd()),
+        _check_movielens(),
+        _check_stray_workers(),
+    ]
+    return checks
+
+
+def worker_processes() -> tuple[WorkerProcess, ...]:
+    """Finds the running TFF workers of this user; none where there is no `/proc`."""
+    return tuple(_scan_workers(Path("/proc")))
+
+
+def _check_python(python: tuple[int, int]) -> Check:
+    found = platform.python_version()
+    if python == (3, 11):
+        return Check("Python", "ok", found)
+    if (3, 12) <= python < (3, 14):
+        return Check(
+            "Python",
+            "warning",
+            f"{found}: cloud training and export only",
+            "for the simulation use Python 3.11 (TFF 0.87.0 has no newer one): `make install`",
+        )
+    return Check("Python", "error", found, "install Python 3.11, then run `make install`")
+
+
+def _check_platform() -> Check:
+    system, machine = platform.system(), platform.machine()
+    found = f"{system} {machine}"
+    if (system, machine) == ("Linux", "x86_64"):
+        return Check("Platform", "ok", found)
+    return Check(
+        "Platform",
+        "warning",
+        found,
+        "TFF 0.87.0 is built for Linux x86-64 only: simulate there or in a container",
+    )
+
+
+def _check_package(requirement: Requirement) -> Check:
+    name = requirement.distribution
+    try:
+        found = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        if requirement.optional:
+            return Check(name, "ok", "not installed, not needed")
+        return Check(name, "error", f"not installed, expected {requirement.versions}", _REINSTALL)
+    try:
+        fits = SpecifierSet(requirement.versions).contains(found, prereleases=True)
+    except InvalidVersion:
+        fits = False
+    if fits:
+        return Check(name, "ok", found)
+    reason = f" ({requirement.why})" if requirement.why else ""
+    return Check(name, "error", f"{found}, expected {requirement.versions}{reason}", _REINSTALL)
+
+
+def _check_worker_binary() -> Check:
+    name = "TFF worker"
+    spec = importlib.util.find_spec("tensorflow_federated")
+    if spec is None or not spec.submodule_search_locations:
+        return Check(name, "error", "tensorflow-federated is not installed", _REINSTALL)
+    path = Path(spec.submodule_search_locations[0]) / "data" / _WORKER_NAME
+    if not path.is_file():
+        return Check(name, "error", f"no file {path}", _REINSTALL)
+    if not os.access(path, os.X_OK):
+        return Check(name, "error", f"{path} is not executable", f"run `chmod +x '{path}'`")
+    return Check(name, "ok", str(path))
+
+
+def _check_cpus() -> Check:
+    affinity = getattr(os, "sched_getaffinity", None)
+    count = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return Check("CPUs", "ok", str(count))
+
+
+def _check_memory() -> Check:
+    available_bytes = _available_memory_bytes()
+    if available_bytes is None:
+        return Check("Memory", "ok", "unknown on this system")
+    found = f"{available_bytes / _GIB:.1f} GiB available"
+    if available_bytes >= _MIN_MEMORY_BYTES:
+        return Check("Memory", "ok", found)
+    return Check(
+        "Memory",
+        "warning",
+        found,
+        f"a run wants about {_MIN_MEMORY_BYTES // _GIB} GiB: end other programs, "
+        "or sample fewer devices a round",
+    )
+
+
+def _available_memory_bytes() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _check_disk(folder: Path) -> Check:
+    free_bytes = shutil.disk_usage(folder).free
+    found = f"{free_bytes / _GIB:.1f} GiB free"
+    if free_bytes >= _MIN_DISK_BYTES:
+        return Check("Disk", "ok", found)
+    return Check("Disk", "warning", found, f"free {_MIN_DISK_BYTES // _GIB} GiB in {folder}")
+
+
+def _check_movielens() -> Check:
+    name = "MovieLens-100K"
+    cache = Path(platformdirs.user_cache_dir("ecct-tf"))
+    chosen = os.environ.get("ECCT_DATA")
+    folders = [Path(chosen).expanduser(), cache] if chosen else [cache]
+    for folder in folders:
+        copy = _find_movielens(folder)
+        if copy is not None:
+            return Check(name, "ok", str(copy))
+    places = " or ".join(str(folder) for folder in folders)
+    return Check(
+        name,
+        "warning",
+        f"no copy in {places}",
+        "nothing to do with network access: `ecct simulate` downloads it; else set ECCT_DATA to a "
+        "folder that holds it, or run `ecct simulate --dataset synthetic`",
+    )
+
+
+def _find_movielens(folder: Path) -> Path | None:
+    for name in _MOVIELENS_FILES:
+        for pattern in (name, f"*/{name}", f"*/*/{name}"):
+            for path in folder.glob(pattern):
+                return path
+    return None
+
+
+def _check_stray_workers() -> Check:
+    name = "Stray workers"
+    pids = [str(worker.pid) for worker in worker_processes() if worker.orphaned]
+    if not pids:
+        return Check(name, "ok", "none")
+    return Check(
+        name,
+        "warning",
+        f"{_WORKER_NAME} left behind by an ended run: pid {', '.join(pids)}",
+        f"run `kill {' '.join(pids)}`",
+    )
+
+
+def _scan_workers(proc: Path) -> Iterator[WorkerProcess]:
+    for folder in proc.glob("[0-9]*"):
+        try:
+            if (folder / "comm").read_text().strip() != _WORKER_NAME:
+                continue
+            if folder.stat().st_uid != os.getuid():
+                continue
+            state, parent_pid = _state_and_parent(folder)
+            parent_name = (proc / str(parent_pid) / "comm").read_text().strip()
+        except OSError:  # it ended while we looked
+            continue
+        if state == "Z":
+            continue
+        orphaned = parent_pid != os.getpid() and (parent_pid == 1 or parent_name in _INIT_NAMES)
+        yield WorkerProcess(pid=int(folder.name), parent_pid=parent_pid, orphaned=orphaned)
+
+
+def _state_and_parent(folder: Path) -> tuple[str, int]:
+    # `pid (comm) state ppid ...`; comm may itself hold spaces and brackets.
+    state, parent_pid = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+    return state, int(parent_pid)

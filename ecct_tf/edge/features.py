@@ -1,0 +1,192 @@
+"""Interaction features: what a device's recent history says about a candidate.
+
+For each item-to-item block of the item table they are recency-weighted dot products
+of the history with the candidate at several decays, and the dot products with the
+last items alone; then the candidate's attributes and how far they lie from the
+history's. Nothing here is trained, so a phone computes a sample's features once.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.errors import ConfigError
+from ecct_tf.knowledge.item_table import ItemTable
+
+__all__ = [
+    "FeatureConfig",
+    "Interactions",
+    "ItemTensors",
+    "interaction_features",
+    "item_tensors",
+    "pad_history",
+]
+
+_ATTRIBUTE_DECAY = 0.9
+_CLIP = 6.0
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureConfig:
+    """How a history is pooled.
+
+    Attributes:
+      history_length: L, how many of the newest interactions a device reads.
+      decays: weights `decay**age` of the pooled dot products; age counts interactions.
+      last_items: how many of the newest items get a dot product of their own.
+    """
+
+    history_length: int = 20
+    decays: tuple[float, ...] = (1.0, 0.9, 0.7, 0.4)
+    last_items: int = 3
+
+    def __post_init__(self) -> None:
+        if self.history_length < 1:
+            raise ConfigError(f"history_length must be at least 1, got {self.history_length}")
+        if not 0 <= self.last_items <= self.history_length:
+            raise ConfigError(
+                f"last_items must lie in 0..history_length ({self.history_length}), "
+                f"got {self.last_items}"
+            )
+        if not self.decays or not all(0.0 < decay <= 1.0 for decay in self.decays):
+            raise ConfigError(f"decays must be numbers in (0, 1], at least one, got {self.decays}")
+
+    @property
+    def per_block(self) -> int:
+        """Features that one block yields."""
+        return len(self.decays) + self.last_items
+
+    def width(self, *, num_blocks: int, num_attributes: int) -> int:
+        """F, the number of interaction features."""
+        return num_blocks * self.per_block + 2 * num_attributes
+
+    def pooling(self) -> npt.NDArray[np.float32]:
+        """`[L, per_block] float32`: the matrix from a slot's dot products to features."""
+        ages = np.arange(self.history_length - 1, -1, -1)
+        columns = [decay**ages for decay in self.decays]
+        columns += [(ages == age).astype(np.float64) for age in range(self.last_items)]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+
+class ItemTensors(NamedTuple):
+    """The item table as tensors, blocks side by side (sizes of the blocks kept apart).
+
+    Attributes:
+      source: `[items + 1, D] float32`.
+      target: `[items + 1, D] float32`.
+      attributes: `[items + 1, a] float32`.
+      cloud: `[items + 1, d_c] float32`.
+      bias: `[items + 1] float32`.
+      feature_mean: `[F] float32`.
+      feature_scale: `[F] float32`.
+    """
+
+    source: tf.Tensor
+    target: tf.Tensor
+    attributes: tf.Tensor
+    cloud: tf.Tensor
+    bias: tf.Tensor
+    feature_mean: tf.Tensor
+    feature_scale: tf.Tensor
+
+
+def item_tensors(table: ItemTable) -> ItemTensors:
+    """Lays the blocks of `table` side by side."""
+    return ItemTensors(
+        source=np.concatenate([block.source for block in table.blocks], axis=1),
+        target=np.concatenate([block.target for block in table.blocks], axis=1),
+        attributes=table.attributes,
+        cloud=table.cloud,
+        bias=table.bias,
+        feature_mean=table.feature_mean,
+        feature_scale=table.feature_scale,
+    )
+
+
+class Interactions(NamedTuple):
+    """Frozen features of `K` candidates against one history.
+
+    Attributes:
+      features: `[..., K, F] float32`, standardised and clipped.
+      slots: `[..., K, L, num_blocks] float32`, the dot products by slot.
+      slot_mask: `[..., K, L, 1] float32`.
+    """
+
+    features: tf.Tensor
+    slots: tf.Tensor
+    slot_mask: tf.Tensor
+
+
+def interaction_features(
+    items: ItemTensors,
+    *,
+    block_sizes: tuple[int, ...],
+    config: FeatureConfig,
+    history: tf.Tensor,
+    candidates: tf.Tensor,
+    clip: bool = True,
+) -> Interactions:
+    """Computes the interaction features.
+
+    Args:
+      items: the item table.
+      block_sizes: widths of its blocks.
+      config: how to pool.
+      history: `[..., L] int32`, newest last, 0 for padding (at the front).
+      candidates: `[..., K] int32`.
+      clip: whether to clip the standardised features; not while their moments are measured.
+
+    Returns:
+      The features, `[..., K, F]`, and the dot products by slot.
+    """
+    mask = tf.cast(history > 0, tf.float32)
+    sources = tf.gather(items.source, history) * mask[..., None]
+    targets = tf.gather(items.target, candidates)
+    slots = []
+    start = 0
+    for size in block_sizes:
+        source, target = sources[..., start : start + size], targets[..., start : start + size]
+        slots.append(tf.matmul(target, source, transpose_b=True))
+        start += size
+    pooling = tf.constant(config.pooling())
+    pooled = [_last_axis_product(block, pooling) for block in slots]
+    attributes = tf.gather(items.attributes, candidates)
+    distance = tf.abs(attributes - _mean_attributes(items, config, history, mask)[..., None, :])
+    raw = tf.concat([*pooled, attributes, distance], axis=-1)
+    scaled = (raw - items.feature_mean) * items.feature_scale
+    slot_mask = tf.broadcast_to(
+        mask[..., None, :, None], tf.concat([tf.shape(slots[0]), [1]], axis=0)
+    )
+    return Interactions(
+        features=tf.clip_by_value(scaled, -_CLIP, _CLIP) if clip else scaled,
+        slots=tf.stack(slots, axis=-1),
+        slot_mask=slot_mask,
+    )
+
+
+def _last_axis_product(tensor: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    """`[..., n] x [n, m]` as one flat matrix product, whatever the leading axes."""
+    flat = tf.matmul(tf.reshape(tensor, [-1, matrix.shape[0]]), matrix)
+    return tf.reshape(flat, tf.concat([tf.shape(tensor)[:-1], [matrix.shape[1]]], axis=0))
+
+
+def _mean_attributes(
+    items: ItemTensors, config: FeatureConfig, history: tf.Tensor, mask: tf.Tensor
+) -> tf.Tensor:
+    ages = np.arange(config.history_length - 1, -1, -1)
+    weights = tf.constant((_ATTRIBUTE_DECAY**ages).astype(np.float32)) * mask
+    total = tf.maximum(tf.reduce_sum(weights, axis=-1, keepdims=True), 1e-6)
+    weighted = tf.gather(items.attributes, history) * weights[..., None]
+    return tf.reduce_sum(weighted, axis=-2) / total
+
+
+def pad_history(history: npt.NDArray[np.int32], length: int) -> npt.NDArray[np.int32]:
+    """The newest `length` items of `history`, padded with 0 at the front: `[length] int32`."""
+    padded = np.zeros(length, np.int32)
+    newest = history[-length:]
+    if len(newest):
+        padded[-len(newest) :] = newest
+    return padded

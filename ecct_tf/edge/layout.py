@@ -1,0 +1,108 @@
+"""How the trainable weights of an edge model lie in one flat vector.
+
+One flat `float32` vector is what the optimiser updates, what a federated mean
+averages, what a device keeps between rounds and what the exported file stores
+as a single variable. `WeightLayout` is the map between that vector and the
+named tensors of the forward function.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.edge.primitives import unpack
+from ecct_tf.errors import ConfigError
+
+__all__ = ["Part", "Sharing", "Weight", "WeightLayout"]
+
+Part = Literal["backbone", "head"]
+Sharing = Literal["none", "backbone", "all"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Weight:
+    """One trainable tensor.
+
+    Attributes:
+      name: its name, unique in the layout.
+      shape: its shape for one device.
+      part: `backbone` (features to embedding) or `head` (embedding to logit).
+      scale: standard deviation of the initial values; 0 starts at zero.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    part: Part
+    scale: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightLayout:
+    """The order of the weights in the flat vector: the whole backbone, then the head.
+
+    With that order the part that a cohort shares is always a prefix of the
+    vector, so splitting and joining cost a slice and a concatenation.
+    """
+
+    weights: tuple[Weight, ...]
+
+    def __post_init__(self) -> None:
+        parts = [weight.part for weight in self.weights]
+        if parts != sorted(parts):
+            raise ConfigError(
+                f"expected all backbone weights before the head weights, got the order {parts}; "
+                "list the backbone first"
+            )
+        names = [weight.name for weight in self.weights]
+        if len(set(names)) != len(names):
+            raise ConfigError(f"weight names must be unique, got {names}")
+
+    @property
+    def size(self) -> int:
+        """Length P of the flat vector."""
+        return sum(weight.size for weight in self.weights)
+
+    def shared_size(self, sharing: Sharing) -> int:
+        """Length of the prefix that is averaged over the cohort under `sharing`."""
+        if sharing == "none":
+            return 0
+        if sharing == "all":
+            return self.size
+        return sum(weight.size for weight in self.weights if weight.part == "backbone")
+
+    def initial(self, seed: int) -> npt.NDArray[np.float32]:
+        """Draws initial weights, `[P] float32`, reproducible from `seed`."""
+        rng = np.random.default_rng([seed, 0xED6E])
+        parts = [
+            rng.standard_normal(weight.size).astype(np.float32) * np.float32(weight.scale)
+            for weight in self.weights
+        ]
+        return np.concatenate(parts).astype(np.float32)
+
+    def unpack(self, flat: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Names the tensors of `flat`, `[..., P] float32`, differentiably."""
+        tensors = unpack(flat, [weight.shape for weight in self.weights])
+        return {weight.name: tensor for weight, tensor in zip(self.weights, tensors, strict=True)}
+
+    def to_dict(self, flat: npt.NDArray[np.float32]) -> Mapping[str, npt.NDArray[np.float32]]:
+        """Names the tensors of one device's vector, `[P] float32`, as arrays."""
+        if flat.shape != (self.size,):
+            raise ConfigError(
+                f"expected a weight vector of shape ({self.size},), got {flat.shape}; "
+                "it belongs to another tier or another edge specification"
+            )
+        ends = np.cumsum([weight.size for weight in self.weights])
+        return {
+            weight.name: flat[end - weight.size : end].reshape(weight.shape)
+            for weight, end in zip(self.weights, ends, strict=True)
+        }

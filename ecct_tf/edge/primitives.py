@@ -1,0 +1,184 @@
+"""Differentiable building blocks that stay within TFLite's builtin operators.
+
+Automatic differentiation of Keras layers emits operators (`ReluGrad`,
+`BroadcastGradientArgs`, `ConcatOffset`, ...) that a phone without the Flex
+delegate cannot run. Each block here brings its own gradient, written with
+builtin operators only, so a `tf.GradientTape` over them converts.
+
+All blocks accept an optional leading device axis: features `[C, B, in]` with
+weights `[C, in, out]` train C devices at once, `[B, in]` with `[in, out]` one.
+The last two axes always mean the same, which is why one forward function can
+serve a phone, a stacked cohort and the exported file.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+__all__ = ["attend", "concat", "dense", "embed", "relu", "row_dot", "tanh", "unpack"]
+
+
+@tf.custom_gradient
+def dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor):  # type: ignore[no-untyped-def]
+    """Affine map.
+
+    Args:
+      inputs: `[..., B, in] float32`.
+      kernel: `[..., in, out] float32`.
+      bias: `[..., out] float32`.
+
+    Returns:
+      `[..., B, out] float32`.
+    """
+    outputs = tf.matmul(inputs, kernel) + bias[..., None, :]
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return (
+            tf.matmul(upstream, kernel, transpose_b=True),
+            tf.matmul(inputs, upstream, transpose_a=True),
+            tf.reduce_sum(upstream, axis=-2),
+        )
+
+    return outputs, gradient
+
+
+@tf.custom_gradient
+def relu(inputs: tf.Tensor):  # type: ignore[no-untyped-def]
+    """Rectifier, `[...] float32` to the same shape."""
+    outputs = tf.nn.relu(inputs)
+    return outputs, lambda upstream: upstream * tf.cast(outputs > 0.0, tf.float32)
+
+
+@tf.custom_gradient
+def tanh(inputs: tf.Tensor):  # type: ignore[no-untyped-def]
+    """Hyperbolic tangent, `[...] float32` to the same shape."""
+    outputs = tf.tanh(inputs)
+    return outputs, lambda upstream: upstream * (1.0 - outputs * outputs)
+
+
+@tf.custom_gradient
+def row_dot(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor):  # type: ignore[no-untyped-def]
+    """One logit a row: `inputs · kernel + bias`.
+
+    Args:
+      inputs: `[..., B, in] float32`.
+      kernel: `[..., in] float32`.
+      bias: `[..., 1] float32`.
+
+    Returns:
+      `[..., B] float32`.
+    """
+    column = kernel[..., None]
+    outputs = tf.squeeze(tf.matmul(inputs, column), -1) + bias
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        rows = upstream[..., None]
+        return (
+            tf.matmul(rows, column, transpose_b=True),
+            tf.squeeze(tf.matmul(inputs, rows, transpose_a=True), -1),
+            tf.reduce_sum(upstream, axis=-1, keepdims=True),
+        )
+
+    return outputs, gradient
+
+
+def embed(table: tf.Tensor, ids: tf.Tensor, *, rows: int) -> tf.Tensor:
+    """Looks rows of a small trainable table up.
+
+    A one-hot product rather than a gather: its gradient is one matrix product,
+    which is builtin and needs no scatter. Meant for vocabularies of tens.
+
+    Args:
+      table: `[..., rows, dim] float32`.
+      ids: `[..., B] int32` in `[0, rows)`.
+      rows: the static number of rows.
+
+    Returns:
+      `[..., B, dim] float32`.
+    """
+    one_hot = tf.one_hot(ids, rows, dtype=tf.float32)
+
+    @tf.custom_gradient
+    def lookup(trainable: tf.Tensor):  # type: ignore[no-untyped-def]
+        return tf.matmul(one_hot, trainable), lambda upstream: tf.matmul(
+            one_hot, upstream, transpose_a=True
+        )
+
+    return lookup(table)
+
+
+def concat(parts: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Joins `[..., d_k] float32` tensors of equal leading shape on the last axis."""
+    sizes = [int(part.shape[-1]) for part in parts]
+
+    @tf.custom_gradient
+    def join(*tensors: tf.Tensor):  # type: ignore[no-untyped-def]
+        return tf.concat(tensors, -1), lambda upstream: tuple(tf.split(upstream, sizes, -1))
+
+    return join(*parts)
+
+
+def unpack(flat: tf.Tensor, shapes: Sequence[tuple[int, ...]]) -> list[tf.Tensor]:
+    """Cuts one flat weight vector into tensors.
+
+    Args:
+      flat: `[..., P] float32`, with or without the leading device axis.
+      shapes: static shapes of the parts; their sizes sum to P.
+
+    Returns:
+      One `[..., *shape] float32` tensor for each shape, in order.
+    """
+    sizes = [_size(shape) for shape in shapes]
+    stacked = flat.shape.rank == 2
+
+    @tf.custom_gradient
+    def cut(vector: tf.Tensor):  # type: ignore[no-untyped-def]
+        lead = [-1] if stacked else []
+        parts = tf.split(vector, sizes, -1)
+        tensors = tuple(
+            tf.reshape(part, [*lead, *shape]) for part, shape in zip(parts, shapes, strict=True)
+        )
+
+        def gradient(*upstream: tf.Tensor) -> tf.Tensor:
+            rows = [
+                tf.reshape(part, [*([-1] if stacked else []), size])
+                for part, size in zip(upstream, sizes, strict=True)
+            ]
+            return tf.concat(rows, -1)
+
+        return tensors, gradient
+
+    return list(cut(flat))
+
+
+@tf.custom_gradient
+def attend(scores: tf.Tensor, values: tf.Tensor, mask: tf.Tensor):  # type: ignore[no-untyped-def]
+    """Masked softmax attention over the slots of a history.
+
+    Args:
+      scores: `[..., L, K] float32`, one column a head.
+      values: `[..., L, V] float32`, not trained (no gradient flows to them).
+      mask: `[..., L, 1] float32`, 1 for a real slot, 0 for padding.
+
+    Returns:
+      `[..., K, V] float32`, all zero where every slot is padding.
+    """
+    peak = tf.reduce_max(scores - 1e9 * (1.0 - mask), axis=-2, keepdims=True)
+    # The clip keeps padded slots, whose scores are arbitrary, from overflowing.
+    weights = tf.exp(tf.minimum(scores - peak, 0.0)) * mask
+    weights = weights / tf.maximum(tf.reduce_sum(weights, axis=-2, keepdims=True), 1e-9)
+    outputs = tf.matmul(weights, values, transpose_a=True)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        by_slot = tf.matmul(values, upstream, transpose_b=True)
+        mean = tf.reduce_sum(by_slot * weights, axis=-2, keepdims=True)
+        return weights * (by_slot - mean), tf.zeros_like(values), tf.zeros_like(mask)
+
+    return outputs, gradient
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size

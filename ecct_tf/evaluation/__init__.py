@@ -1,0 +1,41 @@
+"""How good a recommender is, in numbers that others can check.
+
+Everything rests on one table of scores: a row per device, the held-out item in
+one column, items that the device never touched in the others. `ranking` turns a
+row into the place of the held-out item (ties count against it) and places into
+HR@K, NDCG@K and MRR. `classification` reads the same logits as click
+predictions: AUC, AUC grouped by device (GAUC) and log loss. `protocol` takes
+the whole table to one `Metrics`. The means come with their per-device vectors,
+because an average hides which devices a model fails.
+
+NumPy and scikit-learn only: a phone's logits, a cloud's and a baseline's are
+measured by the same code, with or without TensorFlow.
+"""
+
+from ecct_tf.evaluation.classification import GroupedAuc, auc, grouped_auc, log_loss
+from ecct_tf.evaluation.protocol import Metrics, evaluate_scores
+from ecct_tf.evaluation.ranking import (
+    discounted_gains,
+    hit_rate,
+    hits,
+    mrr,
+    ndcg,
+    ranks,
+    reciprocal_ranks,
+)
+
+__all__ = [
+    "GroupedAuc",
+    "Metrics",
+    "auc",
+    "discounted_gains",
+    "evaluate_scores",
+    "grouped_auc",
+    "hit_rate",
+    "hits",
+    "log_loss",
+    "mrr",
+    "ndcg",
+    "ranks",
+    "reciprocal_ranks",
+]

@@ -1,0 +1,126 @@
+"""The item table: the frozen item side that the cloud publishes once to every device.
+
+A row describes one item: item-to-item embeddings in *blocks* (what the item says as
+part of a history, and what it says as a candidate), numeric attributes, and the cloud
+model's item embedding and bias, with which a device completes its downlink into
+`h_c` and `z_c` for any item it likes, without telling the cloud which.
+"""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.errors import DataError
+from ecct_tf.knowledge.codecs import CodecName, build_codec
+
+__all__ = ["Block", "ItemTable"]
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One kind of item-to-item knowledge: score(i -> j) = `source[i] · target[j]`.
+
+    Attributes:
+      name: what it measures.
+      source: `[items + 1, d] float32`, the item as part of a history; row 0 is padding.
+      target: `[items + 1, d] float32`, the item as candidate.
+    """
+
+    name: str
+    source: Array
+    target: Array
+
+    def __post_init__(self) -> None:
+        if self.source.shape != self.target.shape or self.source.ndim != 2:
+            raise DataError(
+                f"block {self.name!r}: expected source and target of one shape [items + 1, d], "
+                f"got {self.source.shape} and {self.target.shape}"
+            )
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether source and target are one array, which then crosses the wire once."""
+        return self.source is self.target
+
+
+def _symmetric(name: str, embeddings: Array) -> Block:
+    return Block(name, embeddings, embeddings)
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemTable:
+    """What every device holds of the items.
+
+    Attributes:
+      blocks: item-to-item blocks.
+      attributes: `[items + 1, a] float32`, standardised numbers (log popularity first).
+      cloud: `[items + 1, d_c] float32`, the cloud model's item embeddings.
+      bias: `[items + 1] float32`, the cloud model's item logits.
+      feature_mean: `[F] float32`, what to subtract from a device's interaction features.
+      feature_scale: `[F] float32`, what to multiply them by then.
+    """
+
+    blocks: tuple[Block, ...]
+    attributes: Array
+    cloud: Array
+    bias: Array
+    feature_mean: Array
+    feature_scale: Array
+
+    def __post_init__(self) -> None:
+        rows = self.cloud.shape[0]
+        named = {
+            "attributes": self.attributes,
+            "bias": self.bias,
+            **{f"block {block.name!r}": block.source for block in self.blocks},
+        }
+        for name, array in named.items():
+            if array.shape[0] != rows:
+                raise DataError(f"item table: {name} has {array.shape[0]} rows, cloud has {rows}")
+        for name, array in {**named, "cloud": self.cloud}.items():
+            if not np.isfinite(array).all():
+                raise DataError(f"item table: {name} holds NaN or infinite values")
+
+    @property
+    def num_items(self) -> int:
+        """Number of items, the padding row not counted."""
+        return int(self.cloud.shape[0]) - 1
+
+    def transmitted(self, codec: CodecName) -> "ItemTable":
+        """The table as devices read it after it crossed the wire through `codec`."""
+        coder = build_codec(codec)
+
+        def cross(array: Array) -> Array:
+            decoded: Array = coder.decode(coder.encode(array)).numpy()
+            return decoded
+
+        return dataclasses.replace(
+            self,
+            blocks=tuple(
+                _symmetric(block.name, cross(block.source))
+                if block.is_symmetric
+                else Block(block.name, cross(block.source), cross(block.target))
+                for block in self.blocks
+            ),
+            attributes=cross(self.attributes),
+            cloud=cross(self.cloud),
+            bias=self.bias.astype(np.float16).astype(np.float32),
+        )
+
+    def encoded_bytes(self, codec: CodecName) -> int:
+        """Bytes of the table as published once to each device."""
+        coder = build_codec(codec)
+        arrays = [self.attributes, self.cloud]
+        for block in self.blocks:
+            arrays.append(block.source)
+            if not block.is_symmetric:
+                arrays.append(block.target)
+        rows = self.num_items
+        feature_bytes = 2 * self.feature_mean.size * 4
+        bias_bytes = rows * 2
+        return feature_bytes + bias_bytes + sum(
+            coder.encoded_bytes(rows, array.shape[1]) for array in arrays
+        )

@@ -1,0 +1,106 @@
+"""The distribution `ecct-tf`: packages, extras and the `ecct` command."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def _version() -> str:
+    """Reads `__version__` as text: importing the package would need its dependencies."""
+    text = (ROOT / "ecct_tf" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', text, flags=re.MULTILINE)
+    if found is None:
+        raise RuntimeError('expected a line `__version__ = "..."` in ecct_tf/__init__.py')
+    return found.group(1)
+
+
+def _long_description() -> str:
+    readme = ROOT / "README.md"
+    return readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+
+# Light on purpose: what the command line, the data layer and `ecct doctor` need.
+BASE = [
+    "click>=8.1",
+    "dacite>=1.8",
+    "numpy>=1.25",
+    "packaging>=22.0",
+    "pandas>=2.0",
+    "platformdirs>=4.0",
+    "pooch>=1.8",
+    "pyyaml>=6.0",
+    "rich>=13.0",
+    "tqdm>=4.64",
+]
+
+# TFF 0.87.0 exists for Python 3.11 and older only, and pins a jaxlib that was
+# withdrawn: pip alone cannot resolve this extra. Use `make install` (the hashed
+# lock), or uv, which reads the override in pyproject.toml.
+ONLY_TFF_PYTHON = '; python_version < "3.12"'
+SIMULATION = [
+    "tensorflow==2.14.1" + ONLY_TFF_PYTHON,
+    "tensorflow-federated==0.87.0" + ONLY_TFF_PYTHON,
+    "grpcio>=1.46",
+    "scipy>=1.9.3",
+    "matplotlib>=3.7",
+    # TensorBoard 2.14 imports pkg_resources, which newer ones warn about, then lack.
+    "setuptools>=77,<80.9" + ONLY_TFF_PYTHON,
+]
+
+# Cloud jobs and the export also run on current TensorFlow with Keras 2
+# (TF_USE_LEGACY_KERAS=1), hence no upper bound.
+CLOUD = [
+    "tensorflow>=2.14.1",
+    "tensorflow-recommenders>=0.7.7",
+    "tf-keras>=2.15",
+]
+EXPORT = ["tensorflow>=2.14.1"]
+NOTEBOOKS = ["ipykernel", "matplotlib>=3.7", "nbclient", "nbconvert", "nbformat"]
+DEV = [
+    "hypothesis",
+    "mypy",
+    "pytest>=8.2",
+    "pytest-xdist",
+    "ruff",
+    "scikit-learn",
+    "types-PyYAML",
+    "types-tqdm",
+]
+
+setup(
+    name="ecct-tf",
+    version=_version(),
+    description="Edge-cloud collaborative training of recommenders with TensorFlow Federated",
+    long_description=_long_description(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(
+        include=["ecct_tf", "ecct_tf.*", "cloud", "cloud.*", "mobile_export", "mobile_export.*"]
+    ),
+    package_data={"ecct_tf": ["py.typed"], "cloud": ["py.typed"]},
+    zip_safe=False,
+    install_requires=BASE,
+    extras_require={
+        "simulation": SIMULATION,
+        "cloud": CLOUD,
+        "export": EXPORT,
+        "notebooks": NOTEBOOKS,
+        "dev": DEV,
+    },
+    entry_points={"console_scripts": ["ecct = ecct_tf.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)

@@ -1,0 +1,54 @@
+"""Settings that must hold before TensorFlow is imported, and a watch for left-over workers."""
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+from ecct_tf.doctor import worker_processes
+
+_LEFT_WORKERS = pytest.StashKey[list[int]]()
+
+
+def pytest_configure(config):
+    config.stash[_LEFT_WORKERS] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session):
+    """Fails the run when a TFF worker of this process outlived the tests.
+
+    Such a worker survives Python and keeps the inherited stdout open, so whatever
+    reads the tests' output would wait forever. It is killed here and reported.
+    """
+    left = session.config.stash[_LEFT_WORKERS]
+    for worker in worker_processes():
+        if worker.parent_pid == os.getpid():
+            left.append(worker.pid)
+            os.kill(worker.pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(worker.pid, 0)
+    if hasattr(session.config, "workeroutput"):  # a process of pytest-xdist
+        session.config.workeroutput["left_workers"] = list(left)
+    elif left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    output = getattr(node, "workeroutput", None) or {}
+    node.config.stash[_LEFT_WORKERS].extend(output.get("left_workers", []))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    left = config.stash[_LEFT_WORKERS]
+    if left:
+        terminalreporter.section("TFF workers left behind", red=True)
+        terminalreporter.line(
+            f"pid {', '.join(map(str, left))}: started by a test and never ended, now killed. "
+            "Start TFF through the library's runtime context manager, which reaps its worker."
+        )
