@@ -61,7 +61,9 @@ def user_state(blocks: tuple[Block, ...], history: Ids, centralized: Array) -> A
         for decay in _STATE_DECAYS
     ]
     length = np.array([np.log1p(len(history)) - 4.0], np.float32)
-    return np.concatenate([*pooled, length, centralized]).astype(np.float32)
+    scale = 1.0 / np.sqrt(1.0 + len(history))
+    means = [scale * pooled[index * len(_STATE_DECAYS)] for index in range(len(blocks))]
+    return np.concatenate([*pooled, *means, length, centralized]).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)

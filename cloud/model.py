@@ -36,11 +36,13 @@ class CloudModelSpec:
 
     num_items: int
     rank: int
+    free_dim: int
     hidden_dim: int
     edge_dim: int
     distillation_weight: float
     temperature: float
     l2: float
+    prior_logit: float = -2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,29 +87,54 @@ class CloudModel(tfrs.Model):  # type: ignore[misc]
         """
         super().__init__()
         self.spec = spec
-        width = 2 * spec.rank
+        width = 2 * spec.rank + spec.free_dim
         self._item_inputs = tf.constant(item_inputs)
         self._attributes = tf.constant(attributes)
         user_start = np.zeros((state_dim, width), np.float32)
         user_start[preference_columns, : spec.rank] = 6.0 * np.eye(spec.rank)
-        user_start[sequence_columns, spec.rank :] = 0.1 * np.eye(spec.rank)
+        user_start[sequence_columns, spec.rank : 2 * spec.rank] = 0.1 * np.eye(spec.rank)
         item_start = np.zeros((item_inputs.shape[1], width), np.float32)
-        item_start[:width] = np.eye(width)
+        item_start[: 2 * spec.rank, : 2 * spec.rank] = np.eye(2 * spec.rank)
+        rng = np.random.default_rng(spec.num_items)
+        item_start[2 * spec.rank :, 2 * spec.rank :] = 0.3 * rng.standard_normal(
+            (item_inputs.shape[1] - 2 * spec.rank, spec.free_dim)
+        )
         constant = tf.keras.initializers.Constant
         dense = tf.keras.layers.Dense
-        self.user_linear = dense(width, kernel_initializer=constant(user_start), name="user_linear")
+
+        def anchored(start: Array, *, scale: float = 1.0) -> dict[str, object]:
+            """Keyword arguments of a kernel that starts at `start` and is held near it."""
+            return {
+                "kernel_initializer": constant(start),
+                "kernel_regularizer": _Anchor(start, spec.l2 * scale),
+            }
+
+        self.user_linear = dense(width, name="user_linear", **anchored(user_start))
         self.user_hidden = dense(spec.hidden_dim, activation="relu", name="user_hidden")
-        self.user_residual = dense(width, kernel_initializer="zeros", name="user_residual")
+        self.user_residual = dense(
+            width,
+            name="user_residual",
+            **anchored(np.zeros((spec.hidden_dim, width), np.float32)),
+        )
         self.item_linear = dense(
-            width, use_bias=False, kernel_initializer=constant(item_start), name="item_linear"
+            width, use_bias=False, name="item_linear", **anchored(item_start, scale=36.0)
         )
         self.item_embedding = tf.keras.layers.Embedding(
-            spec.num_items + 1, width, embeddings_initializer="zeros", name="item_embedding"
+            spec.num_items + 1,
+            width,
+            embeddings_initializer="zeros",
+            embeddings_regularizer=tf.keras.regularizers.L2(spec.l2 * 36.0),
+            name="item_embedding",
         )
         self.item_bias = tf.keras.layers.Embedding(
             spec.num_items + 1, 1, embeddings_initializer="zeros", name="item_bias"
         )
-        self.attribute_bias = dense(1, kernel_initializer="zeros", name="attribute_bias")
+        self.attribute_bias = dense(
+            1,
+            kernel_initializer="zeros",
+            bias_initializer=constant(spec.prior_logit),
+            name="attribute_bias",
+        )
         self.fusion_gate = dense(1, kernel_initializer="zeros", name="fusion_gate")
         self.fusion_mean = dense(width, use_bias=False, kernel_initializer="zeros",
                                  name="fusion_mean")
@@ -120,6 +147,17 @@ class CloudModel(tfrs.Model):  # type: ignore[misc]
                 from_logits=True, reduction=tf.keras.losses.Reduction.SUM_OVER_BATCH_SIZE
             )
         )
+
+        self._build_weights(state_dim)
+
+    def _build_weights(self, state_dim: int) -> None:
+        """Creates every variable now: later calls may come from inside a `tf.function`."""
+        nobody = EdgeKnowledge(
+            items=tf.zeros([1, 1], tf.int32),
+            embeddings=tf.zeros([1, 1, self.spec.edge_dim]),
+            trust=tf.zeros([1]),
+        )
+        self.logits(self.user_vectors(tf.zeros([1, state_dim]), nobody), tf.zeros([1, 1], tf.int32))
 
     def item_vectors(self, items: tf.Tensor) -> tf.Tensor:
         """`[...] int32` items to `[..., d_c] float32`, the `v` of `h_c = u ⊙ v`."""
@@ -157,7 +195,7 @@ class CloudModel(tfrs.Model):  # type: ignore[misc]
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Loss of one batch: labels where the batch has them, edge logits where it has them."""
         del training
-        loss = self.spec.l2 * tf.reduce_sum(tf.square(self.item_embedding.embeddings))
+        loss = tf.constant(0.0)
         if "labels" in inputs:
             users = self.user_vectors(inputs["states"], _knowledge(inputs, ""))
             loss += self.task(
@@ -172,6 +210,17 @@ class CloudModel(tfrs.Model):  # type: ignore[misc]
             weighted = each * inputs["teacher_trust"][:, None]
             loss += self.spec.distillation_weight * tf.reduce_mean(weighted)
         return loss
+
+
+class _Anchor(tf.keras.regularizers.Regularizer):  # type: ignore[misc]
+    """Squared distance of a kernel to where it started."""
+
+    def __init__(self, start: Array, weight: float) -> None:
+        self._start = tf.constant(start)
+        self._weight = weight
+
+    def __call__(self, kernel: tf.Tensor) -> tf.Tensor:
+        return self._weight * tf.reduce_sum(tf.square(kernel - self._start))
 
 
 def _teacher_entropy(teacher: tf.Tensor, temperature: float) -> tf.Tensor:

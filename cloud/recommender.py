@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,87 +16,22 @@ from cloud.features import (
 )
 from cloud.model import CloudModel, CloudModelSpec, EdgeKnowledge
 from cloud.similarity import preference_block, preference_sources, sequence_block
+from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import CloudView, sample_negatives
 from ecct_tf.edge.features import (
-    FeatureConfig,
     ItemTensors,
     interaction_features,
     item_tensors,
     pad_history,
 )
-from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
 
-__all__ = ["CloudConfig", "CloudRecommender", "LabelVisibility"]
+__all__ = ["CloudRecommender"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
-LabelVisibility = Literal["both", "edge_only"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class CloudConfig:
-    """The cloud recommender and its training.
-
-    Attributes:
-      rank: width of each item-to-item block; the cloud embedding `h_c` has twice that.
-      regularization: EASE's λ.
-      sequence_decay: weight of "j came d steps after i" is `sequence_decay**d`.
-      hidden_dim: width of the user tower's hidden layer.
-      fit_epochs: passes over the cloud's own positions before the first round.
-      update_epochs: passes over a sample of them, and over the uplinks, in each round.
-      batch_size: positions in a batch.
-      learning_rate: of Adam, for `fit` and for the updates.
-      negatives: sampled for each labelled position.
-      tail: share of each older history that serves as labelled positions.
-      l2: penalty on the learned item embeddings.
-      distillation_weight: λ_c, weight of the edge's logits in the cloud's loss (inferred).
-      temperature: T of the distillation (inferred).
-      label_visibility: `both`, or `edge_only`: then the cloud never trains on labels and
-        learns from the edge's logits alone.
-      staleness_half_life: rounds after which an uplink counts half.
-      queries: Q, items that a device is asked about in each round.
-      query_top_share: share of them taken from the cloud's best guesses, the rest uniform.
-    """
-
-    rank: int = 24
-    regularization: float = 800.0
-    sequence_decay: float = 0.5
-    hidden_dim: int = 64
-    fit_epochs: int = 10
-    update_epochs: int = 1
-    batch_size: int = 512
-    learning_rate: float = 1e-3
-    negatives: int = 4
-    tail: float = 0.3
-    l2: float = 1e-4
-    distillation_weight: float = 1.0
-    temperature: float = 2.0
-    label_visibility: LabelVisibility = "both"
-    staleness_half_life: float = 5.0
-    queries: int = 24
-    query_top_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("rank", "hidden_dim", "batch_size", "negatives", "queries"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"cloud.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("fit_epochs", "update_epochs", "l2", "distillation_weight"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"cloud.{name} must not be negative, got {getattr(self, name)}")
-        for name in ("regularization", "learning_rate", "temperature", "staleness_half_life"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"cloud.{name} must be positive, got {getattr(self, name)}")
-        for name in ("tail", "query_top_share", "sequence_decay"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"cloud.{name} must lie in [0, 1], got {getattr(self, name)}")
-        if self.label_visibility not in ("both", "edge_only"):
-            raise ConfigError(
-                "cloud.label_visibility must be 'both' or 'edge_only', "
-                f"got {self.label_visibility!r}"
-            )
 
 
 class CloudRecommender:
@@ -114,10 +48,12 @@ class CloudRecommender:
         *,
         features: FeatureConfig,
         edge_dim: int,
+        num_queries: int,
         seed: int,
     ) -> None:
         """Computes the item-to-item embeddings and builds the untrained model."""
         self.config = config
+        self._num_queries = num_queries
         self._view = view
         self._seed = seed
         self._features = features
@@ -157,6 +93,7 @@ class CloudRecommender:
             CloudModelSpec(
                 num_items=view.num_items,
                 rank=rank,
+                free_dim=config.free_dim,
                 hidden_dim=config.hidden_dim,
                 edge_dim=edge_dim,
                 distillation_weight=config.distillation_weight,
@@ -164,7 +101,7 @@ class CloudRecommender:
                 l2=config.l2,
             ),
             item_inputs=np.concatenate(
-                [self._preference.target, self._sequence.target, self._categories], axis=1
+                [self._preference.target, self._sequence.target, self._categories, self._attributes], axis=1
             ),
             attributes=self._attributes,
             state_dim=self._states.shape[1],
@@ -190,12 +127,12 @@ class CloudRecommender:
     @property
     def num_queries(self) -> int:
         """Q, items that a device is asked about in each round."""
-        return self.config.queries
+        return self._num_queries
 
     @property
     def embedding_dim(self) -> int:
         """d_c, width of the cloud embedding."""
-        return 2 * self.model.spec.rank
+        return 2 * self.model.spec.rank + self.model.spec.free_dim
 
     def fit(self) -> list[float]:
         """Trains on the cloud's own view, before any exchange; the loss of each epoch.
@@ -272,12 +209,12 @@ class CloudRecommender:
         device did recently can influence the choice.
         """
         config = self.config
-        tops = round(config.queries * config.query_top_share)
+        tops = round(self._num_queries * config.query_top_share)
         everything = np.arange(1, self._view.num_items + 1, dtype=np.int32)
         vectors = self.user_embeddings(users, knowledge=None, round_number=round_number)
         logits = vectors @ self.model.item_vectors(everything).numpy().T
         logits += self.model.item_logits(everything).numpy()
-        chosen = np.empty((len(users), config.queries), np.int32)
+        chosen = np.empty((len(users), self._num_queries), np.int32)
         for row, user in enumerate(users):
             rng = np.random.default_rng([self._seed, 2, round_number, int(user)])
             known = self._view.older.of(int(user))
@@ -288,7 +225,7 @@ class CloudRecommender:
                 rng,
                 positives=known,
                 num_items=self._view.num_items,
-                size=config.queries - tops,
+                size=self._num_queries - tops,
             )
         return chosen
 
@@ -403,7 +340,7 @@ class CloudRecommender:
                 edge_embeddings=knowledge.embeddings[users],
                 trust=trust[users] * keep,
             )
-        return tf.data.Dataset.from_tensor_slices(parts).batch(min(self.config.batch_size, 128))
+        return tf.data.Dataset.from_tensor_slices(parts).batch(self.config.update_batch_size)
 
     def _edge_knowledge(
         self, knowledge: KnowledgeStore, users: Ids, round_number: int

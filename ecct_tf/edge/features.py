@@ -6,18 +6,16 @@ last items alone; then the candidate's attributes and how far they lie from the
 history's. Nothing here is trained, so a phone computes a sample's features once.
 """
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ecct_tf.errors import ConfigError
+from ecct_tf.config import FeatureConfig
 from ecct_tf.knowledge.item_table import ItemTable
 
 __all__ = [
-    "FeatureConfig",
     "Interactions",
     "ItemTensors",
     "interaction_features",
@@ -26,49 +24,7 @@ __all__ = [
 ]
 
 _ATTRIBUTE_DECAY = 0.9
-_CLIP = 6.0
-
-
-@dataclasses.dataclass(frozen=True)
-class FeatureConfig:
-    """How a history is pooled.
-
-    Attributes:
-      history_length: L, how many of the newest interactions a device reads.
-      decays: weights `decay**age` of the pooled dot products; age counts interactions.
-      last_items: how many of the newest items get a dot product of their own.
-    """
-
-    history_length: int = 20
-    decays: tuple[float, ...] = (1.0, 0.9, 0.7, 0.4)
-    last_items: int = 3
-
-    def __post_init__(self) -> None:
-        if self.history_length < 1:
-            raise ConfigError(f"history_length must be at least 1, got {self.history_length}")
-        if not 0 <= self.last_items <= self.history_length:
-            raise ConfigError(
-                f"last_items must lie in 0..history_length ({self.history_length}), "
-                f"got {self.last_items}"
-            )
-        if not self.decays or not all(0.0 < decay <= 1.0 for decay in self.decays):
-            raise ConfigError(f"decays must be numbers in (0, 1], at least one, got {self.decays}")
-
-    @property
-    def per_block(self) -> int:
-        """Features that one block yields."""
-        return len(self.decays) + self.last_items
-
-    def width(self, *, num_blocks: int, num_attributes: int) -> int:
-        """F, the number of interaction features."""
-        return num_blocks * self.per_block + 2 * num_attributes
-
-    def pooling(self) -> npt.NDArray[np.float32]:
-        """`[L, per_block] float32`: the matrix from a slot's dot products to features."""
-        ages = np.arange(self.history_length - 1, -1, -1)
-        columns = [decay**ages for decay in self.decays]
-        columns += [(ages == age).astype(np.float64) for age in range(self.last_items)]
-        return np.stack(columns, axis=1).astype(np.float32)
+_CLIP = 8.0
 
 
 class ItemTensors(NamedTuple):
@@ -151,7 +107,7 @@ def interaction_features(
         source, target = sources[..., start : start + size], targets[..., start : start + size]
         slots.append(tf.matmul(target, source, transpose_b=True))
         start += size
-    pooling = tf.constant(config.pooling())
+    pooling = tf.constant(_pooling(config))
     pooled = [_last_axis_product(block, pooling) for block in slots]
     attributes = tf.gather(items.attributes, candidates)
     distance = tf.abs(attributes - _mean_attributes(items, config, history, mask)[..., None, :])
@@ -165,6 +121,14 @@ def interaction_features(
         slots=tf.stack(slots, axis=-1),
         slot_mask=slot_mask,
     )
+
+
+def _pooling(config: FeatureConfig) -> npt.NDArray[np.float32]:
+    """`[L, per_block] float32`: the matrix from a slot's dot products to features."""
+    ages = np.arange(config.history_length - 1, -1, -1)
+    columns = [decay**ages for decay in config.decays]
+    columns += [(ages == age).astype(np.float64) for age in range(config.last_items)]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _last_axis_product(tensor: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from ecct_tf.config import Sharing
 from ecct_tf.edge.primitives import unpack
 from ecct_tf.errors import ConfigError
 
-__all__ = ["Part", "Sharing", "Weight", "WeightLayout"]
+__all__ = ["Part", "Weight", "WeightLayout"]
 
 Part = Literal["backbone", "head"]
-Sharing = Literal["none", "backbone", "all"]
 
 
 @dataclasses.dataclass(frozen=True)

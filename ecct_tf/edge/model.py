@@ -2,18 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
+from ecct_tf.config import Tier
 from ecct_tf.edge.layout import WeightLayout
 from ecct_tf.errors import ConfigError
 
-__all__ = ["TIERS", "EdgeInputs", "EdgeModel", "EdgeOutputs", "EdgeSpec", "Tier"]
-
-Tier = Literal["linear", "mlp", "attention"]
-TIERS: tuple[Tier, ...] = ("linear", "mlp", "attention")
-
+__all__ = ["EdgeInputs", "EdgeModel", "EdgeOutputs", "EdgeSpec"]
 
 @dataclasses.dataclass(frozen=True)
 class EdgeSpec:

@@ -6,16 +6,14 @@ stacked cohort and the exported file's single variable.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
 
 import tensorflow as tf
 
+from ecct_tf.config import OPTIMIZERS, OptimizerName
 from ecct_tf.errors import ConfigError
 
-__all__ = ["OPTIMIZERS", "LocalOptimizer", "OptimizerName", "build_optimizer"]
+__all__ = ["LocalOptimizer", "build_optimizer"]
 
-OptimizerName = Literal["sgd", "adagrad", "adam"]
-OPTIMIZERS: tuple[OptimizerName, ...] = ("sgd", "adagrad", "adam")
 Slots = tuple[tf.Tensor, ...]
 
 _ADAM_BETA_1 = 0.9

@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from ecct_tf.config import TIERS, Tier
 from ecct_tf.edge.layout import Weight, WeightLayout
-from ecct_tf.edge.model import TIERS, EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec, Tier
+from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
 from ecct_tf.edge.primitives import attend, concat, dense, embed, relu, row_dot, tanh
 from ecct_tf.errors import ConfigError
 

@@ -1,4 +1,29 @@
-from ecct_tf.knowledge.codecs import CODECS, Codec, CodecName, Encoded, build_codec
+"""What the two sides tell each other, and how it is written on the wire.
+
+`Downlink` and `Uplink` are the only payloads that cross the boundary; `ExchangeSpec`
+declares their form and counts their bytes, the codecs encode them. `ItemTable` is the
+frozen item side that the cloud publishes once. The `KnowledgeStore` keeps the newest
+uplink of every user with its age, and the distillation losses learn from it.
+"""
+
+from ecct_tf.knowledge.codecs import Codec, Encoded, build_codec
 from ecct_tf.knowledge.distillation import binary_cross_entropy, collaborative_loss, distillation
 from ecct_tf.knowledge.item_table import Block, ItemTable
+from ecct_tf.knowledge.payloads import Downlink, ExchangeSpec, Uplink
 from ecct_tf.knowledge.store import KnowledgeStore, UplinkRows
+
+__all__ = [
+    "Block",
+    "Codec",
+    "Downlink",
+    "Encoded",
+    "ExchangeSpec",
+    "ItemTable",
+    "KnowledgeStore",
+    "Uplink",
+    "UplinkRows",
+    "binary_cross_entropy",
+    "build_codec",
+    "collaborative_loss",
+    "distillation",
+]

@@ -7,17 +7,15 @@ transmitted. `int8` keeps one `float16` scale for each row (the last axis).
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
+from ecct_tf.config import CODECS, CodecName
 from ecct_tf.errors import ConfigError
 
-__all__ = ["CODECS", "Codec", "CodecName", "Encoded", "build_codec"]
+__all__ = ["Codec", "Encoded", "build_codec"]
 
-CodecName = Literal["float32", "float16", "int8"]
-CODECS: tuple[CodecName, ...] = ("float32", "float16", "int8")
 Encoded = tuple[tf.Tensor, ...]
 
 _FLOAT16_MAX = 65504.0

@@ -10,9 +10,11 @@ import dataclasses
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
+from ecct_tf.config import CodecName
 from ecct_tf.errors import DataError
-from ecct_tf.knowledge.codecs import CodecName, build_codec
+from ecct_tf.knowledge.codecs import build_codec
 
 __all__ = ["Block", "ItemTable"]
 
@@ -94,7 +96,7 @@ class ItemTable:
         coder = build_codec(codec)
 
         def cross(array: Array) -> Array:
-            decoded: Array = coder.decode(coder.encode(array)).numpy()
+            decoded: Array = np.asarray(coder.decode(coder.encode(tf.constant(array))))
             return decoded
 
         return dataclasses.replace(

@@ -1,0 +1,70 @@
+"""Configuration of the cloud recommender."""
+
+import dataclasses
+from typing import Literal
+
+from ecct_tf.config.checks import at_least, one_of, positive, within
+
+__all__ = ["CloudConfig", "LabelVisibility"]
+
+LabelVisibility = Literal["both", "edge_only"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CloudConfig:
+    """The cloud recommender and its training.
+
+    Attributes:
+      rank: width of each item-to-item block.
+      free_dim: columns of the cloud embedding that are learned freely; d_c is
+        `2 * rank + free_dim`.
+      regularization: EASE's λ.
+      sequence_decay: "j came d steps after i" weighs `sequence_decay**d`.
+      hidden_dim: width of the user tower's hidden layer.
+      fit_epochs: passes over the cloud's own positions before the first round.
+      update_epochs: passes over the uplinks in each round.
+      batch_size: positions in a batch of `fit`.
+      update_batch_size: users in a batch of a round's update.
+      learning_rate: of Adam.
+      negatives: sampled for each labelled position.
+      tail: share of each older history that serves as labelled positions.
+      l2: how firmly the towers are held to the item-to-item model they start as.
+      distillation_weight: λ_c, weight of the edge's logits in the cloud's loss (inferred).
+      temperature: T of the distillation (inferred).
+      label_visibility: `both`, or `edge_only`: then the cloud never trains on labels and
+        learns from the edge's logits alone.
+      staleness_half_life: rounds after which an uplink counts half.
+      query_top_share: share of the queries taken from the cloud's best guesses; the rest
+        is uniform over the catalog.
+    """
+
+    rank: int = 24
+    free_dim: int = 8
+    regularization: float = 400.0
+    sequence_decay: float = 0.5
+    hidden_dim: int = 64
+    fit_epochs: int = 16
+    update_epochs: int = 1
+    batch_size: int = 512
+    update_batch_size: int = 128
+    learning_rate: float = 1e-3
+    negatives: int = 4
+    tail: float = 0.3
+    l2: float = 1e-3
+    distillation_weight: float = 1.0
+    temperature: float = 2.0
+    label_visibility: LabelVisibility = "both"
+    staleness_half_life: float = 5.0
+    query_top_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        at_least(
+            self, "cloud", 1, "rank", "free_dim", "hidden_dim", "batch_size",
+            "update_batch_size", "negatives",
+        )  # fmt: skip
+        at_least(self, "cloud", 0, "fit_epochs", "update_epochs", "l2", "distillation_weight")
+        positive(
+            self, "cloud", "regularization", "learning_rate", "temperature", "staleness_half_life"
+        )
+        within(self, "cloud", 0.0, 1.0, "tail", "query_top_share", "sequence_decay")
+        one_of(self, "cloud", "label_visibility", ("both", "edge_only"))

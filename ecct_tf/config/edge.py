@@ -1,0 +1,152 @@
+"""Configuration of the edge model and of what a device trains on."""
+
+import dataclasses
+from typing import Literal
+
+from ecct_tf.config.checks import at_least, one_of, positive
+from ecct_tf.errors import ConfigError
+
+__all__ = [
+    "OPTIMIZERS",
+    "SHARINGS",
+    "TIERS",
+    "EdgeConfig",
+    "FeatureConfig",
+    "OptimizerName",
+    "SampleConfig",
+    "Sharing",
+    "Tier",
+    "TrainingConfig",
+]
+
+Tier = Literal["linear", "mlp", "attention"]
+Sharing = Literal["none", "backbone", "all"]
+OptimizerName = Literal["sgd", "adagrad", "adam"]
+
+TIERS: tuple[Tier, ...] = ("linear", "mlp", "attention")
+SHARINGS: tuple[Sharing, ...] = ("none", "backbone", "all")
+OPTIMIZERS: tuple[OptimizerName, ...] = ("sgd", "adagrad", "adam")
+
+
+@dataclasses.dataclass(frozen=True)
+class EdgeConfig:
+    """The edge models.
+
+    Attributes:
+      tiers: share of the devices that run each architecture; the shares sum to 1. Which
+        device gets which is drawn from the seed.
+      shared: weights that are a federated mean over the devices of a tier: `none`,
+        `backbone` (all but the head) or `all`. The others are private to each device.
+      embedding_dim: d_e, width of the edge embedding `h_e`.
+      hidden_dim: width of the hidden layer of `mlp` and `attention`.
+      profile_dim: width of the embedding of one private column.
+      heads: attention heads of `attention`.
+    """
+
+    tiers: dict[str, float] = dataclasses.field(default_factory=lambda: {"mlp": 1.0})
+    shared: Sharing = "backbone"
+    embedding_dim: int = 16
+    hidden_dim: int = 32
+    profile_dim: int = 4
+    heads: int = 2
+
+    def __post_init__(self) -> None:
+        one_of(self, "edge", "shared", SHARINGS)
+        at_least(self, "edge", 1, "embedding_dim", "hidden_dim", "profile_dim", "heads")
+        unknown = sorted(set(self.tiers) - set(TIERS))
+        if unknown:
+            raise ConfigError(f"edge.tiers: expected tiers out of {TIERS}, got {unknown}")
+        if any(share < 0 for share in self.tiers.values()):
+            raise ConfigError(f"edge.tiers: shares must not be negative, got {self.tiers}")
+        if abs(sum(self.tiers.values()) - 1.0) > 1e-6:
+            raise ConfigError(
+                f"edge.tiers: the shares must sum to 1, got {self.tiers}, "
+                f"which sum to {sum(self.tiers.values()):g}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureConfig:
+    """How a history is pooled into interaction features.
+
+    Attributes:
+      history_length: L, how many of the newest interactions a device reads.
+      decays: weights `decay**age` of the pooled dot products; age counts interactions.
+      last_items: how many of the newest items get a dot product of their own.
+    """
+
+    history_length: int = 20
+    decays: tuple[float, ...] = (1.0, 0.9, 0.7, 0.4)
+    last_items: int = 3
+
+    def __post_init__(self) -> None:
+        at_least(self, "features", 1, "history_length")
+        at_least(self, "features", 0, "last_items")
+        if self.history_length > 255:
+            raise ConfigError(
+                f"features.history_length: expected at most 255, got {self.history_length}"
+            )
+        if self.last_items > self.history_length:
+            raise ConfigError(
+                "features.last_items: expected at most features.history_length "
+                f"({self.history_length}), got {self.last_items}"
+            )
+        if not self.decays or not all(0.0 < decay <= 1.0 for decay in self.decays):
+            raise ConfigError(
+                f"features.decays: expected one or more numbers in (0, 1], got {self.decays}"
+            )
+
+    @property
+    def per_block(self) -> int:
+        """Features that one item-to-item block yields."""
+        return len(self.decays) + self.last_items
+
+    def width(self, *, num_blocks: int, num_attributes: int) -> int:
+        """F, the number of interaction features."""
+        return num_blocks * self.per_block + 2 * num_attributes
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleConfig:
+    """Which samples a device trains on.
+
+    Attributes:
+      negatives: sampled for each position, uniform outside the user's training items.
+      max_positions: the newest positions of a user that are used. Only positions that the
+        cloud has not seen count, so that its knowledge meets them as it will meet the future.
+    """
+
+    negatives: int = 9
+    max_positions: int = 64
+
+    def __post_init__(self) -> None:
+        at_least(self, "samples", 1, "negatives", "max_positions")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Local training on a device.
+
+    Attributes:
+      epochs: passes over a device's samples in a round.
+      batch_size: samples in a batch.
+      optimizer: `sgd`, `adagrad` or `adam`; its slots start anew in each round.
+      learning_rate: of the shared weights.
+      private_learning_rate: of the private weights.
+      distillation_weight: λ_e, weight of the cloud's logits in the device's loss (inferred).
+      temperature: T of the distillation (inferred).
+    """
+
+    epochs: int = 1
+    batch_size: int = 32
+    optimizer: OptimizerName = "sgd"
+    learning_rate: float = 0.1
+    private_learning_rate: float = 0.1
+    distillation_weight: float = 0.1
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        at_least(self, "training", 1, "epochs", "batch_size")
+        one_of(self, "training", "optimizer", OPTIMIZERS)
+        positive(self, "training", "learning_rate", "temperature")
+        at_least(self, "training", 0, "private_learning_rate", "distillation_weight")

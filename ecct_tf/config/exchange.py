@@ -1,0 +1,115 @@
+"""Configuration of the exchange, the server and the rounds."""
+
+import dataclasses
+from typing import Literal
+
+from ecct_tf.config.checks import at_least, one_of, positive, within
+from ecct_tf.errors import ConfigError
+
+__all__ = [
+    "CODECS",
+    "CodecName",
+    "ExchangeConfig",
+    "ParticipationConfig",
+    "RuntimeConfig",
+    "ServerConfig",
+]
+
+CodecName = Literal["float32", "float16", "int8"]
+CODECS: tuple[CodecName, ...] = ("float32", "float16", "int8")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExchangeConfig:
+    """What crosses between a device and the cloud, and how.
+
+    Attributes:
+      codec: of embeddings and logits in both directions, and of the item table.
+      weights_codec: of the shared weights, where there are any.
+      stage_1_rounds: rounds that exchange embeddings only; then logits cross too.
+      queries: Q, items that a device is asked about in each round.
+      clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
+      clip_logit: largest absolute `z_e` that leaves a device.
+      noise_multiplier: Gaussian noise that a device adds to its uplink, as a multiple of
+        the clipping bounds; 0 for none.
+    """
+
+    codec: CodecName = "int8"
+    weights_codec: CodecName = "float16"
+    stage_1_rounds: int = 5
+    queries: int = 24
+    clip_norm: float = 8.0
+    clip_logit: float = 12.0
+    noise_multiplier: float = 0.0
+
+    def __post_init__(self) -> None:
+        one_of(self, "exchange", "codec", CODECS)
+        one_of(self, "exchange", "weights_codec", CODECS)
+        if self.weights_codec == "int8":
+            raise ConfigError(
+                "exchange.weights_codec: int8 has one scale for all weights, which erases the "
+                "small ones; use float16 or float32"
+            )
+        at_least(self, "exchange", 0, "stage_1_rounds", "noise_multiplier")
+        at_least(self, "exchange", 1, "queries")
+        positive(self, "exchange", "clip_norm", "clip_logit")
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerConfig:
+    """How the server applies the mean of the devices' changes of the shared weights.
+
+    Attributes:
+      optimizer: `average` adds the mean change (with momentum, if any); `adam` takes it as
+        a gradient (Reddi et al., arXiv 2003.00295).
+      learning_rate: of the server.
+      momentum: of `average`; decay of the first moment of `adam`.
+    """
+
+    optimizer: Literal["average", "adam"] = "average"
+    learning_rate: float = 1.0
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        one_of(self, "server", "optimizer", ("average", "adam"))
+        positive(self, "server", "learning_rate")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"server.momentum: expected a number in [0, 1), got {self.momentum}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ParticipationConfig:
+    """Who takes part in a round.
+
+    Attributes:
+      devices_per_round: sampled uniformly without replacement; null for all.
+      dropout: share of the sampled devices that receive the downlink but never answer.
+    """
+
+    devices_per_round: int | None = None
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.devices_per_round is not None:
+            at_least(self, "participation", 1, "devices_per_round")
+        within(self, "participation", 0.0, 1.0, "dropout")
+
+
+@dataclasses.dataclass(frozen=True)
+class RuntimeConfig:
+    """How TFF computes.
+
+    Attributes:
+      shard_size: devices stacked in one TFF client value; 0 runs each device as a client
+        value of its own (slow, the reference).
+      threads: intra-op threads of TFF's worker.
+      concurrent_calls: client values that the worker computes at once.
+    """
+
+    shard_size: int = 64
+    threads: int = 1
+    concurrent_calls: int = 2
+
+    def __post_init__(self) -> None:
+        at_least(self, "runtime", 0, "shard_size")
+        at_least(self, "runtime", 1, "threads", "concurrent_calls")

@@ -1,0 +1,90 @@
+"""From a device's data, its item table and its downlink to the inputs of an edge model."""
+
+import tensorflow as tf
+
+from ecct_tf.config import FeatureConfig
+from ecct_tf.edge.features import Interactions, ItemTensors, interaction_features
+from ecct_tf.edge.model import EdgeInputs
+
+__all__ = ["cloud_knowledge", "join_inputs", "pair_inputs"]
+
+
+def cloud_knowledge(
+    items: ItemTensors, user_embeddings: tf.Tensor, candidates: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Completes a downlink into what the cloud says of each candidate.
+
+    Args:
+      items: the item table.
+      user_embeddings: `[..., B, d_c] float32`, the user embedding of each row.
+      candidates: `[..., B] int32`.
+
+    Returns:
+      `h_c` `[..., B, d_c]` and `z_c` `[..., B]`, `float32`.
+    """
+    embedding = user_embeddings * tf.gather(items.cloud, candidates)
+    logit = tf.reduce_sum(embedding, axis=-1) + tf.gather(items.bias, candidates)
+    return embedding, logit
+
+
+def join_inputs(
+    interactions: Interactions,
+    *,
+    profile: tf.Tensor,
+    cloud_embedding: tf.Tensor,
+    cloud_logit: tf.Tensor,
+    use_logit: bool,
+) -> EdgeInputs:
+    """Joins the parts; in stage 1 (`use_logit` false) the cloud's logit is withheld."""
+    return EdgeInputs(
+        interactions=interactions.features,
+        slots=interactions.slots,
+        slot_mask=interactions.slot_mask,
+        profile=profile,
+        cloud_embedding=cloud_embedding,
+        cloud_logit=cloud_logit if use_logit else tf.zeros_like(cloud_logit),
+    )
+
+
+def pair_inputs(
+    items: ItemTensors,
+    *,
+    block_sizes: tuple[int, ...],
+    config: FeatureConfig,
+    history: tf.Tensor,
+    candidates: tf.Tensor,
+    profile: tf.Tensor,
+    user_embeddings: tf.Tensor,
+    use_logit: bool,
+) -> EdgeInputs:
+    """Inputs for K candidates of each user.
+
+    Args:
+      items: the item table.
+      block_sizes: widths of its blocks.
+      config: how histories are pooled.
+      history: `[..., L] int32`, newest last.
+      candidates: `[..., K] int32`.
+      profile: `[..., columns] int32`.
+      user_embeddings: `[..., d_c] float32`, decoded from the downlink.
+      use_logit: whether stage 2 has begun.
+
+    Returns:
+      Inputs with `[..., K]` rows.
+    """
+    rows = tf.shape(candidates)
+    embedding, logit = cloud_knowledge(items, user_embeddings[..., None, :], candidates)
+    columns = profile.shape[-1]
+    return join_inputs(
+        interaction_features(
+            items,
+            block_sizes=block_sizes,
+            config=config,
+            history=history,
+            candidates=candidates,
+        ),
+        profile=tf.broadcast_to(profile[..., None, :], tf.concat([rows, [columns]], axis=0)),
+        cloud_embedding=embedding,
+        cloud_logit=logit,
+        use_logit=use_logit,
+    )

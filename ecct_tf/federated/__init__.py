@@ -1,0 +1,34 @@
+"""The federated process: devices that train and answer, simulated by TFF.
+
+`build_ecct_process` composes the four stages of a round (distribute, device work,
+aggregate, finalize) into TFF computations, in which a client value is a shard of stacked
+devices (or, for reference, one device). `federated_runtime` starts and reliably ends
+TFF's worker. The cloud is known here only by its protocol, `Cloud`.
+"""
+
+from ecct_tf.federated.cloud_protocol import Cloud
+from ecct_tf.federated.cohort import Cohort, CohortState
+from ecct_tf.federated.device_work import DeviceResult, DeviceWork
+from ecct_tf.federated.devices import DeviceData, DeviceSet, prepare_devices, stack_devices
+from ecct_tf.federated.participation import draw_participants
+from ecct_tf.federated.process import EcctProcess, EcctState, RoundReport, build_ecct_process
+from ecct_tf.federated.runtime import FederatedRuntime, federated_runtime
+
+__all__ = [
+    "Cloud",
+    "Cohort",
+    "CohortState",
+    "DeviceData",
+    "DeviceResult",
+    "DeviceSet",
+    "DeviceWork",
+    "EcctProcess",
+    "EcctState",
+    "FederatedRuntime",
+    "RoundReport",
+    "build_ecct_process",
+    "draw_participants",
+    "federated_runtime",
+    "prepare_devices",
+    "stack_devices",
+]

@@ -1,0 +1,88 @@
+"""A cohort: the devices that run one edge architecture, cut into shards for TFF."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.federated.device_work import DeviceWork
+from ecct_tf.federated.devices import DeviceData, DeviceSet, stack_devices
+from ecct_tf.federated.stages import ServerState
+
+__all__ = ["Cohort", "CohortState", "Shard", "make_shards"]
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cohort:
+    """Devices of one tier.
+
+    Attributes:
+      work: what they do in a round.
+      devices: their data.
+      first: number of its first device among the devices of all cohorts.
+    """
+
+    work: DeviceWork
+    devices: DeviceSet
+    first: int
+
+    def __len__(self) -> int:
+        return len(self.devices.devices)
+
+
+@dataclasses.dataclass(frozen=True)
+class CohortState:
+    """What a cohort keeps between rounds.
+
+    Attributes:
+      server: shared weights and the server optimiser's state.
+      private: `[devices, P_private] float32`; row d exists on device d only.
+    """
+
+    server: ServerState
+    private: Array
+
+    def weights(self, devices: npt.NDArray[np.int64] | slice = slice(None)) -> Array:
+        """Whole weight vectors of `devices`, `[n, P] float32`."""
+        private = self.private[devices]
+        shared = np.broadcast_to(
+            np.asarray(self.server.shared), (len(private), len(self.server.shared))
+        )
+        joined: Array = np.concatenate([shared, private], axis=1)
+        return joined
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One TFF client value: numbers of its devices in the cohort, and their data."""
+
+    members: npt.NDArray[np.int64]
+    data: DeviceData
+
+
+def make_shards(
+    cohort: Cohort, members: Sequence[int], *, shard_size: int, batch_size: int
+) -> tuple[Shard, ...]:
+    """Puts devices of like size together, so that little is padded.
+
+    Args:
+      cohort: whose devices.
+      members: numbers of the devices that take part.
+      shard_size: devices in a shard; 0 makes client values of single devices, without a
+        device axis.
+      batch_size: of the local training; sample counts are padded to whole batches.
+    """
+    devices = cohort.devices.devices
+    order = sorted(members, key=lambda member: (-int(devices[member].count), member))
+    step = max(shard_size, 1)
+    shards = []
+    for start in range(0, len(order), step):
+        group = np.array(order[start : start + step], np.int64)
+        data = stack_devices([devices[member] for member in group], batch_size=batch_size)
+        if not shard_size:
+            data = DeviceData(*(array[0] for array in data))
+        shards.append(Shard(group, data))
+    return tuple(shards)

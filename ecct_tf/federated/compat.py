@@ -1,0 +1,96 @@
+"""The one place that imports TensorFlow Federated.
+
+TFF's unreleased head renames and moves much of this. When a new release comes, this
+module is what changes. Importing it takes seconds, so nothing that must answer
+quickly (the command line's help, the export) may import it.
+"""
+
+import pathlib
+from typing import Any
+
+import tensorflow_federated as tff
+from tensorflow_federated.python.core.backends.native import compiler as _native_compiler
+from tensorflow_federated.python.core.environments.tensorflow_frontend import (
+    tensorflow_computation as _tensorflow_computation,
+)
+
+__all__ = [
+    "CLIENTS",
+    "SERVER",
+    "CardinalityCarrying",
+    "ExecutionContext",
+    "Ingestable",
+    "WORKER_BINARY",
+    "clients_type",
+    "execution_context",
+    "federated_computation",
+    "federated_aggregate",
+    "federated_broadcast",
+    "federated_map",
+    "federated_sum",
+    "federated_zip",
+    "install_context",
+    "remote_executor",
+    "server_type",
+    "struct_type",
+    "tensor_computation",
+    "tensor_type",
+]
+
+CLIENTS = tff.CLIENTS
+SERVER = tff.SERVER
+WORKER_BINARY = pathlib.Path(tff.__file__).parent / "data" / "worker_binary"
+
+CardinalityCarrying = tff.framework.CardinalityCarrying
+Ingestable = tff.framework.Ingestable
+ExecutionContext = tff.framework.SyncExecutionContext
+
+federated_aggregate = tff.federated_aggregate
+federated_broadcast = tff.federated_broadcast
+federated_computation = tff.federated_computation
+federated_map = tff.federated_map
+federated_sum = tff.federated_sum
+federated_zip = tff.federated_zip
+tensor_computation = tff.tensorflow.computation
+
+
+def tensor_type(dtype: Any, shape: tuple[int | None, ...]) -> Any:
+    """The type of a tensor."""
+    return tff.TensorType(dtype, list(shape))
+
+
+def struct_type(structure: Any) -> Any:
+    """The type of a (named) tuple of types."""
+    return tff.types.to_type(structure)
+
+
+def server_type(member: Any) -> Any:
+    """The type of a value at the server."""
+    return tff.FederatedType(member, SERVER)
+
+
+def clients_type(member: Any) -> Any:
+    """The type of one value at each client."""
+    return tff.FederatedType(member, CLIENTS)
+
+
+def remote_executor(channel: Any, cardinalities: dict[Any, int]) -> Any:
+    """An executor that runs computations in the worker behind `channel`."""
+    executor = tff.framework.RemoteExecutor(tff.framework.RemoteExecutorGrpcStub(channel))
+    executor.set_cardinalities({CLIENTS: 0, **cardinalities})
+    return executor
+
+
+def execution_context(executor_fn: Any) -> Any:
+    """A synchronous context; `executor_fn` maps cardinalities to an executor."""
+    return ExecutionContext(
+        executor_fn=tff.framework.ResourceManagingExecutorFactory(executor_fn),
+        compiler_fn=_native_compiler.desugar_and_transform_to_native,
+        transform_args=_tensorflow_computation.transform_args,
+        transform_result=_tensorflow_computation.transform_result,
+    )
+
+
+def install_context(context: Any) -> Any:
+    """A context manager under which TFF computations run in `context`."""
+    return tff.framework.get_context_stack().install(context)

@@ -1,0 +1,294 @@
+"""The work of a device in a round: train on private samples, answer the cloud's queries.
+
+One function serves a single device (`stacked=False`, tensors without a device axis) and
+a shard of C devices (`stacked=True`, leading axis C). In a shard every device has its
+own copy of the weights, and a `GradientTape` over the sum of the devices' losses yields
+each device's own gradient.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from ecct_tf.config import CodecName, FeatureConfig, Sharing, TrainingConfig
+from ecct_tf.edge import (
+    EdgeInputs,
+    EdgeModel,
+    ItemTensors,
+    build_optimizer,
+    cloud_knowledge,
+    pair_inputs,
+)
+from ecct_tf.federated.devices import DeviceData
+from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, collaborative_loss
+
+__all__ = ["DeviceResult", "DeviceWork"]
+
+
+class DeviceResult(NamedTuple):
+    """What the work of one client value yields.
+
+    Attributes:
+      private: `[..., P_private] float32`, stays on the device.
+      delta: `[P_shared] float32`, sample-weighted sum of the changes of the shared weights.
+      weight: `[] float32`, the samples behind `delta`.
+      loss: `[] float32`, sample-weighted sum of each device's mean loss in its last epoch.
+      uplink: goes to the cloud.
+    """
+
+    private: tf.Tensor
+    delta: tf.Tensor
+    weight: tf.Tensor
+    loss: tf.Tensor
+    uplink: Uplink
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceWork:
+    """The work of the devices of one cohort, as a pure TensorFlow function.
+
+    Attributes:
+      model: the edge architecture.
+      sharing: which weights are a federated mean; the rest are private.
+      training: how to train.
+      features: how histories are pooled.
+      block_sizes: widths of the item table's blocks.
+      exchange: the payloads; without logits it is stage 1.
+      weights_codec: through which a device's change of the shared weights crosses.
+      receives: whether devices use the downlink (false only in ablations and baselines).
+    """
+
+    model: EdgeModel
+    sharing: Sharing
+    training: TrainingConfig
+    features: FeatureConfig
+    block_sizes: tuple[int, ...]
+    exchange: ExchangeSpec
+    weights_codec: CodecName = "float16"
+    receives: bool = True
+
+    @property
+    def shared_size(self) -> int:
+        """P_shared."""
+        return self.model.layout.shared_size(self.sharing)
+
+    @property
+    def private_size(self) -> int:
+        """P_private."""
+        return self.model.layout.size - self.shared_size
+
+    def __call__(
+        self,
+        *,
+        shared: tf.Tensor,
+        noise_seed: tf.Tensor,
+        items: ItemTensors,
+        data: DeviceData,
+        private: tf.Tensor,
+        downlink: Downlink,
+        stacked: bool,
+    ) -> DeviceResult:
+        """Trains and answers.
+
+        Args:
+          shared: `[P_shared] float32`, the cohort's weights as received.
+          noise_seed: `[] int32`, for the optional local noise.
+          items: the item table.
+          data: a device, or a shard of them.
+          private: `[..., P_private] float32`, as kept since the device's last round.
+          downlink: what the cloud sent.
+          stacked: whether tensors have a leading device axis.
+        """
+        decoded = self.exchange.coder.decode(downlink.user_embeddings)
+        user_embeddings = decoded if self.receives else tf.zeros_like(decoded)
+        start = self._join_weights(shared, private, stacked)
+        inputs = self._sample_inputs(items, data, user_embeddings, stacked)
+        final, loss = self._train(start, inputs, data, stacked)
+        counts = tf.cast(data.count, tf.float32)
+        coder = build_codec(self.weights_codec)
+        change = coder.decode(coder.encode((final - start)[..., : self.shared_size]))
+        if stacked:
+            delta = tf.linalg.matvec(change, counts, transpose_a=True)
+            loss = tf.reduce_sum(loss * counts)
+        else:
+            delta, loss = change * counts, loss * counts
+        return DeviceResult(
+            private=final[..., self.shared_size :],
+            delta=delta,
+            weight=tf.reduce_sum(counts),
+            loss=loss,
+            uplink=self._answer(final, noise_seed, items, data, user_embeddings, downlink),
+        )
+
+    def _join_weights(self, shared: tf.Tensor, private: tf.Tensor, stacked: bool) -> tf.Tensor:
+        if stacked:
+            shared = tf.tile(shared[None], [tf.shape(private)[0], 1])
+        weights = tf.concat([shared, private], axis=-1)
+        lead = [None] if stacked else []
+        return tf.ensure_shape(weights, [*lead, self.model.layout.size])
+
+    def _sample_inputs(
+        self, items: ItemTensors, data: DeviceData, user_embeddings: tf.Tensor, stacked: bool
+    ) -> EdgeInputs:
+        owner = tf.cast(data.owner, tf.int32)
+        batch_dims = 1 if stacked else 0
+        by_sample = tf.gather(user_embeddings, owner, batch_dims=batch_dims)
+        embedding, logit = cloud_knowledge(items, by_sample, data.candidates)
+        if not self.receives:
+            logit = tf.zeros_like(logit)
+        length = self.features.history_length
+        slot = tf.range(length) >= length - tf.cast(data.slot_counts, tf.int32)[..., None]
+        return EdgeInputs(
+            interactions=tf.cast(data.features, tf.float32),
+            slots=tf.cast(data.slots, tf.float32),
+            slot_mask=tf.cast(slot, tf.float32)[..., None],
+            profile=tf.gather(data.profile, owner, batch_dims=batch_dims),
+            cloud_embedding=embedding,
+            # `_gradient` withholds it as an input until stage 2.
+            cloud_logit=logit,
+        )
+
+    def _train(
+        self, start: tf.Tensor, inputs: EdgeInputs, data: DeviceData, stacked: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Local training: final weights `[..., P]` and mean loss `[...]` of the last epoch."""
+        config = self.training
+        optimizer = build_optimizer(config.optimizer)
+        batch = config.batch_size
+        axis = 1 if stacked else 0
+        labels = tf.cast(data.labels, tf.float32)
+        own_steps = -(-data.count // batch)
+        epoch_steps = tf.reduce_max(own_steps)
+        rates = tf.concat(
+            [
+                tf.fill([self.shared_size], config.learning_rate),
+                tf.fill([self.private_size], config.private_learning_rate),
+            ],
+            axis=0,
+        )
+
+        def cut(tensor: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+            begin = [0] * tensor.shape.rank
+            begin[axis] = first
+            size = [-1] * tensor.shape.rank
+            size[axis] = batch
+            return tf.slice(tensor, begin, size)
+
+        def step(
+            index: tf.Tensor, weights: tf.Tensor, loss: tf.Tensor, *slots: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
+            epoch, within = index // epoch_steps, index % epoch_steps
+            first = within * batch
+            mask = tf.cast(tf.range(batch) + first < data.count[..., None], tf.float32)
+            gradient, batch_loss = self._gradient(
+                weights, EdgeInputs(*(cut(part, first) for part in inputs)),
+                cut(labels, first), mask, stacked,
+            )
+            # A device that has seen all its samples rests until the epoch's end.
+            active = tf.cast(within < own_steps, tf.float32)[..., None]
+            own_index = tf.cast(epoch * own_steps + within + 1, tf.float32)[..., None]
+            updated, new_slots = optimizer.apply(weights, gradient, slots, own_index, rates)
+            kept = [
+                old + active * (new - old)
+                for old, new in zip((weights, *slots), (updated, *new_slots), strict=True)
+            ]
+            seen = tf.reduce_sum(mask, axis=-1) / tf.cast(tf.maximum(data.count, 1), tf.float32)
+            last = tf.cast(tf.equal(epoch, config.epochs - 1), tf.float32)
+            return (index + 1, kept[0], loss + last * seen * batch_loss, *kept[1:])
+
+        zero_loss = tf.zeros_like(tf.cast(data.count, tf.float32))
+        state = tf.while_loop(
+            lambda index, *_: index < epoch_steps * config.epochs,
+            step,
+            (tf.constant(0), start, zero_loss, *optimizer.initial_slots(start)),
+            parallel_iterations=1,
+        )
+        return state[1], state[2]
+
+    def _gradient(
+        self,
+        weights: tf.Tensor,
+        inputs: EdgeInputs,
+        labels: tf.Tensor,
+        mask: tf.Tensor,
+        stacked: bool,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        teacher = inputs.cloud_logit
+        teaches = self.exchange.with_logits and self.receives
+        if not self.exchange.with_logits:
+            inputs = inputs._replace(cloud_logit=tf.zeros_like(teacher))
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            losses = collaborative_loss(
+                self.model.forward(weights, inputs).logit,
+                labels=labels,
+                teacher=teacher,
+                weights=mask,
+                distillation_weight=self.training.distillation_weight if teaches else 0.0,
+                temperature=self.training.temperature,
+            )
+            total = tf.reduce_sum(losses) if stacked else losses
+        return tape.gradient(total, weights), losses
+
+    def _answer(
+        self,
+        weights: tf.Tensor,
+        noise_seed: tf.Tensor,
+        items: ItemTensors,
+        data: DeviceData,
+        user_embeddings: tf.Tensor,
+        downlink: Downlink,
+    ) -> Uplink:
+        """What the trained model says of the items that the cloud asked about."""
+        queries = downlink.queries
+        inputs = pair_inputs(
+            items,
+            block_sizes=self.block_sizes,
+            config=self.features,
+            history=data.history,
+            candidates=queries,
+            profile=data.profile,
+            user_embeddings=user_embeddings,
+            use_logit=self.exchange.with_logits and self.receives,
+        )
+        outputs = self.model.forward(weights, merge_users(inputs))
+        exchange = self.exchange
+        users = tf.reshape(data.users, [-1])
+        real = tf.where(users >= 0)[:, 0]
+        embeddings = tf.reshape(
+            outputs.embedding, [-1, exchange.num_queries, exchange.embedding_dim]
+        )
+        logits = tf.reshape(outputs.logit, [-1, exchange.num_queries])
+        return exchange.make_uplink(
+            tf.gather(users, real),
+            tf.gather(tf.reshape(queries, [-1, exchange.num_queries]), real),
+            tf.gather(embeddings, real),
+            tf.gather(logits, real),
+            noise_seed=noise_seed,
+        )
+
+
+def merge_users(inputs: EdgeInputs) -> EdgeInputs:
+    """Merges the user axis into the rows: `[..., U, K, *]` to `[..., U * K, *]`."""
+
+    def merge(tensor: tf.Tensor, trailing: int) -> tf.Tensor:
+        shape = tf.shape(tensor)
+        split = tensor.shape.rank - trailing - 2
+        rows = shape[split] * shape[split + 1]
+        merged = tf.reshape(
+            tensor, tf.concat([shape[:split], [rows], shape[split + 2 :]], axis=0)
+        )
+        static = tensor.shape
+        merged.set_shape([*static[:split], None, *static[split + 2 :]])
+        return merged
+
+    return EdgeInputs(
+        interactions=merge(inputs.interactions, 1),
+        slots=merge(inputs.slots, 2),
+        slot_mask=merge(inputs.slot_mask, 2),
+        profile=merge(inputs.profile, 1),
+        cloud_embedding=merge(inputs.cloud_embedding, 1),
+        cloud_logit=merge(inputs.cloud_logit, 0),
+    )
+

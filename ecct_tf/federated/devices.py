@@ -1,0 +1,254 @@
+"""What a device keeps for its training: samples with frozen features, stacked into shards.
+
+A device's samples never change while its item table stays the same, so their features
+are computed once, as a phone would. Shards stack devices of like size, padded to the
+largest of their own: one TFF client value then trains many devices in one computation.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.config import FeatureConfig, SampleConfig
+from ecct_tf.data import DeviceView, EncodedColumn, Kind, sample_negatives
+from ecct_tf.edge import ItemTensors, interaction_features, pad_history
+from ecct_tf.errors import DataError
+
+__all__ = ["DeviceData", "DeviceSet", "prepare_devices", "profile_sizes", "stack_devices"]
+
+_CHUNK = 2048
+
+
+class DeviceData(NamedTuple):
+    """One device (no leading axis) or a shard of C devices (leading axis C).
+
+    N samples, U users (one, unless the device is an edge node), L history slots.
+
+    Attributes:
+      users: `[U] int32`, -1 for padding.
+      profile: `[U, columns] int32`.
+      history: `[U, L] int32`, the users' newest training interactions.
+      count: `[] int32`, real samples; the others are padding.
+      owner: `[N] uint8`, index of the sample's user on the device.
+      candidates: `[N] int32`.
+      labels: `[N] uint8`.
+      features: `[N, F] float16`, standardised interaction features.
+      slots: `[N, L, blocks] float16`; `[N, 0, blocks]` for tiers that do not read them.
+      slot_counts: `[N] uint8`, history slots in use.
+    """
+
+    users: npt.NDArray[np.int32]
+    profile: npt.NDArray[np.int32]
+    history: npt.NDArray[np.int32]
+    count: npt.NDArray[np.int32]
+    owner: npt.NDArray[np.uint8]
+    candidates: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.uint8]
+    features: npt.NDArray[np.float16]
+    slots: npt.NDArray[np.float16]
+    slot_counts: npt.NDArray[np.uint8]
+
+
+_BY_USER = ("users", "profile", "history")
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceSet:
+    """The devices of one cohort in a fixed order.
+
+    Attributes:
+      devices: their data; the index in this tuple is the device's number in the cohort.
+    """
+
+    devices: tuple[DeviceData, ...]
+
+    @property
+    def num_users(self) -> int:
+        """Users on all devices together."""
+        return sum(len(device.users) for device in self.devices)
+
+
+def prepare_devices(
+    groups: Sequence[Sequence[DeviceView]],
+    *,
+    items: ItemTensors,
+    block_sizes: tuple[int, ...],
+    features: FeatureConfig,
+    samples: SampleConfig,
+    with_slots: bool,
+    seed: int,
+) -> DeviceSet:
+    """Draws each device's samples and computes their features.
+
+    Args:
+      groups: the users of each device.
+      items: the item table as devices received it.
+      block_sizes: widths of its blocks.
+      features: how histories are pooled.
+      samples: which samples to draw.
+      with_slots: whether the tier reads dot products by slot.
+      seed: of the run; a user's samples depend on it and on the user alone.
+
+    Raises:
+      DataError: when a device has no user, or more than 255.
+    """
+    drawn = [[_draw(view, items, features, samples, seed) for view in group] for group in groups]
+    for index, group in enumerate(groups):
+        if not 0 < len(group) < 256:
+            raise DataError(f"device {index}: expected 1 to 255 users, got {len(group)}")
+    histories = np.concatenate([user.histories for group in drawn for user in group])
+    candidates = np.concatenate([user.candidates for group in drawn for user in group])
+    computed, slots = _features_in_chunks(
+        items, block_sizes, features, histories, candidates, with_slots=with_slots
+    )
+    devices = []
+    start = 0
+    for group, parts in zip(groups, drawn, strict=True):
+        positions = sum(len(part.histories) for part in parts)
+        rows = slice(start, start + positions)
+        devices.append(
+            _assemble(group, parts, computed[rows], slots[rows], histories[rows], features, seed)
+        )
+        start += positions
+    return DeviceSet(tuple(devices))
+
+
+def stack_devices(devices: Sequence[DeviceData], *, batch_size: int) -> DeviceData:
+    """Stacks devices into a shard, padded to whole batches of its largest device."""
+    batches = max(1, *(-(-int(device.count) // batch_size) for device in devices))
+    samples = batches * batch_size
+    users = max(len(device.users) for device in devices)
+    stacked = {}
+    for name in DeviceData._fields:
+        extent = None if name == "count" else users if name in _BY_USER else samples
+        fill = -1 if name == "users" else 0
+        stacked[name] = np.stack(
+            [_pad(getattr(device, name), extent, fill) for device in devices]
+        )
+    return DeviceData(**stacked)
+
+
+class _Drawn(NamedTuple):
+    histories: npt.NDArray[np.int32]
+    candidates: npt.NDArray[np.int32]
+
+
+def _draw(
+    view: DeviceView,
+    items: ItemTensors,
+    features: FeatureConfig,
+    samples: SampleConfig,
+    seed: int,
+) -> _Drawn:
+    """Positions `[p, L]` and their candidates `[p, 1 + negatives]`, the positive first."""
+    rng = np.random.default_rng([seed, 0xDE7, view.user])
+    num_items = len(items.bias) - 1
+    first = max(view.num_older, len(view.history) - samples.max_positions, 1)
+    positions = range(first, len(view.history))
+    width = 1 + samples.negatives
+    histories = np.zeros((len(positions), features.history_length), np.int32)
+    candidates = np.zeros((len(positions), width), np.int32)
+    for row, position in enumerate(positions):
+        histories[row] = pad_history(view.history[:position], features.history_length)
+        candidates[row, 0] = view.history[position]
+    candidates[:, 1:] = sample_negatives(
+        rng, positives=view.history, num_items=num_items, size=len(positions) * samples.negatives
+    ).reshape(len(positions), samples.negatives)
+    return _Drawn(histories, candidates)
+
+
+def _features_in_chunks(
+    items: ItemTensors,
+    block_sizes: tuple[int, ...],
+    config: FeatureConfig,
+    histories: npt.NDArray[np.int32],
+    candidates: npt.NDArray[np.int32],
+    *,
+    with_slots: bool,
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
+    tensors = ItemTensors(*(tf.constant(array) for array in items))
+
+    @tf.function(reduce_retracing=True)
+    def compute(history: tf.Tensor, candidate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = interaction_features(
+            tensors,
+            block_sizes=block_sizes,
+            config=config,
+            history=history,
+            candidates=candidate,
+        )
+        slots = found.slots if with_slots else found.slots[..., :0, :]
+        return tf.cast(found.features, tf.float16), tf.cast(slots, tf.float16)
+
+    features, slots = [], []
+    for start in range(0, max(len(histories), 1), _CHUNK):
+        part = compute(
+            tf.constant(histories[start : start + _CHUNK]),
+            tf.constant(candidates[start : start + _CHUNK]),
+        )
+        features.append(part[0].numpy())
+        slots.append(part[1].numpy())
+    return np.concatenate(features), np.concatenate(slots)
+
+
+def _assemble(
+    group: Sequence[DeviceView],
+    parts: Sequence[_Drawn],
+    features: npt.NDArray[np.float16],
+    slots: npt.NDArray[np.float16],
+    histories: npt.NDArray[np.int32],
+    config: FeatureConfig,
+    seed: int,
+) -> DeviceData:
+    candidates = np.concatenate([part.candidates for part in parts])
+    positions, width = candidates.shape
+    owners = np.repeat(np.arange(len(group)), [len(part.candidates) for part in parts])
+    labels = np.zeros((positions, width), np.uint8)
+    labels[:, 0] = 1
+    # Shuffled once: batches then mix positives and negatives of different positions.
+    order = np.random.default_rng([seed, 0x0DD, group[0].user]).permutation(positions * width)
+
+    def rows(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        return array.reshape(positions * width, *array.shape[2:])[order]
+
+    def each(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        return np.repeat(array, width)[order]
+
+    return DeviceData(
+        users=np.array([view.user for view in group], np.int32),
+        profile=np.stack([_profile(view) for view in group]),
+        history=np.stack([pad_history(view.history, config.history_length) for view in group]),
+        count=np.array(positions * width, np.int32),
+        owner=each(owners.astype(np.uint8)),
+        candidates=rows(candidates),
+        labels=rows(labels),
+        features=rows(features),
+        slots=rows(slots),
+        slot_counts=each((histories > 0).sum(axis=1).astype(np.uint8)),
+    )
+
+
+def profile_sizes(view: DeviceView) -> tuple[int, ...]:
+    """Rows of each private categorical column, the unknown row included."""
+    return tuple(len(column.vocabulary) + 1 for column in _categorical(view))
+
+
+def _profile(view: DeviceView) -> npt.NDArray[np.int32]:
+    return np.array([column.values[0] for column in _categorical(view)], np.int32)
+
+
+def _categorical(view: DeviceView) -> list[EncodedColumn]:
+    return [column for column in view.profile.columns if column.column.kind is Kind.CATEGORICAL]
+
+
+def _pad(
+    array: npt.NDArray[np.generic], extent: int | None, fill: int
+) -> npt.NDArray[np.generic]:
+    if extent is None or len(array) == extent:
+        return array
+    widths = [(0, extent - len(array))] + [(0, 0)] * (array.ndim - 1)
+    return np.pad(array, widths, constant_values=fill)

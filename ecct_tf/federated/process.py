@@ -1,0 +1,366 @@
+"""The ECCT process: rounds in which edge and cloud teach each other.
+
+A round is: the cloud makes downlinks for the participating devices; each cohort's TFF
+computation distributes them, trains the devices, aggregates their uplinks and finalizes
+the shared weights; the uplinks enter the knowledge store; the cloud learns from it.
+State goes in, state comes out.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.config import RuntimeConfig, ServerConfig
+from ecct_tf.edge import ItemTensors, item_tensors
+from ecct_tf.errors import ConfigError
+from ecct_tf.federated.cloud_protocol import Cloud
+from ecct_tf.federated.cohort import Cohort, CohortState, Shard, make_shards
+from ecct_tf.federated.device_work import DeviceWork
+from ecct_tf.federated.devices import DeviceSet
+from ecct_tf.federated.resident import ResidentValue
+from ecct_tf.federated.stages import (
+    ServerState,
+    Work,
+    build_aggregate,
+    build_distribute,
+    build_finalize,
+    build_round,
+    build_work,
+)
+from ecct_tf.knowledge import Downlink, ItemTable, KnowledgeStore, Uplink, UplinkRows, build_codec
+
+__all__ = ["EcctProcess", "EcctState", "RoundReport", "Stage", "build_ecct_process"]
+
+Ids = npt.NDArray[np.int64]
+Stage = Literal[1, 2]
+
+
+@dataclasses.dataclass(frozen=True)
+class EcctState:
+    """Everything of a run but the cloud's own weights.
+
+    Attributes:
+      cohorts: shared and private weights by cohort.
+      knowledge: what the cloud keeps of the uplinks.
+      fetched: `[devices] bool`, which devices have the item table.
+      round_number: rounds done.
+    """
+
+    cohorts: tuple[CohortState, ...]
+    knowledge: KnowledgeStore
+    fetched: npt.NDArray[np.bool_]
+    round_number: int
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundReport:
+    """Measurements of one round; bytes are of payloads as encoded.
+
+    Attributes:
+      stage: 1 (embeddings) or 2 (embeddings and logits).
+      devices: devices that answered.
+      train_loss: mean local loss over their samples.
+      downlink_bytes: knowledge and queries, cloud to devices.
+      uplink_bytes: embeddings and logits, devices to cloud.
+      weights_bytes: shared weights, both directions.
+      item_table_bytes: item tables, to devices that had none yet.
+      cloud: what the cloud measured while learning.
+    """
+
+    stage: Stage
+    devices: int
+    train_loss: float
+    downlink_bytes: int
+    uplink_bytes: int
+    weights_bytes: int
+    item_table_bytes: int
+    cloud: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class EcctProcess:
+    """An ECCT process.
+
+    Attributes:
+      cohorts: the devices by architecture.
+      initialize: `(seed) -> EcctState`.
+      next: `(state, cloud, participants, answering) -> (EcctState, RoundReport)`.
+        `participants` are numbers of devices that get a downlink; `answering`, a subset of
+        them, finish the round.
+      stage_of: `(round_number) -> Stage`.
+      rounds: the TFF computation of each cohort and stage.
+    """
+
+    cohorts: tuple[Cohort, ...]
+    initialize: Callable[[int], EcctState]
+    next: Callable[[EcctState, Cloud, Ids, Ids], tuple[EcctState, RoundReport]]
+    stage_of: Callable[[int], Stage]
+    rounds: dict[tuple[int, Stage], Any]
+
+    @property
+    def num_devices(self) -> int:
+        """Devices of all cohorts."""
+        return sum(len(cohort) for cohort in self.cohorts)
+
+
+def build_ecct_process(
+    works: Sequence[tuple[DeviceWork, DeviceSet]],
+    *,
+    table: ItemTable,
+    table_bytes: int,
+    num_users: int,
+    stage_1_rounds: int,
+    server: ServerConfig,
+    runtime: RuntimeConfig,
+) -> EcctProcess:
+    """Composes the process.
+
+    Args:
+      works: for each cohort its stage 2 work and its devices; stage 1 is derived from it.
+      table: the item table as devices received it.
+      table_bytes: its size on the wire.
+      num_users: users of the dataset, the length of the knowledge store.
+      stage_1_rounds: rounds before logits cross.
+      server: how shared weights are averaged.
+      runtime: how shards are formed.
+
+    Raises:
+      ConfigError: when there is no device, or when cohorts exchange different payloads.
+    """
+    if not works or not all(devices.devices for _, devices in works):
+        raise ConfigError("an ECCT process needs at least one cohort, and no cohort may be empty")
+    exchange = works[0][0].exchange
+    if any(work.exchange != exchange for work, _ in works):
+        raise ConfigError("all cohorts must exchange payloads of one specification")
+    starts = np.cumsum([0] + [len(devices.devices) for _, devices in works])
+    cohorts = tuple(
+        Cohort(work, devices, int(start))
+        for (work, devices), start in zip(works, starts, strict=False)
+    )
+    items = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
+    computations: dict[tuple[int, Stage], tuple[Any, Work]] = {}
+    for index, cohort in enumerate(cohorts):
+        for stage in (1, 2):
+            computations[index, stage] = _cohort_round(cohort, stage, items, server, runtime)
+    shards = _ShardCache(cohorts, computations, runtime)
+    any_work = computations[0, 2][1]
+    resident_items = ResidentValue.at_server(items, any_work.types["items"])
+
+    def stage_of(round_number: int) -> Stage:
+        return 1 if round_number < stage_1_rounds else 2
+
+    def initialize(seed: int) -> EcctState:
+        return EcctState(
+            cohorts=tuple(_initial(cohort, seed) for cohort in cohorts),
+            knowledge=KnowledgeStore.empty(
+                num_users=num_users,
+                num_queries=exchange.num_queries,
+                embedding_dim=exchange.embedding_dim,
+            ),
+            fetched=np.zeros(int(starts[-1]), np.bool_),
+            round_number=0,
+        )
+
+    def next_round(
+        state: EcctState, cloud: Cloud, participants: Ids, answering: Ids
+    ) -> tuple[EcctState, RoundReport]:
+        _check_participants(participants, answering, int(starts[-1]))
+        stage = stage_of(state.round_number)
+        new_cohorts = []
+        knowledge = state.knowledge
+        loss, weight, weights_bytes = 0.0, 0.0, 0
+        for index, cohort in enumerate(cohorts):
+            members = answering - cohort.first
+            members = members[(members >= 0) & (members < len(cohort))]
+            cohort_state = state.cohorts[index]
+            started = np.sum(
+                (participants >= cohort.first) & (participants < cohort.first + len(cohort))
+            )
+            coder = build_codec(cohort.work.weights_codec)
+            per_transfer = coder.encoded_bytes(1, cohort.work.shared_size)
+            if cohort.work.shared_size:
+                weights_bytes += int(started + len(members)) * per_transfer
+            if len(members):
+                computation, work = computations[index, stage]
+                cut, data = shards.get(index, members)
+                result = computation(
+                    cohort_state.server,
+                    resident_items,
+                    data,
+                    [cohort_state.private[s.members] for s in cut],
+                    _downlinks(cloud, work.work, cut, state.round_number),
+                )
+                server_state, uplink, private, totals = result
+                cohort_state = _updated(cohort_state, server_state, cut, private)
+                rows = _decode(work.work, uplink)
+                knowledge = knowledge.updated(rows, round_number=state.round_number)
+                loss, weight = loss + float(totals[0]), weight + float(totals[1])
+            new_cohorts.append(cohort_state)
+        measured = cloud.update(
+            knowledge, round_number=state.round_number, use_logits=stage == 2
+        )
+        users = _users_by_device(cohorts)
+        spec = dataclasses.replace(exchange, with_logits=stage == 2)
+        new_fetches = participants[~state.fetched[participants]]
+        fetched = state.fetched.copy()
+        fetched[participants] = True
+        report = RoundReport(
+            stage=stage,
+            devices=len(answering),
+            train_loss=loss / max(weight, 1.0),
+            downlink_bytes=int(users[participants].sum()) * spec.downlink_bytes,
+            uplink_bytes=int(users[answering].sum()) * spec.uplink_bytes,
+            weights_bytes=weights_bytes,
+            item_table_bytes=len(new_fetches) * table_bytes,
+            cloud=measured,
+        )
+        new_state = EcctState(tuple(new_cohorts), knowledge, fetched, state.round_number + 1)
+        return new_state, report
+
+    return EcctProcess(
+        cohorts=cohorts,
+        initialize=initialize,
+        next=next_round,
+        stage_of=stage_of,
+        rounds={key: computation for key, (computation, _) in computations.items()},
+    )
+
+
+def _cohort_round(
+    cohort: Cohort, stage: int, items: ItemTensors, server: ServerConfig, runtime: RuntimeConfig
+) -> tuple[Any, Work]:
+    work = cohort.work
+    if stage == 1:
+        exchange = dataclasses.replace(work.exchange, with_logits=False)
+        work = dataclasses.replace(work, exchange=exchange)
+    sample = make_shards(
+        cohort, [0], shard_size=runtime.shard_size, batch_size=work.training.batch_size
+    )[0].data
+    built = build_work(work, items=items, sample=sample, stacked=runtime.shard_size > 0)
+    size = work.shared_size
+    computation = build_round(
+        build_distribute(size, work.weights_codec),
+        built,
+        build_aggregate(built.compute.type_signature.result.uplink),
+        build_finalize(size, server),
+    )
+    return computation, built
+
+
+class _ShardCache:
+    """Shards of the newest set of participants of each cohort, kept in TFF's worker."""
+
+    def __init__(
+        self,
+        cohorts: tuple[Cohort, ...],
+        computations: dict[tuple[int, Stage], tuple[Any, Work]],
+        runtime: RuntimeConfig,
+    ) -> None:
+        self._cohorts = cohorts
+        self._computations = computations
+        self._runtime = runtime
+        self._kept: dict[int, tuple[bytes, tuple[Shard, ...], ResidentValue]] = {}
+
+    def get(self, index: int, members: Ids) -> tuple[tuple[Shard, ...], ResidentValue]:
+        key = np.sort(members).tobytes()
+        kept = self._kept.get(index)
+        if kept is None or kept[0] != key:
+            cohort = self._cohorts[index]
+            work = self._computations[index, 2][1]
+            cut = make_shards(
+                cohort,
+                members.tolist(),
+                shard_size=self._runtime.shard_size,
+                batch_size=cohort.work.training.batch_size,
+            )
+            data = ResidentValue.at_clients([s.data for s in cut], work.types["data"])
+            kept = (key, cut, data)
+            self._kept[index] = kept
+        return kept[1], kept[2]
+
+
+def _downlinks(
+    cloud: Cloud, work: DeviceWork, shards: Sequence[Shard], round_number: int
+) -> list[Downlink]:
+    """One downlink for each shard, encoded."""
+    users = np.concatenate([shard.data.users.ravel() for shard in shards])
+    real = users >= 0
+    exchange = work.exchange
+    embeddings = np.zeros((len(users), exchange.cloud_dim), np.float32)
+    queries = np.zeros((len(users), exchange.num_queries), np.int32)
+    # Without the devices' own uplinks: see `Cloud.user_embeddings`.
+    embeddings[real] = cloud.user_embeddings(
+        users[real], knowledge=None, round_number=round_number
+    )
+    queries[real] = cloud.queries(users[real], round_number=round_number)
+    encoded = [part.numpy() for part in exchange.coder.encode(tf.constant(embeddings))]
+    downlinks = []
+    start = 0
+    for shard in shards:
+        rows = slice(start, start + shard.data.users.size)
+        shape = shard.data.users.shape
+        downlinks.append(
+            Downlink(
+                user_embeddings=tuple(
+                    part[rows].reshape(*shape, part.shape[-1]) for part in encoded
+                ),
+                queries=queries[rows].reshape(*shape, exchange.num_queries),
+            )
+        )
+        start = rows.stop
+    return downlinks
+
+
+def _decode(work: DeviceWork, uplink: Any) -> UplinkRows:
+    """Decodes a round's uplinks, after a check of their form, in the order of users."""
+    received = Uplink(
+        np.asarray(uplink[0]), np.asarray(uplink[1]), tuple(uplink[2]), tuple(uplink[3])
+    )
+    exchange = work.exchange
+    exchange.check_uplink(received)
+    order = np.argsort(received.users, kind="stable")
+    decode = exchange.coder.decode
+    logits = decode(received.logits).numpy()[order] if exchange.with_logits else None
+    return UplinkRows(
+        users=received.users[order],
+        items=received.items[order],
+        embeddings=decode(received.embeddings).numpy()[order],
+        logits=logits,
+    )
+
+
+def _initial(cohort: Cohort, seed: int) -> CohortState:
+    size = cohort.work.shared_size
+    start = cohort.work.model.layout.initial(seed)
+    zeros = np.zeros(size, np.float32)
+    return CohortState(
+        server=ServerState(start[:size], zeros, zeros, np.int32(0)),
+        private=np.tile(start[size:], (len(cohort), 1)),
+    )
+
+
+def _updated(
+    state: CohortState, server: Any, shards: Sequence[Shard], private: Sequence[Any]
+) -> CohortState:
+    rows = state.private.copy()
+    for shard, values in zip(shards, private, strict=True):
+        rows[shard.members] = np.asarray(values)
+    return CohortState(ServerState(*(np.asarray(part) for part in server)), rows)
+
+
+def _users_by_device(cohorts: tuple[Cohort, ...]) -> Ids:
+    counts = [len(device.users) for cohort in cohorts for device in cohort.devices.devices]
+    return np.array(counts, np.int64)
+
+
+def _check_participants(participants: Ids, answering: Ids, num_devices: int) -> None:
+    if len(participants) and not 0 <= participants.min() <= participants.max() < num_devices:
+        raise ConfigError(f"participants must be device numbers in 0..{num_devices - 1}")
+    if len(np.unique(participants)) != len(participants):
+        raise ConfigError("a device takes part in a round at most once")
+    if not np.isin(answering, participants).all():
+        raise ConfigError("only participants can answer: answering must be a subset of them")

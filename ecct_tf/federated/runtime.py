@@ -1,0 +1,208 @@
+"""Starting, tuning and reliably ending TFF's worker.
+
+TFF runs computations in a C++ process of its own that, left alone, outlives Python and
+keeps its standard output open: a pipe behind the script never ends. `FederatedRuntime`
+starts that process itself, detached from the terminal and with its streams closed, and
+asks the kernel to end it when this process dies, by whatever cause.
+"""
+
+import atexit
+import concurrent.futures
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import portpicker
+
+from ecct_tf.errors import ConfigError, WorkerError
+from ecct_tf.federated import compat
+
+__all__ = ["FederatedRuntime", "federated_runtime"]
+
+_log = logging.getLogger(__name__)
+
+_CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", 2_000_000_000),
+    ("grpc.max_send_message_length", 2_000_000_000),
+]
+_START_SECONDS = 60
+_MAX_RESTARTS = 3
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+# PR_SET_PDEATHSIG fires when the *thread* that started the child ends, so all workers
+# are started from one thread that lives as long as the process.
+_SPAWNER: concurrent.futures.ThreadPoolExecutor | None = None
+_SPAWNER_LOCK = threading.Lock()
+
+
+class FederatedRuntime:
+    """One worker process and the TFF context that runs computations in it.
+
+    A worker that dies is replaced, and the computation under way is run again by TFF;
+    after a few replacements the runtime gives up with a `WorkerError`.
+    """
+
+    def __init__(self, *, threads: int = 1, concurrent_calls: int = 2) -> None:
+        """Starts the worker.
+
+        Args:
+          threads: intra-op threads of TensorFlow in the worker. One is best: shards already
+            run side by side.
+          concurrent_calls: shards that the worker computes at once.
+
+        Raises:
+          ConfigError: when a number is below 1.
+          WorkerError: when the worker does not come up.
+        """
+        if threads < 1 or concurrent_calls < 1:
+            raise ConfigError(
+                "the runtime needs at least one thread and one concurrent call, "
+                f"got threads={threads}, concurrent_calls={concurrent_calls}"
+            )
+        self._threads = threads
+        self._concurrent_calls = concurrent_calls
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Any = None
+        self._restarts = 0
+        self._closed = False
+        atexit.register(self.close)
+        self._start()
+        self.context = compat.execution_context(self._executor)
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Process id of the worker, None once closed."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def generation(self) -> int:
+        """Counts worker replacements: handles into an older worker are void."""
+        return self._restarts
+
+    def close(self) -> None:
+        """Ends the worker. Safe to call more than once."""
+        self._closed = True
+        atexit.unregister(self.close)
+        self._stop()
+
+    def _start(self) -> None:
+        port = portpicker.pick_unused_port()
+        command = [
+            str(compat.WORKER_BINARY),
+            f"--port={port}",
+            f"--max_concurrent_computation_calls={self._concurrent_calls}",
+        ]
+        environment = {
+            **os.environ,
+            "TF_NUM_INTRAOP_THREADS": str(self._threads),
+            "CUDA_VISIBLE_DEVICES": "",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        try:
+            self._process = _spawner().submit(_spawn, command, environment).result()
+        except OSError as error:
+            raise WorkerError(
+                f"could not start TFF's worker {compat.WORKER_BINARY}: {error}; "
+                "run `ecct doctor` to check the installation"
+            ) from error
+        self._channel = grpc.insecure_channel(f"localhost:{port}", _CHANNEL_OPTIONS)
+        try:
+            grpc.channel_ready_future(self._channel).result(_START_SECONDS)
+        except grpc.FutureTimeoutError as error:
+            code = self._process.poll()
+            self._stop()
+            state = "is still starting" if code is None else f"ended with code {code}"
+            raise WorkerError(
+                f"TFF's worker did not answer within {_START_SECONDS} s; it {state}. "
+                "Run `ecct doctor`; on a loaded machine, try again"
+            ) from error
+        _log.debug("TFF worker %d listens on port %d", self._process.pid, port)
+
+    def _stop(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _executor(self, cardinalities: Any) -> Any:
+        # TFF calls this for each invocation, and again after a lost connection.
+        if self._closed or self._process is None:
+            raise WorkerError("the federated runtime is closed; open a new one")
+        code = self._process.poll()
+        if code is not None:
+            if self._restarts >= _MAX_RESTARTS:
+                raise WorkerError(
+                    f"TFF's worker died {self._restarts + 1} times, last with code {code} "
+                    "(-9: killed, often for want of memory); use smaller shards or a "
+                    "machine with more memory"
+                )
+            self._restarts += 1
+            _log.warning("TFF's worker died (code %d); starting another", code)
+            self._stop()
+            self._start()
+        return compat.remote_executor(self._channel, dict(cardinalities))
+
+
+@contextmanager
+def federated_runtime(*, threads: int = 1, concurrent_calls: int = 2) -> Iterator[FederatedRuntime]:
+    """Runs the body with TFF computations executed in an own worker, which it then ends.
+
+    Works alike in scripts, notebooks and tests::
+
+        with federated_runtime():
+            process.round(...)
+
+    Args:
+      threads: intra-op threads of the worker.
+      concurrent_calls: shards computed at once.
+
+    Yields:
+      The runtime.
+    """
+    runtime = FederatedRuntime(threads=threads, concurrent_calls=concurrent_calls)
+    try:
+        with compat.install_context(runtime.context):
+            yield runtime
+    finally:
+        runtime.close()
+
+
+def _spawner() -> concurrent.futures.ThreadPoolExecutor:
+    global _SPAWNER
+    with _SPAWNER_LOCK:
+        if _SPAWNER is None:
+            _SPAWNER = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="tff-spawner")
+        return _SPAWNER
+
+
+def _spawn(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # the parent died between fork and prctl
+            os._exit(1)
+
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A terminal's Ctrl-C reaches the whole process group; the run wants to end in
+        # order first, so the worker sits in a session of its own.
+        start_new_session=True,
+        preexec_fn=die_with_parent,
+    )

@@ -1,0 +1,179 @@
+"""The two payloads: all that ever crosses the boundary between a device and the cloud.
+
+A `Downlink` carries what the cloud knows of the device's users and which items it asks
+about; an `Uplink` answers with the edge's embeddings and, in stage 2, logits for those
+items. Their specification fixes shapes, dtypes and byte counts; nothing that is not a
+field here can cross. (A federated mean of shared weights, if a run has one, is a third
+transfer, accounted for beside them.)
+
+The downlink is factorised: instead of `h_c` and `z_c` for each (device, item) it brings
+the user embedding `u`, from which a device makes `h_c = u ⊙ v` and `z_c = sum(h_c) + b`
+with the `v` and `b` of its item table. That is a few dozen bytes, and it spares the
+device from telling the cloud which items it needs, which would give away its recent
+interactions. This form is inferred; the paper leaves the transport open.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ecct_tf.config import CodecName
+from ecct_tf.errors import CodecError, ConfigError
+from ecct_tf.knowledge.codecs import Codec, Encoded, build_codec
+
+__all__ = ["Downlink", "ExchangeSpec", "Uplink"]
+
+
+class Downlink(NamedTuple):
+    """What one device receives in a round; U users live on it, usually one.
+
+    Attributes:
+      user_embeddings: encoded `[..., U, d_c]`, the cloud's user embeddings.
+      queries: `[..., U, Q] int32`, the items that the cloud asks about.
+    """
+
+    user_embeddings: Encoded
+    queries: tf.Tensor
+
+
+class Uplink(NamedTuple):
+    """What devices send in a round, one row a user.
+
+    Attributes:
+      users: `[n] int32`.
+      items: `[n, Q] int32`, the items asked about.
+      embeddings: encoded `[n, Q, d_e]`, `h_e`.
+      logits: encoded `[n, Q]`, `z_e`; an empty tuple in stage 1.
+    """
+
+    users: tf.Tensor
+    items: tf.Tensor
+    embeddings: Encoded
+    logits: Encoded
+
+
+@dataclasses.dataclass(frozen=True)
+class ExchangeSpec:
+    """Declared form of both payloads.
+
+    Attributes:
+      cloud_dim: d_c.
+      embedding_dim: d_e.
+      num_queries: Q.
+      codec: how embeddings and logits are written.
+      with_logits: whether logits cross (stage 2).
+      clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
+      clip_logit: largest absolute `z_e` that leaves a device.
+      noise_multiplier: Gaussian noise that a device adds before it encodes, as a multiple
+        of `clip_norm` for embeddings and of `clip_logit` for logits; 0 for none.
+    """
+
+    cloud_dim: int
+    embedding_dim: int
+    num_queries: int
+    codec: CodecName = "int8"
+    with_logits: bool = True
+    clip_norm: float = 8.0
+    clip_logit: float = 12.0
+    noise_multiplier: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("cloud_dim", "embedding_dim", "num_queries"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"exchange.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("clip_norm", "clip_logit"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"exchange.{name} must be positive, got {getattr(self, name)}")
+        if self.noise_multiplier < 0:
+            raise ConfigError(
+                f"exchange.noise_multiplier must not be negative, got {self.noise_multiplier}"
+            )
+        build_codec(self.codec)
+
+    @property
+    def coder(self) -> Codec:
+        """The codec."""
+        return build_codec(self.codec)
+
+    @property
+    def downlink_bytes(self) -> int:
+        """Bytes of one user's downlink as encoded."""
+        return self.coder.encoded_bytes(1, self.cloud_dim) + 4 * self.num_queries
+
+    @property
+    def uplink_bytes(self) -> int:
+        """Bytes of one user's uplink as encoded: id, items, embeddings, logits."""
+        embeddings = self.coder.encoded_bytes(self.num_queries, self.embedding_dim)
+        logits = self.coder.encoded_bytes(1, self.num_queries) if self.with_logits else 0
+        return 4 + 4 * self.num_queries + embeddings + logits
+
+    def make_uplink(
+        self,
+        users: tf.Tensor,
+        items: tf.Tensor,
+        embeddings: tf.Tensor,
+        logits: tf.Tensor,
+        *,
+        noise_seed: tf.Tensor,
+    ) -> Uplink:
+        """Clips, noises and encodes what a device may send.
+
+        Args:
+          users: `[n] int32`.
+          items: `[n, Q] int32`.
+          embeddings: `[n, Q, d_e] float32`.
+          logits: `[n, Q] float32`; dropped in stage 1.
+          noise_seed: `[] int32`; with the user's id it fixes the noise.
+        """
+        norms = tf.sqrt(tf.reduce_sum(tf.square(embeddings), axis=-1, keepdims=True))
+        clipped = embeddings * tf.minimum(1.0, self.clip_norm / tf.maximum(norms, 1e-12))
+        bounded = tf.clip_by_value(logits, -self.clip_logit, self.clip_logit)
+        if self.noise_multiplier:
+            noise = self._noise(users, noise_seed)
+            clipped += self.clip_norm * noise[..., :-1]
+            bounded += self.clip_logit * noise[..., -1]
+        return Uplink(
+            users=users,
+            items=items,
+            embeddings=self.coder.encode(clipped),
+            logits=self.coder.encode(bounded) if self.with_logits else (),
+        )
+
+    def _noise(self, users: tf.Tensor, noise_seed: tf.Tensor) -> tf.Tensor:
+        """`[n, Q, d_e + 1] float32`, from a seed of each user's own: shards do not matter."""
+        shape = [self.num_queries, self.embedding_dim + 1]
+        return self.noise_multiplier * tf.map_fn(
+            lambda user: tf.random.stateless_normal(shape, tf.stack([noise_seed, user])),
+            users,
+            fn_output_signature=tf.TensorSpec(shape, tf.float32),
+        )
+
+    def check_uplink(self, uplink: Uplink) -> None:
+        """Raises `CodecError` unless the arrays of `uplink` have the declared form."""
+        rows = len(uplink.users)
+        expected: dict[str, tuple[tuple[int | None, ...], type[np.generic]]] = {
+            "users": ((rows,), np.int32),
+            "items": ((rows, self.num_queries), np.int32),
+        }
+        shape = (rows, self.num_queries, self.embedding_dim)
+        parts = {"embeddings": (shape, uplink.embeddings)}
+        if self.with_logits:
+            parts["logits"] = (shape[:2], uplink.logits)
+        elif uplink.logits:
+            raise CodecError("an uplink of stage 1 must not carry logits")
+        arrays = {"users": uplink.users, "items": uplink.items}
+        for name, (full_shape, encoded) in parts.items():
+            for index, (dtype, part) in enumerate(
+                zip(self.coder.dtypes, self.coder.shapes(full_shape), strict=True)
+            ):
+                expected[f"{name}[{index}]"] = (part, dtype)
+                arrays[f"{name}[{index}]"] = encoded[index]
+        for name, (want_shape, want_dtype) in expected.items():
+            got = np.asarray(arrays[name])
+            if got.shape != want_shape or got.dtype != want_dtype:
+                raise CodecError(
+                    f"uplink field {name}: expected {want_shape} {np.dtype(want_dtype)}, "
+                    f"got {got.shape} {got.dtype}"
+                )

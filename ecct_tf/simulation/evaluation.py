@@ -1,0 +1,108 @@
+"""Evaluation on the devices: every user's candidates, scored by the user's own model."""
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.config import FeatureConfig
+from ecct_tf.data import Candidates, Split
+from ecct_tf.edge import ItemTensors, item_tensors, pad_history, pair_inputs
+from ecct_tf.federated import Cloud, EcctProcess, EcctState
+from ecct_tf.knowledge import ItemTable
+
+__all__ = ["EdgeEvaluator"]
+
+_CHUNK = 256
+
+
+class EdgeEvaluator:
+    """Scores leave-one-out candidates with the edge models of a process.
+
+    A device's history then holds all that came before the tested interaction, its cloud
+    knowledge has crossed the codec, and the cloud has not seen the validation item.
+    """
+
+    def __init__(
+        self, process: EcctProcess, split: Split, *, table: ItemTable, features: FeatureConfig
+    ) -> None:
+        self._process = process
+        self._split = split
+        self._features = features
+        self._items = ItemTensors(*(tf.constant(array) for array in item_tensors(table)))
+        self._block_sizes = tuple(block.source.shape[1] for block in table.blocks)
+        self._scorers: dict[tuple[int, bool], tf.types.experimental.GenericFunction] = {}
+
+    def scores(
+        self, state: EcctState, cloud: Cloud, candidates: Candidates, *, part: str
+    ) -> npt.NDArray[np.float32]:
+        """Edge logits of `candidates`: `[users, 1 + negatives] float32`.
+
+        Args:
+          state: weights and round.
+          cloud: makes the downlinks of the evaluation.
+          candidates: of the part.
+          part: `validation` or `test`; fixes how far histories go.
+        """
+        stage = self._process.stage_of(max(state.round_number - 1, 0))
+        row_of = {int(user): row for row, user in enumerate(candidates.users)}
+        result = np.zeros(candidates.items.shape, np.float32)
+        for index, cohort in enumerate(self._process.cohorts):
+            users, owners, profiles = [], [], []
+            for number, device in enumerate(cohort.devices.devices):
+                users.append(device.users)
+                owners.append(np.full(len(device.users), number))
+                profiles.append(device.profile)
+            who, owner = np.concatenate(users), np.concatenate(owners)
+            profile = np.concatenate(profiles)
+            rows = np.array([row_of[int(user)] for user in who])
+            history = np.stack(
+                [
+                    pad_history(
+                        self._split.history(int(user), part),  # type: ignore[arg-type]
+                        self._features.history_length,
+                    )
+                    for user in who
+                ]
+            )
+            coder = cohort.work.exchange.coder
+            sent = cloud.user_embeddings(who, knowledge=None, round_number=state.round_number)
+            received = coder.decode(coder.encode(tf.constant(sent)))
+            scorer = self._scorer(index, stage == 2)
+            for start in range(0, len(who), _CHUNK):
+                chunk = slice(start, start + _CHUNK)
+                result[rows[chunk]] = scorer(
+                    tf.constant(state.cohorts[index].weights(owner[chunk])),
+                    tf.constant(history[chunk]),
+                    tf.constant(candidates.items[rows[chunk]]),
+                    tf.constant(profile[chunk]),
+                    received[chunk],
+                ).numpy()
+        return result
+
+    def _scorer(self, index: int, use_logit: bool) -> tf.types.experimental.GenericFunction:
+        key = (index, use_logit)
+        if key not in self._scorers:
+            work = self._process.cohorts[index].work
+
+            @tf.function(reduce_retracing=True)
+            def score(
+                weights: tf.Tensor,
+                history: tf.Tensor,
+                candidates: tf.Tensor,
+                profile: tf.Tensor,
+                user_embeddings: tf.Tensor,
+            ) -> tf.Tensor:
+                inputs = pair_inputs(
+                    self._items,
+                    block_sizes=self._block_sizes,
+                    config=self._features,
+                    history=history,
+                    candidates=candidates,
+                    profile=profile,
+                    user_embeddings=user_embeddings,
+                    use_logit=use_logit,
+                )
+                return work.model.forward(weights, inputs).logit
+
+            self._scorers[key] = score
+        return self._scorers[key]
