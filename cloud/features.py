@@ -5,11 +5,16 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.data import CentralizedTable, CloudView, Kind
+from ecct_tf.data import CentralizedTable, CloudView, EncodedColumn, Kind
 from ecct_tf.knowledge import Block
 
-__all__ = ["CloudPositions", "category_matrix", "item_attributes", "training_positions",
-           "user_state"]
+__all__ = [
+    "CloudPositions",
+    "category_matrix",
+    "item_attributes",
+    "training_positions",
+    "user_state",
+]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
@@ -21,10 +26,7 @@ def item_attributes(view: CloudView) -> Array:
     """`[items + 1, a] float32`: standardised log popularity, then the numeric item columns."""
     counts = np.bincount(view.older.items, minlength=view.num_items + 1)
     columns = [np.log1p(counts).astype(np.float32)]
-    columns += [
-        column.values
-        for column in _columns(view.items, Kind.NUMERIC)
-    ]
+    columns += [column.values for column in _columns(view.items, Kind.NUMERIC)]
     stacked = np.stack(columns, axis=1).astype(np.float32)
     known = stacked[1:]
     scaled: Array = (stacked - known.mean(axis=0)) / np.maximum(known.std(axis=0), 1e-6)
@@ -109,5 +111,5 @@ def tail_length(length: int, tail: float) -> int:
     return max(0, min(length - 1, int(np.ceil(tail * length))))
 
 
-def _columns(table: CentralizedTable, kind: Kind) -> list:  # type: ignore[type-arg]
+def _columns(table: CentralizedTable, kind: Kind) -> list[EncodedColumn]:
     return [column for column in table.columns if column.column.kind is kind]

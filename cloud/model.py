@@ -19,6 +19,10 @@ __all__ = ["CloudModel", "CloudModelSpec", "EdgeKnowledge"]
 
 Array = npt.NDArray[np.float32]
 
+# An EASE score near 1 is a likely item, 0 says nothing; these make rough logits of that.
+_START_SCALE = 6.0
+_START_LOGIT = -2.0
+
 
 @dataclasses.dataclass(frozen=True)
 class CloudModelSpec:
@@ -42,7 +46,6 @@ class CloudModelSpec:
     distillation_weight: float
     temperature: float
     l2: float
-    prior_logit: float = -2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +63,7 @@ class EdgeKnowledge:
     trust: tf.Tensor
 
 
-class CloudModel(tfrs.Model):  # type: ignore[misc]
+class CloudModel(tfrs.Model):
     """Two towers, a fusion input, and a loss of labels and distilled edge logits."""
 
     def __init__(
@@ -71,7 +74,6 @@ class CloudModel(tfrs.Model):  # type: ignore[misc]
         attributes: Array,
         state_dim: int,
         preference_columns: slice,
-        sequence_columns: slice,
     ) -> None:
         """Builds the towers.
 
@@ -83,7 +85,6 @@ class CloudModel(tfrs.Model):  # type: ignore[misc]
           state_dim: width of the user tower's input.
           preference_columns: the rank columns of the state that hold the whole history's
             pooled preference embedding.
-          sequence_columns: the same for the most recent history's sequence embedding.
         """
         super().__init__()
         self.spec = spec
@@ -91,8 +92,7 @@ class CloudModel(tfrs.Model):  # type: ignore[misc]
         self._item_inputs = tf.constant(item_inputs)
         self._attributes = tf.constant(attributes)
         user_start = np.zeros((state_dim, width), np.float32)
-        user_start[preference_columns, : spec.rank] = 6.0 * np.eye(spec.rank)
-        user_start[sequence_columns, spec.rank : 2 * spec.rank] = 0.1 * np.eye(spec.rank)
+        user_start[preference_columns, : spec.rank] = _START_SCALE * np.eye(spec.rank)
         item_start = np.zeros((item_inputs.shape[1], width), np.float32)
         item_start[: 2 * spec.rank, : 2 * spec.rank] = np.eye(2 * spec.rank)
         rng = np.random.default_rng(spec.num_items)
@@ -132,12 +132,13 @@ class CloudModel(tfrs.Model):  # type: ignore[misc]
         self.attribute_bias = dense(
             1,
             kernel_initializer="zeros",
-            bias_initializer=constant(spec.prior_logit),
+            bias_initializer=constant(_START_LOGIT),
             name="attribute_bias",
         )
         self.fusion_gate = dense(1, kernel_initializer="zeros", name="fusion_gate")
-        self.fusion_mean = dense(width, use_bias=False, kernel_initializer="zeros",
-                                 name="fusion_mean")
+        self.fusion_mean = dense(
+            width, use_bias=False, kernel_initializer="zeros", name="fusion_mean"
+        )
         self.fusion_scale = self.add_weight(
             name="fusion_scale", shape=(width,), initializer=constant(1.0)
         )
@@ -212,7 +213,7 @@ class CloudModel(tfrs.Model):  # type: ignore[misc]
         return loss
 
 
-class _Anchor(tf.keras.regularizers.Regularizer):  # type: ignore[misc]
+class _Anchor(tf.keras.regularizers.Regularizer):
     """Squared distance of a kernel to where it started."""
 
     def __init__(self, start: Array, weight: float) -> None:

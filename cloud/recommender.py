@@ -31,6 +31,8 @@ __all__ = ["CloudRecommender"]
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
+_MOMENT_NEGATIVES = 9
+
 _log = logging.getLogger(__name__)
 
 
@@ -101,12 +103,17 @@ class CloudRecommender:
                 l2=config.l2,
             ),
             item_inputs=np.concatenate(
-                [self._preference.target, self._sequence.target, self._categories, self._attributes], axis=1
+                [
+                    self._preference.target,
+                    self._sequence.target,
+                    self._categories,
+                    self._attributes,
+                ],
+                axis=1,
             ),
             attributes=self._attributes,
             state_dim=self._states.shape[1],
             preference_columns=slice(0, rank),
-            sequence_columns=slice(4 * rank, 5 * rank),
         )
         self.model.compile(tf.keras.optimizers.Adam(config.learning_rate))
         self._edge_dim = edge_dim
@@ -168,9 +175,23 @@ class CloudRecommender:
             feature_mean=np.zeros(width, np.float32),
             feature_scale=np.ones(width, np.float32),
         )
-        mean, deviation = self._feature_moments(table)
+        users, histories, candidates = self._own_positions()
+        features = interaction_features(
+            ItemTensors(*(tf.constant(array) for array in item_tensors(table))),
+            block_sizes=tuple(block.source.shape[1] for block in blocks),
+            config=self._features,
+            history=tf.constant(histories),
+            candidates=tf.constant(candidates),
+            clip=False,
+        ).features.numpy()
+        flat = features.reshape(-1, width)
+        logits = self.scores(users, candidates, knowledge=None, round_number=0)
         return dataclasses.replace(
-            table, feature_mean=mean, feature_scale=1.0 / np.maximum(deviation, 1e-3)
+            table,
+            feature_mean=flat.mean(axis=0),
+            feature_scale=1.0 / np.maximum(flat.std(axis=0), 1e-3),
+            logit_mean=float(logits.mean()),
+            logit_scale=float(1.0 / max(logits.std(), 1e-3)),
         )
 
     def user_embeddings(
@@ -210,6 +231,7 @@ class CloudRecommender:
         """
         config = self.config
         tops = round(self._num_queries * config.query_top_share)
+        pool = min(max(4 * tops, 1), self._view.num_items)
         everything = np.arange(1, self._view.num_items + 1, dtype=np.int32)
         vectors = self.user_embeddings(users, knowledge=None, round_number=round_number)
         logits = vectors @ self.model.item_vectors(everything).numpy().T
@@ -219,8 +241,8 @@ class CloudRecommender:
             rng = np.random.default_rng([self._seed, 2, round_number, int(user)])
             known = self._view.older.of(int(user))
             logits[row, known - 1] = -np.inf
-            best = np.argpartition(-logits[row], 4 * tops)[: 4 * tops] if tops else []
-            chosen[row, :tops] = rng.choice(best, tops, replace=False) + 1 if tops else []
+            best = np.argpartition(-logits[row], pool - 1)[:pool]
+            chosen[row, :tops] = 1 + rng.choice(best, tops, replace=False)
             chosen[row, tops:] = sample_negatives(
                 rng,
                 positives=known,
@@ -253,30 +275,30 @@ class CloudRecommender:
             losses.append(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1])
         return {"cloud_loss": float(np.mean(losses))}
 
-    def _feature_moments(self, table: ItemTable) -> tuple[Array, Array]:
-        """Mean and deviation of interaction features, from positions of the cloud's own view."""
+    def _own_positions(self) -> tuple[Ids, Ids, Ids]:
+        """Positions of the cloud's own view, from which it measures what devices will meet.
+
+        Returns:
+          Users `[n]`, histories `[n, L]` and candidates `[n, 1 + negatives]`, the positive
+          first, with as many negatives as a device usually draws.
+        """
         rng = np.random.default_rng([self._seed, 4])
-        length = self._features.history_length
-        histories, candidates = [], []
+        users, histories, candidates = [], [], []
         for user in range(self._view.num_users):
             older = self._view.older.of(user)
             if len(older) < 2:
                 continue
-            histories.append(pad_history(older[:-1], length))
-            negative = sample_negatives(
-                rng, positives=older, num_items=self._view.num_items, size=1
+            negatives = sample_negatives(
+                rng, positives=older, num_items=self._view.num_items, size=_MOMENT_NEGATIVES
             )
-            candidates.append([older[-1], negative[0]])
-        features = interaction_features(
-            ItemTensors(*(tf.constant(array) for array in item_tensors(table))),
-            block_sizes=tuple(block.source.shape[1] for block in table.blocks),
-            config=self._features,
-            history=tf.constant(np.stack(histories)),
-            candidates=tf.constant(np.array(candidates, np.int32)),
-            clip=False,
-        ).features.numpy()
-        flat = features.reshape(-1, features.shape[-1])
-        return flat.mean(axis=0), flat.std(axis=0)
+            users.append(user)
+            histories.append(pad_history(older[:-1], self._features.history_length))
+            candidates.append(np.concatenate([older[-1:], negatives]))
+        return (
+            np.array(users, np.int32),
+            np.stack(histories),
+            np.stack(candidates).astype(np.int32),
+        )
 
     def _labelled_batches(self, rng: np.random.Generator) -> tf.data.Dataset:
         order = rng.permutation(len(self._positions.users))
@@ -353,4 +375,3 @@ class CloudRecommender:
             embeddings=tf.constant(knowledge.embeddings[users]),
             trust=tf.constant(trust[users]),
         )
-

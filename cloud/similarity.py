@@ -55,9 +55,7 @@ def preference_sources(
     return sources
 
 
-def sequence_block(
-    histories: Histories, *, num_items: int, rank: int, decay: float
-) -> Block:
+def sequence_block(histories: Histories, *, num_items: int, rank: int, decay: float) -> Block:
     """Low-rank PPMI of "candidate soon after item", closer steps weighing `decay**distance`."""
     counts = _successions(histories, num_items=num_items, decay=decay)
     total_source = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1e-9)
@@ -65,9 +63,7 @@ def sequence_block(
     context = np.maximum(context / max(context.sum(), 1e-9), 1e-12)
     cells = counts.tocoo()
     pmi = np.log(cells.data / (total_source[cells.row] * context[cells.col]))
-    positive = sparse.csr_matrix(
-        (np.maximum(pmi, 0.0), (cells.row, cells.col)), shape=counts.shape
-    )
+    positive = sparse.csr_matrix((np.maximum(pmi, 0.0), (cells.row, cells.col)), shape=counts.shape)
     source, target = _low_rank(positive, rank)
     return Block("sequence", source, target)
 

@@ -28,7 +28,9 @@ def within(config: Any, section: str, low: float, high: float, *names: str) -> N
     for name in names:
         value = getattr(config, name)
         if not low <= value <= high:
-            raise ConfigError(f"{section}.{name}: expected a number in [{low}, {high}], got {value}")
+            raise ConfigError(
+                f"{section}.{name}: expected a number in [{low}, {high}], got {value}"
+            )
 
 
 def one_of(config: Any, section: str, name: str, choices: tuple[str, ...]) -> None:

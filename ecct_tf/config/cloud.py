@@ -21,7 +21,8 @@ class CloudConfig:
       regularization: EASE's λ.
       sequence_decay: "j came d steps after i" weighs `sequence_decay**d`.
       hidden_dim: width of the user tower's hidden layer.
-      fit_epochs: passes over the cloud's own positions before the first round.
+      fit_epochs: passes over the cloud's own positions before the first round. With none the
+        towers enter the exchange as the closed-form item-to-item model.
       update_epochs: passes over the uplinks in each round.
       batch_size: positions in a batch of `fit`.
       update_batch_size: users in a batch of a round's update.
@@ -43,15 +44,15 @@ class CloudConfig:
     regularization: float = 400.0
     sequence_decay: float = 0.5
     hidden_dim: int = 64
-    fit_epochs: int = 16
-    update_epochs: int = 1
+    fit_epochs: int = 0
+    update_epochs: int = 4
     batch_size: int = 512
     update_batch_size: int = 128
     learning_rate: float = 1e-3
     negatives: int = 4
     tail: float = 0.3
     l2: float = 1e-3
-    distillation_weight: float = 1.0
+    distillation_weight: float = 4.0
     temperature: float = 2.0
     label_visibility: LabelVisibility = "both"
     staleness_half_life: float = 5.0

@@ -43,11 +43,11 @@ class EdgeConfig:
       heads: attention heads of `attention`.
     """
 
-    tiers: dict[str, float] = dataclasses.field(default_factory=lambda: {"mlp": 1.0})
+    tiers: dict[Tier, float] = dataclasses.field(default_factory=lambda: {"mlp": 1.0})
     shared: Sharing = "backbone"
     embedding_dim: int = 16
     hidden_dim: int = 32
-    profile_dim: int = 4
+    profile_dim: int = 2
     heads: int = 2
 
     def __post_init__(self) -> None:
@@ -75,8 +75,8 @@ class FeatureConfig:
       last_items: how many of the newest items get a dot product of their own.
     """
 
-    history_length: int = 20
-    decays: tuple[float, ...] = (1.0, 0.9, 0.7, 0.4)
+    history_length: int = 30
+    decays: tuple[float, ...] = (1.0, 0.95, 0.8, 0.5)
     last_items: int = 3
 
     def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ class SampleConfig:
     """
 
     negatives: int = 9
-    max_positions: int = 64
+    max_positions: int = 128
 
     def __post_init__(self) -> None:
         at_least(self, "samples", 1, "negatives", "max_positions")
@@ -141,8 +141,8 @@ class TrainingConfig:
     batch_size: int = 32
     optimizer: OptimizerName = "sgd"
     learning_rate: float = 0.1
-    private_learning_rate: float = 0.1
-    distillation_weight: float = 0.1
+    private_learning_rate: float = 0.01
+    distillation_weight: float = 0.02
     temperature: float = 2.0
 
     def __post_init__(self) -> None:

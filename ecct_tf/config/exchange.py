@@ -66,9 +66,9 @@ class ServerConfig:
       momentum: of `average`; decay of the first moment of `adam`.
     """
 
-    optimizer: Literal["average", "adam"] = "average"
-    learning_rate: float = 1.0
-    momentum: float = 0.0
+    optimizer: Literal["average", "adam"] = "adam"
+    learning_rate: float = 0.01
+    momentum: float = 0.8
 
     def __post_init__(self) -> None:
         one_of(self, "server", "optimizer", ("average", "adam"))

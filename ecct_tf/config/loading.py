@@ -36,7 +36,9 @@ def load_config(path: Path | None = None, *, overrides: Iterable[str] = ()) -> R
     for override in overrides:
         _apply(values, override)
     try:
-        return dacite.from_dict(RunConfig, values, dacite.Config(strict=True, cast=[tuple]))
+        return dacite.from_dict(
+            RunConfig, values, dacite.Config(strict=True, cast=[tuple], type_hooks={float: _float})
+        )
     except dacite.DaciteError as error:
         raise ConfigError(f"{where}: {error}") from error
 
@@ -99,6 +101,16 @@ def _check_keys(values: Mapping[str, Any], target: Any, where: str, prefix: str)
                     f"{where}: {prefix}{key} is a section, expected keys and values, got {value!r}"
                 )
             _check_keys(value, inner, where, f"{prefix}{key}.")
+
+
+def _float(value: Any) -> Any:
+    """YAML 1.1 reads `3e-4` as text; people mean a number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from ecct_tf.edge.features import (
     item_tensors,
     pad_history,
 )
-from ecct_tf.edge.inputs import cloud_knowledge, pair_inputs
+from ecct_tf.edge.inputs import cloud_knowledge, input_logit, pair_inputs
 from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
 from ecct_tf.edge.optimizers import LocalOptimizer, build_optimizer
@@ -32,6 +32,7 @@ __all__ = [
     "build_edge_model",
     "build_optimizer",
     "cloud_knowledge",
+    "input_logit",
     "interaction_features",
     "item_tensors",
     "pad_history",

@@ -18,13 +18,14 @@ from ecct_tf.knowledge.item_table import ItemTable
 __all__ = [
     "Interactions",
     "ItemTensors",
+    "bounded",
     "interaction_features",
     "item_tensors",
     "pad_history",
 ]
 
 _ATTRIBUTE_DECAY = 0.9
-_CLIP = 8.0
+_BOUND = 10.0
 
 
 class ItemTensors(NamedTuple):
@@ -38,6 +39,8 @@ class ItemTensors(NamedTuple):
       bias: `[items + 1] float32`.
       feature_mean: `[F] float32`.
       feature_scale: `[F] float32`.
+      logit_mean: `[] float32`.
+      logit_scale: `[] float32`.
     """
 
     source: tf.Tensor
@@ -47,6 +50,8 @@ class ItemTensors(NamedTuple):
     bias: tf.Tensor
     feature_mean: tf.Tensor
     feature_scale: tf.Tensor
+    logit_mean: tf.Tensor
+    logit_scale: tf.Tensor
 
 
 def item_tensors(table: ItemTable) -> ItemTensors:
@@ -59,6 +64,8 @@ def item_tensors(table: ItemTable) -> ItemTensors:
         bias=table.bias,
         feature_mean=table.feature_mean,
         feature_scale=table.feature_scale,
+        logit_mean=np.float32(table.logit_mean),
+        logit_scale=np.float32(table.logit_scale),
     )
 
 
@@ -117,7 +124,7 @@ def interaction_features(
         mask[..., None, :, None], tf.concat([tf.shape(slots[0]), [1]], axis=0)
     )
     return Interactions(
-        features=tf.clip_by_value(scaled, -_CLIP, _CLIP) if clip else scaled,
+        features=bounded(scaled) if clip else scaled,
         slots=tf.stack(slots, axis=-1),
         slot_mask=slot_mask,
     )
@@ -145,6 +152,11 @@ def _mean_attributes(
     total = tf.maximum(tf.reduce_sum(weights, axis=-1, keepdims=True), 1e-6)
     weighted = tf.gather(items.attributes, history) * weights[..., None]
     return tf.reduce_sum(weighted, axis=-2) / total
+
+
+def bounded(values: tf.Tensor) -> tf.Tensor:
+    """Clips standardised values: dot products have heavy tails, which would rule a batch."""
+    return tf.clip_by_value(values, -_BOUND, _BOUND)
 
 
 def pad_history(history: npt.NDArray[np.int32], length: int) -> npt.NDArray[np.int32]:

@@ -3,10 +3,10 @@
 import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig
-from ecct_tf.edge.features import Interactions, ItemTensors, interaction_features
+from ecct_tf.edge.features import Interactions, ItemTensors, bounded, interaction_features
 from ecct_tf.edge.model import EdgeInputs
 
-__all__ = ["cloud_knowledge", "join_inputs", "pair_inputs"]
+__all__ = ["cloud_knowledge", "input_logit", "join_inputs", "pair_inputs"]
 
 
 def cloud_knowledge(
@@ -28,6 +28,7 @@ def cloud_knowledge(
 
 
 def join_inputs(
+    items: ItemTensors,
     interactions: Interactions,
     *,
     profile: tf.Tensor,
@@ -35,15 +36,22 @@ def join_inputs(
     cloud_logit: tf.Tensor,
     use_logit: bool,
 ) -> EdgeInputs:
-    """Joins the parts; in stage 1 (`use_logit` false) the cloud's logit is withheld."""
+    """Joins the parts of `EdgeInputs`."""
     return EdgeInputs(
         interactions=interactions.features,
         slots=interactions.slots,
         slot_mask=interactions.slot_mask,
         profile=profile,
         cloud_embedding=cloud_embedding,
-        cloud_logit=cloud_logit if use_logit else tf.zeros_like(cloud_logit),
+        cloud_logit=input_logit(items, cloud_logit, use_logit=use_logit),
     )
+
+
+def input_logit(items: ItemTensors, cloud_logit: tf.Tensor, *, use_logit: bool) -> tf.Tensor:
+    """`z_c` as an input: standardised and clipped, or zero while logits are withheld."""
+    if not use_logit:
+        return tf.zeros_like(cloud_logit)
+    return bounded((cloud_logit - items.logit_mean) * items.logit_scale)
 
 
 def pair_inputs(
@@ -76,6 +84,7 @@ def pair_inputs(
     embedding, logit = cloud_knowledge(items, user_embeddings[..., None, :], candidates)
     columns = profile.shape[-1]
     return join_inputs(
+        items,
         interaction_features(
             items,
             block_sizes=block_sizes,

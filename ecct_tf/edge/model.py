@@ -12,6 +12,7 @@ from ecct_tf.errors import ConfigError
 
 __all__ = ["EdgeInputs", "EdgeModel", "EdgeOutputs", "EdgeSpec"]
 
+
 @dataclasses.dataclass(frozen=True)
 class EdgeSpec:
     """Sizes that every tier of one run agrees on.

@@ -12,6 +12,7 @@ serve a phone, a stacked cohort and the exported file.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -19,7 +20,7 @@ __all__ = ["attend", "concat", "dense", "embed", "relu", "row_dot", "tanh", "unp
 
 
 @tf.custom_gradient
-def dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor):  # type: ignore[no-untyped-def]
+def dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> Any:
     """Affine map.
 
     Args:
@@ -43,21 +44,21 @@ def dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor):  # type: ignor
 
 
 @tf.custom_gradient
-def relu(inputs: tf.Tensor):  # type: ignore[no-untyped-def]
+def relu(inputs: tf.Tensor) -> Any:
     """Rectifier, `[...] float32` to the same shape."""
     outputs = tf.nn.relu(inputs)
     return outputs, lambda upstream: upstream * tf.cast(outputs > 0.0, tf.float32)
 
 
 @tf.custom_gradient
-def tanh(inputs: tf.Tensor):  # type: ignore[no-untyped-def]
+def tanh(inputs: tf.Tensor) -> Any:
     """Hyperbolic tangent, `[...] float32` to the same shape."""
     outputs = tf.tanh(inputs)
     return outputs, lambda upstream: upstream * (1.0 - outputs * outputs)
 
 
 @tf.custom_gradient
-def row_dot(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor):  # type: ignore[no-untyped-def]
+def row_dot(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> Any:
     """One logit a row: `inputs · kernel + bias`.
 
     Args:
@@ -99,7 +100,7 @@ def embed(table: tf.Tensor, ids: tf.Tensor, *, rows: int) -> tf.Tensor:
     one_hot = tf.one_hot(ids, rows, dtype=tf.float32)
 
     @tf.custom_gradient
-    def lookup(trainable: tf.Tensor):  # type: ignore[no-untyped-def]
+    def lookup(trainable: tf.Tensor) -> Any:
         return tf.matmul(one_hot, trainable), lambda upstream: tf.matmul(
             one_hot, upstream, transpose_a=True
         )
@@ -112,7 +113,7 @@ def concat(parts: Sequence[tf.Tensor]) -> tf.Tensor:
     sizes = [int(part.shape[-1]) for part in parts]
 
     @tf.custom_gradient
-    def join(*tensors: tf.Tensor):  # type: ignore[no-untyped-def]
+    def join(*tensors: tf.Tensor) -> Any:
         return tf.concat(tensors, -1), lambda upstream: tuple(tf.split(upstream, sizes, -1))
 
     return join(*parts)
@@ -132,7 +133,7 @@ def unpack(flat: tf.Tensor, shapes: Sequence[tuple[int, ...]]) -> list[tf.Tensor
     stacked = flat.shape.rank == 2
 
     @tf.custom_gradient
-    def cut(vector: tf.Tensor):  # type: ignore[no-untyped-def]
+    def cut(vector: tf.Tensor) -> Any:
         lead = [-1] if stacked else []
         parts = tf.split(vector, sizes, -1)
         tensors = tuple(
@@ -152,7 +153,7 @@ def unpack(flat: tf.Tensor, shapes: Sequence[tuple[int, ...]]) -> list[tf.Tensor
 
 
 @tf.custom_gradient
-def attend(scores: tf.Tensor, values: tf.Tensor, mask: tf.Tensor):  # type: ignore[no-untyped-def]
+def attend(scores: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> Any:
     """Masked softmax attention over the slots of a history.
 
     Args:

@@ -9,6 +9,7 @@ worse than the linear re-ranker.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -118,7 +119,7 @@ def _attended(weights: Weights, inputs: EdgeInputs, spec: EdgeSpec) -> tf.Tensor
 
 
 @tf.custom_gradient
-def _add_row(rows: tf.Tensor, row: tf.Tensor):  # type: ignore[no-untyped-def]
+def _add_row(rows: tf.Tensor, row: tf.Tensor) -> Any:
     """Adds `row` `[..., n]` to each of `rows` `[..., B, n]`."""
     return rows + row[..., None, :], lambda up: (up, tf.reduce_sum(up, axis=-2))
 
@@ -146,7 +147,8 @@ def _join(weights: Weights, inputs: EdgeInputs, spec: EdgeSpec) -> tf.Tensor:
 
 def _head(weights: Weights, embedding: tf.Tensor, joined: tf.Tensor) -> EdgeOutputs:
     both = concat([embedding, joined])
-    return EdgeOutputs(embedding, row_dot(both, weights["head/kernel"], weights["head/bias"]))
+    kernel = concat([weights["head/embedding"], weights["head/inputs"]])
+    return EdgeOutputs(embedding, row_dot(both, kernel, weights["head/bias"]))
 
 
 def _input_width(spec: EdgeSpec) -> int:
@@ -170,6 +172,10 @@ def _dense_weights(name: str, inputs: int, outputs: int) -> tuple[Weight, ...]:
 
 def _head_weights(spec: EdgeSpec, width: int) -> tuple[Weight, ...]:
     return (
-        Weight("head/kernel", (spec.embedding_dim + width,), "head"),
+        # The part that reads the embedding starts random, lest nothing flow back through it.
+        Weight(
+            "head/embedding", (spec.embedding_dim,), "head", 1.0 / math.sqrt(spec.embedding_dim)
+        ),
+        Weight("head/inputs", (width,), "head"),
         Weight("head/bias", (1,), "head"),
     )

@@ -31,9 +31,7 @@ class Cloud(Protocol):
         """`u` of `h_c = u ⊙ v`, `[n, d_c]`, with the uplinks in `knowledge` fused if given."""
         ...
 
-    def queries(
-        self, users: npt.NDArray[np.int32], *, round_number: int
-    ) -> npt.NDArray[np.int32]:
+    def queries(self, users: npt.NDArray[np.int32], *, round_number: int) -> npt.NDArray[np.int32]:
         """The items to ask devices about, `[n, Q]`."""
         ...
 

@@ -76,13 +76,13 @@ def make_shards(
       batch_size: of the local training; sample counts are padded to whole batches.
     """
     devices = cohort.devices.devices
-    order = sorted(members, key=lambda member: (-int(devices[member].count), member))
+    order = sorted(members, key=lambda member: (-int(devices[member].samples), member))
     step = max(shard_size, 1)
     shards = []
     for start in range(0, len(order), step):
         group = np.array(order[start : start + step], np.int64)
         data = stack_devices([devices[member] for member in group], batch_size=batch_size)
         if not shard_size:
-            data = DeviceData(*(array[0] for array in data))
+            data = DeviceData._make(np.asarray(array)[0] for array in data)
         shards.append(Shard(group, data))
     return tuple(shards)

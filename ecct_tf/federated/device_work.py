@@ -18,6 +18,7 @@ from ecct_tf.edge import (
     ItemTensors,
     build_optimizer,
     cloud_knowledge,
+    input_logit,
     pair_inputs,
 )
 from ecct_tf.federated.devices import DeviceData
@@ -78,6 +79,10 @@ class DeviceWork:
         """P_private."""
         return self.model.layout.size - self.shared_size
 
+    @property
+    def _uses_logits(self) -> bool:
+        return self.exchange.with_logits and self.receives
+
     def __call__(
         self,
         *,
@@ -103,9 +108,9 @@ class DeviceWork:
         decoded = self.exchange.coder.decode(downlink.user_embeddings)
         user_embeddings = decoded if self.receives else tf.zeros_like(decoded)
         start = self._join_weights(shared, private, stacked)
-        inputs = self._sample_inputs(items, data, user_embeddings, stacked)
-        final, loss = self._train(start, inputs, data, stacked)
-        counts = tf.cast(data.count, tf.float32)
+        inputs, teacher = self._sample_inputs(items, data, user_embeddings, stacked)
+        final, loss = self._train(start, inputs, teacher, data, stacked)
+        counts = tf.cast(data.samples, tf.float32)
         coder = build_codec(self.weights_codec)
         change = coder.decode(coder.encode((final - start)[..., : self.shared_size]))
         if stacked:
@@ -130,27 +135,31 @@ class DeviceWork:
 
     def _sample_inputs(
         self, items: ItemTensors, data: DeviceData, user_embeddings: tf.Tensor, stacked: bool
-    ) -> EdgeInputs:
+    ) -> tuple[EdgeInputs, tf.Tensor]:
+        """Inputs of a device's samples, and the teacher's logits for them."""
         owner = tf.cast(data.owner, tf.int32)
         batch_dims = 1 if stacked else 0
         by_sample = tf.gather(user_embeddings, owner, batch_dims=batch_dims)
         embedding, logit = cloud_knowledge(items, by_sample, data.candidates)
-        if not self.receives:
-            logit = tf.zeros_like(logit)
         length = self.features.history_length
         slot = tf.range(length) >= length - tf.cast(data.slot_counts, tf.int32)[..., None]
-        return EdgeInputs(
+        inputs = EdgeInputs(
             interactions=tf.cast(data.features, tf.float32),
             slots=tf.cast(data.slots, tf.float32),
             slot_mask=tf.cast(slot, tf.float32)[..., None],
             profile=tf.gather(data.profile, owner, batch_dims=batch_dims),
             cloud_embedding=embedding,
-            # `_gradient` withholds it as an input until stage 2.
-            cloud_logit=logit,
+            cloud_logit=input_logit(items, logit, use_logit=self._uses_logits),
         )
+        return inputs, logit
 
     def _train(
-        self, start: tf.Tensor, inputs: EdgeInputs, data: DeviceData, stacked: bool
+        self,
+        start: tf.Tensor,
+        inputs: EdgeInputs,
+        teacher: tf.Tensor,
+        data: DeviceData,
+        stacked: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Local training: final weights `[..., P]` and mean loss `[...]` of the last epoch."""
         config = self.training
@@ -158,7 +167,7 @@ class DeviceWork:
         batch = config.batch_size
         axis = 1 if stacked else 0
         labels = tf.cast(data.labels, tf.float32)
-        own_steps = -(-data.count // batch)
+        own_steps = -(-data.samples // batch)
         epoch_steps = tf.reduce_max(own_steps)
         rates = tf.concat(
             [
@@ -180,10 +189,14 @@ class DeviceWork:
         ) -> tuple[tf.Tensor, ...]:
             epoch, within = index // epoch_steps, index % epoch_steps
             first = within * batch
-            mask = tf.cast(tf.range(batch) + first < data.count[..., None], tf.float32)
+            mask = tf.cast(tf.range(batch) + first < data.samples[..., None], tf.float32)
             gradient, batch_loss = self._gradient(
-                weights, EdgeInputs(*(cut(part, first) for part in inputs)),
-                cut(labels, first), mask, stacked,
+                weights,
+                EdgeInputs(*(cut(part, first) for part in inputs)),
+                teacher=cut(teacher, first),
+                labels=cut(labels, first),
+                mask=mask,
+                stacked=stacked,
             )
             # A device that has seen all its samples rests until the epoch's end.
             active = tf.cast(within < own_steps, tf.float32)[..., None]
@@ -193,11 +206,11 @@ class DeviceWork:
                 old + active * (new - old)
                 for old, new in zip((weights, *slots), (updated, *new_slots), strict=True)
             ]
-            seen = tf.reduce_sum(mask, axis=-1) / tf.cast(tf.maximum(data.count, 1), tf.float32)
+            seen = tf.reduce_sum(mask, axis=-1) / tf.cast(tf.maximum(data.samples, 1), tf.float32)
             last = tf.cast(tf.equal(epoch, config.epochs - 1), tf.float32)
             return (index + 1, kept[0], loss + last * seen * batch_loss, *kept[1:])
 
-        zero_loss = tf.zeros_like(tf.cast(data.count, tf.float32))
+        zero_loss = tf.zeros_like(tf.cast(data.samples, tf.float32))
         state = tf.while_loop(
             lambda index, *_: index < epoch_steps * config.epochs,
             step,
@@ -210,14 +223,12 @@ class DeviceWork:
         self,
         weights: tf.Tensor,
         inputs: EdgeInputs,
+        *,
+        teacher: tf.Tensor,
         labels: tf.Tensor,
         mask: tf.Tensor,
         stacked: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        teacher = inputs.cloud_logit
-        teaches = self.exchange.with_logits and self.receives
-        if not self.exchange.with_logits:
-            inputs = inputs._replace(cloud_logit=tf.zeros_like(teacher))
         with tf.GradientTape() as tape:
             tape.watch(weights)
             losses = collaborative_loss(
@@ -225,7 +236,7 @@ class DeviceWork:
                 labels=labels,
                 teacher=teacher,
                 weights=mask,
-                distillation_weight=self.training.distillation_weight if teaches else 0.0,
+                distillation_weight=self.training.distillation_weight if self._uses_logits else 0.0,
                 temperature=self.training.temperature,
             )
             total = tf.reduce_sum(losses) if stacked else losses
@@ -250,7 +261,7 @@ class DeviceWork:
             candidates=queries,
             profile=data.profile,
             user_embeddings=user_embeddings,
-            use_logit=self.exchange.with_logits and self.receives,
+            use_logit=self._uses_logits,
         )
         outputs = self.model.forward(weights, merge_users(inputs))
         exchange = self.exchange
@@ -276,9 +287,7 @@ def merge_users(inputs: EdgeInputs) -> EdgeInputs:
         shape = tf.shape(tensor)
         split = tensor.shape.rank - trailing - 2
         rows = shape[split] * shape[split + 1]
-        merged = tf.reshape(
-            tensor, tf.concat([shape[:split], [rows], shape[split + 2 :]], axis=0)
-        )
+        merged = tf.reshape(tensor, tf.concat([shape[:split], [rows], shape[split + 2 :]], axis=0))
         static = tensor.shape
         merged.set_shape([*static[:split], None, *static[split + 2 :]])
         return merged
@@ -291,4 +300,3 @@ def merge_users(inputs: EdgeInputs) -> EdgeInputs:
         cloud_embedding=merge(inputs.cloud_embedding, 1),
         cloud_logit=merge(inputs.cloud_logit, 0),
     )
-

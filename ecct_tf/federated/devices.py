@@ -7,7 +7,7 @@ largest of their own: one TFF client value then trains many devices in one compu
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ class DeviceData(NamedTuple):
       users: `[U] int32`, -1 for padding.
       profile: `[U, columns] int32`.
       history: `[U, L] int32`, the users' newest training interactions.
-      count: `[] int32`, real samples; the others are padding.
+      samples: `[] int32`, real samples; the others are padding.
       owner: `[N] uint8`, index of the sample's user on the device.
       candidates: `[N] int32`.
       labels: `[N] uint8`.
@@ -44,7 +44,7 @@ class DeviceData(NamedTuple):
     users: npt.NDArray[np.int32]
     profile: npt.NDArray[np.int32]
     history: npt.NDArray[np.int32]
-    count: npt.NDArray[np.int32]
+    samples: npt.NDArray[np.int32]
     owner: npt.NDArray[np.uint8]
     candidates: npt.NDArray[np.int32]
     labels: npt.NDArray[np.uint8]
@@ -119,16 +119,14 @@ def prepare_devices(
 
 def stack_devices(devices: Sequence[DeviceData], *, batch_size: int) -> DeviceData:
     """Stacks devices into a shard, padded to whole batches of its largest device."""
-    batches = max(1, *(-(-int(device.count) // batch_size) for device in devices))
+    batches = max(1, *(-(-int(device.samples) // batch_size) for device in devices))
     samples = batches * batch_size
     users = max(len(device.users) for device in devices)
-    stacked = {}
+    stacked: dict[str, npt.NDArray[Any]] = {}
     for name in DeviceData._fields:
-        extent = None if name == "count" else users if name in _BY_USER else samples
+        extent = None if name == "samples" else users if name in _BY_USER else samples
         fill = -1 if name == "users" else 0
-        stacked[name] = np.stack(
-            [_pad(getattr(device, name), extent, fill) for device in devices]
-        )
+        stacked[name] = np.stack([_pad(getattr(device, name), extent, fill) for device in devices])
     return DeviceData(**stacked)
 
 
@@ -212,17 +210,17 @@ def _assemble(
     # Shuffled once: batches then mix positives and negatives of different positions.
     order = np.random.default_rng([seed, 0x0DD, group[0].user]).permutation(positions * width)
 
-    def rows(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def rows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array.reshape(positions * width, *array.shape[2:])[order]
 
-    def each(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def each(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.repeat(array, width)[order]
 
     return DeviceData(
         users=np.array([view.user for view in group], np.int32),
         profile=np.stack([_profile(view) for view in group]),
         history=np.stack([pad_history(view.history, config.history_length) for view in group]),
-        count=np.array(positions * width, np.int32),
+        samples=np.array(positions * width, np.int32),
         owner=each(owners.astype(np.uint8)),
         candidates=rows(candidates),
         labels=rows(labels),
@@ -245,9 +243,7 @@ def _categorical(view: DeviceView) -> list[EncodedColumn]:
     return [column for column in view.profile.columns if column.column.kind is Kind.CATEGORICAL]
 
 
-def _pad(
-    array: npt.NDArray[np.generic], extent: int | None, fill: int
-) -> npt.NDArray[np.generic]:
+def _pad(array: npt.NDArray[Any], extent: int | None, fill: int) -> npt.NDArray[Any]:
     if extent is None or len(array) == extent:
         return array
     widths = [(0, extent - len(array))] + [(0, 0)] * (array.ndim - 1)

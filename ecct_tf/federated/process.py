@@ -37,6 +37,7 @@ __all__ = ["EcctProcess", "EcctState", "RoundReport", "Stage", "build_ecct_proce
 
 Ids = npt.NDArray[np.int64]
 Stage = Literal[1, 2]
+_STAGES: tuple[Stage, ...] = (1, 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +145,7 @@ def build_ecct_process(
     items = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
     computations: dict[tuple[int, Stage], tuple[Any, Work]] = {}
     for index, cohort in enumerate(cohorts):
-        for stage in (1, 2):
+        for stage in _STAGES:
             computations[index, stage] = _cohort_round(cohort, stage, items, server, runtime)
     shards = _ShardCache(cohorts, computations, runtime)
     any_work = computations[0, 2][1]
@@ -200,9 +201,7 @@ def build_ecct_process(
                 knowledge = knowledge.updated(rows, round_number=state.round_number)
                 loss, weight = loss + float(totals[0]), weight + float(totals[1])
             new_cohorts.append(cohort_state)
-        measured = cloud.update(
-            knowledge, round_number=state.round_number, use_logits=stage == 2
-        )
+        measured = cloud.update(knowledge, round_number=state.round_number, use_logits=stage == 2)
         users = _users_by_device(cohorts)
         spec = dataclasses.replace(exchange, with_logits=stage == 2)
         new_fetches = participants[~state.fetched[participants]]
@@ -293,9 +292,7 @@ def _downlinks(
     embeddings = np.zeros((len(users), exchange.cloud_dim), np.float32)
     queries = np.zeros((len(users), exchange.num_queries), np.int32)
     # Without the devices' own uplinks: see `Cloud.user_embeddings`.
-    embeddings[real] = cloud.user_embeddings(
-        users[real], knowledge=None, round_number=round_number
-    )
+    embeddings[real] = cloud.user_embeddings(users[real], knowledge=None, round_number=round_number)
     queries[real] = cloud.queries(users[real], round_number=round_number)
     encoded = [part.numpy() for part in exchange.coder.encode(tf.constant(embeddings))]
     downlinks = []

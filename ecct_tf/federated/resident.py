@@ -8,7 +8,7 @@ from ecct_tf.federated import compat
 __all__ = ["ResidentValue"]
 
 
-class ResidentValue(compat.Ingestable, compat.CardinalityCarrying):  # type: ignore[misc, name-defined]
+class ResidentValue(compat.Ingestable, compat.CardinalityCarrying):
     """A federated argument that stays in the worker between invocations.
 
     A round's static data would otherwise be serialised again each time, which costs more

@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+_ADAM_BETA_2 = 0.99
+_ADAM_EPSILON = 1e-5
+
+
 class ServerState(NamedTuple):
     """What the server keeps of a cohort between rounds.
 
@@ -105,9 +109,7 @@ def build_distribute(size: int, codec: CodecName) -> Distribute:
     return Distribute(encode, decode)
 
 
-def build_work(
-    work: DeviceWork, *, items: ItemTensors, sample: DeviceData, stacked: bool
-) -> Work:
+def build_work(work: DeviceWork, *, items: ItemTensors, sample: DeviceData, stacked: bool) -> Work:
     """The device work as a TFF computation.
 
     Args:
@@ -204,11 +206,9 @@ def build_finalize(size: int, config: ServerConfig) -> Finalize:
         state = ServerState(*state)
         mean = change / tf.maximum(weight, 1.0)
         first = config.momentum * state.first_moment + (1.0 - config.momentum) * mean
-        second = 0.99 * state.second_moment + 0.01 * mean * mean
-        if config.optimizer == "adam":
-            step = first / (tf.sqrt(second) + 1e-3)
-        else:
-            step = first
+        second = _ADAM_BETA_2 * state.second_moment + (1.0 - _ADAM_BETA_2) * mean * mean
+        adam = config.optimizer == "adam"
+        step = first / (tf.sqrt(second) + _ADAM_EPSILON) if adam else first
         return ServerState(
             shared=state.shared + config.learning_rate * step,
             first_moment=first,
@@ -254,9 +254,7 @@ def build_round(
         compat.clients_type(types["downlink"]),
     )
     def one_round(state: Any, items: Any, data: Any, private: Any, downlink: Any) -> Any:
-        encoded = compat.federated_map(
-            distribute.encode, compat.federated_map(shared_of, state)
-        )
+        encoded = compat.federated_map(distribute.encode, compat.federated_map(shared_of, state))
         shared = compat.federated_map(distribute.decode, compat.federated_broadcast(encoded))
         number = compat.federated_broadcast(compat.federated_map(round_of, state))
         done = compat.federated_map(
@@ -273,7 +271,7 @@ def build_round(
         totals = compat.federated_zip((compat.federated_sum(done.loss), weight))
         return new_state, uplink, done.private, totals
 
-    return one_round  # type: ignore[no-any-return]
+    return one_round
 
 
 def _data_types(sample: DeviceData, lead: tuple[int | None, ...]) -> dict[str, Any]:
@@ -281,7 +279,7 @@ def _data_types(sample: DeviceData, lead: tuple[int | None, ...]) -> dict[str, A
     types = {}
     for name, array in sample._asdict().items():
         shape = np.asarray(array).shape[len(lead) :]
-        varying = () if name == "count" else (None,)
+        varying = () if name == "samples" else (None,)
         types[name] = compat.tensor_type(
             array.dtype.type, (*lead, *varying, *shape[len(varying) :])
         )

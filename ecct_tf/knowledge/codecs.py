@@ -51,9 +51,7 @@ class Codec:
 
     def shapes(self, shape: tuple[int | None, ...]) -> tuple[tuple[int | None, ...], ...]:
         """Shapes of the encoded tensors for a tensor of `shape`."""
-        return tuple(
-            shape if index == 0 else (*shape[:-1], 1) for index in range(len(self.dtypes))
-        )
+        return tuple(shape if index == 0 else (*shape[:-1], 1) for index in range(len(self.dtypes)))
 
 
 def build_codec(name: CodecName) -> Codec:

@@ -6,6 +6,8 @@ ECCT exchanges prediction logits is from arXiv 2304.05871; the exact form here, 
 binary cross-entropy against the tempered teacher, is inferred.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 __all__ = ["binary_cross_entropy", "collaborative_loss", "distillation"]
@@ -17,9 +19,7 @@ def binary_cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     Written as `relu(l) - l*y + log(1 + exp(-|l|))`: stable, and free of `Softplus`,
     which TFLite lacks.
     """
-    return (
-        tf.nn.relu(logits) - logits * targets + tf.math.log(1.0 + tf.exp(-tf.abs(logits)))
-    )
+    return tf.nn.relu(logits) - logits * targets + tf.math.log(1.0 + tf.exp(-tf.abs(logits)))
 
 
 def distillation(student: tf.Tensor, teacher: tf.Tensor, *, temperature: float) -> tf.Tensor:
@@ -55,7 +55,7 @@ def collaborative_loss(
     """
 
     @tf.custom_gradient
-    def loss(student: tf.Tensor):  # type: ignore[no-untyped-def]
+    def loss(student: tf.Tensor) -> Any:
         normalised = weights / tf.maximum(tf.reduce_sum(weights, axis=-1, keepdims=True), 1.0)
         each = binary_cross_entropy(student, labels)
         slope = tf.sigmoid(student) - labels

@@ -63,6 +63,8 @@ class ItemTable:
       bias: `[items + 1] float32`, the cloud model's item logits.
       feature_mean: `[F] float32`, what to subtract from a device's interaction features.
       feature_scale: `[F] float32`, what to multiply them by then.
+      logit_mean: what to subtract from `z_c` where it is an input of an edge model.
+      logit_scale: what to multiply it by then.
     """
 
     blocks: tuple[Block, ...]
@@ -71,6 +73,8 @@ class ItemTable:
     bias: Array
     feature_mean: Array
     feature_scale: Array
+    logit_mean: float = 0.0
+    logit_scale: float = 1.0
 
     def __post_init__(self) -> None:
         rows = self.cloud.shape[0]
@@ -121,8 +125,10 @@ class ItemTable:
             if not block.is_symmetric:
                 arrays.append(block.target)
         rows = self.num_items
-        feature_bytes = 2 * self.feature_mean.size * 4
+        feature_bytes = 4 * (2 * self.feature_mean.size + 2)
         bias_bytes = rows * 2
-        return feature_bytes + bias_bytes + sum(
-            coder.encoded_bytes(rows, array.shape[1]) for array in arrays
+        return (
+            feature_bytes
+            + bias_bytes
+            + sum(coder.encoded_bytes(rows, array.shape[1]) for array in arrays)
         )

@@ -158,7 +158,9 @@ class ExchangeSpec:
             "items": ((rows, self.num_queries), np.int32),
         }
         shape = (rows, self.num_queries, self.embedding_dim)
-        parts = {"embeddings": (shape, uplink.embeddings)}
+        parts: dict[str, tuple[tuple[int | None, ...], Encoded]] = {
+            "embeddings": (shape, uplink.embeddings)
+        }
         if self.with_logits:
             parts["logits"] = (shape[:2], uplink.logits)
         elif uplink.logits:

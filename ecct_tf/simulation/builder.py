@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from cloud import CloudRecommender
 from ecct_tf.config import DataConfig, RunConfig, Tier
@@ -139,7 +140,7 @@ def _device_groups(config: RunConfig, dataset: Dataset, split: Split) -> list[li
         groups = user_devices(split)
     else:
         groups = dirichlet_devices(
-            _favourite_items(split),
+            _activity_labels(split),
             split.users,
             nodes=config.data.nodes,
             alpha=config.data.alpha,
@@ -148,8 +149,8 @@ def _device_groups(config: RunConfig, dataset: Dataset, split: Split) -> list[li
     return [[device_view(dataset, split, int(user)) for user in group] for group in groups]
 
 
-def _favourite_items(split: Split, groups: int = 8) -> np.ndarray:  # type: ignore[type-arg]
-    """A label for each user by which nodes differ: how long the training history is."""
+def _activity_labels(split: Split, groups: int = 8) -> npt.NDArray[np.int64]:
+    """`[users] int64`, by which edge nodes differ: how active a user is, in `groups` steps."""
     lengths = np.array([len(split.train(int(user))) for user in split.users])
     edges = np.quantile(lengths, np.linspace(0, 1, groups + 1)[1:-1])
     return np.searchsorted(edges, lengths)
@@ -203,6 +204,7 @@ def _cohorts(
             weights_codec=config.exchange.weights_codec,
         )
         works.append((work, devices))
-        _log.info("cohort %s: %d devices, %d weights", tier, len(devices.devices),
-                  model.layout.size)
+        _log.info(
+            "cohort %s: %d devices, %d weights", tier, len(devices.devices), model.layout.size
+        )
     return works

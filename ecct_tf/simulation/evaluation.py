@@ -1,5 +1,7 @@
 """Evaluation on the devices: every user's candidates, scored by the user's own model."""
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -12,6 +14,7 @@ from ecct_tf.knowledge import ItemTable
 
 __all__ = ["EdgeEvaluator"]
 
+Part = Literal["validation", "test"]
 _CHUNK = 256
 
 
@@ -33,7 +36,7 @@ class EdgeEvaluator:
         self._scorers: dict[tuple[int, bool], tf.types.experimental.GenericFunction] = {}
 
     def scores(
-        self, state: EcctState, cloud: Cloud, candidates: Candidates, *, part: str
+        self, state: EcctState, cloud: Cloud, candidates: Candidates, *, part: Part
     ) -> npt.NDArray[np.float32]:
         """Edge logits of `candidates`: `[users, 1 + negatives] float32`.
 
@@ -58,7 +61,7 @@ class EdgeEvaluator:
             history = np.stack(
                 [
                     pad_history(
-                        self._split.history(int(user), part),  # type: ignore[arg-type]
+                        self._split.history(int(user), part),
                         self._features.history_length,
                     )
                     for user in who

@@ -1,0 +1,1 @@
+"""Experiments: the composition root, the loop over rounds, and what a run leaves behind."""
