@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data import CentralizedTable, CloudView, EncodedColumn, Kind
+from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Block
 
 __all__ = [
@@ -101,6 +102,11 @@ def training_positions(
         users.append(np.full(count, user, np.int32))
         states.append(np.repeat(state[None], count, axis=0))
         items.append(history[-count:])
+    if not users:
+        raise ConfigError(
+            "the cloud has no positions to learn from: expected cloud.tail above 0 and a user "
+            f"with two or more older interactions, got cloud.tail={tail}"
+        )
     return CloudPositions(
         np.concatenate(users), np.concatenate(states), np.concatenate(items).astype(np.int32)
     )

@@ -35,7 +35,8 @@ class CloudModelSpec:
       edge_dim: d_e, width of the edge embeddings that fusion takes in.
       distillation_weight: λ_c.
       temperature: T of the distillation.
-      l2: weight of the penalty on the learned item embeddings.
+      l2: how firmly the towers are held to where they start.
+      seed: of the random initial weights.
     """
 
     num_items: int
@@ -46,6 +47,7 @@ class CloudModelSpec:
     distillation_weight: float
     temperature: float
     l2: float
+    seed: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,7 @@ class CloudModel(tfrs.Model):
         user_start[preference_columns, : spec.rank] = _START_SCALE * np.eye(spec.rank)
         item_start = np.zeros((item_inputs.shape[1], width), np.float32)
         item_start[: 2 * spec.rank, : 2 * spec.rank] = np.eye(2 * spec.rank)
-        rng = np.random.default_rng(spec.num_items)
+        rng = np.random.default_rng([spec.seed, 0xC10])
         item_start[2 * spec.rank :, 2 * spec.rank :] = 0.3 * rng.standard_normal(
             (item_inputs.shape[1] - 2 * spec.rank, spec.free_dim)
         )
@@ -110,7 +112,14 @@ class CloudModel(tfrs.Model):
             }
 
         self.user_linear = dense(width, name="user_linear", **anchored(user_start))
-        self.user_hidden = dense(spec.hidden_dim, activation="relu", name="user_hidden")
+        self.user_hidden = dense(
+            spec.hidden_dim,
+            activation="relu",
+            # An initializer with a seed of its own: the global generator would make a model
+            # depend on what was built before it.
+            kernel_initializer=tf.keras.initializers.GlorotUniform(seed=spec.seed),
+            name="user_hidden",
+        )
         self.user_residual = dense(
             width,
             name="user_residual",

@@ -59,7 +59,6 @@ class CloudRecommender:
         self._view = view
         self._seed = seed
         self._features = features
-        tf.keras.utils.set_random_seed(seed)
         rank = min(config.rank, view.num_items - 1)
         histories = [view.older.of(user) for user in range(view.num_users)]
         self._preference = preference_block(
@@ -101,6 +100,7 @@ class CloudRecommender:
                 distillation_weight=config.distillation_weight,
                 temperature=config.temperature,
                 l2=config.l2,
+                seed=seed,
             ),
             item_inputs=np.concatenate(
                 [
@@ -242,12 +242,15 @@ class CloudRecommender:
             known = self._view.older.of(int(user))
             logits[row, known - 1] = -np.inf
             best = np.argpartition(-logits[row], pool - 1)[:pool]
-            chosen[row, :tops] = 1 + rng.choice(best, tops, replace=False)
-            chosen[row, tops:] = sample_negatives(
+            # In a small catalog the pool may reach into what is known.
+            best = best[np.isfinite(logits[row, best])]
+            own_tops = min(tops, len(best))
+            chosen[row, :own_tops] = 1 + rng.choice(best, own_tops, replace=False)
+            chosen[row, own_tops:] = sample_negatives(
                 rng,
                 positives=known,
                 num_items=self._view.num_items,
-                size=self._num_queries - tops,
+                size=self._num_queries - own_tops,
             )
         return chosen
 
@@ -265,8 +268,10 @@ class CloudRecommender:
           The mean loss of the update, or nothing when there was nothing to learn from.
         """
         rng = np.random.default_rng([self._seed, 3, round_number])
-        labelled = self.config.label_visibility == "both"
+        heard = bool((knowledge.rounds >= 0).any())
+        labelled = heard and self.config.label_visibility == "both"
         taught = use_logits and self.config.distillation_weight > 0
+        taught = taught and bool((knowledge.logit_rounds >= 0).any())
         if not (labelled or taught) or not self.config.update_epochs:
             return {}
         losses = []
@@ -274,6 +279,13 @@ class CloudRecommender:
             data = self._update_batches(rng, knowledge, round_number, labelled, taught)
             losses.append(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1])
         return {"cloud_loss": float(np.mean(losses))}
+
+    def weights(self) -> dict[str, Array]:
+        """The model's variables by name, for a checkpoint."""
+        return {
+            f"{index:02d} {variable.name}": variable.numpy()
+            for index, variable in enumerate(self.model.variables)
+        }
 
     def _own_positions(self) -> tuple[Ids, Ids, Ids]:
         """Positions of the cloud's own view, from which it measures what devices will meet.

@@ -6,7 +6,7 @@ data. Both take plain item histories, oldest first, and the same candidates as
 ECCT, so that the only thing that differs between the rows of a result table is
 the model. Give them every device's whole training part and they show what a
 cloud without any privacy could do; give them the cloud's view and they show
-what it can do alone.
+what it can do alone. `silent_cloud` holds the cloud that says nothing, for edge-only runs.
 """
 
 from ecct_tf.baselines.ease import Ease, ease_scores, fit_ease

@@ -56,7 +56,7 @@ class EdgeConfig:
         unknown = sorted(set(self.tiers) - set(TIERS))
         if unknown:
             raise ConfigError(f"edge.tiers: expected tiers out of {TIERS}, got {unknown}")
-        if any(share < 0 for share in self.tiers.values()):
+        if not all(share >= 0 for share in self.tiers.values()):
             raise ConfigError(f"edge.tiers: shares must not be negative, got {self.tiers}")
         if abs(sum(self.tiers.values()) - 1.0) > 1e-6:
             raise ConfigError(

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import dacite
 import yaml
@@ -31,16 +31,19 @@ def load_config(path: Path | None = None, *, overrides: Iterable[str] = ()) -> R
       2
     """
     values: dict[str, Any] = {} if path is None else _read(path)
-    where = "the defaults" if path is None else str(path)
-    _check_keys(values, RunConfig, where, "")
+    overrides = list(overrides)
+    _check_keys(values, RunConfig, str(path), "")
     for override in overrides:
         _apply(values, override)
+    hooks = {int: _int, float: _float, tuple[float, ...]: _tuple}
     try:
-        return dacite.from_dict(
-            RunConfig, values, dacite.Config(strict=True, cast=[tuple], type_hooks={float: _float})
-        )
-    except dacite.DaciteError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        return dacite.from_dict(RunConfig, values, dacite.Config(strict=True, type_hooks=hooks))
+    except dacite.WrongTypeError as error:
+        expected = _expected(error.field_type)
+        message = f"{error.field_path}: expected {expected}, got {error.value!r}"
+        raise ConfigError(f"{_origin(path, overrides, message)}: {message}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{_origin(path, overrides, str(error))}: {error}") from error
 
 
 def dump_config(config: RunConfig) -> str:
@@ -53,6 +56,8 @@ def _read(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read the configuration {path}: it is not UTF-8 text") from error
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -103,14 +108,54 @@ def _check_keys(values: Mapping[str, Any], target: Any, where: str, prefix: str)
             _check_keys(value, inner, where, f"{prefix}{key}.")
 
 
-def _float(value: Any) -> Any:
-    """YAML 1.1 reads `3e-4` as text; people mean a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
+def _origin(path: Path | None, overrides: list[str], message: str) -> str:
+    """Where the field that `message` begins with got its value."""
+    field = message.partition(":")[0].removeprefix("run.")
+    for override in reversed(overrides):
+        key = override.partition("=")[0]
+        if f"{field}.".startswith(f"{key}.") or key.startswith(f"{field}."):
+            return f"--set {override}"
+    return str(path)
+
+
+def _int(value: Any) -> int:
+    """Refuses what Python, but nobody else, takes for a whole number: true and false."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise dacite.WrongTypeError(int, value)
     return value
+
+
+def _float(value: Any) -> float:
+    """YAML 1.1 reads `3e-4` as text and `1` as a whole number; people mean a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise dacite.WrongTypeError(float, value)
+    try:
+        return float(value)
+    except (OverflowError, ValueError) as error:
+        raise dacite.WrongTypeError(float, value) from error
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise dacite.WrongTypeError(tuple[float, ...], value)
+    return tuple(value)
+
+
+def _expected(field_type: Any) -> str:
+    """A field's type in words."""
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    if field_type in words:
+        return words[field_type]
+    if field_type is type(None):
+        return "null"
+    inner = get_args(field_type)
+    if get_origin(field_type) is Literal:
+        return f"one of {', '.join(inner)}"
+    if get_origin(field_type) is tuple:
+        return "a list of numbers"
+    if get_origin(field_type) is dict:
+        return f"numbers for {_expected(inner[0])}"
+    return " or ".join(_expected(part) for part in inner)
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,9 @@ module is what changes. Importing it takes seconds, so nothing that must answer
 quickly (the command line's help, the export) may import it.
 """
 
+import contextlib
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow_federated as tff
@@ -76,14 +78,40 @@ def clients_type(member: Any) -> Any:
 
 def remote_executor(channel: Any, cardinalities: dict[Any, int]) -> Any:
     """An executor that runs computations in the worker behind `channel`."""
-    executor = tff.framework.RemoteExecutor(tff.framework.RemoteExecutorGrpcStub(channel))
+    executor = tff.framework.RemoteExecutor(_Stub(channel))
     executor.set_cardinalities({CLIENTS: 0, **cardinalities})
     return executor
 
 
-def execution_context(executor_fn: Any) -> Any:
-    """A synchronous context; `executor_fn` maps cardinalities to an executor."""
-    return ExecutionContext(
+class _Stub(tff.framework.RemoteExecutorGrpcStub):
+    """Lets values outlive their worker: what is gone with it needs no disposal."""
+
+    def dispose(self, request: Any) -> Any:
+        with contextlib.suppress(ValueError):  # "Cannot invoke RPC on closed channel!"
+            return super().dispose(request)
+
+
+class _CheckedContext(ExecutionContext):
+    """Asks `check` first: TFF would go on with an executor that it has kept."""
+
+    def __init__(self, check: Callable[[], object], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._check = check
+
+    def invoke(self, comp: Any, arg: Any) -> Any:
+        self._check()
+        return super().invoke(comp, arg)
+
+
+def execution_context(executor_fn: Any, *, check: Callable[[], object]) -> Any:
+    """A synchronous context.
+
+    Args:
+      executor_fn: maps cardinalities to an executor.
+      check: called before each computation; raises when none may run.
+    """
+    return _CheckedContext(
+        check,
         executor_fn=tff.framework.ResourceManagingExecutorFactory(executor_fn),
         compiler_fn=_native_compiler.desugar_and_transform_to_native,
         transform_args=_tensorflow_computation.transform_args,

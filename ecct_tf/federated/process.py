@@ -192,7 +192,7 @@ def build_ecct_process(
                     cohort_state.server,
                     resident_items,
                     data,
-                    [cohort_state.private[s.members] for s in cut],
+                    [_private_rows(cohort_state, shard) for shard in cut],
                     _downlinks(cloud, work.work, cut, state.round_number),
                 )
                 server_state, uplink, private, totals = result
@@ -321,11 +321,11 @@ def _decode(work: DeviceWork, uplink: Any) -> UplinkRows:
     exchange.check_uplink(received)
     order = np.argsort(received.users, kind="stable")
     decode = exchange.coder.decode
-    logits = decode(received.logits).numpy()[order] if exchange.with_logits else None
+    logits = np.asarray(decode(received.logits))[order] if exchange.with_logits else None
     return UplinkRows(
         users=received.users[order],
         items=received.items[order],
-        embeddings=decode(received.embeddings).numpy()[order],
+        embeddings=np.asarray(decode(received.embeddings))[order],
         logits=logits,
     )
 
@@ -349,6 +349,13 @@ def _updated(
     return CohortState(ServerState(*(np.asarray(part) for part in server)), rows)
 
 
+def _private_rows(state: CohortState, shard: Shard) -> npt.NDArray[np.float32]:
+    """Private weights of a shard's devices, `[C, P_private]`, or `[P_private]` of a device."""
+    stacked = shard.data.samples.ndim > 0
+    rows: npt.NDArray[np.float32] = state.private[shard.members if stacked else shard.members[0]]
+    return rows
+
+
 def _users_by_device(cohorts: tuple[Cohort, ...]) -> Ids:
     counts = [len(device.users) for cohort in cohorts for device in cohort.devices.devices]
     return np.array(counts, np.int64)
@@ -359,5 +366,7 @@ def _check_participants(participants: Ids, answering: Ids, num_devices: int) -> 
         raise ConfigError(f"participants must be device numbers in 0..{num_devices - 1}")
     if len(np.unique(participants)) != len(participants):
         raise ConfigError("a device takes part in a round at most once")
+    if len(np.unique(answering)) != len(answering):
+        raise ConfigError("a device answers in a round at most once")
     if not np.isin(answering, participants).all():
         raise ConfigError("only participants can answer: answering must be a subset of them")

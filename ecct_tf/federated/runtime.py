@@ -75,7 +75,7 @@ class FederatedRuntime:
         self._closed = False
         atexit.register(self.close)
         self._start()
-        self.context = compat.execution_context(self._executor)
+        self.context = compat.execution_context(self._executor, check=self._open_process)
 
     @property
     def worker_pid(self) -> int | None:
@@ -136,11 +136,14 @@ class FederatedRuntime:
             self._process.wait()
             self._process = None
 
-    def _executor(self, cardinalities: Any) -> Any:
-        # TFF calls this for each invocation, and again after a lost connection.
+    def _open_process(self) -> subprocess.Popen[bytes]:
         if self._closed or self._process is None:
             raise WorkerError("the federated runtime is closed; open a new one")
-        code = self._process.poll()
+        return self._process
+
+    def _executor(self, cardinalities: Any) -> Any:
+        # TFF calls this once for each set of cardinalities, and after a lost connection.
+        code = self._open_process().poll()
         if code is not None:
             if self._restarts >= _MAX_RESTARTS:
                 raise WorkerError(

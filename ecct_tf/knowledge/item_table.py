@@ -86,7 +86,20 @@ class ItemTable:
         for name, array in named.items():
             if array.shape[0] != rows:
                 raise DataError(f"item table: {name} has {array.shape[0]} rows, cloud has {rows}")
-        for name, array in {**named, "cloud": self.cloud}.items():
+        if self.feature_mean.shape != self.feature_scale.shape or self.feature_mean.ndim != 1:
+            raise DataError(
+                "item table: expected feature_mean and feature_scale of one shape [F], "
+                f"got {self.feature_mean.shape} and {self.feature_scale.shape}"
+            )
+        finite = {
+            **named,
+            **{f"block {block.name!r} (target)": block.target for block in self.blocks},
+            "cloud": self.cloud,
+            "feature_mean": self.feature_mean,
+            "feature_scale": self.feature_scale,
+            "logit_mean and logit_scale": np.array([self.logit_mean, self.logit_scale]),
+        }
+        for name, array in finite.items():
             if not np.isfinite(array).all():
                 raise DataError(f"item table: {name} holds NaN or infinite values")
 

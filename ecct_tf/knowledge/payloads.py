@@ -167,6 +167,12 @@ class ExchangeSpec:
             raise CodecError("an uplink of stage 1 must not carry logits")
         arrays = {"users": uplink.users, "items": uplink.items}
         for name, (full_shape, encoded) in parts.items():
+            if len(encoded) != len(self.coder.dtypes):
+                raise CodecError(
+                    f"uplink field {name}: expected {len(self.coder.dtypes)} tensors of codec "
+                    f"{self.codec}, got {len(encoded)}; device and cloud were built with "
+                    "different settings"
+                )
             for index, (dtype, part) in enumerate(
                 zip(self.coder.dtypes, self.coder.shapes(full_shape), strict=True)
             ):

@@ -68,7 +68,8 @@ class KnowledgeStore:
         user's older logits, which spoke of other items.
 
         Raises:
-          CodecError: when shapes do not fit or a value is not finite.
+          CodecError: when shapes do not fit, a user is unknown or comes twice, or a value
+            is not finite.
         """
         expected = (len(rows.users), *self.embeddings.shape[1:])
         if rows.embeddings.shape != expected or rows.items.shape != expected[:2]:
@@ -76,6 +77,16 @@ class KnowledgeStore:
                 f"expected uplinks with embeddings of shape {expected} and items "
                 f"{expected[:2]}, got {rows.embeddings.shape} and {rows.items.shape}; "
                 "device and cloud were built with different settings"
+            )
+        if rows.logits is not None and rows.logits.shape != expected[:2]:
+            raise CodecError(
+                f"expected uplinks with logits of shape {expected[:2]}, got {rows.logits.shape}"
+            )
+        known = np.unique(rows.users)
+        if len(known) != len(rows.users) or ((known < 0) | (known >= len(self.rounds))).any():
+            raise CodecError(
+                f"expected each user at most once, out of 0..{len(self.rounds) - 1}, "
+                f"got {rows.users.tolist()[:20]}"
             )
         for name, values in (("embeddings", rows.embeddings), ("logits", rows.logits)):
             if values is not None and not np.isfinite(values).all():

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ from cloud import CloudRecommender
 from ecct_tf.config import DataConfig, RunConfig, Tier
 from ecct_tf.data import (
     Candidates,
-    CloudView,
     Dataset,
     DeviceView,
     Split,
@@ -32,11 +31,9 @@ from ecct_tf.federated.devices import prepare_devices, profile_sizes
 from ecct_tf.knowledge import ExchangeSpec, ItemTable
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 
-__all__ = ["Experiment", "assign_tiers", "build_experiment", "load_dataset"]
+__all__ = ["Experiment", "assign_tiers", "build_experiment", "build_process", "load_dataset"]
 
 _log = logging.getLogger(__name__)
-
-CloudFactory = Callable[[CloudView, RunConfig], CloudRecommender]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +46,7 @@ class Experiment:
       split: its leave-one-out split.
       validation: candidates of the validation interactions.
       test: candidates of the test interactions.
+      groups: the users of each device.
       cloud: the fitted cloud recommender.
       table: the item table as devices received it.
       process: the federated process.
@@ -60,6 +58,7 @@ class Experiment:
     split: Split
     validation: Candidates
     test: Candidates
+    groups: tuple[tuple[DeviceView, ...], ...]
     cloud: CloudRecommender
     table: ItemTable
     process: EcctProcess
@@ -92,6 +91,34 @@ def build_experiment(
     if dataset is None:
         dataset = load_dataset(config.data, seed=config.seed, progress=progress)
     split = leave_one_out(dataset, recent_fraction=config.data.recent_fraction)
+    cloud = build_cloud(config, dataset, split)
+    published = cloud.publish()
+    table = published.transmitted(config.exchange.codec)
+    groups = _device_groups(config, dataset, split)
+    process = build_process(
+        config,
+        groups,
+        table=table,
+        table_bytes=published.encoded_bytes(config.exchange.codec),
+        num_users=dataset.num_users,
+    )
+    seeds = {"negatives": config.evaluation.negatives, "seed": config.seed}
+    return Experiment(
+        config=config,
+        dataset=dataset,
+        split=split,
+        validation=evaluation_candidates(split, part="validation", **seeds),
+        test=evaluation_candidates(split, part="test", **seeds),
+        groups=tuple(tuple(group) for group in groups),
+        cloud=cloud,
+        table=table,
+        process=process,
+        evaluator=EdgeEvaluator(process, split, table=table, features=config.features),
+    )
+
+
+def build_cloud(config: RunConfig, dataset: Dataset, split: Split) -> CloudRecommender:
+    """Builds the cloud recommender from the cloud's view and fits it."""
     cloud = CloudRecommender(
         cloud_view(dataset, split),
         config.cloud,
@@ -101,29 +128,37 @@ def build_experiment(
         seed=config.seed,
     )
     cloud.fit()
-    published = cloud.publish()
-    table = published.transmitted(config.exchange.codec)
-    works = _cohorts(config, table, _device_groups(config, dataset, split))
-    process = build_ecct_process(
+    return cloud
+
+
+def build_process(
+    config: RunConfig,
+    groups: Sequence[Sequence[DeviceView]],
+    *,
+    table: ItemTable,
+    table_bytes: int,
+    num_users: int,
+    receives: bool = True,
+) -> EcctProcess:
+    """Builds the federated process for devices that hold `table`.
+
+    Args:
+      config: the configuration.
+      groups: the users of each device.
+      table: the item table as devices received it.
+      table_bytes: its size on the wire.
+      num_users: users of the dataset.
+      receives: whether devices use their downlinks.
+    """
+    works = _cohorts(config, table, groups, receives=receives)
+    return build_ecct_process(
         works,
         table=table,
-        table_bytes=published.encoded_bytes(config.exchange.codec),
-        num_users=dataset.num_users,
+        table_bytes=table_bytes,
+        num_users=num_users,
         stage_1_rounds=config.exchange.stage_1_rounds,
         server=config.server,
         runtime=config.runtime,
-    )
-    seeds = {"negatives": config.evaluation.negatives, "seed": config.seed}
-    return Experiment(
-        config=config,
-        dataset=dataset,
-        split=split,
-        validation=evaluation_candidates(split, part="validation", **seeds),
-        test=evaluation_candidates(split, part="test", **seeds),
-        cloud=cloud,
-        table=table,
-        process=process,
-        evaluator=EdgeEvaluator(process, split, table=table, features=config.features),
     )
 
 
@@ -157,7 +192,11 @@ def _activity_labels(split: Split, groups: int = 8) -> npt.NDArray[np.int64]:
 
 
 def _cohorts(
-    config: RunConfig, table: ItemTable, groups: list[list[DeviceView]]
+    config: RunConfig,
+    table: ItemTable,
+    groups: Sequence[Sequence[DeviceView]],
+    *,
+    receives: bool,
 ) -> list[tuple[DeviceWork, DeviceSet]]:
     items = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
     block_sizes = tuple(block.source.shape[1] for block in table.blocks)
@@ -202,6 +241,7 @@ def _cohorts(
             block_sizes=block_sizes,
             exchange=exchange,
             weights_codec=config.exchange.weights_codec,
+            receives=receives,
         )
         works.append((work, devices))
         _log.info(

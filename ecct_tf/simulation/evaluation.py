@@ -69,8 +69,10 @@ class EdgeEvaluator:
             )
             coder = cohort.work.exchange.coder
             sent = cloud.user_embeddings(who, knowledge=None, round_number=state.round_number)
+            if not cohort.work.receives:
+                sent = np.zeros_like(sent)
             received = coder.decode(coder.encode(tf.constant(sent)))
-            scorer = self._scorer(index, stage == 2)
+            scorer = self._scorer(index, stage == 2 and cohort.work.receives)
             for start in range(0, len(who), _CHUNK):
                 chunk = slice(start, start + _CHUNK)
                 result[rows[chunk]] = scorer(
