@@ -24,6 +24,7 @@ from ecct_tf.edge.features import (
     item_tensors,
     pad_history,
 )
+from ecct_tf.errors import PrivacyError
 from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
 
 __all__ = ["CloudRecommender"]
@@ -53,7 +54,16 @@ class CloudRecommender:
         num_queries: int,
         seed: int,
     ) -> None:
-        """Computes the item-to-item embeddings and builds the untrained model."""
+        """Computes the item-to-item embeddings and builds the untrained model.
+
+        Raises:
+          PrivacyError: when `view` is anything but a `CloudView`.
+        """
+        if not isinstance(view, CloudView):
+            raise PrivacyError(
+                f"CloudRecommender: expected a CloudView, got {type(view).__name__}, which may "
+                "hold what the cloud must not see; build the view with cloud_view"
+            )
         self.config = config
         self._num_queries = num_queries
         self._view = view

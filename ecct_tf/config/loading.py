@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -35,7 +35,11 @@ def load_config(path: Path | None = None, *, overrides: Iterable[str] = ()) -> R
     _check_keys(values, RunConfig, str(path), "")
     for override in overrides:
         _apply(values, override)
-    hooks = {int: _int, float: _float, tuple[float, ...]: _tuple}
+    hooks: dict[type[Any], Callable[[Any], Any]] = {
+        int: _int,
+        float: _float,
+        tuple[float, ...]: _tuple,
+    }
     try:
         return dacite.from_dict(RunConfig, values, dacite.Config(strict=True, type_hooks=hooks))
     except dacite.WrongTypeError as error:
@@ -115,7 +119,8 @@ def _origin(path: Path | None, overrides: list[str], message: str) -> str:
         key = override.partition("=")[0]
         if f"{field}.".startswith(f"{key}.") or key.startswith(f"{field}."):
             return f"--set {override}"
-    return str(path)
+    sources = [] if path is None else [str(path)]
+    return ", ".join([*sources, *(f"--set {override}" for override in overrides)])
 
 
 def _int(value: Any) -> int:

@@ -54,7 +54,8 @@ class DataConfig:
         if self.nodes is not None:
             at_least(self, "data", 1, "nodes")
         positive(self, "data", "alpha")
-        at_least(self, "data", 4, "synthetic_users", "synthetic_items")
+        at_least(self, "data", 4, "synthetic_users")
+        at_least(self, "data", 120, "synthetic_items")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -86,9 +86,29 @@ def remote_executor(channel: Any, cardinalities: dict[Any, int]) -> Any:
 class _Stub(tff.framework.RemoteExecutorGrpcStub):
     """Lets values outlive their worker: what is gone with it needs no disposal."""
 
+    def __init__(self, channel: Any) -> None:
+        super().__init__(_UnwatchedChannel(channel))
+
     def dispose(self, request: Any) -> Any:
         with contextlib.suppress(ValueError):  # "Cannot invoke RPC on closed channel!"
             return super().dispose(request)
+
+
+class _UnwatchedChannel:
+    """A channel whose state nobody follows.
+
+    TFF's stub would have gRPC poll it in a thread that ends in a traceback on standard
+    error when the channel is closed.
+    """
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def subscribe(self, callback: Any, try_to_connect: bool = False) -> None:
+        """Does nothing."""
 
 
 class _CheckedContext(ExecutionContext):

@@ -12,8 +12,10 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -113,18 +115,28 @@ class FederatedRuntime:
                 f"could not start TFF's worker {compat.WORKER_BINARY}: {error}; "
                 "run `ecct doctor` to check the installation"
             ) from error
+        self._await_port(port)
         self._channel = grpc.insecure_channel(f"localhost:{port}", _CHANNEL_OPTIONS)
-        try:
-            grpc.channel_ready_future(self._channel).result(_START_SECONDS)
-        except grpc.FutureTimeoutError as error:
-            code = self._process.poll()
-            self._stop()
-            state = "is still starting" if code is None else f"ended with code {code}"
-            raise WorkerError(
-                f"TFF's worker did not answer within {_START_SECONDS} s; it {state}. "
-                "Run `ecct doctor`; on a loaded machine, try again"
-            ) from error
         _log.debug("TFF worker %d listens on port %d", self._process.pid, port)
+
+    def _await_port(self, port: int) -> None:
+        # Not `grpc.channel_ready_future`: its thread outlives it for a moment and prints a
+        # traceback when the channel is closed meanwhile.
+        end = time.monotonic() + _START_SECONDS
+        code = None
+        while code is None and time.monotonic() < end:
+            try:
+                socket.create_connection(("localhost", port), timeout=1.0).close()
+                return
+            except OSError:
+                time.sleep(0.01)
+            code = self._open_process().poll()
+        self._stop()
+        state = "was still starting" if code is None else f"ended with code {code}"
+        raise WorkerError(
+            f"TFF's worker did not answer; after at most {_START_SECONDS} s it {state}. "
+            "Run `ecct doctor`; on a loaded machine, try again"
+        )
 
     def _stop(self) -> None:
         if self._channel is not None:

@@ -8,6 +8,7 @@ from ecct_tf.evaluation import Metrics, evaluate_scores
 from ecct_tf.federated import Cloud, EcctProcess, EcctState, RoundReport, draw_participants
 from ecct_tf.simulation.builder import Experiment
 from ecct_tf.simulation.evaluation import EdgeEvaluator
+from ecct_tf.simulation.interrupt import deferred_interrupt
 
 __all__ = ["Callback", "RoundResult", "run_rounds"]
 
@@ -71,23 +72,26 @@ def run_rounds(
         callback.on_start(rounds=config.rounds, num_devices=process.num_devices)
     try:
         for number in range(config.rounds):
-            participants, answering = draw_participants(
-                config.participation,
-                num_devices=process.num_devices,
-                seed=config.seed,
-                round_number=number,
-            )
-            start = time.perf_counter()
-            state, report = process.next(state, cloud, participants, answering)
-            seconds = time.perf_counter() - start
-            validation = None
-            last = number + 1 == config.rounds
-            if callbacks and (last or (number + 1) % config.evaluation.every == 0):
-                scores = evaluator.scores(state, cloud, experiment.validation, part="validation")
-                validation = evaluate_scores(scores, k=config.evaluation.k)
-            result = RoundResult(number + 1, report, seconds, validation)
-            for callback in callbacks:
-                callback.on_round(result, state)
+            with deferred_interrupt():
+                participants, answering = draw_participants(
+                    config.participation,
+                    num_devices=process.num_devices,
+                    seed=config.seed,
+                    round_number=number,
+                )
+                start = time.perf_counter()
+                state, report = process.next(state, cloud, participants, answering)
+                seconds = time.perf_counter() - start
+                validation = None
+                last = number + 1 == config.rounds
+                if callbacks and (last or (number + 1) % config.evaluation.every == 0):
+                    scores = evaluator.scores(
+                        state, cloud, experiment.validation, part="validation"
+                    )
+                    validation = evaluate_scores(scores, k=config.evaluation.k)
+                result = RoundResult(number + 1, report, seconds, validation)
+                for callback in callbacks:
+                    callback.on_round(result, state)
     finally:
         for callback in callbacks:
             callback.on_end()
