@@ -33,6 +33,8 @@ BASE = [
     "pooch>=1.8",
     "pyyaml>=6.0",
     "rich>=13.0",
+    "scikit-learn>=1.3",
+    "scipy>=1.9.3",
     "tqdm>=4.64",
 ]
 
@@ -44,7 +46,7 @@ SIMULATION = [
     "tensorflow==2.14.1" + ONLY_TFF_PYTHON,
     "tensorflow-federated==0.87.0" + ONLY_TFF_PYTHON,
     "grpcio>=1.46",
-    "scipy>=1.9.3",
+    "portpicker>=1.5",
     "matplotlib>=3.7",
     # TensorBoard 2.14 imports pkg_resources, which newer ones warn about, then lack.
     "setuptools>=77,<80.9" + ONLY_TFF_PYTHON,
@@ -65,7 +67,6 @@ DEV = [
     "pytest>=8.2",
     "pytest-xdist",
     "ruff",
-    "scikit-learn",
     "types-PyYAML",
     "types-tqdm",
 ]
