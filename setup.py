@@ -60,7 +60,15 @@ CLOUD = [
     "tf-keras>=2.15",
 ]
 EXPORT = ["tensorflow>=2.14.1"]
-NOTEBOOKS = ["ipykernel", "matplotlib>=3.7", "nbclient", "nbconvert", "nbformat"]
+NOTEBOOKS = [
+    "ipykernel",
+    # Newer ones need a typing-extensions that TFF 0.87 refuses.
+    "ipython<8.23",
+    "matplotlib>=3.7",
+    "nbclient",
+    "nbconvert",
+    "nbformat",
+]
 DEV = [
     "hypothesis",
     "mypy",

@@ -35,14 +35,19 @@ def item_attributes(view: CloudView) -> Array:
     return scaled
 
 
-def category_matrix(table: CentralizedTable) -> Array:
-    """`[rows, c] float32`: all categorical columns as unit-length multi-hot rows; c may be 0."""
+def category_matrix(table: CentralizedTable, *, rows: int) -> Array:
+    """`[rows, c] float32`: all categorical columns as unit-length multi-hot rows; c may be 0.
+
+    Args:
+      table: the columns; a table without any does not know its number of rows.
+      rows: that number.
+    """
     parts = [column.values for column in _columns(table, Kind.MULTI_CATEGORICAL)]
     for column in _columns(table, Kind.CATEGORICAL):
         one_hot = np.eye(len(column.vocabulary) + 1, dtype=np.float32)[column.values]
         parts.append(one_hot[:, 1:])
     if not parts:
-        return np.zeros((table.num_rows, 0), np.float32)
+        return np.zeros((rows, 0), np.float32)
     joined = np.concatenate(parts, axis=1).astype(np.float32)
     norms = np.linalg.norm(joined, axis=1, keepdims=True)
     unit: Array = joined / np.maximum(norms, 1.0)

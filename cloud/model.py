@@ -169,6 +169,11 @@ class CloudModel(tfrs.Model):
         )
         self.logits(self.user_vectors(tf.zeros([1, state_dim]), nobody), tf.zeros([1, 1], tf.int32))
 
+    def freeze_items(self) -> None:
+        """Ends the learning of the item side, which devices hold from now on."""
+        for layer in (self.item_linear, self.item_embedding, self.item_bias, self.attribute_bias):
+            layer.trainable = False
+
     def item_vectors(self, items: tf.Tensor) -> tf.Tensor:
         """`[...] int32` items to `[..., d_c] float32`, the `v` of `h_c = u ⊙ v`."""
         return self.item_linear(tf.gather(self._item_inputs, items)) + self.item_embedding(items)

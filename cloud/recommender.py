@@ -81,12 +81,8 @@ class CloudRecommender:
             histories, num_items=view.num_items, rank=rank, decay=config.sequence_decay
         )
         self._attributes = item_attributes(view)
-        self._categories = category_matrix(view.items)
-        self._user_columns = (
-            category_matrix(view.users)
-            if view.users.columns
-            else np.zeros((view.num_users, 0), np.float32)
-        )
+        self._categories = category_matrix(view.items, rows=view.num_items + 1)
+        self._user_columns = category_matrix(view.users, rows=view.num_users)
         blocks = (self._preference, self._sequence)
         self._states = np.stack(
             [
@@ -125,8 +121,11 @@ class CloudRecommender:
             state_dim=self._states.shape[1],
             preference_columns=slice(0, rank),
         )
-        self.model.compile(tf.keras.optimizers.Adam(config.learning_rate))
+        self._compile()
         self._edge_dim = edge_dim
+
+    def _compile(self) -> None:
+        self.model.compile(tf.keras.optimizers.Adam(self.config.learning_rate))
 
     def _left_out_preference(self, histories: list[Ids]) -> Block:
         heads = [
@@ -169,7 +168,14 @@ class CloudRecommender:
         return losses
 
     def publish(self) -> ItemTable:
-        """The item table of this version of the cloud, which devices fetch once."""
+        """The item table of this version of the cloud, which devices fetch once.
+
+        From here on the item side stays as published: the user embeddings of later
+        downlinks must fit the item embeddings that devices hold. The user side and the
+        fusion go on learning.
+        """
+        self.model.freeze_items()
+        self._compile()
         blocks = [self._preference, self._sequence]
         if self._categories.shape[1]:
             blocks.append(Block("category", self._categories, self._categories))

@@ -21,7 +21,6 @@ __all__ = [
     "SERVER",
     "WORKER_BINARY",
     "CardinalityCarrying",
-    "ExecutionContext",
     "Ingestable",
     "clients_type",
     "execution_context",
@@ -45,7 +44,6 @@ WORKER_BINARY = pathlib.Path(tff.__file__).parent / "data" / "worker_binary"
 
 CardinalityCarrying = tff.framework.CardinalityCarrying
 Ingestable = tff.framework.Ingestable
-ExecutionContext = tff.framework.SyncExecutionContext
 
 federated_aggregate = tff.federated_aggregate
 federated_broadcast = tff.federated_broadcast
@@ -90,7 +88,8 @@ class _Stub(tff.framework.RemoteExecutorGrpcStub):
         super().__init__(_UnwatchedChannel(channel))
 
     def dispose(self, request: Any) -> Any:
-        with contextlib.suppress(ValueError):  # "Cannot invoke RPC on closed channel!"
+        # ValueError: "Cannot invoke RPC on closed channel!"; the other: no one answers.
+        with contextlib.suppress(ValueError, tff.framework.RetryableError):
             return super().dispose(request)
 
 
@@ -111,7 +110,7 @@ class _UnwatchedChannel:
         """Does nothing."""
 
 
-class _CheckedContext(ExecutionContext):
+class _CheckedContext(tff.framework.SyncExecutionContext):
     """Asks `check` first: TFF would go on with an executor that it has kept."""
 
     def __init__(self, check: Callable[[], object], **arguments: Any) -> None:

@@ -1,0 +1,134 @@
+"""Each section refuses what it cannot mean, and names the section and the field."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+
+import pytest
+
+from ecct_tf.config import RunConfig
+from ecct_tf.errors import ConfigError
+
+DEFAULT = RunConfig()
+REFUSED = {
+    "data.dataset": ["netflix"],
+    "data.recent_fraction": [0.0, 1.0, math.nan],
+    "data.nodes": [0],
+    "data.alpha": [0.0, math.nan],
+    "data.synthetic_users": [3],
+    "data.synthetic_items": [0],
+    "features.history_length": [0, 256],
+    "features.decays": [(), (0.0,), (1.0, 1.1), (math.nan,)],
+    "features.last_items": [-1, 31],
+    "samples.negatives": [0],
+    "samples.max_positions": [0],
+    "edge.tiers": [
+        {},
+        {"mlp": 0.9},
+        {"forest": 1.0},
+        {"mlp": 2.0, "linear": -1.0},
+        {"mlp": math.nan},
+    ],
+    "edge.shared": ["some"],
+    "edge.embedding_dim": [0],
+    "edge.hidden_dim": [0],
+    "edge.profile_dim": [0],
+    "edge.heads": [0],
+    "training.epochs": [0],
+    "training.batch_size": [-1],
+    "training.optimizer": ["newton"],
+    "training.learning_rate": [0.0, -1.0, math.nan],
+    "training.private_learning_rate": [-0.1],
+    "training.distillation_weight": [-0.1, math.nan],
+    "training.temperature": [0.0],
+    "server.optimizer": ["sgd"],
+    "server.learning_rate": [0.0],
+    "server.momentum": [-0.1, 1.0, math.nan],
+    "exchange.codec": ["int4"],
+    "exchange.weights_codec": ["int8", "int4"],
+    "exchange.stage_1_rounds": [-1],
+    "exchange.queries": [0],
+    "exchange.clip_norm": [0.0],
+    "exchange.clip_logit": [-1.0],
+    "exchange.noise_multiplier": [-0.1],
+    "participation.devices_per_round": [0],
+    "participation.dropout": [-0.1, 1.1, math.nan],
+    "cloud.rank": [0],
+    "cloud.update_epochs": [-1],
+    "cloud.learning_rate": [0.0],
+    "cloud.tail": [1.5],
+    "cloud.label_visibility": ["cloud_only"],
+    "cloud.staleness_half_life": [0.0],
+    "cloud.query_top_share": [-0.1],
+    "evaluation.negatives": [0],
+    "evaluation.k": [0],
+    "evaluation.every": [0],
+    "runtime.shard_size": [-1],
+    "runtime.threads": [0],
+    "runtime.concurrent_calls": [0],
+}
+ALLOWED = {
+    "data.nodes": [None, 1],
+    "features.history_length": [3, 255],
+    "features.last_items": [0, 30],
+    "features.decays": [(1.0,)],
+    "edge.tiers": [{"linear": 0.5, "mlp": 0.3, "attention": 0.2}],
+    "training.private_learning_rate": [0.0],
+    "server.momentum": [0.0],
+    "exchange.stage_1_rounds": [0],
+    "participation.dropout": [0.0, 1.0],
+    "runtime.shard_size": [0],
+}
+
+
+def changed(key, value):
+    section, name = key.split(".")
+    return dataclasses.replace(getattr(DEFAULT, section), **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in REFUSED.items() for value in values]
+)
+def test_refused(key, value):
+    with pytest.raises(ConfigError, match=rf"^{key}\b"):
+        changed(key, value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in ALLOWED.items() for value in values]
+)
+def test_allowed(key, value):
+    assert getattr(changed(key, value), key.split(".")[1]) == value
+
+
+def test_run():
+    with pytest.raises(ConfigError, match=r"run\.rounds: expected at least 1, got 0"):
+        RunConfig(rounds=0)
+    with pytest.raises(ConfigError, match=r"run\.seed"):
+        RunConfig(seed=-1)
+
+
+def test_every_section_is_covered():
+    sections = {
+        field.name
+        for field in dataclasses.fields(RunConfig)
+        if dataclasses.is_dataclass(getattr(DEFAULT, field.name))
+    }
+    assert sections == {key.split(".")[0] for key in REFUSED}
+
+
+def test_configurations_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        DEFAULT.training.epochs = 2
+
+
+def test_feature_width():
+    features = changed("features.decays", (1.0, 0.5))
+    assert features.per_block == 2 + 3
+    assert features.width(num_blocks=3, num_attributes=2) == 3 * 5 + 4
+
+
+def test_no_tensorflow_is_imported():
+    code = "import sys, ecct_tf.config; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
