@@ -66,6 +66,7 @@ class CloudRecommender:
             )
         self.config = config
         self._num_queries = num_queries
+        self._published = False
         self._view = view
         self._seed = seed
         self._features = features
@@ -174,8 +175,10 @@ class CloudRecommender:
         downlinks must fit the item embeddings that devices hold. The user side and the
         fusion go on learning.
         """
-        self.model.freeze_items()
-        self._compile()
+        if not self._published:
+            self.model.freeze_items()
+            self._compile()
+            self._published = True
         blocks = [self._preference, self._sequence]
         if self._categories.shape[1]:
             blocks.append(Block("category", self._categories, self._categories))
@@ -330,9 +333,14 @@ class CloudRecommender:
 
     def _labelled_batches(self, rng: np.random.Generator) -> tf.data.Dataset:
         order = rng.permutation(len(self._positions.users))
-        return tf.data.Dataset.from_tensor_slices(self._labelled(rng, order)).batch(
-            self.config.batch_size
+        parts = self._labelled(rng, order)
+        # Nobody has told anything yet: the fusion takes part with zero trust.
+        parts.update(
+            edge_items=np.zeros((len(order), 1), np.int32),
+            edge_embeddings=np.zeros((len(order), 1, self._edge_dim), np.float32),
+            trust=np.zeros(len(order), np.float32),
         )
+        return tf.data.Dataset.from_tensor_slices(parts).batch(self.config.batch_size)
 
     def _labelled(self, rng: np.random.Generator, order: npt.NDArray[np.int64]) -> dict[str, Array]:
         users, items = self._positions.users[order], self._positions.items[order]

@@ -5,6 +5,7 @@ module is what changes. Importing it takes seconds, so nothing that must answer
 quickly (the command line's help, the export) may import it.
 """
 
+import atexit
 import contextlib
 import pathlib
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from tensorflow_federated.python.core.backends.native import compiler as _native
 from tensorflow_federated.python.core.environments.tensorflow_frontend import (
     tensorflow_computation as _tensorflow_computation,
 )
+
+from ecct_tf.errors import WorkerError
 
 __all__ = [
     "CLIENTS",
@@ -37,6 +40,19 @@ __all__ = [
     "tensor_computation",
     "tensor_type",
 ]
+
+
+class _Ended(tff.framework.SyncContext):
+    """The context of a process that is about to end."""
+
+    def invoke(self, comp: Any, arg: Any) -> Any:
+        del comp, arg
+        raise WorkerError("Python is shutting down; no TFF computation can run any more")
+
+
+# TFF installs a local context at import whose `__del__` fails, loudly, in an interpreter
+# that is being torn down; let go of it while Python is still whole.
+atexit.register(tff.framework.set_default_context, _Ended())
 
 CLIENTS = tff.CLIENTS
 SERVER = tff.SERVER

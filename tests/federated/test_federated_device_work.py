@@ -1,0 +1,240 @@
+"""The work of one device: against a plain gradient, in shards, on edge nodes, without samples."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ecct_tf.config import TrainingConfig
+from ecct_tf.data import device_view, dirichlet_devices
+from ecct_tf.edge import EdgeInputs, ItemTensors, pair_inputs
+from ecct_tf.federated import DeviceData, prepare_devices, stack_devices
+from ecct_tf.knowledge import Downlink
+
+TIERS = ("linear", "mlp", "attention")
+USER_VECTOR = 0.5
+
+
+@pytest.fixture(scope="module")
+def call(items):
+    """Runs a work eagerly, on a shard or on one device, all from the same weights."""
+
+    def call(work, data, weights):
+        spec, split = work.exchange, work.shared_size
+        lead, users = np.shape(data.samples), np.shape(data.users)
+        queries = np.tile(np.arange(1, 1 + spec.num_queries, dtype=np.int32), (*users, 1))
+        private = np.broadcast_to(weights[split:], (*lead, len(weights) - split))
+        return work(
+            shared=tf.constant(weights[:split]),
+            noise_seed=tf.constant(0),
+            items=ItemTensors(*map(tf.constant, items)),
+            data=DeviceData(*map(tf.constant, data)),
+            private=tf.constant(private),
+            downlink=Downlink(
+                spec.coder.encode(tf.fill([*users, spec.cloud_dim], USER_VECTOR)),
+                tf.constant(queries),
+            ),
+            stacked=bool(lead),
+        )
+
+    return call
+
+
+def _alone(device, batch_size):
+    """One device in the per-device form: whole batches, no device axis."""
+    return DeviceData._make(part[0] for part in stack_devices([device], batch_size=batch_size))
+
+
+def _without_samples(device):
+    kept = {"users", "profile", "history"}
+    emptied = {
+        name: part[:0]
+        for name, part in device._asdict().items()
+        if name not in kept and name != "samples"
+    }
+    return device._replace(**emptied, samples=np.array(0, np.int32))
+
+
+def _plain_gradient(work, items, device, weights):
+    """Loss and gradient over all samples of a device, by TensorFlow's own operators."""
+    length = work.features.history_length
+    candidates = device.candidates
+    embedding = USER_VECTOR * items.cloud[candidates]
+    teacher = embedding.sum(axis=1) + items.bias[candidates]
+    standardised = np.clip((teacher - items.logit_mean) * items.logit_scale, -10, 10)
+    in_use = np.arange(length) >= length - device.slot_counts.astype(int)[:, None]
+    inputs = EdgeInputs(
+        interactions=tf.constant(device.features.astype(np.float32)),
+        slots=tf.constant(device.slots.astype(np.float32)),
+        slot_mask=tf.constant(in_use[..., None].astype(np.float32)),
+        profile=tf.constant(device.profile[device.owner.astype(int)]),
+        cloud_embedding=tf.constant(embedding),
+        cloud_logit=tf.constant(standardised.astype(np.float32)),
+    )
+    flat = tf.Variable(weights)
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits
+    weight, temperature = work.training.distillation_weight, work.training.temperature
+    with tf.GradientTape() as tape:
+        logit = work.model.forward(flat, inputs).logit
+        soft = tf.sigmoid(teacher / temperature)
+        taught = entropy(labels=soft, logits=logit / temperature)
+        own = entropy(labels=device.labels.astype(np.float32), logits=logit)
+        loss = tf.reduce_mean(own + weight * temperature**2 * taught)
+    return float(loss), tape.gradient(loss, flat).numpy()
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_one_sgd_step_is_the_plain_gradient_step(tier, cohorts, items, call):
+    training = TrainingConfig(
+        batch_size=64, learning_rate=0.1, private_learning_rate=0.02, distillation_weight=0.3
+    )
+    work = dataclasses.replace(cohorts[tier].work, training=training)
+    device = cohorts[tier].devices.devices[0]
+    assert 4 < int(device.samples) < 64
+    weights = work.model.layout.initial(5) + np.float32(0.05)
+    loss, gradient = _plain_gradient(work, items, device, weights)
+    result = call(work, _alone(device, 64), weights)
+    split, count = work.shared_size, float(device.samples)
+    assert 0 < split < len(weights)
+    np.testing.assert_allclose(result.delta / count, -0.1 * gradient[:split], atol=1e-6)
+    np.testing.assert_allclose(result.private, weights[split:] - 0.02 * gradient[split:], atol=1e-6)
+    assert float(result.weight) == count
+    assert float(result.loss) / count == pytest.approx(loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_padding_of_a_shard_changes_no_device(optimizer, cohorts, call):
+    """A small device beside ever larger ones, with resting steps in between, stays the same."""
+    cohort = cohorts["mlp"]
+    training = TrainingConfig(batch_size=3, epochs=2, optimizer=optimizer)
+    work = dataclasses.replace(cohort.work, training=training, sharing="none")
+    devices = sorted(cohort.devices.devices, key=lambda device: int(device.samples))
+    small, large = devices[0], devices[-1]
+    assert int(small.samples) < int(large.samples)
+    weights = work.model.layout.initial(5)
+    alone = call(work, _alone(small, 3), weights)
+    for others in ([], [devices[1]], [large, devices[1]]):
+        shard = stack_devices([small, *others], batch_size=3)
+        stacked = call(work, shard, weights)
+        np.testing.assert_allclose(stacked.private[0], alone.private, atol=1e-6)
+        np.testing.assert_allclose(
+            stacked.uplink.embeddings[0][0], alone.uplink.embeddings[0][0], atol=1e-6
+        )
+    assert np.abs(alone.private - weights).max() > 1e-3
+
+
+def test_a_device_without_samples_keeps_its_weights_and_still_answers(cohorts, call):
+    work = cohorts["mlp"].work
+    full, other = cohorts["mlp"].devices.devices[:2]
+    empty = _without_samples(full)
+    weights = work.model.layout.initial(5)
+    batch = work.training.batch_size
+    alone = call(work, _alone(empty, batch), weights)
+    np.testing.assert_array_equal(alone.private, weights[work.shared_size :])
+    np.testing.assert_array_equal(alone.delta, np.zeros(work.shared_size))
+    assert (float(alone.weight), float(alone.loss)) == (0.0, 0.0)
+    assert alone.uplink.users.numpy().tolist() == full.users.tolist()
+    shard = call(work, stack_devices([other, empty], batch_size=batch), weights)
+    np.testing.assert_array_equal(shard.private[1], weights[work.shared_size :])
+    expected = call(work, _alone(other, batch), weights)
+    np.testing.assert_allclose(shard.delta, expected.delta, atol=1e-5)
+    assert float(shard.weight) == float(other.samples)
+    assert np.isfinite(float(shard.loss))
+
+
+def test_stage_1_ignores_the_teacher_and_a_deaf_device_the_downlink(cohorts, call):
+    work = cohorts["mlp"].work
+    device = _alone(cohorts["mlp"].devices.devices[0], work.training.batch_size)
+    weights = work.model.layout.initial(5)
+    quiet = dataclasses.replace(
+        work, exchange=dataclasses.replace(work.exchange, with_logits=False)
+    )
+    untaught = dataclasses.replace(
+        quiet, training=dataclasses.replace(work.training, distillation_weight=0.0)
+    )
+    np.testing.assert_array_equal(
+        call(quiet, device, weights).private, call(untaught, device, weights).private
+    )
+    assert call(quiet, device, weights).uplink.logits == ()
+    assert np.abs(call(work, device, weights).delta - call(quiet, device, weights).delta).max() > 0
+    deaf = dataclasses.replace(quiet, receives=False)
+    heard, unheard = call(quiet, device, weights), call(deaf, device, weights)
+    assert np.abs(heard.delta - unheard.delta).max() > 0
+
+
+@pytest.fixture(scope="module")
+def nodes(dataset, split, items, config, cohorts):
+    """Five edge nodes with several users each, unevenly."""
+    groups = dirichlet_devices(
+        np.arange(len(split.users)) % 3, split.users, nodes=5, alpha=0.5, seed=2
+    )
+    return prepare_devices(
+        [[device_view(dataset, split, int(user)) for user in group] for group in groups],
+        items=items,
+        block_sizes=cohorts["attention"].work.block_sizes,
+        features=config.features,
+        samples=config.samples,
+        with_slots=True,
+        seed=config.seed,
+    )
+
+
+def test_edge_nodes_answer_for_each_of_their_users(
+    nodes, split, compose, run_rounds, make_cloud, items
+):
+    assert len({len(node.users) for node in nodes.devices}) > 1
+    process = compose(("attention",), devices=nodes, shard_size=2, stage_1_rounds=0, sharing="none")
+    state, (report,) = run_rounds(process, 1)
+    work, cloud = process.cohorts[0].work, make_cloud()
+    assert np.array_equal(np.flatnonzero(state.knowledge.rounds == 0), split.users)
+    assert report.uplink_bytes == len(split.users) * work.exchange.uplink_bytes
+    for number, node in enumerate(nodes.devices):
+        weights = tf.constant(state.cohorts[0].weights()[number])
+        for row, user in enumerate(node.users):
+            queries = cloud.queries(np.array([user]), round_number=0)
+            expected = work.model.forward(
+                weights,
+                EdgeInputs(
+                    *(
+                        tensor[0]
+                        for tensor in pair_inputs(
+                            ItemTensors(*map(tf.constant, items)),
+                            block_sizes=work.block_sizes,
+                            config=work.features,
+                            history=tf.constant(node.history[row][None]),
+                            candidates=tf.constant(queries),
+                            profile=tf.constant(node.profile[row][None]),
+                            user_embeddings=tf.constant(
+                                cloud.user_embeddings(
+                                    np.array([user]), knowledge=None, round_number=0
+                                )
+                            ),
+                            use_logit=True,
+                        )
+                    )
+                ),
+            )
+            np.testing.assert_array_equal(state.knowledge.items[user], queries[0])
+            np.testing.assert_allclose(state.knowledge.logits[user], expected.logit, atol=1e-5)
+            np.testing.assert_allclose(
+                state.knowledge.embeddings[user], expected.embedding, atol=1e-5
+            )
+
+
+def test_edge_nodes_in_shards_agree_with_nodes_alone(
+    nodes, compose, run_rounds, assert_states_equal
+):
+    stacked, _ = run_rounds(compose(("attention",), devices=nodes, shard_size=3), 2)
+    alone, _ = run_rounds(compose(("attention",), devices=nodes, shard_size=0), 2)
+    assert_states_equal(stacked, alone, atol=1e-5)
+
+
+def test_a_nodes_samples_carry_the_profile_of_their_owner(nodes, dataset):
+    """Each sample's owner has the sample's positive in the training history."""
+    for node in nodes.devices:
+        assert set(node.owner.tolist()) <= set(range(len(node.users)))
+        for owner, candidate, label in zip(node.owner, node.candidates, node.labels, strict=True):
+            touched = dataset.items[dataset.users == node.users[owner]]
+            if label:
+                assert candidate in touched

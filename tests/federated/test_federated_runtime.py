@@ -1,0 +1,209 @@
+"""TFF's worker: it serves, it is replaced, and it never outlives its process."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import ecct_tf
+from ecct_tf.doctor import worker_processes
+from ecct_tf.errors import ConfigError, WorkerError
+from ecct_tf.federated import FederatedRuntime, compat, federated_runtime
+from ecct_tf.federated import runtime as module
+
+ROOT = pathlib.Path(ecct_tf.__file__).parents[1]
+SCRIPT = """
+import sys, threading, time
+import numpy as np
+from ecct_tf.federated import FederatedRuntime, compat
+from ecct_tf.federated.resident import ResidentValue
+
+opened = []
+thread = threading.Thread(target=lambda: opened.append(FederatedRuntime()))
+thread.start()
+thread.join()
+(runtime,) = opened
+with compat.install_context(runtime.context):
+    add = compat.federated_computation(
+        lambda values: compat.federated_sum(values), compat.clients_type(np.int32)
+    )
+    kept = [
+        ResidentValue.at_clients([np.int32(1), np.int32(2)], compat.tensor_type(np.int32, ()))
+        for _ in range(25)
+    ]
+    print("total", [add(values) for values in kept][-1], flush=True)
+print("worker", runtime.worker_pid, flush=True)
+"""
+PIPED = 'echo script $$; exec "$0" -c "$1" > >(exec cat) 2>"$2"'
+ENDINGS = {
+    "normal": "",
+    "exception": "raise RuntimeError('on purpose')",
+    "killed": "time.sleep(120)",
+}
+
+
+@pytest.fixture(scope="module")
+def add():
+    @compat.federated_computation(compat.clients_type(np.int32))
+    def add(values):
+        return compat.federated_sum(values)
+
+    return add
+
+
+@pytest.fixture(scope="module")
+def endings(tmp_path_factory):
+    """The script with each ending, started side by side, its output piped into `cat`."""
+    folder = tmp_path_factory.mktemp("endings")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = {
+        ending: subprocess.Popen(
+            ["bash", "-c", PIPED, sys.executable, SCRIPT + last, str(folder / ending)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for ending, last in ENDINGS.items()
+    }
+    yield started, folder
+    for process in started.values():
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _running(pid):
+    return any(worker.pid == pid for worker in worker_processes())
+
+
+def _wait_until(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_a_worker_serves_and_ends_with_its_context(add):
+    with federated_runtime() as runtime:
+        pid = runtime.worker_pid
+        assert add([np.int32(1), np.int32(2)]) == 3
+        assert _running(pid)
+    assert runtime.worker_pid is None
+    assert not _running(pid)
+
+
+def test_a_worker_ends_when_the_body_raises():
+    pids = []
+
+    def body():
+        with federated_runtime() as runtime:
+            pids.append(runtime.worker_pid)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        body()
+    assert not _running(pids[0])
+
+
+def test_closing_twice_is_safe_and_a_closed_runtime_says_so(add):
+    with federated_runtime() as runtime:
+        add([np.int32(1)])
+        runtime.close()
+        runtime.close()
+        with pytest.raises(WorkerError, match="closed"):
+            add([np.int32(1)])  # the same cardinality: TFF keeps its executor
+        with pytest.raises(WorkerError, match="closed"):
+            add([np.int32(1), np.int32(2)])
+
+
+@pytest.mark.parametrize("wrong", [{"threads": 0}, {"concurrent_calls": 0}, {"threads": -1}])
+def test_numbers_below_one_are_refused(wrong):
+    before = len(worker_processes())
+    with pytest.raises(ConfigError, match="at least one"):
+        FederatedRuntime(**wrong)
+    assert len([w for w in worker_processes() if w.parent_pid == os.getpid()]) <= before
+
+
+def test_a_worker_that_cannot_start_is_an_error(monkeypatch):
+    monkeypatch.setattr(compat, "WORKER_BINARY", ROOT / "no-such-binary")
+    with pytest.raises(WorkerError, match="ecct doctor"):
+        FederatedRuntime()
+
+
+def test_a_worker_that_dies_at_once_is_reported_at_once(monkeypatch):
+    monkeypatch.setattr(compat, "WORKER_BINARY", pathlib.Path("/bin/false"))
+    start = time.monotonic()
+    with pytest.raises(WorkerError, match="ended with code 1"):
+        FederatedRuntime()
+    assert time.monotonic() - start < 10
+
+
+def test_a_worker_outlives_the_thread_that_asked_for_it(add):
+    opened = []
+    thread = threading.Thread(target=lambda: opened.append(FederatedRuntime()))
+    thread.start()
+    thread.join()
+    (runtime,) = opened
+    try:
+        time.sleep(0.3)
+        assert _running(runtime.worker_pid)
+        with compat.install_context(runtime.context):
+            assert add([np.int32(2), np.int32(2)]) == 4
+        assert runtime.generation == 0
+    finally:
+        runtime.close()
+
+
+def test_a_killed_worker_is_replaced_and_the_next_round_is_equal(
+    compose, make_cloud, run_rounds, assert_states_equal
+):
+    process = compose(("linear",))
+    expected, _ = run_rounds(process, 2)
+    everybody, cloud = np.arange(process.num_devices), make_cloud()
+    with federated_runtime() as runtime:
+        state, _ = process.next(process.initialize(1), cloud, everybody, everybody)
+        first = runtime.worker_pid
+        os.kill(first, signal.SIGKILL)
+        state, report = process.next(state, cloud, everybody, everybody)
+        assert report.stage == 2
+        assert runtime.generation == 1
+        assert runtime.worker_pid != first
+        assert not _running(first)
+    assert_states_equal(state, expected)
+
+
+def test_a_worker_that_keeps_dying_is_given_up(add, monkeypatch):
+    monkeypatch.setattr(module, "_MAX_RESTARTS", 0)
+    with federated_runtime() as runtime:
+        assert add([np.int32(1)]) == 1
+        os.kill(runtime.worker_pid, signal.SIGKILL)
+        with pytest.raises(WorkerError, match="died 1 times, last with code -9"):
+            add([np.int32(1)])
+
+
+@pytest.mark.parametrize("ending", list(ENDINGS))
+def test_no_worker_survives_its_process_and_the_pipe_ends(ending, endings):
+    processes, folder = endings
+    process = processes[ending]
+    lines = [process.stdout.readline().split() for _ in range(3)]
+    assert [line[0] for line in lines] == ["script", "total", "worker"]
+    script, total, worker = (int(line[1]) for line in lines)
+    assert total == 3
+    if ending == "killed":
+        assert _running(worker)
+        os.kill(script, signal.SIGKILL)
+    rest, _ = process.communicate(timeout=60)  # the end of the pipe behind `cat`
+    assert rest == ""
+    assert process.returncode == {"normal": 0, "exception": 1, "killed": -9}[ending]
+    assert _wait_until(lambda: not _running(worker))
+    # Values that outlive their worker do not complain either.
+    complaints = (folder / ending).read_text().count("Traceback")
+    assert complaints == (1 if ending == "exception" else 0)
