@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cloud.batches import CloudBatches
 from cloud.features import (
     category_matrix,
     item_attributes,
@@ -91,12 +92,13 @@ class CloudRecommender:
                 for user, history in enumerate(histories)
             ]
         )
-        self._positions = training_positions(
+        positions = training_positions(
             view,
             (self._left_out_preference(histories), self._sequence),
             self._user_columns,
             tail=config.tail,
         )
+        self._batches = CloudBatches(view, config, positions, self._states, edge_dim)
         self.model = CloudModel(
             CloudModelSpec(
                 num_items=view.num_items,
@@ -123,7 +125,6 @@ class CloudRecommender:
             preference_columns=slice(0, rank),
         )
         self._compile()
-        self._edge_dim = edge_dim
 
     def _compile(self) -> None:
         self.model.compile(tf.keras.optimizers.Adam(self.config.learning_rate))
@@ -162,10 +163,12 @@ class CloudRecommender:
         epochs = self.config.fit_epochs
         losses = []
         for epoch in range(epochs):
-            data = self._labelled_batches(np.random.default_rng([self._seed, 1, epoch]))
+            data = self._batches.labelled(np.random.default_rng([self._seed, 1, epoch]))
             history = self.model.fit(data, epochs=1, verbose=0)
             losses.append(float(history.history["loss"][-1]))
-        _log.info("cloud fitted on %d positions, loss %s", len(self._positions.users), losses)
+        _log.info(
+            "cloud fitted on %d positions, loss %s", len(self._batches.positions.users), losses
+        )
         return losses
 
     def publish(self) -> ItemTable:
@@ -295,7 +298,9 @@ class CloudRecommender:
             return {}
         losses = []
         for _ in range(self.config.update_epochs):
-            data = self._update_batches(rng, knowledge, round_number, labelled, taught)
+            data = self._batches.update(
+                rng, knowledge, round_number=round_number, labelled=labelled, taught=taught
+            )
             losses.append(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1])
         return {"cloud_loss": float(np.mean(losses))}
 
@@ -330,75 +335,6 @@ class CloudRecommender:
             np.stack(histories),
             np.stack(candidates).astype(np.int32),
         )
-
-    def _labelled_batches(self, rng: np.random.Generator) -> tf.data.Dataset:
-        order = rng.permutation(len(self._positions.users))
-        parts = self._labelled(rng, order)
-        # Nobody has told anything yet: the fusion takes part with zero trust.
-        parts.update(
-            edge_items=np.zeros((len(order), 1), np.int32),
-            edge_embeddings=np.zeros((len(order), 1, self._edge_dim), np.float32),
-            trust=np.zeros(len(order), np.float32),
-        )
-        return tf.data.Dataset.from_tensor_slices(parts).batch(self.config.batch_size)
-
-    def _labelled(self, rng: np.random.Generator, order: npt.NDArray[np.int64]) -> dict[str, Array]:
-        users, items = self._positions.users[order], self._positions.items[order]
-        negatives = np.stack(
-            [
-                sample_negatives(
-                    rng,
-                    positives=self._view.older.of(int(user)),
-                    num_items=self._view.num_items,
-                    size=self.config.negatives,
-                )
-                for user in users
-            ]
-        )
-        labels = np.zeros((len(order), 1 + self.config.negatives), np.float32)
-        labels[:, 0] = 1.0
-        return {
-            "states": self._positions.states[order],
-            "items": np.concatenate([items[:, None], negatives], axis=1),
-            "labels": labels,
-        }
-
-    def _update_batches(
-        self,
-        rng: np.random.Generator,
-        knowledge: KnowledgeStore,
-        round_number: int,
-        labelled: bool,
-        taught: bool,
-    ) -> tf.data.Dataset:
-        trust = knowledge.trust(
-            round_number=round_number, half_life=self.config.staleness_half_life
-        )
-        parts: dict[str, Array] = {}
-        heard = np.flatnonzero(knowledge.rounds >= 0)
-        count = len(heard)
-        if taught:
-            users = rng.permutation(np.flatnonzero(knowledge.logit_rounds >= 0))
-            count = len(users)
-            parts.update(
-                teacher_states=self._states[users],
-                teacher_items=knowledge.items[users],
-                teacher=knowledge.logits[users],
-                teacher_trust=trust[users],
-                teacher_edge_items=knowledge.items[users],
-                teacher_edge_embeddings=knowledge.embeddings[users],
-            )
-        if labelled:
-            order = rng.choice(len(self._positions.users), count, replace=True)
-            users = self._positions.users[order]
-            keep = (rng.random(len(users)) < 0.5).astype(np.float32)
-            parts.update(
-                self._labelled(rng, order),
-                edge_items=knowledge.items[users],
-                edge_embeddings=knowledge.embeddings[users],
-                trust=trust[users] * keep,
-            )
-        return tf.data.Dataset.from_tensor_slices(parts).batch(self.config.update_batch_size)
 
     def _edge_knowledge(
         self, knowledge: KnowledgeStore, users: Ids, round_number: int

@@ -122,8 +122,9 @@ def test_edge_only_reads_no_label(make_cloud, knowledge):
     def relabelled(visibility, *, changed):
         cloud = make_cloud(label_visibility=visibility, update_epochs=1)
         if changed:
-            own = cloud._positions
-            cloud._positions = dataclasses.replace(own, items=own.items % 40 + 1)
+            own = cloud._batches.positions
+            changed = dataclasses.replace(own, items=own.items % 40 + 1)
+            cloud._batches = dataclasses.replace(cloud._batches, positions=changed)
         cloud.fit()
         cloud.update(knowledge, round_number=0, use_logits=True)
         return cloud

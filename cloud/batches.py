@@ -1,0 +1,116 @@
+"""The batches that the cloud learns from: its own labelled positions, and uplinks."""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from cloud.features import CloudPositions
+from ecct_tf.config import CloudConfig
+from ecct_tf.data import CloudView, sample_negatives
+from ecct_tf.knowledge import KnowledgeStore
+
+__all__ = ["CloudBatches"]
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class CloudBatches:
+    """Makes the batches that `CloudModel.compute_loss` takes.
+
+    Attributes:
+      view: the cloud's view.
+      config: sizes of the batches.
+      positions: labelled positions of the view.
+      states: `[users, s] float32`, the user tower's input after the whole older history.
+      edge_dim: d_e.
+    """
+
+    view: CloudView
+    config: CloudConfig
+    positions: CloudPositions
+    states: Array
+    edge_dim: int
+
+    def labelled(self, rng: np.random.Generator) -> tf.data.Dataset:
+        """Batches of one pass over the labelled positions, each with fresh negatives."""
+        order = rng.permutation(len(self.positions.users))
+        parts = self._rows(rng, order)
+        # Nobody has told anything yet: the fusion takes part with zero trust.
+        parts.update(
+            edge_items=np.zeros((len(order), 1), np.int32),
+            edge_embeddings=np.zeros((len(order), 1, self.edge_dim), np.float32),
+            trust=np.zeros(len(order), np.float32),
+        )
+        return tf.data.Dataset.from_tensor_slices(parts).batch(self.config.batch_size)
+
+    def _rows(self, rng: np.random.Generator, order: npt.NDArray[np.int64]) -> dict[str, Array]:
+        users, items = self.positions.users[order], self.positions.items[order]
+        negatives = np.stack(
+            [
+                sample_negatives(
+                    rng,
+                    positives=self.view.older.of(int(user)),
+                    num_items=self.view.num_items,
+                    size=self.config.negatives,
+                )
+                for user in users
+            ]
+        )
+        labels = np.zeros((len(order), 1 + self.config.negatives), np.float32)
+        labels[:, 0] = 1.0
+        return {
+            "states": self.positions.states[order],
+            "items": np.concatenate([items[:, None], negatives], axis=1),
+            "labels": labels,
+        }
+
+    def update(
+        self,
+        rng: np.random.Generator,
+        knowledge: KnowledgeStore,
+        *,
+        round_number: int,
+        labelled: bool,
+        taught: bool,
+    ) -> tf.data.Dataset:
+        """Batches of one pass over the uplinks, with as many labelled positions beside them.
+
+        Args:
+          rng: draws order, positions and negatives.
+          knowledge: the store of uplinks.
+          round_number: the present round, from which staleness counts.
+          labelled: whether to add labelled positions. Half of them are seen without the
+            user's uplink, so that the model serves users with and without one.
+          taught: whether to add the edge's logits.
+        """
+        trust = knowledge.trust(
+            round_number=round_number, half_life=self.config.staleness_half_life
+        )
+        parts: dict[str, Array] = {}
+        heard = np.flatnonzero(knowledge.rounds >= 0)
+        count = len(heard)
+        if taught:
+            users = rng.permutation(np.flatnonzero(knowledge.logit_rounds >= 0))
+            count = len(users)
+            parts.update(
+                teacher_states=self.states[users],
+                teacher_items=knowledge.items[users],
+                teacher=knowledge.logits[users],
+                teacher_trust=trust[users],
+                teacher_edge_items=knowledge.items[users],
+                teacher_edge_embeddings=knowledge.embeddings[users],
+            )
+        if labelled:
+            order = rng.choice(len(self.positions.users), count, replace=True)
+            users = self.positions.users[order]
+            keep = (rng.random(len(users)) < 0.5).astype(np.float32)
+            parts.update(
+                self._rows(rng, order),
+                edge_items=knowledge.items[users],
+                edge_embeddings=knowledge.embeddings[users],
+                trust=trust[users] * keep,
+            )
+        return tf.data.Dataset.from_tensor_slices(parts).batch(self.config.update_batch_size)
