@@ -37,9 +37,10 @@ class StubCloud:
         self,
         users: npt.NDArray[np.int32],
         *,
-        knowledge: KnowledgeStore | None,  # noqa: ARG002
-        round_number: int,  # noqa: ARG002
+        knowledge: KnowledgeStore | None,
+        round_number: int,
     ) -> Array:
+        del knowledge, round_number
         start = time.perf_counter()
         found = self.embeddings[users]
         self.seconds += time.perf_counter() - start
@@ -49,8 +50,9 @@ class StubCloud:
         self,
         users: npt.NDArray[np.int32],
         *,
-        round_number: int,  # noqa: ARG002
+        round_number: int,
     ) -> npt.NDArray[np.int32]:
+        del round_number
         start = time.perf_counter()
         found = self._queries[users]
         self.seconds += time.perf_counter() - start
@@ -58,11 +60,12 @@ class StubCloud:
 
     def update(
         self,
-        knowledge: KnowledgeStore,  # noqa: ARG002
+        knowledge: KnowledgeStore,
         *,
-        round_number: int,  # noqa: ARG002
-        use_logits: bool,  # noqa: ARG002
+        round_number: int,
+        use_logits: bool,
     ) -> dict[str, float]:
+        del knowledge, round_number, use_logits
         return {}
 
 

@@ -148,8 +148,12 @@ def build_ecct_process(
         for stage in _STAGES:
             computations[index, stage] = _cohort_round(cohort, stage, items, server, runtime)
     shards = _ShardCache(cohorts, computations, runtime)
-    any_work = computations[0, 2][1]
-    resident_items = ResidentValue.at_server(items, any_work.types["items"])
+    # One for each cohort: TFF has an executor for each number of client values, and a single
+    # resident table would be sent anew whenever cohorts of unlike size take turns.
+    resident_items = [
+        ResidentValue.at_server(items, computations[index, 2][1].types["items"])
+        for index in range(len(cohorts))
+    ]
 
     def stage_of(round_number: int) -> Stage:
         return 1 if round_number < stage_1_rounds else 2
@@ -190,7 +194,7 @@ def build_ecct_process(
                 cut, data = shards.get(index, members)
                 result = computation(
                     cohort_state.server,
-                    resident_items,
+                    resident_items[index],
                     data,
                     [_private_rows(cohort_state, shard) for shard in cut],
                     _downlinks(cloud, work.work, cut, state.round_number),

@@ -86,7 +86,7 @@ class FederatedRuntime:
 
     @property
     def generation(self) -> int:
-        """Counts worker replacements: handles into an older worker are void."""
+        """How often the worker died and was replaced."""
         return self._restarts
 
     def close(self) -> None:

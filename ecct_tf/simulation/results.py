@@ -39,9 +39,9 @@ class ResultRow:
 
     def as_dict(self) -> dict[str, Any]:
         """A flat row for `results.csv`."""
-        values = self.metrics.as_dict()
+        values: dict[str, Any] = {**self.metrics.as_dict()}
         if not self.calibrated:
-            values = {**values, "auc": "", "log_loss": ""}  # type: ignore[dict-item]
+            values.update(auc="", log_loss="")
         return {"model": self.model, "sees": self.sees, **values}
 
 

@@ -27,7 +27,10 @@ def make_inputs():
 
     def make(spec, *lead, seed=0):
         rng = np.random.default_rng(seed)
-        normal = lambda *shape: rng.standard_normal((*lead, *shape)).astype(np.float32)  # noqa: E731
+
+        def normal(*shape):
+            return rng.standard_normal((*lead, *shape)).astype(np.float32)
+
         mask = (rng.random((*lead, spec.history_length, 1)) < 0.6).astype(np.float32)
         mask[..., 0, :, :] = 0.0  # the first pair has no history at all
         sizes = np.array(spec.profile_sizes)
