@@ -26,6 +26,8 @@ def _long_description() -> str:
 BASE = [
     "click>=8.1",
     "dacite>=1.8",
+    "jinja2>=3.1",
+    "matplotlib>=3.7",
     "numpy>=1.25",
     "packaging>=22.0",
     "pandas>=2.0",
@@ -47,7 +49,6 @@ SIMULATION = [
     "tensorflow-federated==0.87.0" + ONLY_TFF_PYTHON,
     "grpcio>=1.46",
     "portpicker>=1.5",
-    "matplotlib>=3.7",
     # TensorBoard 2.14 imports pkg_resources, which newer ones warn about, then lack.
     "setuptools>=77,<80.9" + ONLY_TFF_PYTHON,
 ]
@@ -72,6 +73,7 @@ NOTEBOOKS = [
 DEV = [
     "hypothesis",
     "mypy",
+    "psutil",
     "pytest>=8.2",
     "pytest-xdist",
     "ruff",
@@ -91,7 +93,10 @@ setup(
     packages=find_packages(
         include=["ecct_tf", "ecct_tf.*", "cloud", "cloud.*", "mobile_export", "mobile_export.*"]
     ),
-    package_data={"ecct_tf": ["py.typed"], "cloud": ["py.typed"]},
+    package_data={
+        "ecct_tf": ["py.typed", "starter/template/*", "reporting/templates/*"],
+        "cloud": ["py.typed"],
+    },
     zip_safe=False,
     install_requires=BASE,
     extras_require={

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from ecct_tf.edge.features import (
     item_tensors,
     pad_history,
 )
-from ecct_tf.errors import PrivacyError
+from ecct_tf.errors import CheckpointError, PrivacyError
 from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
 
 __all__ = ["CloudRecommender"]
@@ -127,7 +128,10 @@ class CloudRecommender:
         self._compile()
 
     def _compile(self) -> None:
-        self.model.compile(tf.keras.optimizers.Adam(self.config.learning_rate))
+        optimizer = tf.keras.optimizers.Adam(self.config.learning_rate)
+        # Its slots exist from now on, so that a snapshot before the first step has them too.
+        optimizer.build(self.model.trainable_variables)
+        self.model.compile(optimizer)
 
     def _left_out_preference(self, histories: list[Ids]) -> Block:
         heads = [
@@ -304,12 +308,36 @@ class CloudRecommender:
             losses.append(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1])
         return {"cloud_loss": float(np.mean(losses))}
 
-    def weights(self) -> dict[str, Array]:
-        """The model's variables by name, for a checkpoint."""
-        return {
-            f"{index:02d} {variable.name}": variable.numpy()
-            for index, variable in enumerate(self.model.variables)
-        }
+    def snapshot(self) -> dict[str, Array]:
+        """All that learning changes, by name: the model's variables and the optimiser's."""
+        return {name: variable.numpy() for name, variable in self._variables().items()}
+
+    def restore(self, snapshot: Mapping[str, Array]) -> None:
+        """Goes back to a snapshot of this recommender, or of one built from the same view.
+
+        Raises:
+          CheckpointError: when the snapshot has other variables or other shapes.
+        """
+        variables = self._variables()
+        expected = {name: tuple(variable.shape) for name, variable in variables.items()}
+        received = {name: np.shape(value) for name, value in snapshot.items()}
+        if expected != received:
+            wrong = sorted(
+                name for name in {*expected, *received} if expected.get(name) != received.get(name)
+            )
+            raise CheckpointError(
+                f"the snapshot does not fit this cloud recommender in {len(wrong)} variables, "
+                f"the first {wrong[0]}: expected shape {expected.get(wrong[0])}, received "
+                f"{received.get(wrong[0])}; it comes from another configuration"
+            )
+        for name, variable in variables.items():
+            variable.assign(snapshot[name])
+
+    def _variables(self) -> dict[str, tf.Variable]:
+        named = {f"model/{found.name}": found for found in self.model.variables}
+        for found in self.model.optimizer.variables:
+            named[f"optimizer/{found.name}"] = found
+        return named
 
     def _own_positions(self) -> tuple[Ids, Ids, Ids]:
         """Positions of the cloud's own view, from which it measures what devices will meet.

@@ -6,11 +6,13 @@ own refusals without hiding a defect.
 """
 
 __all__ = [
+    "CheckpointError",
     "CodecError",
     "ConfigError",
     "DataError",
     "EcctError",
     "PrivacyError",
+    "RunFolderError",
     "WorkerError",
 ]
 
@@ -37,3 +39,11 @@ class CodecError(EcctError, ValueError):
 
 class WorkerError(EcctError, RuntimeError):
     """The TensorFlow Federated worker process could not be started or died."""
+
+
+class RunFolderError(EcctError):
+    """A folder is not a run folder, or not in a state that allows what was asked."""
+
+
+class CheckpointError(EcctError):
+    """A checkpoint is damaged, or belongs to another run, other data or another version."""

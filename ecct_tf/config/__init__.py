@@ -5,6 +5,12 @@ overrides single values. One name means one thing from the YAML file to the code
 run folder. Nothing here imports TensorFlow, so a mistake is told before any work.
 """
 
+from ecct_tf.config.baselines import (
+    CentralizedConfig,
+    FederatedBaselineConfig,
+    FineTuningConfig,
+    PersonalEmbeddingConfig,
+)
 from ecct_tf.config.cloud import CloudConfig, LabelVisibility
 from ecct_tf.config.edge import (
     OPTIMIZERS,
@@ -27,14 +33,29 @@ from ecct_tf.config.exchange import (
     ServerConfig,
 )
 from ecct_tf.config.loading import dump_config, load_config
-from ecct_tf.config.run import DATASETS, DataConfig, DatasetName, EvaluationConfig, RunConfig
+from ecct_tf.config.run import (
+    DATASETS,
+    METHODS,
+    SPLITS,
+    CheckpointConfig,
+    DataConfig,
+    DatasetName,
+    EvaluationConfig,
+    MethodName,
+    RunConfig,
+    SplitName,
+)
 
 __all__ = [
     "CODECS",
     "DATASETS",
+    "METHODS",
     "OPTIMIZERS",
     "SHARINGS",
+    "SPLITS",
     "TIERS",
+    "CentralizedConfig",
+    "CheckpointConfig",
     "CloudConfig",
     "CodecName",
     "DataConfig",
@@ -43,14 +64,19 @@ __all__ = [
     "EvaluationConfig",
     "ExchangeConfig",
     "FeatureConfig",
+    "FederatedBaselineConfig",
+    "FineTuningConfig",
     "LabelVisibility",
+    "MethodName",
     "OptimizerName",
     "ParticipationConfig",
+    "PersonalEmbeddingConfig",
     "RunConfig",
     "RuntimeConfig",
     "SampleConfig",
     "ServerConfig",
     "Sharing",
+    "SplitName",
     "Tier",
     "TrainingConfig",
     "dump_config",

@@ -26,6 +26,9 @@ class ExchangeConfig:
     Attributes:
       codec: of embeddings and logits in both directions, and of the item table.
       weights_codec: of the shared weights, where there are any.
+      down: whether devices get the cloud's knowledge. Without it they still hold the item
+        table (an ablation).
+      up: whether the cloud asks devices and learns from their answers (an ablation).
       stage_1_rounds: rounds that exchange embeddings only; then logits cross too.
       queries: Q, items that a device is asked about in each round.
       clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
@@ -36,6 +39,8 @@ class ExchangeConfig:
 
     codec: CodecName = "int8"
     weights_codec: CodecName = "float16"
+    down: bool = True
+    up: bool = True
     stage_1_rounds: int = 5
     queries: int = 24
     clip_norm: float = 8.0

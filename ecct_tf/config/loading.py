@@ -1,14 +1,13 @@
 """From YAML and `--set key=value` to a checked `RunConfig`, and back."""
 
 import dataclasses
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
-import dacite
 import yaml
 
+from ecct_tf.config.parsing import build, check_keys, read_mapping
 from ecct_tf.config.run import RunConfig
 from ecct_tf.errors import ConfigError
 
@@ -22,6 +21,9 @@ def load_config(path: Path | None = None, *, overrides: Iterable[str] = ()) -> R
       path: YAML file that mirrors `RunConfig`; what it leaves out has its default.
       overrides: `key=value` with dotted keys and YAML values, applied after the file.
 
+    Paths in the file are relative to the file, those in overrides to the working directory;
+    both come out absolute, so that a run can be gone on with from anywhere.
+
     Raises:
       ConfigError: for an unknown key, a wrong type or a value out of range; the message
         names the file or override and the key.
@@ -30,47 +32,30 @@ def load_config(path: Path | None = None, *, overrides: Iterable[str] = ()) -> R
       >>> load_config(overrides=["training.epochs=2"]).training.epochs
       2
     """
-    values: dict[str, Any] = {} if path is None else _read(path)
+    values: dict[str, Any] = {} if path is None else read_mapping(path)
     overrides = list(overrides)
-    _check_keys(values, RunConfig, str(path), "")
+    check_keys(values, RunConfig, where=str(path))
+    if path is not None:
+        _make_absolute(values, path.parent)
     for override in overrides:
         _apply(values, override)
-    hooks: dict[type[Any], Callable[[Any], Any]] = {
-        int: _int,
-        float: _float,
-        tuple[float, ...]: _tuple,
-    }
+    _make_absolute(values, Path())
     try:
-        return dacite.from_dict(RunConfig, values, dacite.Config(strict=True, type_hooks=hooks))
-    except dacite.WrongTypeError as error:
-        expected = _expected(error.field_type)
-        message = f"{error.field_path}: expected {expected}, got {error.value!r}"
-        raise ConfigError(f"{_origin(path, overrides, message)}: {message}") from error
+        return build(RunConfig, values)
     except ConfigError as error:
         raise ConfigError(f"{_origin(path, overrides, str(error))}: {error}") from error
+
+
+def _make_absolute(values: dict[str, Any], base: Path) -> None:
+    data = values.get("data", {})
+    for name in ("schema", "folder"):
+        if isinstance(data.get(name), str):
+            data[name] = str((base / Path(data[name]).expanduser()).absolute())
 
 
 def dump_config(config: RunConfig) -> str:
     """The whole configuration as YAML; `load_config` reads it back to an equal one."""
     return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"cannot read the configuration {path}: it is not UTF-8 text") from error
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected keys and values, got {type(values).__name__}")
-    return values
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -84,7 +69,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     nested: Any = value
     for name in reversed(key.split(".")):
         nested = {name: nested}
-    _check_keys(nested, RunConfig, f"--set {override}", "")
+    check_keys(nested, RunConfig, where=f"--set {override}")
     target = values
     *parents, last = key.split(".")
     for name in parents:
@@ -92,24 +77,6 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if not isinstance(target, dict):
             raise ConfigError(f"--set {override}: {name} is not a section")
     target[last] = value
-
-
-def _check_keys(values: Mapping[str, Any], target: Any, where: str, prefix: str) -> None:
-    fields = {field.name: field for field in dataclasses.fields(target)}
-    for key, value in values.items():
-        if key not in fields:
-            close = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f"; did you mean {prefix}{close[0]}?" if close else ""
-            raise ConfigError(
-                f"{where}: unknown key {prefix}{key}{hint} (known here: {', '.join(fields)})"
-            )
-        inner = fields[key].type
-        if dataclasses.is_dataclass(inner):
-            if not isinstance(value, Mapping):
-                raise ConfigError(
-                    f"{where}: {prefix}{key} is a section, expected keys and values, got {value!r}"
-                )
-            _check_keys(value, inner, where, f"{prefix}{key}.")
 
 
 def _origin(path: Path | None, overrides: list[str], message: str) -> str:
@@ -121,46 +88,6 @@ def _origin(path: Path | None, overrides: list[str], message: str) -> str:
             return f"--set {override}"
     sources = [] if path is None else [str(path)]
     return ", ".join([*sources, *(f"--set {override}" for override in overrides)])
-
-
-def _int(value: Any) -> int:
-    """Refuses what Python, but nobody else, takes for a whole number: true and false."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise dacite.WrongTypeError(int, value)
-    return value
-
-
-def _float(value: Any) -> float:
-    """YAML 1.1 reads `3e-4` as text and `1` as a whole number; people mean a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise dacite.WrongTypeError(float, value)
-    try:
-        return float(value)
-    except (OverflowError, ValueError) as error:
-        raise dacite.WrongTypeError(float, value) from error
-
-
-def _tuple(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise dacite.WrongTypeError(tuple[float, ...], value)
-    return tuple(value)
-
-
-def _expected(field_type: Any) -> str:
-    """A field's type in words."""
-    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    if field_type in words:
-        return words[field_type]
-    if field_type is type(None):
-        return "null"
-    inner = get_args(field_type)
-    if get_origin(field_type) is Literal:
-        return f"one of {', '.join(inner)}"
-    if get_origin(field_type) is tuple:
-        return "a list of numbers"
-    if get_origin(field_type) is dict:
-        return f"numbers for {_expected(inner[0])}"
-    return " or ".join(_expected(part) for part in inner)
 
 
 def _plain(value: Any) -> Any:

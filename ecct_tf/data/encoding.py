@@ -37,34 +37,39 @@ def encode_column(column: Column, raw: Sequence[Any], *, padding: bool) -> Encod
 
     Args:
       column: the declaration; its kind decides the encoding.
-      raw: one value a row; None, NaN and blank text count as missing.
+      raw: one value a row; None, NaN and blank text count as missing. Multi-categorical: a
+        text with blanks between its words, or a tuple of words that may hold blanks.
       padding: whether to put a row of zeros first (item tables: item 0).
 
     Returns:
       The column with `len(raw) + padding` rows. A missing numeric value
       becomes the mean of the values present.
     """
-    texts = [_text(value) for value in raw]
     first = 1 if padding else 0
-    rows = len(texts) + first
+    rows = len(raw) + first
+    if column.kind is Kind.MULTI_CATEGORICAL:
+        return _encode_many(column, raw, rows=rows, first=first)
+    texts = [_text(value) for value in raw]
     missing = sum(not text for text in texts)
     if column.kind is Kind.NUMERIC:
         values = np.zeros(rows, np.float32)
         values[first:] = _numbers(column, texts)
         return EncodedColumn(column, values, (), missing)
-    if column.kind is Kind.CATEGORICAL:
-        vocabulary = sort_tokens(text for text in texts if text)
-        code = {text: index for index, text in enumerate(vocabulary, start=1)}
-        codes = np.zeros(rows, np.int32)
-        codes[first:] = [code.get(text, 0) for text in texts]
-        return EncodedColumn(column, codes, vocabulary, missing)
-    words = [text.split() for text in texts]
+    vocabulary = sort_tokens(text for text in texts if text)
+    code = {text: index for index, text in enumerate(vocabulary, start=1)}
+    codes = np.zeros(rows, np.int32)
+    codes[first:] = [code.get(text, 0) for text in texts]
+    return EncodedColumn(column, codes, vocabulary, missing)
+
+
+def _encode_many(column: Column, raw: Sequence[Any], *, rows: int, first: int) -> EncodedColumn:
+    words = [value if isinstance(value, tuple) else _text(value).split() for value in raw]
     vocabulary = sort_tokens(word for row in words for word in row)
     code = {text: index for index, text in enumerate(vocabulary)}
     hot = np.zeros((rows, len(vocabulary)), np.float32)
     for row, present in enumerate(words, start=first):
         hot[row, [code[word] for word in present]] = 1.0
-    return EncodedColumn(column, hot, vocabulary, missing)
+    return EncodedColumn(column, hot, vocabulary, missing=sum(not row for row in words))
 
 
 def _text(value: Any) -> str:

@@ -137,9 +137,8 @@ class DeviceView:
 def cloud_view(dataset: Dataset, split: Split) -> CloudView:
     """Returns the cloud's side of the data."""
     _check_split(dataset, split)
-    counts = np.zeros(split.num_users, np.int64)
+    counts = split.older_counts
     sizes = np.diff(split.offsets)
-    counts[split.users] = (sizes - 2 - split.recent_counts)[split.users]
     position = np.arange(len(split.items)) - np.repeat(split.offsets[:-1], sizes)
     older = position < np.repeat(counts, sizes)
     schema = dataset.schema

@@ -1,4 +1,4 @@
-"""From a table of leave-one-out scores to one set of metrics."""
+"""From a table of scores of held-out interactions to one set of metrics."""
 
 from dataclasses import asdict, dataclass
 
@@ -16,7 +16,7 @@ class Metrics:
     """What a model reached on one set of held-out interactions.
 
     Attributes:
-      hr: HR@k, the share of users whose held-out item is among the first `k`.
+      hr: HR@k, the share of rows whose held-out item is among the first `k`.
       ndcg: NDCG@k.
       mrr: mean reciprocal rank over all candidates.
       auc: AUC over the rows of all users together.
@@ -24,7 +24,7 @@ class Metrics:
       log_loss: mean binary cross-entropy of the logits, in nats. It has a meaning
         only for scores that are logits; a baseline's counts are not.
       k: the list length of `hr` and `ndcg`.
-      num_users: how many users were evaluated.
+      num_users: how many distinct users were evaluated.
     """
 
     hr: float
@@ -46,16 +46,22 @@ class Metrics:
         return {f"{prefix}{name}": value for name, value in asdict(self).items()}
 
 
-def evaluate_scores(scores: npt.ArrayLike, *, k: int = 10) -> Metrics:
-    """All metrics of leave-one-out evaluation.
+def evaluate_scores(
+    scores: npt.ArrayLike, *, k: int = 10, users: npt.ArrayLike | None = None
+) -> Metrics:
+    """All metrics of an evaluation by ranking.
 
     Args:
-      scores: `[users, 1 + negatives] float`, logits; column 0 is the held-out
+      scores: `[rows, 1 + negatives] float`, logits; column 0 is the held-out
         item, the others are items that the user never touched. Finite.
       k: list length of HR and NDCG.
+      users: `[rows] int`, whose interaction a row is, when users have several
+        (temporal split): GAUC then joins a user's rows and weighs a user by
+        them. By default each row is a user of its own (leave-one-out).
 
     Raises:
-      DataError: the scores are not a finite matrix with at least one negative.
+      DataError: the scores are not a finite matrix with at least one negative,
+        or `users` has not one entry a row.
       ConfigError: `k` is below 1.
 
     >>> metrics = evaluate_scores([[2.0, 1.0, 0.0], [0.0, 1.0, -1.0]], k=1)
@@ -64,7 +70,7 @@ def evaluate_scores(scores: npt.ArrayLike, *, k: int = 10) -> Metrics:
     """
     matrix = np.asarray(scores)
     places = ranking.ranks(matrix)
-    num_users, num_candidates = matrix.shape
+    num_rows, num_candidates = matrix.shape
     if num_candidates < 2:
         raise DataError(
             "scores: expected column 0 for the held-out item and at least one negative, received "
@@ -80,14 +86,20 @@ def evaluate_scores(scores: npt.ArrayLike, *, k: int = 10) -> Metrics:
     labels = np.zeros(matrix.shape, dtype=np.bool_)
     labels[:, 0] = True
     flat_labels, flat_scores = labels.ravel(), matrix.ravel()
-    users = np.repeat(np.arange(num_users), num_candidates)
+    owners = np.arange(num_rows) if users is None else np.asarray(users)
+    if owners.shape != (num_rows,):
+        raise DataError(
+            f"users: expected one user per row of scores, shape ({num_rows},), received shape "
+            f"{owners.shape}. Pass `candidates.users`."
+        )
+    groups = np.repeat(owners, num_candidates)
     return Metrics(
         hr=ranking.hit_rate(places, k),
         ndcg=ranking.ndcg(places, k),
         mrr=ranking.mrr(places),
         auc=classification.auc(flat_labels, flat_scores),
-        gauc=classification.grouped_auc(flat_labels, flat_scores, groups=users).gauc,
+        gauc=classification.grouped_auc(flat_labels, flat_scores, groups=groups).gauc,
         log_loss=classification.log_loss(flat_labels, flat_scores),
         k=k,
-        num_users=num_users,
+        num_users=len(np.unique(owners)),
     )

@@ -6,15 +6,18 @@ devices (or, for reference, one device). `federated_runtime` starts and reliably
 TFF's worker. The cloud is known here only by its protocol, `Cloud`.
 """
 
+from ecct_tf.federated.algorithm import Algorithm, Arrays, RoundReport
 from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData, DeviceSet, prepare_devices, stack_devices
 from ecct_tf.federated.participation import draw_participants
-from ecct_tf.federated.process import EcctProcess, EcctState, RoundReport, build_ecct_process
+from ecct_tf.federated.process import EcctProcess, EcctState, build_ecct_process
 from ecct_tf.federated.runtime import FederatedRuntime, federated_runtime
 
 __all__ = [
+    "Algorithm",
+    "Arrays",
     "Cloud",
     "Cohort",
     "CohortState",

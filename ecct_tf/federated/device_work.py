@@ -57,7 +57,8 @@ class DeviceWork:
       block_sizes: widths of the item table's blocks.
       exchange: the payloads; without logits it is stage 1.
       weights_codec: through which a device's change of the shared weights crosses.
-      receives: whether devices use the downlink (false only in ablations and baselines).
+      receives: whether devices get the cloud's knowledge (not so in some ablations).
+      sends: whether devices answer the cloud (not so in some ablations).
     """
 
     model: EdgeModel
@@ -68,6 +69,19 @@ class DeviceWork:
     exchange: ExchangeSpec
     weights_codec: CodecName = "float16"
     receives: bool = True
+    sends: bool = True
+
+    @property
+    def downlink_bytes(self) -> int:
+        """Bytes of one user's downlink as encoded."""
+        exchange = self.exchange
+        known = exchange.coder.encoded_bytes(1, exchange.cloud_dim) if self.receives else 0
+        return known + (exchange.queries_bytes if self.sends else 0)
+
+    @property
+    def uplink_bytes(self) -> int:
+        """Bytes of one user's uplink as encoded."""
+        return self.exchange.uplink_bytes if self.sends else 0
 
     @property
     def shared_size(self) -> int:
@@ -252,7 +266,18 @@ class DeviceWork:
         downlink: Downlink,
     ) -> Uplink:
         """What the trained model says of the items that the cloud asked about."""
-        queries = downlink.queries
+        exchange, queries = self.exchange, downlink.queries
+        users = tf.reshape(data.users, [-1])
+        if not self.sends:
+            nobody = tf.where(users < -1)[:, 0]
+            rows = tf.size(nobody)
+            return exchange.make_uplink(
+                tf.gather(users, nobody),
+                tf.zeros([rows, exchange.num_queries], tf.int32),
+                tf.zeros([rows, exchange.num_queries, exchange.embedding_dim]),
+                tf.zeros([rows, exchange.num_queries]),
+                noise_seed=noise_seed,
+            )
         inputs = pair_inputs(
             items,
             block_sizes=self.block_sizes,
@@ -264,8 +289,6 @@ class DeviceWork:
             use_logit=self._uses_logits,
         )
         outputs = self.model.forward(weights, merge_users(inputs))
-        exchange = self.exchange
-        users = tf.reshape(data.users, [-1])
         real = tf.where(users >= 0)[:, 0]
         embeddings = tf.reshape(
             outputs.embedding, [-1, exchange.num_queries, exchange.embedding_dim]

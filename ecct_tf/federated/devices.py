@@ -18,7 +18,14 @@ from ecct_tf.data import DeviceView, EncodedColumn, Kind, sample_negatives
 from ecct_tf.edge import ItemTensors, interaction_features, pad_history
 from ecct_tf.errors import DataError
 
-__all__ = ["DeviceData", "DeviceSet", "prepare_devices", "profile_sizes", "stack_devices"]
+__all__ = [
+    "DeviceData",
+    "DeviceSet",
+    "device_profile",
+    "prepare_devices",
+    "profile_sizes",
+    "stack_devices",
+]
 
 _CHUNK = 2048
 
@@ -218,7 +225,7 @@ def _assemble(
 
     return DeviceData(
         users=np.array([view.user for view in group], np.int32),
-        profile=np.stack([_profile(view) for view in group]),
+        profile=np.stack([device_profile(view) for view in group]),
         history=np.stack([pad_history(view.history, config.history_length) for view in group]),
         samples=np.array(positions * width, np.int32),
         owner=each(owners.astype(np.uint8)),
@@ -235,7 +242,8 @@ def profile_sizes(view: DeviceView) -> tuple[int, ...]:
     return tuple(len(column.vocabulary) + 1 for column in _categorical(view))
 
 
-def _profile(view: DeviceView) -> npt.NDArray[np.int32]:
+def device_profile(view: DeviceView) -> npt.NDArray[np.int32]:
+    """`[columns] int32`: the private categorical columns of the user, coded."""
     return np.array([column.values[0] for column in _categorical(view)], np.int32)
 
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from ecct_tf.config import RuntimeConfig, ServerConfig
 from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.errors import ConfigError
+from ecct_tf.federated.algorithm import RoundReport
 from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Cohort, CohortState, Shard, make_shards
 from ecct_tf.federated.device_work import DeviceWork
@@ -33,7 +34,7 @@ from ecct_tf.federated.stages import (
 )
 from ecct_tf.knowledge import Downlink, ItemTable, KnowledgeStore, Uplink, UplinkRows, build_codec
 
-__all__ = ["EcctProcess", "EcctState", "RoundReport", "Stage", "build_ecct_process"]
+__all__ = ["EcctProcess", "EcctState", "Stage", "build_ecct_process"]
 
 Ids = npt.NDArray[np.int64]
 Stage = Literal[1, 2]
@@ -55,31 +56,6 @@ class EcctState:
     knowledge: KnowledgeStore
     fetched: npt.NDArray[np.bool_]
     round_number: int
-
-
-@dataclasses.dataclass(frozen=True)
-class RoundReport:
-    """Measurements of one round; bytes are of payloads as encoded.
-
-    Attributes:
-      stage: 1 (embeddings) or 2 (embeddings and logits).
-      devices: devices that answered.
-      train_loss: mean local loss over their samples.
-      downlink_bytes: knowledge and queries, cloud to devices.
-      uplink_bytes: embeddings and logits, devices to cloud.
-      weights_bytes: shared weights, both directions.
-      item_table_bytes: item tables, to devices that had none yet.
-      cloud: what the cloud measured while learning.
-    """
-
-    stage: Stage
-    devices: int
-    train_loss: float
-    downlink_bytes: int
-    uplink_bytes: int
-    weights_bytes: int
-    item_table_bytes: int
-    cloud: dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +111,10 @@ def build_ecct_process(
     if not works or not all(devices.devices for _, devices in works):
         raise ConfigError("an ECCT process needs at least one cohort, and no cohort may be empty")
     exchange = works[0][0].exchange
-    if any(work.exchange != exchange for work, _ in works):
+    directions = (works[0][0].receives, works[0][0].sends)
+    if any(
+        work.exchange != exchange or (work.receives, work.sends) != directions for work, _ in works
+    ):
         raise ConfigError("all cohorts must exchange payloads of one specification")
     starts = np.cumsum([0] + [len(devices.devices) for _, devices in works])
     cohorts = tuple(
@@ -207,7 +186,7 @@ def build_ecct_process(
             new_cohorts.append(cohort_state)
         measured = cloud.update(knowledge, round_number=state.round_number, use_logits=stage == 2)
         users = _users_by_device(cohorts)
-        spec = dataclasses.replace(exchange, with_logits=stage == 2)
+        sample = computations[0, stage][1].work
         new_fetches = participants[~state.fetched[participants]]
         fetched = state.fetched.copy()
         fetched[participants] = True
@@ -215,8 +194,8 @@ def build_ecct_process(
             stage=stage,
             devices=len(answering),
             train_loss=loss / max(weight, 1.0),
-            downlink_bytes=int(users[participants].sum()) * spec.downlink_bytes,
-            uplink_bytes=int(users[answering].sum()) * spec.uplink_bytes,
+            downlink_bytes=int(users[participants].sum()) * sample.downlink_bytes,
+            uplink_bytes=int(users[answering].sum()) * sample.uplink_bytes,
             weights_bytes=weights_bytes,
             item_table_bytes=len(new_fetches) * table_bytes,
             cloud=measured,
@@ -296,8 +275,12 @@ def _downlinks(
     embeddings = np.zeros((len(users), exchange.cloud_dim), np.float32)
     queries = np.zeros((len(users), exchange.num_queries), np.int32)
     # Without the devices' own uplinks: see `Cloud.user_embeddings`.
-    embeddings[real] = cloud.user_embeddings(users[real], knowledge=None, round_number=round_number)
-    queries[real] = cloud.queries(users[real], round_number=round_number)
+    if work.receives:
+        embeddings[real] = cloud.user_embeddings(
+            users[real], knowledge=None, round_number=round_number
+        )
+    if work.sends:
+        queries[real] = cloud.queries(users[real], round_number=round_number)
     encoded = [part.numpy() for part in exchange.coder.encode(tf.constant(embeddings))]
     downlinks = []
     start = 0

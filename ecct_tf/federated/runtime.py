@@ -107,6 +107,11 @@ class FederatedRuntime:
             "TF_NUM_INTRAOP_THREADS": str(self._threads),
             "CUDA_VISIBLE_DEVICES": "",
             "TF_CPP_MIN_LOG_LEVEL": "3",
+            # glibc would raise this threshold with each large block that is freed, and keep
+            # such blocks in its heaps: the worker would grow over hundreds of rounds.
+            "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
+            "MALLOC_TRIM_THRESHOLD_": str(16 * 2**20),
+            "MALLOC_ARENA_MAX": "2",
         }
         try:
             self._process = _spawner().submit(_spawn, command, environment).result()

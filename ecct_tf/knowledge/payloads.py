@@ -100,7 +100,12 @@ class ExchangeSpec:
     @property
     def downlink_bytes(self) -> int:
         """Bytes of one user's downlink as encoded."""
-        return self.coder.encoded_bytes(1, self.cloud_dim) + 4 * self.num_queries
+        return self.coder.encoded_bytes(1, self.cloud_dim) + self.queries_bytes
+
+    @property
+    def queries_bytes(self) -> int:
+        """Bytes of the queries in one user's downlink."""
+        return 4 * self.num_queries
 
     @property
     def uplink_bytes(self) -> int:

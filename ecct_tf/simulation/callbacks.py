@@ -1,15 +1,14 @@
-"""What a run shows while it runs, and the rows it writes."""
+"""What a run shows while it runs, and what it writes."""
 
-from collections.abc import Callable
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from ecct_tf.federated import EcctState
+from ecct_tf.federated import Algorithm
 from ecct_tf.simulation.loop import Callback, RoundResult
 from ecct_tf.simulation.run_folder import RunFolder
 
-__all__ = ["KeepState", "MetricsWriter", "ProgressBar"]
+__all__ = ["Checkpointer", "MetricsWriter", "ProgressBar"]
 
 
 class ProgressBar(Callback):
@@ -20,18 +19,27 @@ class ProgressBar(Callback):
         self._k = k
         self._bar: Any = None
 
-    def on_start(self, *, rounds: int, num_devices: int) -> None:
+    def on_start(self, *, rounds: int, num_devices: int, first_round: int) -> None:
         """Opens the bar."""
         del num_devices
-        self._bar = tqdm(total=rounds, desc=self._description, unit="round", disable=None)
+        if rounds:
+            self._bar = tqdm(
+                total=rounds,
+                initial=first_round,
+                desc=self._description,
+                unit="round",
+                disable=None,
+            )
 
-    def on_round(self, result: RoundResult, state: EcctState) -> None:
+    def on_round(self, result: RoundResult, state: Any) -> None:
         """Advances it."""
         del state
         rate = result.report.devices / max(result.seconds, 1e-9)
-        shown = {"stage": result.report.stage, "devices/s": f"{rate:,.0f}"}
-        if result.validation is not None:
-            shown[f"val HR@{self._k}"] = f"{result.validation.hr:.4f}"
+        shown = {"devices/s": f"{rate:,.0f}"}
+        if result.report.stage:
+            shown = {"stage": str(result.report.stage), **shown}
+        for side, metrics in result.validation.items():
+            shown[f"{side} val HR@{self._k}"] = f"{metrics.hr:.4f}"
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update()
 
@@ -47,36 +55,39 @@ class MetricsWriter(Callback):
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
 
-    def on_round(self, result: RoundResult, state: EcctState) -> None:
+    def on_round(self, result: RoundResult, state: Any) -> None:
         """Writes the row."""
         del state
-        report = result.report
-        row: dict[str, Any] = {
-            "round": result.round_number,
-            "stage": report.stage,
-            "devices": report.devices,
-            "seconds": round(result.seconds, 4),
-            "train_loss": report.train_loss,
-            "downlink_bytes": report.downlink_bytes,
-            "uplink_bytes": report.uplink_bytes,
-            "weights_bytes": report.weights_bytes,
-            "item_table_bytes": report.item_table_bytes,
-            "cloud_loss": report.cloud.get("cloud_loss", ""),
-        }
-        names = ("hr", "ndcg", "mrr", "auc", "gauc", "log_loss")
-        for name in names:
-            value = "" if result.validation is None else getattr(result.validation, name)
-            row[f"validation_{name}"] = value
-        self._folder.append_metrics(row)
+        self._folder.append_metrics(result.row())
 
 
-class KeepState(Callback):
-    """Hands each new state on, so that an interrupted run can still save its last one."""
+class Checkpointer(Callback):
+    """Writes the state after every few rounds, and the last whole one when a run ends early.
 
-    def __init__(self, keep: Callable[[EcctState], None]) -> None:
-        self._keep = keep
+    It must come after `MetricsWriter`: a row without its checkpoint is repeated when the
+    run is gone on with, a checkpoint without its row would lose the row.
+    """
 
-    def on_round(self, result: RoundResult, state: EcctState) -> None:
-        """Hands the state on."""
-        del result
-        self._keep(state)
+    def __init__(self, folder: RunFolder, algorithm: Algorithm[Any], *, fingerprint: str) -> None:
+        self._store = folder.checkpoints
+        self._every = folder.config.checkpoint.every
+        self._algorithm = algorithm
+        self._fingerprint = fingerprint
+        self._unsaved: tuple[int, Any] | None = None
+
+    def on_round(self, result: RoundResult, state: Any) -> None:
+        """Writes the state if it is its turn."""
+        self._unsaved = (result.round_number, state)
+        if result.round_number % self._every == 0:
+            self._save()
+
+    def on_end(self) -> None:
+        """Writes the last state."""
+        self._save()
+
+    def _save(self) -> None:
+        if self._unsaved is not None:
+            round_number, state = self._unsaved
+            arrays = self._algorithm.to_arrays(state)
+            self._store.save(round_number, arrays, fingerprint=self._fingerprint)
+            self._unsaved = None

@@ -1,7 +1,5 @@
 """Evaluation on the devices: every user's candidates, scored by the user's own model."""
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -14,12 +12,11 @@ from ecct_tf.knowledge import ItemTable
 
 __all__ = ["EdgeEvaluator"]
 
-Part = Literal["validation", "test"]
 _CHUNK = 256
 
 
 class EdgeEvaluator:
-    """Scores leave-one-out candidates with the edge models of a process.
+    """Scores candidates with the edge models of a process.
 
     A device's history then holds all that came before the tested interaction, its cloud
     knowledge has crossed the codec, and the cloud has not seen the validation item.
@@ -36,18 +33,17 @@ class EdgeEvaluator:
         self._scorers: dict[tuple[int, bool], tf.types.experimental.GenericFunction] = {}
 
     def scores(
-        self, state: EcctState, cloud: Cloud, candidates: Candidates, *, part: Part
+        self, state: EcctState, cloud: Cloud, candidates: Candidates
     ) -> npt.NDArray[np.float32]:
-        """Edge logits of `candidates`: `[users, 1 + negatives] float32`.
+        """Edge logits of `candidates`: `[rows, 1 + negatives] float32`.
 
         Args:
           state: weights and round.
           cloud: makes the downlinks of the evaluation.
-          candidates: of the part.
-          part: `validation` or `test`; fixes how far histories go.
+          candidates: one row for each tested interaction; a user may have several or none.
         """
         stage = self._process.stage_of(max(state.round_number - 1, 0))
-        row_of = {int(user): row for row, user in enumerate(candidates.users)}
+        rows_of = _rows_by_user(candidates)
         result = np.zeros(candidates.items.shape, np.float32)
         for index, cohort in enumerate(self._process.cohorts):
             users, owners, profiles = [], [], []
@@ -57,30 +53,31 @@ class EdgeEvaluator:
                 profiles.append(device.profile)
             who, owner = np.concatenate(users), np.concatenate(owners)
             profile = np.concatenate(profiles)
-            rows = np.array([row_of[int(user)] for user in who])
-            history = np.stack(
-                [
-                    pad_history(
-                        self._split.history(int(user), part),
-                        self._features.history_length,
-                    )
-                    for user in who
-                ]
+            per_user = [rows_of.get(int(user), []) for user in who]
+            rows = np.array([row for mine in per_user for row in mine], np.int64)
+            if not len(rows):
+                continue
+            place = np.repeat(np.arange(len(who)), [len(mine) for mine in per_user])
+            histories = (
+                self._split.before(int(candidates.users[row]), int(candidates.positions[row]))
+                for row in rows
             )
+            length = self._features.history_length
+            history = np.stack([pad_history(items, length) for items in histories])
             coder = cohort.work.exchange.coder
             sent = cloud.user_embeddings(who, knowledge=None, round_number=state.round_number)
             if not cohort.work.receives:
                 sent = np.zeros_like(sent)
             received = coder.decode(coder.encode(tf.constant(sent)))
             scorer = self._scorer(index, stage == 2 and cohort.work.receives)
-            for start in range(0, len(who), _CHUNK):
+            for start in range(0, len(rows), _CHUNK):
                 chunk = slice(start, start + _CHUNK)
                 result[rows[chunk]] = scorer(
-                    tf.constant(state.cohorts[index].weights(owner[chunk])),
+                    tf.constant(state.cohorts[index].weights(owner[place[chunk]])),
                     tf.constant(history[chunk]),
                     tf.constant(candidates.items[rows[chunk]]),
-                    tf.constant(profile[chunk]),
-                    received[chunk],
+                    tf.constant(profile[place[chunk]]),
+                    tf.gather(received, place[chunk]),
                 ).numpy()
         return result
 
@@ -111,3 +108,10 @@ class EdgeEvaluator:
 
             self._scorers[key] = score
         return self._scorers[key]
+
+
+def _rows_by_user(candidates: Candidates) -> dict[int, list[int]]:
+    rows: dict[int, list[int]] = {}
+    for row, user in enumerate(candidates.users.tolist()):
+        rows.setdefault(user, []).append(row)
+    return rows

@@ -2,15 +2,20 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
+from ecct_tf.data import Candidates
 from ecct_tf.evaluation import Metrics, evaluate_scores
-from ecct_tf.federated import Cloud, EcctProcess, EcctState, RoundReport, draw_participants
-from ecct_tf.simulation.builder import Experiment
-from ecct_tf.simulation.evaluation import EdgeEvaluator
+from ecct_tf.federated import Algorithm, RoundReport, draw_participants
+from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.interrupt import deferred_interrupt
 
-__all__ = ["Callback", "RoundResult", "run_rounds"]
+__all__ = ["Callback", "RoundResult", "quality", "run_rounds"]
+
+StateT = TypeVar("StateT")
+_QUALITY = ("hr", "ndcg", "mrr", "auc", "gauc", "log_loss")
+_SIDES = ("edge", "cloud", "everything")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,78 +26,115 @@ class RoundResult:
       round_number: rounds done, from 1.
       report: measurements of the round.
       seconds: its duration, without validation.
-      validation: metrics of the edge models on the validation items, if it was their turn.
+      validation: each side's quality on the validation items, if it was their turn.
     """
 
     round_number: int
     report: RoundReport
     seconds: float
-    validation: Metrics | None
+    validation: Mapping[str, Metrics] = dataclasses.field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """A flat row for `metrics.csv`; what was not measured is an empty text."""
+        report = self.report
+        row: dict[str, Any] = {
+            "round": self.round_number,
+            "stage": report.stage,
+            "devices": report.devices,
+            "seconds": round(self.seconds, 4),
+            "train_loss": report.train_loss,
+            "downlink_bytes": report.downlink_bytes,
+            "uplink_bytes": report.uplink_bytes,
+            "weights_bytes": report.weights_bytes,
+            "item_table_bytes": report.item_table_bytes,
+            "cloud_loss": report.cloud.get("cloud_loss", ""),
+        }
+        for side in _SIDES:
+            metrics = self.validation.get(side)
+            for name in _QUALITY:
+                row[f"{side}_{name}"] = "" if metrics is None else getattr(metrics, name)
+        return row
 
 
 class Callback:
     """Watches a run; subclasses override what they need."""
 
-    def on_start(self, *, rounds: int, num_devices: int) -> None:
-        """Before the first round."""
+    def on_start(self, *, rounds: int, num_devices: int, first_round: int) -> None:
+        """Before the first round; `first_round` of `rounds` are done already."""
 
-    def on_round(self, result: RoundResult, state: EcctState) -> None:
+    def on_round(self, result: RoundResult, state: Any) -> None:
         """After each round."""
 
     def on_end(self) -> None:
         """At the end, however it came about."""
 
 
+def quality(
+    algorithm: Algorithm[StateT], state: StateT, candidates: Candidates, *, k: int
+) -> dict[str, Metrics]:
+    """Each side's quality on `candidates`."""
+    scores = algorithm.scores(state, candidates)
+    return {
+        side: evaluate_scores(found, k=k, users=candidates.users) for side, found in scores.items()
+    }
+
+
 def run_rounds(
+    algorithm: Algorithm[StateT],
     experiment: Experiment,
     *,
-    process: EcctProcess | None = None,
-    cloud: Cloud | None = None,
-    evaluator: EdgeEvaluator | None = None,
     callbacks: Sequence[Callback] = (),
-) -> EcctState:
-    """Runs all rounds of an experiment; needs a `federated_runtime()` around it.
+    state: StateT | None = None,
+    first_round: int = 0,
+    validate: bool = True,
+) -> StateT:
+    """Runs an algorithm's rounds; needs a `federated_runtime()` around it.
 
     Args:
-      experiment: what to run.
-      process: another process over the same data, for baselines.
-      cloud: another cloud, for baselines.
-      evaluator: the evaluator that belongs to `process`.
+      algorithm: what to run, built for `experiment`.
+      experiment: the data.
       callbacks: watchers, called in order.
+      state: to go on from; None begins.
+      first_round: rounds that `state` has behind it.
+      validate: whether to measure quality on the validation items now and then, as
+        `evaluation.every` says.
 
     Returns:
       The state after the last round.
     """
     config = experiment.config
-    process = process or experiment.process
-    cloud = cloud or experiment.cloud
-    evaluator = evaluator or experiment.evaluator
-    state = process.initialize(config.seed)
+    current = algorithm.initialize() if state is None else state
     for callback in callbacks:
-        callback.on_start(rounds=config.rounds, num_devices=process.num_devices)
+        callback.on_start(
+            rounds=algorithm.rounds, num_devices=algorithm.num_devices, first_round=first_round
+        )
     try:
-        for number in range(config.rounds):
+        for number in range(first_round, algorithm.rounds):
             with deferred_interrupt():
                 participants, answering = draw_participants(
                     config.participation,
-                    num_devices=process.num_devices,
+                    num_devices=algorithm.num_devices,
                     seed=config.seed,
                     round_number=number,
                 )
                 start = time.perf_counter()
-                state, report = process.next(state, cloud, participants, answering)
+                current, report = algorithm.next(
+                    current,
+                    round_number=number,
+                    participants=participants,
+                    answering=answering,
+                )
                 seconds = time.perf_counter() - start
-                validation = None
-                last = number + 1 == config.rounds
-                if callbacks and (last or (number + 1) % config.evaluation.every == 0):
-                    scores = evaluator.scores(
-                        state, cloud, experiment.validation, part="validation"
+                last = number + 1 == algorithm.rounds
+                measured: dict[str, Metrics] = {}
+                if validate and (last or (number + 1) % config.evaluation.every == 0):
+                    measured = quality(
+                        algorithm, current, experiment.validation, k=config.evaluation.k
                     )
-                    validation = evaluate_scores(scores, k=config.evaluation.k)
-                result = RoundResult(number + 1, report, seconds, validation)
+                result = RoundResult(number + 1, report, seconds, measured)
                 for callback in callbacks:
-                    callback.on_round(result, state)
+                    callback.on_round(result, current)
     finally:
         for callback in callbacks:
             callback.on_end()
-    return state
+    return current

@@ -1,21 +1,25 @@
-"""The run folder: everything that is needed to read, trust and repeat a run."""
+"""The run folder: everything that is needed to read, trust, repeat and go on with a run."""
 
 import csv
+import datetime
+import fcntl
 import importlib.metadata
 import io
 import json
 import os
 import platform
+import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
-
-from ecct_tf.config import RunConfig, dump_config
+from ecct_tf.config import RunConfig, dump_config, load_config
 from ecct_tf.data import Candidates
-from ecct_tf.errors import ConfigError
+from ecct_tf.errors import ConfigError, RunFolderError
+from ecct_tf.simulation.checkpoints import CheckpointStore
+from ecct_tf.simulation.files import write_text
 
 __all__ = ["RunFolder"]
 
@@ -28,12 +32,18 @@ class RunFolder:
     """A folder that a run writes; whole files appear atomically, metrics row by row.
 
     Files: `config.yaml` (resolved), `environment.json` (versions, seed, command),
-    `metrics.csv` (one row a round), `candidates_*.npz`, `results.csv`, `checkpoint/`
-    (`edge.npz`, `knowledge.npz`, `cloud.npz`) and `status.json`.
+    `status.json`, `metrics.csv` (one row a round), `candidates_*.npz`, `results.csv` (test
+    quality), `devices.csv` (rank of every tested interaction), `checkpoints/`, `events/`
+    (TensorBoard) and `plots/`.
+
+    Attributes:
+      path: where it is.
+      config: the run's configuration.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
+        self.config = config
 
     @classmethod
     def check(cls, path: Path) -> None:
@@ -44,7 +54,8 @@ class RunFolder:
         """
         if path.exists():
             raise ConfigError(
-                f"the run folder {path} exists already; choose another with --out, or remove it"
+                f"the run folder {path} exists already; choose another with --out, remove it, "
+                f"or go on with it: ecct resume {path}"
             )
         for parent in path.absolute().parents:
             if parent.exists():
@@ -56,18 +67,84 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> "RunFolder":
-        """Makes the folder with its configuration, environment and status."""
+        """Makes the folder with its configuration, environment and status, all at once."""
         cls.check(path)
-        path.mkdir(parents=True)
-        folder = cls(path)
-        folder._write("config.yaml", dump_config(config))
-        folder._write("environment.json", json.dumps(_environment(config), indent=2) + "\n")
-        folder.set_status("running")
-        return folder
+        # Under another name first: a kill must not leave a folder without a configuration.
+        draft = path.with_name(f".{path.name}.part")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        folder = cls(draft, config)
+        write_text(draft / "config.yaml", dump_config(config))
+        write_text(draft / "environment.json", _json(_environment(config)))
+        folder.set_status("running", round_number=0)
+        draft.rename(path)
+        return cls(path, config)
 
-    def set_status(self, status: str) -> None:
-        """Records `running`, `interrupted`, `failed` or `complete`."""
-        self._write("status.json", json.dumps({"status": status}) + "\n")
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Opens the folder of an earlier run.
+
+        Raises:
+          RunFolderError: when `path` is not a run folder.
+          ConfigError: when its configuration cannot be read.
+        """
+        if not (path / "config.yaml").is_file():
+            what = "is not a folder" if not path.is_dir() else "has no config.yaml"
+            raise RunFolderError(
+                f"{path} is not a run folder: it {what}. Give the folder that "
+                "`ecct simulate` named when it began."
+            )
+        return cls(path, load_config(path / "config.yaml"))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process from writing this run; a kill frees it.
+
+        Raises:
+          RunFolderError: when another process is at it.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunFolderError(
+                    f"another process is writing the run {self.path}; wait for it or end it"
+                ) from error
+            yield
+
+    @property
+    def checkpoints(self) -> CheckpointStore:
+        """The run's checkpoints."""
+        return CheckpointStore(self.path / "checkpoints", keep=self.config.checkpoint.keep)
+
+    @property
+    def status(self) -> str:
+        """`running`, `interrupted`, `failed` or `complete`; a killed run stays `running`."""
+        path = self.path / "status.json"
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["status"])
+        except (OSError, ValueError, KeyError) as error:
+            raise RunFolderError(
+                f"{path}: expected the run's status, cannot read it: {error}. If the run's other "
+                'files are whole, write {"status": "interrupted"} into it.'
+            ) from error
+
+    def set_status(self, status: str, *, round_number: int) -> None:
+        """Records how far the run is."""
+        write_text(
+            self.path / "status.json", _json({"status": status, "round": round_number}, indent=None)
+        )
+
+    def note_resumed(self, round_number: int) -> None:
+        """Records in `environment.json` that the run was gone on with."""
+        path = self.path / "environment.json"
+        environment = json.loads(path.read_text(encoding="utf-8"))
+        packages = _environment(self.config)["packages"]
+        note = {"time": _now(), "round": round_number}
+        if packages != environment["packages"]:
+            note["packages"] = packages
+        environment["resumed"].append(note)
+        write_text(path, _json(environment))
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Appends a row to `metrics.csv`, with a header before the first."""
@@ -82,38 +159,57 @@ class RunFolder:
         with path.open("a", encoding="utf-8") as file:
             file.write(text.getvalue())
 
+    def keep_metrics(self, rounds: int) -> None:
+        """Drops what `metrics.csv` says of rounds after `rounds`; they will be repeated.
+
+        Raises:
+          RunFolderError: when rows of rounds up to `rounds` are missing.
+        """
+        path = self.path / "metrics.csv"
+        if rounds == 0:
+            path.unlink(missing_ok=True)
+            return
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = [row for row in csv.DictReader(file) if None not in row.values()]
+            kept = [row for row in rows if int(row["round"]) <= rounds]
+        except (OSError, ValueError, KeyError) as error:
+            raise RunFolderError(f"{path}: expected one row a round: {error}") from error
+        if [int(row["round"]) for row in kept] != list(range(1, rounds + 1)):
+            raise RunFolderError(
+                f"{path}: expected a row for each of the {rounds} rounds that the newest "
+                f"checkpoint has behind it, found {len(kept)}; the file was altered. Restore it, "
+                "or remove checkpoints/ to begin the run anew."
+            )
+        write_text(path, _table(kept))
+
     def write_results(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes the final table."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self._write("results.csv", text.getvalue())
+        write_text(self.path / "results.csv", _table(rows))
+
+    def write_devices(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the rank of each tested interaction."""
+        write_text(self.path / "devices.csv", _table(rows))
 
     def write_candidates(self, name: str, candidates: Candidates) -> None:
         """Writes the candidates that quality was measured on."""
         candidates.save(self.path / f"candidates_{name}.npz")
 
-    def write_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
-        """Writes `checkpoint/<name>.npz`."""
 
-        def write(file: IO[bytes]) -> None:
-            np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
-
-        _atomically(self.path / "checkpoint" / f"{name}.npz", write)
-
-    def _write(self, name: str, text: str) -> None:
-        _atomically(self.path / name, lambda file: file.write(text.encode("utf-8")))
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
-def _atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _json(value: Any, *, indent: int | None = 2) -> str:
+    return json.dumps(value, indent=indent) + "\n"
+
+
+def _now() -> str:
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def _environment(config: RunConfig) -> dict[str, Any]:
@@ -126,6 +222,8 @@ def _environment(config: RunConfig) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "started": _now(),
+        "resumed": [],
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),

@@ -1,19 +1,25 @@
-"""One simulation from configuration to run folder: what `ecct simulate` does."""
+"""One run from configuration to run folder, or from a checkpoint to its end."""
 
 import dataclasses
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from ecct_tf.config import RunConfig
-from ecct_tf.federated import EcctState, federated_runtime
-from ecct_tf.simulation.builder import Experiment, build_experiment
-from ecct_tf.simulation.callbacks import KeepState, MetricsWriter, ProgressBar
+from ecct_tf.data import Dataset
+from ecct_tf.errors import CheckpointError, RunFolderError
+from ecct_tf.federated import Algorithm, federated_runtime
+from ecct_tf.simulation.callbacks import Checkpointer, MetricsWriter, ProgressBar
+from ecct_tf.simulation.checkpoints import Checkpoint
+from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.loop import Callback, run_rounds
-from ecct_tf.simulation.results import ResultRow, baseline_rows, cloud_only_row, ecct_rows
+from ecct_tf.simulation.methods import build_algorithm, display_name, quick_references
+from ecct_tf.simulation.results import ResultRow, test_results
 from ecct_tf.simulation.run_folder import RunFolder
 
-__all__ = ["SimulationResult", "simulate"]
+__all__ = ["SimulationResult", "resume", "simulate"]
 
 _log = logging.getLogger(__name__)
 
@@ -23,77 +29,176 @@ class SimulationResult:
     """What a simulation yields.
 
     Attributes:
-      rows: the final table.
-      experiment: what was run.
+      rows: the final table, quick references first.
+      experiment: the data it ran on.
+      algorithm: what was run.
       state: the state after the last round.
     """
 
     rows: tuple[ResultRow, ...]
     experiment: Experiment
-    state: EcctState
+    algorithm: Algorithm[Any]
+    state: Any
 
 
 def simulate(
-    config: RunConfig, *, out: Path | None = None, callbacks: Sequence[Callback] = ()
+    config: RunConfig,
+    *,
+    out: Path | None = None,
+    dataset: Dataset | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> SimulationResult:
-    """Runs ECCT and, if configured, its baselines.
+    """Runs the configured method and, if configured, quick references beside it.
 
     Args:
       config: the configuration.
       out: run folder to make; None keeps everything in memory.
-      callbacks: further watchers of ECCT's rounds.
+      dataset: data that is already loaded; otherwise what the configuration names.
+      callbacks: further watchers of the rounds.
 
     Returns:
-      The table, the experiment and the final state. An interruption (Ctrl-C) still leaves a
-      readable run folder with the checkpoint of the last whole round, and is raised again.
+      The table, the data, the algorithm and its final state. An interruption (Ctrl-C) still
+      leaves a readable run folder with the checkpoint of the last whole round, and is
+      raised again.
     """
     folder = None if out is None else RunFolder.create(out, config)
-    latest: list[EcctState] = []
-    experiment: Experiment | None = None
-    status = "failed"
+    with nullcontext() if folder is None else folder.locked():
+        return _run(config, folder, dataset=dataset, callbacks=callbacks)
+
+
+def resume(
+    path: Path, *, dataset: Dataset | None = None, callbacks: Sequence[Callback] = ()
+) -> SimulationResult:
+    """Goes on with a run that was interrupted, killed or failed, to its configured end.
+
+    The result is that of an undisturbed run, bit by bit: the state comes from the newest
+    whole checkpoint, and all randomness from the seed, the round and the device.
+
+    Args:
+      path: the run folder.
+      dataset: the run's data, if it is loaded already.
+      callbacks: further watchers of the rounds.
+
+    Raises:
+      RunFolderError: when `path` is no run folder, its run is complete, or another process
+        is at it.
+      CheckpointError: when all checkpoints are damaged, or the data is not what the run
+        began with.
+    """
+    folder = RunFolder.open(path)
+    with folder.locked():
+        if folder.status == "complete":
+            raise RunFolderError(
+                f"the run {path} is complete: there is nothing to go on with. See its results "
+                f"with `ecct report {path}`."
+            )
+        checkpoint = folder.checkpoints.newest()
+        return _run(
+            folder.config,
+            folder,
+            dataset=dataset,
+            callbacks=callbacks,
+            begin=checkpoint,
+            again=True,
+        )
+
+
+def _run(
+    config: RunConfig,
+    folder: RunFolder | None,
+    *,
+    dataset: Dataset | None,
+    callbacks: Sequence[Callback],
+    begin: Checkpoint | None = None,
+    again: bool = False,
+) -> SimulationResult:
+    status, progress = "failed", _Progress(0 if begin is None else begin.round_number)
     try:
-        experiment = build_experiment(config)
+        experiment = build_experiment(config, dataset=dataset)
+        algorithm = build_algorithm(experiment)
+        state = None if begin is None else _restored(begin, experiment, algorithm)
+        watchers = [ProgressBar(display_name(config), k=config.evaluation.k), progress, *callbacks]
         if folder is not None:
+            if again:
+                folder.keep_metrics(progress.rounds)
+                folder.note_resumed(progress.rounds)
+                folder.set_status("running", round_number=progress.rounds)
             folder.write_candidates("validation", experiment.validation)
             folder.write_candidates("test", experiment.test)
-        watchers: list[Callback] = [
-            ProgressBar(k=config.evaluation.k),
-            KeepState(lambda state: latest.__setitem__(slice(None), [state])),
-            *callbacks,
-        ]
-        if folder is not None:
-            watchers.insert(0, MetricsWriter(folder))
+            watchers = [*_writers(folder, algorithm, experiment), *watchers]
         runtime = config.runtime
-        rows: list[ResultRow] = []
         with federated_runtime(threads=runtime.threads, concurrent_calls=runtime.concurrent_calls):
-            if config.baselines:
-                rows.append(cloud_only_row(experiment))
-            state = run_rounds(experiment, callbacks=watchers)
-            ours = list(ecct_rows(experiment, state))
-            if config.baselines:
-                rows = [*baseline_rows(experiment), *rows]
-        rows += ours
+            state = run_rounds(
+                algorithm,
+                experiment,
+                callbacks=watchers,
+                state=state,
+                first_round=progress.rounds,
+            )
+            ours, devices = test_results(experiment, algorithm, state)
+            rows = [*_references(experiment), *ours] if config.baselines else ours
         if folder is not None:
+            folder.write_devices(devices)
             folder.write_results([row.as_dict() for row in rows])
+            _plot(folder)
         status = "complete"
-        return SimulationResult(tuple(rows), experiment, state)
+        return SimulationResult(tuple(rows), experiment, algorithm, state)
     except KeyboardInterrupt:
         status = "interrupted"
         raise
     finally:
         if folder is not None:
-            if experiment is not None and latest:
-                _write_checkpoint(folder, experiment, latest[0])
-            folder.set_status(status)
+            folder.set_status(status, round_number=progress.rounds)
 
 
-def _write_checkpoint(folder: RunFolder, experiment: Experiment, state: EcctState) -> None:
-    edge = {"round_number": state.round_number, "fetched": state.fetched}
-    for cohort, kept in zip(experiment.process.cohorts, state.cohorts, strict=True):
-        tier = cohort.work.model.tier
-        for name, value in kept.server._asdict().items():
-            edge[f"{tier}/{name}"] = value
-        edge[f"{tier}/private"] = kept.private
-    folder.write_arrays("edge", edge)
-    folder.write_arrays("knowledge", dataclasses.asdict(state.knowledge))
-    folder.write_arrays("cloud", experiment.cloud.weights())
+class _Progress(Callback):
+    """Remembers how far the run is."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+
+    def on_round(self, result: Any, state: Any) -> None:
+        del state
+        self.rounds = result.round_number
+
+
+def _writers(
+    folder: RunFolder, algorithm: Algorithm[Any], experiment: Experiment
+) -> list[Callback]:
+    return [
+        MetricsWriter(folder),
+        Checkpointer(folder, algorithm, fingerprint=experiment.fingerprint()),
+    ]
+
+
+def _plot(folder: RunFolder) -> None:
+    del folder
+
+
+def _restored(begin: Checkpoint, experiment: Experiment, algorithm: Algorithm[Any]) -> Any:
+    received = experiment.fingerprint()
+    if begin.fingerprint != received:
+        raise CheckpointError(
+            f"the data is not what the run began with: expected SHA-256 {begin.fingerprint}, "
+            f"received {received}. Restore the data, or begin a new run."
+        )
+    _log.info("going on after round %d", begin.round_number)
+    return algorithm.from_arrays(begin.arrays)
+
+
+def _references(experiment: Experiment) -> list[ResultRow]:
+    """Rows of the quick references on the same data and candidates."""
+    rows = []
+    for config in quick_references(experiment.config):
+        reference = dataclasses.replace(experiment, config=config)
+        algorithm = build_algorithm(reference)
+        state = run_rounds(
+            algorithm,
+            reference,
+            callbacks=[ProgressBar(display_name(config), k=config.evaluation.k)],
+            validate=False,
+        )
+        found, _ = test_results(reference, algorithm, state)
+        # What the cloud is without an exchange has a row of its own.
+        rows += [row for row in found if row.model != "no exchange cloud"]
+    return rows

@@ -6,6 +6,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from ecct_tf.simulation.methods import display_name
 from ecct_tf.simulation.simulate import SimulationResult
 
 __all__ = ["print_results"]
@@ -14,6 +15,7 @@ __all__ = ["print_results"]
 def print_results(result: SimulationResult, *, out: Path) -> None:
     """Prints the result table, what crossed the network, and where everything lies."""
     config = result.experiment.config
+    name = display_name(config)
     k = config.evaluation.k
     table = Table(title=f"Leave-one-out on {config.data.dataset}, test items, seed {config.seed}")
     table.add_column("model")
@@ -22,7 +24,7 @@ def print_results(result: SimulationResult, *, out: Path) -> None:
         table.add_column(name, justify="right")
     for row in result.rows:
         metrics = row.metrics
-        ours = row.model.startswith("ECCT")
+        ours = row.model.startswith(name)
         loose = (metrics.auc, metrics.log_loss) if row.calibrated else (None, None)
         values = (metrics.hr, metrics.ndcg, metrics.mrr, loose[0], metrics.gauc, loose[1])
         cells = ["-" if value is None else f"{value:.4f}" for value in values]
@@ -32,13 +34,14 @@ def print_results(result: SimulationResult, *, out: Path) -> None:
     if not console.is_terminal:
         console = Console(width=120)
     console.print(table)
-    console.print(_traffic(result, out), highlight=False)
+    if (out / "metrics.csv").exists():
+        console.print(_traffic(result, out), highlight=False)
     console.print(f"Run folder: {out}", highlight=False)
 
 
 def _traffic(result: SimulationResult, out: Path) -> str:
     metrics = pd.read_csv(out / "metrics.csv")
-    devices = result.experiment.process.num_devices
+    devices = max(result.algorithm.num_devices, 1)
     totals = {
         name: int(metrics[f"{name}_bytes"].sum()) / devices / 1024
         for name in ("downlink", "uplink", "weights", "item_table")

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 import yaml
@@ -66,7 +67,7 @@ def test_overrides_come_after_the_file_and_the_last_one_wins(tmp_path):
         ("edge.tiers.attention=1e0", "edge", "tiers", {"attention": 1.0}),
         ("data.nodes=3", "data", "nodes", 3),
         ("data.nodes=null", "data", "nodes", None),
-        ("data.folder=3e4", "data", "folder", "3e4"),
+        ("data.folder=3e4", "data", "folder", str(Path.cwd() / "3e4")),
         ("training={epochs: 2}", "training", "epochs", 2),
     ],
 )
@@ -104,7 +105,10 @@ def test_values_of_overrides(override, section, name, value):
         ("features.decays=[a]", "features.decays: expected a number, got 'a'"),
         ("edge.tiers=[1]", "edge.tiers: expected numbers for one of linear, mlp, attention"),
         ("edge.tiers={mpl: 1.0}", "edge.tiers: expected numbers for one of linear, mlp,"),
-        ("data.dataset=foo", "data.dataset: expected one of movielens-100k, synthetic, got 'foo'"),
+        (
+            "data.dataset=foo",
+            "data.dataset: expected one of movielens-100k, movielens-1m, synthetic, files",
+        ),
         ("exchange.codec=3", "exchange.codec: expected one of float32, float16, int8, got 3"),
         ("seed=-1", "seed: expected at least 0, got -1"),
         ("edge.tiers.linear=0.5", "edge.tiers: the shares must sum to 1"),
@@ -153,3 +157,12 @@ def test_files_that_cannot_be_read(tmp_path):
     path.write_bytes(b"rounds: \xff\xfe\n")
     with pytest.raises(ConfigError, match="not UTF-8"):
         load_config(path)
+
+
+def test_paths_in_a_file_are_relative_to_it_and_those_of_overrides_to_here(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    path = write(tmp_path / "project", "data: {dataset: files, schema: my.yaml}\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_config(path).data.schema == str(tmp_path / "project" / "my.yaml")
+    given = load_config(path, overrides=["data.schema=other.yaml"])
+    assert given.data.schema == str(tmp_path / "other.yaml")

@@ -13,6 +13,10 @@ from ecct_tf.errors import ConfigError
 DEFAULT = RunConfig()
 REFUSED = {
     "data.dataset": ["netflix"],
+    "data.schema": ["shop.yaml"],
+    "data.split": ["random"],
+    "data.validation_fraction": [0.0, math.nan],
+    "data.test_fraction": [0.0, 0.9, math.nan],
     "data.recent_fraction": [0.0, 1.0, math.nan],
     "data.nodes": [0],
     "data.alpha": [0.0, math.nan],
@@ -67,6 +71,12 @@ REFUSED = {
     "runtime.shard_size": [-1],
     "runtime.threads": [0],
     "runtime.concurrent_calls": [0],
+    "checkpoint.every": [0],
+    "checkpoint.keep": [0],
+    "federated_baseline.rounds": [0],
+    "federated_baseline.positions": ["older"],
+    "federated_baseline.proximal": [-0.1],
+    "centralized.learning_rate": [0.0],
 }
 ALLOWED = {
     "data.nodes": [None, 1],
@@ -100,6 +110,13 @@ def test_refused(key, value):
 )
 def test_allowed(key, value):
     assert getattr(changed(key, value), key.split(".")[1]) == value
+
+
+def test_files_need_a_schema():
+    with pytest.raises(ConfigError, match=r"data\.schema: expected the path .* got None"):
+        changed("data.dataset", "files")
+    data = dataclasses.replace(DEFAULT.data, dataset="files", schema="shop.yaml")
+    assert data.schema == "shop.yaml"
 
 
 def test_run():

@@ -17,6 +17,7 @@ def test_by_hand_when_the_draw_has_no_choice(make_plain):
     for part, positive in (("validation", 3), ("test", 4)):
         drawn = evaluation_candidates(split, part=part, negatives=2, seed=0)
         assert drawn.users.tolist() == [0]
+        assert drawn.positions.tolist() == [2 if part == "validation" else 3]
         assert drawn.items[0, 0] == positive
         assert sorted(drawn.items[0, 1:].tolist()) == [2, 5]
 
@@ -71,6 +72,25 @@ def test_a_draw_depends_on_seed_part_and_user_only(make_plain):
     assert draw([0, 1])[0] != alone[1]
 
 
+def test_the_draw_of_leave_one_out_is_the_published_one(make_plain):
+    # Recorded before the temporal split came: published figures rest on these draws.
+    rows = [row for user in range(2) for row in _rows(user, [1, 2, 3, 4, 5])]
+    split = leave_one_out(make_plain(rows, num_users=2, num_items=200))
+    drawn = evaluation_candidates(split, part="test", negatives=4, seed=7)
+    assert drawn.items.tolist() == [[5, 60, 92, 35, 59], [5, 28, 106, 45, 63]]
+
+
+def test_nobody_to_evaluate(make_plain):
+    split = leave_one_out(make_plain(_rows(0, [1, 2, 3]), num_users=1, num_items=9))
+    with pytest.raises(DataError, match="0 of 1 users have the 4 interactions"):
+        evaluation_candidates(split, part="test", negatives=1, seed=0)
+
+
+def test_lengths_must_agree():
+    with pytest.raises(DataError, match=r"shapes \[2\], \[1\] and \[2, 3\]"):
+        Candidates(users=[0, 1], positions=[3], items=np.ones((2, 3)))
+
+
 def test_uniform_over_the_untouched_items(make_plain):
     rows = [row for user in range(2000) for row in _rows(user, [2, 3, 5, 7])]
     split = leave_one_out(make_plain(rows, num_users=2000, num_items=14))
@@ -88,6 +108,7 @@ def test_save_and_load(tmp_path, toy):
     loaded = Candidates.load(path)
     assert loaded.items.tolist() == drawn.items.tolist()
     assert loaded.users.tolist() == drawn.users.tolist()
+    assert loaded.positions.tolist() == drawn.positions.tolist() == [6]
     assert [file.name for file in path.parent.iterdir()] == ["candidates.npz"]
 
 

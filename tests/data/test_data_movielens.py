@@ -1,6 +1,7 @@
 """The sources of MovieLens-100K, without a network: small files and patched downloads."""
 
 import builtins
+import dataclasses
 import subprocess
 import sys
 import zipfile
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecct_tf.data import MOVIELENS_100K_SCHEMA, load_movielens_100k
+from ecct_tf.data import MOVIELENS_100K_SCHEMA, load_movielens_100k, movielens
 from ecct_tf.data import _movielens_sources as sources
 from ecct_tf.errors import DataError
 
@@ -135,7 +136,7 @@ def test_all_ways_out_when_nothing_works(tmp_path):
         "option folder",
         "ECCT_DATA",
         str(tmp_path / "cache" / "ml-100k"),
-        sources.OFFICIAL_URL,
+        sources.ML_100K.url,
         sources.MIRROR_PACKAGE,
         "the test has no network",
     ):
@@ -146,7 +147,7 @@ def test_all_ways_out_when_nothing_works(tmp_path):
 def test_official_first_then_the_cache(tmp_path, monkeypatch):
     calls = []
 
-    def official(_temporary, *, progress):
+    def official(_release, _temporary, *, progress):
         calls.append(progress)
         return _official_files()
 
@@ -272,14 +273,15 @@ def test_an_altered_archive_is_refused_and_a_right_one_read(tmp_path, monkeypatc
             assert progressbar is False
 
         def __call__(self, url, output_file, _pooch, **_options):
-            assert url == sources.OFFICIAL_URL
+            assert url == sources.ML_100K.url
             Path(output_file).write_bytes(archive.read_bytes())
 
     monkeypatch.setattr(pooch, "HTTPDownloader", Served)
     with pytest.raises(DataError, match="does not match the known hash"):
         load_movielens_100k(cache=tmp_path / "cache", progress=False)
     assert not (tmp_path / "cache").exists()
-    monkeypatch.setattr(sources, "OFFICIAL_MD5", pooch.file_hash(str(archive), alg="md5"))
+    release = dataclasses.replace(sources.ML_100K, md5=pooch.file_hash(str(archive), alg="md5"))
+    monkeypatch.setattr(movielens, "ML_100K", release)
     assert load_movielens_100k(cache=tmp_path / "cache", progress=False).num_items == 4
 
 
@@ -302,7 +304,7 @@ def test_real_data(real_dataset):
 
 
 def test_real_files_are_those_of_the_mirror(real_folder):
-    place = sources.find_data(real_folder)
+    place = sources.find_data(sources.ML_100K, real_folder)
     if not (place / "ml-100k.inter").is_file():
         pytest.skip("the local copy has the official layout")
     for name, digest in sources.MIRROR_SHA256.items():

@@ -26,7 +26,7 @@ from ecct_tf.errors import PrivacyError
 
 
 def _leaves(value, path="view"):
-    if isinstance(value, (np.ndarray, str, int, float, enum.Enum)):
+    if value is None or isinstance(value, (np.ndarray, str, int, float, enum.Enum)):
         yield path, value
     elif dataclasses.is_dataclass(value):
         # vars, not fields: an attribute smuggled past the fields counts too.

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,6 +22,11 @@ def test_by_hand(toy):
     assert split.history(0, "validation").tolist() == [2, 5, 3, 4, 7]
     assert split.history(0, "test").tolist() == [2, 5, 3, 4, 7, 1]
     assert split.touched(0).tolist() == [2, 5, 3, 4, 7, 1, 6]
+    assert split.before(0, 0).tolist() == []
+    assert split.before(0, 6).tolist() == [2, 5, 3, 4, 7, 1]
+    assert split.positions(0, "validation") == range(5, 6)
+    assert split.positions(0, "test") == range(6, 7)
+    assert split.cuts is None
     assert split.timestamps[:7].tolist() == [10, 20, 30, 30, 40, 50, 60]
 
 
@@ -41,6 +48,26 @@ def test_bad_arguments(toy):
         split.train(-1)
     with pytest.raises(ConfigError, match="part"):
         split.history(0, "train")
+    for position in (-1, 8):
+        with pytest.raises(DataError, match=rf"0\.\.7 for user 0, received {position}"):
+            split.before(0, position)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"users": [1, 0]}, "ascending"),
+        ({"test_counts": [1]}, "offsets must have one entry more"),
+        ({"test_counts": [1, 1]}, "0 for excluded"),
+        ({"recent_counts": [-1, 0]}, "negative"),
+        ({"test_counts": [6, 0]}, "2 training interactions"),
+        ({"recent_counts": [6, 0]}, "no fewer than recent"),
+    ],
+)
+def test_borders_that_cannot_be(toy, changes, match):
+    split = leave_one_out(toy)
+    with pytest.raises(DataError, match=match):
+        dataclasses.replace(split, **{k: np.array(v) for k, v in changes.items()})
 
 
 @pytest.mark.parametrize(

@@ -91,3 +91,22 @@ def test_wrong_scores_are_refused(scores: list[float], message: str) -> None:
 def test_wrong_k_is_refused() -> None:
     with pytest.raises(ConfigError, match="received 0"):
         evaluate_scores([[1.0, 0.0]], k=0)
+
+
+def test_rows_of_one_user_are_joined_in_the_gauc():
+    # User 5: positives 3 and 0 against negatives 1 and 2: 2 of 4 pairs are in order.
+    # User 9: one row, in order. Weights by impressions: 4 and 2.
+    scores = [[3.0, 1.0], [0.0, 2.0], [7.0, 6.0]]
+    metrics = evaluate_scores(scores, k=1, users=[5, 5, 9])
+    assert metrics.gauc == pytest.approx((4 * 0.5 + 2 * 1.0) / 6)
+    assert metrics.num_users == 2
+    assert metrics.hr == pytest.approx(2 / 3)
+    alone = evaluate_scores(scores, k=1)
+    assert alone.gauc == pytest.approx(2 / 3)
+    assert alone.num_users == 3
+    assert (alone.auc, alone.log_loss) == (metrics.auc, metrics.log_loss)
+
+
+def test_one_user_per_row_is_needed():
+    with pytest.raises(DataError, match=r"users: expected one user per row.*\(2,\)"):
+        evaluate_scores([[2.0, 1.0], [0.0, 1.0]], users=[1])

@@ -21,7 +21,8 @@ from ecct_tf.config import (
 from ecct_tf.data import SyntheticConfig, leave_one_out, synthetic_dataset
 from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.federated import build_ecct_process, federated_runtime
-from ecct_tf.simulation.builder import build_experiment
+from ecct_tf.simulation.ecct import build_ecct
+from ecct_tf.simulation.experiment import build_experiment
 
 
 class StubCloud:
@@ -94,7 +95,7 @@ def split(dataset):
 
 @pytest.fixture(scope="session")
 def experiment(config, dataset):
-    return build_experiment(config, dataset=dataset, progress=False)
+    return build_ecct(build_experiment(config, dataset=dataset, progress=False))
 
 
 @pytest.fixture(scope="session")
@@ -109,11 +110,11 @@ def items(experiment):
 
 
 @pytest.fixture(scope="session")
-def make_cloud(experiment, config):
+def make_cloud(experiment, dataset, config):
     def make():
         return StubCloud(
             experiment.table,
-            num_users=experiment.dataset.num_users,
+            num_users=dataset.num_users,
             num_queries=config.exchange.queries,
         )
 
@@ -121,7 +122,7 @@ def make_cloud(experiment, config):
 
 
 @pytest.fixture(scope="session")
-def compose(experiment, cohorts, config):
+def compose(experiment, dataset, cohorts, config):
     """Composes a process of chosen tiers; keyword arguments change their device work."""
 
     def compose(tiers, *, shard_size=3, stage_1_rounds=1, server=None, devices=None, **changes):
@@ -136,7 +137,7 @@ def compose(experiment, cohorts, config):
             works,
             table=experiment.table,
             table_bytes=1000,
-            num_users=experiment.dataset.num_users,
+            num_users=dataset.num_users,
             stage_1_rounds=stage_1_rounds,
             server=server or config.server,
             runtime=RuntimeConfig(shard_size=shard_size),

@@ -211,7 +211,7 @@ def _products(dataset, split, config):
     cloud.fit()
     table = cloud.publish()
     users = np.arange(dataset.num_users, dtype=np.int32)
-    made = {f"weights {name}": value for name, value in cloud.weights().items()}
+    made = {f"weights {name}": value for name, value in cloud.snapshot().items()}
     for block in table.blocks:
         made |= {f"{block.name} source": block.source, f"{block.name} target": block.target}
     for name in ("attributes", "cloud", "bias", "feature_mean", "feature_scale"):

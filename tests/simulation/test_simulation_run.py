@@ -9,7 +9,9 @@ import pytest
 from ecct_tf.config import RunConfig, load_config
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import federated_runtime
-from ecct_tf.simulation.builder import assign_tiers, build_experiment
+from ecct_tf.simulation.builder import assign_tiers
+from ecct_tf.simulation.ecct import build_ecct
+from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.loop import Callback, run_rounds
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.simulate import simulate
@@ -49,12 +51,13 @@ def test_three_tiers_learn_together_and_a_repeated_run_is_equal(config: RunConfi
     states = []
     for _ in range(2):
         experiment = build_experiment(config)
+        algorithm = build_ecct(experiment)
         recorder = Recorder()
         with federated_runtime():
-            states.append(run_rounds(experiment, callbacks=[recorder]))
+            states.append(run_rounds(algorithm, experiment, callbacks=[recorder]).edge)
         assert [result.report.stage for result in recorder.results] == [1, 2, 2]
         assert recorder.ended
-        assert sorted(len(cohort) for cohort in experiment.process.cohorts) == [6, 6, 12]
+        assert sorted(len(cohort) for cohort in algorithm.process.cohorts) == [6, 6, 12]
         losses = [result.report.train_loss for result in recorder.results]
         assert losses[-1] < losses[0]
     for first, second in zip(states[0].cohorts, states[1].cohorts, strict=True):
@@ -64,11 +67,12 @@ def test_three_tiers_learn_together_and_a_repeated_run_is_equal(config: RunConfi
 
 def test_item_table_is_paid_for_once(config: RunConfig) -> None:
     experiment = build_experiment(config)
+    algorithm = build_ecct(experiment)
     recorder = Recorder()
     with federated_runtime():
-        run_rounds(experiment, callbacks=[recorder])
+        run_rounds(algorithm, experiment, callbacks=[recorder])
     table_bytes = [result.report.item_table_bytes for result in recorder.results]
-    assert table_bytes[0] == 24 * experiment.cloud.publish().encoded_bytes("int8")
+    assert table_bytes[0] == 24 * algorithm.cloud.publish().encoded_bytes("int8")
     assert table_bytes[1:] == [0, 0]
 
 
@@ -85,11 +89,12 @@ def test_test_items_never_reach_training(config: RunConfig) -> None:
         free = np.setdiff1d(np.arange(1, dataset.num_items + 1), split.touched(int(user)))
         items[newest] = free[0]
     changed = build_experiment(config, dataset=dataclasses.replace(dataset, items=items))
-    for before, after in zip(experiment.process.cohorts, changed.process.cohorts, strict=True):
-        for one, other in zip(before.devices.devices, after.devices.devices, strict=True):
+    kept, other = build_ecct(experiment), build_ecct(changed)
+    for before, after in zip(kept.process.cohorts, other.process.cohorts, strict=True):
+        for one, two in zip(before.devices.devices, after.devices.devices, strict=True):
             for field, value in one._asdict().items():
-                np.testing.assert_array_equal(value, getattr(other, field), err_msg=field)
-    np.testing.assert_array_equal(experiment.table.cloud, changed.table.cloud)
+                np.testing.assert_array_equal(value, getattr(two, field), err_msg=field)
+    np.testing.assert_array_equal(kept.table.cloud, other.table.cloud)
 
 
 def test_tiers_are_assigned_by_their_shares() -> None:
@@ -102,7 +107,7 @@ def test_edge_nodes_hold_every_user_once(config: RunConfig) -> None:
     data = dataclasses.replace(config.data, nodes=5)
     one_tier = dataclasses.replace(config.edge, tiers={"mlp": 1.0})
     experiment = build_experiment(dataclasses.replace(config, data=data, edge=one_tier))
-    devices = experiment.process.cohorts[0].devices.devices
+    devices = build_ecct(experiment).process.cohorts[0].devices.devices
     users = np.concatenate([device.users for device in devices])
     assert len(devices) == 5
     np.testing.assert_array_equal(np.sort(users), experiment.split.users)
@@ -117,7 +122,7 @@ def test_failed_run_says_so(config: RunConfig, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="planted"):
         simulate(config, out=tmp_path / "run", callbacks=[Fails()])
     assert '"failed"' in (tmp_path / "run" / "status.json").read_text()
-    assert (tmp_path / "run" / "checkpoint" / "edge.npz").exists()
+    assert len(list((tmp_path / "run" / "checkpoints").glob("round-000001-*.npz"))) == 1
 
 
 def test_run_folder_below_a_file_is_refused(tmp_path: Path) -> None:

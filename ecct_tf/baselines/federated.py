@@ -1,0 +1,210 @@
+"""Federated learning without a cloud: FedAvg, FedProx, fine-tuning and PFedRec."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.baselines.averaging import build_averaging_round, data_type
+from ecct_tf.baselines.federated_plans import BaselinePlan, averaging_plan, pfedrec_plan
+from ecct_tf.baselines.local_data import LocalShard, cut_shards
+from ecct_tf.baselines.local_scoring import LocalScorer
+from ecct_tf.baselines.state_arrays import check_arrays
+from ecct_tf.config import RunConfig
+from ecct_tf.config.baselines import FEDERATED_BASELINES, FederatedBaselineName
+from ecct_tf.data import Candidates, Dataset, DeviceView, Split
+from ecct_tf.errors import ConfigError
+from ecct_tf.federated.algorithm import Arrays, RoundReport
+from ecct_tf.federated.resident import ResidentValue
+from ecct_tf.federated.stages import ServerState, build_distribute, build_finalize
+from ecct_tf.knowledge import build_codec
+
+__all__ = ["FederatedBaseline", "FederatedBaselineState", "build_federated_baseline"]
+
+Ids = npt.NDArray[np.int64]
+
+# What negatives are drawn for: training in rounds (here) or before scoring (the scorer).
+IN_ROUNDS = 1
+
+
+class FederatedBaselineState(NamedTuple):
+    """What a run keeps between rounds.
+
+    Attributes:
+      server: the shared weights and the server optimiser's state.
+      private: `[devices, P_private] float32`; row d exists on device d only.
+    """
+
+    server: ServerState
+    private: npt.NDArray[np.float32]
+
+
+class FederatedBaseline:
+    """An `Algorithm` that learns from what devices hold, and from nothing else."""
+
+    def __init__(self, plan: BaselinePlan, *, split: Split, seed: int, shard_size: int) -> None:
+        """Composes the round; use `build_federated_baseline`."""
+        self._plan = plan
+        self._work = plan.work
+        self._devices = plan.devices
+        self._seed = seed
+        self._shard_size = max(shard_size, 1)
+        size = plan.work.shared_size
+        model = plan.work.training.model
+        self._data_type = data_type(
+            history_length=model.history_length, columns=plan.devices[0].data.profile.shape[1]
+        )
+        self.round = build_averaging_round(
+            build_distribute(size, plan.work.weights_codec),
+            plan.work,
+            build_finalize(size, plan.server),
+            data=self._data_type,
+            negatives=plan.sampler.negatives,
+        )
+        self._kept: tuple[bytes, tuple[LocalShard, ...], ResidentValue] | None = None
+        self._scorer = LocalScorer(
+            model,
+            plan.devices,
+            split=split,
+            personal=plan.personal,
+            sampler=plan.sampler,
+            shard_size=self._shard_size,
+        )
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of a whole run."""
+        return self._plan.rounds
+
+    @property
+    def num_devices(self) -> int:
+        """Devices that can take part."""
+        return len(self._devices)
+
+    def initialize(self) -> FederatedBaselineState:
+        """Random shared weights; each device's private ones start alike."""
+        work = self._work
+        start = work.training.model.initial(self._seed)
+        zeros = np.zeros(work.shared_size, np.float32)
+        return FederatedBaselineState(
+            ServerState(start[: work.shared_size], zeros, zeros, np.int32(0)),
+            np.tile(start[work.shared_size :], (len(self._devices), 1)),
+        )
+
+    def next(
+        self,
+        state: FederatedBaselineState,
+        *,
+        round_number: int,
+        participants: Ids,
+        answering: Ids,
+    ) -> tuple[FederatedBaselineState, RoundReport]:
+        """One round; needs a `federated_runtime()` around it."""
+        work = self._work
+        per_transfer = build_codec(work.weights_codec).encoded_bytes(1, work.shared_size)
+        weights_bytes = (len(participants) + len(answering)) * per_transfer
+        if not len(answering):
+            return state, RoundReport(0, 0, 0.0, weights_bytes=weights_bytes)
+        shards, data = self._cut(answering)
+        negatives = [
+            self._plan.sampler.stacked(
+                shard,
+                purpose=IN_ROUNDS,
+                round_number=round_number,
+                batch_size=work.training.batch_size,
+            )
+            for shard in shards
+        ]
+        server, private, totals = self.round(
+            state.server, data, negatives, [state.private[shard.members] for shard in shards]
+        )
+        rows = state.private.copy()
+        for shard, values in zip(shards, private, strict=True):
+            rows[shard.members] = np.asarray(values)
+        report = RoundReport(
+            stage=0,
+            devices=len(answering),
+            train_loss=float(totals[0]) / max(float(totals[1]), 1.0),
+            weights_bytes=weights_bytes,
+        )
+        new_server = ServerState(*(np.asarray(part) for part in server))
+        return FederatedBaselineState(new_server, rows), report
+
+    def scores(
+        self, state: FederatedBaselineState, candidates: Candidates
+    ) -> Mapping[str, npt.NDArray[np.float32]]:
+        """Logits on the devices, after the method's personal training if it has one."""
+        scores = self._scorer.scores(
+            np.asarray(state.server.shared),
+            state.private,
+            candidates,
+            round_number=int(state.server.round_number),
+        )
+        return {"edge": scores}
+
+    def to_arrays(self, state: FederatedBaselineState) -> Arrays:
+        """The server's vectors and all private weights."""
+        server = {
+            f"server/{name}": np.asarray(part) for name, part in state.server._asdict().items()
+        }
+        return {**server, "private": state.private}
+
+    def from_arrays(self, arrays: Arrays) -> FederatedBaselineState:
+        """The state that `to_arrays` was given.
+
+        Raises:
+          CheckpointError: when arrays are missing or of other shapes.
+        """
+        expected = self.to_arrays(self.initialize())
+        check_arrays(arrays, expected)
+        server = ServerState(*(arrays[f"server/{name}"] for name in ServerState._fields))
+        return FederatedBaselineState(server, np.asarray(arrays["private"]))
+
+    def _cut(self, answering: Ids) -> tuple[tuple[LocalShard, ...], ResidentValue]:
+        """Shards of the newest set of participants; their data stay in TFF's worker."""
+        key = np.sort(answering).tobytes()
+        if self._kept is None or self._kept[0] != key:
+            shards = cut_shards(
+                self._devices,
+                answering.tolist(),
+                shard_size=self._shard_size,
+                batch_size=self._work.training.batch_size,
+            )
+            data = ResidentValue.at_clients([shard.data for shard in shards], self._data_type)
+            self._kept = (key, shards, data)
+        return self._kept[1], self._kept[2]
+
+
+def build_federated_baseline(
+    config: RunConfig,
+    *,
+    method: FederatedBaselineName,
+    dataset: Dataset,
+    split: Split,
+    groups: Sequence[Sequence[DeviceView]],
+) -> FederatedBaseline:
+    """Builds a federated baseline.
+
+    Args:
+      config: of the run.
+      method: `fedavg`, `fedprox`, `fine-tuning` or `pfedrec`.
+      dataset: for the number of items alone.
+      split: for the histories before tested interactions.
+      groups: the users of each device.
+
+    Raises:
+      ConfigError: when the method is none of those, or there is no device.
+    """
+    if method not in FEDERATED_BASELINES:
+        expected = ", ".join(FEDERATED_BASELINES)
+        raise ConfigError(f"method: expected one of {expected}, got {method!r}")
+    if not groups:
+        raise ConfigError("a federated baseline needs at least one device, got none")
+    plan = pfedrec_plan if method == "pfedrec" else averaging_plan
+    return FederatedBaseline(
+        plan(config, method=method, num_items=dataset.num_items, groups=groups),
+        split=split,
+        seed=config.seed,
+        shard_size=config.runtime.shard_size,
+    )

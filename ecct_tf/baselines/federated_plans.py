@@ -1,0 +1,136 @@
+"""What tells FedAvg, FedProx, fine-tuning and PFedRec apart, as values."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from ecct_tf.baselines.averaging import AveragingWork
+from ecct_tf.baselines.local_data import LocalDevice, NegativeSampler, prepare_local_devices
+from ecct_tf.baselines.local_models import history_model, score_function_model
+from ecct_tf.baselines.local_training import LocalTraining
+from ecct_tf.config import RunConfig, ServerConfig
+from ecct_tf.config.baselines import FederatedBaselineName
+from ecct_tf.data import DeviceView
+from ecct_tf.federated.devices import profile_sizes
+
+__all__ = ["BaselinePlan", "averaging_plan", "pfedrec_plan"]
+
+
+@dataclasses.dataclass(frozen=True)
+class BaselinePlan:
+    """A federated baseline, ready to be composed.
+
+    Attributes:
+      rounds: of a run.
+      devices: their samples.
+      sampler: of their negatives.
+      work: what a shard does in a round.
+      server: how changes are averaged.
+      personal: what a device trains on its own copy before it scores, with fresh negatives
+        in each epoch; None for nothing.
+    """
+
+    rounds: int
+    devices: tuple[LocalDevice, ...]
+    sampler: NegativeSampler
+    work: AveragingWork
+    server: ServerConfig
+    personal: LocalTraining | None = None
+
+
+def averaging_plan(
+    config: RunConfig,
+    *,
+    method: FederatedBaselineName,
+    num_items: int,
+    groups: Sequence[Sequence[DeviceView]],
+) -> BaselinePlan:
+    """FedAvg (McMahan et al., arXiv 1602.05629), and what differs from it in one point.
+
+    FedProx (Li et al., arXiv 1812.06127) holds each device to the weights it received;
+    fine-tuning lets each device train its own copy further before it scores. All weights
+    are shared, the item embeddings included.
+    """
+    own = config.federated_baseline
+    model = history_model(
+        num_items=num_items,
+        history_length=config.features.history_length,
+        decays=config.features.decays,
+        profile_sizes=profile_sizes(groups[0][0]),
+        embedding_dim=own.embedding_dim,
+        hidden_dim=own.hidden_dim,
+        profile_dim=own.profile_dim,
+        initial_scale=own.initial_scale,
+    )
+    training = LocalTraining(
+        model,
+        epochs=own.epochs,
+        batch_size=own.batch_size,
+        learning_rate=own.learning_rate,
+        embedding_learning_rate=own.embedding_learning_rate,
+        proximal=own.proximal if method == "fedprox" else 0.0,
+    )
+    tuning = dataclasses.replace(
+        training,
+        epochs=own.fine_tuning.epochs,
+        learning_rate=own.fine_tuning.learning_rate,
+        embedding_learning_rate=own.fine_tuning.embedding_learning_rate,
+    )
+    return BaselinePlan(
+        rounds=own.rounds,
+        devices=prepare_local_devices(
+            groups,
+            history_length=model.history_length,
+            positions=own.positions,
+            max_positions=own.max_positions,
+            seed=config.seed,
+        ),
+        sampler=NegativeSampler(own.negatives, num_items, config.seed),
+        work=AveragingWork(training, model.size, config.exchange.weights_codec),
+        server=own.server,
+        personal=tuning if method == "fine-tuning" else None,
+    )
+
+
+def pfedrec_plan(
+    config: RunConfig,
+    *,
+    method: FederatedBaselineName,
+    num_items: int,
+    groups: Sequence[Sequence[DeviceView]],
+) -> BaselinePlan:
+    """PFedRec (Zhang et al., IJCAI 2023): private score functions, averaged item embeddings.
+
+    Before it scores, a device trains what it holds, the averaged embeddings included, as it
+    does in a round: the second of the two personalisations. Published figures draw training
+    negatives outside *all* of a user's items, the test item included; this one draws them
+    outside the training items.
+    """
+    del method
+    own = config.federated_baseline.pfedrec
+    model = score_function_model(
+        num_items=num_items, embedding_dim=own.embedding_dim, initial_scale=own.initial_scale
+    )
+    training = LocalTraining(
+        model,
+        epochs=own.epochs,
+        batch_size=own.batch_size,
+        learning_rate=own.learning_rate,
+        embedding_learning_rate=own.embedding_learning_rate,
+        alternating=True,
+    )
+    return BaselinePlan(
+        rounds=own.rounds,
+        devices=prepare_local_devices(
+            groups,
+            history_length=0,
+            positions="all",
+            max_positions=own.max_positions,
+            seed=config.seed,
+        ),
+        sampler=NegativeSampler(own.negatives, num_items, config.seed),
+        work=AveragingWork(
+            training, model.table_size, config.exchange.weights_codec, weighting="devices"
+        ),
+        server=own.server,
+        personal=training,
+    )

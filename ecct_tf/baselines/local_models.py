@@ -1,0 +1,193 @@
+"""Models of plain federated learning, with item embeddings that are learned and averaged.
+
+Both are pure functions of stacked weights: every tensor has a leading axis of C devices,
+each with its own copy.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.edge.layout import Weight, WeightLayout
+from ecct_tf.edge.primitives import concat, dense, embed, relu, row_dot
+
+__all__ = ["LocalModel", "Rows", "history_model", "score_function_model"]
+
+
+class Rows(NamedTuple):
+    """What a model reads for B positions of K candidates each.
+
+    Attributes:
+      candidates: `[C, B, K, W] float32`, rows of the item table.
+      history: `[C, B, L, W] float32`, rows of the item table.
+      history_mask: `[C, B, L] float32`.
+      profile: `[C, B, columns] int32`.
+    """
+
+    candidates: tf.Tensor
+    history: tf.Tensor
+    history_mask: tf.Tensor
+    profile: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalModel:
+    """A model over an item table and a head.
+
+    Attributes:
+      num_items: number of items, without padding.
+      row_width: W, width of a row of the item table.
+      embedding_dim: how many of its columns are the embedding, and start at random.
+      initial_scale: standard deviation of their start.
+      history_length: L.
+      head: the weights besides the table.
+      forward: `(head [C, H], Rows) -> logits [C, B, K]`.
+    """
+
+    num_items: int
+    row_width: int
+    embedding_dim: int
+    initial_scale: float
+    history_length: int
+    head: WeightLayout
+    forward: Callable[[tf.Tensor, Rows], tf.Tensor]
+
+    @property
+    def table_size(self) -> int:
+        """Values in the item table, the padding row included."""
+        return (self.num_items + 1) * self.row_width
+
+    @property
+    def size(self) -> int:
+        """P, the length of the flat vector: the table, then the head."""
+        return self.table_size + self.head.size
+
+    def initial(self, seed: int) -> npt.NDArray[np.float32]:
+        """Draws initial weights, `[P] float32`, reproducible from `seed`."""
+        table = np.zeros((self.num_items + 1, self.row_width), np.float32)
+        rng = np.random.default_rng([seed, 0x17E])
+        shape = (self.num_items, self.embedding_dim)
+        table[1:, : self.embedding_dim] = self.initial_scale * rng.standard_normal(shape)
+        return np.concatenate([table.ravel(), self.head.initial(seed)])
+
+
+def history_model(
+    *,
+    num_items: int,
+    history_length: int,
+    decays: tuple[float, ...],
+    profile_sizes: tuple[int, ...],
+    embedding_dim: int,
+    hidden_dim: int,
+    profile_dim: int,
+    initial_scale: float,
+) -> LocalModel:
+    """The model of FedAvg: the history, pooled at several decays, against the candidate.
+
+    It is the edge model with learned embeddings in place of the cloud's: candidate,
+    elementwise and dot products of the candidate with each pooled history, and profile
+    embeddings enter a network of one hidden layer. The logit also has the dot products
+    and a bias of the item (the last column of its row), so that it starts as the
+    factorisation of an item-to-item matrix.
+    """
+    pools = len(decays)
+    width = embedding_dim * (1 + pools) + pools + 1 + profile_dim * len(profile_sizes)
+    head = WeightLayout(
+        (
+            *(
+                Weight(f"profile_{index}", (rows, profile_dim), "backbone", 0.1)
+                for index, rows in enumerate(profile_sizes)
+            ),
+            Weight("hidden/kernel", (width, hidden_dim), "backbone", 1.0 / math.sqrt(width)),
+            Weight("hidden/bias", (hidden_dim,), "backbone"),
+            Weight("output/hidden", (hidden_dim,), "head", 1.0 / math.sqrt(hidden_dim)),
+            Weight("output/dots", (pools,), "head"),
+            Weight("output/bias", (1,), "head"),
+        )
+    )
+    ages = np.arange(history_length - 1, -1, -1)
+    pooling = np.stack([decay**ages for decay in decays]).astype(np.float32)
+
+    def forward(flat: tf.Tensor, rows: Rows) -> tf.Tensor:
+        weights = head.unpack(flat)
+        shape = tf.shape(rows.candidates)
+        devices, positions, choices = shape[0], shape[1], shape[2]
+        # Splits rather than slices: the gradient of a slice fills a tensor with zeros.
+        candidate, item_bias = tf.split(rows.candidates, [embedding_dim, 1], axis=-1)
+        mix = rows.history_mask[..., None, :] * tf.constant(pooling)
+        mix /= tf.maximum(tf.reduce_sum(mix, axis=-1, keepdims=True), 1e-6)
+        pooled, _ = tf.split(tf.matmul(mix, rows.history), [embedding_dim, 1], axis=-1)
+        products = candidate[..., None, :] * pooled[..., None, :, :]
+        dots = tf.reduce_sum(products, axis=-1)
+        profile = [
+            tf.repeat(
+                embed(weights[f"profile_{index}"], rows.profile[..., index], rows=size),
+                choices,
+                axis=1,
+            )
+            for index, size in enumerate(profile_sizes)
+        ]
+
+        def by_row(tensor: tf.Tensor, columns: int) -> tf.Tensor:
+            return tf.reshape(tensor, [devices, positions * choices, columns])
+
+        flat_dots = by_row(dots, pools)
+        item_bias = by_row(item_bias, 1)
+        joined = concat(
+            [
+                by_row(candidate, embedding_dim),
+                by_row(products, embedding_dim * pools),
+                flat_dots,
+                item_bias,
+                *profile,
+            ]
+        )
+        hidden = relu(dense(joined, weights["hidden/kernel"], weights["hidden/bias"]))
+        logit = row_dot(
+            concat([hidden, flat_dots]),
+            concat([weights["output/hidden"], 1.0 + weights["output/dots"]]),
+            weights["output/bias"],
+        )
+        return tf.reshape(logit + item_bias[..., 0], [devices, positions, choices])
+
+    return LocalModel(
+        num_items=num_items,
+        row_width=embedding_dim + 1,
+        embedding_dim=embedding_dim,
+        initial_scale=initial_scale,
+        history_length=history_length,
+        head=head,
+        forward=forward,
+    )
+
+
+def score_function_model(*, num_items: int, embedding_dim: int, initial_scale: float) -> LocalModel:
+    """The model of PFedRec: a linear score function of the item's embedding, and no history."""
+    head = WeightLayout(
+        (
+            Weight("score/kernel", (embedding_dim,), "head", 1.0 / math.sqrt(embedding_dim)),
+            Weight("score/bias", (1,), "head"),
+        )
+    )
+
+    def forward(flat: tf.Tensor, rows: Rows) -> tf.Tensor:
+        weights = head.unpack(flat)
+        shape = tf.shape(rows.candidates)
+        joined = tf.reshape(rows.candidates, [shape[0], shape[1] * shape[2], embedding_dim])
+        logit = row_dot(joined, weights["score/kernel"], weights["score/bias"])
+        return tf.reshape(logit, shape[:3])
+
+    return LocalModel(
+        num_items=num_items,
+        row_width=embedding_dim,
+        embedding_dim=embedding_dim,
+        initial_scale=initial_scale,
+        history_length=0,
+        head=head,
+        forward=forward,
+    )

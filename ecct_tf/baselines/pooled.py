@@ -1,0 +1,265 @@
+"""Training on the samples of all devices in one place, and scoring with one model for all."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.config import FeatureConfig
+from ecct_tf.config.baselines import CentralizedConfig
+from ecct_tf.data import Candidates, Split
+from ecct_tf.edge import (
+    EdgeInputs,
+    EdgeModel,
+    ItemTensors,
+    build_optimizer,
+    cloud_knowledge,
+    input_logit,
+    pad_history,
+    pair_inputs,
+)
+from ecct_tf.federated.devices import DeviceData
+
+__all__ = ["PooledBatch", "PooledSamples", "PooledScorer", "PooledTrainer", "pool_samples"]
+
+Array = npt.NDArray[np.float32]
+
+_ROWS_AT_ONCE = 256
+
+
+class PooledBatch(NamedTuple):
+    """B samples.
+
+    Attributes:
+      features: `[B, F] float32`.
+      profile: `[B, columns] int32`.
+      user_embeddings: `[B, d_c] float32`.
+      candidates: `[B] int32`.
+      labels: `[B] float32`.
+    """
+
+    features: Array
+    profile: npt.NDArray[np.int32]
+    user_embeddings: Array
+    candidates: npt.NDArray[np.int32]
+    labels: Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PooledSamples:
+    """S samples of all devices.
+
+    Attributes:
+      features: `[S, F] float16`.
+      profile: `[S, columns] int32`.
+      users: `[S] int32`.
+      candidates: `[S] int32`.
+      labels: `[S] uint8`.
+    """
+
+    features: npt.NDArray[np.float16]
+    profile: npt.NDArray[np.int32]
+    users: npt.NDArray[np.int32]
+    candidates: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, rows: npt.NDArray[np.int64], user_embeddings: Array) -> PooledBatch:
+        """The samples `rows`, with the cloud's user embeddings `[users, d_c]` beside them."""
+        return PooledBatch(
+            features=self.features[rows].astype(np.float32),
+            profile=self.profile[rows],
+            user_embeddings=user_embeddings[self.users[rows]],
+            candidates=self.candidates[rows],
+            labels=self.labels[rows].astype(np.float32),
+        )
+
+
+def pool_samples(devices: Sequence[DeviceData]) -> PooledSamples:
+    """Puts the samples of devices one after the other."""
+
+    def joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        return np.concatenate(parts)
+
+    return PooledSamples(
+        features=joined([device.features for device in devices]),
+        profile=joined([device.profile[device.owner] for device in devices]),
+        users=joined([device.users[device.owner] for device in devices]),
+        candidates=joined([device.candidates for device in devices]),
+        labels=joined([device.labels for device in devices]),
+    )
+
+
+class PooledTrainer:
+    """Trains one edge model on the samples of all devices, with Adam."""
+
+    def __init__(
+        self,
+        config: CentralizedConfig,
+        model: EdgeModel,
+        samples: PooledSamples,
+        items: ItemTensors,
+        user_embeddings: Array,
+    ) -> None:
+        """Prepares training.
+
+        Args:
+          config: how to train.
+          model: the edge architecture.
+          samples: of all devices.
+          items: the item table that their features come from.
+          user_embeddings: `[users, d_c] float32`, the cloud's.
+        """
+        self.model = model
+        self.samples = samples
+        self._config = config
+        self._items = ItemTensors(*(tf.constant(array) for array in items))
+        self._user_embeddings = user_embeddings
+        self._optimizer = build_optimizer("adam")
+        self._step = tf.function(self._train_batch, reduce_retracing=True)
+
+    def epoch(
+        self, weights: Array, slots: Array, *, steps: int, order: npt.NDArray[np.int64]
+    ) -> tuple[Array, Array, int, float]:
+        """One pass over the samples.
+
+        Args:
+          weights: `[P] float32`.
+          slots: `[2, P] float32`.
+          steps: batches done before.
+          order: `[S] int64`, the order of the samples.
+
+        Returns:
+          Weights, slots and steps afterwards, and the mean loss.
+        """
+        size = self._config.batch_size
+        state = (tf.constant(weights), tf.constant(slots))
+        total = 0.0
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            steps += 1
+            batch = self.samples.batch(rows, self._user_embeddings)
+            *state, loss = self._step(*state, tf.constant(steps, tf.float32), batch)
+            total += float(loss) * len(rows)
+        return state[0].numpy(), state[1].numpy(), steps, total / max(len(order), 1)
+
+    def _train_batch(
+        self, weights: tf.Tensor, slots: tf.Tensor, step: tf.Tensor, batch: PooledBatch
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        embedding, logit = cloud_knowledge(self._items, batch.user_embeddings, batch.candidates)
+        rows = tf.shape(batch.candidates)[0]
+        inputs = EdgeInputs(
+            interactions=batch.features,
+            slots=tf.zeros([rows, 0, 1]),
+            slot_mask=tf.zeros([rows, 0, 1]),
+            profile=batch.profile,
+            cloud_embedding=embedding,
+            cloud_logit=input_logit(self._items, logit, use_logit=True),
+        )
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            entropy = tf.nn.sigmoid_cross_entropy_with_logits(
+                labels=batch.labels, logits=self.model.forward(weights, inputs).logit
+            )
+            loss = tf.reduce_mean(entropy)
+        gradient = tape.gradient(loss, weights)
+        rate = tf.constant(self._config.learning_rate)
+        updated, new_slots = self._optimizer.apply(
+            weights, gradient, tuple(tf.unstack(slots, num=2)), step, rate
+        )
+        decayed = updated - rate * self._config.weight_decay * weights
+        return decayed, tf.stack(new_slots), loss
+
+
+class PooledScorer:
+    """Scores every user's candidates with one model, by either of two item tables."""
+
+    def __init__(
+        self,
+        model: EdgeModel,
+        tables: Sequence[ItemTensors],
+        *,
+        block_sizes: tuple[int, ...],
+        features: FeatureConfig,
+        user_embeddings: Array,
+        profiles: Mapping[int, npt.NDArray[np.int32]],
+        split: Split,
+    ) -> None:
+        """Prepares scoring.
+
+        Args:
+          model: the edge architecture.
+          tables: the readings, by number.
+          block_sizes: widths of the tables' blocks.
+          features: how histories are pooled.
+          user_embeddings: `[users, d_c] float32`, the cloud's.
+          profiles: private columns `[columns] int32` by user.
+          split: for the histories before tested interactions.
+        """
+        self._model = model
+        self._tables = [ItemTensors(*(tf.constant(array) for array in one)) for one in tables]
+        self._block_sizes = block_sizes
+        self._features = features
+        self._user_embeddings = user_embeddings
+        self._profiles = profiles
+        self._split = split
+        self._logits = tf.function(self._logits_of, reduce_retracing=True)
+
+    @property
+    def num_readings(self) -> int:
+        """How many item tables there are to score with."""
+        return len(self._tables)
+
+    def scores(self, weights: Array, reading: int, candidates: Candidates) -> Array:
+        """Logits `[rows, 1 + negatives] float32`.
+
+        Args:
+          weights: `[P] float32`.
+          reading: number of the item table.
+          candidates: what to score.
+        """
+        result = np.zeros(candidates.items.shape, np.float32)
+        for start in range(0, len(result), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            users, positions = candidates.users[rows], candidates.positions[rows]
+            histories = [
+                pad_history(
+                    self._split.before(int(user), int(position)), self._features.history_length
+                )
+                for user, position in zip(users, positions, strict=True)
+            ]
+            result[rows] = self._logits(
+                self._tables[reading],
+                tf.constant(weights),
+                np.stack(histories),
+                candidates.items[rows],
+                np.stack([self._profiles[int(user)] for user in users]),
+                self._user_embeddings[users],
+            ).numpy()
+        return result
+
+    def _logits_of(
+        self,
+        items: ItemTensors,
+        weights: tf.Tensor,
+        histories: tf.Tensor,
+        candidates: tf.Tensor,
+        profile: tf.Tensor,
+        user_embeddings: tf.Tensor,
+    ) -> tf.Tensor:
+        inputs = pair_inputs(
+            items,
+            block_sizes=self._block_sizes,
+            config=self._features,
+            history=histories,
+            candidates=candidates,
+            profile=profile,
+            user_embeddings=user_embeddings,
+            use_logit=True,
+        )
+        return self._model.forward(weights, inputs).logit

@@ -1,0 +1,38 @@
+"""`ecct report`."""
+
+from pathlib import Path
+
+import click
+
+__all__ = ["report"]
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="HTML file; by default report.html in the run folder, or here for several.",
+)
+@click.option(
+    "--against",
+    metavar="MODEL",
+    help="Baseline of the gains, by its name in the report; by default the best federated one.",
+)
+def report(runs: tuple[Path, ...], out: Path | None, against: str | None) -> None:
+    """Write what runs reached as one HTML file that needs no network.
+
+    RUN is a run folder, or a folder of run folders. ECCT's runs over several seeds, with
+    those of `ecct baselines` beside them, give the whole story.
+    """
+    from ecct_tf.reporting import read_runs, write_report
+    from ecct_tf.reporting.comparison import reason_left_out
+
+    found = read_runs(runs)
+    if out is None:
+        out = (found[0].path if len(found) == 1 else Path()) / "report.html"
+    path = write_report(found, out, named=runs, against=against)
+    for run in found:
+        if not run.complete:
+            click.echo(f"Left out: {run.path}, {reason_left_out(run)}", err=True)
+    click.echo(f"Report: {path}")

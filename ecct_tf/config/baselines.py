@@ -1,0 +1,189 @@
+"""Configuration of the trained baselines: what ECCT must beat."""
+
+import dataclasses
+from typing import Literal
+
+from ecct_tf.config.checks import at_least, one_of, positive
+from ecct_tf.config.exchange import ServerConfig
+from ecct_tf.errors import ConfigError
+
+__all__ = [
+    "FEDERATED_BASELINES",
+    "CentralizedConfig",
+    "FederatedBaselineConfig",
+    "FederatedBaselineName",
+    "FineTuningConfig",
+    "PersonalEmbeddingConfig",
+    "Positions",
+]
+
+FederatedBaselineName = Literal["fedavg", "fedprox", "fine-tuning", "pfedrec"]
+FEDERATED_BASELINES: tuple[FederatedBaselineName, ...] = (
+    "fedavg",
+    "fedprox",
+    "fine-tuning",
+    "pfedrec",
+)
+
+Positions = Literal["all", "recent"]
+_POSITIONS: tuple[Positions, ...] = ("all", "recent")
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuningConfig:
+    """What a device does with its own copy of the averaged model before it scores.
+
+    Attributes:
+      epochs: passes over the device's samples, with fresh negatives in each.
+      learning_rate: of the head's weights.
+      embedding_learning_rate: of the item embeddings.
+    """
+
+    epochs: int = 2
+    learning_rate: float = 0.05
+    embedding_learning_rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        at_least(self, "federated_baseline.fine_tuning", 1, "epochs")
+        at_least(
+            self,
+            "federated_baseline.fine_tuning",
+            0,
+            "learning_rate",
+            "embedding_learning_rate",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PersonalEmbeddingConfig:
+    """PFedRec (Zhang et al., IJCAI 2023), with negatives outside the training items only.
+
+    Attributes:
+      rounds: rounds of a run.
+      embedding_dim: width of an item embedding.
+      initial_scale: standard deviation of the first item embeddings.
+      negatives: sampled for each position, anew in each round.
+      max_positions: the newest positions of a user that are used.
+      epochs: passes over a device's samples in a round, and before it scores.
+      batch_size: positions in a batch, each with its negatives.
+      learning_rate: of the private score function.
+      embedding_learning_rate: of the item embeddings.
+      server: how the item embeddings are averaged.
+    """
+
+    rounds: int = 60
+    embedding_dim: int = 32
+    initial_scale: float = 0.1
+    negatives: int = 4
+    max_positions: int = 1000
+    epochs: int = 1
+    batch_size: int = 50
+    learning_rate: float = 0.1
+    embedding_learning_rate: float = 10.0
+    server: ServerConfig = dataclasses.field(
+        default_factory=lambda: ServerConfig(optimizer="average", learning_rate=1.0, momentum=0.0)
+    )
+
+    def __post_init__(self) -> None:
+        section = "federated_baseline.pfedrec"
+        at_least(
+            self, section, 1, "rounds", "embedding_dim", "negatives", "max_positions", "epochs",
+            "batch_size",
+        )  # fmt: skip
+        positive(self, section, "initial_scale", "learning_rate", "embedding_learning_rate")
+
+
+@dataclasses.dataclass(frozen=True)
+class FederatedBaselineConfig:
+    """Federated learning without a cloud: FedAvg, FedProx, fine-tuning after FedAvg, PFedRec.
+
+    Item embeddings are learned from what devices hold and averaged like all other weights.
+
+    Attributes:
+      rounds: rounds of a run of `fedavg`, `fedprox` and `fine-tuning`.
+      embedding_dim: width of an item embedding.
+      hidden_dim: width of the hidden layer.
+      profile_dim: width of the embedding of one private column.
+      initial_scale: standard deviation of the first item embeddings.
+      positions: positions of a device's training history that it learns from: `all`, or the
+        `recent` ones, as ECCT's devices do.
+      max_positions: the newest of them that are used.
+      negatives: sampled for each position, uniform outside the user's training items, anew
+        in each round.
+      epochs: passes over a device's samples in a round.
+      batch_size: positions in a batch, each with its negatives.
+      learning_rate: of the head's weights, in the devices' SGD.
+      embedding_learning_rate: of the item embeddings: a batch meets an item at most a few
+        times, so their mean gradient is smaller.
+      proximal: μ of `fedprox`, the weight of half the squared distance from the weights that
+        a device received.
+      server: how the devices' changes are averaged.
+      fine_tuning: of `fine-tuning`.
+      pfedrec: of `pfedrec`, which reads nothing else of this section.
+    """
+
+    rounds: int = 80
+    embedding_dim: int = 32
+    hidden_dim: int = 32
+    profile_dim: int = 2
+    initial_scale: float = 0.1
+    positions: Positions = "all"
+    max_positions: int = 1000
+    negatives: int = 4
+    epochs: int = 1
+    batch_size: int = 4
+    learning_rate: float = 0.036
+    embedding_learning_rate: float = 0.165
+    proximal: float = 0.01
+    server: ServerConfig = dataclasses.field(
+        default_factory=lambda: ServerConfig(optimizer="adam", learning_rate=0.009, momentum=0.5)
+    )
+    fine_tuning: FineTuningConfig = dataclasses.field(default_factory=FineTuningConfig)
+    pfedrec: PersonalEmbeddingConfig = dataclasses.field(default_factory=PersonalEmbeddingConfig)
+
+    def __post_init__(self) -> None:
+        section = "federated_baseline"
+        at_least(
+            self, section, 1, "rounds", "embedding_dim", "hidden_dim", "profile_dim",
+            "max_positions", "negatives", "epochs", "batch_size",
+        )  # fmt: skip
+        one_of(self, section, "positions", _POSITIONS)
+        positive(self, section, "initial_scale", "learning_rate", "embedding_learning_rate")
+        at_least(self, section, 0, "proximal")
+
+
+@dataclasses.dataclass(frozen=True)
+class CentralizedConfig:
+    """The upper bound: the edge model, trained with all data in one place.
+
+    Attributes:
+      epochs: passes over the pooled samples at most; the best on validation is kept.
+      patience: epochs without a better validation after which the rest is skipped.
+      batch_size: samples in a batch.
+      learning_rate: of Adam.
+      weight_decay: how strongly Adam pulls all weights towards zero (decoupled).
+      max_positions: the newest positions of a user that are used, of those that the item
+        table has not seen.
+      negatives: sampled for each position, uniform outside the user's training items.
+    """
+
+    epochs: int = 30
+    patience: int = 8
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+    max_positions: int = 128
+    negatives: int = 19
+
+    def __post_init__(self) -> None:
+        at_least(
+            self, "centralized", 1, "epochs", "patience", "batch_size", "max_positions",
+            "negatives",
+        )  # fmt: skip
+        positive(self, "centralized", "learning_rate")
+        at_least(self, "centralized", 0, "weight_decay")
+        if self.patience > self.epochs:
+            raise ConfigError(
+                "centralized.patience: expected at most centralized.epochs "
+                f"({self.epochs}), got {self.patience}"
+            )

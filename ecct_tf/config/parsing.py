@@ -1,0 +1,169 @@
+"""From YAML to a tree of dataclasses, strictly: no unknown key, no wrong type."""
+
+import dataclasses
+import difflib
+import functools
+import types
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import dacite
+import yaml
+
+from ecct_tf.errors import ConfigError
+
+__all__ = ["build", "check_keys", "near_miss", "read_mapping"]
+
+_T = TypeVar("_T")
+
+
+def read_mapping(path: Path, *, what: str = "configuration") -> dict[str, Any]:
+    """Reads the YAML file `path`, which must hold keys and values; an empty one holds none.
+
+    Raises:
+      ConfigError: the file cannot be read, is not YAML, or is no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read the {what} {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read the {what} {path}: it is not UTF-8 text") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values, got {type(values).__name__}")
+    return values
+
+
+def check_keys(values: Mapping[str, Any], target: Any, *, where: str, prefix: str = "") -> None:
+    """Refuses keys that the dataclass `target` does not know, at any depth.
+
+    Args:
+      values: what was read.
+      target: the dataclass.
+      where: the file or option, for the message.
+      prefix: the dotted path to `values`, with a dot at its end.
+    """
+    hints = get_type_hints(target)
+    fields = [field.name for field in dataclasses.fields(target)]
+    for key, value in values.items():
+        if key not in fields:
+            raise ConfigError(
+                f"{where}: unknown key {prefix}{key}{near_miss(str(key), fields, prefix=prefix)} "
+                f"(known here: {', '.join(fields)})"
+            )
+        inner, repeated = _section(hints[key])
+        if inner is None or (value is None and _optional(hints[key])):
+            continue
+        path = f"{prefix}{key}"
+        if not isinstance(value, Mapping):
+            raise ConfigError(
+                f"{where}: {path} is a section, expected keys and values, got {value!r}"
+            )
+        parts = {f"{path}.{name}": part for name, part in value.items()} if repeated else {}
+        for name, part in (parts or {path: value}).items():
+            if not isinstance(part, Mapping):
+                raise ConfigError(
+                    f"{where}: {name} is a section, expected keys and values, got {part!r}"
+                )
+            check_keys(part, inner, where=where, prefix=f"{name}.")
+
+
+def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _T:
+    """Builds the dataclass `target` from `values` whose keys were checked.
+
+    Raises:
+      ConfigError: a value is missing, of the wrong type or out of range; the message begins
+        with the dotted path of the key.
+    """
+    hints = get_type_hints(target)
+    built = dict(values)
+    for key, value in values.items():
+        inner, repeated = _section(hints[key])
+        if inner is None or value is None:
+            continue
+        path = f"{prefix}{key}."
+        built[key] = (
+            {name: build(inner, part, prefix=f"{path}{name}.") for name, part in value.items()}
+            if repeated
+            else build(inner, value, prefix=path)
+        )
+    hooks: dict[Any, Callable[[Any], Any]] = {int: _int, float: _float}
+    hooks |= {
+        many: functools.partial(_tuple, many) for many in (tuple[float, ...], tuple[str, ...])
+    }
+    try:
+        return dacite.from_dict(target, built, dacite.Config(strict=True, type_hooks=hooks))
+    except dacite.WrongTypeError as error:
+        expected = _expected(error.field_type)
+        raise ConfigError(
+            f"{prefix}{error.field_path}: expected {expected}, got {error.value!r}"
+        ) from error
+    except dacite.MissingValueError as error:
+        raise ConfigError(f"{prefix}{error.field_path}: missing; give a value") from error
+
+
+def near_miss(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """`; did you mean X?` for the known name closest to `name`, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _section(hint: Any) -> tuple[Any, bool]:
+    """The dataclass that `hint` holds, if any, and whether it holds many by name."""
+    for part in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
+        if dataclasses.is_dataclass(part):
+            return part, False
+        if get_origin(part) is dict and dataclasses.is_dataclass(get_args(part)[1]):
+            return get_args(part)[1], True
+    return None, False
+
+
+def _optional(hint: Any) -> bool:
+    return type(None) in get_args(hint)
+
+
+def _int(value: Any) -> int:
+    """Refuses what Python, but nobody else, takes for a whole number: true and false."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise dacite.WrongTypeError(int, value)
+    return value
+
+
+def _float(value: Any) -> float:
+    """YAML 1.1 reads `3e-4` as text and `1` as a whole number; people mean a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise dacite.WrongTypeError(float, value)
+    try:
+        return float(value)
+    except (OverflowError, ValueError) as error:
+        raise dacite.WrongTypeError(float, value) from error
+
+
+def _tuple(expected: Any, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise dacite.WrongTypeError(expected, value)
+    return tuple(value)
+
+
+def _expected(field_type: Any) -> str:
+    """A field's type in words."""
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    if field_type in words:
+        return words[field_type]
+    if field_type is type(None):
+        return "null"
+    inner = get_args(field_type)
+    if get_origin(field_type) is Literal:
+        return f"one of {', '.join(inner)}"
+    if get_origin(field_type) is tuple:
+        return "a list of texts (quote them)" if inner[0] is str else "a list of numbers"
+    if get_origin(field_type) is dict:
+        return f"numbers for {_expected(inner[0])}"
+    return " or ".join(_expected(part) for part in inner)

@@ -1,0 +1,217 @@
+"""From the texts of a file to ids, times, ratings and feature values, each row checked."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from bisect import bisect_right
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.data._raw_table import RawTable, refuse_rows
+from ecct_tf.data.files_schema import ColumnSpec, TimestampUnit
+from ecct_tf.errors import DataError
+
+__all__ = ["feature_values", "ids", "known_ids", "moments", "ratings", "unique_ids"]
+
+# What exports write for a missing id; as an id it would join strangers into one.
+_NO_ID = frozenset({"", "nan", "null", "none", "<na>"})
+_WHOLE = re.compile(r"[0-9]+(\.0*)?")
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+_MICROSECONDS = {"s": 1_000_000, "ms": 1000}
+_TIMES = {
+    "s": "whole seconds since 1970, from 0 to the year 9999",
+    "ms": "whole milliseconds since 1970, from 0 to the year 9999",
+    "iso8601": "a date from 1970 on as 2024-05-31 or 2024-05-31T12:00:00+02:00",
+}
+# The year 9999: later "seconds" are milliseconds that nobody declared.
+_LAST_SECOND = 253_402_300_799
+
+
+def ids(table: RawTable, header: str) -> list[str]:
+    """The column `header` as ids, without blanks around them."""
+    if header in table.floats:
+        raise DataError(
+            f"{table.path}: column {header!r}: expected ids as text or whole numbers, received "
+            "floating-point numbers (1 and 1.0 would be two ids). Save the column as text."
+        )
+    # One object for equal ids: less memory, and each is hashed once.
+    distinct: dict[str, str] = {}
+    texts = [distinct.setdefault(text, text) for text in _single(table, header)]
+    absent = {text for text in distinct if text.lower() in _NO_ID}
+    if absent:
+        wrong = [row for row, text in enumerate(texts) if text in absent]
+        refuse_rows(
+            table,
+            header,
+            wrong,
+            expected="an id",
+            way_out="Give the rows an id, or take them out of the file.",
+        )
+    return texts
+
+
+def unique_ids(table: RawTable, header: str) -> list[str]:
+    """As `ids`, and each occurs once."""
+    values = ids(table, header)
+    first = {value: row for row, value in reversed(list(enumerate(values)))}
+    wrong = [row for row, value in enumerate(values) if first[value] != row]
+    refuse_rows(
+        table,
+        header,
+        wrong,
+        expected="each id once",
+        way_out="Keep one row an id.",
+        notes=[f" (first on {table.place(first[values[row]])})" for row in wrong[:5]],
+    )
+    return values
+
+
+def known_ids(
+    table: RawTable, header: str, values: list[str], *, known: set[str], source: str
+) -> None:
+    """Raises `DataError` if one of `values` in the column `header` is not in `known`."""
+    strangers = set(values) - known
+    if strangers:
+        refuse_rows(
+            table,
+            header,
+            [row for row, value in enumerate(values) if value in strangers],
+            expected=f"an id of {source}",
+            way_out=f"Add the ids to {source}, take the rows out, or leave that file out of the "
+            "schema.",
+        )
+
+
+def moments(table: RawTable, header: str, *, unit: TimestampUnit) -> npt.NDArray[np.int64]:
+    """The column `header` as `[rows] int64` microseconds since 1970."""
+    texts = _single(table, header)
+    read = _iso_microseconds if unit == "iso8601" else _whole_microseconds(_MICROSECONDS[unit])
+    values = [read(text) for text in texts]
+    wrong = [row for row, value in enumerate(values) if value is None]
+    refuse_rows(
+        table,
+        header,
+        wrong,
+        expected=f"{_TIMES[unit]} (timestamp_unit: {unit})",
+        way_out="Mend the rows, or give the timestamp_unit that they have: s, ms or iso8601.",
+    )
+    return np.array(values, np.int64)
+
+
+def ratings(table: RawTable, header: str) -> npt.NDArray[np.float64]:
+    """The column `header` as `[rows] float64` finite ratings."""
+    values = [_finite(text) for text in _single(table, header)]
+    wrong = [row for row, value in enumerate(values) if value is None]
+    refuse_rows(
+        table,
+        header,
+        wrong,
+        expected="a number",
+        way_out="Mend the rows, or take rating and min_rating out of the schema.",
+    )
+    return np.array(values, np.float64)
+
+
+def feature_values(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:
+    """The column `header` as values that `encode_column` takes; blank ones are missing."""
+    if spec.kind == "multi_categorical":
+        many = [_words(cell, spec.separator) for cell in table.columns[header]]
+        _check_allowed(table, header, many, spec.values)
+        return many
+    texts = _single(table, header)
+    if spec.kind == "categorical":
+        _check_allowed(table, header, [(text,) if text else () for text in texts], spec.values)
+        return texts
+    numbers = [_finite(text) if text else math.nan for text in texts]
+    wrong = [row for row, number in enumerate(numbers) if number is None]
+    refuse_rows(
+        table,
+        header,
+        wrong,
+        expected="a number, or nothing where it is missing",
+        way_out="Mend or blank the values, or change the column's kind.",
+    )
+    if spec.borders is None:
+        return numbers
+    return [_group(number, spec.borders) if number is not None else "" for number in numbers]
+
+
+def _single(table: RawTable, header: str) -> list[str]:
+    """The column as stripped texts; a Parquet column of lists is refused."""
+    wrong = [row for row, cell in enumerate(table.columns[header]) if not isinstance(cell, str)]
+    refuse_rows(
+        table,
+        header,
+        wrong,
+        expected="one value",
+        way_out="Only a multi_categorical column may hold lists.",
+    )
+    return [cell.strip() for cell in table.columns[header] if isinstance(cell, str)]
+
+
+def _words(cell: str | tuple[str, ...], separator: str | None) -> tuple[str, ...]:
+    parts = cell.split(separator) if isinstance(cell, str) else cell
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _check_allowed(
+    table: RawTable,
+    header: str,
+    cells: list[tuple[str, ...]],
+    allowed: tuple[str, ...] | None,
+) -> None:
+    if allowed is None:
+        return
+    wrong = [row for row, cell in enumerate(cells) if not set(cell) <= set(allowed)]
+    refuse_rows(
+        table,
+        header,
+        wrong,
+        expected=f"one of {', '.join(allowed)}",
+        way_out="Mend the rows, or add the value to the column's values in the schema.",
+    )
+
+
+def _whole_microseconds(factor: int) -> Any:
+    def read(text: str) -> int | None:
+        if not _WHOLE.fullmatch(text):
+            return None
+        value = int(text.partition(".")[0]) * factor
+        return value if value // 1_000_000 <= _LAST_SECOND else None
+
+    return read
+
+
+def _iso_microseconds(text: str) -> int | None:
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    value = (moment - _EPOCH) // _MICROSECOND
+    return value if value >= 0 else None
+
+
+def _finite(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _group(number: float, borders: tuple[float, ...]) -> str:
+    if math.isnan(number):
+        return ""
+    place = bisect_right(borders, number)
+    if place == 0:
+        return f"below {borders[0]:g}"
+    if place == len(borders):
+        return f"{borders[-1]:g} and above"
+    return f"{borders[place - 1]:g} to below {borders[place]:g}"

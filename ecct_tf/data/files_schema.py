@@ -1,0 +1,294 @@
+"""The YAML description of somebody's own files: what to read, and what each column may tell."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from ecct_tf.config.checks import at_least
+from ecct_tf.config.parsing import build, check_keys, read_mapping
+from ecct_tf.data.schema import Column, FeatureSchema, Kind, Side
+from ecct_tf.errors import ConfigError
+
+__all__ = [
+    "ColumnSpec",
+    "DuplicateRule",
+    "FileFormat",
+    "FilesSchema",
+    "Filters",
+    "InteractionsFile",
+    "ShortUserRule",
+    "TableFile",
+    "TimestampUnit",
+    "read_files_schema",
+]
+
+DuplicateRule = Literal["keep_first", "keep_last", "keep_all", "refuse"]
+ShortUserRule = Literal["remove", "refuse"]
+FileFormat = Literal["csv", "parquet"]
+TimestampUnit = Literal["s", "ms", "iso8601"]
+_SUFFIXES: dict[str, tuple[FileFormat, str]] = {
+    ".csv": ("csv", ","),
+    ".tsv": ("csv", "\t"),
+    ".parquet": ("parquet", ""),
+    ".pq": ("parquet", ""),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class InteractionsFile:
+    """The file of interactions: who did something with what, and when.
+
+    Attributes:
+      path: the file; a relative path starts at the schema file's folder.
+      user: header of the column with user ids.
+      item: header of the column with item ids.
+      timestamp: header of the column with times.
+      timestamp_unit: `s` or `ms` since 1970, or `iso8601` dates (UTC unless they say so).
+      rating: header of a column of ratings, for `min_rating`.
+      min_rating: lowest rating that counts as an interaction; the rows below are filtered.
+      format: `csv` or `parquet`; by default the path's suffix decides.
+      separator: of a CSV file; by default a comma, in a `.tsv` file a tab.
+      encoding: of a CSV file.
+    """
+
+    path: str
+    user: str = "user"
+    item: str = "item"
+    timestamp: str = "timestamp"
+    timestamp_unit: TimestampUnit = "s"
+    rating: str | None = None
+    min_rating: float | None = None
+    format: FileFormat | None = None
+    separator: str | None = None
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        if (self.rating is None) != (self.min_rating is None):
+            missing = "rating" if self.rating is None else "min_rating"
+            raise ConfigError(
+                f"interactions.{missing}: missing; a rating is read only to keep the rows that "
+                "reach min_rating. Give both or neither."
+            )
+        names = [name for name in (self.user, self.item, self.timestamp, self.rating) if name]
+        if len(set(names)) != len(names):
+            raise ConfigError(
+                f"interactions: expected four different columns for user, item, timestamp and "
+                f"rating, got {', '.join(names)}. Correct the headers."
+            )
+        resolve_format(self, "interactions")
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnSpec:
+    """One feature column of a user or item table.
+
+    Attributes:
+      kind: `categorical`, `multi_categorical` (several values in a cell) or `numeric`.
+      side: `federated` (only on the user's device) or `centralized` (the cloud may know it).
+        By default user columns are federated, and item columns are always centralized.
+      header: the column's header in the file, where it differs from its name here.
+      separator: between the values of a multi_categorical cell.
+      values: the allowed values of a categorical column; any other is an error.
+      borders: makes a numeric column categorical: groups below, between and from the borders.
+    """
+
+    kind: Literal["categorical", "multi_categorical", "numeric"]
+    side: Literal["federated", "centralized"] | None = None
+    header: str | None = None
+    separator: str | None = None
+    values: tuple[str, ...] | None = None
+    borders: tuple[float, ...] | None = None
+
+    def check(self, where: str, *, table: Literal["user", "item"]) -> None:
+        """Raises `ConfigError` if the column means nothing in `table`."""
+        encoded, side = self.encoded, self.resolved_side(table)
+        if table == "item" and side is Side.FEDERATED:
+            raise ConfigError(
+                f"{where}.side: expected centralized, got federated: items are the same for all, "
+                "and no device has item columns of its own. Leave the column out."
+            )
+        if table == "user" and encoded is Kind.NUMERIC:
+            raise ConfigError(
+                f"{where}.kind: the models read a user's columns as categories, got numeric. Add "
+                "borders, for example [18, 25, 35], to group the numbers."
+            )
+        if side is Side.FEDERATED and encoded is Kind.MULTI_CATEGORICAL:
+            raise ConfigError(
+                f"{where}.kind: expected categorical, or numeric with borders, for a federated "
+                "column, got multi_categorical. Make a categorical column of it."
+            )
+        for name, kinds in (
+            ("separator", ("multi_categorical",)),
+            ("values", ("categorical", "multi_categorical")),
+            ("borders", ("numeric",)),
+        ):
+            if getattr(self, name) is not None and self.kind not in kinds:
+                raise ConfigError(
+                    f"{where}.{name}: has no meaning for a {self.kind} column, only for "
+                    f"{' and '.join(kinds)}. Leave it out or change the kind."
+                )
+        if self.separator == "":
+            raise ConfigError(f"{where}.separator: expected a text, got an empty one")
+        if self.borders is not None and (
+            not self.borders or list(self.borders) != sorted(set(self.borders))
+        ):
+            raise ConfigError(f"{where}.borders: expected rising numbers, got {list(self.borders)}")
+
+    @property
+    def encoded(self) -> Kind:
+        """The kind after grouping by `borders`."""
+        return Kind(self.kind) if self.borders is None else Kind.CATEGORICAL
+
+    def resolved_side(self, table: Literal["user", "item"]) -> Side:
+        """The side, with the table's default."""
+        default = Side.FEDERATED if table == "user" else Side.CENTRALIZED
+        return default if self.side is None else Side(self.side)
+
+
+@dataclasses.dataclass(frozen=True)
+class TableFile:
+    """A file with one row a user, or one row an item.
+
+    Attributes:
+      path: the file; a relative path starts at the schema file's folder.
+      id: header of the column with the ids.
+      columns: the feature columns by name; columns of the file that are not named are not read.
+      format: as for the interactions.
+      separator: as for the interactions.
+      encoding: as for the interactions.
+    """
+
+    path: str
+    id: str
+    columns: dict[str, ColumnSpec]
+    format: FileFormat | None = None
+    separator: str | None = None
+    encoding: str = "utf-8"
+
+
+@dataclasses.dataclass(frozen=True)
+class Filters:
+    """What is left out on purpose; whatever is, is counted in the report.
+
+    Attributes:
+      min_user_interactions: users with fewer are removed; 0 removes none.
+      min_item_interactions: items with fewer are removed, from the catalogue too; 0 removes none.
+      short_users: whether users below their minimum are removed, or are an error.
+      duplicates: what becomes of a user's repeated interactions with one item: the earliest or
+        the latest is kept, all are, or they are an error.
+    """
+
+    min_user_interactions: int = 0
+    min_item_interactions: int = 0
+    short_users: ShortUserRule = "remove"
+    duplicates: DuplicateRule = "keep_first"
+
+    def __post_init__(self) -> None:
+        at_least(self, "filters", 0, "min_user_interactions", "min_item_interactions")
+        if self.short_users == "refuse" and not self.min_user_interactions:
+            raise ConfigError(
+                "filters.min_user_interactions: expected at least 1 with short_users: refuse, got "
+                "0. Give the number that every user must have (leave_one_out needs 4)."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class FilesSchema:
+    """A data set in files of one's own.
+
+    Attributes:
+      name: the data set's name.
+      interactions: the file of interactions.
+      users: an optional file of users; without it devices have no profile.
+      items: an optional file of items; without it the catalogue is what was interacted with.
+      filters: what is left out on purpose.
+    """
+
+    name: str
+    interactions: InteractionsFile
+    users: TableFile | None = None
+    items: TableFile | None = None
+    filters: Filters = dataclasses.field(default_factory=Filters)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("name: expected a name for the data set, got an empty text")
+        for section, table, file in self.tables:
+            resolve_format(file, section)
+            for name, spec in file.columns.items():
+                where = f"{section}.columns.{name}"
+                if name in ("user", "item"):
+                    raise ConfigError(
+                        f"{where}: this name stands for the ids. Choose another, and give the "
+                        f"file's own as header: {name}."
+                    )
+                spec.check(where, table=table)
+        shared = set(self.users.columns if self.users else ()) & set(
+            self.items.columns if self.items else ()
+        )
+        if shared:
+            name = min(shared)
+            raise ConfigError(
+                f"items.columns.{name}: users.columns has the same name. Rename one, and give the "
+                f"file's own as header: {name}."
+            )
+
+    @property
+    def tables(self) -> tuple[tuple[str, Literal["user", "item"], TableFile], ...]:
+        """The optional files that there are: section, table name and file."""
+        present: list[tuple[str, Literal["user", "item"], TableFile]] = []
+        if self.users is not None:
+            present.append(("users", "user", self.users))
+        if self.items is not None:
+            present.append(("items", "item", self.items))
+        return tuple(present)
+
+    def features(self) -> FeatureSchema:
+        """The tags of all feature columns."""
+        return FeatureSchema(
+            self.name,
+            tuple(
+                Column(name, table, spec.resolved_side(table), spec.encoded)
+                for _, table, file in self.tables
+                for name, spec in file.columns.items()
+            ),
+        )
+
+
+def read_files_schema(path: str | Path) -> FilesSchema:
+    """Reads and checks the schema file `path`.
+
+    Raises:
+      ConfigError: an unknown key, a wrong type or a meaningless combination; the message names
+        the file and the key.
+    """
+    path = Path(path)
+    values = read_mapping(path, what="data schema")
+    check_keys(values, FilesSchema, where=str(path))
+    try:
+        return build(FilesSchema, values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def resolve_format(file: InteractionsFile | TableFile, section: str) -> tuple[FileFormat, str]:
+    """The format and the separator of `file`, from its options or its suffix."""
+    suffix = Path(file.path).suffix.lower()
+    known = _SUFFIXES.get(suffix)
+    if file.format is None and known is None:
+        raise ConfigError(
+            f"{section}.format: cannot be told from {file.path!r}, expected a suffix of "
+            f"{', '.join(_SUFFIXES)}. Give format: csv or format: parquet."
+        )
+    kind = file.format or (known[0] if known else "csv")
+    if kind == "parquet":
+        if file.separator is not None:
+            raise ConfigError(f"{section}.separator: a Parquet file has none. Leave it out.")
+        return kind, ""
+    separator = file.separator or (known[1] if known and known[0] == "csv" else ",")
+    if len(separator) != 1 or separator in '"\n\r':
+        raise ConfigError(
+            f'{section}.separator: expected one character (a tab is "\\t"), got {separator!r}. '
+            "Replace a longer separator in the file by one character that occurs in no value."
+        )
+    return kind, separator

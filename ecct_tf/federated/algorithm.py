@@ -1,0 +1,97 @@
+"""What every way of learning offers a run: ECCT, its baselines, and models in closed form.
+
+An algorithm is a value of pure functions over a state that it alone understands. A run
+needs no more of it than this: start, do a round, score candidates, and turn the state
+into arrays and back, so that a checkpoint holds it whole.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.data import Candidates
+
+__all__ = ["Algorithm", "Arrays", "RoundReport"]
+
+Ids = npt.NDArray[np.int64]
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+StateT = TypeVar("StateT")
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundReport:
+    """Measurements of one round; bytes are of payloads as encoded.
+
+    Attributes:
+      stage: of the exchange: 1 (embeddings), 2 (embeddings and logits), 0 without one.
+      devices: devices that answered.
+      train_loss: mean local loss over their samples.
+      downlink_bytes: knowledge and queries, cloud to devices.
+      uplink_bytes: embeddings and logits, devices to cloud.
+      weights_bytes: shared weights, both directions.
+      item_table_bytes: item tables, to devices that had none yet.
+      cloud: what the cloud measured while learning.
+    """
+
+    stage: int
+    devices: int
+    train_loss: float
+    downlink_bytes: int = 0
+    uplink_bytes: int = 0
+    weights_bytes: int = 0
+    item_table_bytes: int = 0
+    cloud: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+class Algorithm(Protocol[StateT]):
+    """One way of learning, over the devices and the data it was built for."""
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of a whole run; 0 for a model in closed form."""
+        ...
+
+    @property
+    def num_devices(self) -> int:
+        """Devices that can take part in a round."""
+        ...
+
+    def initialize(self) -> StateT:
+        """The state before the first round, a function of the run's seed."""
+        ...
+
+    def next(
+        self, state: StateT, *, round_number: int, participants: Ids, answering: Ids
+    ) -> tuple[StateT, RoundReport]:
+        """One round.
+
+        Args:
+          state: before it; not changed.
+          round_number: rounds done before this one.
+          participants: numbers of the devices that start the round.
+          answering: those of them that finish it.
+        """
+        ...
+
+    def scores(
+        self, state: StateT, candidates: Candidates
+    ) -> Mapping[str, npt.NDArray[np.float32]]:
+        """Scores `[rows, 1 + negatives]` of each side's model, by side.
+
+        Sides are `edge` (scored on the devices), `cloud` (scored in the cloud) and
+        `everything` (a model that sees all raw data in one place). Histories reach up to
+        the tested interaction, also where the model was trained on less.
+        """
+        ...
+
+    def to_arrays(self, state: StateT) -> Arrays:
+        """All that `from_arrays` needs, by name; names may contain `/`."""
+        ...
+
+    def from_arrays(self, arrays: Arrays) -> StateT:
+        """The state that `to_arrays` was given; going on from it repeats the run bit by bit."""
+        ...

@@ -1,0 +1,164 @@
+"""The report: one HTML file that needs no network."""
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ecct_tf.errors import ConfigError
+from ecct_tf.reporting.comparison import KINDS, Comparison, Model, compare_runs
+from ecct_tf.reporting.curves import curves_of
+from ecct_tf.reporting.gains import Gains, device_gains
+from ecct_tf.reporting.pictures import Pictures, Variant
+from ecct_tf.reporting.provenance import commands_of, origins_of, settings_of
+from ecct_tf.reporting.run import QUALITY, Run
+from ecct_tf.reporting.spread import bytes_text, plural, seconds_text, signed
+from ecct_tf.reporting.story import Story, tell
+
+__all__ = ["render_report", "write_report"]
+
+_TEMPLATES = Path(__file__).with_name("templates")
+# ECCT, embeddings only, down only, up only, no exchange.
+_VARIANTS = 5
+
+
+def write_report(
+    runs: Sequence[Run],
+    out: Path,
+    *,
+    named: Sequence[Path] = (),
+    against: str | None = None,
+) -> Path:
+    """Writes the report of runs.
+
+    Args:
+      runs: at least one complete run; all on the same data.
+      out: the HTML file; it is replaced, and appears whole or not at all.
+      named: folders as a user named them, for the command in the report; the runs' by default.
+      against: name of the baseline for gains; None for the best federated one.
+
+    Returns:
+      The file.
+
+    Raises:
+      ConfigError: the runs cannot be compared, `against` is none of their models, or the file
+        cannot be written.
+      RunFolderError: none is complete, or a file is damaged.
+    """
+    text = render_report(compare_runs(runs), named=named, against=against)
+    temporary = out.with_name(f".{out.name}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8", errors="xmlcharrefreplace")
+        temporary.replace(out)
+    except OSError as error:
+        raise ConfigError(f"cannot write the report {out}: {error.strerror}") from error
+    return out
+
+
+def render_report(
+    comparison: Comparison, *, named: Sequence[Path] = (), against: str | None = None
+) -> str:
+    """The page as text; the same runs give the same text. See `write_report`."""
+    story = tell(comparison, against=against)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        # Names, settings and paths are text of others: all of it is escaped.
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        bytes=bytes_text, duration=seconds_text, signed=signed, plural=plural
+    )
+    script = (_TEMPLATES / "script.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("report.html").render(
+        comparison=comparison,
+        story=story,
+        script=script,
+        script_digest=digest,
+        quality=QUALITY,
+        report_command=shlex.join(
+            [
+                "ecct",
+                "report",
+                *map(str, named or [run.path for run in comparison.runs]),
+                *([] if against is None else ["--against", against]),
+            ]
+        ),
+        **_content(comparison, story),
+    )
+
+
+def _content(comparison: Comparison, story: Story) -> dict[str, Any]:
+    pictures = Pictures(comparison)
+    curves = curves_of(comparison, "hr")
+    ablation = _ablation(comparison)
+    gains, no_gains = _gains(comparison, story)
+    sending = [model for model in comparison.models if model.traffic and model.side == "edge"]
+    beside = [model for model in comparison.models if model.kind != KINDS[1]]
+    kinds = list(dict.fromkeys(model.kind for model in beside))
+    run = story.subject.runs[0]
+    origins = origins_of(comparison.runs)
+    return {
+        "run": run,
+        "rounds_picture": pictures.course(curves, by_bytes=False) if curves else None,
+        "bytes_picture": (
+            pictures.course(moving, by_bytes=True)
+            if (moving := [curve for curve in curves if curve.transmitted_bytes[0] > 0])
+            else None
+        ),
+        "models_picture": pictures.quality(beside),
+        "groups": [(kind, [m for m in beside if m.kind == kind]) for kind in kinds],
+        "equal_seeds": len({model.seeds for model in beside}) == 1,
+        "ablation": ablation,
+        "ablation_picture": pictures.ablation(ablation) if len(ablation) > 1 else None,
+        "ablation_is_whole": len(ablation) >= _VARIANTS,
+        "gains": gains,
+        "no_gains": no_gains,
+        "gains_picture": pictures.gains(gains) if gains else None,
+        "activity_picture": pictures.activity(gains) if gains else None,
+        "sending": sending,
+        "traffic_picture": pictures.traffic(sending) if sending else None,
+        "settings": settings_of(comparison),
+        "origins": origins,
+        "origin": next(each for each in origins if each.run is run),
+        "environments": len({(each.machine, each.packages) for each in origins}),
+        "commands": commands_of(comparison.runs),
+        "baselines_command": _baselines_command(run),
+    }
+
+
+def _ablation(comparison: Comparison) -> list[Variant]:
+    """ECCT and its ablations, by what they are called without a side."""
+    found: dict[str, dict[str, Model]] = {}
+    for model in comparison.models:
+        if model.kind in KINDS[:2]:
+            found.setdefault(model.name_without_side, {})[model.side] = model
+    return [Variant(name, sides.get("edge"), sides.get("cloud")) for name, sides in found.items()]
+
+
+def _gains(comparison: Comparison, story: Story) -> tuple[Gains | None, str]:
+    """Gains over the rival, or why there are none."""
+    rival = story.rival
+    if rival is None:
+        others = [model for model in comparison.models if model.runs and model.side != "cloud"]
+        others += [model for model in comparison.models if model.runs]
+        different = [m for m in others if m.runs[0].method != story.subject.method]
+        rival = different[0] if different else None
+    if rival is None:
+        return None, "No baseline has a run of its own here."
+    try:
+        return device_gains(story.subject, rival), ""
+    except ConfigError as error:
+        return None, f"{error}."
+
+
+def _baselines_command(run: Run) -> str:
+    """What makes runs of ECCT, all baselines and ablations on a run's data."""
+    return shlex.join(["ecct", "baselines", "--config", f"{run.path}/config.yaml"])

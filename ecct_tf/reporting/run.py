@@ -1,0 +1,286 @@
+"""A run folder, read and checked; it may be a copy, and neither TensorFlow nor TFF is needed."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from ecct_tf.config import RunConfig
+from ecct_tf.errors import RunFolderError
+from ecct_tf.reporting.csv_files import read_table
+
+__all__ = ["QUALITY", "SIDES", "Run", "flat_config", "read_run", "read_runs"]
+
+QUALITY = ("hr", "ndcg", "mrr", "auc", "gauc", "log_loss")
+SIDES = ("edge", "cloud", "everything")
+
+_BYTES = ("downlink_bytes", "uplink_bytes", "weights_bytes", "item_table_bytes")
+_REQUIRED: dict[str, type] = {
+    "method": str,
+    "rounds": int,
+    "seed": int,
+    "data.dataset": str,
+    "data.split": str,
+    "evaluation.k": int,
+    "evaluation.negatives": int,
+    "exchange.down": bool,
+    "exchange.up": bool,
+    "exchange.stage_1_rounds": int,
+}
+_STATUSES = ("running", "interrupted", "failed", "complete")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """What a run folder holds.
+
+    Attributes:
+      path: the folder, as it was named.
+      config: settings by dotted key, in the order of `config.yaml`.
+      config_text: `config.yaml` as it stands.
+      environment: `environment.json`.
+      status: `running`, `interrupted`, `failed` or `complete`.
+      rounds_done: rounds that are finished.
+      seconds: duration, all parts together.
+      metrics: one row a round; None for a method without rounds.
+      results: test quality by model; None until the run is complete.
+      devices: rank of each test interaction by own model; None where the file is missing.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    config_text: str
+    environment: Mapping[str, Any]
+    status: str
+    rounds_done: int
+    seconds: float | None
+    metrics: pd.DataFrame | None
+    results: pd.DataFrame | None
+    devices: pd.DataFrame | None
+
+    @property
+    def method(self) -> str:
+        """`ecct`, or a baseline's name."""
+        return str(self.config["method"])
+
+    @property
+    def seed(self) -> int:
+        """The seed of all its randomness."""
+        return int(self.config["seed"])
+
+    @property
+    def k(self) -> int:
+        """List length of HR@K and NDCG@K."""
+        return int(self.config["evaluation.k"])
+
+    @property
+    def candidates(self) -> int:
+        """Items that a held-out item is ranked among, itself included."""
+        return int(self.config["evaluation.negatives"]) + 1
+
+    @property
+    def complete(self) -> bool:
+        """Whether it came to its end."""
+        return self.status == "complete"
+
+    @property
+    def population(self) -> int:
+        """Devices that could take part: edge nodes, or else one per evaluated user."""
+        nodes = self.config.get("data.nodes")
+        if nodes is not None:
+            return int(nodes)
+        users = 0 if self.results is None else int(self.results["num_users"].max())
+        busiest = 0 if self.metrics is None else int(self.metrics["devices"].max())
+        return max(users, busiest, 1)
+
+    def own_results(self) -> pd.DataFrame:
+        """The rows of the run's own models, without those that it carries for reference.
+
+        Raises:
+          RunFolderError: the run is not complete, or cannot tell its own models.
+        """
+        if self.results is None:
+            raise RunFolderError(
+                f"{self.path}/status.json: expected a complete run, got {self.status!r}"
+            )
+        rows = self.results[self.results["method"] == self.method]
+        if self.devices is not None:
+            rows = rows[rows["model"].isin(self.devices["model"].unique())]
+        if rows.empty or rows["side"].duplicated().any():
+            raise RunFolderError(
+                f"{self.path}/results.csv: expected one row of method {self.method} for each side "
+                f"of the run, found {sorted(rows['model'])}; devices.csv tells the run's own "
+                "models, so copy it too, or run it again"
+            )
+        return rows
+
+    def references(self) -> pd.DataFrame:
+        """The rows of other models that the run carries for reference; see `own_results`."""
+        own = self.own_results()
+        # Without results, own_results has refused already.
+        return own if self.results is None else self.results.drop(index=own.index)
+
+
+def flat_config(values: Mapping[str, Any], section: Any = RunConfig) -> dict[str, Any]:
+    """A tree of settings by dotted key.
+
+    Args:
+      values: keys and values, nested as in YAML.
+      section: the configuration class that the tree mirrors; mappings that are no section
+        of it (such as `edge.tiers`) stay whole.
+
+    >>> flat_config({"seed": 1, "data": {"dataset": "synthetic"}, "edge": {"tiers": {"mlp": 1.0}}})
+    {'seed': 1, 'data.dataset': 'synthetic', 'edge.tiers': {'mlp': 1.0}}
+    """
+    kinds = {field.name: field.type for field in dataclasses.fields(section)}
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        kind = kinds.get(str(key))
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(kind):
+            flat.update({f"{key}.{name}": leaf for name, leaf in flat_config(value, kind).items()})
+        else:
+            flat[str(key)] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def read_runs(paths: Iterable[Path]) -> list[Run]:
+    """Reads run folders; a folder that only holds run folders stands for all of them.
+
+    Raises:
+      RunFolderError: see `read_run`.
+    """
+    runs = []
+    for path in paths:
+        inner = sorted(found.parent for found in path.glob("[!.]*/config.yaml"))
+        holds_runs = inner and not (path / "config.yaml").exists()
+        runs += [read_run(folder) for folder in (inner if holds_runs else [path])]
+    return runs
+
+
+def read_run(path: Path) -> Run:
+    """Reads a run folder, also of a run that is not complete.
+
+    Raises:
+      RunFolderError: a file is missing, damaged or of an earlier version; the message names
+        it and the way out.
+    """
+    if not path.is_dir():
+        found = "a file" if path.exists() else "nothing"
+        raise RunFolderError(f"{path}: expected a run folder, found {found}")
+    text = _text(path / "config.yaml", f"{path} is no run folder; `ecct simulate` makes one")
+    config = _config(path, text)
+    environment = _json(path / "environment.json")
+    status = _json(path / "status.json")
+    if status.get("status") not in _STATUSES:
+        raise RunFolderError(
+            f"{path}/status.json: expected a status of {', '.join(_STATUSES)}, "
+            f"got {status.get('status')!r}"
+        )
+    metrics = _metrics(path)
+    complete = status["status"] == "complete"
+    if complete and not (path / "results.csv").exists():
+        raise RunFolderError(
+            f"{path}/results.csv is missing though the run is complete; copy the whole folder, "
+            f"or repeat the run: `ecct simulate --config {path}/config.yaml`"
+        )
+    numbers = ("seconds", "round")
+    seconds, done = (status.get(name) for name in numbers)
+    for name, value in zip(numbers, (seconds, done), strict=True):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise RunFolderError(f"{path}/status.json: {name}: expected a number, got {value!r}")
+    return Run(
+        path=path,
+        config=config,
+        config_text=text,
+        environment=environment,
+        status=str(status["status"]),
+        rounds_done=int(done if done is not None else 0 if metrics is None else len(metrics)),
+        seconds=None if seconds is None else float(seconds),
+        metrics=metrics,
+        results=_results(path) if complete else None,
+        devices=_devices(path) if complete else None,
+    )
+
+
+def _config(path: Path, text: str) -> dict[str, Any]:
+    file = path / "config.yaml"
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RunFolderError(f"{file} is not valid YAML, it was damaged: {error}") from error
+    if not isinstance(values, dict):
+        raise RunFolderError(f"{file}: expected keys and values, got {type(values).__name__}")
+    flat = flat_config(values)
+    for key, kind in _REQUIRED.items():
+        if key not in flat:
+            raise RunFolderError(
+                f"{file} lacks {key}: an earlier version of ECCT-TF wrote it. Repeat the run: "
+                f"`ecct simulate --config {file} --out NEW-FOLDER`"
+            )
+        # In Python, but for nobody else, true is a whole number.
+        if not isinstance(flat[key], kind) or (kind is int and isinstance(flat[key], bool)):
+            raise RunFolderError(
+                f"{file}: {key}: expected {kind.__name__}, got {flat[key]!r}; the file was changed "
+                "after the run"
+            )
+    return flat
+
+
+def _metrics(path: Path) -> pd.DataFrame | None:
+    file = path / "metrics.csv"
+    if not file.exists():
+        return None
+    required = ("round", "devices", *_BYTES)
+    quality = [f"{side}_{name}" for side in SIDES for name in QUALITY]
+    optional = ("stage", "seconds", "train_loss", "cloud_loss", *quality)
+    metrics = read_table(file, required=required, optional=optional)
+    rounds = metrics["round"]
+    if not rounds.is_monotonic_increasing or rounds.duplicated().any():
+        raise RunFolderError(
+            f"{file}: expected each round once and in order; the file was changed after the run"
+        )
+    return metrics if len(metrics) else None
+
+
+def _results(path: Path) -> pd.DataFrame:
+    return read_table(
+        path / "results.csv",
+        text=("method", "model", "side", "sees"),
+        required=("hr", "ndcg", "mrr", "num_users"),
+        optional=("auc", "gauc", "log_loss", "k"),
+    )
+
+
+def _devices(path: Path) -> pd.DataFrame | None:
+    file = path / "devices.csv"
+    if not file.exists():
+        return None
+    return read_table(
+        file, text=("model", "side"), required=("user", "interactions", "rank"), optional=()
+    )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    text = _text(file, "copy the whole folder, or repeat the run")
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RunFolderError(f"{file} is not valid JSON, it was damaged: {error}") from error
+    if not isinstance(values, dict):
+        raise RunFolderError(f"{file}: expected names and values, got {type(values).__name__}")
+    return values
+
+
+def _text(file: Path, remedy: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{file} is missing: {remedy}") from error
+    except OSError as error:
+        raise RunFolderError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RunFolderError(f"cannot read {file}: it is not UTF-8 text, it was damaged") from error

@@ -1,0 +1,136 @@
+"""Checkpoints: the whole state of a run in one file that proves itself.
+
+A file's name carries the round and the start of the SHA-256 of its content. It appears
+by a rename, so a kill leaves either no file or a whole one; and whatever damages it
+later is noticed, in which case the one before it serves.
+"""
+
+import dataclasses
+import hashlib
+import io
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.errors import CheckpointError
+from ecct_tf.federated import Arrays
+from ecct_tf.simulation.files import write_atomically
+
+__all__ = ["Checkpoint", "CheckpointStore"]
+
+_log = logging.getLogger(__name__)
+
+_FORMAT = 1
+_NAME = re.compile(r"round-(\d{6})-([0-9a-f]{16})\.npz")
+_META = "__meta__"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A state as it was after some round.
+
+    Attributes:
+      round_number: rounds done.
+      fingerprint: of the data that it was trained on.
+      arrays: the state, as `Algorithm.to_arrays` gave it.
+    """
+
+    round_number: int
+    fingerprint: str
+    arrays: dict[str, npt.NDArray[Any]]
+
+
+class CheckpointStore:
+    """The checkpoints of one run.
+
+    Args:
+      folder: where they lie; made when the first is written.
+      keep: how many of the newest stay.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        self._folder = folder
+        self._keep = keep
+
+    def save(self, round_number: int, arrays: Arrays, *, fingerprint: str) -> Path:
+        """Writes a checkpoint, then removes those that are too old."""
+        buffer = io.BytesIO()
+        meta = np.array([str(_FORMAT), str(round_number), fingerprint])
+        np.savez(buffer, **{_META: meta}, **{name: np.asarray(a) for name, a in arrays.items()})
+        content = buffer.getvalue()
+        path = self._folder / f"round-{round_number:06d}-{_digest(content)}.npz"
+        write_atomically(path, lambda file: file.write(content))
+        for _, old in list(self._paths())[self._keep :]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def newest(self) -> Checkpoint | None:
+        """The newest whole checkpoint; None when the run has none.
+
+        A damaged one is passed over, and a warning says so.
+
+        Raises:
+          CheckpointError: when there are checkpoints and all are damaged, or one is of
+            another format.
+        """
+        damaged = []
+        for round_number, path in self._paths():
+            try:
+                return self._read(path)
+            except _DamagedError as error:
+                damaged.append(path.name)
+                _log.warning(
+                    "checkpoint %s of round %d is damaged (%s); trying the one before it",
+                    path,
+                    round_number,
+                    error,
+                )
+        if damaged:
+            raise CheckpointError(
+                f"{self._folder}: all checkpoints are damaged ({', '.join(damaged)}). Remove "
+                "them to begin the run anew, or restore them from a copy."
+            )
+        return None
+
+    def _paths(self) -> Iterator[tuple[int, Path]]:
+        """Checkpoint files, the newest first."""
+        found = []
+        for path in self._folder.glob("round-*.npz"):
+            match = _NAME.fullmatch(path.name)
+            if match:
+                found.append((int(match[1]), path))
+        yield from sorted(found, key=lambda pair: (pair[0], pair[1].stat().st_mtime), reverse=True)
+
+    def _read(self, path: Path) -> Checkpoint:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise _DamagedError(str(error)) from error
+        received = _digest(content)
+        expected = path.stem.rpartition("-")[2]
+        if received != expected:
+            raise _DamagedError(
+                f"its {len(content)} bytes have SHA-256 {received}…, expected {expected}…"
+            )
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        found_format, round_number, fingerprint = arrays.pop(_META).tolist()
+        if found_format != str(_FORMAT):
+            raise CheckpointError(
+                f"{path}: expected checkpoint format {_FORMAT}, found {found_format}; it was "
+                "written by another version of ECCT-TF"
+            )
+        return Checkpoint(int(round_number), fingerprint, arrays)
+
+
+class _DamagedError(Exception):
+    """A file is not what its name says."""
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,238 @@
+"""ECCT as an algorithm of a run: the federated process and the cloud recommender, joined."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud import CloudRecommender
+from ecct_tf.baselines.silent_cloud import SilentCloud, blank_item_table
+from ecct_tf.config import CloudConfig, RunConfig
+from ecct_tf.data import Candidates, cloud_view
+from ecct_tf.edge import item_tensors
+from ecct_tf.errors import CheckpointError
+from ecct_tf.federated import Arrays, CohortState, EcctProcess, EcctState, RoundReport
+from ecct_tf.federated.algorithm import Ids
+from ecct_tf.federated.stages import ServerState
+from ecct_tf.knowledge import ItemTable, KnowledgeStore
+from ecct_tf.simulation.builder import build_process
+from ecct_tf.simulation.evaluation import EdgeEvaluator
+from ecct_tf.simulation.experiment import Experiment
+
+__all__ = ["EcctAlgorithm", "EcctRunState", "build_cloud", "build_ecct", "build_edge_only"]
+
+Array = npt.NDArray[np.float32]
+
+
+class EcctRunState(NamedTuple):
+    """The whole state of an ECCT run.
+
+    Attributes:
+      edge: weights of the devices, and what the cloud keeps of the uplinks.
+      cloud: the cloud recommender's variables, the optimiser's included.
+    """
+
+    edge: EcctState
+    cloud: Mapping[str, Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class EcctAlgorithm:
+    """Implements `ecct_tf.federated.Algorithm`.
+
+    The recommender is a Keras model and thus mutable; before each use it is set to the
+    state's variables, so that the state alone decides what happens.
+
+    Attributes:
+      config: the configuration.
+      process: the federated process.
+      evaluator: scores candidates on the devices.
+      table: the item table as devices received it.
+      cloud: the cloud recommender; None where there is no cloud.
+    """
+
+    config: RunConfig
+    process: EcctProcess
+    evaluator: EdgeEvaluator
+    table: ItemTable
+    cloud: CloudRecommender | None
+    _start: Mapping[str, Array]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of the exchange."""
+        return self.config.rounds
+
+    @property
+    def num_devices(self) -> int:
+        """Devices of all tiers."""
+        return self.process.num_devices
+
+    def initialize(self) -> EcctRunState:
+        """Initial weights on all devices, the published cloud, no knowledge."""
+        return EcctRunState(self.process.initialize(self.config.seed), self._start)
+
+    def next(
+        self, state: EcctRunState, *, round_number: int, participants: Ids, answering: Ids
+    ) -> tuple[EcctRunState, RoundReport]:
+        """One round of the exchange."""
+        del round_number  # The process counts its own.
+        cloud = self._cloud_at(state)
+        edge, report = self.process.next(state.edge, cloud, participants, answering)
+        return EcctRunState(edge, {} if self.cloud is None else self.cloud.snapshot()), report
+
+    def scores(self, state: EcctRunState, candidates: Candidates) -> dict[str, Array]:
+        """The devices' logits, and the cloud's with the uplinks fused in."""
+        edge = self.evaluator.scores(state.edge, self._cloud_at(state), candidates)
+        if self.cloud is None:
+            return {"edge": edge}
+        cloud = self.cloud.scores(
+            candidates.users,
+            candidates.items,
+            knowledge=state.edge.knowledge,
+            round_number=state.edge.round_number,
+        )
+        return {"edge": edge, "cloud": cloud}
+
+    def to_arrays(self, state: EcctRunState) -> Arrays:
+        """Devices, server optimiser, knowledge store, cloud and its optimiser, round."""
+        edge = state.edge
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "round_number": np.array(edge.round_number, np.int64),
+            "fetched": edge.fetched,
+            "item_table_sha256": self._table_digest(),
+        }
+        for index, kept in enumerate(edge.cohorts):
+            prefix = self._prefix(index)
+            for name, value in kept.server._asdict().items():
+                arrays[f"{prefix}/{name}"] = np.asarray(value)
+            arrays[f"{prefix}/private"] = kept.private
+        for field in dataclasses.fields(edge.knowledge):
+            arrays[f"knowledge/{field.name}"] = getattr(edge.knowledge, field.name)
+        for name, value in state.cloud.items():
+            arrays[f"cloud/{name}"] = value
+        return arrays
+
+    def from_arrays(self, arrays: Arrays) -> EcctRunState:
+        """The state that `to_arrays` was given.
+
+        Raises:
+          CheckpointError: when arrays are missing or have other shapes than this run's, or
+            when the devices of the run hold another item table.
+        """
+        expected = self.to_arrays(self.initialize())
+        for name, value in expected.items():
+            shape = np.shape(arrays[name]) if name in arrays else "nothing"
+            if shape != np.shape(value):
+                raise CheckpointError(
+                    f"checkpoint: {name}: expected shape {np.shape(value)}, received {shape}; "
+                    "it was written with another configuration or version"
+                )
+        if not np.array_equal(arrays["item_table_sha256"], expected["item_table_sha256"]):
+            raise CheckpointError(
+                "checkpoint: the devices of this run hold another item table than the one that "
+                "was computed now, so that going on would not repeat the run; go on where it "
+                "was begun, with the same data, library versions and kind of machine"
+            )
+        knowledge = {
+            field.name: arrays[f"knowledge/{field.name}"]
+            for field in dataclasses.fields(KnowledgeStore)
+        }
+        cohorts = []
+        for index in range(len(self.process.cohorts)):
+            prefix = self._prefix(index)
+            server = ServerState(*(arrays[f"{prefix}/{name}"] for name in ServerState._fields))
+            cohorts.append(CohortState(server, arrays[f"{prefix}/private"]))
+        edge = EcctState(
+            cohorts=tuple(cohorts),
+            knowledge=KnowledgeStore(**knowledge),
+            fetched=arrays["fetched"],
+            round_number=int(arrays["round_number"]),
+        )
+        start = len("cloud/")
+        cloud = {name[start:]: value for name, value in arrays.items() if name.startswith("cloud/")}
+        return EcctRunState(edge, cloud)
+
+    def _cloud_at(self, state: EcctRunState) -> CloudRecommender | SilentCloud:
+        if self.cloud is None:
+            return SilentCloud(self.table, num_queries=self.config.exchange.queries)
+        self.cloud.restore(state.cloud)
+        return self.cloud
+
+    def _prefix(self, index: int) -> str:
+        return f"cohort/{self.process.cohorts[index].work.model.tier}"
+
+    def _table_digest(self) -> npt.NDArray[np.uint8]:
+        digest = hashlib.sha256()
+        for array in item_tensors(self.table):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return np.frombuffer(digest.digest(), np.uint8)
+
+
+def build_cloud(experiment: Experiment, *, config: CloudConfig | None = None) -> CloudRecommender:
+    """Builds the cloud recommender from the cloud's view and fits it.
+
+    Args:
+      experiment: the data.
+      config: instead of the cloud section of the experiment's configuration.
+    """
+    run = experiment.config
+    cloud = CloudRecommender(
+        cloud_view(experiment.dataset, experiment.split),
+        config or run.cloud,
+        features=run.features,
+        edge_dim=run.edge.embedding_dim,
+        num_queries=run.exchange.queries,
+        seed=run.seed,
+    )
+    cloud.fit()
+    return cloud
+
+
+def build_ecct(experiment: Experiment) -> EcctAlgorithm:
+    """ECCT, or an ablation of its exchange: fits the cloud and prepares the devices."""
+    cloud = build_cloud(experiment)
+    published = cloud.publish()
+    codec = experiment.config.exchange.codec
+    return _assemble(
+        experiment,
+        table=published.transmitted(codec),
+        table_bytes=published.encoded_bytes(codec),
+        cloud=cloud,
+    )
+
+
+def build_edge_only(experiment: Experiment) -> EcctAlgorithm:
+    """The same edge model without any cloud: items are known by how often devices met them."""
+    config = experiment.config
+    silent = dataclasses.replace(config.exchange, down=False, up=False)
+    alone = dataclasses.replace(experiment, config=dataclasses.replace(config, exchange=silent))
+    histories = [view.history for group in experiment.groups for view in group]
+    counts = np.bincount(np.concatenate(histories), minlength=experiment.dataset.num_items + 1)
+    shapes = build_cloud(experiment).publish()
+    table = blank_item_table(shapes, item_counts=counts, seed=config.seed)
+    return _assemble(alone, table=table, table_bytes=0, cloud=None)
+
+
+def _assemble(
+    experiment: Experiment, *, table: ItemTable, table_bytes: int, cloud: CloudRecommender | None
+) -> EcctAlgorithm:
+    config = experiment.config
+    process = build_process(
+        config,
+        experiment.groups,
+        table=table,
+        table_bytes=table_bytes,
+        num_users=experiment.dataset.num_users,
+    )
+    return EcctAlgorithm(
+        config=config,
+        process=process,
+        evaluator=EdgeEvaluator(process, experiment.split, table=table, features=config.features),
+        table=table,
+        cloud=cloud,
+        _start={} if cloud is None else cloud.snapshot(),
+    )

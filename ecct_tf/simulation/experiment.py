@@ -1,0 +1,148 @@
+"""What all methods of a run share: the data, its split, who holds what, and the candidates."""
+
+import dataclasses
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.config import DataConfig, RunConfig
+from ecct_tf.data import (
+    Candidates,
+    Dataset,
+    DeviceView,
+    Split,
+    SyntheticConfig,
+    device_view,
+    dirichlet_devices,
+    evaluation_candidates,
+    leave_one_out,
+    load_files,
+    load_movielens_1m,
+    load_movielens_100k,
+    synthetic_dataset,
+    temporal_split,
+    user_devices,
+)
+
+__all__ = ["Experiment", "build_experiment", "load_dataset", "split_dataset"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The data of a run, ready for any method.
+
+    Attributes:
+      config: the configuration.
+      dataset: everything; what a method may see of it is the method's affair.
+      split: what is older, recent, for validation and for test.
+      validation: candidates of the validation interactions.
+      test: candidates of the test interactions.
+      groups: the users of each device.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    split: Split
+    validation: Candidates
+    test: Candidates
+    groups: tuple[tuple[DeviceView, ...], ...]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the split interactions and the feature columns, in hexadecimal."""
+        digest = hashlib.sha256()
+        split = self.split
+        columns = (*self.dataset.user_columns, *self.dataset.item_columns)
+        arrays: list[npt.NDArray[Any]] = [column.values for column in columns]
+        arrays += [split.items, split.timestamps, split.offsets, split.recent_counts]
+        for array in arrays:
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def load_dataset(config: DataConfig, *, seed: int, progress: bool = True) -> Dataset:
+    """Loads or generates the dataset that the configuration names."""
+    if config.dataset == "synthetic":
+        return synthetic_dataset(
+            SyntheticConfig(users=config.synthetic_users, items=config.synthetic_items, seed=seed)
+        )
+    if config.schema is not None:
+        dataset, report = load_files(config.schema)
+        for line in report.left_out:
+            _log.warning("%s: %s", config.schema, line)
+        return dataset
+    load = load_movielens_1m if config.dataset == "movielens-1m" else load_movielens_100k
+    return load(folder=None if config.folder is None else Path(config.folder), progress=progress)
+
+
+def split_dataset(config: DataConfig, dataset: Dataset) -> Split:
+    """Splits as the configuration says."""
+    if config.split == "temporal":
+        return temporal_split(
+            dataset,
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
+            recent_fraction=config.recent_fraction,
+        )
+    return leave_one_out(dataset, recent_fraction=config.recent_fraction)
+
+
+def build_experiment(
+    config: RunConfig,
+    *,
+    dataset: Dataset | None = None,
+    progress: bool = True,
+) -> Experiment:
+    """Loads and splits the data, draws the candidates and puts users on devices.
+
+    Args:
+      config: the configuration.
+      dataset: data that is already loaded; otherwise what the configuration names.
+      progress: whether a download may show a progress bar.
+    """
+    if dataset is None:
+        dataset = load_dataset(config.data, seed=config.seed, progress=progress)
+    split = split_dataset(config.data, dataset)
+    if split.excluded_users:
+        _log.warning(
+            "%d of %d users have too few interactions for data.split=%s and are excluded",
+            split.excluded_users,
+            split.num_users,
+            config.data.split,
+        )
+    drawn = {"negatives": config.evaluation.negatives, "seed": config.seed}
+    return Experiment(
+        config=config,
+        dataset=dataset,
+        split=split,
+        validation=evaluation_candidates(split, part="validation", **drawn),
+        test=evaluation_candidates(split, part="test", **drawn),
+        groups=tuple(tuple(group) for group in _device_groups(config, dataset, split)),
+    )
+
+
+def _device_groups(config: RunConfig, dataset: Dataset, split: Split) -> list[list[DeviceView]]:
+    if config.data.nodes is None:
+        groups = user_devices(split)
+    else:
+        groups = dirichlet_devices(
+            _activity_labels(split),
+            split.users,
+            nodes=config.data.nodes,
+            alpha=config.data.alpha,
+            seed=config.seed,
+        )
+    return [[device_view(dataset, split, int(user)) for user in group] for group in groups]
+
+
+def _activity_labels(split: Split, groups: int = 8) -> npt.NDArray[np.int64]:
+    """`[users] int64`, by which edge nodes differ: how active a user is, in `groups` steps."""
+    lengths = np.array([len(split.train(int(user))) for user in split.users])
+    edges = np.quantile(lengths, np.linspace(0, 1, groups + 1)[1:-1])
+    return np.searchsorted(edges, lengths)

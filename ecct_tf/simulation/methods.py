@@ -1,0 +1,136 @@
+"""The methods that a run can have: what each is called, sees, and how it is built."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from ecct_tf.baselines.centralized import build_centralized
+from ecct_tf.baselines.federated import build_federated_baseline
+from ecct_tf.config import RunConfig
+from ecct_tf.federated import Algorithm
+from ecct_tf.simulation import closed_form, ecct
+from ecct_tf.simulation.experiment import Experiment
+
+__all__ = [
+    "ABLATIONS",
+    "Ablation",
+    "build_algorithm",
+    "display_name",
+    "model_name",
+    "quick_references",
+    "sees",
+]
+
+_NAMES = {
+    "fedavg": "FedAvg",
+    "fedprox": "FedProx",
+    "fine-tuning": "FedAvg, fine-tuned",
+    "pfedrec": "PFedRec, leak-free",
+    "centralized": "centralized",
+    "cloud-only": "cloud only",
+    "edge-only": "edge only",
+    "popularity": "popularity",
+    "ease": "EASE",
+    "ease-recency": "EASE, recency-weighted",
+}
+_DEVICES = "devices, no cloud"
+
+
+class Ablation(NamedTuple):
+    """Which parts of the exchange are on."""
+
+    down: bool
+    up: bool
+    logits: bool
+
+    def of(self, config: RunConfig) -> RunConfig:
+        """`config` with these parts of the exchange."""
+        stage_1_rounds = config.exchange.stage_1_rounds if self.logits else config.rounds
+        exchange = dataclasses.replace(
+            config.exchange, down=self.down, up=self.up, stage_1_rounds=stage_1_rounds
+        )
+        return dataclasses.replace(config, method="ecct", exchange=exchange)
+
+
+ABLATIONS = {
+    "no exchange": Ablation(down=False, up=False, logits=True),
+    "down only": Ablation(down=True, up=False, logits=True),
+    "up only": Ablation(down=False, up=True, logits=True),
+    "embeddings only": Ablation(down=True, up=True, logits=False),
+}
+
+
+def display_name(config: RunConfig) -> str:
+    """What a run is called: by its method, or, for ECCT, by what of the exchange is on.
+
+    >>> display_name(RunConfig())
+    'ECCT'
+    """
+    if config.method != "ecct":
+        return _NAMES[config.method]
+    exchange = config.exchange
+    logits = not (exchange.down and exchange.up) or exchange.stage_1_rounds < config.rounds
+    parts = Ablation(exchange.down, exchange.up, logits)
+    return next((name for name, found in ABLATIONS.items() if found == parts), "ECCT")
+
+
+def model_name(config: RunConfig, side: str) -> str:
+    """What one side's model of a run is called; ECCT has two, most others have one."""
+    name = display_name(config)
+    return f"{name} {side}" if config.method == "ecct" else name
+
+
+def sees(config: RunConfig, side: str) -> str:
+    """What a side's model may look at."""
+    if config.method == "ecct":
+        if side == "cloud":
+            return "older history" + (" + uplinks" if config.exchange.up else "")
+        return "devices + item table" + (" + downlinks" if config.exchange.down else "")
+    if config.method == "cloud-only":
+        return "older history"
+    if side == "everything":
+        return "everything"
+    return _DEVICES
+
+
+def quick_references(config: RunConfig) -> list[RunConfig]:
+    """Runs of a few seconds each that put a result into perspective."""
+    plain = dataclasses.replace(config, method="ecct", baselines=False)
+    references = [
+        dataclasses.replace(plain, method="popularity"),
+        dataclasses.replace(plain, method="ease"),
+        dataclasses.replace(plain, method="ease-recency"),
+        dataclasses.replace(plain, method="edge-only"),
+        ABLATIONS["no exchange"].of(plain),
+        dataclasses.replace(plain, method="cloud-only"),
+    ]
+    return [found for found in references if display_name(found) != display_name(config)]
+
+
+def build_algorithm(experiment: Experiment) -> Algorithm[Any]:
+    """Builds the method that the experiment's configuration names."""
+    method = experiment.config.method
+    if method == "ecct":
+        return ecct.build_ecct(experiment)
+    if method == "edge-only":
+        return ecct.build_edge_only(experiment)
+    if method == "cloud-only":
+        return closed_form.build_cloud_only(experiment)
+    if method == "popularity":
+        return closed_form.build_popularity(experiment)
+    if method == "ease" or method == "ease-recency":
+        return closed_form.build_ease(experiment, recency=method == "ease-recency")
+    if method == "centralized":
+        return build_centralized(
+            experiment.config,
+            dataset=experiment.dataset,
+            split=experiment.split,
+            groups=experiment.groups,
+            validation=experiment.validation,
+        )
+    return build_federated_baseline(
+        experiment.config,
+        method=method,
+        dataset=experiment.dataset,
+        split=experiment.split,
+        groups=experiment.groups,
+    )

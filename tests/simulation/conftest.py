@@ -1,0 +1,25 @@
+"""A small population for whole runs."""
+
+import pytest
+
+from ecct_tf.config import RunConfig, load_config
+
+SMALL = (
+    "data.dataset=synthetic",
+    "data.synthetic_users=24",
+    "data.synthetic_items=120",
+    "evaluation.negatives=20",
+    "exchange.stage_1_rounds=1",
+    "cloud.rank=4",
+    "baselines=false",
+)
+
+
+@pytest.fixture(scope="session")
+def small_config():
+    """Makes a configuration of the small population, with further overrides."""
+
+    def make(*overrides: str) -> RunConfig:
+        return load_config(overrides=[*SMALL, *overrides])
+
+    return make
