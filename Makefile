@@ -17,9 +17,11 @@ PLACE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
 LOCKED := .venv/.locked-$(PLACE)
 INSTALLED := .venv/.installed-$(PLACE)
 BIN := .venv/bin
+# TFF's pins and the documentation tools do not fit into one environment.
+DOCS_LOCKED := .venv-docs/.locked-$(PLACE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types format lock clean
+.PHONY: help install demo test lint types format docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -46,7 +48,11 @@ format: $(INSTALLED) ## mend style and formatting where that can be done safely
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: ## compile requirements.lock anew (needs uv)
+docs: $(DOCS_LOCKED) ## build the documentation into site/; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict $(ARGS)
+	@echo "The documentation is in site/index.html."
+
+lock: ## compile requirements.lock and requirements/docs.lock anew (needs uv)
 	@command -v "$(UV)" >/dev/null || { \
 	  echo "make lock needs uv (looked for '$(UV)'): see https://docs.astral.sh/uv/" >&2; exit 1; }
 	@cp requirements.lock requirements.lock.new 2>/dev/null || true
@@ -63,9 +69,11 @@ lock: ## compile requirements.lock anew (needs uv)
 	  cat requirements.lock.new; \
 	} > requirements.lock
 	@rm -f requirements.lock.new
+	@"$(UV)" pip compile --quiet --no-header --no-emit-index-url --generate-hashes \
+	  --python-version 3.11 requirements/docs.in -o requirements/docs.lock
 
-clean: ## remove .venv, caches and build output; run folders stay
-	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-docs, caches and build output; run folders stay
+	@rm -rf .venv .venv-docs site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation is repeated.
@@ -101,4 +109,16 @@ $(INSTALLED): $(LOCKED) setup.py
 	@echo "Installing ecct-tf into .venv (editable)."
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
 	  --config-settings editable_mode=compat --editable .
+	@touch $@
+
+$(DOCS_LOCKED): requirements/docs.lock
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "The documentation needs Python 3.11 or newer; looked for '$(PYTHON)'." >&2; \
+	  echo "If it has another name or place: make docs PYTHON=path/to/python" >&2; \
+	  exit 1; }
+	@echo "Installing the documentation tools into .venv-docs."
+	@rm -rf .venv-docs
+	@"$(PYTHON)" -m venv .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --no-deps --require-hashes \
+	  -r requirements/docs.lock
 	@touch $@

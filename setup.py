@@ -49,6 +49,8 @@ SIMULATION = [
     "tensorflow-federated==0.87.0" + ONLY_TFF_PYTHON,
     "grpcio>=1.46",
     "portpicker>=1.5",
+    # Reads Parquet files. 22 and newer need NumPy 2 when imported, without declaring it.
+    "pyarrow>=12,<=21" + ONLY_TFF_PYTHON,
     # TensorBoard 2.14 imports pkg_resources, which newer ones warn about, then lack.
     "setuptools>=77,<80.9" + ONLY_TFF_PYTHON,
 ]

@@ -7,9 +7,11 @@ import click
 
 from ecct_tf import __version__
 from ecct_tf.commands.baselines import baselines
+from ecct_tf.commands.compare import compare
 from ecct_tf.commands.data import data
 from ecct_tf.commands.doctor import doctor
 from ecct_tf.commands.new import new
+from ecct_tf.commands.report import report
 from ecct_tf.commands.simulate import resume, simulate
 from ecct_tf.errors import EcctError
 
@@ -31,7 +33,7 @@ def cli(verbose: int) -> None:
         logging.getLogger(name).setLevel(level)
 
 
-for _command in (simulate, resume, baselines, new, data, doctor):
+for _command in (simulate, resume, baselines, compare, report, new, data, doctor):
     cli.add_command(_command)
 
 

@@ -91,8 +91,12 @@ def _x(curve: Curve, by_bytes: bool) -> npt.NDArray[np.float64]:
 def _bytes_axis(axes: Axes) -> None:
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    wide = high / low > 100
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    if high / low < 5:
+        # Too short a stretch for powers of ten and their halves.
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    else:
+        wide = high / low > 100
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="minor", length=0)
@@ -131,7 +135,8 @@ def _name_ends(
     for curve in early:
         end = (ends[curve], curve.mean[-1])
         _name(axes, curve, end, xycoords="data", theme=theme, places=places)
-    order = sorted(set(curves) - set(early), key=lambda curve: float(curve.mean[-1]))
+    late = [curve for curve in curves if curve not in early]
+    order = sorted(late, key=lambda curve: float(curve.mean[-1]))
     wanted = [float(curve.mean[-1] - low) / (high - low) * height for curve in order]
     for curve, pixels in zip(order, _apart(wanted, gap=_LABEL_PIXELS), strict=True):
         place = (1.0, pixels / height)

@@ -60,6 +60,7 @@ class Experiment:
         columns = (*self.dataset.user_columns, *self.dataset.item_columns)
         arrays: list[npt.NDArray[Any]] = [column.values for column in columns]
         arrays += [split.items, split.timestamps, split.offsets, split.recent_counts]
+        arrays += [split.validation_counts, split.test_counts]
         for array in arrays:
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())

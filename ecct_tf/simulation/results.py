@@ -69,11 +69,11 @@ def test_results(
 def _device_rows(
     experiment: Experiment, model: str, side: str, scores: Any
 ) -> Iterator[dict[str, Any]]:
-    for user, rank in zip(experiment.test.users, ranks(scores), strict=True):
+    for user, place in zip(experiment.test.users, ranks(scores), strict=True):
         yield {
             "model": model,
             "side": side,
             "user": int(user),
             "interactions": len(experiment.split.train(int(user))),
-            "rank": int(rank) + 1,
+            "rank": int(place) + 1,
         }

@@ -11,6 +11,7 @@ from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset
 from ecct_tf.errors import CheckpointError, RunFolderError
 from ecct_tf.federated import Algorithm, federated_runtime
+from ecct_tf.reporting import write_plots
 from ecct_tf.simulation.callbacks import Checkpointer, MetricsWriter, ProgressBar
 from ecct_tf.simulation.checkpoints import Checkpoint
 from ecct_tf.simulation.experiment import Experiment, build_experiment
@@ -18,6 +19,7 @@ from ecct_tf.simulation.loop import Callback, run_rounds
 from ecct_tf.simulation.methods import build_algorithm, display_name, quick_references
 from ecct_tf.simulation.results import ResultRow, test_results
 from ecct_tf.simulation.run_folder import RunFolder
+from ecct_tf.simulation.tensorboard import TensorBoardWriter
 
 __all__ = ["SimulationResult", "resume", "simulate"]
 
@@ -140,7 +142,7 @@ def _run(
         if folder is not None:
             folder.write_devices(devices)
             folder.write_results([row.as_dict() for row in rows])
-            _plot(folder)
+            write_plots(folder.path)
         status = "complete"
         return SimulationResult(tuple(rows), experiment, algorithm, state)
     except KeyboardInterrupt:
@@ -167,12 +169,9 @@ def _writers(
 ) -> list[Callback]:
     return [
         MetricsWriter(folder),
+        TensorBoardWriter(folder.path),
         Checkpointer(folder, algorithm, fingerprint=experiment.fingerprint()),
     ]
-
-
-def _plot(folder: RunFolder) -> None:
-    del folder
 
 
 def _restored(begin: Checkpoint, experiment: Experiment, algorithm: Algorithm[Any]) -> Any:

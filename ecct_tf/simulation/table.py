@@ -17,7 +17,9 @@ def print_results(result: SimulationResult, *, out: Path) -> None:
     config = result.experiment.config
     name = display_name(config)
     k = config.evaluation.k
-    table = Table(title=f"Leave-one-out on {config.data.dataset}, test items, seed {config.seed}")
+    split = {"leave_one_out": "Leave-one-out", "temporal": "Temporal split"}[config.data.split]
+    name_of_data = result.experiment.dataset.name
+    table = Table(title=f"{split} on {name_of_data}, test items, seed {config.seed}")
     table.add_column("model")
     table.add_column("sees")
     for name in (f"HR@{k}", f"NDCG@{k}", "MRR", "AUC", "GAUC", "log loss"):

@@ -1,0 +1,100 @@
+"""`ecct data check` in this process: what it prints and with which code it ends."""
+
+import pytest
+
+from ecct_tf.cli import main
+
+SCHEMA = """
+name: shop
+interactions: {path: r.csv, user: who, item: sku, timestamp: when}
+users:
+  path: u.csv
+  id: who
+  columns: {town: {kind: categorical}, plan: {kind: categorical, side: centralized}}
+"""
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch, capsys):
+    """Runs the command and returns its exit code and what it printed, blanks joined."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def check(*options, rows, schema=SCHEMA):
+        users = "".join(f"[u{n}],a,b\n" for n in range(9))
+        (tmp_path / "u.csv").write_text(f"who,town,plan\n{users}")
+        (tmp_path / "r.csv").write_text("who,sku,when\n" + rows)
+        (tmp_path / "schema.yaml").write_text(schema)
+        argv = ["ecct", "data", "check", str(tmp_path / "schema.yaml"), *options]
+        monkeypatch.setattr("sys.argv", argv)
+        code = 0
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code
+        printed = capsys.readouterr()
+        return code or 0, " ".join(printed.out.split()), printed.err
+
+    return check
+
+
+# Users 0 and 1 have five interactions each, user 2 has two.
+ROWS = "".join(f"[u{u}],i{u}{n},{100 * n + u}\n" for u in range(2) for n in range(5))
+ROWS += "[u2],i00,1\n[u2],i01,2\n"
+
+
+def test_what_is_read_and_who_sees_it(check):
+    code, out, _ = check("--negatives", "3", rows=ROWS)
+    assert code == 0
+    for expected in (
+        "│ interactions │ 12 │",
+        "│ users │ 9 │",
+        "│ town │ user │ categorical │ 1 │ 0 │ federated │ the user's own device, nobody else │",
+        "│ plan │ user │ categorical │ 1 │ 0 │ centralized │ the cloud │",
+        "12 interactions of 9 users with 10 items, from 1970-01-01 00:00:00 UTC to 1970-01-01 "
+        "00:06:41 UTC",
+        "6 users and 0 items of the tables have no interaction",
+        "2 devices can take part. Each needs 4 interactions; 7 users have fewer and are excluded",
+        "with all their 2 interactions: [u2] (2), [u3] (0)",
+        "4 older interactions of 2 users",
+        "user columns: plan A device will see",
+        "(3.0 on average) its own user's columns: town",
+        "ecct simulate --dataset files --set data.schema=",
+    ):
+        assert expected in out
+    assert "data.split" not in out
+
+
+def test_temporal_split(check):
+    options = ("--split", "temporal", "--test-fraction", "0.2", "--validation-fraction", "0.2")
+    code, out, _ = check(*options, "--negatives", "3", rows=ROWS)
+    assert code == 0
+    # 12 rows: two after second 301 and two between: 300 and 301.
+    assert "Training ends 1970-01-01 00:03:21 UTC, validation ends 1970-01-01 00:05:01 UTC" in out
+    assert "3 devices can take part. Each needs 2 interactions before the first cut; 6" in out
+    assert "are not evaluated" in out
+    assert "--set data.split=temporal" in out
+
+
+def test_filters_are_listed(check):
+    schema = SCHEMA + "filters: {min_user_interactions: 4}\n"
+    code, out, _ = check("--negatives", "3", rows=ROWS, schema=schema)
+    assert code == 0
+    assert "│ user with fewer than 4 interactions │ 2 │ 1 │ 0 │" in out
+    assert "7 table rows were removed by a minimum" in out
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ("u0,i,1\n", (), "r.csv: line 2, column 'who': expected an id of"),
+        ("[u0],i,soon\n", (), "line 2, column 'when': expected whole seconds"),
+        (ROWS, (), "Lower evaluation.negatives"),
+        ("[u0],i,1\n", ("--negatives", "1"), "0 of 9 users have the 4 interactions"),
+        (ROWS, ("--test-fraction", "0.95"), "data.test_fraction: expected less than 1"),
+        (ROWS, ("--split", "random"), "'random' is not one of"),
+    ],
+)
+def test_code_2_and_the_reason(check, rows, options, message):
+    code, _, error = check(*options, rows=rows)
+    assert code == 2
+    assert message in error
