@@ -70,12 +70,13 @@ SPACES: dict[str, dict[str, Any]] = {
         "training.epochs": [1, 2],
         "training.batch_size": [16, 32, 64],
         "training.learning_rate": (0.02, 0.3),
-        "training.private_learning_rate": (0.003, 0.05),
+        "training.private_learning_rate": (0.0005, 0.02),
         "training.distillation_weight": (0.005, 0.2),
         "server.learning_rate": (0.003, 0.03),
         "server.momentum": [0.5, 0.8, 0.9],
-        "cloud.rank": [24, 32, 48],
-        "cloud.regularization": (100.0, 1600.0),
+        "cloud.next_item.epochs": [4, 6, 8],
+        "cloud.next_item.rank": [24, 32, 48],
+        "cloud.next_item.dropout": [0.1, 0.3, 0.5],
     },
 }
 _ROUNDS = {

@@ -17,6 +17,7 @@ from cloud.features import (
     user_state,
 )
 from cloud.model import CloudModel, CloudModelSpec, EdgeKnowledge
+from cloud.next_item import next_item_block
 from cloud.similarity import preference_block, preference_sources, sequence_block
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import CloudView, sample_negatives
@@ -83,6 +84,18 @@ class CloudRecommender:
         self._sequence = sequence_block(
             histories, num_items=view.num_items, rank=rank, decay=config.sequence_decay
         )
+        self._learned: tuple[Block, ...] = ()
+        if config.next_item.epochs:
+            learned = next_item_block(
+                histories,
+                num_items=view.num_items,
+                rank=config.next_item.rank,
+                decays=features.decays,
+                length=features.history_length,
+                config=config.next_item,
+                seed=seed,
+            )
+            self._learned = (learned,)
         self._attributes = item_attributes(view)
         self._categories = category_matrix(view.items, rows=view.num_items + 1)
         self._user_columns = category_matrix(view.users, rows=view.num_users)
@@ -186,7 +199,7 @@ class CloudRecommender:
             self.model.freeze_items()
             self._compile()
             self._published = True
-        blocks = [self._preference, self._sequence]
+        blocks = [self._preference, self._sequence, *self._learned]
         if self._categories.shape[1]:
             blocks.append(Block("category", self._categories, self._categories))
         everything = tf.range(self._view.num_items + 1)

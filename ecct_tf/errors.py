@@ -11,6 +11,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "EcctError",
+    "ExportError",
     "PrivacyError",
     "RunFolderError",
     "WorkerError",
@@ -35,6 +36,10 @@ class PrivacyError(EcctError):
 
 class CodecError(EcctError, ValueError):
     """A payload does not fit its declared specification."""
+
+
+class ExportError(EcctError):
+    """An edge model cannot be exported, or an exported file is not what it should be."""
 
 
 class WorkerError(EcctError, RuntimeError):

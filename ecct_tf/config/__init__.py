@@ -11,7 +11,7 @@ from ecct_tf.config.baselines import (
     FineTuningConfig,
     PersonalEmbeddingConfig,
 )
-from ecct_tf.config.cloud import CloudConfig, LabelVisibility
+from ecct_tf.config.cloud import CloudConfig, LabelVisibility, NextItemConfig
 from ecct_tf.config.edge import (
     OPTIMIZERS,
     SHARINGS,
@@ -68,6 +68,7 @@ __all__ = [
     "FineTuningConfig",
     "LabelVisibility",
     "MethodName",
+    "NextItemConfig",
     "OptimizerName",
     "ParticipationConfig",
     "PersonalEmbeddingConfig",

@@ -40,8 +40,8 @@ class FineTuningConfig:
     """
 
     epochs: int = 2
-    learning_rate: float = 0.05
-    embedding_learning_rate: float = 0.5
+    learning_rate: float = 0.0302
+    embedding_learning_rate: float = 0.0122
 
     def __post_init__(self) -> None:
         at_least(self, "federated_baseline.fine_tuning", 1, "epochs")
@@ -71,17 +71,17 @@ class PersonalEmbeddingConfig:
       server: how the item embeddings are averaged.
     """
 
-    rounds: int = 60
+    rounds: int = 80
     embedding_dim: int = 32
     initial_scale: float = 0.1
-    negatives: int = 4
+    negatives: int = 8
     max_positions: int = 1000
     epochs: int = 1
-    batch_size: int = 50
-    learning_rate: float = 0.1
-    embedding_learning_rate: float = 10.0
+    batch_size: int = 200
+    learning_rate: float = 0.0568
+    embedding_learning_rate: float = 68.6
     server: ServerConfig = dataclasses.field(
-        default_factory=lambda: ServerConfig(optimizer="average", learning_rate=1.0, momentum=0.0)
+        default_factory=lambda: ServerConfig(optimizer="average", learning_rate=0.63, momentum=0.0)
     )
 
     def __post_init__(self) -> None:
@@ -122,21 +122,21 @@ class FederatedBaselineConfig:
       pfedrec: of `pfedrec`, which reads nothing else of this section.
     """
 
-    rounds: int = 80
-    embedding_dim: int = 32
+    rounds: int = 40
+    embedding_dim: int = 16
     hidden_dim: int = 32
     profile_dim: int = 2
-    initial_scale: float = 0.1
+    initial_scale: float = 0.05
     positions: Positions = "all"
     max_positions: int = 1000
     negatives: int = 4
     epochs: int = 1
     batch_size: int = 4
-    learning_rate: float = 0.036
-    embedding_learning_rate: float = 0.165
-    proximal: float = 0.01
+    learning_rate: float = 0.0217
+    embedding_learning_rate: float = 0.703
+    proximal: float = 0.0133
     server: ServerConfig = dataclasses.field(
-        default_factory=lambda: ServerConfig(optimizer="adam", learning_rate=0.009, momentum=0.5)
+        default_factory=lambda: ServerConfig(optimizer="adam", learning_rate=0.0194, momentum=0.8)
     )
     fine_tuning: FineTuningConfig = dataclasses.field(default_factory=FineTuningConfig)
     pfedrec: PersonalEmbeddingConfig = dataclasses.field(default_factory=PersonalEmbeddingConfig)

@@ -4,10 +4,40 @@ import dataclasses
 from typing import Literal
 
 from ecct_tf.config.checks import at_least, one_of, positive, within
+from ecct_tf.errors import ConfigError
 
-__all__ = ["CloudConfig", "LabelVisibility"]
+__all__ = ["CloudConfig", "LabelVisibility", "NextItemConfig"]
 
 LabelVisibility = Literal["both", "edge_only"]
+
+
+@dataclasses.dataclass(frozen=True)
+class NextItemConfig:
+    """The item-to-item block that is learned to name the next item.
+
+    Attributes:
+      epochs: passes over the cloud's older interactions; 0 leaves the block out.
+      rank: width of its embeddings.
+      batch_size: positions in a batch.
+      learning_rate: of Adam.
+      dropout: share of a history's interactions that are left out of a position at random.
+      weight_decay: how strongly the embeddings are pulled towards zero (decoupled).
+    """
+
+    epochs: int = 6
+    rank: int = 32
+    batch_size: int = 512
+    learning_rate: float = 3e-3
+    dropout: float = 0.3
+    weight_decay: float = 0.02
+
+    def __post_init__(self) -> None:
+        section = "cloud.next_item"
+        at_least(self, section, 0, "epochs", "weight_decay")
+        at_least(self, section, 1, "rank", "batch_size")
+        positive(self, section, "learning_rate")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"{section}.dropout: expected a number in [0, 1), got {self.dropout}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +67,7 @@ class CloudConfig:
       staleness_half_life: rounds after which an uplink counts half.
       query_top_share: share of the queries taken from the cloud's best guesses; the rest
         is uniform over the catalog.
+      next_item: the learned block of the item table.
     """
 
     rank: int = 24
@@ -57,6 +88,7 @@ class CloudConfig:
     label_visibility: LabelVisibility = "both"
     staleness_half_life: float = 5.0
     query_top_share: float = 0.5
+    next_item: NextItemConfig = dataclasses.field(default_factory=NextItemConfig)
 
     def __post_init__(self) -> None:
         at_least(

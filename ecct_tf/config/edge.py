@@ -141,7 +141,7 @@ class TrainingConfig:
     batch_size: int = 32
     optimizer: OptimizerName = "sgd"
     learning_rate: float = 0.1
-    private_learning_rate: float = 0.01
+    private_learning_rate: float = 0.002
     distillation_weight: float = 0.02
     temperature: float = 2.0
 

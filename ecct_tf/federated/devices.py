@@ -24,6 +24,7 @@ __all__ = [
     "device_profile",
     "prepare_devices",
     "profile_sizes",
+    "sample_histories",
     "stack_devices",
 ]
 
@@ -137,6 +138,25 @@ def stack_devices(devices: Sequence[DeviceData], *, batch_size: int) -> DeviceDa
     return DeviceData(**stacked)
 
 
+def sample_histories(
+    group: Sequence[DeviceView],
+    *,
+    items: ItemTensors,
+    features: FeatureConfig,
+    samples: SampleConfig,
+    seed: int,
+) -> npt.NDArray[np.int32]:
+    """The history behind each sample of a device, `[N, L] int32`, as `prepare_devices` orders them.
+
+    Devices of the simulation keep features instead; a phone begins with the histories.
+    """
+    histories = np.concatenate(
+        [_draw(view, items, features, samples, seed).histories for view in group]
+    )
+    by_sample = np.repeat(histories, 1 + samples.negatives, axis=0)
+    return by_sample[_sample_order(group, len(by_sample), seed)]
+
+
 class _Drawn(NamedTuple):
     histories: npt.NDArray[np.int32]
     candidates: npt.NDArray[np.int32]
@@ -214,8 +234,7 @@ def _assemble(
     owners = np.repeat(np.arange(len(group)), [len(part.candidates) for part in parts])
     labels = np.zeros((positions, width), np.uint8)
     labels[:, 0] = 1
-    # Shuffled once: batches then mix positives and negatives of different positions.
-    order = np.random.default_rng([seed, 0x0DD, group[0].user]).permutation(positions * width)
+    order = _sample_order(group, positions * width, seed)
 
     def rows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array.reshape(positions * width, *array.shape[2:])[order]
@@ -235,6 +254,11 @@ def _assemble(
         slots=rows(slots),
         slot_counts=each((histories > 0).sum(axis=1).astype(np.uint8)),
     )
+
+
+def _sample_order(group: Sequence[DeviceView], samples: int, seed: int) -> npt.NDArray[np.int64]:
+    """Shuffled once: batches then mix positives and negatives of different positions."""
+    return np.random.default_rng([seed, 0x0DD, group[0].user]).permutation(samples)
 
 
 def profile_sizes(view: DeviceView) -> tuple[int, ...]:

@@ -80,13 +80,13 @@ class EcctAlgorithm:
     ) -> tuple[EcctRunState, RoundReport]:
         """One round of the exchange."""
         del round_number  # The process counts its own.
-        cloud = self._cloud_at(state)
+        cloud = self.cloud_at(state)
         edge, report = self.process.next(state.edge, cloud, participants, answering)
         return EcctRunState(edge, {} if self.cloud is None else self.cloud.snapshot()), report
 
     def scores(self, state: EcctRunState, candidates: Candidates) -> dict[str, Array]:
         """The devices' logits, and the cloud's with the uplinks fused in."""
-        edge = self.evaluator.scores(state.edge, self._cloud_at(state), candidates)
+        edge = self.evaluator.scores(state.edge, self.cloud_at(state), candidates)
         if self.cloud is None:
             return {"edge": edge}
         cloud = self.cloud.scores(
@@ -156,7 +156,8 @@ class EcctAlgorithm:
         cloud = {name[start:]: value for name, value in arrays.items() if name.startswith("cloud/")}
         return EcctRunState(edge, cloud)
 
-    def _cloud_at(self, state: EcctRunState) -> CloudRecommender | SilentCloud:
+    def cloud_at(self, state: EcctRunState) -> CloudRecommender | SilentCloud:
+        """The cloud as it is in `state`; there is one object, which the next call sets anew."""
         if self.cloud is None:
             return SilentCloud(self.table, num_queries=self.config.exchange.queries)
         self.cloud.restore(state.cloud)

@@ -1,0 +1,140 @@
+"""Item-to-item embeddings learned to name the next item.
+
+The closed forms in `cloud.similarity` say what goes together; this block is trained for
+what a device asks of its item table: which item follows a history that is pooled by
+recency. The cloud trains it on older interactions and devices apply it to their newest,
+so neither has to show the other its own. Inferred: the paper leaves the models open.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.config import NextItemConfig
+from ecct_tf.edge import pad_history
+from ecct_tf.knowledge import Block
+
+__all__ = ["next_item_block"]
+
+Array = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
+
+_START = 0.1
+
+
+def next_item_block(
+    histories: Sequence[Ids],
+    *,
+    num_items: int,
+    rank: int,
+    decays: tuple[float, ...],
+    length: int,
+    config: NextItemConfig,
+    seed: int,
+) -> Block:
+    """Learns the block from `histories`.
+
+    A position's user vector is `sum_k a_k ⊙ pooled_k`, where `pooled_k` sums the source
+    embeddings of the history at the k-th recency decay; its logits for all items are the
+    products with the target embeddings plus a bias, its loss the cross-entropy of the item
+    that came next. The full softmax costs as much as there are items: meant, like EASE,
+    for thousands of them.
+
+    Args:
+      histories: per user `[n] int32`, items 1..num_items, oldest first.
+      num_items: the largest item id.
+      rank: width of the embeddings.
+      decays: recency decays at which histories are pooled, as devices do.
+      length: newest interactions of a history that are read.
+      config: how to train.
+      seed: of the first embeddings, the order and the dropout.
+
+    Returns:
+      The block; the weights `a` are folded into its target embeddings.
+    """
+    contexts, targets = _positions(histories, length)
+    rng = np.random.default_rng([seed, 0x4E47])
+    trainer = _Trainer(rng, num_items=num_items, rank=rank, decays=decays, length=length)
+    trainer.learn_rates(config)
+    trainer.start_bias(np.bincount(targets, minlength=num_items + 1))
+    for _ in range(config.epochs):
+        order = rng.permutation(len(targets))
+        for start in range(0, len(order), config.batch_size):
+            rows = order[start : start + config.batch_size]
+            keep = rng.random((len(rows), length)) >= config.dropout
+            trainer.step(contexts[rows], targets[rows], keep.astype(np.float32))
+    return trainer.block()
+
+
+class _Trainer:
+    """Variables and the compiled step."""
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        *,
+        num_items: int,
+        rank: int,
+        decays: tuple[float, ...],
+        length: int,
+    ) -> None:
+        shape = (num_items + 1, rank)
+        ages = np.arange(length - 1, -1, -1)
+        self._pooling = tf.constant(np.stack([d**ages for d in decays], 1).astype(np.float32))
+        self._source = tf.Variable(_START * rng.standard_normal(shape), dtype=tf.float32)
+        self._target = tf.Variable(_START * rng.standard_normal(shape), dtype=tf.float32)
+        self._mix = tf.Variable(tf.fill([len(decays), rank], 0.5 / len(decays)))
+        self._bias = tf.Variable(tf.zeros([num_items + 1]))
+
+    def learn_rates(self, config: NextItemConfig) -> None:
+        """Builds the optimiser."""
+        self._optimizer = tf.keras.optimizers.Adam(config.learning_rate)
+        self._optimizer.build(self._variables)
+        self._decay = 1.0 - config.learning_rate * config.weight_decay
+
+    def start_bias(self, counts: npt.NDArray[np.int64]) -> None:
+        """Starts from how often each item is a target."""
+        self._bias.assign(np.log1p(counts).astype(np.float32))
+
+    @property
+    def _variables(self) -> list[tf.Variable]:
+        return [self._source, self._target, self._mix, self._bias]
+
+    @tf.function(reduce_retracing=True)
+    def step(self, contexts: tf.Tensor, targets: tf.Tensor, keep: tf.Tensor) -> None:
+        """One step on a batch: `[B, L] int32`, `[B] int32`, `[B, L] float32`."""
+        with tf.GradientTape() as tape:
+            mask = tf.cast(contexts > 0, tf.float32) * keep
+            weight = tf.sqrt(tf.maximum(tf.matmul(mask, self._pooling), 1.0))
+            embedded = tf.gather(self._source, contexts) * mask[..., None]
+            pooled = tf.einsum("bld,lk->bkd", embedded, self._pooling) / weight[..., None]
+            users = tf.reduce_sum(pooled * self._mix, axis=1)
+            # Item 0 is padding and never comes next.
+            logits = tf.matmul(users, self._target[1:], transpose_b=True) + self._bias[1:]
+            loss = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(targets - 1, logits)
+            )
+        gradients = tape.gradient(loss, self._variables)
+        dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        self._optimizer.apply_gradients(zip(dense, self._variables, strict=True))
+        for embeddings in (self._source, self._target):
+            embeddings.assign(embeddings * self._decay)
+
+    def block(self) -> Block:
+        """The learned block, its padding row zero."""
+        source, target = self._source.numpy(), self._target.numpy()
+        target = target * self._mix.numpy().sum(axis=0)
+        source[0] = target[0] = 0.0
+        return Block("next item", source, target)
+
+
+def _positions(histories: Sequence[Ids], length: int) -> tuple[Ids, Ids]:
+    """Each interaction but a user's first, with what came before: `[n, L]` and `[n]`."""
+    contexts, targets = [], []
+    for history in histories:
+        for position in range(1, len(history)):
+            contexts.append(pad_history(history[:position], length))
+            targets.append(history[position])
+    return np.array(contexts, np.int32).reshape(-1, length), np.array(targets, np.int32)
