@@ -129,11 +129,18 @@ class RunFolder:
                 'files are whole, write {"status": "interrupted"} into it.'
             ) from error
 
-    def set_status(self, status: str, *, round_number: int) -> None:
-        """Records how far the run is."""
-        write_text(
-            self.path / "status.json", _json({"status": status, "round": round_number}, indent=None)
-        )
+    @property
+    def seconds(self) -> float:
+        """How long the run took until its status was last set."""
+        try:
+            return float(json.loads((self.path / "status.json").read_text("utf-8"))["seconds"])
+        except (OSError, ValueError, KeyError):
+            return 0.0
+
+    def set_status(self, status: str, *, round_number: int, seconds: float = 0.0) -> None:
+        """Records how far the run is, and after how long; a resumed run adds up its parts."""
+        values = {"status": status, "round": round_number, "seconds": round(seconds, 1)}
+        write_text(self.path / "status.json", _json(values, indent=None))
 
     def note_resumed(self, round_number: int) -> None:
         """Records in `environment.json` that the run was gone on with."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -115,6 +116,8 @@ def _run(
     again: bool = False,
 ) -> SimulationResult:
     status, progress = "failed", _Progress(0 if begin is None else begin.round_number)
+    # What an earlier part of the run took counts too.
+    began = time.monotonic() - (folder.seconds if folder is not None and again else 0.0)
     try:
         experiment = build_experiment(config, dataset=dataset)
         algorithm = build_algorithm(experiment)
@@ -124,7 +127,9 @@ def _run(
             if again:
                 folder.keep_metrics(progress.rounds)
                 folder.note_resumed(progress.rounds)
-                folder.set_status("running", round_number=progress.rounds)
+                folder.set_status(
+                    "running", round_number=progress.rounds, seconds=time.monotonic() - began
+                )
             folder.write_candidates("validation", experiment.validation)
             folder.write_candidates("test", experiment.test)
             watchers = [*_writers(folder, algorithm, experiment), *watchers]
@@ -150,7 +155,9 @@ def _run(
         raise
     finally:
         if folder is not None:
-            folder.set_status(status, round_number=progress.rounds)
+            folder.set_status(
+                status, round_number=progress.rounds, seconds=time.monotonic() - began
+            )
 
 
 class _Progress(Callback):

@@ -1,0 +1,77 @@
+"""The learned block names what follows."""
+
+import numpy as np
+import pytest
+
+from cloud.next_item import next_item_block
+from ecct_tf.config import NextItemConfig
+from ecct_tf.errors import ConfigError
+
+ITEMS = 12
+
+
+def histories():
+    """Everybody walks the ring 1, 2, …, 12, 1, … from a start of their own."""
+    return [
+        np.array([1 + (start + step) % ITEMS for step in range(6)], np.int32)
+        for start in range(ITEMS)
+        for _ in range(4)
+    ]
+
+
+def learn(found=None, *, seed=0, **changes):
+    return next_item_block(
+        histories() if found is None else found,
+        num_items=ITEMS,
+        rank=8,
+        decays=(1.0, 0.5),
+        length=4,
+        config=NextItemConfig(
+            epochs=40, batch_size=32, learning_rate=0.02, dropout=0.0, weight_decay=0.0, **changes
+        ),
+        seed=seed,
+    )
+
+
+@pytest.fixture(scope="module")
+def block():
+    return learn()
+
+
+def test_the_successor_scores_highest(block):
+    scores = block.source @ block.target.T
+    successors = [1 + item % ITEMS for item in range(1, ITEMS + 1)]
+    assert (1 + scores[1:, 1:].argmax(axis=1)).tolist() == successors
+
+
+def test_shapes_and_padding(block):
+    assert block.name == "next item"
+    assert block.source.shape == block.target.shape == (ITEMS + 1, 8)
+    assert not block.source[0].any()
+    assert not block.target[0].any()
+
+
+def test_the_seed_decides(block):
+    np.testing.assert_array_equal(learn().source, block.source)
+    assert not np.array_equal(learn(seed=1).source, block.source)
+
+
+def test_an_item_after_the_last_position_changes_nothing_before_it(block):
+    """Only what is in the histories counts: a user without a successor adds nothing."""
+    alone = [*histories(), np.array([5], np.int32)]
+    np.testing.assert_array_equal(learn(alone).target, block.target)
+
+
+def test_ranges():
+    for changes in ({"dropout": 1.0}, {"rank": 0}, {"epochs": -1}, {"learning_rate": 0.0}):
+        with pytest.raises(ConfigError, match=r"cloud\.next_item\."):
+            NextItemConfig(**changes)
+
+
+def test_without_epochs_there_is_no_such_block(make_cloud, config):
+    import dataclasses
+
+    names = [block.name for block in make_cloud().publish().blocks]
+    assert names[:3] == ["preference", "sequence", "next item"]
+    plain = make_cloud(next_item=dataclasses.replace(config.next_item, epochs=0))
+    assert "next item" not in [block.name for block in plain.publish().blocks]

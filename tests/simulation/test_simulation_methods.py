@@ -1,0 +1,172 @@
+"""Methods and ablations: their names, what crosses in each, and campaigns over seeds."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ecct_tf.config import METHODS, RunConfig
+from ecct_tf.errors import ConfigError, RunFolderError
+from ecct_tf.federated import federated_runtime
+from ecct_tf.simulation.campaign import parse_seeds, plan_runs, run_all
+from ecct_tf.simulation.experiment import build_experiment
+from ecct_tf.simulation.loop import Callback, run_rounds
+from ecct_tf.simulation.methods import (
+    ABLATIONS,
+    build_algorithm,
+    display_name,
+    model_name,
+    quick_references,
+)
+from ecct_tf.simulation.run_folder import RunFolder
+
+
+class Reports(Callback):
+    def __init__(self):
+        self.reports = []
+
+    def on_round(self, result, state):
+        del state
+        self.reports.append(result.report)
+
+
+@pytest.fixture(scope="module")
+def runs(small_config):
+    """Algorithm, final state and reports of two rounds, by the exchange's name."""
+    config = small_config("rounds=2", "participation.devices_per_round=10")
+    done = {}
+    with federated_runtime():
+        for name in ("ECCT", *ABLATIONS):
+            chosen = ABLATIONS[name].of(config) if name in ABLATIONS else config
+            experiment = build_experiment(chosen)
+            algorithm = build_algorithm(experiment)
+            watcher = Reports()
+            state = run_rounds(algorithm, experiment, callbacks=[watcher], validate=False)
+            done[name] = (algorithm, state, watcher.reports)
+    return done
+
+
+def test_ablations_are_named_by_what_is_on(runs):
+    for name, (algorithm, _, _) in runs.items():
+        assert display_name(algorithm.config) == name
+        assert model_name(algorithm.config, "edge") == f"{name} edge"
+
+
+@pytest.mark.parametrize(
+    ("name", "down", "queries", "up"),
+    [
+        ("ECCT", True, True, True),
+        ("no exchange", False, False, False),
+        ("down only", True, False, False),
+        ("up only", False, True, True),
+        ("embeddings only", True, True, True),
+    ],
+)
+def test_bytes_are_those_of_what_crosses(runs, name, down, queries, up):
+    algorithm, _, reports = runs[name]
+    exchange = algorithm.process.cohorts[0].work.exchange
+    # int8 values and one float16 scale; 4 bytes for each item asked about.
+    known = exchange.cloud_dim + 2 if down else 0
+    asked = 4 * exchange.num_queries if queries else 0
+    assert [report.downlink_bytes for report in reports] == [10 * (known + asked)] * 2
+    assert [report.uplink_bytes > 0 for report in reports] == [up, up]
+    stages = [1, 1] if name == "embeddings only" else [1, 2]
+    assert [report.stage for report in reports] == stages
+
+
+@pytest.mark.parametrize("name", ["no exchange", "down only"])
+def test_without_uplinks_the_cloud_stays_as_it_was(runs, name):
+    algorithm, state, _ = runs[name]
+    start = algorithm.initialize().cloud
+    for variable, value in state.cloud.items():
+        np.testing.assert_array_equal(value, start[variable], err_msg=variable)
+    assert (state.edge.knowledge.rounds == -1).all()
+
+
+@pytest.mark.parametrize("name", ["ECCT", "up only", "embeddings only"])
+def test_with_uplinks_the_cloud_learns(runs, name):
+    algorithm, state, _ = runs[name]
+    start = algorithm.initialize().cloud
+    assert any(not np.array_equal(value, start[key]) for key, value in state.cloud.items())
+    assert (state.edge.knowledge.rounds >= 0).sum() >= 10
+
+
+def test_without_downlinks_the_cloud_does_not_matter_to_the_edge(runs):
+    (_, one, _), (_, other, _) = runs["no exchange"], runs["up only"]
+    np.testing.assert_array_equal(one.edge.cohorts[0].weights(), other.edge.cohorts[0].weights())
+    changed = runs["ECCT"][1].edge.cohorts[0].weights()
+    assert not np.array_equal(changed, one.edge.cohorts[0].weights())
+
+
+def test_a_state_comes_back_from_its_arrays(runs):
+    algorithm, state, _ = runs["ECCT"]
+    arrays = algorithm.to_arrays(state)
+    again = algorithm.to_arrays(algorithm.from_arrays(arrays))
+    assert set(again) == set(arrays)
+    for name, value in arrays.items():
+        np.testing.assert_array_equal(again[name], value, err_msg=name)
+
+
+def test_an_algorithm_can_be_run_twice(runs):
+    """Nothing of the first run stays behind in the cloud's Keras model."""
+    algorithm, state, _ = runs["up only"]
+    fresh = algorithm.initialize()
+    everybody = np.arange(algorithm.num_devices)
+    with federated_runtime():
+        firsts = [
+            algorithm.next(fresh, round_number=0, participants=everybody, answering=everybody)[0]
+            for _ in range(2)
+        ]
+    for name, value in firsts[0].cloud.items():
+        np.testing.assert_array_equal(firsts[1].cloud[name], value, err_msg=name)
+    assert state is not firsts[0]
+
+
+def test_quick_references_leave_out_the_run_itself():
+    names = [display_name(config) for config in quick_references(RunConfig())]
+    assert names == [
+        "popularity",
+        "EASE",
+        "EASE, recency-weighted",
+        "edge only",
+        "no exchange",
+        "cloud only",
+    ]
+    ease = dataclasses.replace(RunConfig(), method="ease")
+    assert "EASE" not in [display_name(config) for config in quick_references(ease)]
+
+
+def test_a_plan_has_a_run_for_each_method_and_seed():
+    planned = plan_runs(RunConfig(), methods=["fedavg", "ablations"], seeds=[3, 5])
+    assert list(planned)[:3] == ["fedavg-seed3", "fedavg-seed5", "no-exchange-seed3"]
+    assert len(planned) == 2 * 5
+    assert planned["fedavg-seed5"].seed == 5
+    assert not any(config.baselines for config in planned.values())
+    assert len(plan_runs(RunConfig(), methods=["all", "ecct"], seeds=[0])) == len(METHODS) + 4
+
+
+def test_mistakes_in_a_plan_are_told():
+    with pytest.raises(ConfigError, match=r"--methods: unknown fedavgg; known are .*fedavg"):
+        plan_runs(RunConfig(), methods=["fedavgg"], seeds=[0])
+    for text in ("", "1,x", "-1", "1,1"):
+        with pytest.raises(ConfigError, match="--seeds: expected different whole numbers"):
+            parse_seeds(text)
+    assert parse_seeds("0, 2") == [0, 2]
+
+
+def test_a_campaign_leaves_alone_what_is_complete_and_goes_on_with_the_rest(small_config, tmp_path):
+    planned = plan_runs(small_config(), methods=["popularity"], seeds=[0, 1])
+    said = []
+    folders = run_all(planned, out=tmp_path, say=said.append)
+    assert [folder.name for folder in folders] == ["popularity-seed0", "popularity-seed1"]
+    before = (folders[0] / "results.csv").stat().st_mtime_ns
+    RunFolder.open(folders[1]).set_status("running", round_number=0)
+    said.clear()
+    run_all(planned, out=tmp_path, say=said.append)
+    assert "complete" in said[0]
+    assert "going on" in said[1]
+    assert (folders[0] / "results.csv").stat().st_mtime_ns == before
+    assert RunFolder.open(folders[1]).status == "complete"
+    other = plan_runs(small_config("evaluation.k=5"), methods=["popularity"], seeds=[0])
+    with pytest.raises(RunFolderError, match="another configuration"):
+        run_all(other, out=tmp_path, say=said.append)
