@@ -126,7 +126,7 @@ def test_links_of_repository_pages_are_mended_for_the_site(tmp_path, monkeypatch
     hooks = _module("site_hooks")
     monkeypatch.setattr(hooks, "ROOT", tmp_path)
     (tmp_path / "benchmarks").mkdir()
-    links = ("../docs/results.md#x", "quality.py", "https://x.org", "#here", "../CHANGELOG.md")
+    links = ("../docs/results.md#x", "memory.py", "https://x.org", "#here", "../CHANGELOG.md")
     text = " ".join(f"[{name}]({link})" for name, link in zip("abcde", links, strict=True))
     (tmp_path / "benchmarks/README.md").write_text(text, encoding="utf-8")
     expected = "[a](results.md#x) b [c](https://x.org) [d](#here) [e](changelog.md)"

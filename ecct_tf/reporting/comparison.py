@@ -121,13 +121,12 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
 
 def reason_left_out(run: Run) -> str:
     """Why a run that is not complete is left out, and what completes it."""
-    rounds = run.config["rounds"]
     if run.status == "running":
         return (
-            f"still running, or killed, after {plural(run.rounds_done, 'round')} of {rounds}; "
-            + (f"`ecct resume {run.path}` goes on with a killed one")
+            f"still running, or killed, after {plural(run.rounds_done, 'round')}; "
+            f"`ecct resume {run.path}` goes on with a killed one"
         )
-    return f"{run.status} after {plural(run.rounds_done, 'round')} of {rounds}; " + (
+    return f"{run.status} after {plural(run.rounds_done, 'round')}; " + (
         f"`ecct resume {run.path}` goes on"
     )
 

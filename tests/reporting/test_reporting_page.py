@@ -264,7 +264,7 @@ def test_words_stand_out_from_the_paper(macro: str) -> None:
 def test_runs_that_are_left_out_are_told(make_run, tmp_path: Path) -> None:
     paths = [make_run("a"), make_run("b", seed=1, status="failed")]
     _, page = report(paths, tmp_path)
-    assert f"Left out: {paths[1]} , failed after 2 rounds of 2; `ecct resume" in page.text
+    assert f"Left out: {paths[1]} , failed after 2 rounds; `ecct resume" in page.text
 
 
 def test_a_report_of_an_unfinished_run_alone_is_refused(make_run, tmp_path: Path) -> None:
