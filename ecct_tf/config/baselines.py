@@ -39,9 +39,9 @@ class FineTuningConfig:
       embedding_learning_rate: of the item embeddings.
     """
 
-    epochs: int = 2
-    learning_rate: float = 0.0302
-    embedding_learning_rate: float = 0.0122
+    epochs: int = 4
+    learning_rate: float = 0.00218
+    embedding_learning_rate: float = 0.101
 
     def __post_init__(self) -> None:
         at_least(self, "federated_baseline.fine_tuning", 1, "epochs")
