@@ -10,9 +10,13 @@ from ecct_tf.commands.baselines import baselines
 from ecct_tf.commands.compare import compare
 from ecct_tf.commands.data import data
 from ecct_tf.commands.doctor import doctor
+from ecct_tf.commands.evaluate import evaluate
+from ecct_tf.commands.export import export
+from ecct_tf.commands.inspect import inspect
 from ecct_tf.commands.new import new
 from ecct_tf.commands.report import report
 from ecct_tf.commands.simulate import resume, simulate
+from ecct_tf.commands.verify import verify
 from ecct_tf.errors import EcctError
 
 __all__ = ["main"]
@@ -29,11 +33,14 @@ def cli(verbose: int) -> None:
 
     level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    for name in ("ecct_tf", "cloud"):
+    for name in ("ecct_tf", "cloud", "mobile_export"):
         logging.getLogger(name).setLevel(level)
 
 
-for _command in (simulate, resume, baselines, compare, report, new, data, doctor):
+for _command in (
+    simulate, resume, baselines, compare, report, new, data, doctor,
+    export, verify, inspect, evaluate,
+):  # fmt: skip
     cli.add_command(_command)
 
 
