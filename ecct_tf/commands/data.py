@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecct_tf.commands.options import wide_console
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -60,8 +62,6 @@ def check(
 
     Ends with code 2 and the reason if a run could not use them.
     """
-    from rich.console import Console
-
     from ecct_tf.config import DataConfig
     from ecct_tf.data import PARTS, evaluation_candidates, load_files, split_report
     from ecct_tf.simulation.experiment import split_dataset
@@ -76,7 +76,7 @@ def check(
     )
     dataset, report = load_files(schema)
     # Ids and headers are shown as they are: brackets in them are no markup.
-    console = Console(markup=False, emoji=False)
+    console = wide_console()
     _print_files(console, report)
     split = split_dataset(config, dataset)
     summary = split_report(dataset, split)

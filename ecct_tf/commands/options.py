@@ -3,11 +3,14 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["config_option", "existing_run", "quiet_tensorflow", "set_option"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["config_option", "existing_run", "quiet_tensorflow", "set_option", "wide_console"]
 
 existing_run = click.Path(path_type=Path)
 
@@ -36,3 +39,13 @@ def quiet_tensorflow() -> None:
     import logging
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def wide_console() -> "Console":
+    """The terminal, or 120 columns in a pipe: a table folded at 80 is of no use in a log."""
+    from rich.console import Console
+
+    console = Console(markup=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(markup=False, emoji=False, width=120)
+    return console
