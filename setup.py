@@ -98,6 +98,7 @@ setup(
     package_data={
         "ecct_tf": ["py.typed", "starter/template/*", "reporting/templates/*"],
         "cloud": ["py.typed"],
+        "mobile_export": ["py.typed"],
     },
     zip_safe=False,
     install_requires=BASE,

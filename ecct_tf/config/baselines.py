@@ -81,7 +81,7 @@ class PersonalEmbeddingConfig:
     learning_rate: float = 0.0568
     embedding_learning_rate: float = 68.6
     server: ServerConfig = dataclasses.field(
-        default_factory=lambda: ServerConfig(optimizer="average", learning_rate=0.63, momentum=0.0)
+        default_factory=lambda: ServerConfig(optimizer="adam", learning_rate=0.63, momentum=0.8)
     )
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """From YAML and `--set key=value` to a checked `RunConfig`, and back."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,25 @@ def load_config(path: Path | None = None, *, overrides: Iterable[str] = ()) -> R
         _apply(values, override)
     _make_absolute(values, Path())
     try:
-        return build(RunConfig, values)
+        return build(RunConfig, _over_defaults(RunConfig(), values))
     except ConfigError as error:
         raise ConfigError(f"{_origin(path, overrides, str(error))}: {error}") from error
+
+
+def _over_defaults(default: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` where given, `default` elsewhere, section by section.
+
+    A section's default may differ from its class's: what a file leaves out of it is taken
+    from the former.
+    """
+    filled = {}
+    for field in dataclasses.fields(default):
+        present = getattr(default, field.name)
+        if dataclasses.is_dataclass(present):
+            filled[field.name] = _over_defaults(present, values.get(field.name, {}))
+        else:
+            filled[field.name] = values.get(field.name, present)
+    return filled
 
 
 def _make_absolute(values: dict[str, Any], base: Path) -> None:

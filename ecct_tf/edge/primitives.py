@@ -164,10 +164,12 @@ def attend(scores: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> Any:
     Returns:
       `[..., K, V] float32`, all zero where every slot is padding.
     """
-    peak = tf.reduce_max(scores - 1e9 * (1.0 - mask), axis=-2, keepdims=True)
+    # Constants that a float16 file can hold: 1e9 would be infinite there, 1e-9 zero.
+    peak = tf.reduce_max(scores * mask - 6e4 * (1.0 - mask), axis=-2, keepdims=True)
     # The clip keeps padded slots, whose scores are arbitrary, from overflowing.
     weights = tf.exp(tf.minimum(scores - peak, 0.0)) * mask
-    weights = weights / tf.maximum(tf.reduce_sum(weights, axis=-2, keepdims=True), 1e-9)
+    # With a real slot the sum is at least 1, that of the peak itself.
+    weights = weights / tf.maximum(tf.reduce_sum(weights, axis=-2, keepdims=True), 1e-3)
     outputs = tf.matmul(weights, values, transpose_a=True)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

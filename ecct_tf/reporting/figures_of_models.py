@@ -124,7 +124,7 @@ def activity_figure(gains: Gains, *, label: str, theme: Theme) -> Figure:
             textcoords="offset points", va="center_baseline", annotation_clip=False,
             color=theme.ink,
         )  # fmt: skip
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value, 2)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
     return figure
 
 

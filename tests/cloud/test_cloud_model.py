@@ -115,13 +115,15 @@ def test_a_student_that_equals_its_teacher_has_no_gap(cloud, states):
 
 def test_the_published_table_is_whole(cloud, view):
     table = cloud.publish()
-    assert [block.name for block in table.blocks] == ["preference", "sequence", "category"]
-    assert [block.source.shape for block in table.blocks] == [(41, 3), (41, 3), (41, 4)]
-    assert table.blocks[2].is_symmetric
+    names = [block.name for block in table.blocks]
+    assert names == ["preference", "sequence", "next item", "category"]
+    shapes = [block.source.shape for block in table.blocks]
+    assert shapes == [(41, 3), (41, 3), (41, 32), (41, 4)]
+    assert table.blocks[3].is_symmetric
     assert table.attributes.shape == (41, 1)
     assert table.cloud.shape == (41, cloud.embedding_dim) == (41, 8)
     assert table.bias.shape == (41,)
-    width = 3 * (2 + 2) + 2 * 1
+    width = 4 * (2 + 2) + 2 * 1
     assert table.feature_mean.shape == table.feature_scale.shape == (width,)
     assert table.num_items == view.num_items
     for array in (table.cloud, table.bias, table.feature_mean, table.feature_scale):

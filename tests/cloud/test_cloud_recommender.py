@@ -203,7 +203,11 @@ def test_users_without_history_get_finite_answers(make_view, make_cloud):
     queries = cloud.queries(users, round_number=0)
     assert 1 <= queries.min() <= queries.max() <= 20
     # No columns, no category block.
-    assert [block.name for block in cloud.publish().blocks] == ["preference", "sequence"]
+    assert [block.name for block in cloud.publish().blocks] == [
+        "preference",
+        "sequence",
+        "next item",
+    ]
 
 
 def test_a_small_catalog_bounds_the_rank(make_view, make_cloud):

@@ -166,3 +166,11 @@ def test_paths_in_a_file_are_relative_to_it_and_those_of_overrides_to_here(tmp_p
     assert load_config(path).data.schema == str(tmp_path / "project" / "my.yaml")
     given = load_config(path, overrides=["data.schema=other.yaml"])
     assert given.data.schema == str(tmp_path / "other.yaml")
+
+
+def test_what_a_file_leaves_out_of_a_section_has_the_default_of_that_section():
+    default = RunConfig().federated_baseline.server
+    server = load_config(overrides=["federated_baseline.server.learning_rate=0.5"])
+    changed = server.federated_baseline.server
+    assert changed == dataclasses.replace(default, learning_rate=0.5)
+    assert RunConfig().federated_baseline.pfedrec.server != RunConfig().server

@@ -1,0 +1,321 @@
+"""The edge models of a run, for the commands that export and check them.
+
+Here the simulation and `mobile_export` meet, as nowhere else.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.config import TrainingConfig
+from ecct_tf.data import Candidates, Kind
+from ecct_tf.edge import ItemTensors, item_tensors, pad_history
+from ecct_tf.errors import ExportError
+from ecct_tf.federated import Cohort, CohortState, DeviceData, stack_devices
+from ecct_tf.federated.devices import sample_histories
+from ecct_tf.knowledge import Downlink, Encoded
+from ecct_tf.simulation.ecct import EcctAlgorithm, EcctRunState
+from ecct_tf.simulation.experiment import Experiment, build_experiment
+from ecct_tf.simulation.methods import build_algorithm
+from ecct_tf.simulation.run_folder import RunFolder
+from mobile_export.examples import DeviceExample
+from mobile_export.export import Labels
+from mobile_export.reference import Reference, SimulatedTraining
+from mobile_export.task import DeviceTask
+
+__all__ = ["RunModels", "open_run"]
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunModels:
+    """A run at its newest checkpoint.
+
+    Attributes:
+      path: the run folder.
+      experiment: its data.
+      algorithm: ECCT or one of its ablations.
+      state: as in the checkpoint.
+    """
+
+    path: Path
+    experiment: Experiment
+    algorithm: EcctAlgorithm
+    state: EcctRunState
+
+    @property
+    def tiers(self) -> list[str]:
+        """The tiers that the run's devices have."""
+        return [cohort.work.model.tier for cohort in self.algorithm.process.cohorts]
+
+    def task(self, tier: str) -> DeviceTask:
+        """What devices of `tier` do, in the stage that the run has reached."""
+        work = self._cohort(tier)[0].work
+        stage = self.algorithm.process.stage_of(max(self.state.edge.round_number - 1, 0))
+        return DeviceTask(
+            features=work.features,
+            training=work.training,
+            exchange=dataclasses.replace(work.exchange, with_logits=stage == 2),
+            sharing=work.sharing,
+            receives=work.receives,
+        )
+
+    def weights(self, tier: str, *, user: int | None = None) -> Array:
+        """`[P] float32`: the shared weights with the mean of the private ones, or a device's own.
+
+        Raises:
+          ExportError: when no device of the tier has the user.
+        """
+        cohort, state = self._cohort(tier)
+        every = state.weights()
+        if user is None:
+            mean: Array = every.mean(axis=0, dtype=np.float64).astype(np.float32)
+            # The mean of equal numbers need not be that number.
+            mean[: cohort.work.shared_size] = every[0, : cohort.work.shared_size]
+            return mean
+        owns: Array = every[self._device_of(cohort, user)]
+        return owns
+
+    def labels(self, tier: str, *, user: int | None = None) -> Labels:
+        """Vocabularies, item tokens and where the weights come from."""
+        view = self.experiment.groups[0][0]
+        columns = [
+            column for column in view.profile.columns if column.column.kind is Kind.CATEGORICAL
+        ]
+        whose = "mean over devices" if user is None else f"device of user {user}"
+        return Labels(
+            profile={column.column.name: column.vocabulary for column in columns},
+            items=self.experiment.dataset.item_tokens,
+            provenance={
+                "run": self.path.name,
+                "method": self.experiment.config.method,
+                "dataset": self.experiment.config.data.dataset,
+                "seed": self.experiment.config.seed,
+                "rounds": self.state.edge.round_number,
+                "weights": f"{tier}: {whose}",
+                "user": user,
+            },
+        )
+
+    def examples(self, tier: str, *, count: int = 8, candidates: int = 32) -> list[DeviceExample]:
+        """What some devices of `tier` hold: training histories, profiles, downlinks."""
+        cohort, _ = self._cohort(tier)
+        rng = np.random.default_rng(0)
+        found = []
+        for device in cohort.devices.devices[:count]:
+            found.append(
+                self._example(
+                    cohort,
+                    user=int(device.users[0]),
+                    profile=device.profile[0],
+                    history=device.history[0],
+                    candidates=rng.integers(1, self.algorithm.table.num_items + 1, candidates),
+                )
+            )
+        return found
+
+    def tested(self, tier: str, candidates: Candidates) -> Iterator[tuple[int, DeviceExample]]:
+        """For each row of `candidates` that a device of `tier` owns: the row and its inputs."""
+        cohort, _ = self._cohort(tier)
+        length = self.experiment.config.features.history_length
+        owner = {
+            int(user): device.profile[place]
+            for device in cohort.devices.devices
+            for place, user in enumerate(device.users)
+        }
+        for row, user in enumerate(candidates.users.tolist()):
+            if user in owner:
+                before = self.experiment.split.before(user, int(candidates.positions[row]))
+                yield (
+                    row,
+                    self._example(
+                        cohort,
+                        user=user,
+                        profile=owner[user],
+                        history=pad_history(before, length),
+                        candidates=candidates.items[row],
+                    ),
+                )
+
+    def reference(
+        self, tier: str, *, user: int | None, steps: int, training: TrainingConfig | None = None
+    ) -> Reference:
+        """What a file of `tier` is checked against.
+
+        Args:
+          tier: which.
+          user: whose device's weights; None for the mean.
+          steps: of training by the simulation's device work, at least; 0 for none.
+          training: how to train; None for the run's own settings.
+        """
+        weights, task = self.weights(tier, user=user), self.task(tier)
+        task = dataclasses.replace(task, training=training or task.training)
+        return Reference(
+            model=self._cohort(tier)[0].work.model,
+            weights=weights,
+            table=self.algorithm.table,
+            task=task,
+            examples=self.examples(tier),
+            training=self._simulated_training(tier, weights, task, steps=steps) if steps else None,
+        )
+
+    def _simulated_training(
+        self, tier: str, weights: Array, task: DeviceTask, *, steps: int
+    ) -> SimulatedTraining | None:
+        """The simulation's own device work on the samples of one device with one user."""
+        cohort, _ = self._cohort(tier)
+        single = [device for device in cohort.devices.devices if len(device.users) == 1]
+        if not single or not max(int(device.samples) for device in single):
+            return None
+        data = max(single, key=lambda device: int(device.samples))
+        config = self.experiment.config
+        batch = task.training.batch_size
+        epochs = -(-steps // -(-int(data.samples) // batch))
+        user = int(data.users[0])
+        (group,) = (group for group in self.experiment.groups if group[0].user == user)
+        items = ItemTensors(*(np.asarray(part) for part in item_tensors(self.algorithm.table)))
+        histories = sample_histories(
+            group, items=items, features=config.features, samples=config.samples, seed=config.seed
+        )
+        encoded = self._downlink(cohort, user)
+        # Shared and private weights keep rates of their own, hence the run's sharing; the codec
+        # of the shared ones is the transport's, not the device's.
+        work = dataclasses.replace(
+            cohort.work,
+            weights_codec="float32",
+            exchange=task.exchange,
+            training=dataclasses.replace(task.training, epochs=epochs),
+        )
+        split = cohort.work.shared_size
+        padded = stack_devices([data], batch_size=batch)
+        result = work(
+            shared=tf.constant(weights[:split]),
+            noise_seed=tf.constant(0),
+            items=ItemTensors(*map(tf.constant, items)),
+            data=DeviceData(*(tf.constant(np.asarray(part)[0]) for part in padded)),
+            private=tf.constant(weights[split:]),
+            downlink=Downlink(
+                tuple(part[None] for part in encoded),
+                tf.zeros([1, task.exchange.num_queries], tf.int32),
+            ),
+            stacked=False,
+        )
+        shared = weights[:split] + result.delta.numpy() / float(result.weight)
+        own: dict[str, npt.NDArray[Any]] = {
+            **_encoded_inputs(encoded),
+            "learning_rate": np.array([task.training.learning_rate], np.float32),
+            "private_learning_rate": np.array([task.training.private_learning_rate], np.float32),
+        }
+        if data.profile.shape[1]:
+            own["profile"] = data.profile[0]
+        return SimulatedTraining(
+            batches=list(_batches(data, histories, batch=batch, epochs=epochs, own=own)),
+            start=weights,
+            final=np.concatenate([shared, result.private.numpy()]).astype(np.float32),
+        )
+
+    def _example(
+        self,
+        cohort: Cohort,
+        *,
+        user: int,
+        profile: npt.NDArray[np.int32],
+        history: npt.NDArray[np.int32],
+        candidates: npt.NDArray[Any],
+    ) -> DeviceExample:
+        inputs = _encoded_inputs(self._downlink(cohort, user))
+        return DeviceExample(
+            history=history.astype(np.int32),
+            candidates=candidates.astype(np.int32),
+            profile=profile,
+            user_embedding=inputs["user_embedding"],
+            user_embedding_scale=float(inputs.get("user_embedding_scale", np.ones(1))[0]),
+        )
+
+    def _downlink(self, cohort: Cohort, user: int) -> Encoded:
+        cloud = self.algorithm.cloud_at(self.state)
+        vectors = cloud.user_embeddings(
+            np.array([user]), knowledge=None, round_number=self.state.edge.round_number
+        )
+        encoded: Encoded = cohort.work.exchange.coder.encode(tf.constant(vectors[0]))
+        return encoded
+
+    def _cohort(self, tier: str) -> tuple[Cohort, CohortState]:
+        for cohort, state in zip(
+            self.algorithm.process.cohorts, self.state.edge.cohorts, strict=True
+        ):
+            if cohort.work.model.tier == tier:
+                return cohort, state
+        raise ExportError(
+            f"the run {self.path} has no devices of tier {tier!r}, only of {', '.join(self.tiers)}"
+        )
+
+    def _device_of(self, cohort: Cohort, user: int) -> int:
+        for number, device in enumerate(cohort.devices.devices):
+            if user in device.users:
+                return number
+        raise ExportError(
+            f"user {user} has no device of tier {cohort.work.model.tier}; devices.csv in the run "
+            "folder lists users"
+        )
+
+
+def open_run(path: Path) -> RunModels:
+    """Restores the run in `path` at its newest checkpoint.
+
+    Raises:
+      RunFolderError: when `path` is no run folder.
+      ExportError: when the run has no edge model of ECCT's, or no checkpoint.
+      CheckpointError: when the checkpoints are damaged.
+    """
+    folder = RunFolder.open(path)
+    checkpoint = folder.checkpoints.newest()
+    if checkpoint is None:
+        raise ExportError(f"the run {path} has no checkpoint yet; let it finish a round")
+    experiment = build_experiment(folder.config)
+    if checkpoint.fingerprint != experiment.fingerprint():
+        raise ExportError(f"the data is not what the run {path} was trained on; restore it")
+    algorithm = build_algorithm(experiment)
+    if not isinstance(algorithm, EcctAlgorithm):
+        raise ExportError(
+            f"the run {path} is of method {folder.config.method!r}, which has no edge model of "
+            "ECCT's; export a run of method ecct"
+        )
+    return RunModels(path, experiment, algorithm, algorithm.from_arrays(checkpoint.arrays))
+
+
+def _encoded_inputs(encoded: Encoded) -> dict[str, npt.NDArray[Any]]:
+    """A user embedding as a file takes it: int8 with its scale, or float32."""
+    values = encoded[0].numpy()
+    if len(encoded) == 1:
+        return {"user_embedding": values.astype(np.float32)}
+    scale = encoded[1].numpy().astype(np.float32).reshape(1)
+    return {"user_embedding": values, "user_embedding_scale": scale}
+
+
+def _batches(
+    data: DeviceData,
+    histories: npt.NDArray[np.int32],
+    *,
+    batch: int,
+    epochs: int,
+    own: dict[str, npt.NDArray[Any]],
+) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    count = int(data.samples)
+    for _ in range(epochs):
+        for start in range(0, count, batch):
+            rows = slice(start, min(start + batch, count))
+            labels = data.labels[rows].astype(np.float32)
+            yield {
+                "history": histories[rows],
+                "candidates": data.candidates[rows],
+                "labels": labels,
+                "mask": np.ones_like(labels),
+                **own,
+            }

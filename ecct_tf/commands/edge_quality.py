@@ -1,0 +1,139 @@
+"""What an exported file reaches on a run's test candidates, beside the float model."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.commands.edge_models import open_run
+from ecct_tf.evaluation import Metrics, evaluate_scores
+from mobile_export.examples import DeviceExample, example_inputs
+from mobile_export.interpreter import Interpreter
+from mobile_export.packing import check_digest, expected_digest, read_metadata
+from mobile_export.reference import Reference
+from mobile_export.signatures import Signature
+from mobile_export.variants import find_variant
+from mobile_export.verification import contract_of
+
+__all__ = ["Quality", "measure_quality"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Quality:
+    """Quality of a file and of its float source on the same rows.
+
+    Attributes:
+      name: of the file.
+      runtime: that scored.
+      own_weights: whether each user was scored with the weights of the own device.
+      file: the file's.
+      source: the float model's.
+      rows: tested interactions.
+      largest_logit_change: between the two.
+    """
+
+    name: str
+    runtime: str
+    own_weights: bool
+    file: Metrics
+    source: Metrics
+    rows: int
+    largest_logit_change: float
+
+    def told(self) -> str:
+        """For the command line."""
+        k = self.file.k
+        whose = "each device's own weights" if self.own_weights else "the file's weights"
+        lines = [
+            f"{self.name} in {self.runtime}: {self.rows} test rows, {whose}",
+            f"             HR@{k}     NDCG@{k}",
+            f"  file       {self.file.hr:.4f}    {self.file.ndcg:.4f}",
+            f"  float      {self.source.hr:.4f}    {self.source.ndcg:.4f}",
+            f"  change     {self.file.hr - self.source.hr:+.4f}   "
+            f"{self.file.ndcg - self.source.ndcg:+.4f}",
+            f"  largest change of a logit: {self.largest_logit_change:.2g}",
+        ]
+        return "\n".join(lines)
+
+
+def measure_quality(
+    path: Path, run: Path, interpreter: Interpreter, *, rows: int | None = None
+) -> Quality:
+    """Scores test candidates through `path` and through the float model of `run`.
+
+    Args:
+      path: the file; its hash is checked first.
+      run: the run folder.
+      interpreter: an open one.
+      rows: only the first test rows; None for all.
+
+    Raises:
+      ExportError: when the file is damaged, or not of this run.
+    """
+    content = path.read_bytes()
+    check_digest(content, expected_digest(path), name=path.name)
+    metadata = read_metadata(content)
+    variant, contract = find_variant(metadata["variant"]["name"]), contract_of(metadata)
+    models, tier = open_run(run), str(metadata["tier"])
+    user = metadata["provenance"].get("user")
+    reference = models.reference(tier, user=user, steps=0)
+    own_weights = "set_weights" in contract and not variant.adapters and user is None
+    candidates = models.experiment.test
+    interpreter.load(path)
+    ours: list[npt.NDArray[Any]] = []
+    floats: list[npt.NDArray[Any]] = []
+    users: list[int] = []
+    for row, example in models.tested(tier, candidates):
+        if rows is not None and len(ours) == rows:
+            break
+        owner = int(candidates.users[row])
+        weights = models.weights(tier, user=owner) if own_weights else reference.weights
+        if own_weights:
+            interpreter.run("set_weights", {"weights": weights})
+        ours.append(_scored(interpreter, contract["score"], example))
+        floats.append(_float_scores(reference, weights, example))
+        users.append(owner)
+    scores, source = np.stack(ours), np.stack(floats)
+    k = models.experiment.config.evaluation.k
+    return Quality(
+        name=path.name,
+        runtime=interpreter.name,
+        own_weights=own_weights,
+        file=evaluate_scores(scores, k=k, users=users),
+        source=evaluate_scores(source, k=k, users=users),
+        rows=len(users),
+        largest_logit_change=float(np.abs(scores - source).max()),
+    )
+
+
+def _scored(
+    interpreter: Interpreter, signature: Signature, example: DeviceExample
+) -> npt.NDArray[Any]:
+    """Logits of all candidates, in as many calls as a static file needs."""
+    extent = {port.name: port.shape for port in signature.inputs}["candidates"][0]
+    count = len(example.candidates)
+    step = extent or count
+    parts = []
+    for start in range(0, count, step):
+        part = dataclasses.replace(example, candidates=example.candidates[start : start + step])
+        parts.append(interpreter.run("score", example_inputs(part, signature))["logit"])
+    return np.concatenate(parts)[:count]
+
+
+def _float_scores(
+    reference: Reference,
+    weights: npt.NDArray[np.float32],
+    example: DeviceExample,
+) -> npt.NDArray[np.float32]:
+    source = dataclasses.replace(reference.float_source(), weights=weights)
+    inputs = {
+        "history": example.history,
+        "candidates": example.candidates,
+        "profile": example.profile,
+        "user_embedding": example.user_embedding,
+        "user_embedding_scale": np.array([example.user_embedding_scale], np.float32),
+    }
+    logits: npt.NDArray[np.float32] = source.answer("score", inputs)["logit"]
+    return logits

@@ -1,0 +1,43 @@
+"""`ecct evaluate`."""
+
+from pathlib import Path
+
+import click
+
+from ecct_tf.commands.options import existing_run, quiet_tensorflow
+
+__all__ = ["evaluate"]
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--run", required=True, type=existing_run, help="The run that FILE came from.")
+@click.option(
+    "--litert-python",
+    metavar="PATH",
+    help="Python of an environment with ai-edge-litert; by default this one.",
+)
+@click.option("--tensorflow", is_flag=True, help="Use TensorFlow's interpreter, not LiteRT.")
+@click.option("--rows", type=int, help="Only the first test rows; all by default.")
+def evaluate(
+    file: Path, run: Path, litert_python: str | None, tensorflow: bool, rows: int | None
+) -> None:
+    """Rank the test candidates of RUN with FILE: what the exported form costs in HR and NDCG.
+
+    Every user's candidates are scored through the file, with the weights of the user's own
+    device where the file can take them, and beside it by the float model of the run.
+    """
+    quiet_tensorflow()
+    from ecct_tf.commands.edge_quality import measure_quality
+    from ecct_tf.errors import ExportError
+    from mobile_export.card import note_measured
+    from mobile_export.interpreter import Interpreter, Runtime
+
+    if not file.is_file():
+        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none")
+    runtime: Runtime = "tensorflow" if tensorflow else "litert"
+    with Interpreter(runtime, python=None if tensorflow else litert_python) as interpreter:
+        quality = measure_quality(file, run, interpreter, rows=rows)
+    click.echo(quality.told())
+    if rows is None:
+        note_measured(file, {"hr": quality.file.hr, "ndcg": quality.file.ndcg})

@@ -1,0 +1,86 @@
+"""`ecct export`."""
+
+from pathlib import Path
+
+import click
+
+from ecct_tf.commands.options import existing_run, quiet_tensorflow
+
+__all__ = ["export", "static_shapes"]
+
+
+def static_shapes(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Reads `B,C`."""
+    del context
+    if value is None:
+        return None
+    try:
+        batch, candidates = (int(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"expected two whole numbers like 32,100, got {value!r}", param=parameter
+        ) from error
+    if min(batch, candidates) < 1:
+        raise click.BadParameter("both numbers must be at least 1", param=parameter)
+    return batch, candidates
+
+
+@click.command()
+@click.argument("run", type=existing_run)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
+@click.option("--tier", help="linear, mlp or attention; by default every tier of the run.")
+@click.option(
+    "--device", "user", type=int, help="User whose device's own weights to export, not the mean."
+)
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    help="Kind of file, repeatable, or all; trainable-int8 by default.",
+)
+@click.option(
+    "--static",
+    metavar="B,C",
+    callback=static_shapes,
+    help="Also write files for B training rows and C candidates, as browsers need them.",
+)
+def export(
+    run: Path,
+    out: Path,
+    tier: str | None,
+    user: int | None,
+    variants: tuple[str, ...],
+    static: tuple[int, int] | None,
+) -> None:
+    """Write the edge models of RUN as .tflite files that infer and train on a phone.
+
+    A manifest with SHA-256 and a model card lie beside them.
+    """
+    from mobile_export.variants import VARIANTS, find_variant
+
+    names = list(VARIANTS) if "all" in variants else list(variants or ["trainable-int8"])
+    for name in names:
+        find_variant(name)
+    quiet_tensorflow()
+    from ecct_tf.commands.edge_models import open_run
+    from mobile_export.export import export_edge_model
+
+    models = open_run(run)
+    for chosen in [tier] if tier else models.tiers:
+        reference = models.reference(chosen, user=user, steps=0)
+        files = export_edge_model(
+            reference.model,
+            reference.weights,
+            reference.table,
+            task=reference.task,
+            out=out,
+            variants=names,
+            static=static,
+            labels=models.labels(chosen, user=user),
+            examples=models.examples(chosen, count=32),
+        )
+        for file in files:
+            click.echo(f"{file.path}: {file.num_bytes:,} bytes, SHA-256 {file.sha256[:16]}…")
+    click.echo(f"Check each with: ecct verify FILE --run {run}")

@@ -1,0 +1,36 @@
+"""`ecct inspect`."""
+
+from pathlib import Path
+
+import click
+
+from ecct_tf.commands.options import quiet_tensorflow
+
+__all__ = ["inspect"]
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--tensors", default=12, show_default=True, help="How many of the largest tensors.")
+@click.option("--metadata", is_flag=True, help="Print the whole metadata as JSON, nothing else.")
+def inspect(file: Path, tensors: int, metadata: bool) -> None:
+    """Show the signatures, operators, sizes and metadata of an exported FILE."""
+    quiet_tensorflow()
+    import json
+
+    from rich.console import Console
+
+    from ecct_tf.errors import ExportError
+    from mobile_export.inspection import inspection_tables
+    from mobile_export.packing import read_metadata
+
+    if not file.is_file():
+        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none")
+    content = file.read_bytes()
+    if metadata:
+        click.echo(json.dumps(read_metadata(content), indent=2))
+        return
+    console = Console()
+    console.print(f"{file}: {len(content):,} bytes")
+    for table in inspection_tables(file, tensors=tensors):
+        console.print(table)

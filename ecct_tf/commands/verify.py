@@ -1,0 +1,86 @@
+"""`ecct verify`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ecct_tf.commands.options import existing_run, quiet_tensorflow
+
+if TYPE_CHECKING:
+    from mobile_export.verification import Check
+
+__all__ = ["verify"]
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--run", type=existing_run, help="The run that FILE came from, for parity.")
+@click.option(
+    "--litert-python",
+    metavar="PATH",
+    help="Python of an environment with ai-edge-litert; by default this one.",
+)
+@click.option("--steps", default=200, show_default=True, help="Training steps of the parity check.")
+@click.option("--calls", default=100, show_default=True, help="Hostile calls and damaged copies.")
+def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, calls: int) -> None:
+    """Check that FILE is what it claims to be, in LiteRT and in TensorFlow's interpreter.
+
+    Looks at its hash, operators, signatures and associated files; then runs it: outputs and
+    training against the source model of RUN, save and restore, hostile inputs.
+    """
+    quiet_tensorflow()
+    from contextlib import ExitStack
+
+    from ecct_tf.errors import ExportError
+    from mobile_export.interpreter import Interpreter
+    from mobile_export.packing import read_metadata
+    from mobile_export.synthetic import synthetic_examples
+    from mobile_export.verification import Check, verify_file
+
+    if not file.is_file():
+        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none")
+    reference = None
+    if run is not None:
+        from ecct_tf.commands.edge_models import open_run
+
+        metadata = read_metadata(file.read_bytes())
+        user = metadata["provenance"].get("user")
+        reference = open_run(run).reference(metadata["tier"], user=user, steps=steps)
+    checks: list[Check] = []
+    with ExitStack() as stack:
+        interpreters = [stack.enter_context(Interpreter("tensorflow"))]
+        try:
+            litert = Interpreter("litert", python=litert_python)
+            interpreters.insert(0, stack.enter_context(litert))
+        except ExportError as error:
+            if litert_python is not None:
+                raise
+            checks.append(Check("runtime", "ai-edge-litert", None, f"not run: {error}"))
+        checks += verify_file(
+            file,
+            interpreters,
+            examples=reference.examples if reference else synthetic_examples(file),
+            reference=reference,
+            damaged=calls,
+            hostile=calls,
+        )
+    _print(file, checks)
+    failed = sum(check.passed is False for check in checks)
+    if failed:
+        click.echo(f"{failed} of {len(checks)} checks failed", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def _print(file: Path, checks: "Sequence[Check]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=file.name, title_justify="left")
+    for column in ("check", "in", "result", "found"):
+        table.add_column(column, overflow="fold")
+    told = {True: "passed", False: "FAILED", None: "not run"}
+    for check in checks:
+        table.add_row(check.name, check.where, told[check.passed], check.found)
+    Console().print(table)

@@ -1,0 +1,283 @@
+"""From an edge model and its weights to files for phones."""
+
+import dataclasses
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+import ecct_tf
+from ecct_tf.edge import EdgeModel, build_optimizer
+from ecct_tf.errors import ExportError
+from ecct_tf.knowledge import ItemTable
+from mobile_export import guards
+from mobile_export.card import model_card
+from mobile_export.conversion import Calibration, check_operators, convert
+from mobile_export.examples import DeviceExample, example_inputs
+from mobile_export.graph import EdgeGraph
+from mobile_export.items import ItemStore
+from mobile_export.packing import MANIFEST, digest, pack
+from mobile_export.parameters import Parameters, all_weights, low_rank
+from mobile_export.signatures import FILE_SCHEMA, Signature
+from mobile_export.task import DeviceTask, file_sizes
+from mobile_export.variants import Variant, find_variant
+
+__all__ = ["ExportedFile", "Labels", "export_edge_model"]
+
+_log = logging.getLogger(__name__)
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What ids mean, for the app.
+
+    Attributes:
+      profile: for each private column in order, its name and the values of rows 1, 2, …
+      items: the token of items 1, 2, …; empty when the app knows ids anyway.
+      provenance: where the weights come from, for the metadata.
+    """
+
+    profile: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    items: Sequence[str] = ()
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedFile:
+    """A file that was written.
+
+    Attributes:
+      path: where.
+      variant: which kind.
+      sha256: of its bytes, in hexadecimal.
+      num_bytes: its size.
+      operators: how many operators each signature has, by name.
+    """
+
+    path: Path
+    variant: str
+    sha256: str
+    num_bytes: int
+    operators: Mapping[str, Mapping[str, int]]
+
+
+def export_edge_model(
+    model: EdgeModel,
+    weights: Array,
+    table: ItemTable,
+    *,
+    task: DeviceTask,
+    out: Path,
+    variants: Sequence[str] = ("trainable-int8",),
+    static: tuple[int, int] | None = None,
+    labels: Labels | None = None,
+    examples: Sequence[DeviceExample] = (),
+) -> list[ExportedFile]:
+    """Writes one file for each variant, a manifest and a model card.
+
+    Args:
+      model: the architecture.
+      weights: `[P] float32`, a federated mean or one device's own.
+      table: the item table as devices received it.
+      task: what a device does.
+      out: folder; made when it is missing. Its manifest keeps what it says of other files.
+      variants: names out of `VARIANTS`.
+      static: B and C of an additional static-shape file of each variant.
+      labels: what ids mean.
+      examples: data of real devices; `inference-int8` is calibrated on them.
+
+    Returns:
+      The files, in the order of `variants`, dynamic before static.
+
+    Raises:
+      ConfigError: when the parts do not fit, or a variant is unknown.
+      ExportError: when the model needs an operator that is not builtin.
+    """
+    task.check(model)
+    labels = labels or Labels()
+    _check_labels(model, table, labels)
+    chosen = [find_variant(name) for name in variants]
+    written = []
+    for variant in chosen:
+        for shapes in (None, static) if static else (None,):
+            content, operators = _build(
+                model, weights, table, task=task, variant=variant, shapes=shapes, labels=labels,
+                examples=examples,
+            )  # fmt: skip
+            suffix = f"-b{shapes[0]}-c{shapes[1]}" if shapes else ""
+            path = out / f"edge-{model.tier}-{variant.name}{suffix}.tflite"
+            _write(path, content)
+            file = ExportedFile(path, variant.name, digest(content), len(content), operators)
+            _log.info("%s: %d bytes", path, file.num_bytes)
+            written.append(file)
+    _write_manifest(out, written, tier=model.tier)
+    return written
+
+
+def _build(
+    model: EdgeModel,
+    weights: Array,
+    table: ItemTable,
+    *,
+    task: DeviceTask,
+    variant: Variant,
+    shapes: tuple[int, int] | None,
+    labels: Labels,
+    examples: Sequence[DeviceExample],
+) -> tuple[bytes, dict[str, dict[str, int]]]:
+    if variant.adapters:
+        parameters = low_rank(model, weights, sharing=task.sharing)
+    else:
+        parameters = all_weights(model, weights, sharing=task.sharing)
+    items = ItemStore(table, variant.table)
+    batch, candidates = shapes or (None, None)
+    graph = EdgeGraph(
+        model,
+        parameters=parameters,
+        items=items,
+        task=task,
+        sizes=file_sizes(model, task, trained=parameters.size, batch=batch, candidates=candidates),
+        trainable=variant.trainable,
+    )
+    converted = convert(
+        graph, precision=variant.precision, calibration=_calibration(examples, graph.contract)
+    )
+    metadata = _metadata(model, task, variant, graph.contract, parameters, items, labels)
+    content = pack(converted, metadata=metadata, files=_vocabulary_files(labels))
+    return content, check_operators(content)
+
+
+def _calibration(
+    examples: Sequence[DeviceExample], contract: Mapping[str, Signature]
+) -> Calibration:
+    return [
+        (name, example_inputs(example, signature))
+        for example in examples
+        for name, signature in contract.items()
+    ]
+
+
+def _metadata(
+    model: EdgeModel,
+    task: DeviceTask,
+    variant: Variant,
+    contract: Mapping[str, Signature],
+    parameters: Parameters,
+    items: ItemStore,
+    labels: Labels,
+) -> dict[str, Any]:
+    training, optimizer = task.training, build_optimizer(task.training.optimizer)
+    columns = list(labels.profile) or [
+        f"column_{index}" for index in range(len(model.spec.profile_sizes))
+    ]
+    return {
+        "schema": FILE_SCHEMA,
+        "tier": model.tier,
+        "variant": dataclasses.asdict(variant),
+        "model": dataclasses.asdict(model.spec),
+        "signatures": {name: signature.as_dict() for name, signature in contract.items()},
+        "weights": {
+            "size": parameters.size,
+            "shared": parameters.shared_size,
+            "sharing": task.sharing,
+            "layout": [[name, list(shape)] for name, shape in parameters.layout],
+        },
+        "training": {
+            "optimizer": training.optimizer,
+            "slot_starts": list(optimizer.slot_starts),
+            "learning_rate": training.learning_rate,
+            "private_learning_rate": training.private_learning_rate,
+            "batch_size": training.batch_size,
+            "epochs": training.epochs,
+            "loss": "binary cross-entropy + weight * distillation from the cloud's logits",
+            "distillation_weight": training.distillation_weight if task.uses_logits else 0.0,
+            "temperature": training.temperature,
+        },
+        "features": dataclasses.asdict(task.features),
+        "exchange": {**dataclasses.asdict(task.exchange), "receives": task.receives},
+        "items": {
+            "rows": items.rows,
+            "encoding": items.encoding,
+            "padding_row": 0,
+            "blocks": [[block.name, block.source.shape[1]] for block in items.table.blocks],
+            "file": "items.txt" if labels.items else None,
+        },
+        "profile": [
+            {"name": name, "rows": rows, "unknown_row": 0, "file": _column_file(labels, name)}
+            for name, rows in zip(columns, model.spec.profile_sizes, strict=True)
+        ],
+        "guards": {
+            "largest_weight": guards.LARGEST_WEIGHT,
+            "largest_embedding": guards.LARGEST_EMBEDDING,
+            "largest_gradient_norm": guards.LARGEST_GRADIENT_NORM,
+            "largest_rate": guards.LARGEST_RATE,
+        },
+        "versions": {"ecct-tf": ecct_tf.__version__, "tensorflow": tf.__version__},
+        "provenance": dict(labels.provenance),
+    }
+
+
+def _column_file(labels: Labels, name: str) -> str | None:
+    return f"profile_{name}.txt" if name in labels.profile else None
+
+
+def _vocabulary_files(labels: Labels) -> dict[str, str]:
+    """One value a line; line k, counted from 0, is row k. Row 0 is unknown or padding."""
+    files = {
+        f"profile_{name}.txt": "\n".join(["<unknown>", *values]) + "\n"
+        for name, values in labels.profile.items()
+    }
+    if labels.items:
+        files["items.txt"] = "\n".join(["<padding>", *labels.items]) + "\n"
+    return files
+
+
+def _check_labels(model: EdgeModel, table: ItemTable, labels: Labels) -> None:
+    sizes = tuple(len(values) + 1 for values in labels.profile.values())
+    if labels.profile and sizes != model.spec.profile_sizes:
+        raise ExportError(
+            f"export: the edge model has profile columns of {model.spec.profile_sizes} rows, the "
+            f"vocabularies make {sizes}; give one vocabulary a column, in their order"
+        )
+    if labels.items and len(labels.items) != table.num_items:
+        raise ExportError(
+            f"export: the item table has {table.num_items} items, got {len(labels.items)} tokens"
+        )
+    every = [*labels.items, *(value for values in labels.profile.values() for value in values)]
+    if any("\n" in value or "\r" in value for value in every):
+        raise ExportError("export: a vocabulary value holds a line break; replace it first")
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def _write_manifest(out: Path, written: Sequence[ExportedFile], *, tier: str) -> None:
+    path = out / MANIFEST
+    known: dict[str, Any] = {}
+    if path.exists():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))["files"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ExportError(f"{path}: expected a manifest, cannot read it: {error}") from error
+    for file in written:
+        known[file.path.name] = {
+            "sha256": file.sha256,
+            "bytes": file.num_bytes,
+            "tier": tier,
+            "variant": file.variant,
+            "operators": {name: sum(counts.values()) for name, counts in file.operators.items()},
+        }
+    manifest = {"schema": FILE_SCHEMA, "files": dict(sorted(known.items()))}
+    _write(path, (json.dumps(manifest, indent=2) + "\n").encode())
+    _write(out / "MODEL_CARD.md", model_card(manifest, out).encode())

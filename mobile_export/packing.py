@@ -1,0 +1,146 @@
+"""What travels inside a file beside the graph, and the manifest that vouches for it.
+
+A packed file holds its metadata twice: as a named FlatBuffer entry, which a runtime can
+read without unzipping, and, with what each input means in words, as `ecct_edge.json` in a
+zip that is appended, the vocabularies beside it. That is how TFLite files carry
+associated files; any zip reader opens them.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecct_tf.errors import ExportError
+from mobile_export.schema import read_model, schema, write_model
+from mobile_export.slimming import put_first, slim
+
+__all__ = [
+    "MANIFEST",
+    "METADATA",
+    "associated_files",
+    "check_digest",
+    "digest",
+    "expected_digest",
+    "pack",
+    "read_metadata",
+]
+
+METADATA = "ecct_edge"
+MANIFEST = "manifest.json"
+
+# A fixed time: the same export gives the same bytes.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def pack(content: bytes, *, metadata: Mapping[str, Any], files: Mapping[str, str]) -> bytes:
+    """Slims a converted file, puts `infer` first, adds metadata and associated files.
+
+    Args:
+      content: as converted.
+      metadata: becomes JSON.
+      files: text by name.
+    """
+    model = read_model(content)
+    slim(model)
+    put_first(model, "infer")
+    text = json.dumps(metadata, separators=(",", ":"), sort_keys=True)
+    compact = json.dumps(_without_prose(metadata), separators=(",", ":"), sort_keys=True)
+    classes = schema()
+    buffer, entry = classes.BufferT(), classes.MetadataT()
+    buffer.data = np.frombuffer(compact.encode(), np.uint8)
+    model.buffers.append(buffer)
+    entry.name, entry.buffer = METADATA, len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+    stream = io.BytesIO(write_model(model))
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, body in {f"{METADATA}.json": text, **files}.items():
+            info = zipfile.ZipInfo(name, _ZIP_TIME)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, body)
+    return stream.getvalue()
+
+
+def _without_prose(value: Any) -> Any:
+    """`value` without the entries that are there for human readers; zipped, they cost little."""
+    if isinstance(value, Mapping):
+        return {key: _without_prose(part) for key, part in value.items() if key != "meaning"}
+    return [_without_prose(part) for part in value] if isinstance(value, list) else value
+
+
+def read_metadata(content: bytes) -> dict[str, Any]:
+    """The metadata of a packed file.
+
+    Raises:
+      ExportError: when `content` is no `.tflite` file, or has no such metadata.
+    """
+    model = read_model(content)
+    for entry in model.metadata or []:
+        name = entry.name.decode() if isinstance(entry.name, bytes) else entry.name
+        if name == METADATA:
+            try:
+                found: dict[str, Any] = json.loads(
+                    bytes(bytearray(model.buffers[entry.buffer].data))
+                )
+            except (ValueError, TypeError, IndexError) as error:
+                raise ExportError(f"the metadata of the file is damaged: {error}") from error
+            return found
+    raise ExportError(
+        f"the file has no metadata entry {METADATA!r}: it was not written by `ecct export`"
+    )
+
+
+def associated_files(path: Path) -> dict[str, str]:
+    """The texts in the zip at the end of a packed file, by name.
+
+    Raises:
+      ExportError: when there is no zip, or it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name).decode() for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, ValueError) as error:
+        raise ExportError(
+            f"{path}: expected associated files as a zip at its end: {error}"
+        ) from error
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def expected_digest(path: Path) -> str:
+    """The SHA-256 that the manifest beside `path` has for it.
+
+    Raises:
+      ExportError: when there is no manifest, or it does not list the file.
+    """
+    manifest = path.parent / MANIFEST
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))["files"][path.name]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(
+            f"{manifest}: expected the SHA-256 of {path.name}, cannot read it: {error!r}. Keep "
+            "the manifest of `ecct export` beside its files."
+        ) from error
+    return str(found)
+
+
+def check_digest(content: bytes, expected: str, *, name: str) -> None:
+    """Refuses a file that is not what the manifest says. To be called before loading.
+
+    Raises:
+      ExportError: when the content has another SHA-256.
+    """
+    received = digest(content)
+    if received != expected:
+        raise ExportError(
+            f"{name}: expected SHA-256 {expected}, its {len(content)} bytes have {received}; the "
+            "file was damaged or altered, fetch or export it again"
+        )

@@ -1,0 +1,97 @@
+"""The source model of a file: what its signatures must answer, straight from `ecct_tf.edge`.
+
+No guards, no variables and no exported graph take part, so that it can judge one.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.edge import EdgeInputs, EdgeModel, ItemTensors, pair_inputs
+from mobile_export.task import DeviceTask
+
+__all__ = ["SourceModel"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceModel:
+    """An edge model as the simulation runs it.
+
+    Attributes:
+      model: the architecture.
+      weights: `[P] float32`.
+      items: the item table, as arrays.
+      block_sizes: widths of its blocks.
+      task: what the device does; without local noise.
+    """
+
+    model: EdgeModel
+    weights: npt.NDArray[np.float32]
+    items: ItemTensors
+    block_sizes: tuple[int, ...]
+    task: DeviceTask
+
+    @functools.cached_property
+    def _tensors(self) -> ItemTensors:
+        return ItemTensors(*(tf.constant(array) for array in self.items))
+
+    def answer(self, signature: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+        """What `infer`, `score` or `uplink` must return for `inputs`, approximately."""
+        if signature == "infer":
+            rows = len(inputs["history"])
+            embedding, logit = self._forward(
+                inputs["history"], inputs["candidates"][:, None], inputs, lead=(rows,)
+            )
+            return {"logit": logit, "embedding": embedding}
+        if signature == "score":
+            return {"logit": self._forward(inputs["history"], inputs["candidates"], inputs)[1]}
+        embedding, logit = self._forward(inputs["history"], inputs["queries"], inputs)
+        return self._uplink(inputs["queries"], embedding, logit)
+
+    def _forward(
+        self,
+        history: npt.NDArray[np.int32],
+        candidates: npt.NDArray[np.int32],
+        inputs: Mapping[str, npt.NDArray[Any]],
+        *,
+        lead: tuple[int, ...] = (),
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        vector = inputs["user_embedding"].astype(np.float32) * inputs.get("user_embedding_scale", 1)
+        vector = np.asarray(vector if self.task.receives else 0 * vector, np.float32)
+        profile = inputs.get("profile", np.zeros(0, np.int32))
+        found = pair_inputs(
+            self._tensors,
+            block_sizes=self.block_sizes,
+            config=self.task.features,
+            history=tf.constant(history),
+            candidates=tf.constant(candidates),
+            profile=tf.constant(np.broadcast_to(profile, (*lead, len(profile)))),
+            user_embeddings=tf.constant(np.broadcast_to(vector, (*lead, len(vector)))),
+            use_logit=self.task.uses_logits,
+        )
+        if lead:
+            found = EdgeInputs(*(tf.reshape(part, [-1, *part.shape[2:]]) for part in found))
+        outputs = self.model.forward(tf.constant(self.weights), found)
+        return outputs.embedding.numpy(), outputs.logit.numpy()
+
+    def _uplink(
+        self,
+        queries: npt.NDArray[np.int32],
+        embedding: npt.NDArray[np.float32],
+        logit: npt.NDArray[np.float32],
+    ) -> Arrays:
+        exchange = dataclasses.replace(self.task.exchange, noise_multiplier=0.0)
+        uplink = exchange.make_uplink(
+            tf.constant([0]), queries[None], embedding[None], logit[None], noise_seed=tf.constant(0)
+        )
+        decoded = {"embeddings": exchange.coder.decode(uplink.embeddings).numpy()[0]}
+        if exchange.with_logits:
+            decoded["logits"] = exchange.coder.decode(uplink.logits).numpy()[0]
+        return {"items": queries, **decoded}

@@ -1,0 +1,44 @@
+"""Made-up device data for a file whose run is not at hand."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mobile_export.examples import DeviceExample
+from mobile_export.packing import read_metadata
+
+__all__ = ["synthetic_examples"]
+
+
+def synthetic_examples(path: Path, *, count: int = 4, candidates: int = 32) -> list[DeviceExample]:
+    """Examples that fit the sizes of a packed file, from a fixed seed.
+
+    Raises:
+      ExportError: when the file has no readable metadata.
+    """
+    metadata = read_metadata(path.read_bytes())
+    rng = np.random.default_rng(0)
+    rows, length = metadata["items"]["rows"], metadata["model"]["history_length"]
+    width, codec = metadata["model"]["cloud_dim"], metadata["exchange"]["codec"]
+    sizes = [column["rows"] for column in metadata["profile"]]
+
+    def vector() -> tuple[npt.NDArray[Any], float]:
+        if codec == "int8":
+            return rng.integers(-127, 128, width).astype(np.int8), 2.0**-8
+        return rng.standard_normal(width).astype(np.float32), 1.0
+
+    found = []
+    for _ in range(count):
+        embedding, scale = vector()
+        found.append(
+            DeviceExample(
+                history=rng.integers(0, rows, length).astype(np.int32),
+                candidates=rng.integers(1, rows, candidates).astype(np.int32),
+                profile=np.array([rng.integers(size) for size in sizes], np.int32),
+                user_embedding=embedding,
+                user_embedding_scale=scale,
+            )
+        )
+    return found

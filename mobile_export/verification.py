@@ -1,0 +1,213 @@
+"""Whether a file is what it claims to be: a list of checks, each with what was found."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecct_tf.errors import ExportError
+from mobile_export.behaviour import check_guards, check_outputs, check_resume, check_training
+from mobile_export.conversion import check_operators
+from mobile_export.examples import DeviceExample
+from mobile_export.hostile import damaged_files
+from mobile_export.interpreter import Interpreter
+from mobile_export.packing import (
+    METADATA,
+    associated_files,
+    check_digest,
+    digest,
+    expected_digest,
+    read_metadata,
+)
+from mobile_export.reference import Reference
+from mobile_export.schema import read_model, signature_names
+from mobile_export.signatures import FILE_SCHEMA, Port, Signature
+
+__all__ = ["Check", "contract_of", "verify_file"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+      name: what.
+      where: the runtime, or `file`.
+      passed: None when it could not be checked, which is no failure but is told.
+      found: in a few words.
+    """
+
+    name: str
+    where: str
+    passed: bool | None
+    found: str
+
+
+def verify_file(
+    path: Path,
+    interpreters: Sequence[Interpreter],
+    *,
+    examples: Sequence[DeviceExample],
+    reference: Reference | None = None,
+    damaged: int = 100,
+    hostile: int = 100,
+) -> list[Check]:
+    """Checks a packed file.
+
+    Args:
+      path: the file; the manifest lies beside it.
+      interpreters: open ones, in which its behaviour is checked.
+      examples: data of devices, real ones where there are any.
+      reference: what the file came from; without one parity is not checked.
+      damaged: how many damaged copies must be refused.
+      hostile: how many hostile calls it must survive in each interpreter.
+    """
+    checks = [_checked("hash", "file", lambda: _hash(path))]
+    content = path.read_bytes()
+    structure = _checked("structure", "file", lambda: _structure(content))
+    checks.append(structure)
+    if not structure.passed:
+        return checks
+    metadata = read_metadata(content)
+    contract = contract_of(metadata)
+    checks += [
+        _checked("operators", "file", lambda: _operators(content)),
+        _checked("associated files", "file", lambda: _associated(path, metadata)),
+        _checked("damaged copies", "file", lambda: _damaged(path.name, content, damaged)),
+    ]
+    for interpreter in interpreters:
+        checks += _behaviour(
+            path, interpreter, metadata, contract, examples, reference, hostile=hostile
+        )
+    return checks
+
+
+def contract_of(metadata: dict[str, Any]) -> dict[str, Signature]:
+    """The signatures as the metadata tells them."""
+
+    def ports(entries: list[dict[str, Any]]) -> tuple[Port, ...]:
+        return tuple(
+            Port(entry["name"], entry["dtype"], tuple(entry["shape"]), entry.get("meaning", ""))
+            for entry in entries
+        )
+
+    return {
+        name: Signature(
+            name, ports(entry["inputs"]), ports(entry["outputs"]), entry.get("meaning", "")
+        )
+        for name, entry in metadata["signatures"].items()
+    }
+
+
+def _behaviour(
+    path: Path,
+    interpreter: Interpreter,
+    metadata: dict[str, Any],
+    contract: dict[str, Signature],
+    examples: Sequence[DeviceExample],
+    reference: Reference | None,
+    *,
+    hostile: int,
+) -> Iterator[Check]:
+    where = interpreter.name
+    loaded = _checked("signatures", where, lambda: _signatures(interpreter, path, contract))
+    yield loaded
+    if not loaded.passed:
+        return
+    untold = "not checked: no source model; give --run"
+    if reference is None:
+        yield Check("output parity", where, None, untold)
+        yield Check("training parity", where, None, untold)
+    else:
+        yield _checked(
+            "output parity",
+            where,
+            lambda: check_outputs(interpreter, metadata, contract, reference),
+        )
+        if "train" in contract and reference.training and not metadata["variant"]["adapters"]:
+            yield _checked(
+                "training parity",
+                where,
+                lambda: check_training(interpreter, path, contract, reference),
+            )
+    example = examples[0]
+    if "train" in contract:
+        yield _checked(
+            "save and restore", where, lambda: check_resume(interpreter, path, contract, example)
+        )
+    yield _checked(
+        "guards", where, lambda: check_guards(interpreter, path, contract, example, calls=hostile)
+    )
+
+
+def _checked(name: str, where: str, look: Any) -> Check:
+    try:
+        return Check(name, where, True, look())
+    except ExportError as error:
+        return Check(name, where, False, str(error))
+
+
+def _hash(path: Path) -> str:
+    content = path.read_bytes()
+    check_digest(content, expected_digest(path), name=path.name)
+    return f"SHA-256 {digest(content)[:16]}… as in the manifest"
+
+
+def _structure(content: bytes) -> str:
+    metadata = read_metadata(content)
+    if metadata.get("schema") != FILE_SCHEMA:
+        raise ExportError(f"expected schema {FILE_SCHEMA}, found {metadata.get('schema')}")
+    names = signature_names(read_model(content))
+    if names.get(0) != "infer":
+        raise ExportError(f"expected infer as subgraph 0, found {names.get(0)}")
+    if set(names.values()) != set(metadata["signatures"]):
+        raise ExportError(
+            f"the metadata tells of the signatures {sorted(metadata['signatures'])}, the file has "
+            f"{sorted(names.values())}"
+        )
+    return f"{len(names)} signatures, infer first"
+
+
+def _operators(content: bytes) -> str:
+    counts = check_operators(content)
+    kinds = {name for found in counts.values() for name in found}
+    return f"{len(kinds)} kinds, 0 Flex, 0 custom"
+
+
+def _associated(path: Path, metadata: dict[str, Any]) -> str:
+    files = associated_files(path)
+    if json.loads(files.get(f"{METADATA}.json", "{}")).get("schema") != metadata["schema"]:
+        raise ExportError(f"the zip's {METADATA}.json is not the file's metadata")
+    expected = {entry["file"]: entry["rows"] for entry in metadata["profile"]}
+    expected[metadata["items"]["file"]] = metadata["items"]["rows"]
+    for name, rows in expected.items():
+        if name is not None and len(files.get(name, "").splitlines()) != rows:
+            raise ExportError(f"{name}: expected {rows} lines, one a row")
+    return ", ".join(sorted(files))
+
+
+def _damaged(name: str, content: bytes, count: int) -> str:
+    expected = digest(content)
+    for told, altered in damaged_files(content, count, np.random.default_rng(0)):
+        try:
+            check_digest(altered, expected, name=name)
+        except ExportError:
+            continue
+        if altered != content:
+            raise ExportError(f"a copy {told} passed for whole")
+    return f"{count} of {count} refused by their hash"
+
+
+def _signatures(interpreter: Interpreter, path: Path, contract: dict[str, Signature]) -> str:
+    found = interpreter.load(path)
+    for name, signature in contract.items():
+        for side, ports in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+            expected = {port.name: port.dtype for port in ports}
+            if found.get(name, {}).get(side) != expected:
+                raise ExportError(
+                    f"{name}: expected {side} {expected}, found {found.get(name, {}).get(side)}"
+                )
+    return f"{len(contract)} as declared"

@@ -1,0 +1,136 @@
+"""A tiny experiment of all three tiers whose edge models the tests export."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ecct_tf.config import (
+    CloudConfig,
+    EdgeConfig,
+    EvaluationConfig,
+    ExchangeConfig,
+    FeatureConfig,
+    RunConfig,
+    SampleConfig,
+    TrainingConfig,
+)
+from ecct_tf.data import SyntheticConfig, synthetic_dataset
+from ecct_tf.edge import item_tensors
+from ecct_tf.simulation.ecct import build_ecct
+from ecct_tf.simulation.experiment import build_experiment
+from mobile_export.conversion import convert
+from mobile_export.graph import EdgeGraph
+from mobile_export.items import ItemStore
+from mobile_export.parameters import all_weights, low_rank
+from mobile_export.task import DeviceTask, file_sizes
+
+
+@pytest.fixture(scope="session")
+def config():
+    return RunConfig(
+        seed=3,
+        features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2),
+        samples=SampleConfig(negatives=3, max_positions=16),
+        edge=EdgeConfig(
+            tiers={"linear": 0.34, "mlp": 0.33, "attention": 0.33},
+            embedding_dim=3,
+            hidden_dim=8,
+            profile_dim=2,
+        ),
+        training=TrainingConfig(batch_size=6, private_learning_rate=0.05, distillation_weight=0.3),
+        exchange=ExchangeConfig(codec="int8", weights_codec="float32", stage_1_rounds=0, queries=4),
+        cloud=CloudConfig(rank=3, free_dim=2, hidden_dim=4),
+        evaluation=EvaluationConfig(negatives=5),
+    )
+
+
+@pytest.fixture(scope="session")
+def algorithm(config):
+    dataset = synthetic_dataset(SyntheticConfig(users=24, items=40, interactions=12, seed=5))
+    return build_ecct(build_experiment(config, dataset=dataset, progress=False))
+
+
+@pytest.fixture(scope="session")
+def experiment(config):
+    dataset = synthetic_dataset(SyntheticConfig(users=24, items=40, interactions=12, seed=5))
+    return build_experiment(config, dataset=dataset, progress=False)
+
+
+@pytest.fixture(scope="session")
+def works(algorithm):
+    """Device work by tier."""
+    return {cohort.work.model.tier: cohort.work for cohort in algorithm.process.cohorts}
+
+
+@pytest.fixture(scope="session")
+def table(algorithm):
+    return algorithm.table
+
+
+@pytest.fixture(scope="session")
+def items(table):
+    """The item table as arrays."""
+    return type(item_tensors(table))(*(np.asarray(array) for array in item_tensors(table)))
+
+
+@pytest.fixture(scope="session")
+def task_of():
+    """The task of a device work; keyword arguments change its training."""
+
+    def task_of(work, **training):
+        return DeviceTask(
+            features=work.features,
+            training=dataclasses.replace(work.training, **training),
+            exchange=work.exchange,
+            sharing=work.sharing,
+            receives=work.receives,
+        )
+
+    return task_of
+
+
+@pytest.fixture(scope="session")
+def weights_of():
+    """Weights that are zero nowhere, so that every path carries a gradient."""
+    return lambda work: work.model.layout.initial(5) + np.float32(0.05)
+
+
+@pytest.fixture(scope="session")
+def exported(works, table, task_of, weights_of):
+    """Content and interpreter of a converted file, once for each set of arguments."""
+
+    @functools.cache
+    def exported(tier, encoding="int8", *, adapters=False, static=None, **training):
+        work = works[tier]
+        task, weights = task_of(work, **training), weights_of(work)
+        make = functools.partial(low_rank, rank=2) if adapters else all_weights
+        parameters = make(work.model, weights, sharing=task.sharing)
+        batch, candidates = static or (None, None)
+        graph = EdgeGraph(
+            work.model,
+            parameters=parameters,
+            items=ItemStore(table, encoding),
+            task=task,
+            sizes=file_sizes(
+                work.model, task, trained=parameters.size, batch=batch, candidates=candidates
+            ),
+            trainable=True,
+        )
+        return graph, convert(graph, precision="float32")
+
+    return exported
+
+
+@pytest.fixture(scope="session")
+def interpreter(exported):
+    """`interpreter(tier, ...)`: a call `run(signature, **inputs)` on a fresh interpreter."""
+
+    def interpreter(*args, **kwargs):
+        loaded = tf.lite.Interpreter(model_content=exported(*args, **kwargs)[1])
+        runners = {name: loaded.get_signature_runner(name) for name in loaded.get_signature_list()}
+        return lambda name, **inputs: runners[name](**inputs)
+
+    return interpreter

@@ -1,0 +1,190 @@
+"""Files as `export_edge_model` writes them: operators, packing, manifest, verification."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ecct_tf.config import TIERS
+from ecct_tf.errors import ConfigError, ExportError
+from mobile_export.conversion import check_operators, convert
+from mobile_export.export import Labels, export_edge_model
+from mobile_export.inspection import inspection_tables, tensor_sizes
+from mobile_export.interpreter import Interpreter
+from mobile_export.packing import associated_files, check_digest, expected_digest, read_metadata
+from mobile_export.reference import Reference
+from mobile_export.schema import read_model, signature_names
+from mobile_export.synthetic import synthetic_examples
+from mobile_export.verification import verify_file
+
+VARIANTS = ("trainable-int8", "trainable-float32")
+
+
+@pytest.fixture(scope="module")
+def labels(works):
+    sizes = works["mlp"].model.spec.profile_sizes
+    profile = {f"c{n}": [f"v{k}" for k in range(1, size)] for n, size in enumerate(sizes)}
+    return Labels(profile, [f"film {k}" for k in range(1, 41)], {"run": "test", "user": None})
+
+
+@pytest.fixture(scope="module")
+def files(works, table, task_of, weights_of, labels, tmp_path_factory):
+    """Two variants of the mlp tier."""
+    work = works["mlp"]
+    return export_edge_model(
+        work.model,
+        weights_of(work),
+        table,
+        task=task_of(work),
+        out=tmp_path_factory.mktemp("export"),
+        variants=VARIANTS,
+        labels=labels,
+    )
+
+
+@pytest.mark.parametrize("encoding", ["int8", "float32"])
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_operator_is_builtin(exported, tier, encoding):
+    counts = check_operators(exported(tier, encoding)[1])
+    assert set(counts) >= {"infer", "score", "train", "uplink"}
+    names = {name for found in counts.values() for name in found}
+    assert not {name for name in names if name.startswith(("CUSTOM", "UNKNOWN"))}
+
+
+class _Refused(tf.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        # The gradient of tf.nn.relu.
+        call = tf.function(lambda x: tf.raw_ops.ReluGrad(gradients=x, features=x))
+        self.functions = {"infer": call.get_concrete_function(tf.TensorSpec([2], tf.float32))}
+
+
+def test_an_operator_that_is_not_builtin_is_refused_by_name():
+    with pytest.raises(ExportError, match=r"the operator ReluGrad.*Write .*\.relu instead"):
+        convert(_Refused(), precision="float32")
+
+
+def test_infer_comes_first_and_the_manifest_vouches(files):
+    for file in files:
+        content = file.path.read_bytes()
+        assert signature_names(read_model(content))[0] == "infer"
+        assert len(content) == file.num_bytes
+        check_digest(content, expected_digest(file.path), name="it")
+        altered = bytes([*content[:-1], content[-1] ^ 1])
+        with pytest.raises(ExportError, match="damaged or altered"):
+            check_digest(altered, expected_digest(file.path), name="it")
+
+
+def test_a_zip_reader_finds_metadata_and_vocabularies(files, labels):
+    with zipfile.ZipFile(files[0].path) as archive:
+        assert archive.testzip() is None
+        items = archive.read("items.txt").decode().splitlines()
+        told = json.loads(archive.read("ecct_edge.json"))
+    # Only the zip tells in words what inputs mean.
+    assert told["signatures"]["infer"]["inputs"][0].pop("meaning") == "what came before each row"
+    inputs = read_metadata(files[0].path.read_bytes())["signatures"]["infer"]["inputs"]
+    assert told["signatures"]["infer"]["inputs"][0] == inputs[0]
+    assert items == ["<padding>", *labels.items]
+    assert "profile_c0.txt" in associated_files(files[0].path)
+
+
+def test_metadata_tell_how_the_file_is_used(files, works):
+    found = read_metadata(files[0].path.read_bytes())
+    assert found["schema"] == "ecct-edge/1"
+    assert found["weights"]["size"] == works["mlp"].model.layout.size
+    assert found["training"]["optimizer"] == works["mlp"].training.optimizer
+    assert found["items"]["rows"] == 41
+    assert found["provenance"] == {"run": "test", "user": None}
+
+
+def test_int8_keeps_the_table_in_a_quarter(files):
+    sizes = {file.variant: file.num_bytes for file in files}
+    assert sizes["trainable-int8"] < sizes["trainable-float32"]
+    largest = [tensor_sizes(file.path.read_bytes())[0] for file in files]
+    assert [entry[1] for entry in largest] == ["INT8", "FLOAT32"]
+
+
+def test_the_same_export_gives_the_same_bytes(files, works, table, task_of, weights_of, labels):
+    work = works["mlp"]
+    (again,) = export_edge_model(
+        work.model,
+        weights_of(work),
+        table,
+        task=task_of(work),
+        out=files[0].path.parent / "again",
+        variants=VARIANTS[:1],
+        labels=labels,
+    )
+    assert again.sha256 == files[0].sha256
+
+
+def test_the_card_lists_every_file(files):
+    card = (files[0].path.parent / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for file in files:
+        assert f"| `{file.path.name}` | {file.num_bytes:,} |" in card
+
+
+def test_inspection_shows_signatures_operators_constants_and_metadata(files):
+    titles = [table.title for table in inspection_tables(files[0].path)]
+    assert titles == ["Signatures", "Operators", "Largest constants", "Metadata"]
+
+
+@pytest.mark.slow
+def test_a_file_passes_verification_and_another_source_fails_it(
+    files, works, table, task_of, weights_of
+):
+    work, path = works["mlp"], files[0].path
+    examples = synthetic_examples(path)
+    reference = Reference(work.model, weights_of(work), table, task_of(work), examples)
+    wrong = Reference(work.model, weights_of(work) * 2, table, task_of(work), examples)
+    with Interpreter("tensorflow") as interpreter:
+        checks = verify_file(
+            path, [interpreter], examples=examples, reference=reference, damaged=20, hostile=60
+        )
+        again = verify_file(
+            path, [interpreter], examples=examples, reference=wrong, damaged=1, hostile=1
+        )
+    assert [check.name for check in checks if check.passed] == [
+        "hash", "structure", "operators", "associated files", "damaged copies", "signatures",
+        "output parity", "save and restore", "guards",
+    ]  # fmt: skip
+    assert [check.name for check in checks if not check.passed] == []
+    assert [check.name for check in again if check.passed is False] == ["output parity"]
+
+
+def test_an_altered_file_fails_verification(files, tmp_path):
+    path = tmp_path / files[0].path.name
+    content = bytearray(files[0].path.read_bytes())
+    content[len(content) // 2] ^= 8
+    path.write_bytes(content)
+    (tmp_path / "manifest.json").write_bytes((files[0].path.parent / "manifest.json").read_bytes())
+    checks = verify_file(path, [], examples=[], damaged=1)
+    assert checks[0].name == "hash"
+    assert checks[0].passed is False
+
+
+def test_an_unknown_variant_is_refused(works, table, task_of, weights_of, tmp_path):
+    work = works["mlp"]
+    with pytest.raises(ConfigError, match="expected a variant out of trainable-int8"):
+        export_edge_model(
+            work.model,
+            weights_of(work),
+            table,
+            task=task_of(work),
+            out=tmp_path,
+            variants=["int3"],
+        )
+
+
+def test_weights_that_are_not_finite_are_refused(works, table, task_of, weights_of, tmp_path):
+    work = works["mlp"]
+    with pytest.raises(ConfigError, match="diverged"):
+        export_edge_model(
+            work.model,
+            weights_of(work) * np.float32(np.nan),
+            table,
+            task=task_of(work),
+            out=tmp_path,
+        )
