@@ -188,3 +188,17 @@ def test_weights_that_are_not_finite_are_refused(works, table, task_of, weights_
             task=task_of(work),
             out=tmp_path,
         )
+
+
+def test_attention_is_not_quantised_in_its_activations(works, table, task_of, weights_of, tmp_path):
+    work = works["attention"]
+    with pytest.raises(ExportError, match=r"inference-int8: .* got attention"):
+        export_edge_model(
+            work.model,
+            weights_of(work),
+            table,
+            task=task_of(work),
+            out=tmp_path / "export",
+            variants=["inference-int8"],
+        )
+    assert not (tmp_path / "export").exists()

@@ -12,7 +12,6 @@ from ecct_tf.federated import DeviceData, prepare_devices, stack_devices
 from ecct_tf.federated.devices import sample_histories
 from ecct_tf.knowledge import Downlink
 
-# `benchmarks/mobile.py` takes 200.
 STEPS = 30
 BATCH = 6
 
