@@ -101,7 +101,9 @@ def _content(comparison: Comparison, story: Story) -> dict[str, Any]:
     ablation = _ablation(comparison)
     gains, no_gains = _gains(comparison, story)
     sending = [model for model in comparison.models if model.traffic and model.side == "edge"]
+    # Ablations have a section of their own, unless there is nothing else.
     beside = [model for model in comparison.models if model.kind != KINDS[1]]
+    beside = beside or list(comparison.models)
     kinds = list(dict.fromkeys(model.kind for model in beside))
     run = story.subject.runs[0]
     origins = origins_of(comparison.runs)

@@ -140,6 +140,14 @@ def test_a_method_without_rounds_can_be_reported_alone(make_run, result, tmp_pat
     assert page.open == []
 
 
+def test_an_ablation_can_be_reported_alone(make_run, result, tmp_path: Path) -> None:
+    rows = [result("no exchange edge", "edge", 0.4), result("no exchange cloud", "cloud", 0.3)]
+    settings = {"exchange.down": False, "exchange.up": False}
+    _, page = report([make_run(results=rows, settings=settings)], tmp_path)
+    assert page.text.count("no exchange edge") >= 2
+    assert page.open == []
+
+
 def test_it_loads_nothing(told) -> None:
     text, page = told
     for tag, attributes in page.elements:
