@@ -89,6 +89,8 @@ class WorkerProcess:
 _ANYWHERE = (
     Requirement("click", ">=8.1"),
     Requirement("dacite", ">=1.8"),
+    Requirement("jinja2", ">=3.1"),
+    Requirement("matplotlib", ">=3.7"),
     Requirement("numpy", ">=1.25"),
     Requirement("packaging", ">=22.0"),
     Requirement("pandas", ">=2.0"),
@@ -113,7 +115,6 @@ _SIMULATION = (
     Requirement("scipy", ">=1.9.3,<1.10", True, why=_PINNED_BY_TFF),
     Requirement("grpcio", ">=1.46", True),
     Requirement("portpicker", ">=1.5", True),
-    Requirement("matplotlib", ">=3.7", True),
     Requirement("setuptools", "<82", True, why="TensorBoard 2.14 imports pkg_resources"),
     Requirement("pyarrow", "<22", True, optional=True, why="newer ones need NumPy 2"),
 )

@@ -263,7 +263,9 @@ def test_canaries_on_the_devices_do_not_reach_the_cloud(dataset, split, config):
     assert b"CANARY" not in everything
     # To the cloud the item is one that nobody ever touched.
     for block in table.blocks:
-        if block.name != "category":
+        # In the learned block such an item keeps its random start; that nothing else shows
+        # in it, `test_the_cloud_does_not_depend_on_anything_federated` compares.
+        if block.name in ("preference", "sequence"):
             np.testing.assert_allclose(block.source[canary], 0.0, atol=1e-6)
             np.testing.assert_allclose(block.target[canary], 0.0, atol=1e-6)
     assert table.attributes[canary, 0] == table.attributes[1:, 0].min()
