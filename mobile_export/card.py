@@ -13,17 +13,14 @@ __all__ = ["model_card", "note_measured"]
 _MEASURED = (
     ("hr", "HR@K"),
     ("ndcg", "NDCG@K"),
-    ("largest_logit_change", "largest logit change"),
-    ("score_microseconds", "score, µs"),
-    ("train_microseconds", "train, µs"),
 )
 
 
 def model_card(manifest: Mapping[str, Any], folder: Path) -> str:
     """What the files of `folder` are, hold and cost.
 
-    Quality, parity and latency appear once `ecct evaluate` and `ecct verify` have put them
-    into the manifest; until then the card says that they were not measured.
+    Quality appears once `ecct evaluate` has put it into the manifest; until then the card says
+    that it was not measured.
     """
     lines = ["# Edge models for devices", ""]
     files = manifest["files"]
@@ -39,8 +36,7 @@ def model_card(manifest: Mapping[str, Any], folder: Path) -> str:
     lines += [
         "",
         "`operators` counts all signatures; none is a Flex or custom operator. A dash means not",
-        "measured: `ecct verify FILE --run RUN` measures parity and latency, `ecct evaluate FILE",
-        "--run RUN` quality.",
+        "measured: `ecct evaluate FILE --run RUN` measures quality over all test items.",
         "",
         "## What each file is for",
         "",
