@@ -19,13 +19,18 @@ INSTALLED := .venv/.installed-$(PLACE)
 BIN := .venv/bin
 # TFF's pins and the documentation tools do not fit into one environment.
 DOCS_LOCKED := .venv-docs/.locked-$(PLACE)
+# Nor do current TensorFlow and LiteRT, which cloud jobs and the export also run on.
+CURRENT_LOCKED := .venv-current/.locked-$(PLACE)
+CURRENT_INSTALLED := .venv-current/.installed-$(PLACE)
+PYTHON_CURRENT ?= $(shell for python in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.12*/bin/python; do \
+  "$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types format docs lock clean
+.PHONY: help install install-current demo test test-current lint types format docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) \
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) \
 	  | sed -E 's/^([a-z]+):.*## (.*)$$/make \1|\2/' \
 	  | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
@@ -36,6 +41,11 @@ demo: $(INSTALLED) ## install, then train ECCT on MovieLens-100K; ARGS="--rounds
 
 test: $(INSTALLED) ## install, then run the tests; ARGS="-k name" is passed on
 	@$(BIN)/python -m pytest $(ARGS)
+
+install-current: $(CURRENT_INSTALLED) ## make .venv-current: Python 3.12, current TensorFlow, LiteRT, no TFF
+
+test-current: $(CURRENT_INSTALLED) ## run the tests of the export and the cloud there
+	@TF_USE_LEGACY_KERAS=1 .venv-current/bin/python -m pytest $(or $(ARGS),tests/mobile_export tests/cloud mobile_export cloud)
 
 lint: $(INSTALLED) ## check style and formatting
 	@$(BIN)/ruff check .
@@ -52,7 +62,7 @@ docs: $(DOCS_LOCKED) ## build the documentation into site/; a broken link is an 
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict $(ARGS)
 	@echo "The documentation is in site/index.html."
 
-lock: ## compile requirements.lock and requirements/docs.lock anew (needs uv)
+lock: ## compile all lock files anew (needs uv)
 	@command -v "$(UV)" >/dev/null || { \
 	  echo "make lock needs uv (looked for '$(UV)'): see https://docs.astral.sh/uv/" >&2; exit 1; }
 	@cp requirements.lock requirements.lock.new 2>/dev/null || true
@@ -71,9 +81,13 @@ lock: ## compile requirements.lock and requirements/docs.lock anew (needs uv)
 	@rm -f requirements.lock.new
 	@"$(UV)" pip compile --quiet --no-header --no-emit-index-url --generate-hashes \
 	  --python-version 3.11 requirements/docs.in -o requirements/docs.lock
+	@"$(UV)" pip compile --quiet --no-header --no-emit-index-url --generate-hashes \
+	  --python-version 3.12 --python-platform x86_64-manylinux_2_31 \
+	  --override requirements/current-overrides.txt \
+	  requirements/current.in -o requirements/current.lock
 
-clean: ## remove .venv, .venv-docs, caches and build output; run folders stay
-	@rm -rf .venv .venv-docs site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove the environments, caches and build output; run folders stay
+	@rm -rf .venv .venv-docs .venv-current site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation is repeated.
@@ -121,4 +135,24 @@ $(DOCS_LOCKED): requirements/docs.lock
 	@"$(PYTHON)" -m venv .venv-docs
 	@.venv-docs/bin/python -m pip install --quiet --no-deps --require-hashes \
 	  -r requirements/docs.lock
+	@touch $@
+
+$(CURRENT_LOCKED): requirements/current.lock
+	@"$(PYTHON_CURRENT)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || { \
+	  printf '%s\n' \
+	    "Current TensorFlow is tested with Python 3.12; found none (looked for '$(PYTHON_CURRENT)')." \
+	    "With pyenv: pyenv install 3.12. With uv: uv python install 3.12." \
+	    "If it has another name or place: make install-current PYTHON_CURRENT=path/to/python3.12" >&2; \
+	  exit 1; }
+	@echo "Installing current TensorFlow and LiteRT into .venv-current: 1 to 2 minutes, 2 GB on disk."
+	@rm -rf .venv-current
+	@"$(PYTHON_CURRENT)" -m venv .venv-current
+	@.venv-current/bin/python -m pip install --quiet --no-deps --require-hashes \
+	  -r requirements/current.lock
+	@touch $@
+
+$(CURRENT_INSTALLED): $(CURRENT_LOCKED) setup.py
+	@echo "Installing ecct-tf into .venv-current (editable)."
+	@.venv-current/bin/python -m pip install --quiet --no-deps --no-build-isolation \
+	  --config-settings editable_mode=compat --editable .
 	@touch $@
