@@ -63,8 +63,7 @@ def check(
     Ends with code 2 and the reason if a run could not use them.
     """
     from ecct_tf.config import DataConfig
-    from ecct_tf.data import PARTS, evaluation_candidates, load_files, split_report
-    from ecct_tf.simulation.experiment import split_dataset
+    from ecct_tf.data import PARTS, evaluation_candidates, load_files, split_dataset, split_report
 
     config = DataConfig(
         dataset="files",

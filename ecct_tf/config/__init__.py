@@ -32,7 +32,7 @@ from ecct_tf.config.exchange import (
     RuntimeConfig,
     ServerConfig,
 )
-from ecct_tf.config.loading import dump_config, load_config
+from ecct_tf.config.loading import dump_config, load_config, load_over
 from ecct_tf.config.run import (
     DATASETS,
     METHODS,
@@ -82,4 +82,5 @@ __all__ = [
     "TrainingConfig",
     "dump_config",
     "load_config",
+    "load_over",
 ]

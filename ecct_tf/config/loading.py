@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -11,7 +11,12 @@ from ecct_tf.config.parsing import build, check_keys, read_mapping
 from ecct_tf.config.run import RunConfig
 from ecct_tf.errors import ConfigError
 
-__all__ = ["dump_config", "load_config"]
+__all__ = ["dump_config", "load_config", "load_over"]
+
+
+_T = TypeVar("_T")
+
+_PATHS = ("data.schema", "data.folder")
 
 
 def load_config(path: Path | None = None, *, overrides: Iterable[str] = ()) -> RunConfig:
@@ -32,16 +37,34 @@ def load_config(path: Path | None = None, *, overrides: Iterable[str] = ()) -> R
       >>> load_config(overrides=["training.epochs=2"]).training.epochs
       2
     """
+    return load_over(RunConfig(), path, overrides=overrides, paths=_PATHS)
+
+
+def load_over(
+    default: _T, path: Path | None, *, overrides: Iterable[str] = (), paths: Iterable[str] = ()
+) -> _T:
+    """Reads a configuration of any kind, as `load_config` reads a run's.
+
+    Args:
+      default: a configuration dataclass with what file and overrides leave out.
+      path: the YAML file.
+      overrides: `key=value`, applied after the file.
+      paths: dotted keys that hold paths.
+
+    Raises:
+      ConfigError: as `load_config`.
+    """
+    target = type(default)
     values: dict[str, Any] = {} if path is None else read_mapping(path)
     overrides = list(overrides)
-    check_keys(values, RunConfig, where=str(path))
+    check_keys(values, target, where=str(path))
     if path is not None:
-        _make_absolute(values, path.parent)
+        _make_absolute(values, paths, path.parent)
     for override in overrides:
-        _apply(values, override)
-    _make_absolute(values, Path())
+        _apply(values, override, target)
+    _make_absolute(values, paths, Path())
     try:
-        return build(RunConfig, _over_defaults(RunConfig(), values))
+        return build(target, _over_defaults(default, values))
     except ConfigError as error:
         raise ConfigError(f"{_origin(path, overrides, str(error))}: {error}") from error
 
@@ -62,19 +85,22 @@ def _over_defaults(default: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     return filled
 
 
-def _make_absolute(values: dict[str, Any], base: Path) -> None:
-    data = values.get("data", {})
-    for name in ("schema", "folder"):
-        if isinstance(data.get(name), str):
-            data[name] = str((base / Path(data[name]).expanduser()).absolute())
+def _make_absolute(values: dict[str, Any], paths: Iterable[str], base: Path) -> None:
+    for key in paths:
+        *parents, name = key.split(".")
+        section = values
+        for parent in parents:
+            section = section.get(parent) or {}
+        if isinstance(section.get(name), str):
+            section[name] = str((base / Path(section[name]).expanduser()).absolute())
 
 
-def dump_config(config: RunConfig) -> str:
-    """The whole configuration as YAML; `load_config` reads it back to an equal one."""
+def dump_config(config: Any) -> str:
+    """A whole configuration as YAML; what loaded it reads it back to an equal one."""
     return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], override: str, config: type[Any]) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set: expected key=value, got {override!r}")
@@ -85,7 +111,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     nested: Any = value
     for name in reversed(key.split(".")):
         nested = {name: nested}
-    check_keys(nested, RunConfig, where=f"--set {override}")
+    check_keys(nested, config, where=f"--set {override}")
     target = values
     *parents, last = key.split(".")
     for name in parents:

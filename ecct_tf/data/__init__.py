@@ -31,6 +31,7 @@ from ecct_tf.data.report import (
     split_report,
 )
 from ecct_tf.data.schema import Column, FeatureSchema, Kind, Side
+from ecct_tf.data.sources import load_dataset, split_dataset
 from ecct_tf.data.split import PARTS, Part, Split, leave_one_out
 from ecct_tf.data.synthetic import SYNTHETIC_SCHEMA, SyntheticConfig, synthetic_dataset
 from ecct_tf.data.tables import CentralizedTable, EncodedColumn, FederatedTable
@@ -69,11 +70,13 @@ __all__ = [
     "dirichlet_devices",
     "evaluation_candidates",
     "leave_one_out",
+    "load_dataset",
     "load_files",
     "load_movielens_1m",
     "load_movielens_100k",
     "read_files_schema",
     "sample_negatives",
+    "split_dataset",
     "split_report",
     "synthetic_dataset",
     "temporal_split",

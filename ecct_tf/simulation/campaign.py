@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import cast
 
 from ecct_tf.config import METHODS, MethodName, RunConfig
-from ecct_tf.data import Dataset
+from ecct_tf.data import Dataset, load_dataset
 from ecct_tf.errors import ConfigError, RunFolderError
-from ecct_tf.simulation.experiment import load_dataset
 from ecct_tf.simulation.methods import ABLATIONS, display_name
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.simulate import resume, simulate

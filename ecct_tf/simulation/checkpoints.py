@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import Arrays
-from ecct_tf.simulation.files import write_atomically
+from ecct_tf.files import write_atomically
 
 __all__ = ["Checkpoint", "CheckpointStore"]
 

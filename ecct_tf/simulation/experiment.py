@@ -3,32 +3,26 @@
 import dataclasses
 import hashlib
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import DataConfig, RunConfig
+from ecct_tf.config import RunConfig
 from ecct_tf.data import (
     Candidates,
     Dataset,
     DeviceView,
     Split,
-    SyntheticConfig,
     device_view,
     dirichlet_devices,
     evaluation_candidates,
-    leave_one_out,
-    load_files,
-    load_movielens_1m,
-    load_movielens_100k,
-    synthetic_dataset,
-    temporal_split,
+    load_dataset,
+    split_dataset,
     user_devices,
 )
 
-__all__ = ["Experiment", "build_experiment", "load_dataset", "split_dataset"]
+__all__ = ["Experiment", "build_experiment"]
 
 _log = logging.getLogger(__name__)
 
@@ -65,33 +59,6 @@ class Experiment:
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
-
-
-def load_dataset(config: DataConfig, *, seed: int, progress: bool = True) -> Dataset:
-    """Loads or generates the dataset that the configuration names."""
-    if config.dataset == "synthetic":
-        return synthetic_dataset(
-            SyntheticConfig(users=config.synthetic_users, items=config.synthetic_items, seed=seed)
-        )
-    if config.schema is not None:
-        dataset, report = load_files(config.schema)
-        for line in report.left_out:
-            _log.warning("%s: %s", config.schema, line)
-        return dataset
-    load = load_movielens_1m if config.dataset == "movielens-1m" else load_movielens_100k
-    return load(folder=None if config.folder is None else Path(config.folder), progress=progress)
-
-
-def split_dataset(config: DataConfig, dataset: Dataset) -> Split:
-    """Splits as the configuration says."""
-    if config.split == "temporal":
-        return temporal_split(
-            dataset,
-            validation_fraction=config.validation_fraction,
-            test_fraction=config.test_fraction,
-            recent_fraction=config.recent_fraction,
-        )
-    return leave_one_out(dataset, recent_fraction=config.recent_fraction)
 
 
 def build_experiment(

@@ -18,8 +18,8 @@ from typing import Any
 from ecct_tf.config import RunConfig, dump_config, load_config
 from ecct_tf.data import Candidates
 from ecct_tf.errors import ConfigError, RunFolderError
+from ecct_tf.files import write_text
 from ecct_tf.simulation.checkpoints import CheckpointStore
-from ecct_tf.simulation.files import write_text
 
 __all__ = ["RunFolder"]
 
