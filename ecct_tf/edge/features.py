@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig
+from ecct_tf.data.samples import pad_history
 from ecct_tf.knowledge.item_table import ItemTable
 
 __all__ = [
@@ -157,12 +158,3 @@ def _mean_attributes(
 def bounded(values: tf.Tensor) -> tf.Tensor:
     """Clips standardised values: dot products have heavy tails, which would rule a batch."""
     return tf.clip_by_value(values, -_BOUND, _BOUND)
-
-
-def pad_history(history: npt.NDArray[np.int32], length: int) -> npt.NDArray[np.int32]:
-    """The newest `length` items of `history`, padded with 0 at the front: `[length] int32`."""
-    padded = np.zeros(length, np.int32)
-    newest = history[-length:]
-    if len(newest):
-        padded[-len(newest) :] = newest
-    return padded

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig, SampleConfig
-from ecct_tf.data import DeviceView, EncodedColumn, Kind, sample_negatives
-from ecct_tf.edge import ItemTensors, interaction_features, pad_history
+from ecct_tf.data import DeviceView, EncodedColumn, Kind
+from ecct_tf.data.samples import LocalSamples, draw_samples, pad_history, sample_order
+from ecct_tf.edge import ItemTensors, interaction_features
 from ecct_tf.errors import DataError
 
 __all__ = [
@@ -154,12 +155,7 @@ def sample_histories(
         [_draw(view, items, features, samples, seed).histories for view in group]
     )
     by_sample = np.repeat(histories, 1 + samples.negatives, axis=0)
-    return by_sample[_sample_order(group, len(by_sample), seed)]
-
-
-class _Drawn(NamedTuple):
-    histories: npt.NDArray[np.int32]
-    candidates: npt.NDArray[np.int32]
+    return by_sample[sample_order(len(by_sample), seed=seed, user=group[0].user)]
 
 
 def _draw(
@@ -168,22 +164,16 @@ def _draw(
     features: FeatureConfig,
     samples: SampleConfig,
     seed: int,
-) -> _Drawn:
-    """Positions `[p, L]` and their candidates `[p, 1 + negatives]`, the positive first."""
-    rng = np.random.default_rng([seed, 0xDE7, view.user])
-    num_items = len(items.bias) - 1
-    first = max(view.num_older, len(view.history) - samples.max_positions, 1)
-    positions = range(first, len(view.history))
-    width = 1 + samples.negatives
-    histories = np.zeros((len(positions), features.history_length), np.int32)
-    candidates = np.zeros((len(positions), width), np.int32)
-    for row, position in enumerate(positions):
-        histories[row] = pad_history(view.history[:position], features.history_length)
-        candidates[row, 0] = view.history[position]
-    candidates[:, 1:] = sample_negatives(
-        rng, positives=view.history, num_items=num_items, size=len(positions) * samples.negatives
-    ).reshape(len(positions), samples.negatives)
-    return _Drawn(histories, candidates)
+) -> LocalSamples:
+    return draw_samples(
+        view.history,
+        num_older=view.num_older,
+        num_items=len(items.bias) - 1,
+        history_length=features.history_length,
+        samples=samples,
+        seed=seed,
+        user=view.user,
+    )
 
 
 def _features_in_chunks(
@@ -222,7 +212,7 @@ def _features_in_chunks(
 
 def _assemble(
     group: Sequence[DeviceView],
-    parts: Sequence[_Drawn],
+    parts: Sequence[LocalSamples],
     features: npt.NDArray[np.float16],
     slots: npt.NDArray[np.float16],
     histories: npt.NDArray[np.int32],
@@ -234,7 +224,7 @@ def _assemble(
     owners = np.repeat(np.arange(len(group)), [len(part.candidates) for part in parts])
     labels = np.zeros((positions, width), np.uint8)
     labels[:, 0] = 1
-    order = _sample_order(group, positions * width, seed)
+    order = sample_order(positions * width, seed=seed, user=group[0].user)
 
     def rows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array.reshape(positions * width, *array.shape[2:])[order]
@@ -254,11 +244,6 @@ def _assemble(
         slots=rows(slots),
         slot_counts=each((histories > 0).sum(axis=1).astype(np.uint8)),
     )
-
-
-def _sample_order(group: Sequence[DeviceView], samples: int, seed: int) -> npt.NDArray[np.int64]:
-    """Shuffled once: batches then mix positives and negatives of different positions."""
-    return np.random.default_rng([seed, 0x0DD, group[0].user]).permutation(samples)
 
 
 def profile_sizes(view: DeviceView) -> tuple[int, ...]:

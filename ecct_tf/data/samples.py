@@ -1,0 +1,97 @@
+"""What a device trains on: its newest positions, each with negatives, in a fixed order.
+
+The simulation's devices and those that run an exported file draw here, so that the same
+history gives the same samples. No TensorFlow: a device imports it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.config import SampleConfig
+from ecct_tf.data.negatives import sample_negatives
+
+__all__ = ["LocalSamples", "draw_samples", "pad_history", "sample_order"]
+
+_DRAW = 0xDE7
+_ORDER = 0x0DD
+
+
+class LocalSamples(NamedTuple):
+    """The positions of one user.
+
+    Attributes:
+      histories: `[p, L] int32`, what came before each position, newest last.
+      candidates: `[p, 1 + negatives] int32`, the item of the position first.
+    """
+
+    histories: npt.NDArray[np.int32]
+    candidates: npt.NDArray[np.int32]
+
+
+def draw_samples(
+    history: npt.NDArray[np.int32],
+    *,
+    num_older: int,
+    num_items: int,
+    history_length: int,
+    samples: SampleConfig,
+    seed: int,
+    user: int,
+    round_number: int | None = None,
+) -> LocalSamples:
+    """Draws a user's samples.
+
+    Args:
+      history: `[n] int32`, the user's training items, oldest first.
+      num_older: how many of them the cloud knows; positions begin after them.
+      num_items: items that there are.
+      history_length: L.
+      samples: which samples to draw.
+      seed: of the run; what is drawn depends on it and on the user alone.
+      user: the user's id.
+      round_number: draws negatives anew for this round; None draws the same in every round.
+    """
+    rng = np.random.default_rng(_seed(seed, _DRAW, user, round_number))
+    first = max(num_older, len(history) - samples.max_positions, 1)
+    positions = range(first, len(history))
+    histories = np.zeros((len(positions), history_length), np.int32)
+    candidates = np.zeros((len(positions), 1 + samples.negatives), np.int32)
+    for row, position in enumerate(positions):
+        histories[row] = pad_history(history[:position], history_length)
+        candidates[row, 0] = history[position]
+    candidates[:, 1:] = sample_negatives(
+        rng, positives=history, num_items=num_items, size=len(positions) * samples.negatives
+    ).reshape(len(positions), samples.negatives)
+    return LocalSamples(histories, candidates)
+
+
+def sample_order(
+    samples: int, *, seed: int, user: int, round_number: int | None = None
+) -> npt.NDArray[np.int64]:
+    """A shuffle of a device's samples: batches then mix positives and negatives of positions.
+
+    Args:
+      samples: how many.
+      seed: of the run.
+      user: the first user on the device.
+      round_number: as for `draw_samples`.
+    """
+    return np.random.default_rng(_seed(seed, _ORDER, user, round_number)).permutation(samples)
+
+
+def pad_history(history: npt.NDArray[np.int32], length: int) -> npt.NDArray[np.int32]:
+    """The newest `length` items of `history`, padded with 0 at the front: `[length] int32`."""
+    padded = np.zeros(length, np.int32)
+    newest = history[-length:]
+    if len(newest):
+        padded[-len(newest) :] = newest
+    return padded
+
+
+def _seed(seed: int, purpose: int, user: int, round_number: int | None) -> list[int]:
+    # From 1: a seed sequence takes a trailing 0 for none.
+    return [seed, purpose, user, *([] if round_number is None else [round_number + 1])]
