@@ -7,6 +7,7 @@ import click
 
 from ecct_tf import __version__
 from ecct_tf.commands.baselines import baselines
+from ecct_tf.commands.cloud import cloud
 from ecct_tf.commands.compare import compare
 from ecct_tf.commands.data import data
 from ecct_tf.commands.doctor import doctor
@@ -39,7 +40,7 @@ def cli(verbose: int) -> None:
 
 for _command in (
     simulate, resume, baselines, compare, report, new, data, doctor,
-    export, verify, inspect, evaluate,
+    export, verify, inspect, evaluate, cloud,
 ):  # fmt: skip
     cli.add_command(_command)
 

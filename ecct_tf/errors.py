@@ -13,6 +13,8 @@ __all__ = [
     "EcctError",
     "ExportError",
     "PrivacyError",
+    "PromotionConflictError",
+    "RegistryError",
     "RunFolderError",
     "WorkerError",
 ]
@@ -52,3 +54,11 @@ class RunFolderError(EcctError):
 
 class CheckpointError(EcctError):
     """A checkpoint is damaged, or belongs to another run, other data or another version."""
+
+
+class RegistryError(EcctError):
+    """A registry, or a version in it, is not in a state that allows what was asked."""
+
+
+class PromotionConflictError(RegistryError):
+    """Another job changed the promoted version first; nothing of either is lost."""

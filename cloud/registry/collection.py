@@ -1,0 +1,80 @@
+"""Garbage collection: what may go, and how it goes."""
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from cloud.registry.drafts import parents_of
+from cloud.registry.locks import FileLock
+
+__all__ = ["Collected", "abandoned_drafts", "remove", "superfluous"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Collected:
+    """What garbage collection removed.
+
+    Attributes:
+      versions: numbers, ascending.
+      drafts: names of abandoned drafts.
+    """
+
+    versions: tuple[int, ...]
+    drafts: tuple[str, ...]
+
+
+def superfluous(
+    numbers: Sequence[int], *, keep: int, protected: Collection[int]
+) -> tuple[int, ...]:
+    """The versions that may go: neither among the `keep` newest nor protected.
+
+    Args:
+      numbers: all stored versions, ascending.
+      keep: how many of the newest stay, at least 1, so that no number is given twice.
+      protected: versions in use.
+
+    Example:
+      >>> superfluous((1, 2, 3, 4, 5), keep=2, protected={2})
+      (1, 3)
+    """
+    return tuple(number for number in numbers[:-keep] if number not in protected)
+
+
+def abandoned_drafts(drafts: Path, *, hours: float) -> tuple[list[Path], set[int]]:
+    """Drafts that nobody has open and nothing was written to for `hours`.
+
+    To be called under the registry's lock, so that nobody opens one meanwhile.
+
+    Returns:
+      Their folders, and the parents of all other drafts, which are in use.
+    """
+    abandoned: list[Path] = []
+    used: set[int] = set()
+    if not drafts.is_dir():
+        return abandoned, used
+    for folder in sorted(drafts.iterdir()):
+        lock = FileLock(folder / "lock")
+        free = lock.acquire(wait=False)
+        lock.release()
+        if free and time.time() - _newest(folder) >= 3600 * hours:
+            abandoned.append(folder)
+        else:
+            used.update(parents_of(folder))
+    return abandoned, used
+
+
+def remove(paths: Sequence[Path], *, trash: Path) -> None:
+    """Moves each folder away at once, so that nobody meets half of it."""
+    trash.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        leaving = trash / f"{path.parent.name}-{path.name}"
+        shutil.rmtree(leaving, ignore_errors=True)
+        path.rename(leaving)
+
+
+def _newest(folder: Path) -> float:
+    """When something below `folder` was last written; the lock file says nothing of it."""
+    times = [path.stat().st_mtime for path in (folder, *folder.rglob("*")) if path.name != "lock"]
+    return max(times)

@@ -1,0 +1,154 @@
+"""The promotions: a log of small files, of which the newest is in force.
+
+Promotion number s appears by an exclusive link: of two jobs that both saw s - 1, one gets
+the name and the other is told. That holds even where `flock` does nothing.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import secrets
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from cloud.registry.manifest import utc_now
+from ecct_tf.errors import PromotionConflictError, RegistryError
+from ecct_tf.files import write_text
+
+__all__ = ["Promotion", "PromotionLog", "rollback_target", "sync_folder"]
+
+_NAME = re.compile(r"(\d{6,})\.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Promotion:
+    """A change of the promoted version.
+
+    Attributes:
+      sequence: its place in the log, from 1.
+      version: what is promoted from now on.
+      previous: what a rollback returns to; None when there is nothing.
+      kind: `promote` or `rollback`.
+      at: when, ISO 8601 in UTC.
+      note: why, in the caller's words.
+    """
+
+    sequence: int
+    version: int
+    previous: int | None
+    kind: str
+    at: str
+    note: str = ""
+
+
+class PromotionLog:
+    """The log in one folder.
+
+    Args:
+      folder: where the records lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def records(self) -> tuple[Promotion, ...]:
+        """All, the oldest first."""
+        if not self._folder.is_dir():
+            return ()
+        paths = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
+        return tuple(_read(path) for path in sorted(paths, key=lambda path: int(path.stem)))
+
+    def append(
+        self,
+        records: Sequence[Promotion],
+        *,
+        version: int,
+        previous: int | None,
+        kind: str,
+        note: str,
+    ) -> Promotion:
+        """Adds a record after `records`.
+
+        Args:
+          records: the log as the caller knows it.
+          version: what to promote.
+          previous: what a rollback shall return to.
+          kind: `promote` or `rollback`.
+          note: why.
+
+        Raises:
+          PromotionConflictError: when another record was added in between.
+        """
+        promotion = Promotion(
+            sequence=records[-1].sequence + 1 if records else 1,
+            version=version,
+            previous=previous,
+            kind=kind,
+            at=utc_now(),
+            note=note,
+        )
+        path = self._folder / f"{promotion.sequence:06d}.json"
+        complete = self._folder / f".{path.stem}-{secrets.token_hex(4)}"
+        write_text(complete, json.dumps(dataclasses.asdict(promotion), indent=2) + "\n")
+        try:
+            os.link(complete, path)
+        except FileExistsError as error:
+            raise PromotionConflictError(
+                f"version {version} was not promoted: promotion {promotion.sequence} was made by "
+                f"another job at the same time ({_read(path)}). Compare with what is promoted "
+                "now and try again."
+            ) from error
+        finally:
+            complete.unlink(missing_ok=True)
+        sync_folder(self._folder)
+        return promotion
+
+    def sweep(self) -> None:
+        """Removes what killed writers left; to be called under the registry's lock."""
+        if self._folder.is_dir():
+            for path in self._folder.glob(".*"):
+                path.unlink(missing_ok=True)
+
+
+def rollback_target(
+    records: Sequence[Promotion], number: int, *, stored: Collection[int]
+) -> int | None:
+    """What a rollback from `number` returns to: the version in force before its promotion.
+
+    Args:
+      records: the log, the oldest first.
+      number: a version that was promoted.
+      stored: the versions that exist; others are passed over, to what was before them.
+
+    Example:
+      >>> log = [Promotion(1, 1, None, "promote", ""), Promotion(2, 2, 1, "promote", "")]
+      >>> rollback_target(log, 2, stored={1, 2}), rollback_target(log, 1, stored={1, 2})
+      (1, None)
+    """
+    wanted: int | None = number
+    for record in reversed(records):
+        if record.version == wanted and record.kind == "promote":
+            wanted = record.previous
+            if wanted is None or (wanted in stored and wanted != number):
+                return wanted
+    return None
+
+
+def sync_folder(folder: Path) -> None:
+    """Writes a folder's entries through to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> Promotion:
+    try:
+        return Promotion(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RegistryError(
+            f"{path}: expected a record of a promotion: {error}. Restore it from a copy; without "
+            "it the registry cannot tell which version is in force."
+        ) from error

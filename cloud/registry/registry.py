@@ -1,0 +1,316 @@
+"""The registry itself."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cloud.registry.collection import Collected, abandoned_drafts, remove, superfluous
+from cloud.registry.drafts import Draft, open_draft
+from cloud.registry.locks import exclusive
+from cloud.registry.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    hash_files,
+    library_versions,
+    protect,
+    utc_now,
+)
+from cloud.registry.promotions import Promotion, PromotionLog, rollback_target, sync_folder
+from cloud.registry.serving_folder import align, served
+from cloud.registry.version import Version
+from ecct_tf.errors import PromotionConflictError, RegistryError
+from ecct_tf.files import write_text
+
+__all__ = ["Registry"]
+
+_log = logging.getLogger(__name__)
+
+
+class Registry:
+    """Numbered versions, of which one is promoted.
+
+    Any number of processes may use one registry at once, on a local file system or one whose
+    `rename`, `link` and `flock` hold between machines.
+
+    Args:
+      path: its folder; made with the first draft.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._versions = self.path / "versions"
+        self._drafts = self.path / "drafts"
+        self._trash = self.path / "trash"
+        self._lock = self.path / "lock"
+        self._promotions = PromotionLog(self.path / "promotions")
+
+    @property
+    def serving_path(self) -> Path:
+        """TF Serving's base path."""
+        return self.path / "model"
+
+    def versions(self) -> tuple[Version, ...]:
+        """All stored versions, ascending."""
+        found = []
+        for number in self._numbers():
+            try:
+                found.append(self.version(number))
+            except RegistryError:
+                # Garbage collection may take one between the list and the look.
+                if self._folder(number).exists():
+                    raise
+        return tuple(found)
+
+    def version(self, number: int) -> Version:
+        """Version `number`.
+
+        Raises:
+          RegistryError: when it is not stored, or its manifest is damaged.
+        """
+        folder = self._folder(number)
+        if not folder.is_dir():
+            stored = self._numbers()
+            raise RegistryError(
+                f"{self.path}: there is no version {number}; stored are "
+                f"{', '.join(map(str, stored)) if stored else 'none'}"
+            )
+        return Version(folder, Manifest.read(folder / MANIFEST_NAME))
+
+    def promoted(self) -> Version | None:
+        """The version in force; None before the first promotion.
+
+        Raises:
+          RegistryError: when it is damaged.
+        """
+        records = self._promotions.records()
+        return self.version(records[-1].version) if records else None
+
+    def history(self) -> tuple[Promotion, ...]:
+        """All promotions and rollbacks, the oldest first."""
+        return self._promotions.records()
+
+    def served(self) -> tuple[int, ...]:
+        """What lies below `serving_path`: the promoted version alone, unless a job was killed.
+
+        The next change of the registry, `gc` for one, then mends it.
+        """
+        return served(self.serving_path)
+
+    def draft(self, *, parents: Sequence[int] = (), name: str | None = None) -> Draft:
+        """A folder to fill with a new version.
+
+        Args:
+          parents: versions that it is made from; garbage collection leaves them while the
+            draft lives.
+          name: opens the draft of this name if there is one, so that a job goes on with it
+            after a kill; None for a new one.
+
+        Raises:
+          RegistryError: when a parent is not stored, or another process has the draft open.
+        """
+        with exclusive(self._lock):
+            for parent in parents:
+                self.version(parent)
+            return open_draft(
+                self._drafts,
+                name=name,
+                parents=tuple(parents),
+                commit=self._commit,
+                discard=self._discard,
+            )
+
+    def committed(self, name: str) -> Version | None:
+        """The newest version that was made from the draft called `name`; None without one.
+
+        A job that was killed learns from it that its commit was done.
+        """
+        return next(
+            (each for each in reversed(self.versions()) if each.manifest.draft == name), None
+        )
+
+    def promote(self, number: int, *, expected: int | None, note: str = "") -> Promotion:
+        """Puts version `number` in force if the one in force is `expected`.
+
+        Promoting the version in force changes nothing, so that a job that was killed after
+        its promotion may repeat it.
+
+        Args:
+          number: the version to promote.
+          expected: the version that the caller compared with; None when there was none.
+          note: why, for the history.
+
+        Raises:
+          PromotionConflictError: when another version is in force: another job was first.
+          RegistryError: when the version is not stored, is damaged, or has no SavedModel.
+        """
+        # Hashing may take long, and what is committed does not change: no lock is needed.
+        self._check(self.version(number))
+        with exclusive(self._lock):
+            version = self.version(number)
+            records = self._recover()
+            current = records[-1].version if records else None
+            if current == number:
+                return records[-1]
+            if current != expected:
+                raise PromotionConflictError(
+                    f"version {number} was not promoted: expected {_name(expected)} in force, "
+                    f"found {_name(current)}: another job changed it. Compare with that one and "
+                    "promote again, with expected set to it."
+                )
+            promotion = self._promotions.append(
+                records, version=number, previous=current, kind="promote", note=note
+            )
+            align(self.serving_path, version, trash=self._trash)
+        _log.info("promoted version %d after %s", number, _name(current))
+        return promotion
+
+    def rollback(self, *, expected: int | None = None, note: str = "") -> Promotion:
+        """Puts the version that was promoted before the one in force back.
+
+        Args:
+          expected: the version to take back; None for whichever is in force.
+          note: why, for the history.
+
+        Raises:
+          PromotionConflictError: when another version than `expected` is in force.
+          RegistryError: when there is nothing to return to.
+        """
+        with exclusive(self._lock):
+            records = self._recover()
+            current = records[-1] if records else None
+            if current is None or current.previous is None:
+                raise RegistryError(
+                    f"{self.path}: there is nothing to roll back to: "
+                    f"{_name(current.version if current else None)} is in force and no other "
+                    "was promoted before it"
+                )
+            if expected is not None and current.version != expected:
+                raise PromotionConflictError(
+                    f"version {expected} was not rolled back: version {current.version} is in "
+                    f"force, promoted {current.at}. Look at `ecct cloud versions` and decide anew."
+                )
+            version = self.version(current.previous)
+            self._check(version)
+            promotion = self._promotions.append(
+                records,
+                version=version.number,
+                previous=rollback_target(records, version.number, stored=self._numbers()),
+                kind="rollback",
+                note=note,
+            )
+            align(self.serving_path, version, trash=self._trash)
+        _log.info("rolled back from version %d to %d", current.version, version.number)
+        return promotion
+
+    def gc(self, *, keep: int = 5, draft_hours: float = 24.0) -> Collected:
+        """Removes old versions and abandoned drafts, and what killed jobs left.
+
+        Never removed are the version in force, the one a rollback would return to, the
+        newest `keep`, and the parents of drafts that live.
+
+        Args:
+          keep: how many of the newest versions stay, at least 1.
+          draft_hours: a draft that nobody has open goes when it was not written to for so
+            long.
+
+        Raises:
+          RegistryError: when `keep` is below 1 or `draft_hours` negative.
+        """
+        if keep < 1 or draft_hours < 0:
+            raise RegistryError(
+                f"gc: expected keep of at least 1 and draft_hours of at least 0, got {keep} and "
+                f"{draft_hours}"
+            )
+        if not self.path.is_dir():
+            raise RegistryError(f"{self.path}: expected a registry, there is no such folder")
+        with exclusive(self._lock):
+            records = self._recover()
+            drafts, protected = abandoned_drafts(self._drafts, hours=draft_hours)
+            if records:
+                newest = records[-1]
+                protected |= {
+                    newest.version,
+                    newest.version if newest.previous is None else newest.previous,
+                }
+            numbers = superfluous(self._numbers(), keep=keep, protected=protected)
+            remove([*map(self._folder, numbers), *drafts], trash=self._trash)
+            self._promotions.sweep()
+            shutil.rmtree(self._trash, ignore_errors=True)
+        return Collected(numbers, tuple(draft.name for draft in drafts))
+
+    def _commit(
+        self,
+        draft: Draft,
+        *,
+        data: Mapping[str, Any],
+        config: Mapping[str, Any],
+        metrics: Mapping[str, float],
+    ) -> Version:
+        files = hash_files(draft.path, settle=True)
+        if not files:
+            raise RegistryError(
+                f"{draft.path}: expected the files of a version, the draft is empty"
+            )
+        with exclusive(self._lock):
+            self._versions.mkdir(parents=True, exist_ok=True)
+            number = max([0, *self._numbers()]) + 1
+            manifest = Manifest(
+                number=number,
+                created_at=utc_now(),
+                parents=draft.parents,
+                draft=draft.name,
+                data=data,
+                config=config,
+                metrics=metrics,
+                libraries=library_versions(),
+                files=files,
+            )
+            # Beside the content first: what a kill leaves of it must not be committed later.
+            written = draft.path.parent / MANIFEST_NAME
+            write_text(written, manifest.to_json())
+            written.replace(draft.path / MANIFEST_NAME)
+            for folder in (*(path for path in draft.path.rglob("*") if path.is_dir()), draft.path):
+                sync_folder(folder)
+            # Never onto a version: a folder that is not empty cannot be renamed over.
+            draft.path.rename(self._folder(number))
+            sync_folder(self._versions)
+            protect(self._folder(number))
+            remove([draft.path.parent], trash=self._trash)
+            shutil.rmtree(self._trash, ignore_errors=True)
+        return self.version(number)
+
+    def _discard(self, draft: Draft) -> None:
+        with exclusive(self._lock):
+            remove([draft.path.parent], trash=self._trash)
+            shutil.rmtree(self._trash, ignore_errors=True)
+
+    def _recover(self) -> tuple[Promotion, ...]:
+        """Ends what a killed job began; to be called under the lock. The log as it is."""
+        records = self._promotions.records()
+        if records and self.served() != (records[-1].version,):
+            align(self.serving_path, self.version(records[-1].version), trash=self._trash)
+        return records
+
+    def _check(self, version: Version) -> None:
+        version.verify()
+        if not (version.saved_model / "saved_model.pb").is_file():
+            raise RegistryError(
+                f"version {version.number}: expected {version.saved_model / 'saved_model.pb'} for "
+                "TF Serving, there is none; export it into the draft before the commit"
+            )
+
+    def _numbers(self) -> tuple[int, ...]:
+        if not self._versions.is_dir():
+            return ()
+        return tuple(
+            sorted(int(path.name) for path in self._versions.iterdir() if path.name.isdecimal())
+        )
+
+    def _folder(self, number: int) -> Path:
+        return self._versions / f"{number:06d}"
+
+
+def _name(number: int | None) -> str:
+    return "no version" if number is None else f"version {number}"

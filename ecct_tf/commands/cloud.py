@@ -1,0 +1,16 @@
+"""`ecct cloud`: the cloud's versions, jobs and publications."""
+
+import click
+
+from ecct_tf.commands.cloud_versions import gc, promote, rollback, versions
+
+__all__ = ["cloud"]
+
+
+@click.group()
+def cloud() -> None:
+    """Keep versions of the cloud, choose the one in force, and publish it."""
+
+
+for _command in (versions, promote, rollback, gc):
+    cloud.add_command(_command)

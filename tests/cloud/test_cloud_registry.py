@@ -1,0 +1,194 @@
+"""The registry: versions, promotion, rollback and garbage collection, one process at a time."""
+
+import json
+import os
+
+import pytest
+
+from cloud.registry import Registry
+from ecct_tf.errors import PromotionConflictError, RegistryError
+
+
+@pytest.fixture
+def registry(tmp_path):
+    return Registry(tmp_path / "registry")
+
+
+def commit(registry, *, text="model", parents=(), name=None, **notes):
+    with registry.draft(parents=parents, name=name) as draft:
+        (draft.path / "saved_model").mkdir(exist_ok=True)
+        (draft.path / "saved_model" / "saved_model.pb").write_text(text)
+        return draft.commit(**notes)
+
+
+@pytest.fixture
+def four(registry):
+    """Four versions, of which 1, 2 and 3 were promoted in turn."""
+    expected = None
+    for number in (1, 2, 3, 4):
+        commit(registry, text=f"v{number}")
+        if number < 4:
+            registry.promote(number, expected=expected)
+            expected = number
+    return registry
+
+
+def served_text(registry):
+    return {
+        number: (registry.serving_path / str(number) / "saved_model.pb").read_text()
+        for number in registry.served()
+    }
+
+
+def test_a_version_is_what_was_committed(registry):
+    first = commit(registry, data={"until": "2026-11-01"}, metrics={"hr": 0.5})
+    second = commit(registry, parents=(1,), config={"epochs": 3})
+    assert [version.number for version in registry.versions()] == [1, 2]
+    manifest = json.loads((first.path / "manifest.json").read_text())
+    assert manifest["data"] == {"until": "2026-11-01"}
+    assert manifest["metrics"] == {"hr": 0.5}
+    # sha256("model"), by the tool sha256sum
+    assert manifest["files"] == {
+        "saved_model/saved_model.pb": {
+            "num_bytes": 5,
+            "sha256": "9372c470eeadd5ecd9c3c74c2b3cb633f8e2f2fad799250a0f70d652b6b825e4",
+        }
+    }
+    assert manifest["libraries"]["numpy"]
+    assert second.manifest.parents == (1,)
+    assert registry.version(2) == second
+    assert not list((registry.path / "drafts").iterdir())
+    assert registry.promoted() is None
+    assert registry.served() == ()
+
+
+def test_only_the_promoted_version_is_served(four):
+    assert four.promoted().number == 3
+    assert served_text(four) == {3: "v3"}
+    # The same bytes on the disk, not a copy.
+    stored = four.version(3).saved_model / "saved_model.pb"
+    assert stored.samefile(four.serving_path / "3" / "saved_model.pb")
+
+
+def test_the_loser_of_a_promotion_is_told_and_nothing_changes(four):
+    with pytest.raises(
+        PromotionConflictError, match="expected version 2 in force, found version 3"
+    ):
+        four.promote(4, expected=2)
+    assert four.promoted().number == 3
+    assert served_text(four) == {3: "v3"}
+    assert four.version(4).number == 4
+    four.promote(4, expected=3)
+    # Told again after a kill, it is done already.
+    assert four.promote(4, expected=3) == four.history()[-1]
+    assert len(four.history()) == 4
+
+
+def test_a_rollback_returns_step_by_step(four):
+    assert four.rollback(note="clicks fell").version == 2
+    assert served_text(four) == {2: "v2"}
+    assert four.history()[-1].note == "clicks fell"
+    with pytest.raises(PromotionConflictError, match="version 2 is in force"):
+        four.rollback(expected=3)
+    assert four.rollback(expected=2).version == 1
+    assert served_text(four) == {1: "v1"}
+    with pytest.raises(RegistryError, match="nothing to roll back to"):
+        four.rollback()
+    four.promote(4, expected=1)
+    assert four.rollback().version == 1
+
+
+def test_a_rollback_passes_over_what_was_collected(four):
+    """2 goes once 4 is in force; a rollback to 3 must then lead on to 1."""
+    four.promote(4, expected=3)
+    with four.draft(parents=(1,), name="keeps-1"):
+        assert four.gc(keep=1).versions == (2,)
+    assert four.rollback().version == 3
+    assert four.rollback().version == 1
+
+
+def test_gc_leaves_what_is_in_use(four):
+    four.rollback()
+    commit(four, text="v5")
+    # In force is 2, a rollback returns to 1, and 5 is the newest.
+    with four.draft(parents=(3,)) as draft:
+        (draft.path / "half.txt").write_text("half")
+        collected = four.gc(keep=1, draft_hours=0)
+        assert collected.versions == (4,)
+        assert collected.drafts == ()
+        assert draft.path.is_dir()
+    assert [version.number for version in four.versions()] == [1, 2, 3, 5]
+    assert four.gc(keep=1).versions == (3,)
+    assert commit(four).number == 6
+
+
+def test_gc_takes_drafts_that_nobody_has_open_once_they_are_old(registry):
+    commit(registry)
+    with registry.draft(name="job") as draft:
+        (draft.path / "part").write_text("part")
+    assert registry.gc().drafts == ()
+    past = 1_000_000_000
+    for path in (*draft.path.parent.rglob("*"), draft.path.parent):
+        os.utime(path, (past, past))
+    assert registry.gc(draft_hours=1).drafts == ("job",)
+    assert not list((registry.path / "drafts").iterdir())
+
+
+def test_a_named_draft_is_taken_up_again(registry):
+    with registry.draft(name="job") as draft:
+        (draft.path / "part").write_text("part")
+    assert registry.committed("job") is None
+    with registry.draft(name="job") as draft:
+        assert (draft.path / "part").read_text() == "part"
+        with pytest.raises(RegistryError, match="another process has it open"):
+            registry.draft(name="job")
+        assert draft.commit() == registry.committed("job")
+        with pytest.raises(RegistryError, match="expected an open draft"):
+            draft.commit()
+    commit(registry)
+    with registry.draft(name="other", parents=(1,)):
+        pass
+    with pytest.raises(RegistryError, match=r"begun from versions \[1\], expected \[2\]"):
+        registry.draft(name="other", parents=(2,))
+
+
+def test_an_unnamed_draft_vanishes_without_a_commit(registry):
+    with registry.draft() as draft:
+        (draft.path / "part").write_text("part")
+    assert not draft.path.exists()
+    assert registry.versions() == ()
+
+
+def test_what_cannot_be_a_version_is_refused(registry, tmp_path):
+    with registry.draft() as draft:
+        with pytest.raises(RegistryError, match="the draft is empty"):
+            draft.commit()
+        (draft.path / "file").write_text("x")
+        with pytest.raises(RegistryError, match="finite numbers"):
+            draft.commit(metrics={"hr": float("nan")})
+        (draft.path / "link").symlink_to(tmp_path)
+        with pytest.raises(RegistryError, match="plain files"):
+            draft.commit()
+    with pytest.raises(RegistryError, match="there is no version 7; stored are none"):
+        registry.draft(parents=(7,))
+    with pytest.raises(RegistryError, match="expected a name"):
+        registry.draft(name="../up")
+    assert registry.versions() == ()
+
+
+def test_a_damaged_version_is_not_promoted(four):
+    path = four.version(4).saved_model / "saved_model.pb"
+    path.chmod(0o644)
+    path.write_text("v4?")
+    with pytest.raises(RegistryError, match=r"version 4: 1 of 1 files .*saved_model\.pb"):
+        four.promote(4, expected=3)
+    assert four.promoted().number == 3
+
+
+def test_a_version_without_a_saved_model_is_not_promoted(registry):
+    with registry.draft() as draft:
+        (draft.path / "item_table.npz").write_text("x")
+        draft.commit()
+    with pytest.raises(RegistryError, match="for TF Serving"):
+        registry.promote(1, expected=None)
+    assert registry.promoted() is None
