@@ -36,6 +36,11 @@ class CloudBatches:
 
     def labelled(self, rng: np.random.Generator) -> tf.data.Dataset:
         """Batches of one pass over the labelled positions, each with fresh negatives."""
+        rows = self.labelled_rows(rng)
+        return tf.data.Dataset.from_tensor_slices(rows).batch(self.config.batch_size)
+
+    def labelled_rows(self, rng: np.random.Generator) -> dict[str, Array]:
+        """The rows of `labelled` in their order, `[n, ...]` each."""
         order = rng.permutation(len(self.positions.users))
         parts = self._rows(rng, order)
         # Nobody has told anything yet: the fusion takes part with zero trust.
@@ -44,7 +49,7 @@ class CloudBatches:
             edge_embeddings=np.zeros((len(order), 1, self.edge_dim), np.float32),
             trust=np.zeros(len(order), np.float32),
         )
-        return tf.data.Dataset.from_tensor_slices(parts).batch(self.config.batch_size)
+        return parts
 
     def _rows(self, rng: np.random.Generator, order: npt.NDArray[np.int64]) -> dict[str, Array]:
         users, items = self.positions.users[order], self.positions.items[order]
@@ -76,7 +81,22 @@ class CloudBatches:
         labelled: bool,
         taught: bool,
     ) -> tf.data.Dataset:
-        """Batches of one pass over the uplinks, with as many labelled positions beside them.
+        """Batches of one pass over the uplinks; the arguments are those of `update_rows`."""
+        rows = self.update_rows(
+            rng, knowledge, round_number=round_number, labelled=labelled, taught=taught
+        )
+        return tf.data.Dataset.from_tensor_slices(rows).batch(self.config.update_batch_size)
+
+    def update_rows(
+        self,
+        rng: np.random.Generator,
+        knowledge: KnowledgeStore,
+        *,
+        round_number: int,
+        labelled: bool,
+        taught: bool,
+    ) -> dict[str, Array]:
+        """One pass over the uplinks, `[n, ...]` each, with as many labelled positions beside.
 
         Args:
           rng: draws order, positions and negatives.
@@ -113,4 +133,4 @@ class CloudBatches:
                 edge_embeddings=knowledge.embeddings[users],
                 trust=trust[users] * keep,
             )
-        return tf.data.Dataset.from_tensor_slices(parts).batch(self.config.update_batch_size)
+        return parts

@@ -11,7 +11,9 @@ from ecct_tf.knowledge import Block
 
 __all__ = [
     "CloudPositions",
+    "attribute_moments",
     "category_matrix",
+    "category_names",
     "item_attributes",
     "training_positions",
     "user_state",
@@ -23,32 +25,66 @@ Ids = npt.NDArray[np.int32]
 _STATE_DECAYS = (1.0, 0.9, 0.6)
 
 
-def item_attributes(view: CloudView) -> Array:
-    """`[items + 1, a] float32`: standardised log popularity, then the numeric item columns."""
-    counts = np.bincount(view.older.items, minlength=view.num_items + 1)
-    columns = [np.log1p(counts).astype(np.float32)]
-    columns += [column.values for column in _columns(view.items, Kind.NUMERIC)]
-    stacked = np.stack(columns, axis=1).astype(np.float32)
-    known = stacked[1:]
-    scaled: Array = (stacked - known.mean(axis=0)) / np.maximum(known.std(axis=0), 1e-6)
+def attribute_moments(view: CloudView) -> tuple[Array, Array]:
+    """Mean and scale, `[a] float32` each, by which item attributes are standardised."""
+    known = _raw_attributes(view)[1:]
+    return known.mean(axis=0), np.maximum(known.std(axis=0), 1e-6)
+
+
+def item_attributes(view: CloudView, *, moments: tuple[Array, Array] | None = None) -> Array:
+    """`[items + 1, a] float32`: standardised log popularity, then the numeric item columns.
+
+    Args:
+      view: the cloud's side of the data.
+      moments: mean and scale, `[a] float32` each; by default those of the view.
+    """
+    mean, scale = moments or attribute_moments(view)
+    scaled: Array = (_raw_attributes(view) - mean) / scale
     scaled[0] = 0.0
     return scaled
 
 
-def category_matrix(table: CentralizedTable, *, rows: int) -> Array:
+def _raw_attributes(view: CloudView) -> Array:
+    counts = np.bincount(view.older.items, minlength=view.num_items + 1)
+    columns = [np.log1p(counts).astype(np.float32)]
+    columns += [column.values for column in _columns(view.items, Kind.NUMERIC)]
+    stacked: Array = np.stack(columns, axis=1).astype(np.float32)
+    return stacked
+
+
+def category_names(table: CentralizedTable) -> tuple[str, ...]:
+    """`column=value` for each column of `category_matrix`, in its order."""
+    return tuple(
+        f"{column.column.name}={value}"
+        for column in _categorical(table)
+        for value in column.vocabulary
+    )
+
+
+def category_matrix(
+    table: CentralizedTable, *, rows: int, names: tuple[str, ...] | None = None
+) -> Array:
     """`[rows, c] float32`: all categorical columns as unit-length multi-hot rows; c may be 0.
 
     Args:
       table: the columns; a table without any does not know its number of rows.
       rows: that number.
+      names: what the columns must be, as `category_names` gave them of another table. A value
+        that is not among them counts as unknown, one that the table lacks as absent.
     """
-    parts = [column.values for column in _columns(table, Kind.MULTI_CATEGORICAL)]
-    for column in _columns(table, Kind.CATEGORICAL):
-        one_hot = np.eye(len(column.vocabulary) + 1, dtype=np.float32)[column.values]
-        parts.append(one_hot[:, 1:])
-    if not parts:
-        return np.zeros((rows, 0), np.float32)
-    joined = np.concatenate(parts, axis=1).astype(np.float32)
+    parts = [
+        column.values
+        if column.column.kind is Kind.MULTI_CATEGORICAL
+        else np.eye(len(column.vocabulary) + 1, dtype=np.float32)[column.values][:, 1:]
+        for column in _categorical(table)
+    ]
+    joined = np.concatenate([np.zeros((rows, 0), np.float32), *parts], axis=1).astype(np.float32)
+    if names is not None:
+        places = {name: place for place, name in enumerate(category_names(table))}
+        present = [index for index, name in enumerate(names) if name in places]
+        chosen = np.zeros((rows, len(names)), np.float32)
+        chosen[:, present] = joined[:, [places[names[index]] for index in present]]
+        joined = chosen
     norms = np.linalg.norm(joined, axis=1, keepdims=True)
     unit: Array = joined / np.maximum(norms, 1.0)
     return unit
@@ -120,6 +156,10 @@ def training_positions(
 def tail_length(length: int, tail: float) -> int:
     """How many of `length` interactions form the tail; at least one stays before it."""
     return max(0, min(length - 1, int(np.ceil(tail * length))))
+
+
+def _categorical(table: CentralizedTable) -> list[EncodedColumn]:
+    return _columns(table, Kind.MULTI_CATEGORICAL) + _columns(table, Kind.CATEGORICAL)
 
 
 def _columns(table: CentralizedTable, kind: Kind) -> list[EncodedColumn]:

@@ -154,7 +154,7 @@ class CloudModel(tfrs.Model):
         # The labelled candidates are a ranking task in TFRS's sense.
         self.task = tfrs.tasks.Ranking(
             loss=tf.keras.losses.BinaryCrossentropy(
-                from_logits=True, reduction=tf.keras.losses.Reduction.SUM_OVER_BATCH_SIZE
+                from_logits=True, reduction=tf.keras.losses.Reduction.NONE
             )
         )
 
@@ -213,9 +213,11 @@ class CloudModel(tfrs.Model):
         loss = tf.constant(0.0)
         if "labels" in inputs:
             users = self.user_vectors(inputs["states"], _knowledge(inputs, ""))
-            loss += self.task(
+            # The mean is taken here, since Keras refuses its own within a `tf.distribute.Strategy`.
+            rows = self.task(
                 labels=inputs["labels"], predictions=self.logits(users, inputs["items"])
             )
+            loss += tf.reduce_sum(rows) / tf.cast(tf.size(rows), tf.float32)
         if "teacher" in inputs:
             users = self.user_vectors(inputs["teacher_states"], _knowledge(inputs, "teacher_"))
             students = self.logits(users, inputs["teacher_items"])

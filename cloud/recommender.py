@@ -1,6 +1,7 @@
 """The cloud side as one object: fits the model, publishes the item table, serves and learns."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Mapping
 
@@ -9,16 +10,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.batches import CloudBatches
-from cloud.features import (
-    category_matrix,
-    item_attributes,
-    tail_length,
-    training_positions,
-    user_state,
-)
+from cloud.features import category_matrix, tail_length, training_positions, user_state
+from cloud.input_space import InputSpace, build_input_space
 from cloud.model import CloudModel, CloudModelSpec, EdgeKnowledge
-from cloud.next_item import next_item_block
-from cloud.similarity import preference_block, preference_sources, sequence_block
+from cloud.similarity import preference_sources
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import CloudView, sample_negatives
 from ecct_tf.edge.features import (
@@ -27,7 +22,7 @@ from ecct_tf.edge.features import (
     item_tensors,
     pad_history,
 )
-from ecct_tf.errors import CheckpointError, PrivacyError
+from ecct_tf.errors import CheckpointError, DataError, PrivacyError
 from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
 
 __all__ = ["CloudRecommender"]
@@ -56,11 +51,23 @@ class CloudRecommender:
         edge_dim: int,
         num_queries: int,
         seed: int,
+        space: InputSpace | None = None,
     ) -> None:
         """Computes the item-to-item embeddings and builds the untrained model.
 
+        Args:
+          view: the cloud's side of the data.
+          config: the model and its training.
+          features: how devices pool histories.
+          edge_dim: d_e, width of the edge's embeddings.
+          num_queries: Q, items that a device is asked about at once.
+          seed: from which all randomness derives.
+          space: the input space of an earlier recommender, for the same items; by default it
+            is computed from the view.
+
         Raises:
           PrivacyError: when `view` is anything but a `CloudView`.
+          DataError: when `space` has other items than `view`.
         """
         if not isinstance(view, CloudView):
             raise PrivacyError(
@@ -73,50 +80,28 @@ class CloudRecommender:
         self._view = view
         self._seed = seed
         self._features = features
-        rank = min(config.rank, view.num_items - 1)
-        histories = [view.older.of(user) for user in range(view.num_users)]
-        self._preference = preference_block(
-            histories,
-            num_items=view.num_items,
-            rank=rank,
-            regularization=config.regularization,
-        )
-        self._sequence = sequence_block(
-            histories, num_items=view.num_items, rank=rank, decay=config.sequence_decay
-        )
-        self._learned: tuple[Block, ...] = ()
-        if config.next_item.epochs:
-            learned = next_item_block(
-                histories,
-                num_items=view.num_items,
-                rank=config.next_item.rank,
-                decays=features.decays,
-                length=features.history_length,
-                config=config.next_item,
-                seed=seed,
+        space = space or build_input_space(view, config, features=features, seed=seed)
+        if space.num_items != view.num_items:
+            raise DataError(
+                f"the input space has {space.num_items} items and the view {view.num_items}; "
+                "grow the space to the view's items first"
             )
-            self._learned = (learned,)
-        self._attributes = item_attributes(view)
-        self._categories = category_matrix(view.items, rows=view.num_items + 1)
-        self._user_columns = category_matrix(view.users, rows=view.num_users)
-        blocks = (self._preference, self._sequence)
+        self.space = space
+        self._edge_dim = edge_dim
+        self._user_columns = category_matrix(
+            view.users, rows=view.num_users, names=space.user_categories
+        )
+        blocks = (space.preference, space.sequence)
         self._states = np.stack(
             [
-                user_state(blocks, history, self._user_columns[user])
-                for user, history in enumerate(histories)
+                user_state(blocks, view.older.of(user), self._user_columns[user])
+                for user in range(view.num_users)
             ]
         )
-        positions = training_positions(
-            view,
-            (self._left_out_preference(histories), self._sequence),
-            self._user_columns,
-            tail=config.tail,
-        )
-        self._batches = CloudBatches(view, config, positions, self._states, edge_dim)
         self.model = CloudModel(
             CloudModelSpec(
                 num_items=view.num_items,
-                rank=rank,
+                rank=space.rank,
                 free_dim=config.free_dim,
                 hidden_dim=config.hidden_dim,
                 edge_dim=edge_dim,
@@ -125,18 +110,10 @@ class CloudRecommender:
                 l2=config.l2,
                 seed=seed,
             ),
-            item_inputs=np.concatenate(
-                [
-                    self._preference.target,
-                    self._sequence.target,
-                    self._categories,
-                    self._attributes,
-                ],
-                axis=1,
-            ),
-            attributes=self._attributes,
+            item_inputs=space.item_inputs,
+            attributes=space.attributes,
             state_dim=self._states.shape[1],
-            preference_columns=slice(0, rank),
+            preference_columns=slice(0, space.rank),
         )
         self._compile()
 
@@ -146,18 +123,21 @@ class CloudRecommender:
         optimizer.build(self.model.trainable_variables)
         self.model.compile(optimizer)
 
-    def _left_out_preference(self, histories: list[Ids]) -> Block:
-        heads = [
-            history[: len(history) - tail_length(len(history), self.config.tail)]
-            for history in histories
-        ]
-        source = preference_sources(
-            self._preference,
+    @functools.cached_property
+    def batches(self) -> CloudBatches:
+        """What the model learns from."""
+        histories = [self._view.older.of(user) for user in range(self._view.num_users)]
+        tail = self.config.tail
+        heads = [history[: len(history) - tail_length(len(history), tail)] for history in histories]
+        left_out = preference_sources(
+            self.space.preference,
             heads,
             num_items=self._view.num_items,
             regularization=self.config.regularization,
         )
-        return dataclasses.replace(self._preference, source=source)
+        blocks = (dataclasses.replace(self.space.preference, source=left_out), self.space.sequence)
+        positions = training_positions(self._view, blocks, self._user_columns, tail=tail)
+        return CloudBatches(self._view, self.config, positions, self._states, self._edge_dim)
 
     @property
     def num_queries(self) -> int:
@@ -180,13 +160,20 @@ class CloudRecommender:
         epochs = self.config.fit_epochs
         losses = []
         for epoch in range(epochs):
-            data = self._batches.labelled(np.random.default_rng([self._seed, 1, epoch]))
+            data = self.batches.labelled(np.random.default_rng([self._seed, 1, epoch]))
             history = self.model.fit(data, epochs=1, verbose=0)
             losses.append(float(history.history["loss"][-1]))
         _log.info(
-            "cloud fitted on %d positions, loss %s", len(self._batches.positions.users), losses
+            "cloud fitted on %d positions, loss %s", len(self.batches.positions.users), losses
         )
         return losses
+
+    def freeze(self) -> None:
+        """Ends the learning of the item side, as `publish` does; a second call does nothing."""
+        if not self._published:
+            self.model.freeze_items()
+            self._compile()
+            self._published = True
 
     def publish(self) -> ItemTable:
         """The item table of this version of the cloud, which devices fetch once.
@@ -195,20 +182,18 @@ class CloudRecommender:
         downlinks must fit the item embeddings that devices hold. The user side and the
         fusion go on learning.
         """
-        if not self._published:
-            self.model.freeze_items()
-            self._compile()
-            self._published = True
-        blocks = [self._preference, self._sequence, *self._learned]
-        if self._categories.shape[1]:
-            blocks.append(Block("category", self._categories, self._categories))
+        self.freeze()
+        space = self.space
+        blocks = [space.preference, space.sequence, *space.learned]
+        if space.categories.shape[1]:
+            blocks.append(Block("category", space.categories, space.categories))
         everything = tf.range(self._view.num_items + 1)
         width = self._features.width(
-            num_blocks=len(blocks), num_attributes=self._attributes.shape[1]
+            num_blocks=len(blocks), num_attributes=space.attributes.shape[1]
         )
         table = ItemTable(
             blocks=tuple(blocks),
-            attributes=self._attributes,
+            attributes=space.attributes,
             cloud=self.model.item_vectors(everything).numpy(),
             bias=self.model.item_logits(everything).numpy(),
             feature_mean=np.zeros(width, np.float32),
@@ -315,7 +300,7 @@ class CloudRecommender:
             return {}
         losses = []
         for _ in range(self.config.update_epochs):
-            data = self._batches.update(
+            data = self.batches.update(
                 rng, knowledge, round_number=round_number, labelled=labelled, taught=taught
             )
             losses.append(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1])

@@ -125,9 +125,9 @@ def test_edge_only_reads_no_label(make_cloud, knowledge):
     def relabelled(visibility, *, changed):
         cloud = make_cloud(label_visibility=visibility, update_epochs=1)
         if changed:
-            own = cloud._batches.positions
+            own = cloud.batches.positions
             changed = dataclasses.replace(own, items=own.items % 40 + 1)
-            cloud._batches = dataclasses.replace(cloud._batches, positions=changed)
+            cloud.batches = dataclasses.replace(cloud.batches, positions=changed)
         cloud.fit()
         cloud.update(knowledge, round_number=0, use_logits=True)
         return cloud
@@ -218,7 +218,7 @@ def test_a_small_catalog_bounds_the_rank(make_view, make_cloud):
 
 def test_a_tail_of_nothing_is_refused(make_cloud):
     with pytest.raises(ConfigError, match=r"cloud\.tail"):
-        make_cloud(tail=0.0)
+        make_cloud(tail=0.0).fit()
 
 
 def test_a_snapshot_brings_everything_back(make_cloud, knowledge):

@@ -1,0 +1,152 @@
+"""The space that the cloud model's inputs live in: what its weights are weights of.
+
+Item-to-item embeddings are factors of a matrix: computed anew from other data they may
+come out turned, and what a tower learned about one column would be read of another. So a
+job that goes on from an earlier version takes that version's space, and only a job that
+starts from scratch computes one.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.features import attribute_moments, category_matrix, category_names, item_attributes
+from cloud.next_item import next_item_block
+from cloud.similarity import preference_block, sequence_block
+from ecct_tf.config import CloudConfig, FeatureConfig
+from ecct_tf.data import CloudView
+from ecct_tf.errors import CheckpointError
+from ecct_tf.knowledge import Block
+
+__all__ = ["InputSpace", "build_input_space"]
+
+Array = npt.NDArray[np.float32]
+
+_MATRICES = ("attributes", "attribute_mean", "attribute_scale", "categories")
+_NAMES = ("item_categories", "user_categories")
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpace:
+    """Blocks, attributes and category columns.
+
+    Attributes:
+      preference: block of what people who liked i like, `[items + 1, rank]`.
+      sequence: block of what follows i, `[items + 1, rank]`.
+      learned: further blocks of the item table, which the towers do not read.
+      attributes: `[items + 1, a] float32`, standardised.
+      attribute_mean: `[a] float32`, by which they were.
+      attribute_scale: `[a] float32`, likewise.
+      categories: `[items + 1, c] float32`, multi-hot rows of at most unit length.
+      item_categories: names of its columns.
+      user_categories: names of the columns of the users' categories.
+    """
+
+    preference: Block
+    sequence: Block
+    learned: tuple[Block, ...]
+    attributes: Array
+    attribute_mean: Array
+    attribute_scale: Array
+    categories: Array
+    item_categories: tuple[str, ...]
+    user_categories: tuple[str, ...]
+
+    @property
+    def num_items(self) -> int:
+        """Number of items, the padding row not counted."""
+        return len(self.attributes) - 1
+
+    @property
+    def rank(self) -> int:
+        """Width of the blocks that the towers read."""
+        return int(self.preference.source.shape[1])
+
+    @property
+    def item_inputs(self) -> Array:
+        """`[items + 1, 2 * rank + c + a] float32`, what the item tower reads."""
+        parts = [self.preference.target, self.sequence.target, self.categories, self.attributes]
+        return np.concatenate(parts, axis=1)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The space as named arrays, for a file."""
+        arrays: dict[str, npt.NDArray[Any]] = {name: getattr(self, name) for name in _MATRICES}
+        arrays |= {name: np.array(getattr(self, name), np.str_) for name in _NAMES}
+        blocks = (self.preference, self.sequence, *self.learned)
+        arrays["blocks"] = np.array([block.name for block in blocks], np.str_)
+        for index, block in enumerate(blocks):
+            arrays[f"block/{index}/source"] = block.source
+            arrays[f"block/{index}/target"] = block.target
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "InputSpace":
+        """The space that `to_arrays` was given.
+
+        Raises:
+          CheckpointError: an array is missing.
+        """
+        try:
+            preference, sequence, *learned = (
+                Block(str(name), arrays[f"block/{index}/source"], arrays[f"block/{index}/target"])
+                for index, name in enumerate(arrays["blocks"])
+            )
+            fields: dict[str, Any] = {name: arrays[name] for name in _MATRICES}
+            fields |= {name: tuple(arrays[name].tolist()) for name in _NAMES}
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"expected the arrays of a cloud recommender's input space, found {sorted(arrays)}:"
+                f" {error}; the file is of another kind or version"
+            ) from error
+        return cls(preference, sequence, tuple(learned), **fields)
+
+
+def build_input_space(
+    view: CloudView, config: CloudConfig, *, features: FeatureConfig, seed: int
+) -> InputSpace:
+    """Computes the space from the cloud's view.
+
+    Args:
+      view: the cloud's side of the data.
+      config: ranks and how to compute the blocks.
+      features: how devices pool histories, which the learned block is trained for.
+      seed: of the learned block.
+    """
+    rank = min(config.rank, view.num_items - 1)
+    histories = [view.older.of(user) for user in range(view.num_users)]
+    preference = preference_block(
+        histories,
+        num_items=view.num_items,
+        rank=rank,
+        regularization=config.regularization,
+    )
+    sequence = sequence_block(
+        histories, num_items=view.num_items, rank=rank, decay=config.sequence_decay
+    )
+    learned: tuple[Block, ...] = ()
+    if config.next_item.epochs:
+        block = next_item_block(
+            histories,
+            num_items=view.num_items,
+            rank=config.next_item.rank,
+            decays=features.decays,
+            length=features.history_length,
+            config=config.next_item,
+            seed=seed,
+        )
+        learned = (block,)
+    mean, scale = attribute_moments(view)
+    return InputSpace(
+        preference=preference,
+        sequence=sequence,
+        learned=learned,
+        attributes=item_attributes(view, moments=(mean, scale)),
+        attribute_mean=mean,
+        attribute_scale=scale,
+        categories=category_matrix(view.items, rows=view.num_items + 1),
+        item_categories=category_names(view.items),
+        user_categories=category_names(view.users),
+    )

@@ -1,0 +1,30 @@
+"""The bytes that cross between devices and the cloud, or are kept of them. No TensorFlow here.
+
+`UplinkForm` fixes the layout of one user's uplink; `pack_uplink` and `unpack_uplink` are
+for a device, `unpack_uplinks` reads thousands at once. `UplinkRecord` is the versioned
+envelope in which an uplink travels to the cloud and stands in its log.
+"""
+
+from ecct_tf.wire.record import HEADER, RECORD_SCHEMA, UplinkRecord
+from ecct_tf.wire.uplink import (
+    UplinkForm,
+    WireUplink,
+    decoded,
+    pack_uplink,
+    pack_uplinks,
+    unpack_uplink,
+    unpack_uplinks,
+)
+
+__all__ = [
+    "HEADER",
+    "RECORD_SCHEMA",
+    "UplinkForm",
+    "UplinkRecord",
+    "WireUplink",
+    "decoded",
+    "pack_uplink",
+    "pack_uplinks",
+    "unpack_uplink",
+    "unpack_uplinks",
+]

@@ -1,0 +1,164 @@
+"""The envelope of one uplink: who sent it, when, in answer to what, and in which form.
+
+A record is a header of 40 bytes, the payload of `ecct_tf.wire.uplink`, and the CRC-32 (of
+zlib, as `java.util.zip.CRC32` computes it) of both. All numbers are little-endian:
+
+| offset | type | field |
+|---|---|---|
+| 0 | 4 bytes | `ECUP` |
+| 4 | uint16 | schema version, 1 |
+| 6 | uint8 | codec: 0 float32, 1 float16, 2 int8 |
+| 7 | uint8 | stage: 1 without logits, 2 with |
+| 8 | uint32 | Q, queries |
+| 12 | uint32 | d_e, embedding dimension |
+| 16 | int64 | created at, whole seconds since 1970 in UTC |
+| 24 | int32 | user |
+| 28 | int32 | round |
+| 32 | int32 | cloud version that the device answered |
+| 36 | uint32 | length of the payload |
+| 40 | bytes | payload |
+| end - 4 | uint32 | CRC-32 of all before it |
+
+The first six bytes stay where they are in every version.
+"""
+
+import dataclasses
+import zlib
+
+import numpy as np
+
+from ecct_tf.config import CODECS
+from ecct_tf.errors import CodecError
+from ecct_tf.wire.uplink import UplinkForm
+
+__all__ = ["CRC_BYTES", "HEADER", "MAGIC", "RECORD_SCHEMA", "UplinkRecord"]
+
+MAGIC = b"ECUP"
+RECORD_SCHEMA = 1
+CRC_BYTES = 4
+
+HEADER = np.dtype(
+    [
+        ("magic", "S4"),
+        ("schema", "<u2"),
+        ("codec", "u1"),
+        ("stage", "u1"),
+        ("queries", "<u4"),
+        ("embedding_dim", "<u4"),
+        ("created_at_seconds", "<i8"),
+        ("user", "<i4"),
+        ("round_number", "<i4"),
+        ("cloud_version", "<i4"),
+        ("payload_bytes", "<u4"),
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class UplinkRecord:
+    """One uplink as it travels to the cloud and stands in its log.
+
+    Equal records have equal bytes; (user, round) tells whether two are the same uplink.
+
+    Attributes:
+      user: the id that the cloud knows the user by; the payload says it too.
+      round_number: the round of the exchange, counted by whoever asks the devices.
+      cloud_version: whose downlink and item table the device used; 0 in a simulation.
+      created_at_seconds: when the device answered, in whole seconds since 1970, UTC.
+      form: of the payload.
+      payload: the bytes of `pack_uplink`.
+    """
+
+    user: int
+    round_number: int
+    cloud_version: int
+    created_at_seconds: int
+    form: UplinkForm
+    payload: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.payload) != self.form.payload_bytes:
+            raise CodecError(
+                f"uplink record: expected a payload of {self.form.payload_bytes} bytes for "
+                f"{self.form}, got {len(self.payload)}"
+            )
+        inside = int.from_bytes(self.payload[:4], "little", signed=True)
+        if inside != self.user:
+            raise CodecError(
+                f"uplink record: its payload is of user {inside}, expected user {self.user}"
+            )
+        for name in ("user", "round_number", "cloud_version"):
+            if not 0 <= getattr(self, name) < 2**31:
+                raise CodecError(
+                    f"uplink record: expected a {name} in 0..{2**31 - 1}, got {getattr(self, name)}"
+                )
+        if not 0 <= self.created_at_seconds < 2**63:
+            raise CodecError(
+                "uplink record: expected created_at_seconds since 1970, got "
+                f"{self.created_at_seconds}"
+            )
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """(user, round): two records with one key are one uplink."""
+        return self.user, self.round_number
+
+    def to_bytes(self) -> bytes:
+        """The record as bytes."""
+        header = np.zeros((), HEADER)
+        header["magic"], header["schema"] = MAGIC, RECORD_SCHEMA
+        header["codec"] = CODECS.index(self.form.codec)
+        header["stage"] = 2 if self.form.with_logits else 1
+        header["queries"], header["embedding_dim"] = self.form.queries, self.form.embedding_dim
+        for name in ("created_at_seconds", "user", "round_number", "cloud_version"):
+            header[name] = getattr(self, name)
+        header["payload_bytes"] = len(self.payload)
+        content = header.tobytes() + self.payload
+        return content + zlib.crc32(content).to_bytes(CRC_BYTES, "little")
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "UplinkRecord":
+        """Reads one record.
+
+        Raises:
+          CodecError: when it is no record, of another schema version, damaged, or not of
+            the length that its header says.
+        """
+        if content[:4] != MAGIC or len(content) < HEADER.itemsize + CRC_BYTES:
+            raise CodecError(
+                f"uplink record: expected at least {HEADER.itemsize + CRC_BYTES} bytes that begin "
+                f"with {MAGIC!r}, got {len(content)} that begin with {content[:4]!r}"
+            )
+        header = np.frombuffer(content, HEADER, count=1)[0]
+        if header["schema"] != RECORD_SCHEMA:
+            raise CodecError(
+                f"uplink record: expected schema version {RECORD_SCHEMA}, got {header['schema']}; "
+                "device and cloud run different versions"
+            )
+        if zlib.crc32(content[:-CRC_BYTES]) != int.from_bytes(content[-CRC_BYTES:], "little"):
+            raise CodecError("uplink record: its CRC-32 does not fit; it was damaged on its way")
+        if header["codec"] >= len(CODECS) or header["stage"] not in (1, 2):
+            raise CodecError(
+                f"uplink record: expected a codec below {len(CODECS)} and stage 1 or 2, got "
+                f"{header['codec']} and {header['stage']}"
+            )
+        form = UplinkForm(
+            queries=int(header["queries"]),
+            embedding_dim=int(header["embedding_dim"]),
+            codec=CODECS[header["codec"]],
+            with_logits=bool(header["stage"] == 2),
+        )
+        payload = content[HEADER.itemsize : -CRC_BYTES]
+        if len(payload) != header["payload_bytes"]:
+            raise CodecError(
+                f"uplink record: its header says {header['payload_bytes']} bytes of payload, "
+                f"it has {len(payload)}"
+            )
+        return cls(
+            user=int(header["user"]),
+            round_number=int(header["round_number"]),
+            cloud_version=int(header["cloud_version"]),
+            created_at_seconds=int(header["created_at_seconds"]),
+            form=form,
+            payload=payload,
+        )

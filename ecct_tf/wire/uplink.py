@@ -1,0 +1,246 @@
+"""An uplink as bytes: the payload that one user's device sends in a round.
+
+Little-endian, without gaps, in this order: the user's id (int32), the items (int32), the
+embeddings as their codec writes them, for int8 followed by their scales (float16), then
+the logits likewise. The length is that of `ExchangeSpec.uplink_bytes`.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.config import CODECS, CodecName
+from ecct_tf.errors import CodecError
+
+__all__ = [
+    "UplinkForm",
+    "WireUplink",
+    "decoded",
+    "pack_uplink",
+    "pack_uplinks",
+    "unpack_uplink",
+    "unpack_uplinks",
+]
+
+Array = npt.NDArray[Any]
+
+_VALUES = {"float32": "<f4", "float16": "<f2", "int8": "i1"}
+
+
+@dataclasses.dataclass(frozen=True)
+class UplinkForm:
+    """What the layout of a payload follows from.
+
+    Attributes:
+      queries: Q, items that a device answers for.
+      embedding_dim: d_e.
+      codec: how embeddings and logits are written.
+      with_logits: whether logits cross (stage 2).
+
+    >>> UplinkForm(queries=24, embedding_dim=16, codec="int8", with_logits=True).payload_bytes
+    558
+    """
+
+    queries: int
+    embedding_dim: int
+    codec: CodecName
+    with_logits: bool
+
+    def __post_init__(self) -> None:
+        if self.queries < 1 or self.embedding_dim < 1:
+            raise CodecError(
+                "an uplink has at least one query and one embedding dimension, got "
+                f"{self.queries} and {self.embedding_dim}"
+            )
+        if self.codec not in CODECS:
+            raise CodecError(f"expected a codec out of {CODECS}, got {self.codec!r}")
+
+    @property
+    def dtype(self) -> np.dtype[np.void]:
+        """The layout as a structured dtype, one payload an element."""
+        values, queries = _VALUES[self.codec], self.queries
+        fields: list[tuple[str, str, tuple[int, ...]]] = [
+            ("user", "<i4", ()),
+            ("items", "<i4", (queries,)),
+            ("embeddings", values, (queries, self.embedding_dim)),
+        ]
+        if self.codec == "int8":
+            fields.append(("embedding_scales", "<f2", (queries, 1)))
+        if self.with_logits:
+            fields.append(("logits", values, (queries,)))
+            if self.codec == "int8":
+                fields.append(("logit_scale", "<f2", (1,)))
+        return np.dtype(fields)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Length of one payload."""
+        return self.dtype.itemsize
+
+
+@dataclasses.dataclass(frozen=True)
+class WireUplink:
+    """What the cloud reads from one user's payload.
+
+    Attributes:
+      user: whose.
+      items: `[Q] int32`.
+      embeddings: encoded `[Q, d_e]`, then, for int8, scales `[Q, 1] float16`.
+      logits: encoded `[Q]`, then scales `[1]`; empty in stage 1.
+    """
+
+    user: int
+    items: npt.NDArray[np.int32]
+    embeddings: tuple[Array, ...]
+    logits: tuple[Array, ...]
+
+
+def pack_uplink(user: int, outputs: Mapping[str, Array], form: UplinkForm) -> bytes:
+    """One user's payload, from the outputs of the signature `uplink` of an exported file.
+
+    Args:
+      user: the id that the cloud knows the user by.
+      outputs: of the signature; float16 as its bits in int32.
+      form: of the exchange.
+
+    Raises:
+      CodecError: when an output is missing or has another shape than `form` says.
+    """
+    given = {
+        name: np.asarray(outputs[name])
+        for name in form.dtype.names or ()
+        if name != "user" and name in outputs
+    }
+    for name in given:
+        if form.dtype[name].base == np.dtype("<f2"):
+            given[name] = given[name].astype("<u2").view("<f2")
+    if form.codec == "int8":
+        for name, shape in (("embedding_scales", (form.queries, 1)), ("logit_scale", (1,))):
+            if name in given and given[name].size == np.prod(shape):
+                given[name] = given[name].reshape(shape)
+    rows = _filled({name: array[None] for name, array in given.items()}, [user], form)
+    return rows.tobytes()
+
+
+def pack_uplinks(
+    users: Array,
+    items: Array,
+    *,
+    embeddings: Sequence[Array],
+    logits: Sequence[Array],
+    form: UplinkForm,
+) -> npt.NDArray[np.void]:
+    """Payloads of many users, from the encoded arrays of an `Uplink`.
+
+    Args:
+      users: `[n] int32`.
+      items: `[n, Q] int32`.
+      embeddings: encoded `[n, Q, d_e]`, then, for int8, scales `[n, Q, 1] float16`.
+      logits: encoded `[n, Q]`, then scales `[n, 1]`; empty in stage 1.
+      form: of the exchange.
+
+    Returns:
+      `[n]` of `form.dtype`; the bytes of an element are a payload.
+
+    Raises:
+      CodecError: when an array is missing or has another shape than `form` says.
+    """
+    given = {"items": items}
+    given.update(zip(("embeddings", "embedding_scales"), embeddings, strict=False))
+    given.update(zip(("logits", "logit_scale"), logits, strict=False))
+    return _filled(given, users, form)
+
+
+def unpack_uplink(content: bytes, form: UplinkForm) -> WireUplink:
+    """Reads what `pack_uplink` wrote.
+
+    Raises:
+      CodecError: when the length is not that of the declared form.
+    """
+    if len(content) != form.payload_bytes:
+        raise CodecError(
+            f"uplink: expected {form.payload_bytes} bytes for codec {form.codec}, {form.queries} "
+            f"queries and {'embeddings and logits' if form.with_logits else 'embeddings'}, "
+            f"got {len(content)}"
+        )
+    row = np.frombuffer(content, form.dtype)[0]
+    embeddings, logits = _parts(row, form)
+    return WireUplink(int(row["user"]), row["items"], embeddings, logits)
+
+
+def unpack_uplinks(payloads: npt.NDArray[np.uint8], form: UplinkForm) -> npt.NDArray[np.void]:
+    """Reads many payloads at once, without a copy.
+
+    Args:
+      payloads: `[n, form.payload_bytes] uint8`, contiguous.
+      form: of all of them.
+
+    Returns:
+      `[n]` of `form.dtype`.
+
+    Raises:
+      CodecError: when the length is not that of the declared form.
+    """
+    if payloads.ndim != 2 or payloads.shape[1] != form.payload_bytes:
+        raise CodecError(
+            f"uplinks: expected bytes of shape [n, {form.payload_bytes}], got {payloads.shape}"
+        )
+    return payloads.view(form.dtype)[:, 0]
+
+
+def decoded(
+    rows: npt.NDArray[np.void], form: UplinkForm
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+    """What the codec's `decode` makes of payloads.
+
+    Args:
+      rows: `[n]` of `form.dtype`.
+      form: of all of them.
+
+    Returns:
+      `[n, Q, d_e] float32`, and `[n, Q] float32` or None in stage 1.
+    """
+    embeddings, logits = _parts(rows, form)
+    return _floats(embeddings), _floats(logits) if form.with_logits else None
+
+
+def _filled(
+    given: Mapping[str, Array], users: Array | list[int], form: UplinkForm
+) -> npt.NDArray[np.void]:
+    rows = np.zeros(len(users), form.dtype)
+    rows["user"] = users
+    names = [name for name in form.dtype.names or () if name != "user"]
+    if set(given) != set(names):
+        raise CodecError(
+            f"uplink: expected {', '.join(names)} for codec {form.codec} in stage "
+            f"{2 if form.with_logits else 1}, got {', '.join(given)}; "
+            "device and cloud were built with different settings"
+        )
+    for name in names:
+        if given[name].shape != rows[name].shape:
+            raise CodecError(
+                f"uplink field {name}: expected shape {rows[name].shape[1:]} for each user, "
+                f"got {given[name].shape[1:]}"
+            )
+        rows[name] = given[name]
+    return rows
+
+
+def _parts(
+    rows: npt.NDArray[np.void] | np.void, form: UplinkForm
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """The encoded embeddings and logits of a payload or of many."""
+    names = form.dtype.names or ()
+    embeddings = [name for name in ("embeddings", "embedding_scales") if name in names]
+    logits = [name for name in ("logits", "logit_scale") if name in names]
+    return tuple(rows[name] for name in embeddings), tuple(rows[name] for name in logits)
+
+
+def _floats(encoded: Sequence[Array]) -> npt.NDArray[np.float32]:
+    values = encoded[0].astype(np.float32)
+    if len(encoded) > 1:
+        values *= encoded[1].astype(np.float32)
+    return values
