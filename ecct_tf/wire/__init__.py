@@ -2,10 +2,15 @@
 
 `UplinkForm` fixes the layout of one user's uplink; `pack_uplink` and `unpack_uplink` are
 for a device, `unpack_uplinks` reads thousands at once. `UplinkRecord` is the versioned
-envelope in which an uplink travels to the cloud and stands in its log.
+envelope in which an uplink travels to the cloud and stands in its log. `DownlinkFile`,
+`ItemTableFile` and the delta of two item tables are what the cloud publishes.
 """
 
+from ecct_tf.wire.downlink import DownlinkFile, DownlinkForm, WireDownlink
+from ecct_tf.wire.item_delta import apply_item_delta, item_delta
+from ecct_tf.wire.item_table import ItemTableFile, Section
 from ecct_tf.wire.record import HEADER, RECORD_SCHEMA, UplinkRecord
+from ecct_tf.wire.sealed import digest_of
 from ecct_tf.wire.uplink import (
     UplinkForm,
     WireUplink,
@@ -19,10 +24,18 @@ from ecct_tf.wire.uplink import (
 __all__ = [
     "HEADER",
     "RECORD_SCHEMA",
+    "DownlinkFile",
+    "DownlinkForm",
+    "ItemTableFile",
+    "Section",
     "UplinkForm",
     "UplinkRecord",
+    "WireDownlink",
     "WireUplink",
+    "apply_item_delta",
     "decoded",
+    "digest_of",
+    "item_delta",
     "pack_uplink",
     "pack_uplinks",
     "unpack_uplink",

@@ -1,0 +1,273 @@
+"""Downlinks as a file: what the cloud tells each device, or each segment of users.
+
+A header of 64 bytes, the keys in ascending order, one record a key, and the SHA-256 of all
+before it. A file with one key is a file like any other: `DownlinkFile.only` cuts it out. All
+numbers are little-endian:
+
+| offset | type | field |
+|---|---|---|
+| 0 | 4 bytes | `ECDN` |
+| 4 | uint16 | format, 1 |
+| 6 | uint8 | codec: 0 float32, 1 float16, 2 int8 |
+| 7 | uint8 | keys: 0 users, 1 segments |
+| 8 | int32 | cloud version |
+| 12 | int32 | round, from which the queries were drawn |
+| 16 | uint32 | d_c, width of the user embedding |
+| 20 | uint32 | Q, queries |
+| 24 | uint32 | n, number of keys |
+| 28 | uint32 | 0 |
+| 32 | 32 bytes | SHA-256 of the item table that the embeddings fit: its file's last 32 bytes |
+| 64 | n int32 | keys, ascending |
+| 64 + 4 n | n records | one for each key |
+| end - 32 | 32 bytes | SHA-256 of all before it |
+
+A record is the user embedding as its codec writes it (d_c float32, float16 or int8), for int8
+its scale (float16), then the queries (Q int32). Its length is `ExchangeSpec.downlink_bytes`.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.config import CODECS, CodecName
+from ecct_tf.errors import CodecError
+from ecct_tf.wire.sealed import DIGEST_BYTES, seal, unseal
+
+__all__ = ["DownlinkFile", "DownlinkForm", "WireDownlink"]
+
+Ids = npt.NDArray[np.int32]
+
+_MAGIC, _FORMAT = b"ECDN", 1
+_VALUES = {"float32": "<f4", "float16": "<f2", "int8": "i1"}
+_KEYS = ("users", "segments")
+_HEADER = np.dtype(
+    [
+        ("magic", "S4"),
+        ("format", "<u2"),
+        ("codec", "u1"),
+        ("keys", "u1"),
+        ("cloud_version", "<i4"),
+        ("round_number", "<i4"),
+        ("cloud_dim", "<u4"),
+        ("queries", "<u4"),
+        ("count", "<u4"),
+        ("reserved", "<u4"),
+        ("table", f"V{DIGEST_BYTES}"),
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class DownlinkForm:
+    """What the layout of a record follows from.
+
+    Attributes:
+      cloud_dim: d_c.
+      queries: Q.
+      codec: how the user embedding is written.
+
+    >>> DownlinkForm(cloud_dim=56, queries=24, codec="int8").record_bytes
+    154
+    """
+
+    cloud_dim: int
+    queries: int
+    codec: CodecName
+
+    def __post_init__(self) -> None:
+        if self.cloud_dim < 1 or self.queries < 1:
+            raise CodecError(
+                "a downlink has at least one dimension and one query, got "
+                f"{self.cloud_dim} and {self.queries}"
+            )
+        if self.codec not in CODECS:
+            raise CodecError(f"expected a codec out of {CODECS}, got {self.codec!r}")
+
+    @property
+    def dtype(self) -> np.dtype[np.void]:
+        """The layout as a structured dtype, one record an element."""
+        fields: list[tuple[str, str, tuple[int, ...]]] = [
+            ("embedding", _VALUES[self.codec], (self.cloud_dim,))
+        ]
+        if self.codec == "int8":
+            fields.append(("scale", "<f2", (1,)))
+        fields.append(("queries", "<i4", (self.queries,)))
+        return np.dtype(fields)
+
+    @property
+    def record_bytes(self) -> int:
+        """Length of one record."""
+        return self.dtype.itemsize
+
+
+@dataclasses.dataclass(frozen=True)
+class WireDownlink:
+    """What one device reads.
+
+    Attributes:
+      cloud_version: that made it.
+      round_number: to which its answer belongs.
+      table_sha256: of the item table that it fits, in hexadecimal.
+      user_embedding: `[d_c] float32`, decoded.
+      queries: `[Q] int32`.
+    """
+
+    cloud_version: int
+    round_number: int
+    table_sha256: str
+    user_embedding: npt.NDArray[np.float32]
+    queries: Ids
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DownlinkFile:
+    """The content of a file.
+
+    Attributes:
+      keys_are: `users`, or `segments`.
+      cloud_version: that made it.
+      round_number: from which the queries were drawn.
+      table_sha256: of the item table that the embeddings fit, in hexadecimal.
+      form: of the records.
+      keys: `[n] int32`, ascending.
+      records: `[n]` of `form.dtype`.
+    """
+
+    keys_are: Literal["users", "segments"]
+    cloud_version: int
+    round_number: int
+    table_sha256: str
+    form: DownlinkForm
+    keys: Ids
+    records: npt.NDArray[np.void]
+
+    def __post_init__(self) -> None:
+        if len(self.keys) != len(self.records) or (np.diff(self.keys) <= 0).any():
+            raise CodecError(
+                f"downlinks: expected one record for each of {len(self.keys)} keys in ascending "
+                f"order, got {len(self.records)} records"
+            )
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        keys_are: Literal["users", "segments"],
+        cloud_version: int,
+        round_number: int,
+        table_sha256: str,
+        codec: CodecName,
+        keys: Ids,
+        embeddings: tuple[npt.NDArray[Any], ...],
+        queries: Ids,
+    ) -> "DownlinkFile":
+        """A file from what a codec encoded.
+
+        Args:
+          keys_are: what the keys are.
+          cloud_version: that made it.
+          round_number: from which the queries were drawn.
+          table_sha256: of the item table, in hexadecimal.
+          codec: that encoded the embeddings.
+          keys: `[n] int32`, ascending.
+          embeddings: `[n, d_c]`, then, for int8, scales `[n, 1] float16`.
+          queries: `[n, Q] int32`.
+        """
+        form = DownlinkForm(embeddings[0].shape[1], queries.shape[1], codec)
+        records = np.zeros(len(keys), form.dtype)
+        records["embedding"] = embeddings[0]
+        if codec == "int8":
+            records["scale"] = embeddings[1]
+        records["queries"] = queries
+        return cls(
+            keys_are, cloud_version, round_number, table_sha256, form, keys.astype("<i4"), records
+        )
+
+    def to_bytes(self) -> bytes:
+        """The file; equal content gives equal bytes."""
+        header = np.zeros((), _HEADER)
+        header["magic"], header["format"] = _MAGIC, _FORMAT
+        header["codec"] = CODECS.index(self.form.codec)
+        header["keys"] = _KEYS.index(self.keys_are)
+        header["cloud_version"] = self.cloud_version
+        header["round_number"] = self.round_number
+        header["cloud_dim"] = self.form.cloud_dim
+        header["queries"] = self.form.queries
+        header["count"] = len(self.keys)
+        header["table"] = np.void(bytes.fromhex(self.table_sha256))
+        return seal(header.tobytes() + self.keys.astype("<i4").tobytes() + self.records.tobytes())
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "DownlinkFile":
+        """Reads a file.
+
+        Raises:
+          CodecError: when it is damaged or of another kind.
+        """
+        body = unseal(content, magic=_MAGIC, format_number=_FORMAT, what="downlinks")
+        if len(body) < _HEADER.itemsize:
+            raise CodecError(f"downlinks: expected a header, got {len(body)} bytes")
+        header = np.frombuffer(body, _HEADER, count=1)[0]
+        if header["codec"] >= len(CODECS) or header["keys"] >= len(_KEYS):
+            raise CodecError(
+                f"downlinks: unknown codec {header['codec']} or kind of keys {header['keys']}"
+            )
+        form = DownlinkForm(
+            int(header["cloud_dim"]), int(header["queries"]), CODECS[header["codec"]]
+        )
+        count, start = int(header["count"]), _HEADER.itemsize
+        expected = start + count * (4 + form.record_bytes)
+        if len(body) != expected:
+            raise CodecError(
+                f"downlinks: expected {expected} bytes before the digest for {count} keys, got "
+                f"{len(body)}"
+            )
+        return cls(
+            keys_are="segments" if header["keys"] else "users",
+            cloud_version=int(header["cloud_version"]),
+            round_number=int(header["round_number"]),
+            table_sha256=header["table"].tobytes().hex(),
+            form=form,
+            keys=np.frombuffer(body, "<i4", count=count, offset=start),
+            records=np.frombuffer(body, form.dtype, offset=start + 4 * count),
+        )
+
+    def of(self, key: int) -> WireDownlink:
+        """The downlink of one user or segment, decoded.
+
+        Raises:
+          CodecError: when the file has none.
+        """
+        record = self.records[self._place(key)]
+        embedding = record["embedding"].astype(np.float32)
+        if self.form.codec == "int8":
+            embedding = embedding * record["scale"].astype(np.float32)
+        return WireDownlink(
+            cloud_version=self.cloud_version,
+            round_number=self.round_number,
+            table_sha256=self.table_sha256,
+            user_embedding=embedding,
+            queries=record["queries"].astype(np.int32),
+        )
+
+    def only(self, key: int) -> "DownlinkFile":
+        """A file with the downlink of `key` alone, for one device.
+
+        Raises:
+          CodecError: when this file has none.
+        """
+        place = self._place(key)
+        return dataclasses.replace(
+            self, keys=self.keys[place : place + 1], records=self.records[place : place + 1]
+        )
+
+    def _place(self, key: int) -> int:
+        place = int(np.searchsorted(self.keys, key))
+        if place == len(self.keys) or self.keys[place] != key:
+            raise CodecError(
+                f"downlinks of version {self.cloud_version}: there is none for {key} among "
+                f"{len(self.keys)} {self.keys_are}; a new user takes one from the segments file"
+            )
+        return place
