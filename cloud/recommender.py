@@ -52,6 +52,7 @@ class CloudRecommender:
         num_queries: int,
         seed: int,
         space: InputSpace | None = None,
+        states: Array | None = None,
     ) -> None:
         """Computes the item-to-item embeddings and builds the untrained model.
 
@@ -64,6 +65,8 @@ class CloudRecommender:
           seed: from which all randomness derives.
           space: the input space of an earlier recommender, for the same items; by default it
             is computed from the view.
+          states: `[users, s] float32`, the user tower's inputs, from `states` of an earlier
+            recommender of the same view; by default they are computed from it.
 
         Raises:
           PrivacyError: when `view` is anything but a `CloudView`.
@@ -91,13 +94,7 @@ class CloudRecommender:
         self._user_columns = category_matrix(
             view.users, rows=view.num_users, names=space.user_categories
         )
-        blocks = (space.preference, space.sequence)
-        self._states = np.stack(
-            [
-                user_state(blocks, view.older.of(user), self._user_columns[user])
-                for user in range(view.num_users)
-            ]
-        )
+        self.states = self._all_states() if states is None else states
         self.model = CloudModel(
             CloudModelSpec(
                 num_items=view.num_items,
@@ -112,10 +109,19 @@ class CloudRecommender:
             ),
             item_inputs=space.item_inputs,
             attributes=space.attributes,
-            state_dim=self._states.shape[1],
+            state_dim=self.states.shape[1],
             preference_columns=slice(0, space.rank),
         )
         self._compile()
+
+    def _all_states(self) -> Array:
+        blocks = (self.space.preference, self.space.sequence)
+        return np.stack(
+            [
+                user_state(blocks, self._view.older.of(user), self._user_columns[user])
+                for user in range(self._view.num_users)
+            ]
+        )
 
     def _compile(self) -> None:
         optimizer = tf.keras.optimizers.Adam(self.config.learning_rate)
@@ -137,7 +143,7 @@ class CloudRecommender:
         )
         blocks = (dataclasses.replace(self.space.preference, source=left_out), self.space.sequence)
         positions = training_positions(self._view, blocks, self._user_columns, tail=tail)
-        return CloudBatches(self._view, self.config, positions, self._states, self._edge_dim)
+        return CloudBatches(self._view, self.config, positions, self.states, self._edge_dim)
 
     @property
     def num_queries(self) -> int:
@@ -231,7 +237,7 @@ class CloudRecommender:
           round_number: the present round, from which staleness counts.
         """
         fused = None if knowledge is None else self._edge_knowledge(knowledge, users, round_number)
-        vectors: Array = self.model.user_vectors(self._states[users], fused).numpy()
+        vectors: Array = self.model.user_vectors(self.states[users], fused).numpy()
         return vectors
 
     def scores(
@@ -305,6 +311,10 @@ class CloudRecommender:
             )
             losses.append(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1])
         return {"cloud_loss": float(np.mean(losses))}
+
+    def variables(self) -> list[tf.Variable]:
+        """All that learning changes, in a fixed order."""
+        return list(self._variables().values())
 
     def snapshot(self) -> dict[str, Array]:
         """All that learning changes, by name: the model's variables and the optimiser's."""

@@ -21,7 +21,7 @@ from ecct_tf.data.files_schema import FilesSchema, read_files_schema
 from ecct_tf.data.filters import FilterCount
 from ecct_tf.data.movielens import MOVIELENS_100K_SCHEMA, load_movielens_100k
 from ecct_tf.data.movielens_1m import MOVIELENS_1M_SCHEMA, load_movielens_1m
-from ecct_tf.data.negatives import sample_negatives
+from ecct_tf.data.negatives import sample_distinct_negatives, sample_negatives
 from ecct_tf.data.partition import dirichlet_devices, user_devices
 from ecct_tf.data.report import (
     ColumnReport,
@@ -32,7 +32,7 @@ from ecct_tf.data.report import (
 )
 from ecct_tf.data.schema import Column, FeatureSchema, Kind, Side
 from ecct_tf.data.sources import load_dataset, split_dataset
-from ecct_tf.data.split import PARTS, Part, Split, leave_one_out
+from ecct_tf.data.split import PARTS, Part, Split, leave_one_out, undivided
 from ecct_tf.data.synthetic import SYNTHETIC_SCHEMA, SyntheticConfig, synthetic_dataset
 from ecct_tf.data.tables import CentralizedTable, EncodedColumn, FederatedTable
 from ecct_tf.data.temporal import temporal_split
@@ -75,10 +75,12 @@ __all__ = [
     "load_movielens_1m",
     "load_movielens_100k",
     "read_files_schema",
+    "sample_distinct_negatives",
     "sample_negatives",
     "split_dataset",
     "split_report",
     "synthetic_dataset",
     "temporal_split",
+    "undivided",
     "user_devices",
 ]

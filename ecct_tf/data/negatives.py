@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ecct_tf.data._arrays import complement_items
 from ecct_tf.errors import DataError
 
-__all__ = ["sample_negatives"]
+__all__ = ["sample_distinct_negatives", "sample_negatives"]
 
 
 def sample_negatives(
@@ -50,3 +50,30 @@ def sample_negatives(
         )
     # Ranks in the complement need no rejection, however dense the positives.
     return complement_items(known, rng.integers(remaining, size=size))
+
+
+def sample_distinct_negatives(
+    rng: np.random.Generator, *, positives: npt.NDArray[np.int32], num_items: int, size: int
+) -> npt.NDArray[np.int32]:
+    """Draws different items outside `positives`, uniformly: what a positive is ranked against.
+
+    Args:
+      rng: the generator; the same state gives the same items.
+      positives: `[p] int32`, items in 1..num_items, any order, may repeat.
+      num_items: number of items, without padding.
+      size: how many items to draw.
+
+    Returns:
+      `[size] int32` items in 1..num_items.
+
+    Raises:
+      DataError: there are fewer than `size` items outside `positives`.
+    """
+    known = np.unique(positives)
+    remaining = num_items - len(known)
+    if remaining < size:
+        raise DataError(
+            f"a history covers {len(known)} of {num_items} items, which leaves {remaining}, fewer "
+            f"than the {size} negatives asked for. Lower the number of negatives."
+        )
+    return complement_items(known, rng.choice(remaining, size=size, replace=False))

@@ -20,6 +20,7 @@ __all__ = [
     "leave_one_out",
     "recent_counts",
     "time_order",
+    "undivided",
 ]
 
 Part = Literal["validation", "test"]
@@ -220,6 +221,26 @@ def leave_one_out(dataset: Dataset, *, recent_fraction: float = 0.2) -> Split:
         test_counts=held_out,
         num_items=dataset.num_items,
         users=np.flatnonzero(held_out).astype(np.int32),
+    )
+
+
+def undivided(dataset: Dataset) -> Split:
+    """The split of data that holds nothing but what the cloud knows: all of it is older.
+
+    Users with fewer than 2 interactions are excluded.
+    """
+    order = time_order(dataset)
+    counts = np.bincount(dataset.users, minlength=dataset.num_users)
+    nothing = np.zeros(dataset.num_users, np.int32)
+    return Split(
+        items=dataset.items[order],
+        timestamps=dataset.timestamps[order],
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        recent_counts=nothing,
+        validation_counts=nothing,
+        test_counts=nothing,
+        num_items=dataset.num_items,
+        users=np.flatnonzero(counts >= MIN_TRAINING).astype(np.int32),
     )
 
 

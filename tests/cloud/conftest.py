@@ -61,7 +61,7 @@ def config():
 
 @pytest.fixture(scope="session")
 def make_cloud(view, config):
-    def make(other=None, *, seed=0, num_queries=NUM_QUERIES, **changes):
+    def make(other=None, *, seed=0, num_queries=NUM_QUERIES, space=None, **changes):
         return CloudRecommender(
             other or view,
             dataclasses.replace(config, **changes),
@@ -69,6 +69,7 @@ def make_cloud(view, config):
             edge_dim=EDGE_DIM,
             num_queries=num_queries,
             seed=seed,
+            space=space,
         )
 
     return make

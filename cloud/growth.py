@@ -1,0 +1,136 @@
+"""Growth: a version's tables, extended to new users and items; what was there stays as it is.
+
+Old rows come out bit for bit as they went in, those of the optimiser's slots included. A
+new item starts as the mean of the items that share categories with it, weighted by how
+much they share, or of all items when it shares none; its attributes are its own, on the
+old scale. Its slots start at zero, as any weight's do. A new user needs no row of the
+model, whose user tower reads histories; in the knowledge store nothing is known yet.
+A category that the old space has no column for is left out until a job starts from scratch.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.features import category_matrix, item_attributes
+from cloud.input_space import InputSpace
+from ecct_tf.data import CloudView
+from ecct_tf.errors import DataError
+from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
+
+__all__ = ["grow_knowledge", "grow_snapshot", "grow_space", "grow_table", "item_weights"]
+
+Array = npt.NDArray[np.float32]
+
+# Layers of the cloud model with a row an item, and the prefix of the optimiser's variables.
+_ITEM_LAYERS = ("item_embedding/", "item_bias/")
+_OPTIMIZER = "optimizer/"
+
+
+def item_weights(space: InputSpace, categories: Array) -> Array:
+    """How much each old item counts in each new one: `[new, old + 1] float32`, rows sum to 1.
+
+    Args:
+      space: the old space.
+      categories: `[new, c] float32`, categories of the new items in the space's columns.
+    """
+    shared = categories @ space.categories.T
+    shared[:, 0] = 0.0
+    alone = shared.sum(axis=1) == 0.0
+    shared[alone, 1:] = 1.0
+    weights: Array = (shared / shared.sum(axis=1, keepdims=True)).astype(np.float32)
+    return weights
+
+
+def grow_space(space: InputSpace, view: CloudView) -> InputSpace:
+    """`space` with rows for the items that `view` has beyond it.
+
+    Raises:
+      DataError: the view has fewer items, or other numeric columns.
+    """
+    old = space.num_items
+    if view.num_items < old:
+        raise DataError(
+            f"expected a view of {old} items or more, got {view.num_items}; items keep their "
+            "numbers, so renumber the view to an extended vocabulary first"
+        )
+    attributes = item_attributes(view, moments=(space.attribute_mean, space.attribute_scale))
+    categories = category_matrix(view.items, rows=view.num_items + 1, names=space.item_categories)[
+        old + 1 :
+    ]
+    weights = item_weights(space, categories)
+
+    def grown(block: Block) -> Block:
+        return Block(block.name, _extended(block.source, weights), _extended(block.target, weights))
+
+    return dataclasses.replace(
+        space,
+        preference=grown(space.preference),
+        sequence=grown(space.sequence),
+        learned=tuple(grown(block) for block in space.learned),
+        attributes=np.concatenate([space.attributes, attributes[old + 1 :]]),
+        categories=np.concatenate([space.categories, categories]),
+    )
+
+
+def grow_snapshot(
+    snapshot: Mapping[str, Array], *, space: InputSpace, grown: InputSpace
+) -> dict[str, Array]:
+    """A recommender's snapshot with rows for the items that `grown` has beyond `space`."""
+    weights = item_weights(space, grown.categories[space.num_items + 1 :])
+    result = dict(snapshot)
+    for name, value in snapshot.items():
+        if not any(layer in name for layer in _ITEM_LAYERS):
+            continue
+        if name.startswith(_OPTIMIZER):
+            fresh = np.zeros((len(weights), *value.shape[1:]), value.dtype)
+            result[name] = np.concatenate([value, fresh])
+        else:
+            result[name] = _extended(value, weights)
+    return result
+
+
+def grow_table(table: ItemTable, published: ItemTable) -> ItemTable:
+    """The item table that devices hold, with rows of `published` for what it lacks.
+
+    Its moments stay, too: devices have trained on features that were scaled by them.
+    """
+    rows = table.num_items + 1
+
+    def joined(old: Array, new: Array) -> Array:
+        return np.concatenate([old, new[rows:]])
+
+    blocks = []
+    for old, new in zip(table.blocks, published.blocks, strict=True):
+        source = joined(old.source, new.source)
+        same = old.is_symmetric
+        blocks.append(Block(old.name, source, source if same else joined(old.target, new.target)))
+    return dataclasses.replace(
+        table,
+        blocks=tuple(blocks),
+        attributes=joined(table.attributes, published.attributes),
+        cloud=joined(table.cloud, published.cloud),
+        bias=joined(table.bias, published.bias),
+    )
+
+
+def grow_knowledge(knowledge: KnowledgeStore, *, num_users: int) -> KnowledgeStore:
+    """The store with rows for new users, of whom nothing is known."""
+    fresh = KnowledgeStore.empty(
+        num_users=num_users - len(knowledge.rounds),
+        num_queries=knowledge.items.shape[1],
+        embedding_dim=knowledge.embeddings.shape[2],
+    )
+    return KnowledgeStore(
+        **{
+            field.name: np.concatenate([getattr(knowledge, field.name), getattr(fresh, field.name)])
+            for field in dataclasses.fields(KnowledgeStore)
+        }
+    )
+
+
+def _extended(old: Array, weights: Array) -> Array:
+    rows: Array = np.concatenate([old, (weights @ old).astype(old.dtype)])
+    return rows

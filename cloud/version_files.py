@@ -1,0 +1,210 @@
+"""What a version of the cloud consists of on disk, beside its SavedModel.
+
+    recommender.json   settings: cloud, features, widths, seed
+    recommender.npz    input space, weights and optimiser, the user tower's inputs
+    history.npz        the cloud's older interactions, which queries and retrieval leave out
+    item_table.npz     the item table that devices hold of this version
+    knowledge.npz      what is known of the uplinks, and its round
+    vocabulary.json    original ids of users and items by number
+
+With them a recommender is built without the data that it was trained on. All of it comes
+from a `CloudView` and from uplinks.
+"""
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.input_space import InputSpace
+from cloud.recommender import CloudRecommender
+from cloud.vocabulary import Vocabulary
+from ecct_tf.config import CloudConfig, FeatureConfig
+from ecct_tf.config.parsing import build
+from ecct_tf.data import CentralizedTable, CloudView, FeatureSchema, OlderInteractions
+from ecct_tf.errors import ConfigError, RegistryError
+from ecct_tf.files import write_atomically, write_text
+from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
+
+__all__ = ["StoredCloud", "read_arrays", "write_arrays"]
+
+Array = npt.NDArray[np.float32]
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+_TABLE_ARRAYS = ("attributes", "cloud", "bias", "feature_mean", "feature_scale")
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredCloud:
+    """A version as values.
+
+    Attributes:
+      config: the recommender's settings.
+      features: how devices pool histories.
+      edge_dim: d_e.
+      num_queries: Q.
+      seed: of the recommender.
+      space: its input space.
+      snapshot: its weights and optimiser, the item side frozen.
+      states: `[users, s] float32`, the user tower's inputs.
+      older: the cloud's interactions.
+      table: the item table that devices hold.
+      knowledge: the uplinks.
+      round_number: the round that their staleness counts to.
+      vocabulary: of users and items.
+    """
+
+    config: CloudConfig
+    features: FeatureConfig
+    edge_dim: int
+    num_queries: int
+    seed: int
+    space: InputSpace
+    snapshot: Mapping[str, Array]
+    states: Array
+    older: OlderInteractions
+    table: ItemTable
+    knowledge: KnowledgeStore
+    round_number: int
+    vocabulary: Vocabulary
+
+    def recommender(self) -> CloudRecommender:
+        """The recommender of this version, ready to serve; it has no columns to train on."""
+        nothing = CentralizedTable(FeatureSchema("stored", ()), ())
+        cloud = CloudRecommender(
+            CloudView(
+                num_users=len(self.vocabulary.users),
+                num_items=len(self.vocabulary.items),
+                older=self.older,
+                items=nothing,
+                users=nothing,
+            ),
+            self.config,
+            features=self.features,
+            edge_dim=self.edge_dim,
+            num_queries=self.num_queries,
+            seed=self.seed,
+            space=self.space,
+            states=self.states,
+        )
+        cloud.freeze()
+        cloud.restore(self.snapshot)
+        return cloud
+
+    def write(self, folder: Path) -> None:
+        """Writes the files into `folder`."""
+        settings = {
+            "cloud": dataclasses.asdict(self.config),
+            "features": dataclasses.asdict(self.features),
+            "edge_dim": self.edge_dim,
+            "num_queries": self.num_queries,
+            "seed": self.seed,
+        }
+        write_text(folder / "recommender.json", json.dumps(settings, indent=2) + "\n")
+        arrays = {f"space/{name}": value for name, value in self.space.to_arrays().items()}
+        arrays |= {f"snapshot/{name}": value for name, value in self.snapshot.items()}
+        write_arrays(folder / "recommender.npz", {**arrays, "states": self.states})
+        write_arrays(folder / "history.npz", _fields(self.older))
+        write_arrays(folder / "item_table.npz", _table_arrays(self.table))
+        store = {**_fields(self.knowledge), "round_number": np.array(self.round_number, np.int64)}
+        write_arrays(folder / "knowledge.npz", store)
+        tokens = dataclasses.asdict(self.vocabulary)
+        write_text(folder / "vocabulary.json", json.dumps(tokens, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "StoredCloud":
+        """Reads what `write` wrote.
+
+        Raises:
+          RegistryError: a file is missing or damaged.
+        """
+        recommender = read_arrays(folder / "recommender.npz")
+        knowledge = read_arrays(folder / "knowledge.npz")
+        try:
+            settings = json.loads((folder / "recommender.json").read_text(encoding="utf-8"))
+            tokens = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+            return cls(
+                config=build(CloudConfig, settings["cloud"]),
+                features=build(FeatureConfig, settings["features"]),
+                edge_dim=settings["edge_dim"],
+                num_queries=settings["num_queries"],
+                seed=settings["seed"],
+                space=InputSpace.from_arrays(_below(recommender, "space/")),
+                snapshot=_below(recommender, "snapshot/"),
+                states=recommender["states"],
+                older=OlderInteractions(**read_arrays(folder / "history.npz")),
+                table=_table(read_arrays(folder / "item_table.npz")),
+                round_number=int(knowledge.pop("round_number")),
+                knowledge=KnowledgeStore(**knowledge),
+                vocabulary=Vocabulary(tuple(tokens["users"]), tuple(tokens["items"])),
+            )
+        except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+            raise RegistryError(
+                f"{folder}: expected the files of a version of the cloud: {error!r}. It is "
+                "damaged or was written by another version of ECCT-TF; restore it from a copy."
+            ) from error
+
+
+def write_arrays(path: Path, arrays: Arrays) -> None:
+    """Writes an `.npz` file atomically; equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(arrays))
+    write_atomically(path, lambda file: file.write(buffer.getvalue()))
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Reads an `.npz` file.
+
+    Raises:
+      RegistryError: it is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise RegistryError(
+            f"{path}: expected arrays, cannot read them: {error}; restore the file from a copy"
+        ) from error
+
+
+def _fields(value: Any) -> dict[str, npt.NDArray[Any]]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _below(arrays: Arrays, prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _table_arrays(table: ItemTable) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {name: getattr(table, name) for name in _TABLE_ARRAYS}
+    arrays["logit_moments"] = np.array([table.logit_mean, table.logit_scale], np.float64)
+    arrays["blocks"] = np.array([block.name for block in table.blocks], np.str_)
+    for index, block in enumerate(table.blocks):
+        arrays[f"block/{index}/source"] = block.source
+        if not block.is_symmetric:
+            arrays[f"block/{index}/target"] = block.target
+    return arrays
+
+
+def _table(arrays: Arrays) -> ItemTable:
+    blocks = []
+    for index, name in enumerate(arrays["blocks"].tolist()):
+        source = arrays[f"block/{index}/source"]
+        blocks.append(Block(name, source, arrays.get(f"block/{index}/target", source)))
+    mean, scale = arrays["logit_moments"].tolist()
+    return ItemTable(
+        tuple(blocks),
+        **{name: arrays[name] for name in _TABLE_ARRAYS},
+        logit_mean=mean,
+        logit_scale=scale,
+    )
