@@ -45,7 +45,7 @@ test: $(INSTALLED) ## install, then run the tests; ARGS="-k name" is passed on
 install-current: $(CURRENT_INSTALLED) ## make .venv-current: Python 3.12, current TensorFlow, LiteRT, no TFF
 
 test-current: $(CURRENT_INSTALLED) ## run the tests of the export and the cloud there
-	@TF_USE_LEGACY_KERAS=1 .venv-current/bin/python -m pytest $(or $(ARGS),tests/mobile_export tests/cloud mobile_export cloud)
+	@TF_USE_LEGACY_KERAS=1 .venv-current/bin/python -m pytest $(or $(ARGS),tests/mobile_export tests/cloud tests/wire mobile_export cloud ecct_tf/wire)
 
 lint: $(INSTALLED) ## check style and formatting
 	@$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 `CloudRecommender` is built from a `CloudView` and nothing else: it computes item-to-item
 embeddings, fits two towers, publishes the item table, makes downlinks, asks devices about
 items and learns from their answers by fusion and distillation. `cloud.registry` keeps
-versions of it.
+versions of it, `cloud.uplink_log` what devices sent; neither needs TensorFlow.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -31,11 +31,21 @@ from ecct_tf.config import CODECS
 from ecct_tf.errors import CodecError
 from ecct_tf.wire.uplink import UplinkForm
 
-__all__ = ["CRC_BYTES", "HEADER", "MAGIC", "RECORD_SCHEMA", "UplinkRecord"]
+__all__ = [
+    "CRC_BYTES",
+    "HEADER",
+    "LAST_SECOND",
+    "MAGIC",
+    "RECORD_SCHEMA",
+    "UplinkRecord",
+    "crc_fits",
+]
 
 MAGIC = b"ECUP"
 RECORD_SCHEMA = 1
 CRC_BYTES = 4
+# The end of the year 9999, the last one that a calendar in common use can tell.
+LAST_SECOND = 253_402_300_799
 
 HEADER = np.dtype(
     [
@@ -92,9 +102,9 @@ class UplinkRecord:
                 raise CodecError(
                     f"uplink record: expected a {name} in 0..{2**31 - 1}, got {getattr(self, name)}"
                 )
-        if not 0 <= self.created_at_seconds < 2**63:
+        if not 0 <= self.created_at_seconds <= LAST_SECOND:
             raise CodecError(
-                "uplink record: expected created_at_seconds since 1970, got "
+                f"uplink record: expected created_at_seconds in 0..{LAST_SECOND} since 1970, got "
                 f"{self.created_at_seconds}"
             )
 
@@ -135,7 +145,7 @@ class UplinkRecord:
                 f"uplink record: expected schema version {RECORD_SCHEMA}, got {header['schema']}; "
                 "device and cloud run different versions"
             )
-        if zlib.crc32(content[:-CRC_BYTES]) != int.from_bytes(content[-CRC_BYTES:], "little"):
+        if not crc_fits(content):
             raise CodecError("uplink record: its CRC-32 does not fit; it was damaged on its way")
         if header["codec"] >= len(CODECS) or header["stage"] not in (1, 2):
             raise CodecError(
@@ -162,3 +172,8 @@ class UplinkRecord:
             form=form,
             payload=payload,
         )
+
+
+def crc_fits(content: bytes) -> bool:
+    """Whether the last four bytes are the CRC-32 of those before."""
+    return zlib.crc32(content[:-CRC_BYTES]) == int.from_bytes(content[-CRC_BYTES:], "little")

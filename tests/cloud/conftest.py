@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from cloud import CloudRecommender
+from cloud.uplink_log import LogContract, Quarantine, ReplayWindow, log_files, read_uplinks
+from cloud.uplink_log.framing import frame
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import (
     CentralizedTable,
@@ -18,6 +20,7 @@ from ecct_tf.data import (
     synthetic_dataset,
 )
 from ecct_tf.knowledge import KnowledgeStore, UplinkRows
+from ecct_tf.wire import UplinkRecord
 
 NUM_QUERIES = 6
 EDGE_DIM = 3
@@ -104,3 +107,78 @@ def knowledge(cloud, view, everybody):
         ),
         round_number=0,
     )
+
+
+class UplinkMaker:
+    """Uplinks to write into logs: small, all different, sound under `contract`."""
+
+    day = 86_400
+    contract = LogContract(
+        num_users=50,
+        num_items=40,
+        queries=3,
+        embedding_dim=2,
+        codec="int8",
+        clip_norm=8.0,
+        clip_logit=12.0,
+        newest_round=100,
+        newest_version=5,
+    )
+
+    def __call__(self, user=0, round_number=0, *, stage=2, version=1, at=day, codec="int8", **set_):
+        """A record; `set_` are fields of the payload, set as they are."""
+        form = dataclasses.replace(self.contract.form(with_logits=stage == 2), codec=codec)
+        rng = np.random.default_rng([user % 2**31, round_number])
+        row = np.zeros(1, form.dtype)
+        for name in form.dtype.names:
+            shape = row[name].shape
+            row[name] = {
+                "user": user,
+                "items": rng.integers(1, 41, shape),
+                "embedding_scales": 0.03125,
+                "logit_scale": 0.09375,
+            }.get(name, rng.integers(-127, 128, shape) if codec == "int8" else rng.random(shape))
+        for name, value in set_.items():
+            row[name] = value
+        return UplinkRecord(
+            user=user,
+            round_number=round_number,
+            cloud_version=version,
+            created_at_seconds=at,
+            form=form,
+            payload=row.tobytes(),
+        )
+
+    def read(self, folder, files=None, *, window=None, **options):
+        """All batches of a log, and its quarantine."""
+        quarantine = Quarantine(folder / "quarantine")
+        batches = read_uplinks(
+            folder,
+            log_files(folder) if files is None else files,
+            contract=options.pop("contract", self.contract),
+            window=window or ReplayWindow(self.contract.num_users),
+            quarantine=quarantine,
+            **options,
+        )
+        return list(batches), quarantine
+
+    def write(self, folder, contents, *, name="a"):
+        """One file of raw contents."""
+        path = folder / "date=1970-01-02" / f"{name}.tfrecord"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(map(frame, contents)))
+        return path
+
+    @staticmethod
+    def keys(batches):
+        """(user, round) of all rows, in order."""
+        return [
+            pair
+            for batch in batches
+            for pair in zip(batch.users.tolist(), batch.rounds.tolist(), strict=True)
+        ]
+
+
+@pytest.fixture(scope="session")
+def uplinks():
+    return UplinkMaker()

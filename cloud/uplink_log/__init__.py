@@ -1,0 +1,33 @@
+"""The uplink log: what devices sent, as files that many may write and a job reads.
+
+`UplinkLogWriter` appends records in TFRecord files under dated folders. `read_uplinks`
+decodes and checks them thousands at a time, yields what is sound with the place it was
+read up to, and puts the rest into the `Quarantine` with its reason. `LogContract` says
+what is sound; `ReplayWindow` remembers which rounds of a user were seen. `export_parquet`
+writes the same for analysts. No TensorFlow here.
+"""
+
+from cloud.uplink_log.contract import LogContract
+from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition, log_files
+from cloud.uplink_log.parquet import export_parquet
+from cloud.uplink_log.quarantine import Quarantine
+from cloud.uplink_log.reader import UplinkBatch, read_uplinks
+from cloud.uplink_log.reasons import Reason, Rejected
+from cloud.uplink_log.replay import ReplayWindow
+from cloud.uplink_log.writer import UplinkLogWriter
+
+__all__ = [
+    "ConsumedFile",
+    "LogContract",
+    "LogFile",
+    "LogPosition",
+    "Quarantine",
+    "Reason",
+    "Rejected",
+    "ReplayWindow",
+    "UplinkBatch",
+    "UplinkLogWriter",
+    "export_parquet",
+    "log_files",
+    "read_uplinks",
+]

@@ -1,0 +1,124 @@
+"""The files of a log: where they lie, in which order they are read, which were read."""
+
+import dataclasses
+import datetime
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ecct_tf.errors import DataError
+
+__all__ = ["ConsumedFile", "LogFile", "LogPosition", "log_files", "partition"]
+
+_SUFFIXES = (".tfrecord", ".parquet")
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class LogFile:
+    """A file of the log; files are sorted and read by name.
+
+    Attributes:
+      name: relative to the log's folder, e.g. `date=2026-11-25/….tfrecord`.
+      size_bytes: its length.
+    """
+
+    name: str
+    size_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ConsumedFile:
+    """A file that was read to its end, as a version's manifest lists it.
+
+    Attributes:
+      name: relative to the log's folder.
+      size_bytes: its length.
+      sha256: of its bytes, in hexadecimal digits.
+    """
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a manifest."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogPosition:
+    """Where to go on: in this file, at this byte (of a Parquet file: at this row)."""
+
+    file: str
+    offset: int
+
+
+def partition(created_at_seconds: int) -> str:
+    """The folder of a day, in UTC.
+
+    >>> partition(86_400)
+    'date=1970-01-02'
+    """
+    moment = datetime.datetime.fromtimestamp(created_at_seconds, datetime.UTC)
+    return f"date={moment:%Y-%m-%d}"
+
+
+def log_files(folder: Path, *, consumed: Sequence[ConsumedFile] = ()) -> tuple[LogFile, ...]:
+    """The files of a log that were not read yet, in the order in which they are read.
+
+    Files appear whole, by a rename, and never change. A later file may sort before an
+    earlier one, so a job lists once what it will read and keeps the list.
+
+    Args:
+      folder: of the log.
+      consumed: files that the last version's manifest lists; they are left out.
+
+    Raises:
+      DataError: when the folder is missing, or a consumed file has another length now.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"uplink log: expected a folder at {folder}, found none; a writer makes it with its "
+            "first uplink"
+        )
+    known = {file.name: file for file in consumed}
+    found = []
+    for path in folder.glob("date=*/*"):
+        if path.suffix not in _SUFFIXES or path.name.startswith("."):
+            continue
+        file = LogFile(path.relative_to(folder).as_posix(), path.stat().st_size)
+        before = known.get(file.name)
+        if before is None:
+            found.append(file)
+        elif before.size_bytes != file.size_bytes:
+            raise DataError(
+                f"uplink log: {path} had {before.size_bytes} bytes when an earlier version read "
+                f"it and has {file.size_bytes} now; files of the log must never change. Restore "
+                "it, and append what is new as a file of its own."
+            )
+    return tuple(sorted(found))
+
+
+class RunningDigest:
+    """The SHA-256 of a file while it is read in blocks that may overlap."""
+
+    def __init__(self, path: Path, *, offset: int) -> None:
+        self._digest = hashlib.sha256()
+        self._done = 0
+        with path.open("rb") as file:
+            while self._done < offset:
+                block = file.read(min(1 << 20, offset - self._done))
+                if not block:
+                    break
+                self.update(self._done, block)
+
+    def update(self, offset: int, block: bytes) -> None:
+        """Takes the bytes of the file from `offset` on."""
+        fresh = memoryview(block)[self._done - offset :]
+        self._digest.update(fresh)
+        self._done += len(fresh)
+
+    def hexdigest(self) -> str:
+        """Of all that was taken."""
+        return self._digest.hexdigest()

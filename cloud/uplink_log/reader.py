@@ -1,0 +1,138 @@
+"""Reads a log: what is sound in batches, what is not into the quarantine."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cloud.uplink_log.contract import LogContract
+from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition
+from cloud.uplink_log.framing import FRAME_BYTES, HEADER_BYTES, MAX_CONTENT_BYTES
+from cloud.uplink_log.pieces import Piece, parquet_pieces, tfrecord_pieces
+from cloud.uplink_log.quarantine import Quarantine
+from cloud.uplink_log.reasons import Reason, Rejected
+from cloud.uplink_log.replay import SEEN, WINDOW_ROUNDS, ReplayWindow
+from cloud.uplink_log.validation import Uplinks, checked
+from ecct_tf.errors import DataError
+
+__all__ = ["UplinkBatch", "read_uplinks"]
+
+_SMALLEST_BLOCK_BYTES = MAX_CONTENT_BYTES + FRAME_BYTES + 2 * HEADER_BYTES
+
+
+@dataclasses.dataclass(frozen=True)
+class UplinkBatch(Uplinks):
+    """Sound uplinks of one file, in its order, and where they were read up to.
+
+    Attributes:
+      records: the original bytes of each row.
+      position: where to go on after this batch.
+      rejected: how many records between the batch before and this position were refused.
+      finished: the file, if the batch is its last.
+    """
+
+    records: Sequence[bytes]
+    position: LogPosition
+    rejected: Mapping[Reason, int]
+    finished: ConsumedFile | None
+
+
+def read_uplinks(
+    folder: Path,
+    files: Sequence[LogFile],
+    *,
+    contract: LogContract,
+    window: ReplayWindow,
+    quarantine: Quarantine,
+    position: LogPosition | None = None,
+    block_bytes: int = 4 << 20,
+) -> Iterator[UplinkBatch]:
+    """Yields the sound uplinks of `files`, in order; memory does not grow with the log.
+
+    To go on after an interruption give the same files, the position of the last batch that
+    was used, and the window as it was then. The quarantine is brought up to date before a
+    batch is yielded.
+
+    Args:
+      folder: of the log.
+      files: what to read, from `log_files`.
+      contract: what an uplink must satisfy.
+      window: the rounds that were seen; each batch adds its own.
+      quarantine: for what is refused.
+      position: where to go on; None reads from the start.
+      block_bytes: how much of a file is in memory at once, at least about 1 MiB.
+
+    Raises:
+      DataError: when `position` is not in `files`, or a file is missing.
+    """
+    if block_bytes < _SMALLEST_BLOCK_BYTES:
+        raise DataError(
+            f"uplink log: expected blocks of at least {_SMALLEST_BLOCK_BYTES} bytes, "
+            f"got {block_bytes}"
+        )
+    offset = 0
+    if position is not None:
+        names = [file.name for file in files]
+        if position.file not in names:
+            raise DataError(
+                f"uplink log: expected the position to be in one of the {len(files)} files to "
+                f"read, got {position.file}; give the list that the reading began with"
+            )
+        files, offset = files[names.index(position.file) :], position.offset
+    for file in files:
+        if not (folder / file.name).is_file():
+            raise DataError(
+                f"uplink log: expected {file.name} in {folder}, found none; files of the log "
+                "must stay while a job reads them"
+            )
+        begin = offset
+        pieces = parquet_pieces if file.name.endswith(".parquet") else tfrecord_pieces
+        for piece in pieces(folder, file, offset, block_bytes=block_bytes):
+            batch, rejected = _batch(file, piece, contract=contract, window=window)
+            quarantine.replace(file.name, begin, max(piece.end, begin + 1), rejected)
+            begin = piece.end
+            yield batch
+        offset = 0
+
+
+def _batch(
+    file: LogFile, piece: Piece, *, contract: LogContract, window: ReplayWindow
+) -> tuple[UplinkBatch, list[Rejected]]:
+    found = checked(piece.contents, contract)
+    uplinks, rows = found.uplinks, found.rows
+    turns = window.admit(uplinks.users, uplinks.rounds)
+    refused = [
+        (index, reason, message, piece.contents[index]) for index, reason, message in found.refused
+    ]
+    if turns.any():
+        for row in np.flatnonzero(turns).tolist():
+            index = int(rows[row])
+            told = f"user {uplinks.users[row]}, round {uplinks.rounds[row]}"
+            if turns[row] == SEEN:
+                reason, message = Reason.DUPLICATE, f"expected each round once, got again {told}"
+            else:
+                reason = Reason.REPLAYED
+                message = f"expected a round of the last {WINDOW_ROUNDS} of its user, got {told}"
+            refused.append((index, reason, message, piece.contents[index]))
+        uplinks, rows = uplinks.taken(turns == 0), rows[turns == 0]
+    contents = piece.contents
+    taken = contents if len(rows) == len(contents) else [contents[row] for row in rows]
+    rejected = [
+        Rejected(file.name, int(piece.offsets[index]), reason, message, content)
+        for index, reason, message, content in sorted(refused)
+    ]
+    rejected = sorted([*piece.refused, *rejected], key=lambda entry: entry.offset)
+    return (
+        UplinkBatch(
+            **{field.name: getattr(uplinks, field.name) for field in dataclasses.fields(Uplinks)},
+            records=taken,
+            position=LogPosition(file.name, piece.end),
+            rejected=dict(Counter(entry.reason for entry in rejected)),
+            finished=None
+            if piece.sha256 is None
+            else ConsumedFile(file.name, file.size_bytes, piece.sha256),
+        ),
+        rejected,
+    )

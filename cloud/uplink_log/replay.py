@@ -1,0 +1,119 @@
+"""Which uplinks were seen: a window of rounds for each user, of constant size."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.errors import DataError
+
+__all__ = ["WINDOW_ROUNDS", "ReplayWindow"]
+
+WINDOW_ROUNDS = 64
+
+FRESH, SEEN, TOO_OLD = 0, 1, 2
+
+
+class ReplayWindow:
+    """Remembers the newest round of each user and which of the 63 before it were seen.
+
+    As in the anti-replay window of IPsec (RFC 4303), late uplinks within the window are
+    taken once, and what is older than it cannot be told from a replay and is refused. Twelve
+    bytes a user, however long the log is.
+
+    Args:
+      num_users: users are 0 to `num_users - 1`.
+
+    >>> window = ReplayWindow(2)
+    >>> window.admit(np.array([0, 0, 0, 1]), np.array([70, 69, 70, 0])).tolist()
+    [0, 0, 1, 0]
+    >>> window.admit(np.array([0, 0]), np.array([7, 6])).tolist()
+    [0, 2]
+    """
+
+    def __init__(self, num_users: int) -> None:
+        self._newest = np.full(num_users, -1, np.int32)
+        self._seen = np.zeros(num_users, np.uint64)
+
+    def admit(
+        self, users: npt.NDArray[np.integer[Any]], rounds: npt.NDArray[np.integer[Any]]
+    ) -> npt.NDArray[np.uint8]:
+        """Takes uplinks in order and remembers them.
+
+        Args:
+          users: `[n]`, all known.
+          rounds: `[n]`, not negative.
+
+        Returns:
+          `[n] uint8`: 0 for a fresh one, 1 for one that was seen, 2 for one that is older
+          than the window.
+        """
+        found = np.zeros(len(users), np.uint8)
+        if not len(users):
+            return found
+        order = np.argsort(users, kind="stable")
+        ordered = np.asarray(users)[order]
+        first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        counts = np.diff(np.r_[first, len(ordered)])
+        turns = np.arange(len(ordered)) - np.repeat(first, counts)
+        # Each turn has every user at most once: it can be done at a stroke.
+        by_turn = np.argsort(turns, kind="stable")
+        ends = np.cumsum(np.bincount(turns))
+        for start, end in zip(np.r_[0, ends[:-1]].tolist(), ends.tolist(), strict=True):
+            rows = order[by_turn[start:end]]
+            found[rows] = self._admit_distinct(users[rows], rounds[rows])
+        return found
+
+    def grown(self, num_users: int) -> "ReplayWindow":
+        """A copy for at least as many users, the new ones never seen.
+
+        Raises:
+          DataError: when there were more.
+        """
+        if num_users < len(self._newest):
+            raise DataError(
+                f"replay window: it knows {len(self._newest)} users, expected at least as many "
+                f"now, got {num_users}; users are never removed from a vocabulary"
+            )
+        window = ReplayWindow(num_users)
+        window._newest[: len(self._newest)] = self._newest
+        window._seen[: len(self._seen)] = self._seen
+        return window
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The state, as copies."""
+        return {"newest": self._newest.copy(), "seen": self._seen.copy()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "ReplayWindow":
+        """The window that `to_arrays` was asked of.
+
+        Raises:
+          DataError: when the arrays are no such state.
+        """
+        newest, seen = np.asarray(arrays.get("newest")), np.asarray(arrays.get("seen"))
+        if newest.dtype != np.int32 or seen.dtype != np.uint64 or newest.shape != seen.shape:
+            raise DataError(
+                "replay window: expected arrays `newest` int32 and `seen` uint64 of one length, "
+                f"got {newest.dtype} {newest.shape} and {seen.dtype} {seen.shape}"
+            )
+        window = cls(0)
+        window._newest, window._seen = newest.copy(), seen.copy()
+        return window
+
+    def _admit_distinct(
+        self, users: npt.NDArray[Any], rounds: npt.NDArray[Any]
+    ) -> npt.NDArray[np.uint8]:
+        newest, seen = self._newest[users].astype(np.int64), self._seen[users]
+        ahead = rounds.astype(np.int64) - newest
+        one = np.uint64(1)
+        # A shift by the whole width is undefined: in its place stands what it should give.
+        shift = np.minimum(np.abs(ahead), WINDOW_ROUNDS - 1).astype(np.uint64)
+        newer, old = ahead > 0, ahead <= -WINDOW_ROUNDS
+        moved = np.where(ahead < WINDOW_ROUNDS, seen << shift, np.uint64(0)) | one
+        bit = one << shift
+        self._newest[users] = np.maximum(newest, rounds).astype(np.int32)
+        self._seen[users] = np.where(newer, moved, np.where(old, seen, seen | bit))
+        repeated = ~newer & ((seen & bit) != 0)
+        return np.where(old, TOO_OLD, np.where(repeated, SEEN, FRESH)).astype(np.uint8)
