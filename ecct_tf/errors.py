@@ -10,6 +10,7 @@ __all__ = [
     "CodecError",
     "ConfigError",
     "DataError",
+    "DeviceError",
     "EcctError",
     "ExportError",
     "PrivacyError",
@@ -42,6 +43,10 @@ class CodecError(EcctError, ValueError):
 
 class ExportError(EcctError):
     """An edge model cannot be exported, or an exported file is not what it should be."""
+
+
+class DeviceError(EcctError):
+    """A device's state is damaged, belongs to another model file, or lacks what was asked."""
 
 
 class WorkerError(EcctError, RuntimeError):

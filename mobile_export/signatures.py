@@ -16,7 +16,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["FILE_SCHEMA", "INFERENCE", "TRAINING", "Port", "Signature", "Sizes", "signatures"]
+__all__ = [
+    "FILE_SCHEMA",
+    "INFERENCE",
+    "TRAINING",
+    "Port",
+    "Signature",
+    "Sizes",
+    "contract_of",
+    "signatures",
+]
 
 FILE_SCHEMA = "ecct-edge/1"
 
@@ -107,6 +116,23 @@ def signatures(sizes: Sizes, *, trainable: bool) -> Mapping[str, Signature]:
     if trainable:
         found += [_train(sizes), *_state_signatures(sizes)]
     return {signature.name: signature for signature in found}
+
+
+def contract_of(metadata: Mapping[str, Any]) -> dict[str, Signature]:
+    """The signatures as the metadata tells them."""
+
+    def ports(entries: list[dict[str, Any]]) -> tuple[Port, ...]:
+        return tuple(
+            Port(entry["name"], entry["dtype"], tuple(entry["shape"]), entry.get("meaning", ""))
+            for entry in entries
+        )
+
+    return {
+        name: Signature(
+            name, ports(entry["inputs"]), ports(entry["outputs"]), entry.get("meaning", "")
+        )
+        for name, entry in metadata["signatures"].items()
+    }
 
 
 def _user(sizes: Sizes) -> tuple[Port, ...]:

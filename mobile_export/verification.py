@@ -24,9 +24,9 @@ from mobile_export.packing import (
 )
 from mobile_export.reference import Reference
 from mobile_export.schema import read_model, signature_names
-from mobile_export.signatures import FILE_SCHEMA, Port, Signature
+from mobile_export.signatures import FILE_SCHEMA, Signature, contract_of
 
-__all__ = ["Check", "contract_of", "verify_file"]
+__all__ = ["Check", "verify_file"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,23 +83,6 @@ def verify_file(
             path, interpreter, metadata, contract, examples, reference, hostile=hostile
         )
     return checks
-
-
-def contract_of(metadata: dict[str, Any]) -> dict[str, Signature]:
-    """The signatures as the metadata tells them."""
-
-    def ports(entries: list[dict[str, Any]]) -> tuple[Port, ...]:
-        return tuple(
-            Port(entry["name"], entry["dtype"], tuple(entry["shape"]), entry.get("meaning", ""))
-            for entry in entries
-        )
-
-    return {
-        name: Signature(
-            name, ports(entry["inputs"]), ports(entry["outputs"]), entry.get("meaning", "")
-        )
-        for name, entry in metadata["signatures"].items()
-    }
 
 
 def _behaviour(

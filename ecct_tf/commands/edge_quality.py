@@ -13,9 +13,8 @@ from mobile_export.examples import DeviceExample, example_inputs
 from mobile_export.interpreter import Interpreter
 from mobile_export.packing import check_digest, expected_digest, read_metadata
 from mobile_export.reference import Reference
-from mobile_export.signatures import Signature
+from mobile_export.signatures import Signature, contract_of
 from mobile_export.variants import find_variant
-from mobile_export.verification import contract_of
 
 __all__ = ["Quality", "measure_quality"]
 

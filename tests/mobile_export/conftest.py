@@ -22,6 +22,7 @@ from ecct_tf.edge import item_tensors
 from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
 from mobile_export.conversion import convert
+from mobile_export.export import export_edge_model
 from mobile_export.graph import EdgeGraph
 from mobile_export.items import ItemStore
 from mobile_export.parameters import all_weights, low_rank
@@ -134,3 +135,22 @@ def interpreter(exported):
         return lambda name, **inputs: runners[name](**inputs)
 
     return interpreter
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory, works, table, task_of, weights_of):
+    """`packed(tier)`: a file of the default variant and its manifest; `mlp` also static, 8 by 5."""
+
+    @functools.cache
+    def files(tier):
+        work = works[tier]
+        return export_edge_model(
+            work.model,
+            weights_of(work),
+            table,
+            task=task_of(work),
+            out=tmp_path_factory.mktemp("export"),
+            static=(8, 5) if tier == "mlp" else None,
+        )
+
+    return lambda tier, static=False: files(tier)[int(static)].path

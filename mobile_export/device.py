@@ -1,0 +1,204 @@
+"""A device in Python: an exported file, and a state that survives a kill.
+
+It needs LiteRT and NumPy, no TensorFlow, and does what a phone does: it takes the cloud's
+downlink, trains on its own interactions, ranks candidates and answers the cloud. One
+loaded file (`DeviceModel`) serves any number of devices:
+
+    model = DeviceModel(Path("export/edge-mlp-trainable-int8.tflite"))
+    device = Device.create(Path("states/7.state"), model, user=7, history=[3, 1, 4])
+    device.interact([1, 5])
+    device.receive(ReceivedDownlink(user_embedding, queries, scale=scale))
+    device.train(TrainingPlan())
+    device.score([9, 2, 6])
+    device.uplink()
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.errors import DeviceError
+from mobile_export.device_model import DeviceModel
+from mobile_export.device_state import DeviceState, ReceivedDownlink, read_state, write_state
+from mobile_export.device_training import TrainingPlan, TrainingReport, train_round
+
+__all__ = [
+    "Device",
+    "DeviceFleet",
+    "DeviceModel",
+    "DeviceState",
+    "ReceivedDownlink",
+    "TrainingPlan",
+    "TrainingReport",
+]
+
+
+class Device:
+    """One device. Each method that changes its state leaves it on disk, whole, or as it was.
+
+    Args:
+      path: of the state file.
+      model: the model file, shared with other devices if wanted.
+
+    Raises:
+      DeviceError: when the state is missing, damaged, or another model file's.
+    """
+
+    def __init__(self, path: Path, model: DeviceModel) -> None:
+        self.path = path
+        self.model = model
+        self._state = read_state(path)
+        model.check(self._state)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        model: DeviceModel,
+        *,
+        user: int,
+        history: npt.ArrayLike = (),
+        profile: npt.ArrayLike = (),
+        num_older: int = 0,
+    ) -> "Device":
+        """A new device with the weights of the file; arguments as for `DeviceModel.begin`.
+
+        Raises:
+          DeviceError: when there is a state already.
+        """
+        if path.exists():
+            raise DeviceError(f"{path} holds a device already; open it, or remove the file first")
+        state = model.begin(user=user, history=history, profile=profile, num_older=num_older)
+        write_state(path, state)
+        return cls(path, model)
+
+    @classmethod
+    def adopt(cls, path: Path, model: DeviceModel) -> "Device":
+        """Opens a device with a newer model file; its weights, history and downlink stay."""
+        write_state(path, model.adopt(read_state(path)))
+        return cls(path, model)
+
+    @property
+    def state(self) -> DeviceState:
+        """What it keeps."""
+        return self._state
+
+    @property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """`[P] float32`."""
+        return self.model.weights(self._state)
+
+    def interact(self, items: npt.ArrayLike) -> None:
+        """Adds what the user did, oldest first."""
+        self._keep(self._state.with_interactions(items))
+
+    def receive(
+        self, downlink: ReceivedDownlink, *, shared_weights: npt.ArrayLike | None = None
+    ) -> None:
+        """Applies a downlink and, where a run shares weights, their new mean."""
+        self._keep(self._received(downlink, shared_weights))
+
+    def train(self, plan: TrainingPlan) -> TrainingReport:
+        """One round on the device's own interactions."""
+        state, report = train_round(self.model, self._state, plan)
+        self._keep(state)
+        return report
+
+    def take_part(
+        self,
+        downlink: ReceivedDownlink,
+        plan: TrainingPlan,
+        *,
+        shared_weights: npt.ArrayLike | None = None,
+    ) -> tuple[TrainingReport, bytes]:
+        """A whole round: downlink, training, answer. A kill leaves the device before it or after.
+
+        Args:
+          downlink: what the cloud sent; without queries the answer is empty.
+          plan: how to train.
+          shared_weights: where a run shares weights, their new mean.
+
+        Returns:
+          What the training was, and the uplink.
+        """
+        state = self._received(downlink, shared_weights)
+        state, report = train_round(self.model, state, plan)
+        answer = self.model.uplink(state) if len(downlink.queries) else b""
+        self._keep(state)
+        return report, answer
+
+    def score(self, candidates: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Logits of `candidates`, `[K] float32`."""
+        return self.model.score(self._state, candidates)
+
+    def uplink(self) -> bytes:
+        """The encoded answer to the last downlink's queries."""
+        return self.model.uplink(self._state)
+
+    def _received(
+        self, downlink: ReceivedDownlink, shared_weights: npt.ArrayLike | None
+    ) -> DeviceState:
+        state = self.model.receive(self._state, downlink)
+        return state if shared_weights is None else self.model.with_weights(state, shared_weights)
+
+    def _keep(self, state: DeviceState) -> None:
+        write_state(self.path, state)
+        self._state = state
+
+
+class DeviceFleet:
+    """Many devices over one loaded file, their states in one folder.
+
+    Args:
+      folder: of the state files, `USER.state`.
+      model: the file.
+    """
+
+    def __init__(self, folder: Path, model: DeviceModel) -> None:
+        self.folder = folder
+        self.model = model
+
+    def __iter__(self) -> Iterator[Device]:
+        """The devices in the order of their users, one at a time."""
+        for user in self.users:
+            yield self[user]
+
+    def __getitem__(self, user: int) -> Device:
+        """The device of `user`."""
+        return Device(self._path(user), self.model)
+
+    @property
+    def users(self) -> list[int]:
+        """Users that have a device."""
+        names = [path.stem for path in self.folder.glob("*.state")]
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def add(
+        self,
+        user: int,
+        *,
+        history: npt.ArrayLike = (),
+        profile: npt.ArrayLike = (),
+        num_older: int = 0,
+    ) -> Device:
+        """Creates a device, as `Device.create` does."""
+        return Device.create(
+            self._path(user),
+            self.model,
+            user=user,
+            history=history,
+            profile=profile,
+            num_older=num_older,
+        )
+
+    def move_to(self, model: DeviceModel) -> "DeviceFleet":
+        """The same devices with a newer file, each adopted by it."""
+        for user in self.users:
+            if read_state(self._path(user)).model != model.file.sha256:
+                Device.adopt(self._path(user), model)
+        return DeviceFleet(self.folder, model)
+
+    def _path(self, user: int) -> Path:
+        return self.folder / f"{user}.state"

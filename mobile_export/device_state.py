@@ -1,0 +1,209 @@
+"""The state of one device: all that it keeps between rounds, as one file that proves itself.
+
+Little-endian, in this order: eight bytes `ECCTDEV1`, the SHA-256 of all that follows
+(32 bytes), the length of the header (uint32), the header (JSON: version, model, user,
+round, and dtype and length of each array), the arrays one after another.
+"""
+
+import dataclasses
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.errors import DeviceError
+from ecct_tf.files import write_atomically
+
+__all__ = ["DeviceState", "ReceivedDownlink", "read_state", "write_state"]
+
+_MAGIC = b"ECCTDEV1"
+_VERSION = 1
+_START = len(_MAGIC) + 32 + 4
+_EMBEDDINGS = {"int8": "|i1", "float16": "<f2", "float32": "<f4"}
+_ITEMS = "<i4"
+
+
+@dataclasses.dataclass(frozen=True)
+class ReceivedDownlink:
+    """What the cloud sent last, as encoded.
+
+    Attributes:
+      user_embedding: `[d_c]`, in the codec's dtype: int8, float16 or float32.
+      queries: `[Q] int32`, the items that the cloud asks about; empty when it asks nothing.
+      scale: of an int8 embedding, a float16 number.
+    """
+
+    user_embedding: npt.NDArray[Any]
+    queries: npt.NDArray[np.int32]
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        embedding = _kept(self.user_embedding, np.asarray(self.user_embedding).dtype)
+        if embedding.ndim != 1 or embedding.dtype.name not in _EMBEDDINGS:
+            raise DeviceError(
+                f"downlink: expected a user embedding [d_c] of {', '.join(_EMBEDDINGS)}, got "
+                f"{embedding.shape} {embedding.dtype}"
+            )
+        object.__setattr__(self, "user_embedding", embedding)
+        object.__setattr__(self, "queries", _items("downlink queries", self.queries))
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceState:
+    """All that one device keeps. A value: whatever changes it makes a new one.
+
+    Attributes:
+      model: SHA-256 of the model file that `values` belong to.
+      layout: SHA-256 of how such files lay out `values`; a newer file may share it.
+      user: the id that the cloud knows the user by.
+      profile: `[columns] int32`, private categorical columns.
+      history: `[n] int32`, every item of the user's training part, oldest first.
+      num_older: how many of them the cloud knows too; the others are trained on.
+      values: `[S] float32`, what the signature `save` returned: weights, optimiser slots,
+        step. Empty for a file that does not train.
+      downlink: the last one; None before the first.
+      round_number: rounds of training done.
+    """
+
+    model: str
+    layout: str
+    user: int
+    profile: npt.NDArray[np.int32]
+    history: npt.NDArray[np.int32]
+    num_older: int
+    values: npt.NDArray[np.float32]
+    downlink: ReceivedDownlink | None = None
+    round_number: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "profile", _items("profile", self.profile))
+        object.__setattr__(self, "history", _items("history", self.history))
+        object.__setattr__(self, "values", _kept(self.values, np.float32))
+        if not 0 <= self.num_older <= len(self.history):
+            raise DeviceError(
+                f"device of user {self.user}: num_older must be in 0..{len(self.history)}, the "
+                f"length of its history, got {self.num_older}"
+            )
+
+    def with_interactions(self, items: npt.ArrayLike) -> "DeviceState":
+        """The state after the user interacted with `items`, oldest first."""
+        added = _items("interactions", items)
+        return dataclasses.replace(self, history=np.concatenate([self.history, added]))
+
+    def as_bytes(self) -> bytes:
+        """The content of its file; equal states give equal bytes."""
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "profile": self.profile.astype(_ITEMS),
+            "history": self.history.astype(_ITEMS),
+            "values": self.values.astype("<f4"),
+        }
+        header: dict[str, Any] = {
+            "version": _VERSION,
+            "model": self.model,
+            "layout": self.layout,
+            "user": self.user,
+            "num_older": self.num_older,
+            "round": self.round_number,
+            "scale": None,
+        }
+        if self.downlink is not None:
+            embedding = self.downlink.user_embedding
+            arrays["user_embedding"] = embedding.astype(_EMBEDDINGS[embedding.dtype.name])
+            arrays["queries"] = self.downlink.queries.astype(_ITEMS)
+            header["scale"] = self.downlink.scale
+        header["arrays"] = {name: [part.dtype.str, len(part)] for name, part in arrays.items()}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        body = b"".join(
+            [struct.pack("<I", len(text)), text, *(a.tobytes() for a in arrays.values())]
+        )
+        return _MAGIC + hashlib.sha256(body).digest() + body
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, name: str) -> "DeviceState":
+        """Reads what `as_bytes` wrote.
+
+        Args:
+          content: the bytes.
+          name: of the file, for messages.
+
+        Raises:
+          DeviceError: when they are no state, damaged, or of another version.
+        """
+        if content[: len(_MAGIC)] != _MAGIC or len(content) < _START:
+            raise DeviceError(
+                f"{name}: expected the state of a device, which begins with {_MAGIC!r}, got "
+                f"{content[: len(_MAGIC)]!r} in {len(content)} bytes"
+            )
+        digest, body = content[len(_MAGIC) : _START - 4], content[_START - 4 :]
+        if hashlib.sha256(body).digest() != digest:
+            raise DeviceError(
+                f"{name}: the state's checksum does not fit its {len(content)} bytes: it is "
+                "truncated or altered. Restore the file, or begin the device anew."
+            )
+        (length,) = struct.unpack_from("<I", body)
+        header = json.loads(body[4 : 4 + length])
+        if header["version"] != _VERSION:
+            raise DeviceError(
+                f"{name}: expected a state of version {_VERSION}, got {header['version']}; read it "
+                "with the release that wrote it"
+            )
+        arrays, start = {}, 4 + length
+        for key, (dtype, count) in header["arrays"].items():
+            arrays[key] = np.frombuffer(body, dtype, count=count, offset=start)
+            start += arrays[key].nbytes
+        downlink = None
+        if header["scale"] is not None:
+            downlink = ReceivedDownlink(
+                arrays["user_embedding"], arrays["queries"], scale=header["scale"]
+            )
+        return cls(
+            model=header["model"],
+            layout=header["layout"],
+            user=header["user"],
+            profile=arrays["profile"],
+            history=arrays["history"],
+            num_older=header["num_older"],
+            values=arrays["values"],
+            downlink=downlink,
+            round_number=header["round"],
+        )
+
+
+def read_state(path: Path) -> DeviceState:
+    """Reads a state file.
+
+    Raises:
+      DeviceError: when there is none, or it is damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DeviceError(f"{path}: expected the state of a device: {error}") from error
+    return DeviceState.from_bytes(content, name=str(path))
+
+
+def write_state(path: Path, state: DeviceState) -> None:
+    """Writes a state file; a kill leaves the old one or the new one, whole."""
+    write_atomically(path, lambda file: file.write(state.as_bytes()))
+
+
+def _items(what: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    array = np.asarray(values)
+    if array.ndim != 1 or not (array.size == 0 or np.issubdtype(array.dtype, np.integer)):
+        raise DeviceError(
+            f"{what}: expected a list of whole numbers, got {array.dtype} {array.shape}"
+        )
+    if array.size and not 0 <= array.min() <= array.max() <= np.iinfo(np.int32).max:
+        raise DeviceError(f"{what}: expected row numbers from 0, got {array.min()}..{array.max()}")
+    return _kept(array, np.int32)
+
+
+def _kept(values: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """A copy that nobody can change."""
+    array = np.array(values, dtype)
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,135 @@
+"""A packed file in an interpreter of this process: checked, read and ready to be called.
+
+`mobile_export.interpreter` runs files that nobody vouches for in a process of their own;
+here the manifest vouches. LiteRT and NumPy suffice. Where there is only TensorFlow, its
+interpreter can be asked for by name; nothing falls back to it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ecct_tf.errors import DeviceError, ExportError
+from mobile_export.interpreter import Runtime
+from mobile_export.packing import check_digest, digest, expected_digest, read_metadata
+from mobile_export.signatures import FILE_SCHEMA, Sizes, contract_of
+
+__all__ = ["LoadedFile"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class LoadedFile:
+    """The signatures of one file as functions.
+
+    Attributes:
+      name: of the file.
+      sha256: of its bytes, in hexadecimal.
+      metadata: what it tells of itself.
+      sizes: what its shapes follow from.
+      contract: its signatures by name.
+      layout: SHA-256 of how it lays out its weights and optimiser slots; files that share
+        it can take each other's weights.
+
+    Args:
+      path: the file. Its hash is checked before it is loaded.
+      runtime: `litert`, or `tensorflow` for its interpreter.
+      sha256: expected of the file; by default what the manifest beside it says.
+
+    Raises:
+      ExportError: when the file is not what the manifest says, or the runtime is not
+        installed or refuses it.
+    """
+
+    def __init__(self, path: Path, *, runtime: Runtime, sha256: str | None = None) -> None:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ExportError(f"{path}: expected a file of `ecct export`: {error}") from error
+        # The bytes that were checked are the ones that are loaded.
+        check_digest(content, sha256 or expected_digest(path), name=path.name)
+        self.name = path.name
+        self.sha256 = digest(content)
+        self.metadata = read_metadata(content)
+        if self.metadata["schema"] != FILE_SCHEMA:
+            raise ExportError(
+                f"{path.name}: expected schema {FILE_SCHEMA}, found {self.metadata['schema']}; "
+                "export it again with this release"
+            )
+        self.contract = contract_of(self.metadata)
+        self.sizes = _sizes(self.metadata)
+        self.layout = _layout(self.metadata)
+        self._runners = _runners(content, runtime=runtime, name=path.name)
+
+    def call(self, signature: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+        """Runs a signature.
+
+        Raises:
+          DeviceError: when the runtime refuses the inputs.
+        """
+        try:
+            found: Arrays = self._runners[signature](**inputs)
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise DeviceError(f"{self.name}: {signature} was refused: {error}") from error
+        return found
+
+
+def _runners(content: bytes, *, runtime: Runtime, name: str) -> dict[str, Any]:
+    try:
+        if runtime == "litert":
+            from ai_edge_litert import interpreter
+
+            kind = interpreter.Interpreter
+        else:
+            import tensorflow as tf
+
+            kind = tf.lite.Interpreter
+    except ImportError as error:
+        raise ExportError(
+            f"{runtime} is not installed here: {error}. Install ai-edge-litert; where there is "
+            'TensorFlow, runtime="tensorflow" takes its interpreter.'
+        ) from error
+    try:
+        loaded = kind(model_content=content, num_threads=1)
+        return {key: loaded.get_signature_runner(key) for key in loaded.get_signature_list()}
+    except (ValueError, RuntimeError) as error:
+        raise ExportError(f"{name}: {runtime} cannot load it: {error}") from error
+
+
+def _sizes(metadata: Mapping[str, Any]) -> Sizes:
+    signatures, exchange = metadata["signatures"], metadata["exchange"]
+    weights = int(metadata["weights"]["size"])
+    slots = len(metadata["training"]["slot_starts"])
+    shapes = {port["name"]: port["shape"] for port in signatures["infer"]["inputs"]}
+    return Sizes(
+        history_length=metadata["features"]["history_length"],
+        profile_columns=len(metadata["profile"]),
+        cloud_dim=exchange["cloud_dim"],
+        embedding_dim=exchange["embedding_dim"],
+        num_queries=exchange["num_queries"],
+        codec=exchange["codec"],
+        with_logits=exchange["with_logits"],
+        with_noise=exchange["noise_multiplier"] > 0,
+        weights=weights,
+        state=weights * (1 + slots) + 1,
+        batch=shapes["candidates"][0],
+        candidates=next(
+            port["shape"][0]
+            for port in signatures["score"]["inputs"]
+            if port["name"] == "candidates"
+        ),
+    )
+
+
+def _layout(metadata: Mapping[str, Any]) -> str:
+    parts = [
+        metadata["tier"],
+        metadata["weights"],
+        metadata["variant"]["adapters"],
+        metadata["training"]["optimizer"],
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,336 @@
+"""A device in Python: it does what the simulation's devices do, and its state survives."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ecct_tf.edge import ItemTensors
+from ecct_tf.errors import DeviceError, ExportError
+from ecct_tf.federated import DeviceData, prepare_devices, stack_devices
+from ecct_tf.federated.devices import device_profile
+from ecct_tf.knowledge import Downlink
+from mobile_export.device import (
+    Device,
+    DeviceFleet,
+    DeviceModel,
+    ReceivedDownlink,
+    TrainingPlan,
+)
+from mobile_export.packing import digest
+from mobile_export.wire import unpack_uplink
+
+LITERT = importlib.util.find_spec("ai_edge_litert") is not None
+RUNTIME = "litert" if LITERT else "tensorflow"
+
+
+@pytest.fixture(scope="module")
+def model(packed):
+    return DeviceModel(packed("mlp"), runtime=RUNTIME)
+
+
+@pytest.fixture(scope="module")
+def plan(config):
+    return TrainingPlan(seed=config.seed, samples=config.samples)
+
+
+@pytest.fixture(scope="module")
+def views(experiment):
+    return [view for group in experiment.groups for view in group]
+
+
+@pytest.fixture(scope="module")
+def downlink(works):
+    spec = works["mlp"].exchange
+    rng = np.random.default_rng(0)
+    return ReceivedDownlink(
+        rng.integers(-127, 128, spec.cloud_dim).astype(np.int8),
+        np.array([5, 1, 40, 7]),
+        scale=2.0**-6,
+    )
+
+
+@pytest.fixture
+def device(tmp_path, model, views, downlink):
+    """Some user's, with a downlink."""
+    found = Device.create(tmp_path / "device.state", model, **held(views[3]))
+    found.receive(downlink)
+    return found
+
+
+def held(view):
+    """What a device holds of a view."""
+    return {
+        "user": view.user,
+        "history": view.history,
+        "profile": device_profile(view),
+        "num_older": view.num_older,
+    }
+
+
+def simulated(work, view, *, items, config, weights, downlink):
+    """Weights and uplink of the simulation's device work."""
+    (data,) = prepare_devices(
+        [[view]],
+        items=items,
+        block_sizes=work.block_sizes,
+        features=config.features,
+        samples=config.samples,
+        with_slots=work.model.reads_slots,
+        seed=config.seed,
+    ).devices
+    padded = stack_devices([data], batch_size=work.training.batch_size)
+    split = work.shared_size
+    result = work(
+        shared=tf.constant(weights[:split]),
+        noise_seed=tf.constant(0),
+        items=ItemTensors(*map(tf.constant, items)),
+        data=DeviceData(*(tf.constant(part[0]) for part in padded)),
+        private=tf.constant(weights[split:]),
+        downlink=Downlink(
+            (
+                tf.constant(downlink.user_embedding[None]),
+                tf.constant([[downlink.scale]], tf.float16),
+            ),
+            tf.constant(downlink.queries[None]),
+        ),
+        stacked=False,
+    )
+    shared = weights[:split] + result.delta.numpy() / float(result.weight)
+    return np.concatenate([shared, result.private.numpy()]), result
+
+
+def wire(uplink):
+    """The bytes of the simulation's uplink of one user."""
+    parts = [uplink.users, uplink.items, *uplink.embeddings, *uplink.logits]
+    return b"".join(np.asarray(part).tobytes() for part in parts)
+
+
+@pytest.mark.parametrize("tier", ["linear", "mlp", "attention"])
+def test_it_trains_and_answers_as_the_simulations_devices(
+    tier, packed, works, items, config, views, plan, downlink, weights_of, tmp_path
+):
+    work, start = works[tier], weights_of(works[tier])
+    fleet = DeviceFleet(tmp_path, DeviceModel(packed(tier), runtime=RUNTIME))
+    for view in views[:9]:
+        device = fleet.add(**held(view))
+        assert np.array_equal(device.weights, start)
+        report, uplink = device.take_part(downlink, plan)
+        expected, result = simulated(
+            work, view, items=items, config=config, weights=start, downlink=downlink
+        )
+        assert report.refused == 0
+        assert report.steps == -(-report.samples // work.training.batch_size)
+        assert report.loss == pytest.approx(float(result.loss) / float(result.weight), abs=1e-5)
+        assert np.abs(device.weights - start).max() > 1e-4
+        assert np.abs(device.weights - expected).max() <= 1e-6
+        assert uplink == wire(result.uplink)
+    assert fleet.users == [view.user for view in views[:9]]
+
+
+def test_a_state_goes_on_bit_by_bit(device, model, plan):
+    device.train(plan)
+    device.train(plan)
+    expected = device.state.as_bytes()
+    other = Device(device.path, model)
+    assert other.state.as_bytes() == expected
+    assert other.state.round_number == 2
+    assert other.score([3, 4]).tobytes() == device.score([3, 4]).tobytes()
+    device.train(plan)
+    other.train(plan)
+    assert other.state.as_bytes() == device.state.as_bytes()
+
+
+def test_devices_of_one_file_do_not_mix(tmp_path, model, views, plan, downlink):
+    def life(fleet, users):
+        for _ in range(2):
+            for user in users:
+                fleet[user].take_part(downlink, plan)
+        return [fleet[user].state.as_bytes() for user in users]
+
+    users = [view.user for view in views[:3]]
+    together, alone = [], []
+    for name, groups in (("together", [users]), ("alone", [[user] for user in users])):
+        fleet = DeviceFleet(tmp_path / name, model)
+        for view in views[:3]:
+            fleet.add(**held(view))
+        found = together if name == "together" else alone
+        for group in groups:
+            found += life(fleet, group)
+    assert together == alone
+
+
+def test_interactions_are_trained_on_and_scored_from(device, plan):
+    before, samples = device.score([2, 3, 4]), device.train(plan).samples
+    device.interact([9, 11])
+    assert device.state.history[-2:].tolist() == [9, 11]
+    assert device.train(plan).samples == samples + 2 * (1 + plan.samples.negatives)
+    assert not np.array_equal(device.score([2, 3, 4]), before)
+
+
+def test_an_item_that_is_newer_than_the_file_is_left_out_of_training(device, plan, model):
+    samples = device.train(plan).samples
+    device.interact([model.num_items + 1])
+    assert device.train(plan).samples == samples
+    assert np.isfinite(device.score([model.num_items + 1])).all()
+
+
+def test_negatives_can_be_drawn_anew_in_each_round(tmp_path, model, views, plan, downlink):
+    states = {}
+    for redraw in (False, True):
+        device = Device.create(tmp_path / f"{redraw}", model, **held(views[3]))
+        device.receive(downlink)
+        device.train(TrainingPlan(seed=plan.seed, samples=plan.samples, redraw=redraw))
+        states[redraw] = device.weights
+    assert not np.array_equal(states[False], states[True])
+
+
+def test_a_device_without_interactions_answers_but_learns_nothing(
+    tmp_path, model, plan, downlink, views
+):
+    profile = device_profile(views[0])
+    device = Device.create(tmp_path / "new", model, user=99, profile=profile)
+    start = device.weights
+    report, uplink = device.take_part(downlink, plan)
+    assert (report.samples, report.steps, report.loss) == (0, 0, 0.0)
+    assert np.array_equal(device.weights, start)
+    assert unpack_uplink(uplink, model.file.sizes).user == 99
+
+
+def test_shared_weights_come_from_the_server_private_ones_stay(device, model, downlink):
+    private = device.weights[model.shared_size :]
+    device.receive(downlink, shared_weights=np.full(model.shared_size, 0.25, np.float32))
+    assert 0 < model.shared_size < len(device.weights)
+    assert set(device.weights[: model.shared_size]) == {0.25}
+    assert np.array_equal(device.weights[model.shared_size :], private)
+
+
+def test_a_static_file_serves_any_number_of_rows(packed, device, plan, downlink, tmp_path):
+    static = DeviceModel(packed("mlp", static=True), runtime=RUNTIME)
+    other = Device.create(
+        tmp_path / "static",
+        static,
+        user=device.state.user,
+        history=device.state.history,
+        profile=device.state.profile,
+        num_older=device.state.num_older,
+    )
+    other.receive(downlink)
+    assert (static.file.sizes.batch, static.file.sizes.candidates) == (8, 5)
+    assert other.train(plan).steps == device.train(plan).steps
+    np.testing.assert_allclose(other.weights, device.weights, atol=1e-6)
+    candidates = np.arange(1, 13)
+    np.testing.assert_allclose(other.score(candidates), device.score(candidates), atol=1e-5)
+    with pytest.raises(DeviceError, match="takes 8 rows, the plan trains batches of 9"):
+        other.train(TrainingPlan(batch_size=9))
+
+
+def test_a_state_of_another_file_is_refused_until_it_is_adopted(packed, device, plan, tmp_path):
+    device.train(plan)
+    path = tmp_path / "edge-mlp-newer.tflite"
+    content = packed("mlp").read_bytes() + b"\0"
+    path.write_bytes(content)
+    newer = DeviceModel(path, runtime=RUNTIME, sha256=digest(content))
+    with pytest.raises(DeviceError, match="belongs to the file with SHA-256"):
+        Device(device.path, newer)
+    fleet = DeviceFleet(device.path.parent, device.model)
+    shutil.copy(device.path, fleet.folder / f"{device.state.user}.state")
+    assert fleet.users == [device.state.user]
+    adopted = fleet.move_to(newer)[device.state.user]
+    assert np.array_equal(adopted.weights, device.weights)
+    assert adopted.state.downlink is not None
+    other = DeviceModel(packed("linear"), runtime=RUNTIME)
+    with pytest.raises(DeviceError, match="not laid out as those of edge-linear"):
+        Device.adopt(device.path, other)
+
+
+def test_what_does_not_fit_is_refused_with_a_reason(device, model, views, downlink):
+    with pytest.raises(DeviceError, match="holds a device already"):
+        Device.create(device.path, model, **held(views[3]))
+    with pytest.raises(DeviceError, match="expected 2 profile values"):
+        model.begin(user=1, profile=[1])
+    with pytest.raises(DeviceError, match=r"num_older must be in 0\.\.2"):
+        model.begin(user=1, profile=[0, 0], history=[1, 2], num_older=3)
+    fresh = model.begin(user=1, profile=[0, 0])
+    with pytest.raises(DeviceError, match="expected queries to answer"):
+        model.uplink(fresh)
+    with pytest.raises(DeviceError, match="cloud and edge-mlp"):
+        device.receive(ReceivedDownlink(np.zeros(3, np.float32), downlink.queries))
+    with pytest.raises(DeviceError, match="expected a list of item ids"):
+        device.score([])
+    with pytest.raises(DeviceError, match="expected a list of whole numbers"):
+        device.interact([1.5])
+    with pytest.raises(DeviceError, match=r"or the \d+ shared ones"):
+        device.receive(downlink, shared_weights=[0.0])
+
+
+def test_values_that_the_file_refuses_are_an_error(device, model):
+    poisoned = np.full(model.file.sizes.weights, np.nan, np.float32)
+    state = model.with_weights(device.state, poisoned)
+    with pytest.raises(DeviceError, match="refused its values"):
+        model.score(state, [1])
+    assert np.isfinite(device.score([1])).all()
+
+
+def test_an_altered_file_is_refused_before_it_is_loaded(packed, tmp_path):
+    for name in (packed("mlp").name, "manifest.json"):
+        shutil.copy(packed("mlp").parent / name, tmp_path)
+    path = tmp_path / packed("mlp").name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ExportError, match="damaged or altered"):
+        DeviceModel(path, runtime=RUNTIME)
+
+
+def test_a_missing_runtime_is_told(packed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    with pytest.raises(ExportError, match="litert is not installed here"):
+        DeviceModel(packed("mlp"))
+
+
+LIFE = """
+import sys
+for name in ("tensorflow", "keras", "tf_keras"):
+    sys.modules[name] = None
+import json
+from pathlib import Path
+import numpy as np
+from ecct_tf.config import SampleConfig
+from mobile_export.device import Device, DeviceModel, ReceivedDownlink, TrainingPlan
+file, state, given = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+if given is not None:
+    device = Device.create(state, DeviceModel(file), **given["held"])
+    down = ReceivedDownlink(np.array(given["embedding"], np.int8), given["queries"], scale=2.0**-6)
+    plan = TrainingPlan(seed=given["seed"], samples=SampleConfig(**given["samples"]))
+    print(device.take_part(down, plan)[1].hex())
+"""
+
+
+def test_it_needs_no_tensorflow(packed, views, downlink, plan, tmp_path, model):
+    """Where LiteRT is, a whole life; elsewhere, the import."""
+    view = views[3]
+    given = {
+        "held": {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in held(view).items()
+        },
+        "embedding": downlink.user_embedding.tolist(),
+        "queries": downlink.queries.tolist(),
+        "seed": plan.seed,
+        "samples": {"negatives": 3, "max_positions": 16},
+    }
+    done = subprocess.run(
+        [
+            sys.executable, "-c", LIFE, str(packed("mlp")), str(tmp_path / "state"),
+            json.dumps(given if LITERT else None),
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    if LITERT:
+        device = Device.create(tmp_path / "own", model, **held(view))
+        assert done.stdout.strip() == device.take_part(downlink, plan)[1].hex()

@@ -1,0 +1,112 @@
+"""The state file of a device: read whole, or refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecct_tf.errors import DeviceError
+from mobile_export.device_state import DeviceState, ReceivedDownlink, read_state, write_state
+
+items = st.lists(st.integers(0, 2**31 - 1), max_size=6)
+floats = st.lists(st.floats(width=32, allow_nan=False), max_size=6)
+
+
+@st.composite
+def downlinks(draw):
+    dtype = draw(st.sampled_from(["int8", "float16", "float32"]))
+    values = draw(st.lists(st.integers(-127, 127), max_size=5))
+    return ReceivedDownlink(
+        np.array(values, dtype), draw(items), scale=draw(st.sampled_from([1.0, 0.0123, 2.0**-14]))
+    )
+
+
+@st.composite
+def states(draw):
+    history = draw(items)
+    return DeviceState(
+        model=draw(st.text("0123456789abcdef", min_size=4, max_size=4)),
+        layout="aa",
+        user=draw(st.integers(0, 2**31 - 1)),
+        profile=draw(items),
+        history=history,
+        num_older=draw(st.integers(0, len(history))),
+        values=draw(floats),
+        downlink=draw(st.none() | downlinks()),
+        round_number=draw(st.integers(0, 1000)),
+    )
+
+
+STATE = DeviceState(
+    model="0a",
+    layout="0b",
+    user=7,
+    profile=[1, 2],
+    history=[3, 1, 4],
+    num_older=1,
+    values=[0.5, -0.25],
+    downlink=ReceivedDownlink(np.array([1, -2], np.int8), [9], scale=0.5),
+)
+
+
+@given(states())
+def test_every_state_comes_back(state):
+    content = state.as_bytes()
+    again = DeviceState.from_bytes(content, name="a state")
+    assert again.as_bytes() == content
+    assert again.history.tolist() == state.history.tolist()
+    assert again.values.tobytes() == state.values.tobytes()
+    assert (again.user, again.model, again.num_older) == (state.user, state.model, state.num_older)
+    if state.downlink is not None:
+        assert again.downlink.user_embedding.dtype == state.downlink.user_embedding.dtype
+        assert again.downlink.scale == state.downlink.scale
+
+
+@given(data=st.data())
+def test_a_truncated_or_altered_file_is_refused_and_left_alone(data, tmp_path_factory):
+    content = STATE.as_bytes()
+    if data.draw(st.booleans(), label="truncated"):
+        damaged = content[: data.draw(st.integers(0, len(content) - 1))]
+    else:
+        place = data.draw(st.integers(0, len(content) - 1))
+        flip = data.draw(st.integers(1, 255))
+        damaged = content[:place] + bytes([content[place] ^ flip]) + content[place + 1 :]
+    path = tmp_path_factory.getbasetemp() / "damaged.state"
+    path.write_bytes(damaged)
+    with pytest.raises(DeviceError, match=r"damaged\.state: .*(checksum|begins with)"):
+        read_state(path)
+    assert path.read_bytes() == damaged
+
+
+def test_a_longer_file_is_refused():
+    with pytest.raises(DeviceError, match="checksum"):
+        DeviceState.from_bytes(STATE.as_bytes() + b"\0", name="longer")
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(DeviceError, match="expected the state of a device"):
+        read_state(tmp_path / "none.state")
+
+
+def test_a_write_that_fails_leaves_the_old_state(tmp_path, monkeypatch):
+    path = tmp_path / "7.state"
+    write_state(path, STATE)
+
+    def fail(descriptor):
+        del descriptor
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ecct_tf.files.os.fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_state(path, STATE.with_interactions([5]))
+    assert read_state(path).as_bytes() == STATE.as_bytes()
+
+
+def test_nobody_can_change_a_state():
+    with pytest.raises(ValueError, match="read-only"):
+        STATE.values[0] = 1.0
+    given = np.array([1, 2], np.int32)
+    state = STATE.with_interactions(given)
+    given[0] = 9
+    assert state.history.tolist() == [3, 1, 4, 1, 2]
+    assert STATE.history.tolist() == [3, 1, 4]
