@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from ecct_tf.data.samples import pad_history
 from ecct_tf.errors import DeviceError
+from ecct_tf.wire import UplinkRecord
 from mobile_export.device_state import DeviceState, ReceivedDownlink
 from mobile_export.interpreter import Runtime
 from mobile_export.loaded_file import LoadedFile
-from mobile_export.wire import pack_uplink
+from mobile_export.wire import pack_uplink, uplink_form
 
 __all__ = ["DeviceModel"]
 
@@ -207,6 +208,26 @@ class DeviceModel:
             drawn = np.random.default_rng().standard_normal(shape) if noise is None else noise
             given["noise"] = np.asarray(drawn, np.float32)
         return pack_uplink(state.user, self._call("uplink", given), self.file.sizes)
+
+    def envelope(
+        self, state: DeviceState, payload: bytes, *, created_at_seconds: int
+    ) -> UplinkRecord:
+        """An uplink as the cloud's log keeps it: with the round and version that it answers.
+
+        Args:
+          state: of the device.
+          payload: from `uplink`.
+          created_at_seconds: when, in whole seconds since 1970, UTC.
+        """
+        asked = state.downlink
+        return UplinkRecord(
+            user=state.user,
+            round_number=0 if asked is None else asked.round_number,
+            cloud_version=0 if asked is None else asked.cloud_version,
+            created_at_seconds=created_at_seconds,
+            form=uplink_form(self.file.sizes),
+            payload=payload,
+        )
 
     def begin_training(self, state: DeviceState) -> Arrays:
         """Loads `state` with a fresh optimiser; what belongs to the user in every batch."""

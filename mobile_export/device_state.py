@@ -1,12 +1,11 @@
 """The state of one device: all that it keeps between rounds, as one file that proves itself.
 
-Little-endian, in this order: eight bytes `ECCTDEV1`, the SHA-256 of all that follows
-(32 bytes), the length of the header (uint32), the header (JSON: version, model, user,
-round, and dtype and length of each array), the arrays one after another.
+Little-endian, in this order: `ECDS`, the format (uint16, 1), two bytes of 0, the length of
+the header (uint32), the header (JSON: model, user, round, and dtype and length of each
+array), the arrays one after another, and the SHA-256 of all before it.
 """
 
 import dataclasses
-import hashlib
 import json
 import struct
 from pathlib import Path
@@ -15,14 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.errors import DeviceError
+from ecct_tf.errors import CodecError, DeviceError
 from ecct_tf.files import write_atomically
+from ecct_tf.wire import DownlinkFile
+from ecct_tf.wire.sealed import seal, unseal
 
 __all__ = ["DeviceState", "ReceivedDownlink", "read_state", "write_state"]
 
-_MAGIC = b"ECCTDEV1"
-_VERSION = 1
-_START = len(_MAGIC) + 32 + 4
+_MAGIC, _FORMAT = b"ECDS", 1
+_PREFIX = struct.Struct("<4sHxxI")
 _EMBEDDINGS = {"int8": "|i1", "float16": "<f2", "float32": "<f4"}
 _ITEMS = "<i4"
 
@@ -35,11 +35,15 @@ class ReceivedDownlink:
       user_embedding: `[d_c]`, in the codec's dtype: int8, float16 or float32.
       queries: `[Q] int32`, the items that the cloud asks about; empty when it asks nothing.
       scale: of an int8 embedding, a float16 number.
+      cloud_version: that made it; 0 in a simulation.
+      round_number: to which the answer belongs.
     """
 
     user_embedding: npt.NDArray[Any]
     queries: npt.NDArray[np.int32]
     scale: float = 1.0
+    cloud_version: int = 0
+    round_number: int = 0
 
     def __post_init__(self) -> None:
         embedding = _kept(self.user_embedding, np.asarray(self.user_embedding).dtype)
@@ -50,6 +54,22 @@ class ReceivedDownlink:
             )
         object.__setattr__(self, "user_embedding", embedding)
         object.__setattr__(self, "queries", _items("downlink queries", self.queries))
+
+    @classmethod
+    def read(cls, file: DownlinkFile, key: int) -> "ReceivedDownlink":
+        """The downlink of a user, or of a segment of users, in a file that the cloud published.
+
+        Raises:
+          CodecError: when the file has none.
+        """
+        (record,) = file.only(key).records
+        return cls(
+            record["embedding"],
+            record["queries"],
+            scale=float(record["scale"][0]) if file.form.codec == "int8" else 1.0,
+            cloud_version=file.cloud_version,
+            round_number=file.round_number,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,25 +122,26 @@ class DeviceState:
             "values": self.values.astype("<f4"),
         }
         header: dict[str, Any] = {
-            "version": _VERSION,
             "model": self.model,
             "layout": self.layout,
             "user": self.user,
             "num_older": self.num_older,
             "round": self.round_number,
-            "scale": None,
+            "downlink": None,
         }
         if self.downlink is not None:
             embedding = self.downlink.user_embedding
             arrays["user_embedding"] = embedding.astype(_EMBEDDINGS[embedding.dtype.name])
             arrays["queries"] = self.downlink.queries.astype(_ITEMS)
-            header["scale"] = self.downlink.scale
+            header["downlink"] = {
+                "scale": self.downlink.scale,
+                "cloud_version": self.downlink.cloud_version,
+                "round_number": self.downlink.round_number,
+            }
         header["arrays"] = {name: [part.dtype.str, len(part)] for name, part in arrays.items()}
         text = json.dumps(header, separators=(",", ":")).encode()
-        body = b"".join(
-            [struct.pack("<I", len(text)), text, *(a.tobytes() for a in arrays.values())]
-        )
-        return _MAGIC + hashlib.sha256(body).digest() + body
+        prefix = _PREFIX.pack(_MAGIC, _FORMAT, len(text))
+        return seal(b"".join([prefix, text, *(part.tobytes() for part in arrays.values())]))
 
     @classmethod
     def from_bytes(cls, content: bytes, *, name: str) -> "DeviceState":
@@ -131,34 +152,24 @@ class DeviceState:
           name: of the file, for messages.
 
         Raises:
-          DeviceError: when they are no state, damaged, or of another version.
+          DeviceError: when they are no state, damaged, or of another format.
         """
-        if content[: len(_MAGIC)] != _MAGIC or len(content) < _START:
+        try:
+            body = unseal(content, magic=_MAGIC, format_number=_FORMAT, what="state of a device")
+        except CodecError as error:
             raise DeviceError(
-                f"{name}: expected the state of a device, which begins with {_MAGIC!r}, got "
-                f"{content[: len(_MAGIC)]!r} in {len(content)} bytes"
-            )
-        digest, body = content[len(_MAGIC) : _START - 4], content[_START - 4 :]
-        if hashlib.sha256(body).digest() != digest:
-            raise DeviceError(
-                f"{name}: the state's checksum does not fit its {len(content)} bytes: it is "
-                "truncated or altered. Restore the file, or begin the device anew."
-            )
-        (length,) = struct.unpack_from("<I", body)
-        header = json.loads(body[4 : 4 + length])
-        if header["version"] != _VERSION:
-            raise DeviceError(
-                f"{name}: expected a state of version {_VERSION}, got {header['version']}; read it "
-                "with the release that wrote it"
-            )
-        arrays, start = {}, 4 + length
+                f"{name}: {error}. Restore the file from a backup, or begin the device anew."
+            ) from error
+        _, _, length = _PREFIX.unpack_from(body)
+        header = json.loads(body[_PREFIX.size : _PREFIX.size + length])
+        arrays, start = {}, _PREFIX.size + length
         for key, (dtype, count) in header["arrays"].items():
             arrays[key] = np.frombuffer(body, dtype, count=count, offset=start)
             start += arrays[key].nbytes
         downlink = None
-        if header["scale"] is not None:
+        if header["downlink"] is not None:
             downlink = ReceivedDownlink(
-                arrays["user_embedding"], arrays["queries"], scale=header["scale"]
+                arrays["user_embedding"], arrays["queries"], **header["downlink"]
             )
         return cls(
             model=header["model"],

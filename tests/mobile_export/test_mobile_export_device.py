@@ -200,6 +200,8 @@ def test_a_device_without_interactions_answers_but_learns_nothing(
     assert (report.samples, report.steps, report.loss) == (0, 0, 0.0)
     assert np.array_equal(device.weights, start)
     assert unpack_uplink(uplink, model.file.sizes).user == 99
+    record = model.envelope(device.state, uplink, created_at_seconds=1_700_000_000)
+    assert (record.user, record.round_number, record.payload) == (99, 0, uplink)
 
 
 def test_shared_weights_come_from_the_server_private_ones_stay(device, model, downlink):

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecct_tf.errors import DeviceError
+from ecct_tf.wire import DownlinkFile
+from ecct_tf.wire.sealed import seal, unseal
 from mobile_export.device_state import DeviceState, ReceivedDownlink, read_state, write_state
 
 items = st.lists(st.integers(0, 2**31 - 1), max_size=6)
@@ -17,7 +19,11 @@ def downlinks(draw):
     dtype = draw(st.sampled_from(["int8", "float16", "float32"]))
     values = draw(st.lists(st.integers(-127, 127), max_size=5))
     return ReceivedDownlink(
-        np.array(values, dtype), draw(items), scale=draw(st.sampled_from([1.0, 0.0123, 2.0**-14]))
+        np.array(values, dtype),
+        draw(items),
+        scale=draw(st.sampled_from([1.0, 0.0123, 2.0**-14])),
+        cloud_version=draw(st.integers(0, 9)),
+        round_number=draw(st.integers(0, 9)),
     )
 
 
@@ -60,6 +66,8 @@ def test_every_state_comes_back(state):
     if state.downlink is not None:
         assert again.downlink.user_embedding.dtype == state.downlink.user_embedding.dtype
         assert again.downlink.scale == state.downlink.scale
+        assert again.downlink.cloud_version == state.downlink.cloud_version
+        assert again.downlink.round_number == state.downlink.round_number
 
 
 @given(data=st.data())
@@ -73,14 +81,43 @@ def test_a_truncated_or_altered_file_is_refused_and_left_alone(data, tmp_path_fa
         damaged = content[:place] + bytes([content[place] ^ flip]) + content[place + 1 :]
     path = tmp_path_factory.getbasetemp() / "damaged.state"
     path.write_bytes(damaged)
-    with pytest.raises(DeviceError, match=r"damaged\.state: .*(checksum|begins with)"):
+    with pytest.raises(DeviceError, match=r"damaged\.state: .*(is damaged|begins with)"):
         read_state(path)
     assert path.read_bytes() == damaged
 
 
 def test_a_longer_file_is_refused():
-    with pytest.raises(DeviceError, match="checksum"):
+    with pytest.raises(DeviceError, match="is damaged"):
         DeviceState.from_bytes(STATE.as_bytes() + b"\0", name="longer")
+
+
+def test_a_later_format_is_told():
+    content = bytearray(unseal(STATE.as_bytes(), magic=b"ECDS", format_number=1, what=""))
+    content[4] = 2
+    with pytest.raises(DeviceError, match="expected format 1, found 2"):
+        DeviceState.from_bytes(seal(bytes(content)), name="newer")
+
+
+@pytest.mark.parametrize("codec", ["int8", "float16", "float32"])
+def test_a_downlink_is_read_as_the_cloud_published_it(codec):
+    dtype = np.dtype(codec)
+    embeddings = (np.array([[1, 2], [3, -4]], dtype), np.array([[0.25], [0.5]], np.float16))
+    file = DownlinkFile.build(
+        keys_are="users",
+        cloud_version=3,
+        round_number=8,
+        table_sha256="ab" * 32,
+        codec=codec,
+        keys=np.array([5, 7], np.int32),
+        embeddings=embeddings[: 1 + (codec == "int8")],
+        queries=np.array([[1, 2, 3], [4, 5, 6]], np.int32),
+    )
+    found = ReceivedDownlink.read(DownlinkFile.from_bytes(file.to_bytes()), 7)
+    assert found.user_embedding.dtype == dtype
+    assert found.user_embedding.tolist() == [3, -4]
+    assert found.queries.tolist() == [4, 5, 6]
+    assert (found.cloud_version, found.round_number) == (3, 8)
+    assert found.scale == (0.5 if codec == "int8" else 1.0)
 
 
 def test_a_missing_file_is_told(tmp_path):
