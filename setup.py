@@ -66,6 +66,9 @@ CLOUD = [
     "tensorflow-recommenders>=0.7.7",
     "tf-keras>=2.15",
 ]
+# Approximate retrieval. Each ScaNN is built for one TensorFlow, which its own extra names: an
+# environment of its own.
+SCANN = [*CLOUD, "scann[tf]>=1.4.2"]
 EXPORT = ["tensorflow>=2.14.1"]
 NOTEBOOKS = [
     "ipykernel",
@@ -109,6 +112,7 @@ setup(
     extras_require={
         "simulation": SIMULATION,
         "cloud": CLOUD,
+        "scann": SCANN,
         "export": EXPORT,
         "notebooks": NOTEBOOKS,
         "dev": DEV,

@@ -24,20 +24,19 @@ import numpy.typing as npt
 
 from cloud.input_space import InputSpace
 from cloud.recommender import CloudRecommender
+from cloud.table_arrays import item_table, item_table_arrays
 from cloud.vocabulary import Vocabulary
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.config.parsing import build
 from ecct_tf.data import CentralizedTable, CloudView, FeatureSchema, OlderInteractions
 from ecct_tf.errors import ConfigError, RegistryError
 from ecct_tf.files import write_atomically, write_text
-from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
+from ecct_tf.knowledge import ItemTable, KnowledgeStore
 
 __all__ = ["StoredCloud", "read_arrays", "write_arrays"]
 
 Array = npt.NDArray[np.float32]
 Arrays = Mapping[str, npt.NDArray[Any]]
-
-_TABLE_ARRAYS = ("attributes", "cloud", "bias", "feature_mean", "feature_scale")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +110,7 @@ class StoredCloud:
         arrays |= {f"snapshot/{name}": value for name, value in self.snapshot.items()}
         write_arrays(folder / "recommender.npz", {**arrays, "states": self.states})
         write_arrays(folder / "history.npz", _fields(self.older))
-        write_arrays(folder / "item_table.npz", _table_arrays(self.table))
+        write_arrays(folder / "item_table.npz", item_table_arrays(self.table))
         store = {**_fields(self.knowledge), "round_number": np.array(self.round_number, np.int64)}
         write_arrays(folder / "knowledge.npz", store)
         tokens = dataclasses.asdict(self.vocabulary)
@@ -139,7 +138,7 @@ class StoredCloud:
                 snapshot=_below(recommender, "snapshot/"),
                 states=recommender["states"],
                 older=OlderInteractions(**read_arrays(folder / "history.npz")),
-                table=_table(read_arrays(folder / "item_table.npz")),
+                table=item_table(read_arrays(folder / "item_table.npz")),
                 round_number=int(knowledge.pop("round_number")),
                 knowledge=KnowledgeStore(**knowledge),
                 vocabulary=Vocabulary(tuple(tokens["users"]), tuple(tokens["items"])),
@@ -183,28 +182,3 @@ def _below(arrays: Arrays, prefix: str) -> dict[str, npt.NDArray[Any]]:
         for name, value in arrays.items()
         if name.startswith(prefix)
     }
-
-
-def _table_arrays(table: ItemTable) -> dict[str, npt.NDArray[Any]]:
-    arrays: dict[str, npt.NDArray[Any]] = {name: getattr(table, name) for name in _TABLE_ARRAYS}
-    arrays["logit_moments"] = np.array([table.logit_mean, table.logit_scale], np.float64)
-    arrays["blocks"] = np.array([block.name for block in table.blocks], np.str_)
-    for index, block in enumerate(table.blocks):
-        arrays[f"block/{index}/source"] = block.source
-        if not block.is_symmetric:
-            arrays[f"block/{index}/target"] = block.target
-    return arrays
-
-
-def _table(arrays: Arrays) -> ItemTable:
-    blocks = []
-    for index, name in enumerate(arrays["blocks"].tolist()):
-        source = arrays[f"block/{index}/source"]
-        blocks.append(Block(name, source, arrays.get(f"block/{index}/target", source)))
-    mean, scale = arrays["logit_moments"].tolist()
-    return ItemTable(
-        tuple(blocks),
-        **{name: arrays[name] for name in _TABLE_ARRAYS},
-        logit_mean=mean,
-        logit_scale=scale,
-    )

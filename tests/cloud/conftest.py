@@ -8,6 +8,8 @@ import pytest
 from cloud import CloudRecommender
 from cloud.uplink_log import LogContract, Quarantine, ReplayWindow, log_files, read_uplinks
 from cloud.uplink_log.framing import frame
+from cloud.version_files import StoredCloud
+from cloud.vocabulary import Vocabulary
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import (
     CentralizedTable,
@@ -182,3 +184,35 @@ class UplinkMaker:
 @pytest.fixture(scope="session")
 def uplinks():
     return UplinkMaker()
+
+
+@pytest.fixture(scope="session")
+def taught_cloud(make_cloud, knowledge):
+    """A cloud that has published and learned from one round's uplinks."""
+    cloud = make_cloud(update_epochs=1)
+    cloud.publish()
+    cloud.update(knowledge, round_number=0, use_logits=True)
+    return cloud
+
+
+@pytest.fixture(scope="session")
+def stored_cloud(taught_cloud, view, knowledge):
+    """That cloud as a version."""
+    return StoredCloud(
+        config=taught_cloud.config,
+        features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2),
+        edge_dim=EDGE_DIM,
+        num_queries=NUM_QUERIES,
+        seed=0,
+        space=taught_cloud.space,
+        snapshot=taught_cloud.snapshot(),
+        states=taught_cloud.states,
+        older=view.older,
+        table=taught_cloud.publish(),
+        knowledge=knowledge,
+        round_number=1,
+        vocabulary=Vocabulary(
+            tuple(f"ü{user}" for user in range(view.num_users)),
+            tuple(f"i{item}" for item in range(1, view.num_items + 1)),
+        ),
+    )
