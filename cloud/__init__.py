@@ -8,8 +8,12 @@ versions of it, `cloud.uplink_log` what devices sent; neither needs TensorFlow.
 
 from typing import TYPE_CHECKING, Any
 
+from cloud.keras_version import choose_keras_2
+
 if TYPE_CHECKING:
     from cloud.recommender import CloudRecommender
+
+choose_keras_2()
 
 __all__ = ["CloudRecommender"]
 

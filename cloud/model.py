@@ -11,9 +11,13 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
+from cloud.keras_version import require_keras_2
 from ecct_tf.knowledge import binary_cross_entropy, distillation
+
+require_keras_2()
+
+import tensorflow_recommenders as tfrs  # noqa: E402 (with Keras 3 it fails in words of its own)
 
 __all__ = ["CloudModel", "CloudModelSpec", "EdgeKnowledge"]
 

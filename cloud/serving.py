@@ -24,12 +24,12 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from cloud.table_arrays import item_table_arrays
 from cloud.version_files import StoredCloud
 from cloud.vocabulary import Vocabulary
 from ecct_tf.data import OlderInteractions
 from ecct_tf.errors import ExportError
 from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge.table_arrays import item_table_arrays
 
 __all__ = ["Retrieval", "ServingContent", "export_serving"]
 
@@ -209,7 +209,7 @@ class _Serving(tf.Module):
         return {"items": tf.gather(self._item_tokens, found["items"]), "logits": found["logits"]}
 
     def item_table(self) -> Mapping[str, tf.Tensor]:
-        """The arrays from which `cloud.table_arrays.item_table` makes the item table."""
+        """The arrays from which `item_table` of `ecct_tf.knowledge.table_arrays` makes a table."""
         return {name: tf.identity(value) for name, value in self._table.items()}
 
     def _user_rows(self, user: tf.Tensor) -> tf.Tensor:

@@ -24,7 +24,6 @@ import numpy.typing as npt
 
 from cloud.input_space import InputSpace
 from cloud.recommender import CloudRecommender
-from cloud.table_arrays import item_table, item_table_arrays
 from cloud.vocabulary import Vocabulary
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.config.parsing import build
@@ -32,6 +31,7 @@ from ecct_tf.data import CentralizedTable, CloudView, FeatureSchema, OlderIntera
 from ecct_tf.errors import ConfigError, RegistryError
 from ecct_tf.files import write_atomically, write_text
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
+from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
 
 __all__ = ["StoredCloud", "read_arrays", "write_arrays"]
 

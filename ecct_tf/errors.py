@@ -13,6 +13,7 @@ __all__ = [
     "DeviceError",
     "EcctError",
     "ExportError",
+    "KerasVersionError",
     "PrivacyError",
     "PromotionConflictError",
     "RegistryError",
@@ -47,6 +48,10 @@ class ExportError(EcctError):
 
 class DeviceError(EcctError):
     """A device's state is damaged, belongs to another model file, or lacks what was asked."""
+
+
+class KerasVersionError(EcctError, ImportError):
+    """`tf.keras` is not the version of Keras that the cloud's models are written for."""
 
 
 class WorkerError(EcctError, RuntimeError):

@@ -16,8 +16,9 @@ from ecct_tf.config.baselines import FEDERATED_BASELINES, FederatedBaselineName
 from ecct_tf.data import Candidates, Dataset, DeviceView, Split
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.algorithm import Arrays, RoundReport
+from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.resident import ResidentValue
-from ecct_tf.federated.stages import ServerState, build_distribute, build_finalize
+from ecct_tf.federated.stages import build_distribute, build_finalize
 from ecct_tf.knowledge import build_codec
 
 __all__ = ["FederatedBaseline", "FederatedBaselineState", "build_federated_baseline"]

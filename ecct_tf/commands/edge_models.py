@@ -16,12 +16,19 @@ from ecct_tf.config import TrainingConfig
 from ecct_tf.data import Candidates, Kind
 from ecct_tf.edge import ItemTensors, item_tensors, pad_history
 from ecct_tf.errors import ExportError
-from ecct_tf.federated import Cohort, CohortState, DeviceData, stack_devices
+from ecct_tf.federated import (
+    Cohort,
+    CohortState,
+    DeviceData,
+    EcctProcess,
+    EcctState,
+    stack_devices,
+)
 from ecct_tf.federated.devices import sample_histories
-from ecct_tf.knowledge import Downlink, Encoded
-from ecct_tf.simulation.ecct import EcctAlgorithm, EcctRunState
+from ecct_tf.knowledge import Downlink, Encoded, ItemTable
+from ecct_tf.simulation.builder import build_process, edge_config
+from ecct_tf.simulation.edge_state import check_shapes, edge_arrays, edge_state, table_digest
 from ecct_tf.simulation.experiment import Experiment, build_experiment
-from ecct_tf.simulation.methods import build_algorithm
 from ecct_tf.simulation.run_folder import RunFolder
 from mobile_export.examples import DeviceExample
 from mobile_export.export import Labels
@@ -40,24 +47,28 @@ class RunModels:
     Attributes:
       path: the run folder.
       experiment: its data.
-      algorithm: ECCT or one of its ablations.
+      process: its devices.
       state: as in the checkpoint.
+      table: the item table as devices hold it.
+      user_embeddings: `[users, d_c] float32`, what the next downlinks would say.
     """
 
     path: Path
     experiment: Experiment
-    algorithm: EcctAlgorithm
-    state: EcctRunState
+    process: EcctProcess
+    state: EcctState
+    table: ItemTable
+    user_embeddings: Array
 
     @property
     def tiers(self) -> list[str]:
         """The tiers that the run's devices have."""
-        return [cohort.work.model.tier for cohort in self.algorithm.process.cohorts]
+        return [cohort.work.model.tier for cohort in self.process.cohorts]
 
     def task(self, tier: str) -> DeviceTask:
         """What devices of `tier` do, in the stage that the run has reached."""
         work = self._cohort(tier)[0].work
-        stage = self.algorithm.process.stage_of(max(self.state.edge.round_number - 1, 0))
+        stage = self.process.stage_of(max(self.state.round_number - 1, 0))
         return DeviceTask(
             features=work.features,
             training=work.training,
@@ -97,7 +108,7 @@ class RunModels:
                 "method": self.experiment.config.method,
                 "dataset": self.experiment.config.data.dataset,
                 "seed": self.experiment.config.seed,
-                "rounds": self.state.edge.round_number,
+                "rounds": self.state.round_number,
                 "weights": f"{tier}: {whose}",
                 "user": user,
             },
@@ -115,7 +126,7 @@ class RunModels:
                     user=int(device.users[0]),
                     profile=device.profile[0],
                     history=device.history[0],
-                    candidates=rng.integers(1, self.algorithm.table.num_items + 1, candidates),
+                    candidates=rng.integers(1, self.table.num_items + 1, candidates),
                 )
             )
         return found
@@ -159,7 +170,7 @@ class RunModels:
         return Reference(
             model=self._cohort(tier)[0].work.model,
             weights=weights,
-            table=self.algorithm.table,
+            table=self.table,
             task=task,
             examples=self.examples(tier),
             training=self._simulated_training(tier, weights, task, steps=steps) if steps else None,
@@ -179,7 +190,7 @@ class RunModels:
         epochs = -(-steps // -(-int(data.samples) // batch))
         user = int(data.users[0])
         (group,) = (group for group in self.experiment.groups if group[0].user == user)
-        items = ItemTensors(*(np.asarray(part) for part in item_tensors(self.algorithm.table)))
+        items = ItemTensors(*(np.asarray(part) for part in item_tensors(self.table)))
         histories = sample_histories(
             group, items=items, features=config.features, samples=config.samples, seed=config.seed
         )
@@ -239,17 +250,12 @@ class RunModels:
         )
 
     def _downlink(self, cohort: Cohort, user: int) -> Encoded:
-        cloud = self.algorithm.cloud_at(self.state)
-        vectors = cloud.user_embeddings(
-            np.array([user]), knowledge=None, round_number=self.state.edge.round_number
-        )
-        encoded: Encoded = cohort.work.exchange.coder.encode(tf.constant(vectors[0]))
+        vector = tf.constant(self.user_embeddings[user])
+        encoded: Encoded = cohort.work.exchange.coder.encode(vector)
         return encoded
 
     def _cohort(self, tier: str) -> tuple[Cohort, CohortState]:
-        for cohort, state in zip(
-            self.algorithm.process.cohorts, self.state.edge.cohorts, strict=True
-        ):
+        for cohort, state in zip(self.process.cohorts, self.state.cohorts, strict=True):
             if cohort.work.model.tier == tier:
                 return cohort, state
         raise ExportError(
@@ -267,10 +273,13 @@ class RunModels:
 
 
 def open_run(path: Path) -> RunModels:
-    """Restores the run in `path` at its newest checkpoint.
+    """Opens the run in `path` at its newest checkpoint.
+
+    Nothing that the cloud computed is computed again, so that a run can be exported by another
+    version of TensorFlow, and without TFF.
 
     Raises:
-      RunFolderError: when `path` is no run folder.
+      RunFolderError: when `path` is no run folder, or has no whole item table.
       ExportError: when the run has no edge model of ECCT's, or no checkpoint.
       CheckpointError: when the checkpoints are damaged.
     """
@@ -278,16 +287,35 @@ def open_run(path: Path) -> RunModels:
     checkpoint = folder.checkpoints.newest()
     if checkpoint is None:
         raise ExportError(f"the run {path} has no checkpoint yet; let it finish a round")
-    experiment = build_experiment(folder.config)
-    if checkpoint.fingerprint != experiment.fingerprint():
-        raise ExportError(f"the data is not what the run {path} was trained on; restore it")
-    algorithm = build_algorithm(experiment)
-    if not isinstance(algorithm, EcctAlgorithm):
+    if folder.config.method not in ("ecct", "edge-only"):
         raise ExportError(
             f"the run {path} is of method {folder.config.method!r}, which has no edge model of "
             "ECCT's; export a run of method ecct"
         )
-    return RunModels(path, experiment, algorithm, algorithm.from_arrays(checkpoint.arrays))
+    experiment = build_experiment(folder.config)
+    if checkpoint.fingerprint != experiment.fingerprint():
+        raise ExportError(f"the data is not what the run {path} was trained on; restore it")
+    arrays, table = checkpoint.arrays, folder.read_item_table()
+    if not np.array_equal(arrays["item_table_sha256"], table_digest(table)):
+        raise ExportError(
+            f"{path}: item_table.npz is not the item table of the run's checkpoint; restore it"
+        )
+    process = build_process(
+        edge_config(folder.config),
+        experiment.groups,
+        table=table,
+        table_bytes=table.encoded_bytes(folder.config.exchange.codec),
+        num_users=experiment.dataset.num_users,
+    )
+    check_shapes(arrays, edge_arrays(process.initialize(folder.config.seed), process.cohorts))
+    return RunModels(
+        path=path,
+        experiment=experiment,
+        process=process,
+        state=edge_state(arrays, process.cohorts),
+        table=table,
+        user_embeddings=arrays["downlinks/user_embeddings"],
+    )
 
 
 def _encoded_inputs(encoded: Encoded) -> dict[str, npt.NDArray[Any]]:

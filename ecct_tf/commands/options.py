@@ -34,8 +34,12 @@ def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def quiet_tensorflow() -> None:
-    """Silences TensorFlow's start-up messages, unless the environment asks for them."""
+    """Silences TensorFlow's start-up messages, unless the environment asks for them.
+
+    And chooses Keras 2, which the cloud needs, before TensorFlow is imported.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     import logging
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -4,7 +4,12 @@
 aggregate, finalize) into TFF computations, in which a client value is a shard of stacked
 devices (or, for reference, one device). `federated_runtime` starts and reliably ends
 TFF's worker. The cloud is known here only by its protocol, `Cloud`.
+
+Devices, their work and their weights can be read without TFF; it is imported by the runtime
+and by the first round.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from ecct_tf.federated.algorithm import Algorithm, Arrays, RoundReport
 from ecct_tf.federated.cloud_protocol import Cloud
@@ -13,7 +18,9 @@ from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData, DeviceSet, prepare_devices, stack_devices
 from ecct_tf.federated.participation import draw_participants
 from ecct_tf.federated.process import EcctProcess, EcctState, build_ecct_process
-from ecct_tf.federated.runtime import FederatedRuntime, federated_runtime
+
+if TYPE_CHECKING:
+    from ecct_tf.federated.runtime import FederatedRuntime, federated_runtime
 
 __all__ = [
     "Algorithm",
@@ -35,3 +42,13 @@ __all__ = [
     "prepare_devices",
     "stack_devices",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("FederatedRuntime", "federated_runtime"):
+        # `compat` first: where TFF is missing, it says so.
+        from ecct_tf.federated import compat, runtime
+
+        del compat
+        return getattr(runtime, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

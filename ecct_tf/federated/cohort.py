@@ -2,17 +2,33 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.federated.device_work import DeviceWork
 from ecct_tf.federated.devices import DeviceData, DeviceSet, stack_devices
-from ecct_tf.federated.stages import ServerState
 
-__all__ = ["Cohort", "CohortState", "Shard", "make_shards"]
+__all__ = ["Cohort", "CohortState", "ServerState", "Shard", "make_shards"]
 
 Array = npt.NDArray[np.float32]
+
+
+class ServerState(NamedTuple):
+    """What the server keeps of a cohort between rounds.
+
+    Attributes:
+      shared: `[P_shared] float32`.
+      first_moment: `[P_shared] float32`, of the server's optimiser.
+      second_moment: `[P_shared] float32`.
+      round_number: `[] int32`, rounds done.
+    """
+
+    shared: Any
+    first_moment: Any
+    second_moment: Any
+    round_number: Any
 
 
 @dataclasses.dataclass(frozen=True)

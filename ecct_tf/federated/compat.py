@@ -11,13 +11,19 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import tensorflow_federated as tff
+from ecct_tf.errors import WorkerError
+
+try:
+    import tensorflow_federated as tff
+except ModuleNotFoundError as error:
+    raise WorkerError(
+        "a simulation needs TensorFlow Federated, which this Python has not; install ECCT-TF "
+        "with its extra `simulation` in Python 3.11. Runs made there can be exported here."
+    ) from error
 from tensorflow_federated.python.core.backends.native import compiler as _native_compiler
 from tensorflow_federated.python.core.environments.tensorflow_frontend import (
     tensorflow_computation as _tensorflow_computation,
 )
-
-from ecct_tf.errors import WorkerError
 
 __all__ = [
     "CLIENTS",

@@ -7,7 +7,7 @@ each device's own gradient.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
@@ -24,7 +24,10 @@ from ecct_tf.edge import (
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, collaborative_loss
 
-__all__ = ["DeviceResult", "DeviceWork"]
+__all__ = ["STAGES", "DeviceResult", "DeviceWork", "Stage"]
+
+Stage = Literal[1, 2]
+STAGES: tuple[Stage, ...] = (1, 2)
 
 
 class DeviceResult(NamedTuple):
@@ -70,6 +73,11 @@ class DeviceWork:
     weights_codec: CodecName = "float16"
     receives: bool = True
     sends: bool = True
+
+    def in_stage(self, stage: Stage) -> "DeviceWork":
+        """The work of a stage 2 device in `stage`."""
+        exchange = dataclasses.replace(self.exchange, with_logits=False)
+        return self if stage == 2 else dataclasses.replace(self, exchange=exchange)
 
     @property
     def downlink_bytes(self) -> int:

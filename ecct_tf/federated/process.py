@@ -7,38 +7,29 @@ State goes in, state comes out.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.config import RuntimeConfig, ServerConfig
-from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.algorithm import RoundReport
 from ecct_tf.federated.cloud_protocol import Cloud
-from ecct_tf.federated.cohort import Cohort, CohortState, Shard, make_shards
-from ecct_tf.federated.device_work import DeviceWork
+from ecct_tf.federated.cohort import Cohort, CohortState, ServerState, Shard
+from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.devices import DeviceSet
-from ecct_tf.federated.resident import ResidentValue
-from ecct_tf.federated.stages import (
-    ServerState,
-    Work,
-    build_aggregate,
-    build_distribute,
-    build_finalize,
-    build_round,
-    build_work,
-)
 from ecct_tf.knowledge import Downlink, ItemTable, KnowledgeStore, Uplink, UplinkRows, build_codec
 
-__all__ = ["EcctProcess", "EcctState", "Stage", "build_ecct_process"]
+if TYPE_CHECKING:
+    from ecct_tf.federated.rounds import CohortRounds
+
+__all__ = ["EcctProcess", "EcctState", "build_ecct_process"]
 
 Ids = npt.NDArray[np.int64]
-Stage = Literal[1, 2]
-_STAGES: tuple[Stage, ...] = (1, 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,14 +60,20 @@ class EcctProcess:
         `participants` are numbers of devices that get a downlink; `answering`, a subset of
         them, finish the round.
       stage_of: `(round_number) -> Stage`.
-      rounds: the TFF computation of each cohort and stage.
+      tff_rounds: `() -> CohortRounds`, built at the first call; only this needs TFF, so that a
+        process can be read (its cohorts, their work) where TFF is not installed.
     """
 
     cohorts: tuple[Cohort, ...]
     initialize: Callable[[int], EcctState]
     next: Callable[[EcctState, Cloud, Ids, Ids], tuple[EcctState, RoundReport]]
     stage_of: Callable[[int], Stage]
-    rounds: dict[tuple[int, Stage], Any]
+    tff_rounds: Callable[[], "CohortRounds"]
+
+    @property
+    def rounds(self) -> dict[tuple[int, Stage], Any]:
+        """The TFF computation of each cohort and stage."""
+        return self.tff_rounds().computations
 
     @property
     def num_devices(self) -> int:
@@ -121,18 +118,12 @@ def build_ecct_process(
         Cohort(work, devices, int(start))
         for (work, devices), start in zip(works, starts, strict=False)
     )
-    items = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
-    computations: dict[tuple[int, Stage], tuple[Any, Work]] = {}
-    for index, cohort in enumerate(cohorts):
-        for stage in _STAGES:
-            computations[index, stage] = _cohort_round(cohort, stage, items, server, runtime)
-    shards = _ShardCache(cohorts, computations, runtime)
-    # One for each cohort: TFF has an executor for each number of client values, and a single
-    # resident table would be sent anew whenever cohorts of unlike size take turns.
-    resident_items = [
-        ResidentValue.at_server(items, computations[index, 2][1].types["items"])
-        for index in range(len(cohorts))
-    ]
+
+    @functools.cache
+    def tff_rounds() -> "CohortRounds":
+        from ecct_tf.federated.rounds import CohortRounds
+
+        return CohortRounds(cohorts, table=table, server=server, runtime=runtime)
 
     def stage_of(round_number: int) -> Stage:
         return 1 if round_number < stage_1_rounds else 2
@@ -169,24 +160,24 @@ def build_ecct_process(
             if cohort.work.shared_size:
                 weights_bytes += int(started + len(members)) * per_transfer
             if len(members):
-                computation, work = computations[index, stage]
-                cut, data = shards.get(index, members)
-                result = computation(
-                    cohort_state.server,
-                    resident_items[index],
-                    data,
-                    [_private_rows(cohort_state, shard) for shard in cut],
-                    _downlinks(cloud, work.work, cut, state.round_number),
+                work = cohort.work.in_stage(stage)
+                cut = tff_rounds().shards(index, members)
+                server_state, uplink, private, totals = tff_rounds().run(
+                    index,
+                    stage,
+                    members,
+                    server=cohort_state.server,
+                    private=[_private_rows(cohort_state, shard) for shard in cut],
+                    downlinks=_downlinks(cloud, work, cut, state.round_number),
                 )
-                server_state, uplink, private, totals = result
                 cohort_state = _updated(cohort_state, server_state, cut, private)
-                rows = _decode(work.work, uplink)
+                rows = _decode(work, uplink)
                 knowledge = knowledge.updated(rows, round_number=state.round_number)
                 loss, weight = loss + float(totals[0]), weight + float(totals[1])
             new_cohorts.append(cohort_state)
         measured = cloud.update(knowledge, round_number=state.round_number, use_logits=stage == 2)
         users = _users_by_device(cohorts)
-        sample = computations[0, stage][1].work
+        sample = cohorts[0].work.in_stage(stage)
         new_fetches = participants[~state.fetched[participants]]
         fetched = state.fetched.copy()
         fetched[participants] = True
@@ -208,61 +199,8 @@ def build_ecct_process(
         initialize=initialize,
         next=next_round,
         stage_of=stage_of,
-        rounds={key: computation for key, (computation, _) in computations.items()},
+        tff_rounds=tff_rounds,
     )
-
-
-def _cohort_round(
-    cohort: Cohort, stage: int, items: ItemTensors, server: ServerConfig, runtime: RuntimeConfig
-) -> tuple[Any, Work]:
-    work = cohort.work
-    if stage == 1:
-        exchange = dataclasses.replace(work.exchange, with_logits=False)
-        work = dataclasses.replace(work, exchange=exchange)
-    sample = make_shards(
-        cohort, [0], shard_size=runtime.shard_size, batch_size=work.training.batch_size
-    )[0].data
-    built = build_work(work, items=items, sample=sample, stacked=runtime.shard_size > 0)
-    size = work.shared_size
-    computation = build_round(
-        build_distribute(size, work.weights_codec),
-        built,
-        build_aggregate(built.compute.type_signature.result.uplink),
-        build_finalize(size, server),
-    )
-    return computation, built
-
-
-class _ShardCache:
-    """Shards of the newest set of participants of each cohort, kept in TFF's worker."""
-
-    def __init__(
-        self,
-        cohorts: tuple[Cohort, ...],
-        computations: dict[tuple[int, Stage], tuple[Any, Work]],
-        runtime: RuntimeConfig,
-    ) -> None:
-        self._cohorts = cohorts
-        self._computations = computations
-        self._runtime = runtime
-        self._kept: dict[int, tuple[bytes, tuple[Shard, ...], ResidentValue]] = {}
-
-    def get(self, index: int, members: Ids) -> tuple[tuple[Shard, ...], ResidentValue]:
-        key = np.sort(members).tobytes()
-        kept = self._kept.get(index)
-        if kept is None or kept[0] != key:
-            cohort = self._cohorts[index]
-            work = self._computations[index, 2][1]
-            cut = make_shards(
-                cohort,
-                members.tolist(),
-                shard_size=self._runtime.shard_size,
-                batch_size=cohort.work.training.batch_size,
-            )
-            data = ResidentValue.at_clients([s.data for s in cut], work.types["data"])
-            kept = (key, cut, data)
-            self._kept[index] = kept
-        return kept[1], kept[2]
 
 
 def _downlinks(

@@ -6,7 +6,7 @@ typed computations; `build_round` checks that their types fit before it joins th
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +15,7 @@ from ecct_tf.config import CodecName, ServerConfig
 from ecct_tf.edge import ItemTensors
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import compat
+from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.knowledge import Downlink, Uplink, build_codec
@@ -23,7 +24,6 @@ __all__ = [
     "Aggregate",
     "Distribute",
     "Finalize",
-    "ServerState",
     "Work",
     "build_aggregate",
     "build_distribute",
@@ -35,22 +35,6 @@ __all__ = [
 
 _ADAM_BETA_2 = 0.99
 _ADAM_EPSILON = 1e-5
-
-
-class ServerState(NamedTuple):
-    """What the server keeps of a cohort between rounds.
-
-    Attributes:
-      shared: `[P_shared] float32`.
-      first_moment: `[P_shared] float32`, of the server's optimiser.
-      second_moment: `[P_shared] float32`.
-      round_number: `[] int32`, rounds done.
-    """
-
-    shared: Any
-    first_moment: Any
-    second_moment: Any
-    round_number: Any
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """From configuration, devices and item table to the federated process."""
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from ecct_tf.federated import (
 from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.knowledge import ExchangeSpec, ItemTable
 
-__all__ = ["assign_tiers", "build_process"]
+__all__ = ["assign_tiers", "build_process", "edge_config"]
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,14 @@ def build_process(
         server=config.server,
         runtime=config.runtime,
     )
+
+
+def edge_config(config: RunConfig) -> RunConfig:
+    """The configuration of a run's devices: where there is no cloud, nothing is exchanged."""
+    if config.method != "edge-only":
+        return config
+    silent = dataclasses.replace(config.exchange, down=False, up=False)
+    return dataclasses.replace(config, exchange=silent)
 
 
 def assign_tiers(shares: dict[Tier, float], *, num_devices: int, seed: int) -> list[Tier]:

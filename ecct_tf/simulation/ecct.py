@@ -1,9 +1,8 @@
 """ECCT as an algorithm of a run: the federated process and the cloud recommender, joined."""
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +11,12 @@ from cloud import CloudRecommender
 from ecct_tf.baselines.silent_cloud import SilentCloud, blank_item_table
 from ecct_tf.config import CloudConfig, RunConfig
 from ecct_tf.data import Candidates, cloud_view
-from ecct_tf.edge import item_tensors
 from ecct_tf.errors import CheckpointError
-from ecct_tf.federated import Arrays, CohortState, EcctProcess, EcctState, RoundReport
+from ecct_tf.federated import Arrays, EcctProcess, EcctState, RoundReport
 from ecct_tf.federated.algorithm import Ids
-from ecct_tf.federated.stages import ServerState
-from ecct_tf.knowledge import ItemTable, KnowledgeStore
-from ecct_tf.simulation.builder import build_process
+from ecct_tf.knowledge import ItemTable
+from ecct_tf.simulation.builder import build_process, edge_config
+from ecct_tf.simulation.edge_state import check_shapes, edge_arrays, edge_state, table_digest
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
 
@@ -98,23 +96,21 @@ class EcctAlgorithm:
         return {"edge": edge, "cloud": cloud}
 
     def to_arrays(self, state: EcctRunState) -> Arrays:
-        """Devices, server optimiser, knowledge store, cloud and its optimiser, round."""
-        edge = state.edge
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "round_number": np.array(edge.round_number, np.int64),
-            "fetched": edge.fetched,
-            "item_table_sha256": self._table_digest(),
+        """Devices, server optimiser, knowledge store, cloud and its optimiser, round.
+
+        And what the next downlinks would say, so that the devices' models can be exported
+        without building the cloud again.
+        """
+        users = np.arange(len(state.edge.knowledge.rounds), dtype=np.int32)
+        embeddings = self.cloud_at(state).user_embeddings(
+            users, knowledge=None, round_number=state.edge.round_number
+        )
+        return {
+            **edge_arrays(state.edge, self.process.cohorts),
+            **{f"cloud/{name}": value for name, value in state.cloud.items()},
+            "item_table_sha256": table_digest(self.table),
+            "downlinks/user_embeddings": embeddings,
         }
-        for index, kept in enumerate(edge.cohorts):
-            prefix = self._prefix(index)
-            for name, value in kept.server._asdict().items():
-                arrays[f"{prefix}/{name}"] = np.asarray(value)
-            arrays[f"{prefix}/private"] = kept.private
-        for field in dataclasses.fields(edge.knowledge):
-            arrays[f"knowledge/{field.name}"] = getattr(edge.knowledge, field.name)
-        for name, value in state.cloud.items():
-            arrays[f"cloud/{name}"] = value
-        return arrays
 
     def from_arrays(self, arrays: Arrays) -> EcctRunState:
         """The state that `to_arrays` was given.
@@ -124,37 +120,16 @@ class EcctAlgorithm:
             when the devices of the run hold another item table.
         """
         expected = self.to_arrays(self.initialize())
-        for name, value in expected.items():
-            shape = np.shape(arrays[name]) if name in arrays else "nothing"
-            if shape != np.shape(value):
-                raise CheckpointError(
-                    f"checkpoint: {name}: expected shape {np.shape(value)}, received {shape}; "
-                    "it was written with another configuration or version"
-                )
+        check_shapes(arrays, expected)
         if not np.array_equal(arrays["item_table_sha256"], expected["item_table_sha256"]):
             raise CheckpointError(
                 "checkpoint: the devices of this run hold another item table than the one that "
                 "was computed now, so that going on would not repeat the run; go on where it "
                 "was begun, with the same data, library versions and kind of machine"
             )
-        knowledge = {
-            field.name: arrays[f"knowledge/{field.name}"]
-            for field in dataclasses.fields(KnowledgeStore)
-        }
-        cohorts = []
-        for index in range(len(self.process.cohorts)):
-            prefix = self._prefix(index)
-            server = ServerState(*(arrays[f"{prefix}/{name}"] for name in ServerState._fields))
-            cohorts.append(CohortState(server, arrays[f"{prefix}/private"]))
-        edge = EcctState(
-            cohorts=tuple(cohorts),
-            knowledge=KnowledgeStore(**knowledge),
-            fetched=arrays["fetched"],
-            round_number=int(arrays["round_number"]),
-        )
         start = len("cloud/")
         cloud = {name[start:]: value for name, value in arrays.items() if name.startswith("cloud/")}
-        return EcctRunState(edge, cloud)
+        return EcctRunState(edge_state(arrays, self.process.cohorts), cloud)
 
     def cloud_at(self, state: EcctRunState) -> CloudRecommender | SilentCloud:
         """The cloud as it is in `state`; there is one object, which the next call sets anew."""
@@ -162,15 +137,6 @@ class EcctAlgorithm:
             return SilentCloud(self.table, num_queries=self.config.exchange.queries)
         self.cloud.restore(state.cloud)
         return self.cloud
-
-    def _prefix(self, index: int) -> str:
-        return f"cohort/{self.process.cohorts[index].work.model.tier}"
-
-    def _table_digest(self) -> npt.NDArray[np.uint8]:
-        digest = hashlib.sha256()
-        for array in item_tensors(self.table):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return np.frombuffer(digest.digest(), np.uint8)
 
 
 def build_cloud(experiment: Experiment, *, config: CloudConfig | None = None) -> CloudRecommender:
@@ -208,20 +174,17 @@ def build_ecct(experiment: Experiment) -> EcctAlgorithm:
 
 def build_edge_only(experiment: Experiment) -> EcctAlgorithm:
     """The same edge model without any cloud: items are known by how often devices met them."""
-    config = experiment.config
-    silent = dataclasses.replace(config.exchange, down=False, up=False)
-    alone = dataclasses.replace(experiment, config=dataclasses.replace(config, exchange=silent))
     histories = [view.history for group in experiment.groups for view in group]
     counts = np.bincount(np.concatenate(histories), minlength=experiment.dataset.num_items + 1)
     shapes = build_cloud(experiment).publish()
-    table = blank_item_table(shapes, item_counts=counts, seed=config.seed)
-    return _assemble(alone, table=table, table_bytes=0, cloud=None)
+    table = blank_item_table(shapes, item_counts=counts, seed=experiment.config.seed)
+    return _assemble(experiment, table=table, table_bytes=0, cloud=None)
 
 
 def _assemble(
     experiment: Experiment, *, table: ItemTable, table_bytes: int, cloud: CloudRecommender | None
 ) -> EcctAlgorithm:
-    config = experiment.config
+    config = edge_config(experiment.config)
     process = build_process(
         config,
         experiment.groups,

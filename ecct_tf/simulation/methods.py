@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from ecct_tf.baselines.centralized import build_centralized
-from ecct_tf.baselines.federated import build_federated_baseline
 from ecct_tf.config import RunConfig
 from ecct_tf.federated import Algorithm
 from ecct_tf.simulation import closed_form, ecct
@@ -127,6 +126,9 @@ def build_algorithm(experiment: Experiment) -> Algorithm[Any]:
             groups=experiment.groups,
             validation=experiment.validation,
         )
+    # Averaging is a TFF computation from the start; all others are built without TFF.
+    from ecct_tf.baselines.federated import build_federated_baseline
+
     return build_federated_baseline(
         experiment.config,
         method=method,

@@ -10,19 +10,25 @@ import os
 import platform
 import shutil
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ecct_tf.config import RunConfig, dump_config, load_config
 from ecct_tf.data import Candidates
 from ecct_tf.errors import ConfigError, RunFolderError
-from ecct_tf.files import write_text
+from ecct_tf.files import write_atomically, write_text
+from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
 from ecct_tf.simulation.checkpoints import CheckpointStore
 
 __all__ = ["RunFolder"]
 
+_ITEM_TABLE = "item_table.npz"
 _PACKAGES = (
     "ecct-tf", "tensorflow", "tensorflow-federated", "tensorflow-recommenders", "numpy", "jax",
 )  # fmt: skip
@@ -32,9 +38,9 @@ class RunFolder:
     """A folder that a run writes; whole files appear atomically, metrics row by row.
 
     Files: `config.yaml` (resolved), `environment.json` (versions, seed, command),
-    `status.json`, `metrics.csv` (one row a round), `candidates_*.npz`, `results.csv` (test
-    quality), `devices.csv` (rank of every tested interaction), `checkpoints/`, `events/`
-    (TensorBoard) and `plots/`.
+    `status.json`, `item_table.npz` (as devices hold it), `metrics.csv` (one row a round),
+    `candidates_*.npz`, `results.csv` (test quality), `devices.csv` (rank of every tested
+    interaction), `checkpoints/`, `events/` (TensorBoard) and `plots/`.
 
     Attributes:
       path: where it is.
@@ -197,6 +203,27 @@ class RunFolder:
     def write_devices(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes the rank of each tested interaction."""
         write_text(self.path / "devices.csv", _table(rows))
+
+    def write_item_table(self, table: ItemTable) -> None:
+        """Writes the item table as devices received it."""
+        arrays = item_table_arrays(table)
+        write_atomically(self.path / _ITEM_TABLE, lambda file: np.savez(file, **arrays))
+
+    def read_item_table(self) -> ItemTable:
+        """The item table as devices received it.
+
+        Raises:
+          RunFolderError: when it is missing or damaged.
+        """
+        path = self.path / _ITEM_TABLE
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return item_table({name: stored[name] for name in stored.files})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RunFolderError(
+                f"{path}: expected the item table of the run's devices, cannot read it: {error}. "
+                "Restore the file; the run cannot be exported without it."
+            ) from error
 
     def write_candidates(self, name: str, candidates: Candidates) -> None:
         """Writes the candidates that quality was measured on."""

@@ -15,6 +15,7 @@ from ecct_tf.federated import Algorithm, federated_runtime
 from ecct_tf.reporting import write_plots
 from ecct_tf.simulation.callbacks import Checkpointer, MetricsWriter, ProgressBar
 from ecct_tf.simulation.checkpoints import Checkpoint
+from ecct_tf.simulation.ecct import EcctAlgorithm
 from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.loop import Callback, run_rounds
 from ecct_tf.simulation.methods import build_algorithm, display_name, quick_references
@@ -130,6 +131,8 @@ def _run(
                 folder.set_status(
                     "running", round_number=progress.rounds, seconds=time.monotonic() - began
                 )
+            if isinstance(algorithm, EcctAlgorithm):
+                folder.write_item_table(algorithm.table)
             folder.write_candidates("validation", experiment.validation)
             folder.write_candidates("test", experiment.test)
             watchers = [*_writers(folder, algorithm, experiment), *watchers]

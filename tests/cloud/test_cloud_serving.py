@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from cloud.serving import Retrieval, ServingContent, export_serving
-from cloud.table_arrays import item_table, item_table_arrays
 from ecct_tf.errors import DataError, ExportError
+from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
 
 TOP = 7
 

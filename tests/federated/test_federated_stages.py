@@ -9,9 +9,8 @@ import tensorflow as tf
 from ecct_tf.config import ServerConfig
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import DeviceSet
-from ecct_tf.federated.cohort import make_shards
+from ecct_tf.federated.cohort import ServerState, make_shards
 from ecct_tf.federated.stages import (
-    ServerState,
     build_aggregate,
     build_distribute,
     build_finalize,

@@ -5,6 +5,7 @@ import pytest
 
 from ecct_tf.errors import DataError
 from ecct_tf.knowledge import Block, ItemTable
+from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
 
 
 def normal(*shape):
@@ -105,3 +106,14 @@ def test_a_symmetric_block_crosses_once():
         TABLE, blocks=(Block("alike", SYMMETRIC, SYMMETRIC.copy()), TABLE.blocks[1])
     )
     assert twice.encoded_bytes("float32") - TABLE.encoded_bytes("float32") == 4 * 3 * 4
+
+
+def test_arrays_bring_the_table_back():
+    arrays = item_table_arrays(TABLE)
+    assert "block/0/target" not in arrays
+    found = item_table(arrays)
+    assert [block.name for block in found.blocks] == ["alike", "next"]
+    assert [block.is_symmetric for block in found.blocks] == [True, False]
+    assert (found.logit_mean, found.logit_scale) == (0.25, 2.0)
+    for name, array in item_table_arrays(found).items():
+        np.testing.assert_array_equal(array, arrays[name])

@@ -130,6 +130,7 @@ def test_simulation_through_a_pipe_returns_and_leaves_a_whole_run_folder(tmp_pat
         "config.yaml",
         "devices.csv",
         "environment.json",
+        "item_table.npz",
         "metrics.csv",
         "results.csv",
         "status.json",

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.errors import DataError
-from ecct_tf.knowledge import Block, ItemTable
+from ecct_tf.knowledge.item_table import Block, ItemTable
 
 __all__ = ["item_table", "item_table_arrays"]
 

@@ -1,0 +1,88 @@
+"""The devices' side of an ECCT run as arrays, and back: what a checkpoint holds of it."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.edge import item_tensors
+from ecct_tf.errors import CheckpointError
+from ecct_tf.federated import Arrays, Cohort, CohortState, EcctState
+from ecct_tf.federated.cohort import ServerState
+from ecct_tf.knowledge import ItemTable, KnowledgeStore
+
+__all__ = ["check_shapes", "edge_arrays", "edge_state", "table_digest"]
+
+_KNOWLEDGE = tuple(field.name for field in dataclasses.fields(KnowledgeStore))
+
+
+def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, npt.NDArray[Any]]:
+    """Weights of the devices, server optimiser, knowledge store, round."""
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "round_number": np.array(state.round_number, np.int64),
+        "fetched": state.fetched,
+    }
+    for cohort, kept in zip(cohorts, state.cohorts, strict=True):
+        for name, value in kept.server._asdict().items():
+            arrays[f"{_prefix(cohort)}/{name}"] = np.asarray(value)
+        arrays[f"{_prefix(cohort)}/private"] = kept.private
+    for name in _KNOWLEDGE:
+        arrays[f"knowledge/{name}"] = getattr(state.knowledge, name)
+    return arrays
+
+
+def edge_state(arrays: Arrays, cohorts: Sequence[Cohort]) -> EcctState:
+    """The state that `edge_arrays` was given.
+
+    Raises:
+      CheckpointError: when an array is missing.
+    """
+    try:
+        kept = [
+            CohortState(
+                ServerState(*(arrays[f"{_prefix(cohort)}/{name}"] for name in ServerState._fields)),
+                arrays[f"{_prefix(cohort)}/private"],
+            )
+            for cohort in cohorts
+        ]
+        return EcctState(
+            cohorts=tuple(kept),
+            knowledge=KnowledgeStore(**{name: arrays[f"knowledge/{name}"] for name in _KNOWLEDGE}),
+            fetched=arrays["fetched"],
+            round_number=int(arrays["round_number"]),
+        )
+    except KeyError as error:
+        raise CheckpointError(
+            f"checkpoint: expected an array {error}, there is none; it was written with another "
+            "configuration or version"
+        ) from error
+
+
+def check_shapes(arrays: Arrays, expected: Arrays) -> None:
+    """Refuses arrays of another configuration.
+
+    Raises:
+      CheckpointError: when one of `expected` is missing or has another shape.
+    """
+    for name, value in expected.items():
+        shape = np.shape(arrays[name]) if name in arrays else "nothing"
+        if shape != np.shape(value):
+            raise CheckpointError(
+                f"checkpoint: {name}: expected shape {np.shape(value)}, received {shape}; "
+                "it was written with another configuration or version"
+            )
+
+
+def table_digest(table: ItemTable) -> npt.NDArray[np.uint8]:
+    """SHA-256 of the item table, `[32] uint8`."""
+    digest = hashlib.sha256()
+    for array in item_tensors(table):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _prefix(cohort: Cohort) -> str:
+    return f"cohort/{cohort.work.model.tier}"
