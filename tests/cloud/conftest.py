@@ -1,6 +1,8 @@
 """Fixtures of the cloud tests: a small view, and clouds of it."""
 
 import dataclasses
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -216,3 +218,13 @@ def stored_cloud(taught_cloud, view, knowledge):
             tuple(f"i{item}" for item in range(1, view.num_items + 1)),
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def jobs():
+    """`retraining_jobs.py`: jobs that are small enough for a test, and logs for them."""
+    path = Path(__file__).with_name("retraining_jobs.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

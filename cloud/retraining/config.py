@@ -1,0 +1,186 @@
+"""The configuration of a retraining job: the tree that `job.yaml` mirrors."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, get_args
+
+from ecct_tf.config import (
+    CODECS,
+    CloudConfig,
+    CodecName,
+    DataConfig,
+    FeatureConfig,
+    load_over,
+)
+from ecct_tf.config.checks import at_least, one_of, positive
+from ecct_tf.errors import ConfigError
+
+__all__ = [
+    "Distribution",
+    "GateConfig",
+    "GateMetric",
+    "JobCheckpointConfig",
+    "JobConfig",
+    "UplinkConfig",
+    "ValidationConfig",
+    "load_job_config",
+]
+
+Distribution = Literal["none", "mirrored", "multi_worker_mirrored", "parameter_server"]
+GateMetric = Literal["hr", "ndcg", "mrr", "auc", "gauc"]
+Start = Literal["warm", "scratch"]
+History = Literal["older", "all"]
+
+_PATHS = ("registry", "uplinks", "data.schema", "data.folder")
+
+
+@dataclasses.dataclass(frozen=True)
+class UplinkConfig:
+    """What the cloud declared to the devices; other uplinks are put into quarantine.
+
+    Attributes:
+      queries: Q, items that a device is asked about at once.
+      embedding_dim: d_e, width of the edge embedding `h_e`.
+      codec: of embeddings and logits.
+      clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
+      clip_logit: largest absolute `z_e` that leaves a device.
+      noise_multiplier: of the noise that devices add to their uplinks.
+      use_logits: whether the cloud learns from the edge's logits where uplinks have them.
+    """
+
+    queries: int = 24
+    embedding_dim: int = 16
+    codec: CodecName = "int8"
+    clip_norm: float = 8.0
+    clip_logit: float = 12.0
+    noise_multiplier: float = 0.0
+    use_logits: bool = True
+
+    def __post_init__(self) -> None:
+        one_of(self, "exchange", "codec", CODECS)
+        at_least(self, "exchange", 1, "queries", "embedding_dim")
+        at_least(self, "exchange", 0, "noise_multiplier")
+        positive(self, "exchange", "clip_norm", "clip_logit")
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationConfig:
+    """How the job measures itself: on its own view's newest interaction of each user.
+
+    Attributes:
+      negatives: sampled candidates beside the held-out item, none of them in the user's
+        history as the cloud knows it.
+      k: list length of HR@K and NDCG@K.
+      metric: which decides when to stop, which epoch is kept, and the gate.
+      patience: epochs without a better one after which training stops.
+    """
+
+    negatives: int = 99
+    k: int = 10
+    metric: GateMetric = "ndcg"
+    patience: int = 3
+
+    def __post_init__(self) -> None:
+        at_least(self, "validation", 1, "negatives", "k", "patience")
+        one_of(self, "validation", "metric", get_args(GateMetric))
+
+
+@dataclasses.dataclass(frozen=True)
+class GateConfig:
+    """When a new version may take the place of the promoted one.
+
+    Attributes:
+      promote: whether the job promotes at all; without, it stores and compares only.
+      minimum_gain: least `validation.metric` of the new version minus the promoted one's, on
+        the same candidates; negative allows a loss.
+    """
+
+    promote: bool = True
+    minimum_gain: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class JobCheckpointConfig:
+    """When the job's whole state is written.
+
+    Attributes:
+      every: steps between checkpoints; the end of an epoch always has one.
+      keep: how many of the newest stay.
+    """
+
+    every: int = 200
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        at_least(self, "checkpoint", 1, "every", "keep")
+
+
+@dataclasses.dataclass(frozen=True)
+class JobConfig:
+    """One retraining job.
+
+    Attributes:
+      registry: folder of the registry: where the last version is and the new one goes.
+      uplinks: folder of the uplink log; null trains on history alone.
+      start: `warm` goes on from the promoted version and keeps its item side, which devices
+        hold; where none was promoted yet it begins from scratch. `scratch` computes a new
+        item side and trains all anew; users and items keep their numbers.
+      seed: from which all randomness derives.
+      history: `older`, when `data` holds all there is and the cloud may see the older part,
+        as in a simulation; `all`, when `data` is what the cloud holds anyway.
+      distribution: `none`, `mirrored`, `multi_worker_mirrored` or `parameter_server`.
+      data: the cloud's history.
+      features: how devices pool histories.
+      exchange: the uplinks.
+      cloud: the recommender. Here `fit_epochs` is the most that the first phase of a job from
+        scratch takes, in which the item side learns, and `update_epochs` the most that the
+        phase after it takes, in which it does not.
+      validation: how the job measures itself.
+      gate: when the new version is promoted.
+      checkpoint: when the state is written.
+    """
+
+    registry: str = "registry"
+    uplinks: str | None = None
+    start: Start = "warm"
+    seed: int = 0
+    history: History = "older"
+    distribution: Distribution = "none"
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    features: FeatureConfig = dataclasses.field(default_factory=FeatureConfig)
+    exchange: UplinkConfig = dataclasses.field(default_factory=UplinkConfig)
+    cloud: CloudConfig = dataclasses.field(default_factory=lambda: CloudConfig(update_epochs=20))
+    validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
+    gate: GateConfig = dataclasses.field(default_factory=GateConfig)
+    checkpoint: JobCheckpointConfig = dataclasses.field(default_factory=JobCheckpointConfig)
+
+    def __post_init__(self) -> None:
+        one_of(self, "job", "start", get_args(Start))
+        one_of(self, "job", "history", get_args(History))
+        one_of(self, "job", "distribution", get_args(Distribution))
+        at_least(self, "job", 0, "seed")
+        if self.data.nodes is not None:
+            raise ConfigError(
+                "data.nodes: a cloud job has no edge nodes, expected null, got "
+                f"{self.data.nodes}; leave it out"
+            )
+
+
+def load_job_config(path: Path | None, *, overrides: Iterable[str] = ()) -> JobConfig:
+    """Reads a job's configuration as `ecct_tf.config.load_config` reads a run's.
+
+    Raises:
+      ConfigError: for an unknown key, a wrong type or a value out of range.
+
+    Example:
+      >>> load_job_config(None, overrides=["start=scratch"]).start
+      'scratch'
+    """
+    default = JobConfig()
+    overrides = [*overrides]
+    config = load_over(default, path, overrides=overrides, paths=_PATHS)
+    if config.registry == default.registry:
+        registry = str(((path.parent if path else Path()) / default.registry).absolute())
+        config = dataclasses.replace(config, registry=registry)
+    return config

@@ -1,0 +1,91 @@
+"""The folder of a job: its configuration, what it writes, and who may write it."""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cloud.retraining.config import JobConfig
+from ecct_tf.config import dump_config
+from ecct_tf.errors import ConfigError, RunFolderError
+from ecct_tf.files import write_text
+
+__all__ = ["JobFolder"]
+
+
+class JobFolder:
+    """What a job writes.
+
+    Files: `config.yaml` (resolved), `inputs.json`, `knowledge.npz` and `replay_window.npz`
+    (what it reads), `metrics.csv`, `events/` (TensorBoard), `checkpoints/`, `quarantine/` and
+    `result.json`.
+
+    Args:
+      path: where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def claim(self, config: JobConfig) -> None:
+        """Makes the folder for `config`, or checks that it was made for it.
+
+        Raises:
+          ConfigError: it was begun with another configuration, or is something else.
+        """
+        file = self.path / "config.yaml"
+        text = dump_config(config)
+        if file.exists():
+            if file.read_text(encoding="utf-8") != text:
+                raise ConfigError(
+                    f"{self.path} is the folder of a job with another configuration ({file}); "
+                    "give another --out, or the configuration that it was begun with"
+                )
+            return
+        if self.path.exists() and any(path.name != ".lock" for path in self.path.iterdir()):
+            raise ConfigError(
+                f"{self.path} is not empty and not the folder of a job (it has no config.yaml); "
+                "give another --out"
+            )
+        write_text(file, text)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process from writing this job; a kill frees it.
+
+        Raises:
+          RunFolderError: another process is at it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunFolderError(
+                    f"another process is at the job {self.path}; wait for it or end it"
+                ) from error
+            yield
+
+    def result(self) -> dict[str, Any] | None:
+        """What the job came to; None while it has not ended.
+
+        Raises:
+          RunFolderError: it cannot be read.
+        """
+        path = self.path / "result.json"
+        if not path.exists():
+            return None
+        try:
+            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunFolderError(
+                f"{path}: expected the result of a job: {error}; remove it, and the job writes "
+                "it anew"
+            ) from error
+        return values
+
+    def write_result(self, values: Mapping[str, Any]) -> None:
+        """Ends the job."""
+        write_text(self.path / "result.json", json.dumps(values, indent=2) + "\n")

@@ -1,0 +1,128 @@
+"""The job: reads what is new, trains, measures, stores a version, and promotes it if it may."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from cloud.recommender import CloudRecommender
+from cloud.registry import Registry
+from cloud.retraining.config import JobConfig
+from cloud.retraining.distribution import build_engine
+from cloud.retraining.engines import Engine
+from cloud.retraining.folder import JobFolder
+from cloud.retraining.gate import JobResult, decide
+from cloud.retraining.phases import fit_phase, later_phase
+from cloud.retraining.preparation import Prepared, prepare
+from cloud.retraining.progress import Progress
+from cloud.retraining.quality import measure
+from cloud.retraining.start import begin
+from cloud.retraining.storing import store
+from cloud.retraining.trainer import Trainer
+from ecct_tf.evaluation import Metrics
+
+__all__ = ["retrain"]
+
+
+def retrain(
+    config: JobConfig, folder: Path, *, promote_anyway: bool = False, show: bool = True
+) -> JobResult | None:
+    """Runs the job in `folder`, or goes on with it where it was stopped.
+
+    Args:
+      config: the job.
+      folder: of the job; one that has ended is not run again.
+      promote_anyway: promotes whatever the gate says.
+      show: whether to show bars where there is a terminal.
+
+    Returns:
+      The result; None on a worker that is not the first of its cluster.
+
+    Raises:
+      ConfigError: settings that do not fit the folder, the data or the promoted version.
+      DataError: the history is not the one that the job began with.
+      RunFolderError: another process is at the job.
+      RegistryError: the registry is damaged.
+      WorkerError: a worker of the cluster was lost; start the job again to go on.
+    """
+    engine = build_engine(config.distribution)
+    job = JobFolder(folder)
+    try:
+        if not engine.is_chief:
+            prepared = prepare(config, folder, is_chief=False, show=False)
+            _train(config, prepared, engine, Progress(None), checkpoints=folder)
+            return None
+        with job.locked():
+            job.claim(config)
+            done = job.result()
+            if done is not None:
+                return JobResult(**done)
+            prepared = prepare(config, folder, is_chief=True, show=show)
+            result = _run(config, prepared, engine, job, anyway=promote_anyway, show=show)
+            job.write_result(dataclasses.asdict(result))
+            return result
+    finally:
+        engine.close()
+
+
+def _run(
+    config: JobConfig,
+    prepared: Prepared,
+    engine: Engine,
+    job: JobFolder,
+    *,
+    anyway: bool,
+    show: bool,
+) -> JobResult:
+    registry = Registry(config.registry)
+    inputs = prepared.inputs
+    version = registry.committed(inputs.draft)
+    if version is None:
+        parents = () if inputs.parent is None else (inputs.parent,)
+        # Open from the start: garbage collection leaves the parents of an open draft alone.
+        with registry.draft(parents=parents, name=inputs.draft) as draft:
+            progress = Progress(job.path, show=show)
+            trained = _train(config, prepared, engine, progress, checkpoints=job.path)
+            version = store(config, prepared, trained, draft)
+    return decide(config, registry, version, parent=inputs.parent, anyway=anyway)
+
+
+def _train(
+    config: JobConfig,
+    prepared: Prepared,
+    engine: Engine,
+    progress: Progress,
+    *,
+    checkpoints: Path,
+) -> CloudRecommender:
+    """Trains through all phases; the recommender sees the view without what is held out."""
+    view = prepared.validation.view
+    with engine.scope():
+        cloud = begin(config, view, prepared.parent if prepared.inputs.warm else None)
+
+    def evaluate() -> Mapping[str, Metrics]:
+        return measure(
+            cloud,
+            prepared.validation,
+            knowledge=prepared.knowledge,
+            round_number=prepared.inputs.round_number,
+            k=config.validation.k,
+        )
+
+    trainer = Trainer(
+        cloud,
+        engine,
+        folder=checkpoints / engine.checkpoint_folder,
+        validation=config.validation,
+        checkpoint=config.checkpoint,
+        evaluate=evaluate,
+        progress=progress,
+    )
+    first = fit_phase(config, prepared, cloud)
+    if first is not None:
+        trainer.run(first)
+    with engine.scope():
+        cloud.freeze()
+    second = later_phase(config, prepared, cloud)
+    if second is not None:
+        trainer.run(second)
+    return cloud

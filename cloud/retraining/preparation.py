@@ -1,0 +1,148 @@
+"""What a job works with, read when it begins and read alike when it goes on."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.registry import Registry
+from cloud.retraining.config import JobConfig
+from cloud.retraining.history import History, Validation, hold_out, load_history
+from cloud.retraining.inputs import JobInputs, read_inputs, write_inputs
+from cloud.retraining.log_reading import consumed_files, read_new
+from cloud.retraining.start import check_parent, known_before
+from cloud.retraining.uplinks import KnowledgeBuilder
+from cloud.uplink_log import ConsumedFile, ReplayWindow
+from cloud.version_files import StoredCloud, read_arrays, write_arrays
+from ecct_tf.errors import DataError, RunFolderError
+from ecct_tf.knowledge import KnowledgeStore
+
+__all__ = ["WINDOW", "Prepared", "prepare"]
+
+_log = logging.getLogger(__name__)
+
+WINDOW = "replay_window.npz"
+_WAIT_SECONDS = 600.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What a job works with.
+
+    Attributes:
+      inputs: what was fixed when it began.
+      parent: the version that was promoted then.
+      history: the cloud's side of the data.
+      validation: what is held out of it.
+      knowledge: the uplinks.
+      window: state of the replay window after them.
+    """
+
+    inputs: JobInputs
+    parent: StoredCloud | None
+    history: History
+    validation: Validation
+    knowledge: KnowledgeStore
+    window: Mapping[str, npt.NDArray[Any]]
+
+
+def prepare(config: JobConfig, folder: Path, *, is_chief: bool, show: bool) -> Prepared:
+    """Reads all that the job works with.
+
+    Args:
+      config: the job.
+      folder: of the job.
+      is_chief: whether this process fixes the inputs; the others wait for it.
+      show: whether a download may show a bar.
+
+    Raises:
+      ConfigError: the settings do not fit the promoted version.
+      DataError: the history changed since the job began.
+      RunFolderError: the first worker did not fix the inputs in time.
+    """
+    found = read_inputs(folder, wait_seconds=0.0 if is_chief else _WAIT_SECONDS)
+    if found is None and not is_chief:
+        raise RunFolderError(
+            f"{folder}: the first worker wrote no inputs within {_WAIT_SECONDS:.0f} s; expected a "
+            "folder that all workers share, and the first of them running"
+        )
+    registry = Registry(config.registry)
+    if found is None:
+        promoted = registry.promoted()
+        number = None if promoted is None else promoted.number
+    else:
+        number = found[0].parent
+    parent = None if number is None else StoredCloud.read(registry.version(number).path)
+    history = load_history(
+        config, known=None if parent is None else parent.vocabulary, progress=show
+    )
+    if found is None:
+        found = _fix(config, folder, registry, number, parent, history)
+    inputs, knowledge = found
+    if inputs.fingerprint != history.fingerprint:
+        raise DataError(
+            f"the history is not the one that the job {folder} began with: expected SHA-256 "
+            f"{inputs.fingerprint[:16]}…, got {history.fingerprint[:16]}…. Restore the data, or "
+            "begin another job in a new folder."
+        )
+    validation = hold_out(history.view, negatives=config.validation.negatives, seed=config.seed)
+    return Prepared(
+        inputs=inputs,
+        parent=parent,
+        history=history,
+        validation=validation,
+        knowledge=knowledge,
+        window=read_arrays(folder / WINDOW),
+    )
+
+
+def _fix(
+    config: JobConfig,
+    folder: Path,
+    registry: Registry,
+    number: int | None,
+    parent: StoredCloud | None,
+    history: History,
+) -> tuple[JobInputs, KnowledgeStore]:
+    warm = config.start == "warm" and parent is not None
+    if warm and parent is not None:
+        check_parent(config, parent)
+    elif config.start == "warm":
+        _log.warning("%s: nothing is promoted yet, so the job starts from scratch", registry.path)
+    users, items = history.view.num_users, history.view.num_items
+    builder = KnowledgeBuilder(known_before(config, parent, num_users=users))
+    consumed: tuple[ConsumedFile, ...] = ()
+    window = ReplayWindow(users)
+    if number is not None:
+        version = registry.version(number)
+        consumed = consumed_files(version.manifest.data["uplinks"])
+        window = ReplayWindow.from_arrays(read_arrays(version.path / WINDOW)).grown(users)
+    read = read_new(
+        None if config.uplinks is None else Path(config.uplinks),
+        builder,
+        exchange=config.exchange,
+        num_users=users,
+        num_items=items,
+        newest_version=max([0, *(version.number for version in registry.versions())]),
+        consumed=consumed,
+        window=window,
+        quarantine=folder / "quarantine",
+    )
+    knowledge, present = builder.finish()
+    write_arrays(folder / WINDOW, read.window)
+    inputs = JobInputs(
+        draft=JobInputs.new_draft(folder),
+        parent=number,
+        warm=warm,
+        fingerprint=history.fingerprint,
+        round_number=present,
+        uplinks=read.summary,
+    )
+    write_inputs(folder, inputs, knowledge)
+    heard = int(np.count_nonzero(knowledge.rounds >= 0))
+    _log.info("%d uplinks read, %d users heard of", read.summary["read"], heard)
+    return inputs, knowledge

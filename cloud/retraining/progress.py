@@ -1,0 +1,122 @@
+"""What a job shows while it runs and what it writes of it: bar, `metrics.csv`, TensorBoard."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tqdm.auto import tqdm
+
+from ecct_tf.errors import RunFolderError
+from ecct_tf.files import write_text
+
+__all__ = ["Progress"]
+
+Row = dict[str, str]
+
+
+class Progress:
+    """Rows of `metrics.csv`, the same values as TensorBoard events, and a bar of steps.
+
+    A job that goes on repeats what came after its last checkpoint; so rows of it are dropped,
+    and events, which cannot be, are written anew from the rows that count.
+
+    Args:
+      folder: of the job; None writes and shows nothing, as all workers but the first do.
+      show: whether to show a bar where there is a terminal.
+    """
+
+    def __init__(self, folder: Path | None, *, show: bool = True) -> None:
+        self._folder = folder
+        self._show = show and folder is not None
+        self._rows: list[Row] = []
+        self._events: Any = None
+        self._bar: Any = None
+        if folder is not None:
+            self._rows = _read(folder / "metrics.csv")
+
+    def begin(self, phase: str, *, epochs: int, done: int) -> None:
+        """Begins or goes on with a phase.
+
+        Args:
+          phase: its name.
+          epochs: the most it takes.
+          done: the last epoch whose row counts; -1 when none does.
+        """
+        if self._folder is None:
+            return
+        self._rows = [
+            row for row in self._rows if row["phase"] != phase or int(row["epoch"]) <= done
+        ]
+        self._replay()
+        self._bar = tqdm(desc=phase, unit="step", disable=None if self._show else True, leave=False)
+        self._bar.set_postfix(epoch=f"{done}/{epochs}", refresh=False)
+
+    def start_epoch(self, number: int, *, epochs: int, steps: int, done: int) -> None:
+        """Sets the bar to the epoch's steps."""
+        if self._bar is not None:
+            self._bar.reset(total=steps)
+            self._bar.update(done)
+            self._bar.set_postfix(epoch=f"{number}/{epochs}", refresh=False)
+
+    def step(self) -> None:
+        """Advances the bar."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def end_epoch(self, values: Mapping[str, Any]) -> None:
+        """Adds the row of an epoch; `values` begins with `phase` and `epoch`."""
+        if self._folder is None:
+            return
+        row = {name: str(value) for name, value in values.items()}
+        self._rows.append(row)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_text(self._folder / "metrics.csv", text.getvalue())
+        self._write(row)
+        self._events.flush()
+
+    def end(self) -> None:
+        """Closes the bar and the events."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+    def _replay(self) -> None:
+        self.end()
+        folder = (self._folder or Path()) / "events"
+        for old in sorted(folder.glob("events.out.tfevents.*")):
+            old.unlink()
+        self._events = tf.summary.create_file_writer(str(folder))
+        for row in self._rows:
+            self._write(row)
+        self._events.flush()
+
+    def _write(self, row: Row) -> None:
+        with self._events.as_default(step=int(row["epoch"])):
+            for name, value in row.items():
+                if name not in ("phase", "epoch") and value:
+                    tf.summary.scalar(f"{row['phase']}/{name}", float(value))
+
+
+def _read(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            int(row["epoch"]), row["phase"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{path}: expected one row an epoch, cannot read it: {error}; remove it, and the "
+            "job goes on without the rows of earlier epochs"
+        ) from error
+    return rows

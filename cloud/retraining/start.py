@@ -1,0 +1,105 @@
+"""Where a job begins: the recommender it trains, from scratch or from a parent's weights."""
+
+from cloud.growth import grow_knowledge, grow_snapshot, grow_space
+from cloud.input_space import InputSpace
+from cloud.recommender import CloudRecommender
+from cloud.retraining.config import JobConfig
+from cloud.version_files import StoredCloud
+from ecct_tf.data import CloudView
+from ecct_tf.errors import ConfigError
+from ecct_tf.knowledge import KnowledgeStore
+
+__all__ = ["begin", "build_recommender", "check_parent", "known_before", "revived"]
+
+
+def build_recommender(
+    config: JobConfig, view: CloudView, *, space: InputSpace | None = None
+) -> CloudRecommender:
+    """A recommender of `view` with the job's settings."""
+    return CloudRecommender(
+        view,
+        config.cloud,
+        features=config.features,
+        edge_dim=config.exchange.embedding_dim,
+        num_queries=config.exchange.queries,
+        seed=config.seed,
+        space=space,
+    )
+
+
+def begin(config: JobConfig, view: CloudView, parent: StoredCloud | None) -> CloudRecommender:
+    """The recommender to train on `view`.
+
+    Args:
+      config: the job.
+      view: what to train on, in the registry's numbers.
+      parent: the version to go on from; None begins from scratch.
+    """
+    if parent is None:
+        return build_recommender(config, view)
+    space = grow_space(parent.space, view)
+    cloud = build_recommender(config, view, space=space)
+    cloud.freeze()
+    cloud.restore(grow_snapshot(parent.snapshot, space=parent.space, grown=space))
+    return cloud
+
+
+def revived(parent: StoredCloud, view: CloudView) -> CloudRecommender:
+    """The recommender of `parent` as it would serve `view`, to compare with."""
+    space = grow_space(parent.space, view)
+    cloud = CloudRecommender(
+        view,
+        parent.config,
+        features=parent.features,
+        edge_dim=parent.edge_dim,
+        num_queries=parent.num_queries,
+        seed=parent.seed,
+        space=space,
+    )
+    cloud.freeze()
+    cloud.restore(grow_snapshot(parent.snapshot, space=parent.space, grown=space))
+    return cloud
+
+
+def check_parent(config: JobConfig, parent: StoredCloud) -> None:
+    """Refuses to go on from a version that was made with other sizes.
+
+    Raises:
+      ConfigError: names the first setting that differs, and the way out.
+    """
+    sizes = ("rank", "free_dim", "hidden_dim", "next_item")
+    pairs: list[tuple[str, object, object]] = [
+        (f"cloud.{name}", getattr(config.cloud, name), getattr(parent.config, name))
+        for name in sizes
+    ]
+    exchange = config.exchange
+    pairs += [
+        ("features", config.features, parent.features),
+        ("exchange.queries", exchange.queries, parent.num_queries),
+        ("exchange.embedding_dim", exchange.embedding_dim, parent.edge_dim),
+    ]
+    for name, own, theirs in pairs:
+        if own != theirs:
+            raise ConfigError(
+                f"{name}: expected {theirs}, with which the promoted version was made, got "
+                f"{own}; keep it, or use start=scratch"
+            )
+
+
+def known_before(
+    config: JobConfig, parent: StoredCloud | None, *, num_users: int
+) -> KnowledgeStore:
+    """What the parent knew of the uplinks, with room for new users.
+
+    Uplinks of another form than the job's cannot be fused: then nothing was known.
+    """
+    if parent is None or (parent.num_queries, parent.edge_dim) != (
+        config.exchange.queries,
+        config.exchange.embedding_dim,
+    ):
+        return KnowledgeStore.empty(
+            num_users=num_users,
+            num_queries=config.exchange.queries,
+            embedding_dim=config.exchange.embedding_dim,
+        )
+    return grow_knowledge(parent.knowledge, num_users=num_users)

@@ -1,0 +1,133 @@
+"""What a job stores: the trained recommender as a version of the cloud."""
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from cloud.growth import grow_knowledge, grow_table
+from cloud.recommender import CloudRecommender
+from cloud.registry import Draft, Version
+from cloud.registry.version import SAVED_MODEL
+from cloud.retraining.config import JobConfig
+from cloud.retraining.preparation import WINDOW, Prepared
+from cloud.retraining.quality import measure
+from cloud.retraining.start import build_recommender, revived
+from cloud.serving import ServingContent, export_serving
+from cloud.version_files import StoredCloud, write_arrays
+from ecct_tf.evaluation import Metrics
+from ecct_tf.knowledge import ItemTable
+
+__all__ = ["store"]
+
+
+def store(
+    config: JobConfig, prepared: Prepared, trained: CloudRecommender, draft: Draft
+) -> Version:
+    """Fills the draft and commits it.
+
+    Args:
+      config: the job.
+      prepared: what the job worked with.
+      trained: the recommender at the end of its training.
+      draft: where to put it; what a kill left of an earlier attempt is removed.
+    """
+    stored = _stored(config, prepared, trained)
+    shutil.rmtree(draft.path)
+    draft.path.mkdir()
+    stored.write(draft.path)
+    write_arrays(draft.path / WINDOW, prepared.window)
+    export_serving(ServingContent.of(stored), draft.path / SAVED_MODEL)
+    return draft.commit(
+        data=_data(prepared),
+        config=dataclasses.asdict(config),
+        metrics=_metrics(config, prepared, trained),
+    )
+
+
+def _stored(config: JobConfig, prepared: Prepared, trained: CloudRecommender) -> StoredCloud:
+    # What was held out to measure is history again where the version serves.
+    view = prepared.history.view
+    serving = build_recommender(config, view, space=trained.space)
+    serving.freeze()
+    serving.restore(trained.snapshot())
+    return StoredCloud(
+        config=config.cloud,
+        features=config.features,
+        edge_dim=config.exchange.embedding_dim,
+        num_queries=config.exchange.queries,
+        seed=config.seed,
+        space=serving.space,
+        snapshot=serving.snapshot(),
+        states=serving.states,
+        older=view.older,
+        table=_table(prepared, serving),
+        knowledge=prepared.knowledge,
+        round_number=prepared.inputs.round_number,
+        vocabulary=prepared.history.vocabulary,
+    )
+
+
+def _table(prepared: Prepared, serving: CloudRecommender) -> ItemTable:
+    """In a warm chain the parent's, which devices hold, with rows for what is new."""
+    parent = prepared.parent
+    if parent is None or not prepared.inputs.warm:
+        return serving.publish()
+    if parent.table.num_items == prepared.history.view.num_items:
+        return parent.table
+    return grow_table(parent.table, serving.publish())
+
+
+def _data(prepared: Prepared) -> dict[str, Any]:
+    view, inputs = prepared.history.view, prepared.inputs
+    times = view.older.timestamps
+    return {
+        "start": "warm" if inputs.warm else "scratch",
+        "history": {
+            "users": view.num_users,
+            "items": view.num_items,
+            "interactions": len(view.older.items),
+            "first_timestamp_seconds": int(times.min()),
+            "last_timestamp_seconds": int(times.max()),
+            "sha256": inputs.fingerprint,
+        },
+        "uplinks": inputs.uplinks,
+        "round_number": inputs.round_number,
+        "users_heard_of": int((prepared.knowledge.rounds >= 0).sum()),
+        "validation_users": len(prepared.validation.users),
+    }
+
+
+def _metrics(config: JobConfig, prepared: Prepared, trained: CloudRecommender) -> dict[str, float]:
+    """Quality of the new version, and of the promoted one on the same items."""
+    validation, k = prepared.validation, config.validation.k
+    found = _named(
+        "validation",
+        measure(
+            trained,
+            validation,
+            knowledge=prepared.knowledge,
+            round_number=prepared.inputs.round_number,
+            k=k,
+        ),
+    )
+    if prepared.parent is not None:
+        parent = prepared.parent
+        before = measure(
+            revived(parent, validation.view),
+            validation,
+            knowledge=grow_knowledge(parent.knowledge, num_users=validation.view.num_users),
+            round_number=parent.round_number,
+            k=k,
+        )
+        found |= _named("before", before)
+    return found
+
+
+def _named(prefix: str, measured: Mapping[str, Metrics]) -> dict[str, float]:
+    return {
+        f"{prefix}/{name}_{metric}": float(value)
+        for name, metrics in measured.items()
+        for metric, value in metrics.as_dict().items()
+        if metric not in ("k", "num_users")
+    }

@@ -1,0 +1,183 @@
+"""A chain of jobs: from scratch, warm, gated, and what each leaves."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cloud.registry import Registry
+from cloud.retraining import retrain
+from cloud.version_files import StoredCloud
+from ecct_tf.data import SyntheticConfig, synthetic_dataset
+from ecct_tf.errors import ConfigError, DataError, RunFolderError
+
+
+@pytest.fixture(scope="module")
+def chain(jobs, tmp_path_factory):
+    """Version 1 from scratch with half of the users' uplinks, version 2 warm with all."""
+    folder = tmp_path_factory.mktemp("chain")
+    jobs.write_log(folder, range(12))
+    config = jobs.small_job(folder, gate__minimum_gain=-1.0)
+    first = retrain(config, folder / "first", show=False)
+    jobs.write_log(folder, range(6, 20), round_number=1, cloud_version=1)
+    second = retrain(config, folder / "second", show=False)
+    return folder, config, first, second
+
+
+def test_versions_follow_each_other(chain):
+    folder, _, first, second = chain
+    registry = Registry(folder / "registry")
+    assert (first.version, first.promoted, first.before) == (1, True, None)
+    assert (second.version, second.promoted) == (2, True)
+    assert second.before == pytest.approx(first.quality, abs=1e-6)
+    assert registry.promoted().number == 2
+    assert [version.manifest.parents for version in registry.versions()] == [(), (1,)]
+    for version in registry.versions():
+        version.verify()
+
+
+def test_each_uplink_is_read_once(chain):
+    folder = chain[0]
+    data = [version.manifest.data for version in Registry(folder / "registry").versions()]
+    assert [each["uplinks"]["read"] for each in data] == [12, 14]
+    assert [len(each["uplinks"]["files"]) for each in data] == [1, 2]
+    assert [each["round_number"] for each in data] == [0, 1]
+    assert [each["users_heard_of"] for each in data] == [12, 20]
+    knowledge = StoredCloud.read(Registry(folder / "registry").promoted().path).knowledge
+    np.testing.assert_array_equal(knowledge.rounds, [0] * 6 + [1] * 14 + [-1] * 4)
+
+
+def test_the_item_side_stays_in_a_warm_chain(chain):
+    folder = chain[0]
+    first, second = (
+        StoredCloud.read(version.path) for version in Registry(folder / "registry").versions()
+    )
+    for name in ("cloud", "bias", "attributes", "feature_mean", "feature_scale"):
+        np.testing.assert_array_equal(getattr(second.table, name), getattr(first.table, name))
+    moved = [
+        name
+        for name, value in second.snapshot.items()
+        if not np.array_equal(value, first.snapshot[name])
+    ]
+    assert "model/fusion_scale:0" in moved
+    assert not [name for name in moved if name.startswith("model/item_")]
+
+
+def test_the_saved_model_answers_as_the_version_does(chain):
+    folder = chain[0]
+    version = Registry(folder / "registry").promoted()
+    stored = StoredCloud.read(version.path)
+    users = np.arange(4, dtype=np.int32)
+    items = np.tile(np.arange(1, 9, dtype=np.int32), (4, 1))
+    score = tf.saved_model.load(str(version.saved_model)).signatures["score"]
+    np.testing.assert_allclose(
+        score(user=tf.constant(users), candidates=tf.constant(items))["logits"],
+        stored.recommender().scores(
+            users, items, knowledge=stored.knowledge, round_number=stored.round_number
+        ),
+        atol=1e-5,
+    )
+
+
+def test_what_a_job_writes(chain):
+    folder, _, first, _ = chain
+    job = folder / "first"
+    with (job / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["phase"], row["epoch"]) for row in rows][:4] == [
+        ("fit", "0"), ("fit", "1"), ("uplinks", "0"), ("uplinks", "1"),
+    ]  # fmt: skip
+    # The second phase begins where the first one left off: at its best epoch.
+    best = max(float(row["alone_auc"]) for row in rows[:2])
+    assert float(rows[2]["alone_auc"]) == pytest.approx(best, abs=1e-6)
+    assert json.loads((job / "result.json").read_text()) == dataclasses.asdict(first)
+    assert list((job / "events").glob("events.out.tfevents.*"))
+
+
+def test_a_job_that_has_ended_is_not_run_again(chain):
+    folder, config, first, _ = chain
+    assert retrain(config, folder / "first", show=False) == first
+    assert len(Registry(folder / "registry").versions()) == 2
+
+
+def test_a_worse_version_is_stored_and_not_promoted(chain, jobs):
+    folder = chain[0]
+    strict = jobs.small_job(folder, gate__minimum_gain=2.0)
+    third = retrain(strict, folder / "third", show=False)
+    assert (third.version, third.promoted) == (3, False)
+    assert "not at least" in third.reason
+    assert Registry(folder / "registry").promoted().number == 2
+    fourth = retrain(strict, folder / "fourth", promote_anyway=True, show=False)
+    assert (fourth.version, fourth.promoted) == (4, True)
+    assert "on request" in fourth.reason
+    # It goes on from what was promoted, not from what was only stored.
+    assert Registry(folder / "registry").version(4).manifest.parents == (2,)
+
+
+def test_new_users_and_items_in_a_warm_job(chain, jobs, monkeypatch):
+    """The data has more of both, and numbers its items otherwise."""
+    folder, config, *_ = chain
+    larger = synthetic_dataset(SyntheticConfig(users=jobs.USERS + 3, items=jobs.ITEMS + 5, seed=0))
+    shuffled = dataclasses.replace(
+        larger,
+        item_tokens=tuple(
+            f"{'new' if k >= jobs.ITEMS else ''}{t}" for k, t in enumerate(larger.item_tokens)
+        ),
+    )
+    monkeypatch.setattr("cloud.retraining.history.load_dataset", lambda *_, **__: shuffled)
+    before = StoredCloud.read(Registry(folder / "registry").promoted().path)
+    result = retrain(config, folder / "grown", show=False)
+    after = StoredCloud.read(Registry(folder / "registry").version(result.version).path)
+    assert after.vocabulary.items[: jobs.ITEMS] == before.vocabulary.items
+    assert len(after.vocabulary.items) == jobs.ITEMS + 5
+    assert len(after.vocabulary.users) == jobs.USERS + 3
+    rows = jobs.ITEMS + 1
+    np.testing.assert_array_equal(after.table.cloud[:rows], before.table.cloud)
+    np.testing.assert_array_equal(
+        after.space.preference.target[:rows], before.space.preference.target
+    )
+    assert after.table.num_items == jobs.ITEMS + 5
+    assert np.isfinite(after.table.cloud).all()
+
+
+def test_refusals(chain, jobs, tmp_path):
+    folder, config, *_ = chain
+    with pytest.raises(ConfigError, match="another configuration"):
+        retrain(dataclasses.replace(config, seed=9), folder / "first", show=False)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").touch()
+    with pytest.raises(ConfigError, match="not empty"):
+        retrain(config, tmp_path / "other", show=False)
+    wide = jobs.small_job(folder, cloud__hidden_dim=5)
+    with pytest.raises(ConfigError, match=r"cloud\.hidden_dim: expected 4.*start=scratch"):
+        retrain(wide, tmp_path / "wide", show=False)
+
+
+def test_a_busy_job_is_refused(chain):
+    from cloud.retraining.folder import JobFolder
+
+    folder, config, *_ = chain
+    with (
+        JobFolder(folder / "first").locked(),
+        pytest.raises(RunFolderError, match="another process"),
+    ):
+        retrain(config, folder / "first", show=False)
+
+
+def test_changed_history_is_refused(jobs, tmp_path, monkeypatch):
+    config = jobs.small_job(tmp_path)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloud.retraining.job._train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        retrain(config, tmp_path / "job", show=False)
+    inputs = tmp_path / "job" / "inputs.json"
+    values = json.loads(inputs.read_text())
+    inputs.write_text(json.dumps({**values, "fingerprint": "0" * 64}))
+    with pytest.raises(DataError, match="the history is not the one"):
+        retrain(config, tmp_path / "job", show=False)

@@ -1,0 +1,179 @@
+"""Parts of the retraining job, by hand."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cloud.retraining.config import JobConfig, load_job_config
+from cloud.retraining.gate import verdict
+from cloud.retraining.history import hold_out, load_history
+from cloud.retraining.uplinks import KnowledgeBuilder, present_round
+from cloud.vocabulary import Vocabulary
+from ecct_tf.config import dump_config
+from ecct_tf.data import cloud_view, device_view, leave_one_out, load_dataset
+from ecct_tf.errors import ConfigError, DataError
+from ecct_tf.knowledge import KnowledgeStore, UplinkRows
+
+
+def _batch(users, rounds, *, with_logits=None):
+    rows, users = np.arange(len(users)), np.array(users, np.int32)
+    items = (1 + rows[:, None] + np.zeros((1, 2))).astype(np.int32)
+    logits = np.ones(len(users), np.bool_) if with_logits is None else np.array(with_logits)
+    return SimpleNamespace(
+        users=users,
+        rounds=np.array(rounds, np.int32),
+        items=items,
+        embeddings=np.repeat(items[..., None], 3, axis=2).astype(np.float32),
+        logits=-items.astype(np.float32),
+        with_logits=logits,
+    )
+
+
+def _builder(users=5):
+    return KnowledgeBuilder(KnowledgeStore.empty(num_users=users, num_queries=2, embedding_dim=3))
+
+
+def test_the_newest_uplink_of_a_user_counts():
+    builder = _builder()
+    builder.add(_batch([1, 3, 1, 1], [4, 4, 6, 5]))
+    builder.add(_batch([3, 1], [5, 2]))
+    store, present = builder.finish()
+    assert present == 6
+    assert (builder.taken, builder.superseded) == (3, 3)
+    np.testing.assert_array_equal(store.rounds, [-1, 6, -1, 5, -1])
+    np.testing.assert_array_equal(store.items[1], [3, 3])  # row 2 of the first batch
+    np.testing.assert_array_equal(store.items[3], [1, 1])  # row 0 of the second
+    np.testing.assert_array_equal(store.logits[1], [-3, -3])
+
+
+def test_it_is_the_store_that_rounds_would_have_made():
+    batches = [_batch([0, 1, 2], [0, 0, 0]), _batch([1, 2], [1, 1], with_logits=[False, True])]
+    builder = _builder()
+    store = KnowledgeStore.empty(num_users=5, num_queries=2, embedding_dim=3)
+    for number, batch in enumerate(batches):
+        builder.add(batch)
+        for part in (True, False):
+            rows = np.flatnonzero(batch.with_logits == part)
+            if len(rows):
+                store = store.updated(
+                    UplinkRows(
+                        users=batch.users[rows],
+                        items=batch.items[rows],
+                        embeddings=batch.embeddings[rows],
+                        logits=batch.logits[rows] if part else None,
+                    ),
+                    round_number=number,
+                )
+    for field in dataclasses.fields(store):
+        np.testing.assert_array_equal(
+            getattr(builder.finish()[0], field.name), getattr(store, field.name)
+        )
+
+
+def test_a_device_that_counts_wrongly_ages_nobody():
+    builder = _builder(300)
+    builder.add(_batch(range(200), [7] * 199 + [10**9]))
+    store, present = builder.finish()
+    assert present == 7
+    np.testing.assert_array_equal(store.trust(round_number=7, half_life=5.0)[:200], 1.0)
+    assert present_round(np.array([-1, -1], np.int32)) == 0
+
+
+def test_held_out_is_the_newest_that_the_cloud_knows(make_view):
+    view = make_view([[1, 2, 3], [4, 5], [6, 7, 8, 9]], num_items=20)
+    held = hold_out(view, negatives=5, seed=0)
+    np.testing.assert_array_equal(held.users, [0, 2])
+    np.testing.assert_array_equal(held.items[:, 0], [3, 9])
+    assert [held.view.older.of(user).tolist() for user in range(3)] == [[1, 2], [4, 5], [6, 7, 8]]
+    for user, row in zip(held.users, held.items, strict=True):
+        assert not np.isin(row[1:], view.older.of(int(user))).any()
+        assert len(set(row.tolist())) == 6
+    # The same user gets the same negatives whoever else there is.
+    fewer = hold_out(make_view([[1, 2, 3]], num_items=20), negatives=5, seed=0)
+    np.testing.assert_array_equal(fewer.items[0], held.items[0])
+    with pytest.raises(DataError, match="3 or more interactions"):
+        hold_out(make_view([[1, 2]], num_items=20), negatives=5, seed=0)
+
+
+def test_a_job_never_sees_what_a_device_alone_has(jobs, tmp_path):
+    """Neither recent, validation nor test interactions, nor a federated column."""
+    config = jobs.small_job(tmp_path)
+    dataset = load_dataset(config.data, seed=config.seed)
+    split = leave_one_out(dataset)
+    history = load_history(config, known=None, progress=False)
+    held = hold_out(history.view, negatives=20, seed=0)
+    for user in split.users.tolist():
+        older = device_view(dataset, split, user).history[: len(split.older(user))]
+        np.testing.assert_array_equal(history.view.older.of(user), older)
+    np.testing.assert_array_equal(
+        held.items[:, 0], [split.older(int(user))[-1] for user in held.users]
+    )
+    for table in (history.view.items, history.view.users):
+        assert all(column.column.side.value == "centralized" for column in table.columns)
+
+
+def test_all_history_when_the_data_is_the_clouds_own(jobs, tmp_path):
+    config = jobs.small_job(tmp_path, history="all")
+    dataset = load_dataset(config.data, seed=config.seed)
+    history = load_history(config, known=None, progress=False)
+    assert len(history.view.older.items) == dataset.num_interactions
+
+
+def test_known_numbers_stay(jobs, tmp_path):
+    config = jobs.small_job(tmp_path)
+    dataset = load_dataset(config.data, seed=config.seed)
+    known = Vocabulary(dataset.user_tokens[::-1], ("gone", *dataset.item_tokens[::-1]))
+    history = load_history(config, known=known, progress=False)
+    assert history.vocabulary == known
+    plain = cloud_view(dataset, leave_one_out(dataset)).older
+    last = dataset.num_users - 1
+    expected = [known.items.index(dataset.item_tokens[item - 1]) + 1 for item in plain.of(0)]
+    assert history.view.older.of(last).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("quality", "before", "gain", "passed"),
+    [
+        (0.30, None, 0.0, True),
+        (0.30, 0.30, 0.0, True),
+        (0.29, 0.30, 0.0, False),
+        (0.29, 0.30, -0.02, True),
+        (0.31, 0.30, 0.02, False),
+    ],
+)
+def test_the_gate(quality, before, gain, passed):
+    config = load_job_config(None, overrides=[f"gate.minimum_gain={gain}"])
+    assert verdict(config, quality=quality, before=before)[0] is passed
+
+
+def test_a_job_that_must_not_promote():
+    config = load_job_config(None, overrides=["gate.promote=false"])
+    assert verdict(config, quality=1.0, before=None) == (False, "gate.promote is false")
+
+
+def test_a_configuration_reads_back(tmp_path):
+    path = tmp_path / "job.yaml"
+    path.write_text("registry: here\nuplinks: ../log\ndata: {dataset: synthetic}\n")
+    config = load_job_config(path, overrides=["start=scratch"])
+    assert config.registry == str(tmp_path / "here")
+    assert config.start == "scratch"
+    (tmp_path / "again.yaml").write_text(dump_config(config))
+    assert load_job_config(tmp_path / "again.yaml") == config
+    assert JobConfig().cloud.update_epochs == 20
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("start=tepid", r"start: expected one of warm, scratch"),
+        ("distribution=many", r"distribution: expected one of none"),
+        ("data.nodes=3", r"data\.nodes: a cloud job has no edge nodes"),
+        ("exchange.queries=0", r"exchange\.queries"),
+        ("gate.minimum=1", r"unknown key gate\.minimum"),
+    ],
+)
+def test_wrong_settings_are_told(override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_job_config(None, overrides=[override])
