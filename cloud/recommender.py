@@ -13,6 +13,7 @@ from cloud.batches import CloudBatches
 from cloud.features import category_matrix, tail_length, training_positions, user_state
 from cloud.input_space import InputSpace, build_input_space
 from cloud.model import CloudModel, CloudModelSpec, EdgeKnowledge
+from cloud.queries import choose_queries
 from cloud.similarity import preference_sources
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import CloudView, sample_negatives
@@ -259,28 +260,18 @@ class CloudRecommender:
         Drawn from the catalog without the history that the cloud knows; nothing that a
         device did recently can influence the choice.
         """
-        config = self.config
-        tops = round(self._num_queries * config.query_top_share)
-        pool = min(max(4 * tops, 1), self._view.num_items)
         everything = np.arange(1, self._view.num_items + 1, dtype=np.int32)
         vectors = self.user_embeddings(users, knowledge=None, round_number=round_number)
         logits = vectors @ self.model.item_vectors(everything).numpy().T
         logits += self.model.item_logits(everything).numpy()
         chosen = np.empty((len(users), self._num_queries), np.int32)
         for row, user in enumerate(users):
-            rng = np.random.default_rng([self._seed, 2, round_number, int(user)])
-            known = self._view.older.of(int(user))
-            logits[row, known - 1] = -np.inf
-            best = np.argpartition(-logits[row], pool - 1)[:pool]
-            # In a small catalog the pool may reach into what is known.
-            best = best[np.isfinite(logits[row, best])]
-            own_tops = min(tops, len(best))
-            chosen[row, :own_tops] = 1 + rng.choice(best, own_tops, replace=False)
-            chosen[row, own_tops:] = sample_negatives(
-                rng,
-                positives=known,
-                num_items=self._view.num_items,
-                size=self._num_queries - own_tops,
+            chosen[row] = choose_queries(
+                np.random.default_rng([self._seed, 2, round_number, int(user)]),
+                logits=logits[row],
+                known=self._view.older.of(int(user)),
+                size=self._num_queries,
+                top_share=self.config.query_top_share,
             )
         return chosen
 

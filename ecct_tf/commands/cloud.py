@@ -2,6 +2,7 @@
 
 import click
 
+from ecct_tf.commands.cloud_publish import publish
 from ecct_tf.commands.cloud_retrain import retrain
 from ecct_tf.commands.cloud_versions import gc, promote, rollback, versions
 
@@ -13,5 +14,5 @@ def cloud() -> None:
     """Keep versions of the cloud, choose the one in force, and publish it."""
 
 
-for _command in (retrain, versions, promote, rollback, gc):
+for _command in (retrain, versions, promote, rollback, gc, publish):
     cloud.add_command(_command)

@@ -12,7 +12,7 @@ from ecct_tf.commands.options import wide_console
 if TYPE_CHECKING:
     from cloud.registry import Registry, Version
 
-__all__ = ["gc", "promote", "registry_argument", "rollback", "versions"]
+__all__ = ["gc", "open_registry", "promote", "registry_argument", "rollback", "versions"]
 
 registry_argument = click.argument("registry", type=click.Path(path_type=Path))
 
@@ -24,7 +24,7 @@ _note = click.option("--note", default="", help="Why, for the history.")
 @click.option("--json", "as_json", is_flag=True, help="Print whole manifests as JSON.")
 def versions(registry: Path, as_json: bool) -> None:
     """List the versions in REGISTRY and which one is in force."""
-    opened = _open(registry)
+    opened = open_registry(registry)
     stored, history = opened.versions(), opened.history()
     promoted = history[-1].version if history else None
     previous = history[-1].previous if history else None
@@ -60,7 +60,7 @@ def versions(registry: Path, as_json: bool) -> None:
 @_note
 def promote(registry: Path, version: int, expected: int | None, note: str) -> None:
     """Put VERSION of REGISTRY in force."""
-    opened = _open(registry)
+    opened = open_registry(registry)
     if expected is None:
         history = opened.history()
         expected = history[-1].version if history else None
@@ -74,7 +74,7 @@ def promote(registry: Path, version: int, expected: int | None, note: str) -> No
 @_note
 def rollback(registry: Path, expected: int | None, note: str) -> None:
     """Put the version that was in force before back in force."""
-    opened = _open(registry)
+    opened = open_registry(registry)
     promotion = opened.rollback(expected=expected, note=note)
     click.echo(f"Version {promotion.version} is in force again, from {opened.serving_path}")
 
@@ -93,14 +93,19 @@ def gc(registry: Path, keep: int, draft_hours: float) -> None:
 
     The version in force, the one before it and what a living draft is made from always stay.
     """
-    collected = _open(registry).gc(keep=keep, draft_hours=draft_hours)
+    collected = open_registry(registry).gc(keep=keep, draft_hours=draft_hours)
     click.echo(
         f"Removed {len(collected.versions)} versions {list(collected.versions)} and "
         f"{len(collected.drafts)} drafts {list(collected.drafts)}"
     )
 
 
-def _open(path: Path) -> Registry:
+def open_registry(path: Path) -> Registry:
+    """The registry at `path`.
+
+    Raises:
+      RegistryError: when there is none.
+    """
     from cloud.registry import Registry
     from ecct_tf.errors import RegistryError
 

@@ -3,12 +3,14 @@
 `UplinkForm` fixes the layout of one user's uplink; `pack_uplink` and `unpack_uplink` are
 for a device, `unpack_uplinks` reads thousands at once. `UplinkRecord` is the versioned
 envelope in which an uplink travels to the cloud and stands in its log. `DownlinkFile`,
-`ItemTableFile` and the delta of two item tables are what the cloud publishes.
+`ItemTableFile` and the delta of two item tables are what the cloud publishes, and
+`Publication` says where they lie.
 """
 
 from ecct_tf.wire.downlink import DownlinkFile, DownlinkForm, WireDownlink
-from ecct_tf.wire.item_delta import apply_item_delta, item_delta
+from ecct_tf.wire.item_delta import apply_item_delta, delta_rows, item_delta
 from ecct_tf.wire.item_table import ItemTableFile, Section
+from ecct_tf.wire.publication import CURRENT_NAME, Publication, PublishedDelta, PublishedFile
 from ecct_tf.wire.record import HEADER, RECORD_SCHEMA, UplinkRecord
 from ecct_tf.wire.sealed import digest_of
 from ecct_tf.wire.uplink import (
@@ -22,11 +24,15 @@ from ecct_tf.wire.uplink import (
 )
 
 __all__ = [
+    "CURRENT_NAME",
     "HEADER",
     "RECORD_SCHEMA",
     "DownlinkFile",
     "DownlinkForm",
     "ItemTableFile",
+    "Publication",
+    "PublishedDelta",
+    "PublishedFile",
     "Section",
     "UplinkForm",
     "UplinkRecord",
@@ -34,6 +40,7 @@ __all__ = [
     "WireUplink",
     "apply_item_delta",
     "decoded",
+    "delta_rows",
     "digest_of",
     "item_delta",
     "pack_uplink",

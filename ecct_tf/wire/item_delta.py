@@ -30,7 +30,7 @@ from ecct_tf.errors import CodecError
 from ecct_tf.wire.item_table import ItemTableFile
 from ecct_tf.wire.sealed import DIGEST_BYTES, digest_of, seal, unseal
 
-__all__ = ["apply_item_delta", "item_delta"]
+__all__ = ["apply_item_delta", "delta_rows", "item_delta"]
 
 _MAGIC, _FORMAT = b"ECID", 1
 _HEAD = struct.Struct(f"<4sHH{DIGEST_BYTES}s{DIGEST_BYTES}sIIII")
@@ -74,6 +74,15 @@ def item_delta(old: bytes, new: bytes) -> bytes | None:
     )
 
 
+def delta_rows(delta: bytes) -> int:
+    """How many rows a delta brings.
+
+    Raises:
+      CodecError: when it is damaged.
+    """
+    return int(_HEAD.unpack_from(_opened(delta))[-1])
+
+
 def apply_item_delta(old: bytes, delta: bytes) -> bytes:
     """The new item table file, byte for byte.
 
@@ -85,9 +94,7 @@ def apply_item_delta(old: bytes, delta: bytes) -> bytes:
       CodecError: when the delta is damaged, starts from another table, or does not lead to
         the table that it announces.
     """
-    body = unseal(delta, magic=_MAGIC, format_number=_FORMAT, what="item table delta")
-    if len(body) < _HEAD.size:
-        raise CodecError(f"item table delta: expected a header, got {len(body)} bytes")
+    body = _opened(delta)
     _, _, _, base, target, head_bytes, width, count, changed = _HEAD.unpack_from(body)
     if old[-DIGEST_BYTES:] != base:
         raise CodecError(
@@ -114,3 +121,10 @@ def apply_item_delta(old: bytes, delta: bytes) -> bytes:
             f"{target.hex()[:16]}…; fetch the whole table"
         )
     return made
+
+
+def _opened(delta: bytes) -> bytes:
+    body = unseal(delta, magic=_MAGIC, format_number=_FORMAT, what="item table delta")
+    if len(body) < _HEAD.size:
+        raise CodecError(f"item table delta: expected a header, got {len(body)} bytes")
+    return body

@@ -1,0 +1,216 @@
+"""The downlink job: from a version in the registry to files that devices fetch.
+
+Everything comes from the version's own files, which come from a `CloudView` and uplinks; no
+data set is read.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from cloud.registry import Registry, Version
+from cloud.segments import segment_downlinks
+from cloud.version_files import StoredCloud, read_arrays
+from ecct_tf.config import CodecName, ExchangeConfig
+from ecct_tf.errors import RegistryError
+from ecct_tf.files import write_atomically, write_text
+from ecct_tf.knowledge import build_codec
+from ecct_tf.knowledge.table_arrays import item_table
+from ecct_tf.knowledge.table_files import item_table_file
+from ecct_tf.wire import (
+    CURRENT_NAME,
+    DownlinkFile,
+    Publication,
+    PublishedDelta,
+    PublishedFile,
+    delta_rows,
+    digest_of,
+    item_delta,
+)
+
+__all__ = ["Published", "publish"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A publication, and what could not be made a delta.
+
+    Attributes:
+      publication: as devices read it.
+      num_users: with a downlink of their own.
+      num_rows: of the item table, the padding row included.
+      unchanged: versions with the same item table: their devices fetch none.
+      without_delta: versions whose tables are laid out differently.
+    """
+
+    publication: Publication
+    num_users: int
+    num_rows: int
+    unchanged: tuple[int, ...]
+    without_delta: tuple[int, ...]
+
+
+def publish(
+    registry: Registry,
+    out: Path,
+    *,
+    version: int | None = None,
+    delta_from: Sequence[int] | None = None,
+    codec: CodecName | None = None,
+    round_number: int | None = None,
+    one_file_each: bool = False,
+) -> Published:
+    """Writes downlinks and item table of a version into `out`, and makes them current.
+
+    Args:
+      registry: of the versions.
+      out: the folder that devices fetch from; its other files stay.
+      version: to publish; None for the one in force.
+      delta_from: versions whose item tables devices may have; None for the one that was in
+        force before, if it is stored.
+      codec: of user embeddings and item table; None for the one in the `exchange` section of
+        the version's job, which is int8 by default.
+      round_number: from which queries are drawn, and which uplinks will answer; None for the
+        round after the last that the version heard of, and after the one that is published in
+        `out` by another version.
+      one_file_each: also a folder with one file for each user.
+
+    Raises:
+      RegistryError: when a version is not stored or damaged, or none is in force.
+    """
+    chosen = registry.promoted() if version is None else registry.version(version)
+    if chosen is None:
+        raise RegistryError(
+            f"{registry.path}: no version is in force; promote one (`ecct cloud promote`) or "
+            "name the version to publish"
+        )
+    chosen.verify()
+    stored = StoredCloud.read(chosen.path)
+    number = _next_round(stored, out, chosen.number) if round_number is None else round_number
+    codec = codec or _codec(chosen)
+    table = item_table_file(stored.table, codec).to_bytes()
+    downlinks, segments, names = _downlinks(
+        stored, version=chosen.number, round_number=number, codec=codec, table=table
+    )
+    stem = f"{chosen.number:06d}"
+    whole = _put(out, f"downlinks-{stem}", ".ecdn", downlinks.to_bytes())
+    deltas, unchanged, without = [], [], []
+    for base in _bases(registry, chosen.number) if delta_from is None else delta_from:
+        older = item_table(read_arrays(registry.version(base).path / "item_table.npz"))
+        old = item_table_file(older, codec).to_bytes()
+        if old == table:
+            unchanged.append(base)
+            continue
+        delta = item_delta(old, table)
+        if delta is None:
+            without.append(base)
+            continue
+        file = _put(out, "items-delta", ".ecid", delta)
+        deltas.append(PublishedDelta(file, base, digest_of(old), delta_rows(delta)))
+    publication = Publication(
+        cloud_version=chosen.number,
+        round_number=number,
+        codec=codec,
+        downlinks=whole,
+        segments=_put(out, f"segments-{stem}", ".ecdn", segments.to_bytes()),
+        segment_names=names,
+        item_table=_put(out, "items", ".ecit", table),
+        deltas=tuple(deltas),
+        devices=_put_each(out, whole, downlinks) if one_file_each else "",
+        device_bytes=len(downlinks.only(int(downlinks.keys[0])).to_bytes()),
+    )
+    write_text(out / CURRENT_NAME, publication.to_json())
+    return Published(
+        publication,
+        num_users=len(downlinks.keys),
+        num_rows=stored.table.num_items + 1,
+        unchanged=tuple(unchanged),
+        without_delta=tuple(without),
+    )
+
+
+def _codec(version: Version) -> CodecName:
+    exchange = version.manifest.config.get("exchange", {})
+    return ExchangeConfig(codec=exchange.get("codec", ExchangeConfig.codec)).codec
+
+
+def _next_round(stored: StoredCloud, out: Path, version: int) -> int:
+    """A round that no device has answered yet; publishing a version again keeps its round."""
+    heard = bool((stored.knowledge.rounds >= 0).any())
+    after = stored.round_number + 1 if heard else 0
+    current = out / CURRENT_NAME
+    if not current.exists():
+        return after
+    before = Publication.from_json(current.read_text(encoding="utf-8"))
+    return max(after, before.round_number + (before.cloud_version != version))
+
+
+def _downlinks(
+    stored: StoredCloud, *, version: int, round_number: int, codec: CodecName, table: bytes
+) -> tuple[DownlinkFile, DownlinkFile, tuple[str, ...]]:
+    recommender = stored.recommender()
+    everybody = np.arange(len(stored.vocabulary.users), dtype=np.int32)
+    # Without uplinks: docs/exchange.md says why.
+    users = recommender.user_embeddings(everybody, knowledge=None, round_number=round_number)
+    segments = segment_downlinks(stored, users, round_number=round_number)
+
+    def file(
+        keys: npt.NDArray[np.int32],
+        embeddings: npt.NDArray[np.float32],
+        queries: npt.NDArray[np.int32],
+        *,
+        of_users: bool,
+    ) -> DownlinkFile:
+        encoded = build_codec(codec).encode(tf.constant(embeddings))
+        return DownlinkFile.build(
+            keys_are="users" if of_users else "segments",
+            cloud_version=version,
+            round_number=round_number,
+            table_sha256=digest_of(table),
+            codec=codec,
+            keys=keys,
+            embeddings=tuple(np.asarray(part) for part in encoded),
+            queries=queries,
+        )
+
+    queries = recommender.queries(everybody, round_number=round_number)
+    places = np.arange(len(segments.names), dtype=np.int32)
+    return (
+        file(everybody, users, queries, of_users=True),
+        file(places, segments.embeddings, segments.queries, of_users=False),
+        segments.names,
+    )
+
+
+def _bases(registry: Registry, number: int) -> list[int]:
+    """The version that was in force last before `number`, if it is stored."""
+    stored = {version.number for version in registry.versions()}
+    others = (each.version for each in reversed(registry.history()) if each.version != number)
+    before = next(others, None)
+    return [before] if before in stored and before is not None else []
+
+
+def _put(out: Path, stem: str, suffix: str, content: bytes) -> PublishedFile:
+    """Writes a sealed file under a name that its content decides, so that it never changes."""
+    digest = digest_of(content)
+    path = out / f"{stem}-{digest[:16]}{suffix}"
+    if not path.exists():
+        write_atomically(path, lambda file: file.write(content))
+    return PublishedFile(path.name, len(content), digest)
+
+
+def _put_each(out: Path, whole: PublishedFile, downlinks: DownlinkFile) -> str:
+    folder = out / Path(whole.path).stem
+    if not folder.exists():
+        prepared = out / f".{folder.name}.part"
+        shutil.rmtree(prepared, ignore_errors=True)
+        prepared.mkdir(parents=True)
+        for key in downlinks.keys.tolist():
+            (prepared / f"{key}.ecdn").write_bytes(downlinks.only(key).to_bytes())
+        prepared.rename(folder)
+    return folder.name

@@ -1,0 +1,67 @@
+"""Segments of users: what a device reads whose user the cloud does not know yet."""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.queries import choose_queries
+from cloud.version_files import StoredCloud
+
+__all__ = ["SegmentDownlinks", "segment_downlinks"]
+
+EVERYBODY = "all"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SegmentDownlinks:
+    """Downlinks of segments, before any codec.
+
+    Attributes:
+      names: `all` first, then one for each category of the centralized user columns that a
+        user with a history has.
+      embeddings: `[segments, d_c] float32`, the mean over the segment's users.
+      queries: `[segments, Q] int32`.
+    """
+
+    names: tuple[str, ...]
+    embeddings: npt.NDArray[np.float32]
+    queries: npt.NDArray[np.int32]
+
+
+def segment_downlinks(
+    stored: StoredCloud, users: npt.NDArray[np.float32], *, round_number: int
+) -> SegmentDownlinks:
+    """The downlinks of all segments of a version.
+
+    A segment says what the mean user of it would be told; single users without any older
+    interaction do not count.
+
+    Args:
+      stored: the version.
+      users: `[users, d_c] float32`, its user embeddings without uplinks.
+      round_number: from which the queries are drawn.
+    """
+    heard = np.diff(stored.older.offsets) > 0
+    names, members = [EVERYBODY], [heard if heard.any() else np.ones_like(heard)]
+    categories = stored.space.user_categories
+    # The users' categories are the last columns of the user tower's inputs.
+    columns = stored.states[:, stored.states.shape[1] - len(categories) :]
+    for name, column in zip(categories, columns.T, strict=True):
+        inside = heard & (column > 0)
+        if inside.any():
+            names.append(name)
+            members.append(inside)
+    embeddings = np.stack([users[inside].mean(axis=0) for inside in members])
+    logits = embeddings @ stored.table.cloud[1:].T + stored.table.bias[1:]
+    queries = [
+        choose_queries(
+            np.random.default_rng([stored.seed, 5, round_number, index]),
+            logits=logits[index],
+            known=np.zeros(0, np.int32),
+            size=stored.num_queries,
+            top_share=stored.config.query_top_share,
+        )
+        for index in range(len(names))
+    ]
+    return SegmentDownlinks(tuple(names), embeddings, np.stack(queries))

@@ -1,0 +1,99 @@
+"""`ecct cloud publish`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ecct_tf.commands.cloud_versions import registry_argument
+from ecct_tf.commands.options import quiet_tensorflow, wide_console
+
+if TYPE_CHECKING:
+    from cloud.publishing import Published
+    from ecct_tf.config import CodecName
+
+__all__ = ["publish"]
+
+
+@click.command()
+@registry_argument
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to fill.")
+@click.option("--version", type=int, help="By default the version in force.")
+@click.option(
+    "--delta-from",
+    "delta_from",
+    type=int,
+    multiple=True,
+    help="Version whose item table devices have, repeatable; by default the one before.",
+)
+@click.option(
+    "--codec",
+    type=click.Choice(["float32", "float16", "int8"]),
+    help="How embeddings and item table are written; by default as the version's job was told.",
+)
+@click.option(
+    "--round",
+    "round_number",
+    type=click.IntRange(min=0),
+    help="Round that devices answer; by default the next one.",
+)
+@click.option("--one-file-each", is_flag=True, help="Also write one file for each user.")
+def publish(
+    registry: Path,
+    out: Path,
+    version: int | None,
+    delta_from: tuple[int, ...],
+    codec: CodecName | None,
+    round_number: int | None,
+    one_file_each: bool,
+) -> None:
+    """Write what devices fetch of a version in REGISTRY: downlinks, item table and its delta.
+
+    The folder's current.json names the files; devices read it first.
+    """
+    quiet_tensorflow()
+    from cloud.publishing import publish as write
+    from ecct_tf.commands.cloud_versions import open_registry
+
+    _print(
+        write(
+            open_registry(registry),
+            out,
+            version=version,
+            delta_from=delta_from or None,
+            codec=codec,
+            round_number=round_number,
+            one_file_each=one_file_each,
+        ),
+        out=out,
+    )
+
+
+def _print(published: Published, *, out: Path) -> None:
+    from rich.table import Table
+
+    found = published.publication
+    table = Table("a device fetches", "bytes", "file")
+    table.title = f"Version {found.cloud_version}, round {found.round_number}, {found.codec}"
+    single = f"{found.devices}/USER.ecdn" if found.devices else f"cut out of {found.downlinks.path}"
+    table.add_row("its downlink", f"{found.device_bytes:,}", single)
+    segments = f"downlinks of {len(found.segment_names)} segments, for a new user"
+    table.add_row(segments, f"{found.segments.num_bytes:,}", found.segments.path)
+    for number in published.unchanged:
+        table.add_row(f"item table from version {number}: it is the same", "0", "–")
+    for delta in found.deltas:
+        rows = f"{delta.rows:,} of {published.num_rows:,} rows"
+        label = f"item table from version {delta.from_version}: {rows}"
+        table.add_row(label, f"{delta.file.num_bytes:,}", delta.file.path)
+    whole = f"item table, whole: {published.num_rows:,} rows"
+    table.add_row(whole, f"{found.item_table.num_bytes:,}", found.item_table.path)
+    wide_console().print(table)
+    for number in published.without_delta:
+        click.echo(
+            f"No delta from version {number}: its rows are laid out differently, so devices that "
+            "have it fetch the whole table."
+        )
+    total = f"{found.downlinks.num_bytes:,}"
+    click.echo(f"{out}: downlinks of {published.num_users:,} users, {total} bytes in all")

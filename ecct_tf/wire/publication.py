@@ -1,0 +1,128 @@
+"""What `ecct cloud publish` offers: one small JSON file that names all others.
+
+Devices read `current.json` and fetch what they lack. It is replaced last and at once, and the
+files that it names never change, so a device never meets half a publication.
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+from ecct_tf.errors import CodecError
+
+__all__ = ["CURRENT_NAME", "Publication", "PublishedDelta", "PublishedFile"]
+
+CURRENT_NAME = "current.json"
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedFile:
+    """A file beside `current.json`.
+
+    Attributes:
+      path: its name there.
+      num_bytes: its length.
+      sha256: what it ends with: the SHA-256 of all before, in hexadecimal.
+    """
+
+    path: str
+    num_bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedDelta:
+    """How a device gets the item table from an older one.
+
+    Attributes:
+      file: the delta.
+      from_version: whose table it starts from.
+      from_sha256: of that table.
+      rows: that it brings, changed ones and new ones.
+    """
+
+    file: PublishedFile
+    from_version: int
+    from_sha256: str
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Publication:
+    """The content of `current.json`.
+
+    Attributes:
+      cloud_version: that is published.
+      round_number: from which the queries were drawn; uplinks answer it.
+      codec: of all files.
+      downlinks: of all users.
+      segments: the file of the segments, keyed by their place in `segment_names`.
+      segment_names: `all` first, for a user of whom nothing is known.
+      item_table: the whole table.
+      deltas: to it from older ones.
+      devices: folder with one file for each user, `USER.ecdn`; empty if there is none.
+      device_bytes: length of a file with one user's downlink.
+    """
+
+    cloud_version: int
+    round_number: int
+    codec: str
+    downlinks: PublishedFile
+    segments: PublishedFile
+    segment_names: tuple[str, ...]
+    item_table: PublishedFile
+    deltas: tuple[PublishedDelta, ...]
+    devices: str
+    device_bytes: int
+
+    def table_to_fetch(self, own_sha256: str | None) -> PublishedFile | None:
+        """What a device fetches for its item table.
+
+        Args:
+          own_sha256: of the table it has, in hexadecimal; None for none.
+
+        Returns:
+          A delta from it, else the whole table; None when it is up to date.
+        """
+        if own_sha256 == self.item_table.sha256:
+            return None
+        for delta in self.deltas:
+            if delta.from_sha256 == own_sha256:
+                return delta.file
+        return self.item_table
+
+    def to_json(self) -> str:
+        """The text of `current.json`."""
+        return json.dumps({"format": _FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Publication":
+        """Reads `current.json`.
+
+        Raises:
+          CodecError: when it is not one.
+        """
+        try:
+            body: dict[str, Any] = json.loads(text)
+            found = body.pop("format")
+            if found != _FORMAT:
+                raise CodecError(
+                    f"publication: expected format {_FORMAT}, found {found}; it was written by "
+                    "another version of ECCT-TF"
+                )
+            for name in ("downlinks", "segments", "item_table"):
+                body[name] = PublishedFile(**body[name])
+            body["segment_names"] = tuple(body["segment_names"])
+            body["deltas"] = tuple(
+                PublishedDelta(**{**delta, "file": PublishedFile(**delta["file"])})
+                for delta in body["deltas"]
+            )
+            return cls(**body)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, CodecError):
+                raise
+            raise CodecError(
+                f"publication: expected the content of {CURRENT_NAME}: {error!r}; publish again"
+            ) from error

@@ -1,0 +1,200 @@
+"""The downlink job: from versions in a registry to files that devices read."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cloud.publishing import publish
+from cloud.registry import Registry
+from ecct_tf.cli import cli
+from ecct_tf.errors import CodecError, RegistryError
+from ecct_tf.knowledge import KnowledgeStore, build_codec
+from ecct_tf.knowledge.table_files import read_item_table_file
+from ecct_tf.wire import (
+    CURRENT_NAME,
+    DownlinkFile,
+    ItemTableFile,
+    Publication,
+    apply_item_delta,
+    digest_of,
+)
+
+
+def commit(registry, stored, **config):
+    with registry.draft() as draft:
+        stored.write(draft.path)
+        (draft.path / "saved_model").mkdir()
+        (draft.path / "saved_model" / "saved_model.pb").write_bytes(b"stands in")
+        return draft.commit(config=config).number
+
+
+@pytest.fixture(scope="module")
+def changed(stored_cloud):
+    """A version whose table differs in row 7 and in its moments."""
+    table = stored_cloud.table
+    bias = table.bias.copy()
+    bias[7] += 1.0
+    table = dataclasses.replace(table, bias=bias, logit_mean=table.logit_mean + 0.5)
+    return dataclasses.replace(stored_cloud, table=table)
+
+
+@pytest.fixture(scope="module")
+def registry(stored_cloud, changed, tmp_path_factory):
+    """1 in force, then 2 with another table, then 3 with the same as 2."""
+    registry = Registry(tmp_path_factory.mktemp("cloud") / "registry")
+    expected = None
+    for stored in (stored_cloud, changed, changed):
+        number = commit(registry, stored)
+        registry.promote(number, expected=expected)
+        expected = number
+    return registry
+
+
+def current(out):
+    return Publication.from_json((out / CURRENT_NAME).read_text())
+
+
+def test_a_device_reads_its_downlink(registry, tmp_path, taught_cloud, everybody):
+    publish(registry, tmp_path, one_file_each=True, round_number=4)
+    found = current(tmp_path)
+    assert (found.cloud_version, found.round_number, found.codec) == (3, 4, "int8")
+    whole = DownlinkFile.from_bytes((tmp_path / found.downlinks.path).read_bytes())
+    np.testing.assert_array_equal(whole.keys, everybody)
+    coder = build_codec("int8")
+    vectors = taught_cloud.user_embeddings(everybody, knowledge=None, round_number=4)
+    expected = coder.decode(coder.encode(vectors)).numpy()
+    asked = taught_cloud.queries(everybody, round_number=4)
+    for user in everybody.tolist():
+        single = (tmp_path / found.devices / f"{user}.ecdn").read_bytes()
+        assert len(single) == found.device_bytes
+        own = DownlinkFile.from_bytes(single).of(user)
+        np.testing.assert_array_equal(own.user_embedding, expected[user])
+        np.testing.assert_array_equal(own.queries, asked[user])
+        assert (own.cloud_version, own.round_number) == (3, 4)
+        assert own.table_sha256 == found.item_table.sha256
+
+
+def test_a_new_user_reads_the_mean(registry, tmp_path, taught_cloud, everybody, view):
+    publish(registry, tmp_path, codec="float32")
+    found = current(tmp_path)
+    assert found.segment_names[0] == "all"
+    segments = DownlinkFile.from_bytes((tmp_path / found.segments.path).read_bytes())
+    assert segments.keys_are == "segments"
+    known = [user for user in everybody.tolist() if len(view.older.of(user))]
+    vectors = taught_cloud.user_embeddings(everybody, knowledge=None, round_number=1)
+    everyone = segments.of(0)
+    np.testing.assert_allclose(everyone.user_embedding, vectors[known].mean(axis=0), atol=1e-6)
+    assert 1 <= everyone.queries.min() <= everyone.queries.max() <= view.num_items
+
+
+def test_segments_are_the_categories_that_the_cloud_may_see(stored_cloud, everybody):
+    from cloud.segments import segment_downlinks
+
+    space = dataclasses.replace(stored_cloud.space, user_categories=("plan=free", "plan=none"))
+    states = np.concatenate([stored_cloud.states, np.zeros((len(everybody), 2))], axis=1)
+    states[[2, 5], -2] = 1.0
+    users = np.arange(2.0 * len(everybody), dtype=np.float32).reshape(-1, 2)
+    table = dataclasses.replace(
+        stored_cloud.table, cloud=np.zeros((stored_cloud.table.num_items + 1, 2), np.float32)
+    )
+    stored = dataclasses.replace(stored_cloud, space=space, states=states, table=table)
+    found = segment_downlinks(stored, users, round_number=0)
+    # Nobody with a history is in the second.
+    assert found.names == ("all", "plan=free")
+    np.testing.assert_array_equal(found.embeddings[1], [(4 + 10) / 2, (5 + 11) / 2])
+
+
+def test_a_device_fetches_only_the_rows_that_changed(registry, tmp_path, changed):
+    publish(registry, tmp_path, version=1)
+    first = current(tmp_path)
+    own = (tmp_path / first.item_table.path).read_bytes()
+    assert first.table_to_fetch(None) == first.item_table
+    published = publish(registry, tmp_path, version=2, delta_from=[1])
+    second = current(tmp_path)
+    assert second == published.publication
+    fetched = second.table_to_fetch(digest_of(own))
+    assert [(delta.from_version, delta.rows) for delta in second.deltas] == [(1, 1)]
+    assert fetched == second.deltas[0].file
+    assert fetched.num_bytes < second.item_table.num_bytes / 4
+    new = apply_item_delta(own, (tmp_path / fetched.path).read_bytes())
+    assert new == (tmp_path / second.item_table.path).read_bytes()
+    read = read_item_table_file(ItemTableFile.from_bytes(new))
+    expected = changed.table.transmitted("int8")
+    np.testing.assert_array_equal(read.bias, expected.bias)
+    np.testing.assert_array_equal(read.cloud, expected.cloud)
+    assert second.table_to_fetch(digest_of(new)) is None
+    assert second.table_to_fetch("00" * 32) == second.item_table
+
+
+def test_a_version_that_leaves_the_items_alone_costs_no_table(registry, tmp_path):
+    published = publish(registry, tmp_path)
+    assert published.unchanged == (2,)
+    assert published.publication.deltas == ()
+    two = publish(registry, tmp_path, version=2, delta_from=[1, 3]).publication
+    assert two.item_table == published.publication.item_table
+    assert [delta.from_version for delta in two.deltas] == [1]
+
+
+def test_after_a_rollback_the_delta_starts_from_what_was_taken_back(
+    stored_cloud, changed, tmp_path
+):
+    registry = Registry(tmp_path / "registry")
+    for expected, stored in ((None, stored_cloud), (1, changed)):
+        registry.promote(commit(registry, stored), expected=expected)
+    registry.rollback()
+    found = publish(registry, tmp_path / "out").publication
+    assert [(delta.from_version, delta.rows) for delta in found.deltas] == [(2, 1)]
+
+
+def test_publishing_again_gives_the_same_files(registry, tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    for out in (one, other, other):
+        publish(registry, out, one_file_each=True)
+    names = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    assert names == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
+    for name in names:
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_a_new_version_is_a_new_round(registry, tmp_path, stored_cloud):
+    """The version has heard of round 1; what was answered once is refused the second time."""
+    rounds = [
+        publish(registry, tmp_path, version=version).publication.round_number
+        for version in (1, 1, 2, 3, 3)
+    ]
+    assert rounds == [2, 2, 3, 4, 4]
+    assert publish(registry, tmp_path, version=3, round_number=9).publication.round_number == 9
+    assert publish(registry, tmp_path, version=3).publication.round_number == 9
+    unheard = KnowledgeStore.empty(num_users=24, num_queries=6, embedding_dim=3)
+    first = dataclasses.replace(stored_cloud, knowledge=unheard, round_number=0)
+    fresh = Registry(tmp_path / "registry")
+    number = commit(fresh, first, exchange={"codec": "float16"})
+    found = publish(fresh, tmp_path / "first", version=number).publication
+    assert (found.round_number, found.codec) == (0, "float16")
+
+
+def test_the_command_reports_bytes(registry, tmp_path):
+    arguments = ["cloud", "publish", str(registry.path), "--out", str(tmp_path)]
+    arguments += ["--delta-from", "1", "--delta-from", "2"]
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    found = current(tmp_path)
+    (line,) = (line for line in result.output.splitlines() if "from version 1" in line)
+    assert "1 of 41 rows" in line
+    assert "from version 2: it is the same" in result.output
+    assert f"{found.deltas[0].file.num_bytes:,}" in line
+    assert f"{found.item_table.num_bytes:,}" in result.output
+    assert "downlinks of 24 users" in result.output
+
+
+def test_what_cannot_be_published_is_refused(registry, tmp_path):
+    with pytest.raises(RegistryError, match="no version is in force"):
+        publish(Registry(tmp_path / "empty"), tmp_path)
+    with pytest.raises(RegistryError, match="there is no version 9"):
+        publish(registry, tmp_path, version=9)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(CodecError, match="expected the content of current"):
+        Publication.from_json("{}")
+    with pytest.raises(CodecError, match="expected format 1, found 2"):
+        Publication.from_json('{"format": 2}')
