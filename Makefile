@@ -22,17 +22,20 @@ DOCS_LOCKED := .venv-docs/.locked-$(PLACE)
 # Nor do current TensorFlow and LiteRT, which cloud jobs and the export also run on.
 CURRENT_LOCKED := .venv-current/.locked-$(PLACE)
 CURRENT_INSTALLED := .venv-current/.installed-$(PLACE)
+BROWSER := tests/mobile_export/browser
+BROWSER_INSTALLED := $(BROWSER)/node_modules/.package-lock.json
+NPM ?= npm
 PYTHON_CURRENT ?= $(shell for python in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.12*/bin/python; do \
   "$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-current demo test test-current lint types format docs lock clean
+.PHONY: help install install-current demo test test-current test-browser lint types format docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) \
-	  | sed -E 's/^([a-z]+):.*## (.*)$$/make \1|\2/' \
-	  | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	  | sed -E 's/^([a-z-]+):.*## (.*)$$/make \1|\2/' \
+	  | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 install: $(INSTALLED) ## make .venv from Python 3.11 and requirements.lock
 
@@ -46,6 +49,9 @@ install-current: $(CURRENT_INSTALLED) ## make .venv-current: Python 3.12, curren
 
 test-current: $(CURRENT_INSTALLED) ## run the tests of the export and the cloud there
 	@TF_USE_LEGACY_KERAS=1 .venv-current/bin/python -m pytest $(or $(ARGS),tests/mobile_export tests/cloud tests/wire mobile_export cloud ecct_tf/wire)
+
+test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) ## run exported files under LiteRT.js (needs Node 20 and npm)
+	@ECCT_REQUIRE_NODE=1 .venv-current/bin/python -m pytest tests/mobile_export/test_mobile_export_browser.py $(ARGS)
 
 lint: $(INSTALLED) ## check style and formatting
 	@$(BIN)/ruff check .
@@ -87,7 +93,7 @@ lock: ## compile all lock files anew (needs uv)
 	  requirements/current.in -o requirements/current.lock
 
 clean: ## remove the environments, caches and build output; run folders stay
-	@rm -rf .venv .venv-docs .venv-current site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-docs .venv-current $(BROWSER)/node_modules site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation is repeated.
@@ -155,4 +161,12 @@ $(CURRENT_INSTALLED): $(CURRENT_LOCKED) setup.py
 	@echo "Installing ecct-tf into .venv-current (editable)."
 	@.venv-current/bin/python -m pip install --quiet --no-deps --no-build-isolation \
 	  --config-settings editable_mode=compat --editable .
+	@touch $@
+
+# npm writes the target last.
+$(BROWSER_INSTALLED): $(BROWSER)/package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v "$(NPM)" >/dev/null || { \
+	  echo "LiteRT.js needs Node 20 or newer with npm: see https://nodejs.org" >&2; exit 1; }
+	@echo "Installing LiteRT.js into $(BROWSER)/node_modules: 38 MB."
+	@"$(NPM)" ci --prefix $(BROWSER) --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
