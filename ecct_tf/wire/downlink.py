@@ -34,13 +34,13 @@ import numpy.typing as npt
 from ecct_tf.config import CODECS, CodecName
 from ecct_tf.errors import CodecError
 from ecct_tf.wire.sealed import DIGEST_BYTES, seal, unseal
+from ecct_tf.wire.values import VALUE_DTYPES
 
 __all__ = ["DownlinkFile", "DownlinkForm", "WireDownlink"]
 
 Ids = npt.NDArray[np.int32]
 
 _MAGIC, _FORMAT = b"ECDN", 1
-_VALUES = {"float32": "<f4", "float16": "<f2", "int8": "i1"}
 _KEYS = ("users", "segments")
 _HEADER = np.dtype(
     [
@@ -89,7 +89,7 @@ class DownlinkForm:
     def dtype(self) -> np.dtype[np.void]:
         """The layout as a structured dtype, one record an element."""
         fields: list[tuple[str, str, tuple[int, ...]]] = [
-            ("embedding", _VALUES[self.codec], (self.cloud_dim,))
+            ("embedding", VALUE_DTYPES[self.codec], (self.cloud_dim,))
         ]
         if self.codec == "int8":
             fields.append(("scale", "<f2", (1,)))

@@ -40,6 +40,7 @@ import numpy.typing as npt
 from ecct_tf.config import CODECS, CodecName
 from ecct_tf.errors import CodecError
 from ecct_tf.wire.sealed import seal, unseal
+from ecct_tf.wire.values import VALUE_DTYPES
 
 __all__ = ["ItemTableFile", "Section"]
 
@@ -50,7 +51,6 @@ SECTION_KINDS = ("source", "target", "both", "attributes", "cloud")
 
 _HEAD = struct.Struct("<4sHBBIIIIff")
 _SECTION = struct.Struct("<BBI")
-_VALUES = {"float32": "<f4", "float16": "<f2", "int8": "i1"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ class ItemTableFile:
         """Layout of a row: `values0`, for int8 `scale0`, and so on, then `bias`."""
         fields: list[tuple[str, str, tuple[int, ...]]] = []
         for index, section in enumerate(sections):
-            fields.append((f"values{index}", _VALUES[codec], (section.width,)))
+            fields.append((f"values{index}", VALUE_DTYPES[codec], (section.width,)))
             if codec == "int8":
                 fields.append((f"scale{index}", "<f2", (1,)))
         return np.dtype([*fields, ("bias", "<f2", ())])

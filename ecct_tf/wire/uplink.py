@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import CODECS, CodecName
 from ecct_tf.errors import CodecError
+from ecct_tf.wire.values import VALUE_DTYPES
 
 __all__ = [
     "UplinkForm",
@@ -26,8 +27,6 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
-
-_VALUES = {"float32": "<f4", "float16": "<f2", "int8": "i1"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +60,7 @@ class UplinkForm:
     @property
     def dtype(self) -> np.dtype[np.void]:
         """The layout as a structured dtype, one payload an element."""
-        values, queries = _VALUES[self.codec], self.queries
+        values, queries = VALUE_DTYPES[self.codec], self.queries
         fields: list[tuple[str, str, tuple[int, ...]]] = [
             ("user", "<i4", ()),
             ("items", "<i4", (queries,)),

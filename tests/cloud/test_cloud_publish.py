@@ -158,6 +158,17 @@ def test_publishing_again_gives_the_same_files(registry, tmp_path):
         assert (one / name).read_bytes() == (other / name).read_bytes()
 
 
+def test_a_downlink_is_made_without_uplinks(registry, tmp_path, stored_cloud):
+    """A device must not get its own answer back; docs/exchange.md says why."""
+    knowledge = stored_cloud.knowledge
+    louder = dataclasses.replace(knowledge, embeddings=knowledge.embeddings + 1.0)
+    other = Registry(tmp_path / "registry")
+    number = commit(other, dataclasses.replace(stored_cloud, knowledge=louder))
+    one = publish(registry, tmp_path / "one", version=1, delta_from=[]).publication
+    two = publish(other, tmp_path / "two", version=number).publication
+    assert one == two
+
+
 def test_a_new_version_is_a_new_round(registry, tmp_path, stored_cloud):
     """The version has heard of round 1; what was answered once is refused the second time."""
     rounds = [

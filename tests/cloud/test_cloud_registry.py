@@ -6,6 +6,7 @@ import os
 import pytest
 
 from cloud.registry import Registry
+from cloud.registry.promotions import PromotionLog
 from ecct_tf.errors import PromotionConflictError, RegistryError
 
 
@@ -192,3 +193,18 @@ def test_a_version_without_a_saved_model_is_not_promoted(registry):
     with pytest.raises(RegistryError, match="for TF Serving"):
         registry.promote(1, expected=None)
     assert registry.promoted() is None
+
+
+def test_without_any_lock_one_of_two_gets_the_next_promotion(tmp_path):
+    """Both read the same log; where `flock` did nothing they would append at once."""
+    log = PromotionLog(tmp_path / "promotions")
+    first = log.append((), version=1, previous=None, kind="promote", note="")
+    seen = log.records()
+    second = log.append(seen, version=2, previous=1, kind="promote", note="")
+    with pytest.raises(PromotionConflictError, match="version 3 was not promoted: promotion 2 was"):
+        log.append(seen, version=3, previous=1, kind="promote", note="")
+    assert log.records() == (first, second)
+    assert [path.name for path in sorted((tmp_path / "promotions").iterdir())] == [
+        "000001.json",
+        "000002.json",
+    ]
