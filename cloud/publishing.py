@@ -45,7 +45,8 @@ class Published:
       num_users: with a downlink of their own.
       num_rows: of the item table, the padding row included.
       unchanged: versions with the same item table: their devices fetch none.
-      without_delta: versions whose tables are laid out differently.
+      without_delta: versions whose tables are laid out differently, or differ so much that
+        the whole table is shorter.
     """
 
     publication: Publication
@@ -107,7 +108,7 @@ def publish(
             unchanged.append(base)
             continue
         delta = item_delta(old, table)
-        if delta is None:
+        if delta is None or len(delta) >= len(table):
             without.append(base)
             continue
         file = _put(out, "items-delta", ".ecid", delta)

@@ -79,7 +79,7 @@ def _print(published: Published, *, out: Path) -> None:
     table.title = f"Version {found.cloud_version}, round {found.round_number}, {found.codec}"
     single = f"{found.devices}/USER.ecdn" if found.devices else f"cut out of {found.downlinks.path}"
     table.add_row("its downlink", f"{found.device_bytes:,}", single)
-    segments = f"downlinks of {len(found.segment_names)} segments, for a new user"
+    segments = f"for a new user: segments {', '.join(found.segment_names)}"
     table.add_row(segments, f"{found.segments.num_bytes:,}", found.segments.path)
     for number in published.unchanged:
         table.add_row(f"item table from version {number}: it is the same", "0", "–")
@@ -92,8 +92,8 @@ def _print(published: Published, *, out: Path) -> None:
     wide_console().print(table)
     for number in published.without_delta:
         click.echo(
-            f"No delta from version {number}: its rows are laid out differently, so devices that "
-            "have it fetch the whole table."
+            f"No delta from version {number}: its table has another layout or differs too much, "
+            "so devices that have it fetch the whole one."
         )
     total = f"{found.downlinks.num_bytes:,}"
     click.echo(f"{out}: downlinks of {published.num_users:,} users, {total} bytes in all")

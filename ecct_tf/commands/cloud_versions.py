@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -129,11 +131,17 @@ def _print(stored: tuple[Version, ...], *, promoted: int | None, previous: int |
             state,
             manifest.created_at,
             ", ".join(map(str, manifest.parents)) or "scratch",
-            ", ".join(f"{name} {_short(value)}" for name, value in manifest.metrics.items()),
+            _told(manifest.metrics),
             f"{manifest.num_bytes:,}",
         )
     wide_console().print(table)
 
 
-def _short(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+def _told(metrics: Mapping[str, float]) -> str:
+    """HR and NDCG, where there are any; `--json` has the rest."""
+    ranking = {
+        name: value
+        for name, value in metrics.items()
+        if {"hr", "ndcg"} & set(re.split(r"[^a-z]+", name.lower()))
+    }
+    return ", ".join(f"{name} {value:.4f}" for name, value in (ranking or metrics).items())

@@ -137,6 +137,19 @@ def test_a_version_that_leaves_the_items_alone_costs_no_table(registry, tmp_path
     assert [delta.from_version for delta in two.deltas] == [1]
 
 
+def test_a_table_that_differs_all_over_is_fetched_whole(stored_cloud, tmp_path):
+    registry = Registry(tmp_path / "registry")
+    doubled = dataclasses.replace(stored_cloud.table, bias=2 * stored_cloud.table.bias + 1)
+    for expected, table in ((None, stored_cloud.table), (1, doubled)):
+        version = dataclasses.replace(stored_cloud, table=table)
+        registry.promote(commit(registry, version), expected=expected)
+    published = publish(registry, tmp_path / "out")
+    assert (published.without_delta, published.publication.deltas) == ((1,), ())
+    found = published.publication
+    old = publish(registry, tmp_path / "old", version=1).publication.item_table
+    assert found.table_to_fetch(old.sha256) == found.item_table
+
+
 def test_after_a_rollback_the_delta_starts_from_what_was_taken_back(
     stored_cloud, changed, tmp_path
 ):

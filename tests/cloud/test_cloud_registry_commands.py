@@ -17,7 +17,7 @@ def path(tmp_path):
         with registry.draft(parents=[number - 1] if number > 1 else []) as draft:
             (draft.path / "saved_model").mkdir()
             (draft.path / "saved_model" / "saved_model.pb").write_text(str(number))
-            draft.commit(metrics={"hr@10": 0.25 * number})
+            draft.commit(metrics={"hr@10": 0.25 * number, "auc": 0.9})
     return registry.path
 
 
@@ -36,6 +36,7 @@ def test_versions_are_promoted_listed_and_rolled_back(path):
     (second,) = (line for line in lines if "in force" in line)
     assert "scratch" in first
     assert "hr@10 0.2500" in first
+    assert "auc" not in first
     assert "hr@10 0.5000" in second
     assert "Version 1 is in force again" in run("rollback", path)
     told = json.loads(run("versions", path, "--json"))
