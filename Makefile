@@ -29,7 +29,7 @@ PYTHON_CURRENT ?= $(shell for python in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv
   "$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-current demo test test-current test-browser lint types format docs lock clean
+.PHONY: help install install-current demo test test-current test-browser test-android lint types format docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -52,6 +52,9 @@ test-current: $(CURRENT_INSTALLED) ## run the tests of the export and the cloud 
 
 test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) ## run exported files under LiteRT.js (needs Node 20 and npm)
 	@ECCT_REQUIRE_NODE=1 .venv-current/bin/python -m pytest tests/mobile_export/test_mobile_export_browser.py $(ARGS)
+
+test-android: ## compile the Kotlin library and run its tests; needs Java 17 and npm
+	@mobile_export/android/checks/run.sh
 
 lint: $(INSTALLED) ## check style and formatting
 	@$(BIN)/ruff check .
@@ -93,6 +96,7 @@ lock: ## compile all lock files anew (needs uv)
 	  requirements/current.in -o requirements/current.lock
 
 clean: ## remove the environments, caches and build output; run folders stay
+	@rm -rf mobile_export/android/node_modules mobile_export/android/build
 	@rm -rf .venv .venv-docs .venv-current $(BROWSER)/node_modules site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 

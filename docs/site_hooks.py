@@ -1,4 +1,4 @@
-"""Pages of the site that are files of the repository: benchmarks and changelog.
+"""Pages of the site that are files of the repository: benchmarks, changelog, the Android library.
 
 Called by mkdocs (see `mkdocs.yml`). The files stay where a reader of the repository looks for
 them; links between them and `docs/` are mended on the way, all others would lead nowhere in the
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).parents[1]
-PAGES = {"benchmarks.md": "benchmarks/README.md", "changelog.md": "CHANGELOG.md"}
+PAGES = {
+    "benchmarks.md": "benchmarks/README.md",
+    "changelog.md": "CHANGELOG.md",
+    "android.md": "mobile_export/android/README.md",
+}
 
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 

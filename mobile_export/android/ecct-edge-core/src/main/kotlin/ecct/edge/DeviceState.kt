@@ -1,0 +1,227 @@
+package ecct.edge
+
+import java.nio.BufferUnderflowException
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+
+/**
+ * All that one device keeps between rounds. A value: whatever changes it makes a new one.
+ *
+ * The bytes are those of the Python device (`mobile_export.device_state`), which can read them.
+ * Little-endian: `ECDS`, the format (uint16, 1), two bytes of 0, the length of the header
+ * (uint32), the header (JSON), the arrays one after another, the SHA-256 of all before it.
+ *
+ * @property model SHA-256 of the model file that [values] belong to, in hexadecimal.
+ * @property layout SHA-256 of how such files lay out [values]; a newer file may share it.
+ * @property user the id that the cloud knows the user by.
+ * @property profile `[columns] int32`, rows of the private columns.
+ * @property history `[n] int32`, rows of every item of the user, oldest first.
+ * @property olderItems how many of them the cloud knows too; the others are trained on.
+ * @property values `[S] float32`, weights, optimiser slots and step; empty for a file that
+ *   does not train.
+ * @property downlink the last one; null before the first.
+ * @property round rounds of training done.
+ */
+public class DeviceState internal constructor(
+    public val model: String,
+    public val layout: String,
+    public val user: Int,
+    internal val profile: IntArray,
+    internal val history: IntArray,
+    public val olderItems: Int,
+    internal val values: FloatArray,
+    public val downlink: Downlink?,
+    public val round: Int,
+) {
+    /** The number of items in the history. */
+    public val historySize: Int get() = history.size
+
+    internal fun copy(
+        model: String = this.model,
+        profile: IntArray = this.profile,
+        history: IntArray = this.history,
+        olderItems: Int = this.olderItems,
+        values: FloatArray = this.values,
+        downlink: Downlink? = this.downlink,
+        round: Int = this.round,
+    ): DeviceState = DeviceState(model, layout, user, profile, history, olderItems, values, downlink, round)
+
+    /** Refuses the state unless it belongs to [model] and [user]; [name] is that of its file. */
+    internal fun checkFits(model: ModelFile, user: Int, name: String) {
+        if (this.model != model.sha256) {
+            throw StateFileException(
+                "$name: expected a state of ${model.name} (${model.sha256}), it belongs to the model " +
+                    "${this.model}; open that one, or let this one adopt the state",
+            )
+        }
+        if (this.user != user) {
+            throw StateFileException(
+                "$name: expected the state of user $user, got that of user ${this.user}; keep a file " +
+                    "for each user",
+            )
+        }
+        val expected = model.metadata.stateSize ?: 0
+        val columns = model.metadata.profile.size
+        if (values.size != expected || profile.size != columns || olderItems > history.size) {
+            throw StateFileException(
+                "$name: expected $expected values, $columns profile columns and at least $olderItems " +
+                    "items, got ${values.size}, ${profile.size} and ${history.size}; delete it to begin anew",
+            )
+        }
+        downlink?.check(model.metadata.exchange)
+    }
+
+    /**
+     * The state for another file of the same layout, as `adopt` of the Python device makes it:
+     * the weights stay, the optimiser starts anew.
+     *
+     * @param fresh `[S] float32`, what `save` of the other file answers.
+     */
+    internal fun adopted(model: ModelFile, fresh: FloatArray, name: String): DeviceState {
+        val metadata = model.metadata
+        if (layout != metadata.layout || values.size != fresh.size) {
+            throw StateFileException(
+                "$name: its weights are not laid out as those of ${model.name}: tier, variant, sizes or " +
+                    "optimiser differ; delete it to begin the device anew",
+            )
+        }
+        val weights = values.copyOf(metadata.weights)
+        return copy(model = model.sha256, values = if (metadata.trainable) weights.copyInto(fresh.copyOf()) else fresh)
+    }
+
+    /** The content of its file; equal states give equal bytes. */
+    internal fun encode(): ByteArray {
+        val embedding = downlink?.embedding ?: ByteArray(0)
+        val queries = downlink?.queries ?: IntArray(0)
+        val header = header().toByteArray(Charsets.UTF_8)
+        val numbers = profile.size + history.size + values.size + queries.size
+        val body =
+            ByteBuffer
+                .allocate(PREFIX_BYTES + header.size + Int.SIZE_BYTES * numbers + embedding.size)
+                .order(ByteOrder.LITTLE_ENDIAN)
+        body.put(MAGIC.toByteArray(Charsets.US_ASCII)).putShort(FORMAT.toShort()).putShort(0)
+        body.putInt(header.size).put(header)
+        profile.forEach { body.putInt(it) }
+        history.forEach { body.putInt(it) }
+        values.forEach { body.putFloat(it) }
+        body.put(embedding)
+        queries.forEach { body.putInt(it) }
+        return SEALED.seal(body.array())
+    }
+
+    private fun header(): String {
+        val arrays =
+            buildList {
+                add(array("profile", INTEGERS, profile.size))
+                add(array("history", INTEGERS, history.size))
+                add(array("values", FLOATS, values.size))
+                downlink?.let {
+                    val values = it.embedding.size / it.codec.valueBytes
+                    add(array("user_embedding", EMBEDDINGS.getValue(it.codec), values))
+                    add(array("queries", INTEGERS, it.queries.size))
+                }
+            }.joinToString(",")
+        val received =
+            downlink?.let {
+                """{"scale":${it.scale.toDouble()},"cloud_version":${it.cloudVersion},"round_number":${it.round}}"""
+            }
+        return """{"model":"$model","layout":"$layout","user":$user,"num_older":$olderItems,""" +
+            """"round":$round,"downlink":$received,"arrays":{$arrays}}"""
+    }
+
+    private fun array(name: String, dtype: String, length: Int) = """"$name":["$dtype",$length]"""
+
+    internal companion object {
+        private const val MAGIC = "ECDS"
+        private const val FORMAT = 1
+        private const val PREFIX_BYTES = 12
+        private const val INTEGERS = "<i4"
+        private const val FLOATS = "<f4"
+        private val SEALED = Sealed(MAGIC, FORMAT, "state of a device")
+        private val EMBEDDINGS =
+            mapOf(Codec.FLOAT32 to FLOATS, Codec.FLOAT16 to "<f2", Codec.INT8 to "|i1")
+
+        /**
+         * Reads a state.
+         *
+         * @param name of its file, for messages.
+         * @throws StateFileException when it is none, damaged, or of another format.
+         */
+        fun decode(content: ByteArray, name: String): DeviceState =
+            try {
+                read(SEALED.unseal(content), name)
+            } catch (error: SealException) {
+                throw unusable(name, error)
+            } catch (error: JsonException) {
+                throw unusable(name, error)
+            } catch (error: BufferUnderflowException) {
+                throw unusable(name, error)
+            }
+
+        private fun unusable(name: String, error: Exception) =
+            StateFileException(
+                "$name: ${error.message ?: "the header of the state promises more than its content"}; restore " +
+                    "the file, or delete it to begin the device anew",
+                error,
+            )
+
+        private fun read(body: ByteBuffer, name: String): DeviceState {
+            body.getShort()
+            val header = JsonObject.parse(body.bytes(body.getInt()).toString(Charsets.UTF_8), name)
+            val forms = header.child("arrays")
+            val profile = body.integers(forms, "profile")
+            val history = body.integers(forms, "history")
+            val values = body.floats(forms, "values")
+            return DeviceState(
+                model = header.text("model"),
+                layout = header.text("layout"),
+                user = header.count("user"),
+                profile = profile,
+                history = history,
+                olderItems = header.count("num_older"),
+                values = values,
+                downlink = if (header.has("downlink")) body.downlink(forms, header.child("downlink")) else null,
+                round = header.count("round"),
+            )
+        }
+
+        private fun ByteBuffer.downlink(forms: JsonObject, told: JsonObject): Downlink {
+            val written = forms.list("user_embedding").firstOrNull()
+            val codec =
+                EMBEDDINGS.entries.find { it.value == written }?.key
+                    ?: throw JsonException("user_embedding: expected ${EMBEDDINGS.values}, got $written")
+            val embedding = bytes(codec.valueBytes * forms.length("user_embedding", EMBEDDINGS.getValue(codec)))
+            return Downlink(
+                codec,
+                embedding,
+                told.number("scale").toFloat(),
+                integers(forms, "queries"),
+                told.count("cloud_version"),
+                told.count("round_number"),
+            )
+        }
+
+        private fun JsonObject.length(name: String, expected: String): Int {
+            val (dtype, count) = list(name).takeIf { it.size == 2 } ?: throw JsonException("$name: expected two entries")
+            if (dtype != expected || count !is Double) {
+                throw JsonException("$name: expected $expected and a count, got $dtype and $count")
+            }
+            return count.toInt()
+        }
+
+        // A checksum vouches for the bytes, not for the counts in them: nothing is allocated
+        // that the rest of the body cannot fill.
+        private fun ByteBuffer.bytes(count: Int): ByteArray =
+            if (count in 0..remaining()) ByteArray(count).also { get(it) } else throw BufferUnderflowException()
+
+        private fun ByteBuffer.integers(forms: JsonObject, name: String): IntArray {
+            val part = ByteBuffer.wrap(bytes(Int.SIZE_BYTES * forms.length(name, INTEGERS))).order(order())
+            return IntArray(part.remaining() / Int.SIZE_BYTES) { part.getInt() }
+        }
+
+        private fun ByteBuffer.floats(forms: JsonObject, name: String): FloatArray {
+            val part = ByteBuffer.wrap(bytes(Float.SIZE_BYTES * forms.length(name, FLOATS))).order(order())
+            return FloatArray(part.remaining() / Float.SIZE_BYTES) { part.getFloat() }
+        }
+    }
+}

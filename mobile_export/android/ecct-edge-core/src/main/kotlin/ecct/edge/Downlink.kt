@@ -1,0 +1,95 @@
+package ecct.edge
+
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+
+/**
+ * What the cloud sent one user, as encoded.
+ *
+ * @property scale of an int8 embedding, a float16 number; otherwise 1.
+ * @property cloudVersion of the cloud that made it; the answer tells it.
+ * @property round to which the answer belongs.
+ */
+public class Downlink internal constructor(
+    internal val codec: Codec,
+    // `[d_c]` values of `codec`, little-endian.
+    internal val embedding: ByteArray,
+    public val scale: Float,
+    private val queryRows: IntArray,
+    public val cloudVersion: Int,
+    public val round: Int,
+) {
+    /** `[Q] int32`, the items that the cloud asks about; empty when it asks nothing. */
+    public val queries: IntArray get() = queryRows.copyOf()
+
+    /** Adds what the signatures read of a downlink to [inputs]. */
+    internal fun addTo(inputs: MutableMap<String, Any>) {
+        val bytes = ByteBuffer.wrap(embedding).order(ByteOrder.LITTLE_ENDIAN)
+        val values = embedding.size / codec.valueBytes
+        inputs["user_embedding"] =
+            when (codec) {
+                Codec.FLOAT32 -> FloatArray(values) { bytes.getFloat() }
+                Codec.FLOAT16 -> FloatArray(values) { bytes.half() }
+                Codec.INT8 -> embedding.copyOf()
+            }
+        if (codec == Codec.INT8) inputs["user_embedding_scale"] = floatArrayOf(scale)
+    }
+
+    /** Refuses a downlink that the model of [exchange] cannot read. */
+    internal fun check(exchange: Exchange) {
+        val declared = exchange.codec.valueBytes * exchange.cloudDim
+        if (codec != exchange.codec || embedding.size != declared ||
+            (queryRows.isNotEmpty() && queryRows.size != exchange.queries)
+        ) {
+            throw PayloadException(
+                "downlink: expected ${exchange.cloudDim} values of ${exchange.codec} and " +
+                    "${exchange.queries} queries or none, got ${embedding.size / codec.valueBytes} of " +
+                    "$codec and ${queryRows.size}; does it belong to this model?",
+            )
+        }
+    }
+
+    public companion object {
+        /**
+         * Reads one user's downlink. Little-endian: the user embedding as its codec writes it,
+         * for int8 its scale (float16), then the queries (int32).
+         *
+         * Published files of many downlinks are read by [DownlinkFile].
+         *
+         * @throws PayloadException when the length is not that of [exchange].
+         */
+        public fun decode(
+            content: ByteArray,
+            exchange: Exchange,
+            cloudVersion: Int = 0,
+            round: Int = 0,
+        ): Downlink {
+            if (content.size != exchange.downlinkBytes) {
+                throw PayloadException(
+                    "downlink: expected ${exchange.downlinkBytes} bytes for ${exchange.codec}, " +
+                        "${exchange.cloudDim} values and ${exchange.queries} queries, got " +
+                        "${content.size}; does it belong to this model?",
+                )
+            }
+            val bytes = ByteBuffer.wrap(content).order(ByteOrder.LITTLE_ENDIAN)
+            val embedding = ByteArray(exchange.codec.valueBytes * exchange.cloudDim)
+            bytes.get(embedding)
+            val scale = if (exchange.codec == Codec.INT8) bytes.half() else 1f
+            val queries = IntArray(exchange.queries) { bytes.getInt() }
+            return Downlink(exchange.codec, embedding, scale, queries, cloudVersion, round)
+        }
+
+        /**
+         * For a user that the cloud knows nothing of: an embedding of zeros.
+         *
+         * @param queries `[Q] int32`, items to ask about; empty for none.
+         * @throws PayloadException when their number is not that of [exchange].
+         */
+        public fun unknownUser(exchange: Exchange, queries: IntArray = IntArray(0)): Downlink {
+            val embedding = ByteArray(exchange.codec.valueBytes * exchange.cloudDim)
+            return Downlink(exchange.codec, embedding, 1f, queries.copyOf(), cloudVersion = 0, round = 0).also { it.check(exchange) }
+        }
+
+        private fun ByteBuffer.half(): Float = halfToFloat(getShort().toInt() and 0xFFFF)
+    }
+}

@@ -1,0 +1,162 @@
+package ecct.edge
+
+/**
+ * What a file says of itself, in `ecct_edge.json`.
+ *
+ * @property tier architecture of the edge model: `linear`, `mlp` or `attention`.
+ * @property variant name of the kind of file, such as `trainable-int8`.
+ * @property historyLength L, slots of a history.
+ * @property signatures entry points by name.
+ * @property weights P, trained values; [sharedWeights] of them, at the front, are a federated mean.
+ * @property itemRows rows of the item table, row 0 (padding) included.
+ * @property profile private columns in the order of the input `profile`.
+ * @property exchange form of downlink and uplink.
+ * @property layout SHA-256 of how the file lays out its weights and optimiser slots; files that
+ *   share it can take each other's weights.
+ * @property training how the run trained, or null for a file that only infers.
+ */
+public class EdgeMetadata internal constructor(
+    public val tier: String,
+    public val variant: String,
+    public val historyLength: Int,
+    public val signatures: Map<String, Signature>,
+    public val weights: Int,
+    public val sharedWeights: Int,
+    public val itemRows: Int,
+    public val profile: List<ProfileColumn>,
+    public val exchange: Exchange,
+    public val layout: String,
+    public val training: TrainingDefaults?,
+    internal val itemFile: String?,
+) {
+    /** Whether the file can be trained. */
+    public val trainable: Boolean get() = training != null
+
+    /** S, values of a saved state, or null for a file that only infers. */
+    public val stateSize: Int? get() = signatures["save"]?.outputs?.single()?.shape?.single()
+
+    internal fun signature(name: String): Signature =
+        signatures[name] ?: throw InputException(
+            "$name: expected a file with this signature, a $variant file has " +
+                "${signatures.keys.sorted()}; export a trainable variant",
+        )
+
+    public companion object {
+        /** The schema that this version reads. */
+        public const val SCHEMA: String = "ecct-edge/1"
+
+        /** Name of the metadata among the associated files. */
+        public const val FILE: String = "ecct_edge.json"
+
+        /**
+         * Reads metadata.
+         *
+         * @throws ModelFileException when it is of another schema, or not whole.
+         */
+        public fun parse(text: String): EdgeMetadata =
+            try {
+                read(JsonObject.parse(text, FILE))
+            } catch (error: JsonException) {
+                throw ModelFileException(
+                    "the metadata of the model is damaged: ${error.message}; export it again",
+                    error,
+                )
+            }
+
+        private fun read(root: JsonObject): EdgeMetadata {
+            val schema = root.text("schema")
+            if (schema != SCHEMA) {
+                throw ModelFileException(
+                    "$FILE: expected schema $SCHEMA, got $schema; use a version of the library and " +
+                        "of `ecct export` that belong together",
+                )
+            }
+            val variant = root.child("variant")
+            val weights = root.child("weights")
+            val items = root.child("items")
+            val signatures = root.child("signatures")
+            return EdgeMetadata(
+                tier = root.text("tier"),
+                variant = variant.text("name"),
+                historyLength = root.child("model").count("history_length"),
+                signatures = signatures.names.associateWith { signature(it, signatures.child(it)) },
+                weights = weights.count("size"),
+                sharedWeights = weights.count("shared"),
+                itemRows = items.count("rows"),
+                profile = root.children("profile").map(::column),
+                exchange = exchange(root.child("exchange")),
+                layout = layout(root),
+                training = if (variant.flag("trainable")) training(root.child("training")) else null,
+                itemFile = items.textOrNull("file"),
+            )
+        }
+
+        // As `mobile_export.loaded_file` computes it, so that the Python device agrees.
+        private fun layout(root: JsonObject): String {
+            val parts =
+                listOf(
+                    root.text("tier"),
+                    root.value("weights"),
+                    root.child("variant").flag("adapters"),
+                    root.child("training").text("optimizer"),
+                )
+            return sha256(jsonText(parts).toByteArray(Charsets.UTF_8)).toHex()
+        }
+
+        private fun signature(name: String, from: JsonObject) =
+            Signature(name, from.children("inputs").map(::port), from.children("outputs").map(::port))
+
+        private fun port(from: JsonObject): Port {
+            val dtype = from.text("dtype")
+            val type =
+                TensorType.entries.find { it.name.lowercase() == dtype }
+                    ?: throw JsonException("expected float32, int32 or int8, got dtype $dtype")
+            return Port(from.text("name"), type, from.shape("shape"))
+        }
+
+        private fun column(from: JsonObject) =
+            ProfileColumn(from.text("name"), from.count("rows"), from.textOrNull("file"))
+
+        private fun exchange(from: JsonObject): Exchange {
+            val codec = from.text("codec")
+            return Exchange(
+                cloudDim = from.count("cloud_dim"),
+                embeddingDim = from.count("embedding_dim"),
+                queries = from.count("num_queries"),
+                codec =
+                    Codec.entries.find { it.name.lowercase() == codec }
+                        ?: throw JsonException("expected codec float32, float16 or int8, got $codec"),
+                withLogits = from.flag("with_logits"),
+                noiseMultiplier = from.number("noise_multiplier"),
+            )
+        }
+
+        private fun training(from: JsonObject) =
+            TrainingDefaults(
+                learningRate = from.number("learning_rate").toFloat(),
+                privateLearningRate = from.number("private_learning_rate").toFloat(),
+                batchSize = from.count("batch_size"),
+                epochs = from.count("epochs"),
+            )
+    }
+}
+
+/** A private column; [rows] counts row 0, unknown. */
+public class ProfileColumn internal constructor(
+    public val name: String,
+    public val rows: Int,
+    internal val file: String?,
+)
+
+/**
+ * How devices of the run trained.
+ *
+ * @property learningRate of the shared weights.
+ * @property privateLearningRate of the weights that stay on the device.
+ */
+public data class TrainingDefaults(
+    public val learningRate: Float,
+    public val privateLearningRate: Float,
+    public val batchSize: Int,
+    public val epochs: Int,
+)

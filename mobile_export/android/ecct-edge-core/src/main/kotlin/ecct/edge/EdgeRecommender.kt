@@ -1,0 +1,293 @@
+package ecct.edge
+
+import java.util.concurrent.locks.ReentrantLock
+import kotlin.concurrent.withLock
+
+/**
+ * A device: a model file, its interpreter, and the state that it keeps.
+ *
+ * All calls block, and run one after another whatever the thread; on Android call them through
+ * `EdgeDevice`, which suspends instead. Each call that changes the state has written its file
+ * when it returns; one that throws has changed neither the weights nor the file.
+ *
+ * ```
+ * val model = ModelFile.open(File(folder, "edge-mlp-trainable-int8.tflite"))
+ * EdgeRecommender.open(model, LiteRtInterpreter, StateFile(kept), user = 17).use { device ->
+ *     device.interact(listOf("tt0111161", "tt0068646"))
+ *     val best = device.score(candidates).sortedByDescending { it.logit }
+ *     device.train()
+ *     send(device.uplinkRecord(createdAtSeconds = now))
+ * }
+ * ```
+ */
+public class EdgeRecommender private constructor(
+    public val model: ModelFile,
+    private val runner: SignatureRunner,
+    private val states: StateFile,
+    private var current: DeviceState,
+) : AutoCloseable {
+    private val lock = ReentrantLock()
+    private var closed = false
+    private val metadata = model.metadata
+
+    /** What the device keeps now. */
+    public val state: DeviceState get() = locked { current }
+
+    /**
+     * Adds interactions, oldest first, and returns how many the model knows; others are left
+     * out, for it can say nothing of them.
+     */
+    public fun interact(items: List<String>): Int =
+        locked {
+            val known = items.map(model::itemRow).filter { it != 0 }
+            if (known.isNotEmpty()) keep(current.copy(history = current.history + known))
+            known.size
+        }
+
+    /**
+     * Says how many of the oldest interactions the cloud has too, for instance those from before
+     * the app was installed. Devices train on the others, so that the cloud's knowledge meets
+     * them as it will meet the future.
+     */
+    public fun setKnownToCloud(oldest: Int): Unit =
+        locked {
+            if (oldest !in 0..current.history.size) {
+                throw InputException("history: expected a number in 0..${current.history.size}, got $oldest")
+            }
+            keep(current.copy(olderItems = oldest))
+        }
+
+    /** Replaces the private profile: values by column; unknown and missing ones count as unknown. */
+    public fun setProfile(profile: Map<String, String>): Unit =
+        locked { keep(current.copy(profile = model.profileRows(profile))) }
+
+    /**
+     * Takes what the cloud sent.
+     *
+     * @throws PayloadException when it is of another form than the model's.
+     */
+    public fun receive(downlink: Downlink): Unit =
+        locked {
+            downlink.check(metadata.exchange)
+            keep(current.copy(downlink = downlink))
+        }
+
+    /**
+     * Scores candidates for the user as of now, in their order.
+     *
+     * A static file takes them in portions of its own size, so that any number will do.
+     */
+    public fun score(candidates: List<String>): List<Score> =
+        locked {
+            val rows = IntArray(candidates.size) { model.itemRow(candidates[it]) }
+            val portion = metadata.signature("score").input("candidates")?.shape?.single() ?: rows.size
+            val logits = ArrayList<Float>(rows.size)
+            val probabilities = ArrayList<Float>(rows.size)
+            for (start in rows.indices step maxOf(portion, 1)) {
+                val part = rows.copyOfRange(start, minOf(start + portion, rows.size)).copyOf(portion)
+                val outputs = runner.run("score", userInputs() + history() + ("candidates" to part), rows = portion)
+                val used = minOf(portion, rows.size - start)
+                logits += outputs.floats("logit").take(used)
+                probabilities += outputs.floats("probability").take(used)
+            }
+            candidates.mapIndexed { index, token ->
+                finite("score", logits[index])
+                Score(token, logits[index], probabilities[index], known = rows[index] != 0)
+            }
+        }
+
+    /**
+     * Trains on the interactions that the cloud does not know, and counts a round.
+     *
+     * @param keepGoing asked before each step; false ends the call early, what was done is kept.
+     * @throws InputException when there is nothing to train on, or the file does not train.
+     */
+    public fun train(
+        options: TrainingOptions = TrainingOptions(),
+        keepGoing: () -> Boolean = { true },
+    ): TrainingReport =
+        locked {
+            val loop = TrainingLoop(runner, metadata, options)
+            val samples = drawSamples(current, metadata, options, options.seed ?: roundSeed())
+            undoable {
+                val report = loop.run(samples, userInputs(), keepGoing)
+                keep(current.copy(values = values(), round = current.round + 1))
+                report
+            }
+        }
+
+    /**
+     * The bytes that answer the last downlink: user, items, embeddings and logits as encoded.
+     *
+     * @param noise draws the noise, if the exchange has any: standard normal, never the same twice.
+     * @throws InputException when no downlink asked for anything.
+     */
+    public fun uplink(noise: java.util.Random = java.security.SecureRandom()): ByteArray =
+        locked {
+            val queries = current.downlink?.queries ?: IntArray(0)
+            if (queries.isEmpty()) {
+                throw InputException("uplink: expected a downlink with queries, got none; call receive first")
+            }
+            val inputs = userInputs() + history() + mapOf("queries" to queries)
+            val width = metadata.exchange.embeddingDim + 1
+            val drawn =
+                if (metadata.signature("uplink").input("noise") == null) {
+                    emptyMap()
+                } else {
+                    mapOf("noise" to Array(queries.size) { FloatArray(width) { noise.nextGaussian().toFloat() } })
+                }
+            encodeUplink(current.user, runner.run("uplink", inputs + drawn), metadata.exchange)
+        }
+
+    /**
+     * [uplink] in the envelope that the cloud's log reads, with the round and the version of the
+     * downlink that it answers.
+     *
+     * @param createdAtSeconds the time, in whole seconds since 1970, UTC.
+     */
+    public fun uplinkRecord(createdAtSeconds: Long): ByteArray =
+        locked {
+            val payload = uplink()
+            val asked = checkNotNull(current.downlink) { "uplink() refuses a device without a downlink" }
+            encodeUplinkRecord(payload, metadata.exchange, asked.round, asked.cloudVersion, createdAtSeconds)
+        }
+
+    /** `[P] float32`, the trained weights; the shared ones are at the front. */
+    public fun weights(): FloatArray = locked { runner.read("get_weights").floats("weights") }
+
+    /**
+     * Replaces the shared weights with a federated mean; the private ones stay.
+     *
+     * @param shared `[P_shared] float32`.
+     * @throws RefusedException when a value is not finite or implausible.
+     */
+    public fun replaceSharedWeights(shared: FloatArray): Unit =
+        locked {
+            if (shared.size != metadata.sharedWeights) {
+                throw InputException(
+                    "shared weights: expected ${metadata.sharedWeights} values, got ${shared.size}; do " +
+                        "they belong to this model?",
+                )
+            }
+            undoable {
+                accepted("set_weights", mapOf("weights" to shared.copyInto(weights())))
+                keep(current.copy(values = values()))
+            }
+        }
+
+    /** Frees the interpreter; further calls throw [ClosedException]. */
+    override fun close(): Unit =
+        lock.withLock {
+            if (!closed) runner.close()
+            closed = true
+        }
+
+    private fun <T> locked(block: () -> T): T =
+        lock.withLock {
+            if (closed) throw ClosedException()
+            block()
+        }
+
+    /** Runs [block]; when it throws, the interpreter has the weights of the kept state again. */
+    private fun <T> undoable(block: () -> T): T =
+        try {
+            block()
+        } catch (error: Throwable) {
+            runCatching(::restore).onFailure(error::addSuppressed)
+            throw error
+        }
+
+    private fun keep(changed: DeviceState) {
+        states.write(changed)
+        current = changed
+    }
+
+    private fun restore() = accepted("restore", mapOf("state" to current.values))
+
+    private fun accepted(signature: String, inputs: Map<String, Any>) {
+        if (runner.run(signature, inputs).single("accepted") != 1f) {
+            throw RefusedException(
+                "$signature: expected finite values of plausible size, the model refused them and keeps " +
+                    "its weights; fetch them again",
+            )
+        }
+    }
+
+    private fun values(): FloatArray =
+        runner.read("save").floats("state").onEach { finite("save", it) }
+
+    private fun finite(signature: String, value: Float) {
+        if (!value.isFinite()) {
+            throw RefusedException("$signature: expected finite values, the model answered $value; open it again")
+        }
+    }
+
+    private fun history() = mapOf("history" to padHistory(current.history, metadata.historyLength))
+
+    private fun userInputs(): Map<String, Any> =
+        buildMap {
+            if (metadata.profile.isNotEmpty()) put("profile", current.profile)
+            (current.downlink ?: Downlink.unknownUser(metadata.exchange)).addTo(this)
+        }
+
+    private fun roundSeed(): Long = SplitMix64(current.user.toLong() shl 32 or current.round.toLong()).next()
+
+    public companion object {
+        /**
+         * Opens a device: where [states] has none, a new one with the weights of the file.
+         *
+         * @param interpreters makes the interpreter, after the hash was checked.
+         * @param user the id that the cloud knows the user by.
+         * @param profile replaces the kept profile, if given.
+         * @param adopt whether to take over a state of an older model whose weights are laid out
+         *   alike: weights, history and downlink stay, the optimiser starts anew. Rows of known
+         *   items must mean the same in both, as they do in a vocabulary that only grew.
+         * @throws StateFileException when the state is damaged, or of another model or user.
+         * @throws ModelFileException when the graph is not what the metadata says.
+         */
+        public fun open(
+            model: ModelFile,
+            interpreters: EdgeInterpreterFactory,
+            states: StateFile,
+            user: Int,
+            profile: Map<String, String>? = null,
+            adopt: Boolean = false,
+        ): EdgeRecommender {
+            val kept = states.read()
+            val rows = profile?.let(model::profileRows)
+            val interpreter = interpreters.create(model.buffer())
+            try {
+                val runner = SignatureRunner(interpreter, model.metadata)
+                val begun = begin(model, runner, user)
+                val found =
+                    when {
+                        kept == null -> begun
+                        adopt && kept.model != model.sha256 -> kept.adopted(model, begun.values, states.file.path)
+                        else -> kept
+                    }
+                found.checkFits(model, user, states.file.path)
+                val state = if (rows == null) found else found.copy(profile = rows)
+                val device = EdgeRecommender(model, runner, states, state)
+                if (kept != null && model.metadata.trainable) device.restore()
+                if (kept !== state) device.keep(state)
+                return device
+            } catch (error: Throwable) {
+                interpreter.close()
+                throw error
+            }
+        }
+
+        private fun begin(model: ModelFile, runner: SignatureRunner, user: Int): DeviceState =
+            DeviceState(
+                model = model.sha256,
+                layout = model.metadata.layout,
+                user = user,
+                profile = model.profileRows(emptyMap()),
+                history = IntArray(0),
+                olderItems = 0,
+                values = if (model.metadata.trainable) runner.read("save").floats("state") else FloatArray(0),
+                downlink = null,
+                round = 0,
+            )
+    }
+}

@@ -1,0 +1,126 @@
+package ecct.edge
+
+import java.io.File
+import java.io.IOException
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+
+/**
+ * A model file whose hash was checked, with what it says of itself.
+ *
+ * @property name its name in the manifest.
+ * @property sha256 of its bytes, in hexadecimal.
+ * @property metadata form, signatures and settings.
+ */
+public class ModelFile private constructor(
+    public val name: String,
+    public val sha256: String,
+    public val metadata: EdgeMetadata,
+    private val content: ByteArray,
+    private val itemTokens: Vocabulary?,
+    private val profileValues: List<Vocabulary?>,
+) {
+    /**
+     * The row of an item; 0 for one that the file does not have.
+     *
+     * A file without item tokens was exported for an app that knows the rows: a token then is
+     * the row as a decimal number.
+     */
+    public fun itemRow(token: String): Int =
+        if (itemTokens != null) {
+            itemTokens.row(token)
+        } else {
+            token.toIntOrNull()?.takeIf { it in 1 until metadata.itemRows } ?: 0
+        }
+
+    /** The token of an item, or null for row 0 and for one that does not exist. */
+    public fun itemToken(row: Int): String? =
+        if (itemTokens != null) itemTokens.value(row) else row.takeIf { it in 1 until metadata.itemRows }?.toString()
+
+    /**
+     * The rows of a profile, `[columns] int32`, in the order of the file.
+     *
+     * @param profile values by the name of the column; unknown and missing ones become 0. In a
+     *   file without the values of a column, a value is the row as a decimal number.
+     * @throws InputException when a column is none of the file's.
+     */
+    public fun profileRows(profile: Map<String, String>): IntArray {
+        val columns = metadata.profile
+        val unknown = profile.keys - columns.map { it.name }.toSet()
+        if (unknown.isNotEmpty()) {
+            throw InputException(
+                "profile: expected columns out of ${columns.map { it.name }}, got $unknown; this model " +
+                    "was trained without them",
+            )
+        }
+        return IntArray(columns.size) { index ->
+            val column = columns[index]
+            val value = profile[column.name]
+            val values = profileValues[index]
+            if (values != null) {
+                values.row(value)
+            } else {
+                value?.toIntOrNull()?.takeIf { it in 1 until column.rows } ?: 0
+            }
+        }
+    }
+
+    /** The content for an interpreter: direct, native byte order, a copy of the checked bytes. */
+    internal fun buffer(): ByteBuffer =
+        ByteBuffer.allocateDirect(content.size).order(ByteOrder.nativeOrder()).apply {
+            put(content)
+            rewind()
+        }
+
+    public companion object {
+        /** Name of the manifest that `ecct export` writes. */
+        public const val MANIFEST: String = "manifest.json"
+
+        /**
+         * Reads a file and `manifest.json` beside it.
+         *
+         * @throws ModelFileException when one cannot be read, or the hash differs.
+         */
+        public fun open(file: File): ModelFile =
+            try {
+                val manifest = Manifest.parse(File(file.absoluteFile.parentFile, MANIFEST).readText())
+                parse(file.name, file.readBytes(), manifest)
+            } catch (error: IOException) {
+                throw ModelFileException(
+                    "$file: expected a model with $MANIFEST beside it: ${error.message}; copy both " +
+                        "from the folder of `ecct export`",
+                    error,
+                )
+            }
+
+        /**
+         * Checks the hash of [content], then reads its metadata and vocabularies.
+         *
+         * @param name its name in [manifest].
+         * @throws ModelFileException when the hash differs, or the file is of another schema.
+         */
+        public fun parse(name: String, content: ByteArray, manifest: Manifest): ModelFile {
+            manifest.check(name, content)
+            val files = associatedFiles(content)
+            val metadata = EdgeMetadata.parse(files.text(EdgeMetadata.FILE))
+            return ModelFile(
+                name = name,
+                metadata = metadata,
+                sha256 = sha256(content).toHex(),
+                content = content,
+                itemTokens =
+                    metadata.itemFile?.let { Vocabulary.parse(files.text(it), it, metadata.itemRows) },
+                profileValues =
+                    metadata.profile.map { column ->
+                        column.file?.let { Vocabulary.parse(files.text(it), it, column.rows) }
+                    },
+            )
+        }
+
+        private fun Map<String, String>.text(name: String): String =
+            this[name] ?: throw ModelFileException(
+                "model: expected $name among the associated files, got $keys; it was not written by " +
+                    "`ecct export`, or by another version of it",
+            )
+    }
+}

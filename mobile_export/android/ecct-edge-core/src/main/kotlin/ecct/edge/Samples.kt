@@ -1,0 +1,118 @@
+package ecct.edge
+
+/**
+ * Training samples of one device, shuffled.
+ *
+ * @property histories `[N][L] int32`, what came before each sample, newest last, 0 at the front.
+ * @property candidates `[N] int32`.
+ * @property labels `[N] float32`, 1 for an interaction, 0 for a negative.
+ */
+internal class Samples(
+    val histories: Array<IntArray>,
+    val candidates: IntArray,
+    val labels: FloatArray,
+) {
+    val size: Int get() = candidates.size
+}
+
+/** The newest [length] of the first [end] items of [history], padded with 0 at the front. */
+internal fun padHistory(history: IntArray, length: Int, end: Int = history.size): IntArray {
+    val padded = IntArray(length)
+    val taken = minOf(length, end)
+    history.copyInto(padded, length - taken, end - taken, end)
+    return padded
+}
+
+/**
+ * Samples as the simulation's devices make them: each of the newest positions that the cloud
+ * does not know, with what came before it, and items that the user never touched; shuffled once.
+ *
+ * @param seed fixes negatives and order.
+ * @throws InputException when there is no such position, or the history covers every item.
+ */
+internal fun drawSamples(
+    state: DeviceState,
+    metadata: EdgeMetadata,
+    options: TrainingOptions,
+    seed: Long,
+): Samples {
+    // A state may name items that came after the file was made; they have no row to learn from.
+    val items = 1 until metadata.itemRows
+    val history = state.history.filter { it in items }.toIntArray()
+    val older = state.history.take(state.olderItems).count { it in items }
+    val first = maxOf(1, older, history.size - options.positions)
+    if (first >= history.size) {
+        throw InputException(
+            "train: expected a known item after the first $first of the history, it has " +
+                "${history.size}; record more interactions first",
+        )
+    }
+    val random = SplitMix64(seed)
+    val drawn = NegativeSampler(history, metadata.itemRows - 1)
+    val histories = ArrayList<IntArray>()
+    val candidates = ArrayList<Int>()
+    val labels = ArrayList<Float>()
+    for (position in first until history.size) {
+        val before = padHistory(history, metadata.historyLength, position)
+        for (index in 0..options.negatives) {
+            histories += before
+            candidates += if (index == 0) history[position] else drawn.next(random)
+            labels += if (index == 0) 1f else 0f
+        }
+    }
+    val order = shuffled(candidates.size, random)
+    return Samples(
+        Array(order.size) { histories[order[it]] },
+        IntArray(order.size) { candidates[order[it]] },
+        FloatArray(order.size) { labels[order[it]] },
+    )
+}
+
+/** Draws items in `1..items` outside [positives], uniformly and with replacement. */
+internal class NegativeSampler(positives: IntArray, items: Int) {
+    private val known = positives.toSortedSet().toIntArray()
+    private val remaining = items - known.size
+
+    init {
+        if (remaining < 1) {
+            throw InputException(
+                "train: expected an item outside the history, it covers all $items; train on less of it",
+            )
+        }
+    }
+
+    /** The next item: a rank among the others needs no rejection, however long the history. */
+    fun next(random: SplitMix64): Int {
+        val rank = random.below(remaining)
+        var low = 0
+        var high = known.size
+        while (low < high) {
+            val middle = (low + high) / 2
+            // Items below known[middle] that are not known themselves.
+            if (known[middle] - middle - 1 <= rank) low = middle + 1 else high = middle
+        }
+        return rank + 1 + low
+    }
+}
+
+/** `0 until size` in a random order (Fisher and Yates). */
+private fun shuffled(size: Int, random: SplitMix64): IntArray {
+    val order = IntArray(size) { it }
+    for (last in size - 1 downTo 1) {
+        val chosen = random.below(last + 1)
+        order[last] = order[chosen].also { order[chosen] = order[last] }
+    }
+    return order
+}
+
+/** A batch of [size] samples as `train` reads it, in [rows] rows: those of mask 0 are padding. */
+internal fun Samples.batch(start: Int, size: Int, rows: Int): Map<String, Any> {
+    val used = minOf(size, this.size - start)
+    val length = histories.first().size
+    return mapOf(
+        "history" to Array(rows) { if (it < used) histories[start + it] else IntArray(length) },
+        "candidates" to IntArray(rows) { if (it < used) candidates[start + it] else 0 },
+        "labels" to FloatArray(rows) { if (it < used) labels[start + it] else 0f },
+        "mask" to FloatArray(rows) { if (it < used) 1f else 0f },
+    )
+}

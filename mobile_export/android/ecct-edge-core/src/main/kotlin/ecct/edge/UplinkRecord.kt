@@ -1,0 +1,51 @@
+package ecct.edge
+
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.util.zip.CRC32
+
+private const val HEADER_BYTES = 40
+private const val SCHEMA: Short = 1
+
+/**
+ * An uplink in the envelope that the cloud's log reads, `ecct_tf.wire.record` in Python.
+ *
+ * A header of 40 bytes, the payload, and the CRC-32 of both; little-endian. (user, round) tells
+ * the cloud whether two records are the same uplink, so that sending again does no harm.
+ *
+ * @param payload what [encodeUplink] wrote; it begins with the user's id.
+ * @param round the round of the exchange that the uplink answers.
+ * @param cloudVersion whose downlink and item table the device used.
+ * @param createdAtSeconds when the device answered, in whole seconds since 1970, UTC.
+ */
+internal fun encodeUplinkRecord(
+    payload: ByteArray,
+    exchange: Exchange,
+    round: Int,
+    cloudVersion: Int,
+    createdAtSeconds: Long,
+): ByteArray {
+    if (round < 0 || cloudVersion < 0 || createdAtSeconds < 0) {
+        throw InputException(
+            "uplink record: expected a round, a cloud version and a time of at least 0, got $round, " +
+                "$cloudVersion and $createdAtSeconds",
+        )
+    }
+    val bytes =
+        ByteBuffer.allocate(HEADER_BYTES + payload.size + Int.SIZE_BYTES).order(ByteOrder.LITTLE_ENDIAN)
+    bytes.put("ECUP".toByteArray(Charsets.US_ASCII))
+    bytes.putShort(SCHEMA)
+    bytes.put(exchange.codec.ordinal.toByte())
+    bytes.put(if (exchange.withLogits) 2 else 1)
+    bytes.putInt(exchange.queries)
+    bytes.putInt(exchange.embeddingDim)
+    bytes.putLong(createdAtSeconds)
+    bytes.put(payload, 0, Int.SIZE_BYTES)
+    bytes.putInt(round)
+    bytes.putInt(cloudVersion)
+    bytes.putInt(payload.size)
+    bytes.put(payload)
+    val sum = CRC32().apply { update(bytes.array(), 0, bytes.position()) }
+    bytes.putInt(sum.value.toInt())
+    return bytes.array()
+}

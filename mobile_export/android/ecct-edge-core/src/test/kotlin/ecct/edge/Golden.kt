@@ -1,0 +1,73 @@
+package ecct.edge
+
+import java.io.ByteArrayOutputStream
+import java.io.File
+import java.nio.file.Files
+import java.util.zip.ZipEntry
+import java.util.zip.ZipOutputStream
+
+/** The files that Python wrote, see `tests/mobile_export/test_mobile_export_android*.py`. */
+internal object Golden {
+    val content: ByteArray = resource("edge.tflite")
+    val manifestText: String = resource("manifest.json").toString(Charsets.UTF_8)
+    val case: JsonObject = json("case.json")
+    val wire: JsonObject = json("wire.json")
+
+    val model: ModelFile get() = ModelFile.parse("edge.tflite", content, Manifest.parse(manifestText))
+    val user: Int get() = case.count("user")
+    val history: List<String> get() = case.strings("history")
+    val candidates: List<String> get() = case.strings("candidates")
+    val profile: Map<String, String> get() = case.child("profile").let { found -> found.names.associateWith(found::text) }
+    val downlink: ByteArray get() = case.hex("downlink")
+    val stateBytes: ByteArray get() = case.child("state").hex("bytes")
+
+    /** The model with other metadata: a zip of the same files, in the place of a whole model. */
+    fun modelWith(change: (String) -> String): ModelFile {
+        val zipped = ByteArrayOutputStream()
+        ZipOutputStream(zipped).use { zip ->
+            for ((name, text) in associatedFiles(content)) {
+                zip.putNextEntry(ZipEntry(name))
+                zip.write((if (name == EdgeMetadata.FILE) change(text) else text).toByteArray())
+            }
+        }
+        val bytes = zipped.toByteArray()
+        return ModelFile.parse("x", bytes, Manifest(mapOf("x" to sha256(bytes).toHex())))
+    }
+
+    private fun json(name: String) = JsonObject.parse(resource(name).toString(Charsets.UTF_8), name)
+
+    private fun resource(name: String): ByteArray =
+        checkNotNull(javaClass.getResourceAsStream("/golden/$name")) { "no resource golden/$name" }.use { it.readBytes() }
+}
+
+internal fun JsonObject.strings(name: String): List<String> = list(name).map { it as String }
+
+internal fun JsonObject.hex(name: String): ByteArray =
+    text(name).chunked(2).map { it.toInt(16).toByte() }.toByteArray()
+
+internal fun ints(values: Any?): IntArray = (values as List<*>).map { (it as Double).toInt() }.toIntArray()
+
+internal fun floats(values: Any?): FloatArray = (values as List<*>).map { (it as Double).toFloat() }.toFloatArray()
+
+/** An array of the type and shape of [port] with the [values] of a JSON document. */
+internal fun typed(port: Port, values: Any?): Any =
+    when (port.shape.size to port.type) {
+        1 to TensorType.FLOAT32 -> floats(values)
+        1 to TensorType.INT32 -> ints(values)
+        1 to TensorType.INT8 -> bytes(values)
+        2 to TensorType.FLOAT32 -> (values as List<*>).map(::floats).toTypedArray()
+        2 to TensorType.INT32 -> (values as List<*>).map(::ints).toTypedArray()
+        else -> (values as List<*>).map(::bytes).toTypedArray()
+    }
+
+private fun bytes(values: Any?): ByteArray = ints(values).map { it.toByte() }.toByteArray()
+
+/** A folder that is deleted when [block] ends. */
+internal fun <T> inFolder(block: (File) -> T): T {
+    val folder = Files.createTempDirectory("ecct").toFile()
+    try {
+        return block(folder)
+    } finally {
+        folder.deleteRecursively()
+    }
+}

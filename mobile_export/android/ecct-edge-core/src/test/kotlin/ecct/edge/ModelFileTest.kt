@@ -1,0 +1,105 @@
+package ecct.edge
+
+import java.io.File
+import kotlin.test.Test
+import kotlin.test.assertContentEquals
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+
+class ModelFileTest {
+    private fun refused(content: ByteArray): String? =
+        assertFailsWith<ModelFileException> {
+            // A manifest that vouches for it: what is wrong must be found without its help.
+            ModelFile.parse("x", content, Manifest(mapOf("x" to sha256(content).toHex())))
+        }.message
+
+    @Test
+    fun aFileOfPythonIsRead() {
+        val metadata = Golden.model.metadata
+        assertEquals("mlp", metadata.tier)
+        assertEquals("trainable-int8", metadata.variant)
+        assertEquals(6, metadata.historyLength)
+        assertEquals(41, metadata.itemRows)
+        assertEquals(Exchange(8, 3, 4, Codec.INT8, withLogits = true, noiseMultiplier = 0.0), metadata.exchange)
+        assertEquals(Golden.downlink.size, metadata.exchange.downlinkBytes)
+        assertEquals(6, metadata.training?.batchSize)
+        assertEquals(
+            setOf("infer", "score", "uplink", "train", "get_weights", "set_weights", "save", "restore", "reset_optimizer"),
+            metadata.signatures.keys,
+        )
+        assertEquals(Port("history", TensorType.INT32, listOf(null, 6)), metadata.signature("train").input("history"))
+    }
+
+    @Test
+    fun tokensAndProfileValuesBecomeRows() {
+        val model = Golden.model
+        assertEquals(1, model.itemRow("film 1"))
+        assertEquals(39, model.itemRow("Amélie – 雨"))
+        assertEquals(40, model.itemRow("two\u2028lines"))
+        assertEquals(0, model.itemRow("never seen"))
+        assertEquals(0, model.itemRow("<padding>"))
+        assertEquals("film 38", model.itemToken(38))
+        assertNull(model.itemToken(0))
+        assertNull(model.itemToken(41))
+        val (first, second) = model.metadata.profile
+        assertContentEquals(intArrayOf(0, 1), model.profileRows(mapOf(second.name to "v1")))
+        assertContentEquals(intArrayOf(0, 0), model.profileRows(mapOf(first.name to "never seen")))
+        assertFailsWith<InputException> { model.profileRows(mapOf("shoe size" to "46")) }
+    }
+
+    @Test
+    fun anAlteredFileIsRefusedBeforeAnythingReadsIt() {
+        val altered = Golden.content.clone().also { it[it.size / 2] = (it[it.size / 2] + 1).toByte() }
+        val manifest = Manifest.parse(Golden.manifestText)
+        val error = assertFailsWith<ModelFileException> { ModelFile.parse("edge.tflite", altered, manifest) }
+        assertTrue(error.message.orEmpty().contains("expected SHA-256 ${manifest.sha256["edge.tflite"]}"))
+        assertFailsWith<ModelFileException> { ModelFile.parse("other.tflite", Golden.content, manifest) }
+    }
+
+    @Test
+    fun aTruncatedZipIsRefused() {
+        val whole = Golden.content
+        assertTrue(refused(whole.copyOf(whole.size - 1)).orEmpty().contains("no end record"))
+        assertTrue(refused(ByteArray(0)).orEmpty().contains("no end record"))
+        assertTrue(refused(whole.copyOf(100)).orEmpty().contains("no end record"))
+        // The end record without the files that it announces.
+        assertTrue(refused(whole.copyOfRange(whole.size - 22, whole.size)).orEmpty().contains("no directory"))
+        // A byte of the compressed metadata.
+        val local = String(whole, Charsets.ISO_8859_1).lastIndexOf("PK\u0003\u0004")
+        refused(whole.clone().also { for (at in local + 40 until local + 60) it[at] = -1 })
+    }
+
+    @Test
+    fun aFileWithItsManifestIsOpened() =
+        inFolder { folder ->
+            val file = File(folder, "edge.tflite").apply { writeBytes(Golden.content) }
+            assertFailsWith<ModelFileException> { ModelFile.open(file) }
+            File(folder, ModelFile.MANIFEST).writeText(Golden.manifestText)
+            assertEquals(Golden.model.sha256, ModelFile.open(file).sha256)
+            File(folder, ModelFile.MANIFEST).writeText("{\"files\": [")
+            assertFailsWith<ModelFileException> { ModelFile.open(file) }
+            assertFailsWith<ModelFileException> { ModelFile.open(File(folder, "none.tflite")) }
+            Unit
+        }
+
+    @Test
+    fun metadataOfAnotherSchemaOrWithGapsIsRefused() {
+        val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
+        val other = assertFailsWith<ModelFileException> { EdgeMetadata.parse(text.replace("ecct-edge/1", "ecct-edge/9")) }
+        assertTrue(other.message.orEmpty().contains("expected schema ecct-edge/1, got ecct-edge/9"))
+        for (damage in listOf("\"int32\"" to "\"int64\"", "\"history_length\"" to "\"length\"", "\"int8\"" to "\"int9\"")) {
+            assertFailsWith<ModelFileException>(damage.second) { EdgeMetadata.parse(text.replace(damage.first, damage.second)) }
+        }
+        assertFailsWith<ModelFileException> { EdgeMetadata.parse(text.dropLast(1)) }
+    }
+
+    @Test
+    fun theBufferOfAnInterpreterHoldsTheCheckedBytes() {
+        val buffer = Golden.model.buffer()
+        assertTrue(buffer.isDirect)
+        assertEquals(java.nio.ByteOrder.nativeOrder(), buffer.order())
+        assertContentEquals(Golden.content, ByteArray(buffer.remaining()).also { buffer.get(it) })
+    }
+}

@@ -1,0 +1,70 @@
+package ecct.edge
+
+import java.io.File
+import kotlin.math.abs
+import kotlin.test.Test
+import kotlin.test.assertContentEquals
+import kotlin.test.assertEquals
+import kotlin.test.assertTrue
+
+/**
+ * The golden model in a real interpreter: the calls of the library are ones that it takes, and
+ * training through them is training in Python.
+ *
+ * Runs where the property `ecct.interpreter` has the command of [PythonInterpreter].
+ */
+class RealModelTest {
+    private fun open(folder: File, command: List<String>): EdgeRecommender =
+        EdgeRecommender.open(
+            Golden.model,
+            { PythonInterpreter(command, it) },
+            StateFile(File(folder, "device.state")),
+            Golden.user,
+            Golden.profile,
+        )
+
+    private fun EdgeRecommender.prepared(): EdgeRecommender =
+        apply {
+            interact(Golden.history)
+            setKnownToCloud(Golden.case.count("older"))
+            receive(Downlink.decode(Golden.downlink, model.metadata.exchange))
+        }
+
+    private fun assertClose(expected: FloatArray, received: FloatArray, tolerance: Float) {
+        assertEquals(expected.size, received.size)
+        val largest = expected.indices.maxOf { abs(expected[it] - received[it]) }
+        assertTrue(largest <= tolerance, "differs by $largest, at most $tolerance is allowed")
+    }
+
+    @Test
+    fun theDeviceAnswersAndTrainsAsInPython() {
+        val command = System.getProperty("ecct.interpreter")?.split(" ")
+        if (command == null) {
+            println("RealModelTest was not run: the property ecct.interpreter names no interpreter.")
+            return
+        }
+        inFolder { folder ->
+            val golden = Golden.case
+            val trained = golden.child("trained")
+            val device = open(folder, command).prepared()
+            val scores = device.score(Golden.candidates).map { it.logit }.toFloatArray()
+            assertClose(floats(golden.child("score").list("logit")), scores, 1e-5f)
+            val uplink = device.uplink()
+            val expected = golden.child("uplink").hex("bytes")
+            // User and items, then int8 that another processor may round the other way.
+            assertContentEquals(expected.copyOf(20), uplink.copyOf(20))
+            for (at in 20 until 32) assertTrue(abs(expected[at] - uplink[at]) <= 1, "byte $at")
+            val options = TrainingOptions(epochs = 2, negatives = 3, seed = Golden.wire.child("draw").count("seed").toLong())
+            val report = device.train(options)
+            assertEquals(6 to 0, report.applied to report.refused)
+            assertClose(floats(trained.list("losses")), floatArrayOf(report.firstLoss, report.lastLoss), 1e-5f)
+            assertClose(floats(trained.list("weights")), device.weights(), 1e-6f)
+            val after = device.score(Golden.candidates)
+            device.close()
+            open(folder, command).use { again ->
+                assertEquals(after, again.score(Golden.candidates))
+                assertEquals(1, again.state.round)
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+package ecct.edge
+
+import kotlin.test.Test
+import kotlin.test.assertContentEquals
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertTrue
+
+class SamplesTest {
+    private val draw = Golden.wire.child("draw")
+    private val kept = DeviceState.decode(Golden.stateBytes, "golden")
+    private val options = TrainingOptions(negatives = draw.count("negatives"))
+
+    private fun draw(state: DeviceState = kept, options: TrainingOptions = this.options) =
+        drawSamples(state, Golden.model.metadata, options, draw.count("seed").toLong())
+
+    @Test
+    fun theGeneratorIsSplitMix64() {
+        val random = SplitMix64(draw.count("seed").toLong())
+        assertEquals(draw.strings("first_numbers"), List(3) { random.next().toULong().toString() })
+        assertEquals(setOf(0, 1, 2), List(100) { random.below(3) }.toSet())
+    }
+
+    @Test
+    fun samplesAreThoseOfTheSameDrawInPython() {
+        val samples = draw()
+        assertContentEquals(ints(draw.list("candidates")), samples.candidates)
+        assertContentEquals(floats(draw.list("labels")), samples.labels)
+        assertEquals(draw.list("histories").map { ints(it).toList() }, samples.histories.map { it.toList() })
+    }
+
+    @Test
+    fun negativesAreItemsThatTheUserNeverTouched() {
+        val sampler = NegativeSampler(intArrayOf(1, 3, 3, 5), 5)
+        val random = SplitMix64(1)
+        assertEquals(setOf(2, 4), List(50) { sampler.next(random) }.toSet())
+        assertFailsWith<InputException> { NegativeSampler(intArrayOf(1, 2, 3), 3) }
+    }
+
+    @Test
+    fun onlyNewPositionsThatTheCloudDoesNotKnowAreTrainedOn() {
+        val positives = { samples: Samples -> samples.candidates.filterIndexed { row, _ -> samples.labels[row] == 1f }.toSet() }
+        assertEquals(setOf(4, 15, 9, 26), positives(draw()))
+        assertEquals(setOf(9, 26), positives(draw(options = options.copy(positions = 2))))
+        // The first item has no history to be judged from.
+        assertEquals(setOf(1, 4, 15, 9, 26), positives(draw(kept.copy(olderItems = 0))))
+        val error = assertFailsWith<InputException> { draw(kept.copy(olderItems = 6)) }
+        assertTrue(error.message.orEmpty().contains("after the first 6"))
+        assertFailsWith<InputException> { draw(kept.copy(history = IntArray(0), olderItems = 0)) }
+    }
+
+    @Test
+    fun batchesArePaddedAndMasked() {
+        val samples = draw()
+        assertEquals(16, samples.size)
+        val last = samples.batch(12, size = 6, rows = 6)
+        assertContentEquals(floatArrayOf(1f, 1f, 1f, 1f, 0f, 0f), last["mask"] as FloatArray)
+        assertContentEquals(samples.candidates.copyOfRange(12, 16) + intArrayOf(0, 0), last["candidates"] as IntArray)
+        val histories = last["history"] as Array<*>
+        assertEquals(6, histories.size)
+        assertContentEquals(IntArray(6), histories[5] as IntArray)
+    }
+
+    @Test
+    fun itemsWithoutARowAreNotTrainedOn() {
+        val odd = kept.copy(history = intArrayOf(3, 99, 1, 4, 0, 15, 9, 26), olderItems = 3)
+        assertContentEquals(draw().candidates, draw(odd).candidates)
+        assertEquals(draw().histories.map { it.toList() }, draw(odd).histories.map { it.toList() })
+    }
+
+    @Test
+    fun historiesArePaddedAtTheFront() {
+        assertContentEquals(intArrayOf(0, 0, 7, 8), padHistory(intArrayOf(7, 8), 4))
+        assertContentEquals(intArrayOf(8, 9), padHistory(intArrayOf(7, 8, 9), 2))
+        assertContentEquals(intArrayOf(0, 0), padHistory(IntArray(0), 2))
+    }
+}

@@ -1,0 +1,138 @@
+package ecct.edge.android
+
+import android.content.Context
+import ecct.edge.DeviceState
+import ecct.edge.Downlink
+import ecct.edge.EdgeMetadata
+import ecct.edge.EdgeRecommender
+import ecct.edge.Manifest
+import ecct.edge.ModelFile
+import ecct.edge.ModelFileException
+import ecct.edge.Score
+import ecct.edge.StateFile
+import ecct.edge.TrainingOptions
+import ecct.edge.TrainingReport
+import kotlinx.coroutines.CoroutineDispatcher
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.currentCoroutineContext
+import kotlinx.coroutines.isActive
+import kotlinx.coroutines.sync.Mutex
+import kotlinx.coroutines.sync.withLock
+import kotlinx.coroutines.withContext
+import java.io.File
+import java.io.IOException
+
+/**
+ * An [EdgeRecommender] for an app: its calls suspend instead of blocking, run in the background
+ * and, under one lock, one after another.
+ *
+ * Keep one in the process for each user: a worker and a screen that open the same state would
+ * overwrite each other's training. It throws what the [EdgeRecommender] throws.
+ */
+public class EdgeDevice internal constructor(
+    private val device: EdgeRecommender,
+    private val dispatcher: CoroutineDispatcher,
+) {
+    private val mutex = Mutex()
+
+    /** What the model file says of itself. */
+    public val metadata: EdgeMetadata get() = device.model.metadata
+
+    /** The model file: tokens and rows. */
+    public val model: ModelFile get() = device.model
+
+    /** What the device keeps now. */
+    public suspend fun state(): DeviceState = alone { device.state }
+
+    /** Adds interactions, oldest first; how many of them the model knows. */
+    public suspend fun interact(items: List<String>): Int = alone { device.interact(items) }
+
+    /** Says how many of the oldest interactions the cloud has too. */
+    public suspend fun setKnownToCloud(oldest: Int): Unit = alone { device.setKnownToCloud(oldest) }
+
+    /** Replaces the private profile: values by column. */
+    public suspend fun setProfile(profile: Map<String, String>): Unit = alone { device.setProfile(profile) }
+
+    /** Takes what the cloud sent. */
+    public suspend fun receive(downlink: Downlink): Unit = alone { device.receive(downlink) }
+
+    /** Replaces the shared weights, `[P_shared] float32`, with a federated mean. */
+    public suspend fun replaceSharedWeights(shared: FloatArray): Unit =
+        alone { device.replaceSharedWeights(shared) }
+
+    /** Scores candidates for the user as of now, in their order. */
+    public suspend fun score(candidates: List<String>): List<Score> = alone { device.score(candidates) }
+
+    /**
+     * Trains on what the cloud does not know.
+     *
+     * When the coroutine is cancelled, training ends before its next step; what was done is kept.
+     */
+    public suspend fun train(options: TrainingOptions = TrainingOptions()): TrainingReport {
+        val caller = currentCoroutineContext()
+        return alone { device.train(options) { caller.isActive } }
+    }
+
+    /** The bytes that answer the last downlink. */
+    public suspend fun uplink(): ByteArray = alone { device.uplink() }
+
+    /** The same in the envelope that the cloud's log reads, made now. */
+    public suspend fun uplinkRecord(): ByteArray =
+        alone { device.uplinkRecord(System.currentTimeMillis() / MILLISECONDS) }
+
+    /** Frees the interpreter when the call that runs now is done. */
+    public suspend fun close(): Unit = alone { device.close() }
+
+    private suspend fun <T> alone(block: () -> T): T =
+        mutex.withLock { withContext(dispatcher) { block() } }
+
+    public companion object {
+        private const val MILLISECONDS = 1000L
+
+        /**
+         * Opens a device with a model of the app's assets.
+         *
+         * The state lies in the app's private storage, outside of backups: what a device learned
+         * from its user must not leave it that way.
+         *
+         * @param folder in the assets, with the model and the `manifest.json` of `ecct export`.
+         * @param name of the model file; null for the only one that the manifest lists.
+         * @param user the id that the cloud knows the user by.
+         * @param profile values of the private columns by name; null leaves the kept ones.
+         * @param adopt whether a newer model takes over the weights of the one before.
+         */
+        public suspend fun open(
+            context: Context,
+            user: Int,
+            folder: String = "ecct",
+            name: String? = null,
+            profile: Map<String, String>? = null,
+            adopt: Boolean = false,
+            dispatcher: CoroutineDispatcher = Dispatchers.Default,
+        ): EdgeDevice =
+            withContext(dispatcher) {
+                val model = fromAssets(context, folder, name)
+                val states = StateFile(File(context.noBackupFilesDir, "$folder/$user.state"))
+                EdgeDevice(EdgeRecommender.open(model, LiteRtInterpreter, states, user, profile, adopt), dispatcher)
+            }
+
+        private fun fromAssets(context: Context, folder: String, name: String?): ModelFile =
+            try {
+                val manifest = Manifest.parse(context.asset("$folder/${ModelFile.MANIFEST}").toString(Charsets.UTF_8))
+                val chosen =
+                    name ?: manifest.sha256.keys.singleOrNull() ?: throw ModelFileException(
+                        "$folder: expected one file in the manifest, it lists ${manifest.sha256.keys}; " +
+                            "name the one to open",
+                    )
+                ModelFile.parse(chosen, context.asset("$folder/$chosen"), manifest)
+            } catch (error: IOException) {
+                throw ModelFileException(
+                    "assets/$folder: expected a model and ${ModelFile.MANIFEST}: ${error.message}; copy both " +
+                        "from the folder of `ecct export`",
+                    error,
+                )
+            }
+
+        private fun Context.asset(path: String): ByteArray = assets.open(path).use { it.readBytes() }
+    }
+}

@@ -1,0 +1,263 @@
+"""The golden files that the Kotlin tests read are what Python writes and reads today.
+
+`make test-android` compares them with what Kotlin writes, byte for byte; both together say
+that each side reads what the other writes. After a change of a format, write them anew:
+`WRITE_GOLDEN=1 make test ARGS="tests/mobile_export -k android"`, and run both again.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ecct_tf.edge import pad_history
+from ecct_tf.wire import DownlinkFile, UplinkForm, UplinkRecord, pack_uplink
+from mobile_export.device_state import DeviceState, ReceivedDownlink
+from mobile_export.examples import DeviceExample, example_inputs
+from mobile_export.export import Labels, export_edge_model
+from mobile_export.packing import associated_files, check_digest, expected_digest
+from mobile_export.signatures import Port, Signature
+
+GOLDEN = (
+    Path(__file__).parents[2] / "mobile_export/android/ecct-edge-core/src/test/resources/golden"
+)
+USER = 11
+HISTORY = [3, 1, 4, 15, 9, 26]
+OLDER = 2
+CANDIDATES = [5, 35, 8, 0]
+PROFILE = 1
+CREATED_AT = 1_790_000_000
+
+
+@pytest.fixture(scope="module")
+def fresh(works, table, task_of, weights_of, tmp_path_factory):
+    """The mlp tier as exported now; tokens that a careless reader would split or lose."""
+    work = works["mlp"]
+    sizes = work.model.spec.profile_sizes
+    profile = {f"c{n}": [f"v{k}" for k in range(1, size)] for n, size in enumerate(sizes)}
+    tokens = [f"film {k}" for k in range(1, 39)] + ["Amélie – 雨", "two\u2028lines"]
+    (file,) = export_edge_model(
+        work.model,
+        weights_of(work),
+        table,
+        task=task_of(work),
+        out=tmp_path_factory.mktemp("android"),
+        labels=Labels(profile, tokens, {"run": "golden", "user": None}),
+    )
+    return file.path
+
+
+@pytest.fixture(scope="module")
+def golden(fresh, works):
+    """Folder of the golden files."""
+    if os.environ.get("WRITE_GOLDEN"):
+        GOLDEN.mkdir(parents=True, exist_ok=True)
+        shutil.copy(fresh, GOLDEN / "edge.tflite")
+        manifest = json.loads((fresh.parent / "manifest.json").read_text(encoding="utf-8"))
+        manifest["files"] = {"edge.tflite": manifest["files"][fresh.name]}
+        (GOLDEN / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        (GOLDEN / "case.json").write_text(json.dumps(_case(GOLDEN, works), indent=1) + "\n")
+    return GOLDEN
+
+
+@pytest.fixture(scope="module")
+def case(golden):
+    return json.loads((golden / "case.json").read_text(encoding="utf-8"))
+
+
+def test_the_golden_file_is_what_is_exported_now(golden, fresh):
+    found, expected = associated_files(golden / "edge.tflite"), associated_files(fresh)
+    assert set(found) == set(expected)
+    for name in set(expected) - {"ecct_edge.json"}:
+        assert found[name] == expected[name]
+    metadata = [json.loads(files["ecct_edge.json"]) for files in (found, expected)]
+    for part in metadata:
+        del part["versions"]
+    assert metadata[0] == metadata[1]
+
+
+def test_the_golden_manifest_vouches_for_it(golden):
+    path = golden / "edge.tflite"
+    check_digest(path.read_bytes(), expected_digest(path), name=path.name)
+
+
+def test_the_golden_case_is_what_python_writes_now(golden, case, works):
+    now = _case(golden, works)
+    assert set(case) == set(now)
+    for name in set(now) - {"score", "uplink", "record", "trained"}:
+        assert case[name] == now[name], name
+    for name in ("score", "trained"):
+        for key, values in now[name].items():
+            np.testing.assert_allclose(case[name][key], values, atol=1e-5)
+    # A step of int8 may round either way with another runtime.
+    for name, values in now["uplink"]["outputs"].items():
+        np.testing.assert_allclose(case["uplink"]["outputs"][name], values, atol=1)
+
+
+def test_python_reads_the_golden_state(case):
+    content = bytes.fromhex(case["state"]["bytes"])
+    state = DeviceState.from_bytes(content, name="golden")
+    assert state.as_bytes() == content
+    assert (state.user, state.num_older, state.round_number) == (USER, OLDER, 5)
+    assert state.history.tolist() == HISTORY
+    assert state.downlink.queries.tolist() == [7, 0, 40, 2]
+
+
+def test_python_reads_the_golden_downlinks(case):
+    file = DownlinkFile.from_bytes(bytes.fromhex(case["downlink_file"]))
+    assert file.only(USER).records.tobytes().hex() == case["downlink"]
+
+
+def test_python_reads_the_golden_record(case):
+    record = UplinkRecord.from_bytes(bytes.fromhex(case["record"]["bytes"]))
+    assert record.payload == bytes.fromhex(case["uplink"]["bytes"])
+    assert (record.user, record.round_number, record.cloud_version) == (USER, 5, 3)
+
+
+def _case(folder, works):
+    """All that the Kotlin tests compare with."""
+    path = folder / "edge.tflite"
+    files = associated_files(path)
+    metadata = json.loads(files["ecct_edge.json"])
+    work = works["mlp"]
+    example = _example(metadata)
+    loaded = tf.lite.Interpreter(model_path=str(path))
+
+    def run(name):
+        runner = loaded.get_signature_runner(name)
+        outputs = runner(**example_inputs(example, _signature(metadata, name)))
+        return {key: value.tolist() for key, value in outputs.items()}
+
+    form = _form(work.exchange.codec, work.exchange.with_logits, work.exchange.num_queries)
+    outputs = run("uplink")
+    payload = pack_uplink(USER, {k: np.array(v) for k, v in outputs.items()}, form)
+    record = UplinkRecord(
+        user=USER, round_number=5, cloud_version=3, created_at_seconds=CREATED_AT, form=form,
+        payload=payload,
+    )  # fmt: skip
+    draw = json.loads((folder / "wire.json").read_text(encoding="utf-8"))["draw"]
+    tokens = files["items.txt"].removesuffix("\n").split("\n")
+    columns = [column["name"] for column in metadata["profile"]]
+    return {
+        "user": USER,
+        "history": [tokens[row] for row in HISTORY],
+        "older": OLDER,
+        "candidates": [tokens[row] if row else "never seen" for row in CANDIDATES],
+        "profile": dict.fromkeys(columns, f"v{PROFILE}"),
+        "downlink": _downlink_bytes(example).hex(),
+        "downlink_file": _downlink_file(example).to_bytes().hex(),
+        "score": run("score"),
+        "uplink": {"outputs": outputs, "bytes": payload.hex()},
+        "record": {"created_at_seconds": CREATED_AT, "bytes": record.to_bytes().hex()},
+        "state": {"bytes": _state(path, metadata, example).as_bytes().hex()},
+        "trained": _trained(loaded, example, metadata, draw),
+    }  # fmt: skip
+
+
+def _trained(loaded, example, metadata, draw):
+    """Two epochs on the drawn samples: mean loss of each, and the weights."""
+    training = metadata["training"]
+    run = {name: loaded.get_signature_runner(name) for name in metadata["signatures"]}
+    run["reset_optimizer"](unused=np.zeros(1, np.float32))
+    given = example_inputs(example, _signature(metadata, "train"))
+    for name in ("learning_rate", "private_learning_rate"):
+        given[name] = np.array([training[name]], np.float32)
+    size, samples = training["batch_size"], len(draw["labels"])
+    losses = []
+    for _ in range(2):
+        total = 0.0
+        for start in range(0, samples, size):
+            used = min(size, samples - start)
+            for name, key, dtype in (
+                ("history", "histories", np.int32),
+                ("candidates", "candidates", np.int32),
+                ("labels", "labels", np.float32),
+            ):
+                rows = np.array(draw[key][start : start + used], dtype)
+                given[name] = np.pad(rows, [(0, size - used)] + [(0, 0)] * (rows.ndim - 1))
+            given["mask"] = (np.arange(size) < used).astype(np.float32)
+            total += used * float(run["train"](**given)["loss"][0])
+        losses.append(total / samples)
+    weights = run["get_weights"](unused=np.zeros(1, np.float32))["weights"]
+    return {"losses": losses, "weights": weights.tolist()}
+
+
+def _signature(metadata, name):
+    found = metadata["signatures"][name]
+    ports = [
+        [Port(port["name"], port["dtype"], tuple(port["shape"]), "") for port in found[side]]
+        for side in ("inputs", "outputs")
+    ]
+    return Signature(name, tuple(ports[0]), tuple(ports[1]), "")
+
+
+def _example(metadata):
+    width = metadata["exchange"]["cloud_dim"]
+    return DeviceExample(
+        history=pad_history(np.array(HISTORY, np.int32), metadata["model"]["history_length"]),
+        candidates=np.array(CANDIDATES, np.int32),
+        profile=np.full(len(metadata["profile"]), PROFILE, np.int32),
+        user_embedding=(np.arange(width) * 20 - 50).astype(np.int8),
+        user_embedding_scale=2.0**-7,
+    )
+
+
+def _downlink_bytes(example):
+    scale = np.array([example.user_embedding_scale], "<f2")
+    queries = np.array(CANDIDATES, "<i4")
+    return example.user_embedding.tobytes() + scale.tobytes() + queries.tobytes()
+
+
+def _downlink_file(example):
+    """Three users of whom the golden one is the second."""
+    width = len(example.user_embedding)
+    return DownlinkFile.build(
+        keys_are="users",
+        cloud_version=3,
+        round_number=5,
+        table_sha256="ab" * 32,
+        codec="int8",
+        keys=np.array([3, USER, 20], np.int32),
+        embeddings=(
+            np.stack([np.ones(width, np.int8), example.user_embedding, np.zeros(width, np.int8)]),
+            np.array([[0.5], [example.user_embedding_scale], [1.0]], np.float16),
+        ),
+        queries=np.array([[1, 2, 3, 4], CANDIDATES, [0, 0, 0, 0]], np.int32),
+    )
+
+
+def _layout(metadata):
+    """How the weights lie, as `LoadedFile` tells it."""
+    parts = [metadata["tier"], metadata["weights"], metadata["variant"]["adapters"]]
+    parts.append(metadata["training"]["optimizer"])
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _state(path, metadata, example):
+    (size,) = metadata["signatures"]["save"]["outputs"][0]["shape"]
+    return DeviceState(
+        model=expected_digest(path),
+        layout=_layout(metadata),
+        user=USER,
+        profile=example.profile,
+        history=np.array(HISTORY, np.int32),
+        num_older=OLDER,
+        values=(np.arange(size) * 2.0**-10).astype(np.float32),
+        downlink=ReceivedDownlink(
+            example.user_embedding,
+            np.array([7, 0, 40, 2], np.int32),
+            scale=2.0**-7,
+            cloud_version=3,
+            round_number=5,
+        ),
+        round_number=5,
+    )
+
+
+def _form(codec, with_logits, queries):
+    return UplinkForm(queries=queries, embedding_dim=3, codec=codec, with_logits=with_logits)
