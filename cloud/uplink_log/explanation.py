@@ -1,14 +1,19 @@
 """Says of one refused record what was expected and what came."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from cloud.uplink_log.contract import LogContract
 from cloud.uplink_log.reasons import Reason
+from cloud.uplink_log.replay import WINDOW_ROUNDS
 from ecct_tf.errors import CodecError
 from ecct_tf.wire import HEADER, RECORD_SCHEMA, UplinkRecord, unpack_uplink
 from ecct_tf.wire.record import CRC_BYTES, MAGIC, crc_fits
 
-__all__ = ["envelope_fault", "explained"]
+__all__ = ["envelope_fault", "explained", "repeated"]
 
 
 def envelope_fault(content: bytes, contract: LogContract) -> tuple[Reason, str]:
@@ -35,6 +40,14 @@ def explained(content: bytes, reason: Reason, contract: LogContract) -> tuple[Re
     return reason, _message(record, reason, contract)
 
 
+def repeated(told: str, *, again: bool) -> tuple[Reason, str]:
+    """Of a record that is sound but for its round."""
+    if again:
+        return Reason.DUPLICATE, f"expected each round once, got again {told}"
+    message = f"expected a round of the last {WINDOW_ROUNDS} of its user, got {told}"
+    return Reason.REPLAYED, message
+
+
 def _message(record: UplinkRecord, reason: Reason, contract: LogContract) -> str:
     """Of a record that can be read."""
     if reason is Reason.WRONG_FORM:
@@ -44,34 +57,30 @@ def _message(record: UplinkRecord, reason: Reason, contract: LogContract) -> str
             f"{contract.embedding_dim}, got {got.codec}, {got.queries} and {got.embedding_dim}; "
             "device and cloud were built with different settings"
         )
-    read = unpack_uplink(record.payload, record.form)
-    with np.errstate(invalid="ignore", over="ignore"):
-        embeddings = read.embeddings[0].astype(np.float32)
-        if len(read.embeddings) > 1:
-            embeddings *= read.embeddings[1].astype(np.float32)
-        norm = float(np.sqrt(np.square(embeddings.astype(np.float64)).sum(axis=1)).max())
-        logit = 0.0
-        if read.logits:
-            scale = read.logits[1] if len(read.logits) > 1 else np.ones(1)
-            logit = float(np.abs(read.logits[0].astype(np.float64) * scale).max())
-    strange = read.items[(read.items < 1) | (read.items > contract.num_items)]
-    return {
-        Reason.UNKNOWN_USER: f"expected a user in 0..{contract.num_users - 1}, got {record.user}",
-        Reason.UNKNOWN_ITEM: (
-            f"expected items in 1..{contract.num_items}, got {strange[:5].tolist()}"
-        ),
-        Reason.NOT_FINITE: "expected finite values and scales above 0, got others",
-        Reason.EMBEDDING_NORM: (
-            f"expected embeddings of a norm of at most {contract.largest_norm:.4g}, got {norm:.4g}"
-        ),
-        Reason.ABSURD_LOGIT: (
-            f"expected logits of at most {contract.largest_logit:.4g} in size, got {logit:.4g}"
-        ),
-        Reason.FUTURE_ROUND: (
-            f"expected a round of at most {contract.newest_round}, got {record.round_number}"
-        ),
-        Reason.FUTURE_VERSION: (
+    if reason is Reason.UNKNOWN_USER:
+        return f"expected a user in 0..{contract.num_users - 1}, got {record.user}"
+    if reason is Reason.FUTURE_ROUND:
+        return f"expected a round of at most {contract.newest_round}, got {record.round_number}"
+    if reason is Reason.FUTURE_VERSION:
+        return (
             f"expected a cloud version of at most {contract.newest_version}, "
             f"got {record.cloud_version}"
-        ),
-    }[reason]
+        )
+    read = unpack_uplink(record.payload, record.form)
+    if reason is Reason.UNKNOWN_ITEM:
+        strange = read.items[(read.items < 1) | (read.items > contract.num_items)]
+        return f"expected items in 1..{contract.num_items}, got {strange[:5].tolist()}"
+    if reason is Reason.EMBEDDING_NORM:
+        norm = np.linalg.norm(_values(read.embeddings), axis=1).max()
+        return (
+            f"expected embeddings of a norm of at most {contract.largest_norm:.4g}, got {norm:.4g}"
+        )
+    if reason is Reason.ABSURD_LOGIT:
+        largest = np.abs(_values(read.logits)).max()
+        return f"expected logits of at most {contract.largest_logit:.4g} in size, got {largest:.4g}"
+    return "expected finite values and scales above 0, got others"
+
+
+def _values(encoded: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+    values = encoded[0].astype(np.float64)
+    return values * encoded[1] if len(encoded) > 1 else values

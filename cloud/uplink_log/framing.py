@@ -9,6 +9,7 @@ frame is lost, however its neighbours were torn.
 import dataclasses
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -38,14 +39,14 @@ class Frames:
     """What was found in a block.
 
     Attributes:
-      starts: `[n] int64`, where the contents begin in the block, ascending.
-      lengths: `[n] int64`, of the contents.
+      contents: of each frame.
+      starts: `[n] int64`, where the frames begin in the block, ascending.
       damages: what is not a frame, ascending.
       end: where to go on; the bytes from there on need more of the file.
     """
 
+    contents: list[bytes]
     starts: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int64]
     damages: tuple[Damage, ...]
     end: int
 
@@ -70,8 +71,8 @@ def read_frames(block: bytes, *, final: bool) -> Frames:
       block: bytes of a file.
       final: whether the file ends with the block.
     """
-    starts: list[npt.NDArray[np.int64]] = []
-    lengths: list[npt.NDArray[np.int64]] = []
+    contents: list[bytes] = []
+    starts: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
     damages: list[Damage] = []
     position = 0
     # A torn frame's successor may begin in its last bytes: its header must be in view too.
@@ -80,21 +81,23 @@ def read_frames(block: bytes, *, final: bool) -> Frames:
         length = _content_length(block, position)
         if length is not None and position + FRAME_BYTES + length <= limit:
             found = _equal_frames(block, position, length=length, limit=limit)
-            bad = np.flatnonzero(~_crcs_fit(block, found, length))
+            begins = (found + HEADER_BYTES).tolist()
+            inside = [block[begin : begin + length] for begin in begins]
+            bad = np.flatnonzero(~_crcs_fit(block, found, inside))
             torn = _first_torn(block, found, bad, length)
-            sound = np.ones(len(found), np.bool_)
-            sound[bad] = False
             if torn is not None:
-                sound[torn[0] :] = False
-                bad = bad[bad < torn[0]]
-            kept = found[sound] + HEADER_BYTES
-            starts.append(kept)
-            lengths.append(np.full(len(kept), length, np.int64))
-            damages += [_bad_content(int(found[index]), length) for index in bad]
+                found, inside = found[: torn[0] + 1], inside[: torn[0] + 1]
+                bad = bad[bad <= torn[0]]
+            if len(bad):
+                damages += [_bad_content(int(found[row]), length) for row in bad]
+                dropped = set(bad.tolist())
+                inside = [part for row, part in enumerate(inside) if row not in dropped]
+            contents += inside
+            starts.append(np.delete(found, bad))
             position = int(found[-1]) + FRAME_BYTES + length
             if torn is not None:
-                damages.append(_bad_content(int(found[torn[0]]), length, end=torn[1]))
                 position = torn[1]
+                damages[-1] = dataclasses.replace(damages[-1], end=position)
             continue
         if not final and (length is not None or len(block) - position < HEADER_BYTES):
             break
@@ -108,21 +111,15 @@ def read_frames(block: bytes, *, final: bool) -> Frames:
         end = len(block) if following is None else following
         damages.append(_unframed(position, end, length, final=following is None))
         position = end
-    empty = np.zeros(0, np.int64)
-    return Frames(
-        starts=np.concatenate([empty, *starts]),
-        lengths=np.concatenate([empty, *lengths]),
-        damages=tuple(damages),
-        end=position,
-    )
+    return Frames(contents, np.concatenate(starts), tuple(damages), end=position)
 
 
 _NO_FRAME = "expected the header of a frame, whose length fits its CRC; it is damaged"
 
 
-def _bad_content(start: int, length: int, *, end: int | None = None) -> Damage:
+def _bad_content(start: int, length: int) -> Damage:
     message = f"expected {length} bytes that fit the CRC of their frame; they are damaged"
-    return Damage(start, start + FRAME_BYTES + length if end is None else end, message)
+    return Damage(start, start + _stride(length), message)
 
 
 def _unframed(start: int, end: int, length: int | None, *, final: bool) -> Damage:
@@ -151,31 +148,35 @@ def _content_length(block: bytes, position: int) -> int | None:
 
 def _equal_frames(block: bytes, position: int, *, length: int, limit: int) -> npt.NDArray[np.int64]:
     """Where frames begin that follow each other, end by `limit` and tell the same length."""
-    stride = _stride(length)
-    most = (limit - position) // stride
-    rows = np.frombuffer(block, np.uint8, most * stride, position).reshape(most, stride)
+    most = (limit - position) // _stride(length)
+    lengths = _column(block, position, length=length, rows=most, dtype="<u8")
+    crcs = _column(block, position + 8, length=length, rows=most, dtype="<u4")
     count, window = 1, 16
     while count < most:
         # Windows that grow: a log of mixed lengths must not be compared to its end each time.
-        same = (rows[count : count + window, :HEADER_BYTES] == rows[0, :HEADER_BYTES]).all(axis=1)
+        rows = slice(count, count + window)
+        same = (lengths[rows] == length) & (crcs[rows] == crcs[0])
         if not same.all():
             count += int(np.argmin(same))
             break
         count += len(same)
         window *= 4
-    return position + stride * np.arange(count, dtype=np.int64)
+    return position + _stride(length) * np.arange(count, dtype=np.int64)
 
 
-def _crcs_fit(block: bytes, found: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.bool_]:
-    value = google_crc32c.value
-    begins = range(int(found[0]) + HEADER_BYTES, int(found[-1]) + HEADER_BYTES + 1, _stride(length))
-    crcs = np.fromiter(
-        (value(block[begin : begin + length]) for begin in begins), np.uint32, len(found)
-    )
+def _column(block: bytes, position: int, *, length: int, rows: int, dtype: str) -> npt.NDArray[Any]:
+    """A number that stands at the same place in each of many frames of one length."""
+    return np.ndarray((rows,), dtype, block, position, (_stride(length),))
+
+
+def _crcs_fit(
+    block: bytes, found: npt.NDArray[np.int64], contents: list[bytes]
+) -> npt.NDArray[np.bool_]:
+    crcs = np.fromiter(map(google_crc32c.value, contents), np.uint32, len(contents))
     masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(_MASK_DELTA)
-    size = len(found) * _stride(length)
-    rows = np.frombuffer(block, np.uint8, size, int(found[0])).reshape(len(found), -1)
-    stored = np.ascontiguousarray(rows[:, -4:]).view("<u4")[:, 0]
+    length = len(contents[0])
+    last = int(found[0]) + HEADER_BYTES + length
+    stored = _column(block, last, length=length, rows=len(contents), dtype="<u4")
     fit: npt.NDArray[np.bool_] = masked == stored
     return fit
 

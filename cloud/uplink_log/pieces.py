@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloud.uplink_log.files import LogFile, RunningDigest
-from cloud.uplink_log.framing import HEADER_BYTES, read_frames
+from cloud.uplink_log.framing import read_frames
 from cloud.uplink_log.reasons import Reason, Rejected
 
 __all__ = ["Piece", "parquet_pieces", "tfrecord_pieces"]
@@ -51,11 +51,9 @@ def tfrecord_pieces(
             final = len(block) < block_bytes
             digest.update(offset, block)
             found = read_frames(block, final=final)
-            ends = found.starts + found.lengths
-            spans = zip(found.starts.tolist(), ends.tolist(), strict=True)
             yield Piece(
-                offsets=found.starts - HEADER_BYTES + offset,
-                contents=[block[start:end] for start, end in spans],
+                offsets=found.starts + offset,
+                contents=found.contents,
                 refused=[
                     Rejected(
                         file=file.name,

@@ -4,11 +4,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from cloud.uplink_log.reasons import Reason, Rejected
 from ecct_tf.errors import DataError
 
-__all__ = ["Quarantine"]
+__all__ = ["Quarantine", "QuarantineSession"]
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS rejected (
@@ -27,8 +28,8 @@ class Quarantine:
     """The original bytes of what was refused, by file and offset, with the reason.
 
     An SQLite database, `rejected.sqlite`. A place of the log has at most one entry: reading
-    a file again replaces what an earlier reading had to say of it. Several readers may use
-    it at once, on a file system whose locks work (not all network file systems).
+    a file again replaces what an earlier reading had to say of it. Several readers on one
+    machine may use it at once; a network file system does not keep the locks it needs.
 
     Args:
       folder: it is made when something is refused.
@@ -37,53 +38,85 @@ class Quarantine:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "rejected.sqlite"
 
-    def replace(self, file: str, start: int, end: int, rejected: Sequence[Rejected]) -> None:
-        """Puts `rejected` in the place of all entries of `file` at offsets in `[start, end)`."""
-        if not rejected and not self.path.exists():
-            return
-        with self._connected() as connection:
-            connection.execute(
-                "DELETE FROM rejected WHERE file = ? AND offset >= ? AND offset < ?",
-                (file, start, end),
-            )
-            connection.executemany(
-                "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
-                [(r.file, r.offset, r.reason.value, r.message, r.content) for r in rejected],
-            )
+    @contextmanager
+    def session(self) -> Iterator["QuarantineSession"]:
+        """Many changes over one connection; each is kept as soon as it is made."""
+        session = QuarantineSession(self.path)
+        try:
+            yield session
+        finally:
+            session.close()
 
     def counts(self) -> dict[Reason, int]:
         """Entries by reason."""
-        if not self.path.exists():
-            return {}
-        with self._connected() as connection:
-            rows = connection.execute("SELECT reason, COUNT(*) FROM rejected GROUP BY reason")
-            found = {Reason(reason): count for reason, count in rows}
+        rows = self._rows("SELECT reason, COUNT(*) FROM rejected GROUP BY reason")
+        found = {Reason(reason): count for reason, count in rows}
         return {reason: found[reason] for reason in Reason if reason in found}
 
     def entries(self, file: str | None = None) -> Iterator[Rejected]:
         """The entries, of one file or of all, in the order of the log."""
+        rows = self._rows(
+            "SELECT file, offset, reason, message, content FROM rejected "
+            "WHERE :file IS NULL OR file = :file ORDER BY file, offset",
+            file=file,
+        )
+        for name, offset, reason, message, content in rows:
+            yield Rejected(name, offset, Reason(reason), message, content)
+
+    def _rows(self, query: str, **values: str | None) -> Iterator[tuple[Any, ...]]:
         if not self.path.exists():
             return
-        with self._connected() as connection:
-            rows = connection.execute(
-                "SELECT file, offset, reason, message, content FROM rejected "
-                "WHERE :file IS NULL OR file = :file ORDER BY file, offset",
-                {"file": file},
-            )
-            for name, offset, reason, message, content in rows:
-                yield Rejected(name, offset, Reason(reason), message, content)
+        with closing(_connect(self.path)) as connection, _told(self.path):
+            yield from connection.execute(query, values)
 
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose changes are kept together or not at all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            opened = closing(sqlite3.connect(self.path, timeout=_WAIT_SECONDS))
-            with opened as connection, connection:
-                connection.execute(_TABLE)
-                yield connection
-        except sqlite3.DatabaseError as error:
-            raise DataError(
-                f"quarantine: {self.path} cannot be used ({error}). Move it away to begin a new "
-                "one; what it held is found again by reading the log from its start."
-            ) from error
+
+class QuarantineSession:
+    """See `Quarantine.session`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def replace(self, file: str, start: int, end: int, rejected: Sequence[Rejected]) -> None:
+        """Puts `rejected` in the place of all entries of `file` at offsets in `[start, end)`."""
+        if self._connection is None:
+            if not rejected and not self._path.exists():
+                return
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = _connect(self._path)
+        with _told(self._path), self._connection:
+            self._connection.execute(
+                "DELETE FROM rejected WHERE file = ? AND offset >= ? AND offset < ?",
+                (file, start, end),
+            )
+            self._connection.executemany(
+                "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
+                [(r.file, r.offset, r.reason.value, r.message, r.content) for r in rejected],
+            )
+
+    def close(self) -> None:
+        """Closes the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # A generator may be driven by one thread after the other, never by two at once.
+    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
+    with _told(path):
+        # Survives a kill at any point; what a power failure takes, the log still has.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(_TABLE)
+    return connection
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise DataError(
+            f"quarantine: {path} cannot be used ({error}). Move it away to begin a new one; "
+            "what it held is found again by reading the log from its start."
+        ) from error

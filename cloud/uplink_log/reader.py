@@ -5,15 +5,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from cloud.uplink_log.contract import LogContract
 from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition
 from cloud.uplink_log.framing import FRAME_BYTES, HEADER_BYTES, MAX_CONTENT_BYTES
 from cloud.uplink_log.pieces import Piece, parquet_pieces, tfrecord_pieces
 from cloud.uplink_log.quarantine import Quarantine
 from cloud.uplink_log.reasons import Reason, Rejected
-from cloud.uplink_log.replay import SEEN, WINDOW_ROUNDS, ReplayWindow
+from cloud.uplink_log.replay import ReplayWindow
 from cloud.uplink_log.validation import Uplinks, checked
 from ecct_tf.errors import DataError
 
@@ -89,45 +87,32 @@ def read_uplinks(
             )
         begin = offset
         pieces = parquet_pieces if file.name.endswith(".parquet") else tfrecord_pieces
-        for piece in pieces(folder, file, offset, block_bytes=block_bytes):
-            batch, rejected = _batch(file, piece, contract=contract, window=window)
-            quarantine.replace(file.name, begin, max(piece.end, begin + 1), rejected)
-            begin = piece.end
-            yield batch
+        with quarantine.session() as session:
+            for piece in pieces(folder, file, offset, block_bytes=block_bytes):
+                batch, rejected = _batch(file, piece, contract=contract, window=window)
+                session.replace(file.name, begin, max(piece.end, begin + 1), rejected)
+                begin = piece.end
+                yield batch
         offset = 0
 
 
 def _batch(
     file: LogFile, piece: Piece, *, contract: LogContract, window: ReplayWindow
 ) -> tuple[UplinkBatch, list[Rejected]]:
-    found = checked(piece.contents, contract)
-    uplinks, rows = found.uplinks, found.rows
-    turns = window.admit(uplinks.users, uplinks.rounds)
-    refused = [
-        (index, reason, message, piece.contents[index]) for index, reason, message in found.refused
-    ]
-    if turns.any():
-        for row in np.flatnonzero(turns).tolist():
-            index = int(rows[row])
-            told = f"user {uplinks.users[row]}, round {uplinks.rounds[row]}"
-            if turns[row] == SEEN:
-                reason, message = Reason.DUPLICATE, f"expected each round once, got again {told}"
-            else:
-                reason = Reason.REPLAYED
-                message = f"expected a round of the last {WINDOW_ROUNDS} of its user, got {told}"
-            refused.append((index, reason, message, piece.contents[index]))
-        uplinks, rows = uplinks.taken(turns == 0), rows[turns == 0]
     contents = piece.contents
-    taken = contents if len(rows) == len(contents) else [contents[row] for row in rows]
+    found = checked(contents, contract, window)
     rejected = [
-        Rejected(file.name, int(piece.offsets[index]), reason, message, content)
-        for index, reason, message, content in sorted(refused)
+        Rejected(file.name, int(piece.offsets[row]), reason, message, contents[row])
+        for row, reason, message in found.refused
     ]
     rejected = sorted([*piece.refused, *rejected], key=lambda entry: entry.offset)
     return (
         UplinkBatch(
-            **{field.name: getattr(uplinks, field.name) for field in dataclasses.fields(Uplinks)},
-            records=taken,
+            **{
+                field.name: getattr(found.uplinks, field.name)
+                for field in dataclasses.fields(Uplinks)
+            },
+            records=[contents[row] for row in found.rows] if rejected else contents,
             position=LogPosition(file.name, piece.end),
             rejected=dict(Counter(entry.reason for entry in rejected)),
             finished=None

@@ -53,16 +53,20 @@ class ReplayWindow:
         if not len(users):
             return found
         order = np.argsort(users, kind="stable")
-        ordered = np.asarray(users)[order]
-        first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-        counts = np.diff(np.r_[first, len(ordered)])
+        ordered = users[order]
+        changes = ordered[1:] != ordered[:-1]
+        if changes.all():
+            return self._admit_distinct(users, rounds)
+        first = np.concatenate([[0], np.flatnonzero(changes) + 1])
+        counts = np.diff(first, append=len(ordered))
         turns = np.arange(len(ordered)) - np.repeat(first, counts)
         # Each turn has every user at most once: it can be done at a stroke.
         by_turn = np.argsort(turns, kind="stable")
-        ends = np.cumsum(np.bincount(turns))
-        for start, end in zip(np.r_[0, ends[:-1]].tolist(), ends.tolist(), strict=True):
+        start = 0
+        for end in np.cumsum(np.bincount(turns)).tolist():
             rows = order[by_turn[start:end]]
             found[rows] = self._admit_distinct(users[rows], rounds[rows])
+            start = end
         return found
 
     def grown(self, num_users: int) -> "ReplayWindow":

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.uplink_log.contract import LogContract
-from cloud.uplink_log.explanation import envelope_fault, explained
+from cloud.uplink_log.explanation import envelope_fault, explained, repeated
 from cloud.uplink_log.reasons import Reason
+from cloud.uplink_log.replay import FRESH, SEEN, ReplayWindow
 from ecct_tf.config import CODECS
 from ecct_tf.wire import HEADER, RECORD_SCHEMA, UplinkForm, decoded
 from ecct_tf.wire.record import CRC_BYTES, LAST_SECOND, MAGIC
@@ -25,6 +26,8 @@ Mask = npt.NDArray[np.bool_]
 
 # What CRC-32 gives for any content that its own CRC-32 follows.
 _CRC_OF_WHOLE = 0x2144DF1C
+_PORTION = 1024
+_INFINITY_BITS = 0x7C00
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,17 +79,57 @@ class Checked:
     refused: tuple[tuple[int, Reason, str], ...]
 
 
-def checked(contents: Sequence[bytes], contract: LogContract) -> Checked:
-    """Checks records against all but what was seen before.
+def checked(contents: Sequence[bytes], contract: LogContract, window: ReplayWindow) -> Checked:
+    """Checks records, in order.
 
     Args:
       contents: one record each.
       contract: what they must satisfy.
+      window: which rounds were seen; it remembers those of the sound records.
     """
-    lengths = np.fromiter(map(len, contents), np.int64, len(contents))
     tables = [_Table.of(contract.form(with_logits=stage == 2), stage) for stage in (1, 2)]
+    sound = _Filling(_nothing(contract).uplinks, len(contents))
+    rows: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
     refused: list[tuple[int, Reason, str]] = []
-    parts: list[tuple[npt.NDArray[np.int64], Uplinks]] = []
+    # In portions, so that what is between bytes and result stays in the processor's cache.
+    for start in range(0, len(contents), _PORTION):
+        part = _check_portion(contents[start : start + _PORTION], tables, contract, window)
+        sound.add(part.uplinks)
+        rows.append(part.rows + start)
+        refused += [(row + start, reason, message) for row, reason, message in part.refused]
+    return Checked(sound.taken(), np.concatenate(rows), tuple(refused))
+
+
+class _Filling:
+    """Room for so many uplinks that is filled from the front."""
+
+    def __init__(self, form: Uplinks, rows: int) -> None:
+        self._arrays = {
+            field.name: np.empty_like(getattr(form, field.name), shape=(rows, *shape[1:]))
+            for field in dataclasses.fields(Uplinks)
+            for shape in [getattr(form, field.name).shape]
+        }
+        self._count = 0
+
+    def add(self, uplinks: Uplinks) -> None:
+        end = self._count + len(uplinks)
+        for name, array in self._arrays.items():
+            array[self._count : end] = getattr(uplinks, name)
+        self._count = end
+
+    def taken(self) -> Uplinks:
+        return Uplinks(**{name: array[: self._count] for name, array in self._arrays.items()})
+
+
+def _check_portion(
+    contents: Sequence[bytes],
+    tables: Sequence["_Table"],
+    contract: LogContract,
+    window: ReplayWindow,
+) -> Checked:
+    lengths = np.fromiter(map(len, contents), np.int64, len(contents))
+    refused: list[tuple[int, Reason, str]] = []
+    found: list[tuple[npt.NDArray[np.intp], Uplinks, npt.NDArray[np.intp]]] = []
     other = np.ones(len(contents), np.bool_)
     for table in tables:
         rows = np.flatnonzero(lengths == table.record_bytes)
@@ -94,27 +137,38 @@ def checked(contents: Sequence[bytes], contract: LogContract) -> Checked:
             continue
         other[rows] = False
         of_length = contents if len(rows) == len(contents) else [contents[row] for row in rows]
-        sound, uplinks, bad = _check_table(of_length, table, contract)
-        parts.append((rows[sound], uplinks))
+        readable, uplinks, kept, bad = _check_table(of_length, table, contract)
+        found.append((rows[readable[kept]], uplinks, kept))
         for row, reason in bad:
             refused.append((int(rows[row]), *explained(of_length[row], reason, contract)))
     for row in np.flatnonzero(other).tolist():
         refused.append((row, *envelope_fault(contents[row], contract)))
-    if not parts:
-        parts.append((np.zeros(0, np.int64), _nothing(contract)))
-    if len(parts) == 1:
-        return Checked(parts[0][1], parts[0][0], tuple(sorted(refused)))
-    rows = np.concatenate([part for part, _ in parts])
-    order = np.argsort(rows)
-    joined = Uplinks(
+    if not found:
+        return dataclasses.replace(_nothing(contract), refused=tuple(sorted(refused)))
+    rows, uplinks, kept = found[0]
+    if len(found) > 1:
+        rows = np.concatenate([part for part, _, _ in found])
+        order = np.argsort(rows)
+        uplinks = _joined([part.taken(sound) for _, part, sound in found]).taken(order)
+        rows, kept = rows[order], np.arange(len(rows))
+    turns = window.admit(uplinks.users[kept], uplinks.rounds[kept])
+    if turns.any():
+        for row in np.flatnonzero(turns).tolist():
+            told = f"user {uplinks.users[kept[row]]}, round {uplinks.rounds[kept[row]]}"
+            refused.append((int(rows[row]), *repeated(told, again=turns[row] == SEEN)))
+        rows, kept = rows[turns == FRESH], kept[turns == FRESH]
+    if len(kept) < len(uplinks):
+        uplinks = uplinks.taken(kept)
+    return Checked(uplinks, rows, tuple(sorted(refused)))
+
+
+def _joined(parts: Sequence[Uplinks]) -> Uplinks:
+    return Uplinks(
         **{
-            field.name: np.concatenate([getattr(uplinks, field.name) for _, uplinks in parts])[
-                order
-            ]
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
             for field in dataclasses.fields(Uplinks)
         }
     )
-    return Checked(joined, rows[order], tuple(sorted(refused)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,9 +191,10 @@ class _Table:
 
 def _check_table(
     contents: Sequence[bytes], table: _Table, contract: LogContract
-) -> tuple[npt.NDArray[np.intp], Uplinks, list[tuple[int, Reason]]]:
-    """The sound rows, their uplinks, and the others with their reasons."""
-    records = np.frombuffer(b"".join(contents), table.dtype)
+) -> tuple[npt.NDArray[np.intp], Uplinks, npt.NDArray[np.intp], list[tuple[int, Reason]]]:
+    """The rows that can be read, their uplinks, which of these are sound, and all faults."""
+    content = np.frombuffer(b"".join(contents), np.uint8).reshape(len(contents), -1)
+    records = content.view(table.dtype)[:, 0]
     crcs = np.fromiter(map(zlib.crc32, contents), np.uint32, len(contents))
     faults = _Faults(len(records))
     header = records["header"]
@@ -151,16 +206,14 @@ def _check_table(
     # What is no record of this form has no content to check.
     readable = faults.sound()
     if len(readable) < len(records):
-        records = records[readable]
+        # As bytes: NumPy copies structures field by field.
+        records = content[readable].view(table.dtype)[:, 0]
     uplinks = _decode(records, table.form)
     inner = _Faults(len(records))
     inner.mark(records["payload"]["user"] != uplinks.users, Reason.WRONG_USER)
     _check_content(inner, records, uplinks, contract)
     bad = faults.found() + [(int(readable[row]), reason) for row, reason in inner.found()]
-    kept = inner.sound()
-    if len(kept) < len(records):
-        uplinks = uplinks.taken(kept)
-    return readable[kept], uplinks, sorted(bad)
+    return readable, uplinks, inner.sound(), bad
 
 
 def _form_fits(header: npt.NDArray[np.void], table: _Table) -> Mask:
@@ -200,9 +253,9 @@ def _check_content(
 ) -> None:
     users, items = uplinks.users, uplinks.items
     faults.mark((users < 0) | (users >= contract.num_users), Reason.UNKNOWN_USER)
-    faults.mark(
-        (items.min(axis=1) < 1) | (items.max(axis=1) > contract.num_items), Reason.UNKNOWN_ITEM
-    )
+    # Without a sign, an item below 1 is a very large one once 1 is taken away.
+    strange = (items - 1).view(np.uint32) >= contract.num_items
+    faults.mark(strange.any(axis=1), Reason.UNKNOWN_ITEM)
     payload = records["payload"]
     with np.errstate(invalid="ignore", over="ignore"):
         squares = np.einsum("nqd,nqd->nq", uplinks.embeddings, uplinks.embeddings).max(axis=1)
@@ -214,8 +267,11 @@ def _check_content(
             suspect[suspect] = ~(finite & np.isfinite(uplinks.logits[suspect]).all(axis=1))
         for name in ("embedding_scales", "logit_scale"):
             if name in (payload.dtype.names or ()):
-                scales = payload[name].reshape(len(records), -1)
-                suspect |= ~((scales > 0) & np.isfinite(scales)).all(axis=1)
+                # Bits of float16: 0 is zero, above the largest come infinity, the numbers that
+                # are none, and with the sign all that is negative.
+                bits = np.ascontiguousarray(payload[name][..., 0]).view(np.uint16)
+                wrong = bits - np.uint16(1) >= _INFINITY_BITS - 1
+                suspect |= wrong if wrong.ndim == 1 else wrong.any(axis=1)
         faults.mark(suspect, Reason.NOT_FINITE)
         faults.mark(~(squares <= contract.largest_norm**2), Reason.EMBEDDING_NORM)
         faults.mark(~(largest <= contract.largest_logit), Reason.ABSURD_LOGIT)
@@ -246,6 +302,7 @@ class _Faults:
         return self._found
 
 
-def _nothing(contract: LogContract) -> Uplinks:
+def _nothing(contract: LogContract) -> Checked:
     form = contract.form(with_logits=True)
-    return _decode(np.zeros(0, _Table.of(form, 2).dtype), form)
+    none = _decode(np.zeros(0, _Table.of(form, 2).dtype), form)
+    return Checked(none, np.zeros(0, np.int64), ())

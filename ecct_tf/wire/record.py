@@ -23,6 +23,7 @@ The first six bytes stay where they are in every version.
 """
 
 import dataclasses
+import struct
 import zlib
 
 import numpy as np
@@ -47,6 +48,8 @@ CRC_BYTES = 4
 # The end of the year 9999, the last one that a calendar in common use can tell.
 LAST_SECOND = 253_402_300_799
 
+# The same twice: for one record, and for many in an array.
+_HEADER = struct.Struct("<4sHBBIIqiiiI")
 HEADER = np.dtype(
     [
         ("magic", "S4"),
@@ -115,15 +118,20 @@ class UplinkRecord:
 
     def to_bytes(self) -> bytes:
         """The record as bytes."""
-        header = np.zeros((), HEADER)
-        header["magic"], header["schema"] = MAGIC, RECORD_SCHEMA
-        header["codec"] = CODECS.index(self.form.codec)
-        header["stage"] = 2 if self.form.with_logits else 1
-        header["queries"], header["embedding_dim"] = self.form.queries, self.form.embedding_dim
-        for name in ("created_at_seconds", "user", "round_number", "cloud_version"):
-            header[name] = getattr(self, name)
-        header["payload_bytes"] = len(self.payload)
-        content = header.tobytes() + self.payload
+        header = _HEADER.pack(
+            MAGIC,
+            RECORD_SCHEMA,
+            CODECS.index(self.form.codec),
+            2 if self.form.with_logits else 1,
+            self.form.queries,
+            self.form.embedding_dim,
+            self.created_at_seconds,
+            self.user,
+            self.round_number,
+            self.cloud_version,
+            len(self.payload),
+        )
+        content = header + self.payload
         return content + zlib.crc32(content).to_bytes(CRC_BYTES, "little")
 
     @classmethod
@@ -134,41 +142,42 @@ class UplinkRecord:
           CodecError: when it is no record, of another schema version, damaged, or not of
             the length that its header says.
         """
-        if content[:4] != MAGIC or len(content) < HEADER.itemsize + CRC_BYTES:
+        if content[:4] != MAGIC or len(content) < _HEADER.size + CRC_BYTES:
             raise CodecError(
-                f"uplink record: expected at least {HEADER.itemsize + CRC_BYTES} bytes that begin "
+                f"uplink record: expected at least {_HEADER.size + CRC_BYTES} bytes that begin "
                 f"with {MAGIC!r}, got {len(content)} that begin with {content[:4]!r}"
             )
-        header = np.frombuffer(content, HEADER, count=1)[0]
-        if header["schema"] != RECORD_SCHEMA:
+        _, schema, codec, stage, queries, width, created, user, number, version, size = (
+            _HEADER.unpack_from(content)
+        )
+        if schema != RECORD_SCHEMA:
             raise CodecError(
-                f"uplink record: expected schema version {RECORD_SCHEMA}, got {header['schema']}; "
+                f"uplink record: expected schema version {RECORD_SCHEMA}, got {schema}; "
                 "device and cloud run different versions"
             )
         if not crc_fits(content):
             raise CodecError("uplink record: its CRC-32 does not fit; it was damaged on its way")
-        if header["codec"] >= len(CODECS) or header["stage"] not in (1, 2):
+        if codec >= len(CODECS) or stage not in (1, 2):
             raise CodecError(
                 f"uplink record: expected a codec below {len(CODECS)} and stage 1 or 2, got "
-                f"{header['codec']} and {header['stage']}"
+                f"{codec} and {stage}"
             )
         form = UplinkForm(
-            queries=int(header["queries"]),
-            embedding_dim=int(header["embedding_dim"]),
-            codec=CODECS[header["codec"]],
-            with_logits=bool(header["stage"] == 2),
+            queries=queries,
+            embedding_dim=width,
+            codec=CODECS[codec],
+            with_logits=stage == 2,
         )
-        payload = content[HEADER.itemsize : -CRC_BYTES]
-        if len(payload) != header["payload_bytes"]:
+        payload = content[_HEADER.size : -CRC_BYTES]
+        if len(payload) != size:
             raise CodecError(
-                f"uplink record: its header says {header['payload_bytes']} bytes of payload, "
-                f"it has {len(payload)}"
+                f"uplink record: its header says {size} bytes of payload, it has {len(payload)}"
             )
         return cls(
-            user=int(header["user"]),
-            round_number=int(header["round_number"]),
-            cloud_version=int(header["cloud_version"]),
-            created_at_seconds=int(header["created_at_seconds"]),
+            user=user,
+            round_number=number,
+            cloud_version=version,
+            created_at_seconds=created,
             form=form,
             payload=payload,
         )

@@ -6,6 +6,7 @@ the logits likewise. The length is that of `ExchangeSpec.uplink_bytes`.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
+
+MAX_PAYLOAD_BYTES = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,28 +59,39 @@ class UplinkForm:
             )
         if self.codec not in CODECS:
             raise CodecError(f"expected a codec out of {CODECS}, got {self.codec!r}")
+        # Four bytes are the most that a value or an item takes.
+        if 4 * self.queries * (self.embedding_dim + 3) > MAX_PAYLOAD_BYTES:
+            raise CodecError(
+                f"an uplink has at most {MAX_PAYLOAD_BYTES} bytes, got {self.queries} queries of "
+                f"{self.embedding_dim} embedding dimensions"
+            )
 
     @property
     def dtype(self) -> np.dtype[np.void]:
         """The layout as a structured dtype, one payload an element."""
-        values, queries = VALUE_DTYPES[self.codec], self.queries
-        fields: list[tuple[str, str, tuple[int, ...]]] = [
-            ("user", "<i4", ()),
-            ("items", "<i4", (queries,)),
-            ("embeddings", values, (queries, self.embedding_dim)),
-        ]
-        if self.codec == "int8":
-            fields.append(("embedding_scales", "<f2", (queries, 1)))
-        if self.with_logits:
-            fields.append(("logits", values, (queries,)))
-            if self.codec == "int8":
-                fields.append(("logit_scale", "<f2", (1,)))
-        return np.dtype(fields)
+        return _layout(self)
 
     @property
     def payload_bytes(self) -> int:
         """Length of one payload."""
         return self.dtype.itemsize
+
+
+@functools.lru_cache(maxsize=64)
+def _layout(form: UplinkForm) -> np.dtype[np.void]:
+    values, queries = VALUE_DTYPES[form.codec], form.queries
+    fields: list[tuple[str, str, tuple[int, ...]]] = [
+        ("user", "<i4", ()),
+        ("items", "<i4", (queries,)),
+        ("embeddings", values, (queries, form.embedding_dim)),
+    ]
+    if form.codec == "int8":
+        fields.append(("embedding_scales", "<f2", (queries, 1)))
+    if form.with_logits:
+        fields.append(("logits", values, (queries,)))
+        if form.codec == "int8":
+            fields.append(("logit_scale", "<f2", (1,)))
+    return np.dtype(fields)
 
 
 @dataclasses.dataclass(frozen=True)

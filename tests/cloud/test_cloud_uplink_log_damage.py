@@ -19,14 +19,14 @@ STARTS = [0, *ENDS[:-1]]
 
 def contents_of(block, *, final=True):
     found = read_frames(block, final=final)
-    spans = zip(found.starts.tolist(), found.lengths.tolist(), strict=True)
-    return [block[start : start + length] for start, length in spans], found
+    return found.contents, found
 
 
 def check_whole(found):
     """Frames and damages together are the block, without gap or overlap."""
     spans = [
-        (int(s) - 12, int(s + n) + 4) for s, n in zip(found.starts, found.lengths, strict=True)
+        (start, start + 16 + len(content))
+        for start, content in zip(found.starts.tolist(), found.contents, strict=True)
     ]
     spans = sorted(spans + [(damage.start, damage.end) for damage in found.damages])
     assert [start for start, _ in spans] == [0, *(end for _, end in spans)][: len(spans)]

@@ -126,6 +126,8 @@ def test_a_damaged_record_is_refused(offset, value, message):
 @pytest.mark.parametrize(
     ("offset", "value", "message"),
     [
+        (8, b"\xff\xff\xff\xff", "at most 1000000 bytes, got 4294967295 queries"),
+        (12, b"\0", "at least one query and one embedding dimension, got 2 and 0"),
         (6, b"\3", "expected a codec below 3 and stage 1 or 2, got 3 and 2"),
         (36, b"\1", "header says 1 bytes of payload, it has 26"),
         (24, b"\4", "payload is of user 7, expected user 4"),
@@ -134,7 +136,7 @@ def test_a_damaged_record_is_refused(offset, value, message):
 )
 def test_a_record_that_contradicts_itself_is_refused(offset, value, message):
     content = bytearray(record().to_bytes()[:-4])
-    content[offset : offset + 1] = value
+    content[offset : offset + len(value)] = value
     content += struct.pack("<I", zlib.crc32(content))
     with pytest.raises(CodecError, match=message):
         UplinkRecord.from_bytes(bytes(content))
