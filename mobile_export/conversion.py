@@ -12,7 +12,7 @@ import tensorflow as tf
 from ecct_tf.errors import ExportError
 from mobile_export.schema import operators, read_model, signature_names
 
-__all__ = ["Calibration", "Precision", "check_operators", "convert"]
+__all__ = ["QUANTISED_SCOPE", "Calibration", "Precision", "check_operators", "convert"]
 
 Precision = Literal["float32", "dynamic-int8", "float16", "int8"]
 
@@ -35,6 +35,10 @@ _ADVICE = {
     "Save": "the signatures save and restore, which return and take the state",
     "Restore": "the signatures save and restore, which return and take the state",
 }
+# Operators traced in this scope are those that `int8` quantises.
+QUANTISED_SCOPE = "edge_model/"
+_PRODUCT = "FULLY_CONNECTED"
+
 _DEFAULT_ADVICE = "a tf.custom_gradient over builtin operators, as in ecct_tf.edge.primitives"
 
 
@@ -59,20 +63,43 @@ def convert(module: Any, *, precision: Precision, calibration: Calibration | Non
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if precision == "int8":
-            if not calibration:
-                raise ExportError(
-                    "the variant inference-int8 is calibrated on real inputs, got none; pass "
-                    "calibration=, or choose inference-dynamic-int8"
-                )
-            converter.representative_dataset = lambda: _examples(calibration)
         try:
-            content: bytes = converter.convert()
+            if precision == "int8":
+                content = _with_int8_layers(converter, calibration)
+            else:
+                content = converter.convert()
         except ExportError:
             raise
         except Exception as error:  # The converter raises errors of its own and RuntimeError.
             raise ExportError(_refusal(str(error))) from error
     check_operators(content)
+    return content
+
+
+def _with_int8_layers(converter: Any, calibration: Calibration | None) -> bytes:
+    """Quantises the products of the edge model itself, activations included, and nothing else.
+
+    What pools a history and scores its slots keeps float activations: its dot products have
+    heavy tails, and eight bits over their whole range change logits by more than their spread.
+    """
+    if not calibration:
+        raise ExportError(
+            "the variant inference-int8 is calibrated on real inputs, got none; pass "
+            "calibration=, or choose inference-dynamic-int8"
+        )
+    converter.representative_dataset = lambda: _examples(calibration)
+    debugger = tf.lite.experimental.QuantizationDebugger(converter=converter)
+    model = read_model(debugger.calibrated_model)
+    kinds, layers = set(), set()
+    for index, operator, kind in operators(model):
+        kinds.add(kind)
+        tensors = model.subgraphs[index].tensors
+        if kind == _PRODUCT and QUANTISED_SCOPE not in _origin(tensors[operator.outputs[0]]):
+            layers.add(_origin(tensors[operator.outputs[0]]))
+    debugger.options = tf.lite.experimental.QuantizationDebugOptions(
+        denylisted_ops=sorted(kinds - {_PRODUCT}), denylisted_nodes=sorted(layers)
+    )
+    content: bytes = debugger.get_nondebug_quantized_model()
     return content
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from ecct_tf.edge import EdgeInputs, EdgeModel, EdgeOutputs, build_optimizer
 from ecct_tf.knowledge import collaborative_loss
 from mobile_export import guards
+from mobile_export.conversion import QUANTISED_SCOPE
 from mobile_export.inputs import InputGraph
 from mobile_export.items import ItemStore
 from mobile_export.parameters import Parameters
@@ -178,7 +179,8 @@ class EdgeGraph(tf.Module):
             weights = self._expanded(self._weights.read_value())
         else:
             weights = tf.constant(self._parameters.start)
-        return self._model.forward(weights, inputs)
+        with tf.name_scope(QUANTISED_SCOPE):
+            return self._model.forward(weights, inputs)
 
     def _expanded(self, trained: tf.Tensor) -> tf.Tensor:
         # Never below zero, which the converter cannot know.

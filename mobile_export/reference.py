@@ -1,7 +1,7 @@
 """What a file is checked against: real device rows, the source model, and its training."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,8 @@ class Reference:
       table: the item table as devices received it.
       task: what the device does.
       examples: data of real devices.
-      training: of the simulation; None where nothing trains.
+      simulate: what the simulation's device work makes of a variant, with the item table and
+        the trained values that its file has; None where nothing trains.
     """
 
     model: EdgeModel
@@ -55,7 +56,7 @@ class Reference:
     table: ItemTable
     task: DeviceTask
     examples: Sequence[DeviceExample]
-    training: SimulatedTraining | None = None
+    simulate: Callable[[Variant], SimulatedTraining | None] | None = None
 
     def float_source(self) -> SourceModel:
         """The model as the simulation runs it."""

@@ -25,6 +25,7 @@ from mobile_export.packing import (
 from mobile_export.reference import Reference
 from mobile_export.schema import read_model, signature_names
 from mobile_export.signatures import FILE_SCHEMA, Signature, contract_of
+from mobile_export.variants import find_variant
 
 __all__ = ["Check", "verify_file"]
 
@@ -110,11 +111,15 @@ def _behaviour(
             where,
             lambda: check_outputs(interpreter, metadata, contract, reference),
         )
-        if "train" in contract and reference.training and not metadata["variant"]["adapters"]:
+        variant = find_variant(metadata["variant"]["name"])
+        simulated = (
+            reference.simulate(variant) if variant.trainable and reference.simulate else None
+        )
+        if simulated is not None:
             yield _checked(
                 "training parity",
                 where,
-                lambda: check_training(interpreter, path, contract, reference),
+                lambda: check_training(interpreter, path, contract, simulated),
             )
     example = examples[0]
     if "train" in contract:

@@ -28,6 +28,7 @@ __all__ = ["PooledBatch", "PooledSamples", "PooledScorer", "PooledTrainer", "poo
 Array = npt.NDArray[np.float32]
 
 _ROWS_AT_ONCE = 256
+_EPSILON = 1e-7
 
 
 class PooledBatch(NamedTuple):
@@ -120,7 +121,7 @@ class PooledTrainer:
         self._config = config
         self._items = ItemTensors(*(tf.constant(array) for array in items))
         self._user_embeddings = user_embeddings
-        self._optimizer = build_optimizer("adam")
+        self._optimizer = build_optimizer("adam", adam_epsilon=_EPSILON)
         self._step = tf.function(self._train_batch, reduce_retracing=True)
 
     def epoch(

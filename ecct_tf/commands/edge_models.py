@@ -4,6 +4,7 @@ Here the simulation and `mobile_export` meet, as nowhere else.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,28 +13,23 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from ecct_tf.commands.edge_training import encoded_inputs, simulated_training
 from ecct_tf.config import TrainingConfig
 from ecct_tf.data import Candidates, Kind
-from ecct_tf.edge import ItemTensors, item_tensors, pad_history
+from ecct_tf.edge import pad_history
 from ecct_tf.errors import ExportError
-from ecct_tf.federated import (
-    Cohort,
-    CohortState,
-    DeviceData,
-    EcctProcess,
-    EcctState,
-    stack_devices,
-)
-from ecct_tf.federated.devices import sample_histories
-from ecct_tf.knowledge import Downlink, Encoded, ItemTable
+from ecct_tf.federated import Cohort, CohortState, EcctProcess, EcctState
+from ecct_tf.knowledge import Encoded, ItemTable
 from ecct_tf.simulation.builder import build_process, edge_config
 from ecct_tf.simulation.edge_state import check_shapes, edge_arrays, edge_state, table_digest
 from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.run_folder import RunFolder
 from mobile_export.examples import DeviceExample
 from mobile_export.export import Labels
+from mobile_export.items import ItemStore
 from mobile_export.reference import Reference, SimulatedTraining
 from mobile_export.task import DeviceTask
+from mobile_export.variants import Variant
 
 __all__ = ["RunModels", "open_run"]
 
@@ -173,62 +169,39 @@ class RunModels:
             table=self.table,
             task=task,
             examples=self.examples(tier),
-            training=self._simulated_training(tier, weights, task, steps=steps) if steps else None,
+            simulate=functools.cache(
+                functools.partial(
+                    self._simulated_training, tier=tier, weights=weights, task=task, steps=steps
+                )
+            )
+            if steps
+            else None,
         )
 
     def _simulated_training(
-        self, tier: str, weights: Array, task: DeviceTask, *, steps: int
+        self, variant: Variant, *, tier: str, weights: Array, task: DeviceTask, steps: int
     ) -> SimulatedTraining | None:
-        """The simulation's own device work on the samples of one device with one user."""
+        """The simulation's own device work on the samples of one device with one user.
+
+        The device has the item table of a file of `variant`, dequantised.
+        """
         cohort, _ = self._cohort(tier)
         single = [device for device in cohort.devices.devices if len(device.users) == 1]
         if not single or not max(int(device.samples) for device in single):
             return None
-        data = max(single, key=lambda device: int(device.samples))
-        config = self.experiment.config
-        batch = task.training.batch_size
-        epochs = -(-steps // -(-int(data.samples) // batch))
-        user = int(data.users[0])
-        (group,) = (group for group in self.experiment.groups if group[0].user == user)
-        items = ItemTensors(*(np.asarray(part) for part in item_tensors(self.table)))
-        histories = sample_histories(
-            group, items=items, features=config.features, samples=config.samples, seed=config.seed
-        )
-        encoded = self._downlink(cohort, user)
-        # Shared and private weights keep rates of their own, hence the run's sharing; the codec
-        # of the shared ones is the transport's, not the device's.
-        work = dataclasses.replace(
+        user = int(max(single, key=lambda device: int(device.samples)).users[0])
+        store = ItemStore(self.table, variant.table)
+        return simulated_training(
             cohort.work,
-            weights_codec="float32",
-            exchange=task.exchange,
-            training=dataclasses.replace(task.training, epochs=epochs),
-        )
-        split = cohort.work.shared_size
-        padded = stack_devices([data], batch_size=batch)
-        result = work(
-            shared=tf.constant(weights[:split]),
-            noise_seed=tf.constant(0),
-            items=ItemTensors(*map(tf.constant, items)),
-            data=DeviceData(*(tf.constant(np.asarray(part)[0]) for part in padded)),
-            private=tf.constant(weights[split:]),
-            downlink=Downlink(
-                tuple(part[None] for part in encoded),
-                tf.zeros([1, task.exchange.num_queries], tf.int32),
+            items=store.decoded(),
+            task=task,
+            parameters=Reference(cohort.work.model, weights, self.table, task, ()).parameters(
+                variant
             ),
-            stacked=False,
-        )
-        shared = weights[:split] + result.delta.numpy() / float(result.weight)
-        own: dict[str, npt.NDArray[Any]] = {
-            **_encoded_inputs(encoded),
-            "learning_rate": np.array([task.training.learning_rate], np.float32),
-            "private_learning_rate": np.array([task.training.private_learning_rate], np.float32),
-        }
-        if data.profile.shape[1]:
-            own["profile"] = data.profile[0]
-        return SimulatedTraining(
-            batches=list(_batches(data, histories, batch=batch, epochs=epochs, own=own)),
-            start=weights,
-            final=np.concatenate([shared, result.private.numpy()]).astype(np.float32),
+            group=next(group for group in self.experiment.groups if group[0].user == user),
+            config=self.experiment.config,
+            downlink=self._downlink(cohort, user),
+            steps=steps,
         )
 
     def _example(
@@ -240,7 +213,7 @@ class RunModels:
         history: npt.NDArray[np.int32],
         candidates: npt.NDArray[Any],
     ) -> DeviceExample:
-        inputs = _encoded_inputs(self._downlink(cohort, user))
+        inputs = encoded_inputs(self._downlink(cohort, user))
         return DeviceExample(
             history=history.astype(np.int32),
             candidates=candidates.astype(np.int32),
@@ -316,34 +289,3 @@ def open_run(path: Path) -> RunModels:
         table=table,
         user_embeddings=arrays["downlinks/user_embeddings"],
     )
-
-
-def _encoded_inputs(encoded: Encoded) -> dict[str, npt.NDArray[Any]]:
-    """A user embedding as a file takes it: int8 with its scale, or float32."""
-    values = encoded[0].numpy()
-    if len(encoded) == 1:
-        return {"user_embedding": values.astype(np.float32)}
-    scale = encoded[1].numpy().astype(np.float32).reshape(1)
-    return {"user_embedding": values, "user_embedding_scale": scale}
-
-
-def _batches(
-    data: DeviceData,
-    histories: npt.NDArray[np.int32],
-    *,
-    batch: int,
-    epochs: int,
-    own: dict[str, npt.NDArray[Any]],
-) -> Iterator[dict[str, npt.NDArray[Any]]]:
-    count = int(data.samples)
-    for _ in range(epochs):
-        for start in range(0, count, batch):
-            rows = slice(start, min(start + batch, count))
-            labels = data.labels[rows].astype(np.float32)
-            yield {
-                "history": histories[rows],
-                "candidates": data.candidates[rows],
-                "labels": labels,
-                "mask": np.ones_like(labels),
-                **own,
-            }

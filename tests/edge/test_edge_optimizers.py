@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from ecct_tf.config import OPTIMIZERS
 from ecct_tf.edge import build_optimizer
+from ecct_tf.edge.optimizers import one_minus_power
 from ecct_tf.errors import ConfigError
 
 LEGACY = tf.keras.optimizers.legacy
@@ -15,7 +16,8 @@ GRADIENTS[2, 0] = 0.0
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_equals_keras(name):
-    ours, reference = build_optimizer(name), KERAS[name](0.1)
+    ours = build_optimizer(name, adam_epsilon=1e-3)
+    reference = KERAS[name](0.1, epsilon=1e-3) if name == "adam" else KERAS[name](0.1)
     variable = tf.Variable(START)
     weights = tf.constant(START)
     slots = ours.initial_slots(weights)
@@ -47,6 +49,22 @@ def test_each_weight_has_its_own_rate_and_each_device_its_own_step(name):
             )
             assert together[device, index].numpy() == pytest.approx(alone.numpy(), abs=1e-6)
     np.testing.assert_array_equal(together[:, 1], START[:, 1])  # a rate of zero
+
+
+def test_adams_correction_loses_no_digits_in_early_steps():
+    steps = np.array([1, 2, 30, 1000, 1e6], np.float32)
+    for beta in (0.9, 0.999):
+        exact = -np.expm1(steps.astype(np.float64) * np.log(beta))
+        np.testing.assert_allclose(one_minus_power(beta, tf.constant(steps)), exact, rtol=5e-7)
+
+
+def test_a_gradient_below_what_rounding_moves_makes_no_step():
+    adam = build_optimizer("adam")
+    start, rate = tf.zeros([1]), tf.constant(0.1)
+    moved, _ = adam.apply(start, tf.constant([1e-9]), adam.initial_slots(start), 1.0, rate)
+    assert abs(moved.numpy()[0]) < 1e-6
+    moved, _ = adam.apply(start, tf.constant([1.0]), adam.initial_slots(start), 1.0, rate)
+    assert moved.numpy()[0] == pytest.approx(-0.1, rel=0.05)
 
 
 def test_unknown_optimizer():

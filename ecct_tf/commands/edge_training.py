@@ -1,0 +1,145 @@
+"""The simulation's own training of one device, as the reference for an exported file."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.config import RunConfig
+from ecct_tf.data import DeviceView
+from ecct_tf.edge import EdgeModel, ItemTensors, Weight, WeightLayout
+from ecct_tf.federated import DeviceData, DeviceWork, prepare_devices, stack_devices
+from ecct_tf.federated.devices import sample_histories
+from ecct_tf.knowledge import Downlink, Encoded
+from mobile_export.parameters import Parameters
+from mobile_export.reference import SimulatedTraining
+from mobile_export.task import DeviceTask
+
+__all__ = ["encoded_inputs", "simulated_training"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def simulated_training(
+    work: DeviceWork,
+    *,
+    items: ItemTensors,
+    task: DeviceTask,
+    parameters: Parameters,
+    group: Sequence[DeviceView],
+    config: RunConfig,
+    downlink: Encoded,
+    steps: int,
+) -> SimulatedTraining:
+    """Trains one device by the device work of the simulation.
+
+    Args:
+      work: of the run.
+      items: the item table that the device has, as arrays.
+      task: how it trains.
+      parameters: what it trains.
+      group: its one user.
+      config: of the run.
+      downlink: the user embedding as encoded.
+      steps: at least.
+    """
+    batch = task.training.batch_size
+    (data,) = prepare_devices(
+        [group],
+        items=items,
+        block_sizes=work.block_sizes,
+        features=config.features,
+        samples=config.samples,
+        with_slots=work.model.reads_slots,
+        seed=config.seed,
+    ).devices
+    histories = sample_histories(
+        group, items=items, features=config.features, samples=config.samples, seed=config.seed
+    )
+    epochs = -(-steps // -(-int(data.samples) // batch))
+    # The codec of the shared weights is the transport's, not the device's.
+    work = dataclasses.replace(
+        work,
+        model=_training(work.model, parameters),
+        sharing="backbone",
+        weights_codec="float32",
+        exchange=task.exchange,
+        training=dataclasses.replace(task.training, epochs=epochs),
+    )
+    split, start = parameters.shared_size, parameters.start
+    padded = stack_devices([data], batch_size=batch)
+    result = work(
+        shared=tf.constant(start[:split]),
+        noise_seed=tf.constant(0),
+        items=ItemTensors(*map(tf.constant, items)),
+        data=DeviceData(*(tf.constant(np.asarray(part)[0]) for part in padded)),
+        private=tf.constant(start[split:]),
+        downlink=Downlink(
+            tuple(part[None] for part in downlink),
+            tf.zeros([1, task.exchange.num_queries], tf.int32),
+        ),
+        stacked=False,
+    )
+    shared = start[:split] + result.delta.numpy() / float(result.weight)
+    own: Arrays = {
+        **encoded_inputs(downlink),
+        "learning_rate": np.array([task.training.learning_rate], np.float32),
+        "private_learning_rate": np.array([task.training.private_learning_rate], np.float32),
+    }
+    if data.profile.shape[1]:
+        own["profile"] = data.profile[0]
+    return SimulatedTraining(
+        batches=list(_batches(data, histories, batch=batch, epochs=epochs, own=own)),
+        start=start,
+        final=np.concatenate([shared, result.private.numpy()]).astype(np.float32),
+    )
+
+
+def _training(model: EdgeModel, parameters: Parameters) -> EdgeModel:
+    """`model` as a function of the trained values, be they its weights or adapters."""
+    split = parameters.shared_size
+    layout = WeightLayout(
+        (
+            Weight("shared", (split,), "backbone"),
+            Weight("private", (parameters.size - split,), "head"),
+        )
+    )
+    return dataclasses.replace(
+        model,
+        layout=layout,
+        forward=lambda flat, inputs: model.forward(parameters.expand(flat, tf.constant(0)), inputs),
+    )
+
+
+def encoded_inputs(encoded: Encoded) -> Arrays:
+    """A user embedding as a file takes it: int8 with its scale, or float32."""
+    values = encoded[0].numpy()
+    if len(encoded) == 1:
+        return {"user_embedding": values.astype(np.float32)}
+    scale = encoded[1].numpy().astype(np.float32).reshape(1)
+    return {"user_embedding": values, "user_embedding_scale": scale}
+
+
+def _batches(
+    data: DeviceData,
+    histories: npt.NDArray[np.int32],
+    *,
+    batch: int,
+    epochs: int,
+    own: Arrays,
+) -> Iterator[Arrays]:
+    count = int(data.samples)
+    for _ in range(epochs):
+        for start in range(0, count, batch):
+            rows = slice(start, min(start + batch, count))
+            labels = data.labels[rows].astype(np.float32)
+            yield {
+                "history": histories[rows],
+                "candidates": data.candidates[rows],
+                "labels": labels,
+                "mask": np.ones_like(labels),
+                **own,
+            }
