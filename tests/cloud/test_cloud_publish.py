@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cloud.growth import grow_table
 from cloud.publishing import publish
 from cloud.registry import Registry
 from ecct_tf.cli import cli
 from ecct_tf.errors import CodecError, RegistryError
-from ecct_tf.knowledge import KnowledgeStore, build_codec
-from ecct_tf.knowledge.table_files import read_item_table_file
+from ecct_tf.knowledge import Block, KnowledgeStore, build_codec
+from ecct_tf.knowledge.table_files import item_table_file, read_item_table_file
 from ecct_tf.wire import (
     CURRENT_NAME,
     DownlinkFile,
@@ -137,6 +138,34 @@ def test_a_version_that_leaves_the_items_alone_costs_no_table(registry, tmp_path
     assert [delta.from_version for delta in two.deltas] == [1]
 
 
+def test_new_items_cost_their_rows(stored_cloud, tmp_path):
+    """A warm chain: the table grows as the retraining job grows it."""
+
+    def more(array):
+        return np.concatenate([array, array[-3:]])
+
+    table = stored_cloud.table
+    bigger = dataclasses.replace(
+        table,
+        blocks=tuple(
+            Block(block.name, more(block.source), more(block.target)) for block in table.blocks
+        ),
+        attributes=more(table.attributes),
+        cloud=more(table.cloud),
+        bias=more(table.bias),
+        logit_mean=9.0,
+    )
+    registry = Registry(tmp_path / "registry")
+    for expected, found in ((None, table), (1, grow_table(table, bigger))):
+        version = dataclasses.replace(stored_cloud, table=found)
+        registry.promote(commit(registry, version), expected=expected)
+    (delta,) = publish(registry, tmp_path / "out").publication.deltas
+    assert delta.rows == 3
+    file = item_table_file(table, "int8")
+    row_bytes = file.rows.dtype.itemsize
+    assert delta.file.num_bytes == 120 + len(file.head()) + 3 * (4 + row_bytes)
+
+
 def test_a_table_that_differs_all_over_is_fetched_whole(stored_cloud, tmp_path):
     registry = Registry(tmp_path / "registry")
     doubled = dataclasses.replace(stored_cloud.table, bias=2 * stored_cloud.table.bias + 1)
@@ -217,7 +246,9 @@ def test_what_cannot_be_published_is_refused(registry, tmp_path):
         publish(Registry(tmp_path / "empty"), tmp_path)
     with pytest.raises(RegistryError, match="there is no version 9"):
         publish(registry, tmp_path, version=9)
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(RegistryError, match="there is no version 9"):
+        publish(registry, tmp_path, delta_from=[9])
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     with pytest.raises(CodecError, match="expected the content of current"):
         Publication.from_json("{}")
     with pytest.raises(CodecError, match="expected format 1, found 2"):
