@@ -53,7 +53,7 @@ test-current: $(CURRENT_INSTALLED) ## run the tests of the export and the cloud 
 test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) ## run exported files under LiteRT.js (needs Node 20 and npm)
 	@ECCT_REQUIRE_NODE=1 .venv-current/bin/python -m pytest tests/mobile_export/test_mobile_export_browser.py $(ARGS)
 
-test-android: ## compile the Kotlin library and run its tests; needs Java 17 and npm
+test-android: ## compile the Kotlin library and run its tests (needs a JDK and npm)
 	@mobile_export/android/checks/run.sh
 
 lint: $(INSTALLED) ## check style and formatting

@@ -7,8 +7,8 @@ root=$(cd ../.. && pwd)
 
 say_missing() {
   printf '%s\n' \
-    "make test-android needs Java 17 or newer and npm; $1." \
-    "  Debian, Ubuntu:  sudo apt install openjdk-17-jre-headless nodejs npm" \
+    "make test-android needs a JDK of 17 or newer and npm; $1." \
+    "  Debian, Ubuntu:  sudo apt install openjdk-17-jdk-headless nodejs npm" \
     "  Homebrew:        brew install openjdk@17 node" >&2
   exit 1
 }
@@ -33,18 +33,20 @@ compile() { # TARGET.jar CLASSPATH ARGUMENTS…
   local jar=$out/$1 path=$2
   shift 2
   java -Xmx1g -XX:TieredStopAtLevel=1 -cp "$lib/*" org.jetbrains.kotlin.cli.jvm.K2JVMCompiler \
-    -kotlin-home "$lib/.." -no-reflect -jvm-target 17 -Werror -cp "$path" -d "$jar" "$@"
+    -kotlin-home "$lib/.." -no-reflect -Werror -cp "$path" -d "$jar" "$@"
 }
 
 core=$out/core.jar edge=$out/edge.jar
 echo "Compiling ecct-edge-core, ecct-edge, the sample and the tests."
-compile core.jar "" -Xexplicit-api=strict ecct-edge-core/src/main/kotlin
-compile edge.jar "$core:$coroutines" -Xexplicit-api=strict \
+# Android has Java 8's library: a newer call is refused here, before it fails on a phone.
+old=(-jvm-target 1.8 -Xjdk-release=1.8)
+compile core.jar "" "${old[@]}" -Xexplicit-api=strict ecct-edge-core/src/main/kotlin
+compile edge.jar "$core:$coroutines" "${old[@]}" -Xexplicit-api=strict \
   ecct-edge/src/main/kotlin checks/stubs/java checks/stubs/kotlin
-compile sample.jar "$core:$edge:$coroutines" sample/src/main/kotlin checks/stubs/java &
+compile sample.jar "$core:$edge:$coroutines" "${old[@]}" sample/src/main/kotlin checks/stubs/java &
 sample=$!
 compile tests.jar "$core:$edge:$coroutines:$lib/kotlin-test.jar:$lib/kotlin-test-junit.jar" \
-  "-Xfriend-paths=$core,$edge" \
+  -jvm-target 17 "-Xfriend-paths=$core,$edge" \
   ecct-edge-core/src/test/kotlin ecct-edge/src/test/kotlin checks/runner checks/stubs/java
 wait "$sample"
 

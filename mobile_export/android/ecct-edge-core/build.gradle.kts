@@ -8,13 +8,15 @@ kotlin {
     explicitApi()
     compilerOptions {
         allWarningsAsErrors.set(true)
-        jvmTarget.set(org.jetbrains.kotlin.gradle.dsl.JvmTarget.JVM_17)
+        jvmTarget.set(org.jetbrains.kotlin.gradle.dsl.JvmTarget.JVM_1_8)
+        // Android has Java 8's library: a newer call, such as ByteBuffer.rewind, fails there.
+        freeCompilerArgs.add("-Xjdk-release=1.8")
     }
 }
 
 java {
-    sourceCompatibility = JavaVersion.VERSION_17
-    targetCompatibility = JavaVersion.VERSION_17
+    sourceCompatibility = JavaVersion.VERSION_1_8
+    targetCompatibility = JavaVersion.VERSION_1_8
 }
 
 dependencies {

@@ -16,8 +16,8 @@ android {
     sourceSets.getByName("test").resources.srcDir("../ecct-edge-core/src/test/resources")
 
     compileOptions {
-        sourceCompatibility = JavaVersion.VERSION_17
-        targetCompatibility = JavaVersion.VERSION_17
+        sourceCompatibility = JavaVersion.VERSION_1_8
+        targetCompatibility = JavaVersion.VERSION_1_8
     }
 }
 
@@ -25,7 +25,7 @@ kotlin {
     explicitApi()
     compilerOptions {
         allWarningsAsErrors.set(true)
-        jvmTarget.set(org.jetbrains.kotlin.gradle.dsl.JvmTarget.JVM_17)
+        jvmTarget.set(org.jetbrains.kotlin.gradle.dsl.JvmTarget.JVM_1_8)
     }
 }
 

@@ -202,7 +202,9 @@ public class DeviceState internal constructor(
         }
 
         private fun JsonObject.length(name: String, expected: String): Int {
-            val (dtype, count) = list(name).takeIf { it.size == 2 } ?: throw JsonException("$name: expected two entries")
+            val form = list(name)
+            if (form.size != 2) throw JsonException("$name: expected two entries, got ${form.size}")
+            val (dtype, count) = form
             if (dtype != expected || count !is Double) {
                 throw JsonException("$name: expected $expected and a count, got $dtype and $count")
             }

@@ -87,7 +87,8 @@ public class Downlink internal constructor(
          */
         public fun unknownUser(exchange: Exchange, queries: IntArray = IntArray(0)): Downlink {
             val embedding = ByteArray(exchange.codec.valueBytes * exchange.cloudDim)
-            return Downlink(exchange.codec, embedding, 1f, queries.copyOf(), cloudVersion = 0, round = 0).also { it.check(exchange) }
+            val downlink = Downlink(exchange.codec, embedding, 1f, queries.copyOf(), cloudVersion = 0, round = 0)
+            return downlink.also { it.check(exchange) }
         }
 
         private fun ByteBuffer.half(): Float = halfToFloat(getShort().toInt() and 0xFFFF)

@@ -57,7 +57,9 @@ public class DownlinkFile private constructor(
                     throw PayloadException("${error.message}; fetch the file again")
                 }
             if (body.limit() < HEADER_BYTES) {
-                throw PayloadException("downlinks: expected a header of $HEADER_BYTES bytes, got ${body.limit()}; fetch the file again")
+                throw PayloadException(
+                    "downlinks: expected a header of $HEADER_BYTES bytes, got ${body.limit()}; fetch the file again",
+                )
             }
             return read(body)
         }
@@ -79,7 +81,10 @@ public class DownlinkFile private constructor(
             val form = Exchange(width, 1, queries, Codec.entries[codec], withLogits = false, noiseMultiplier = 0.0)
             val expected = count.toLong() * (Int.SIZE_BYTES + form.downlinkBytes)
             if (bytes.remaining().toLong() != expected) {
-                throw PayloadException("downlinks: expected $expected bytes for $count keys, got ${bytes.remaining()}; fetch the file again")
+                throw PayloadException(
+                    "downlinks: expected $expected bytes for $count keys, got ${bytes.remaining()}; fetch the " +
+                        "file again",
+                )
             }
             val keys = List(count) { bytes.getInt() }
             val records = keys.associateWith { ByteArray(form.downlinkBytes).also { record -> bytes.get(record) } }

@@ -23,16 +23,22 @@ internal class Sealed(
     fun unseal(content: ByteArray): ByteBuffer {
         val length = content.size - DIGEST_BYTES
         if (length < PREFIX_BYTES || content.copyOf(magic.length).toString(Charsets.ISO_8859_1) != magic) {
-            throw SealException("$what: expected a file that begins with $magic, got ${content.size} bytes of something else")
+            throw SealException(
+                "$what: expected a file that begins with $magic, got ${content.size} bytes of something else",
+            )
         }
         if (!sha256(content, length).contentEquals(content.copyOfRange(length, content.size))) {
-            throw SealException("$what: the checksum does not fit the ${content.size} bytes, they are truncated or altered")
+            throw SealException(
+                "$what: the checksum does not fit the ${content.size} bytes, they are truncated or altered",
+            )
         }
         val body = ByteBuffer.wrap(content, 0, length).order(ByteOrder.LITTLE_ENDIAN)
-        body.position(magic.length)
+        body.getInt()
         val found = body.getShort().toInt()
         if (found != format) {
-            throw SealException("$what: expected format $format, got $found, which another version of ECCT-TF wrote")
+            throw SealException(
+                "$what: expected format $format, got $found, which another version of ECCT-TF wrote",
+            )
         }
         return body
     }

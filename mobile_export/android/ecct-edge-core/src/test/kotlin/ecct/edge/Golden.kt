@@ -17,7 +17,8 @@ internal object Golden {
     val user: Int get() = case.count("user")
     val history: List<String> get() = case.strings("history")
     val candidates: List<String> get() = case.strings("candidates")
-    val profile: Map<String, String> get() = case.child("profile").let { found -> found.names.associateWith(found::text) }
+    val profile: Map<String, String>
+        get() = case.child("profile").let { found -> found.names.associateWith(found::text) }
     val downlink: ByteArray get() = case.hex("downlink")
     val stateBytes: ByteArray get() = case.child("state").hex("bytes")
 
@@ -37,7 +38,7 @@ internal object Golden {
     private fun json(name: String) = JsonObject.parse(resource(name).toString(Charsets.UTF_8), name)
 
     private fun resource(name: String): ByteArray =
-        checkNotNull(javaClass.getResourceAsStream("/golden/$name")) { "no resource golden/$name" }.use { it.readBytes() }
+        checkNotNull(javaClass.getResourceAsStream("/golden/$name")) { "no $name" }.use { it.readBytes() }
 }
 
 internal fun JsonObject.strings(name: String): List<String> = list(name).map { it as String }

@@ -30,9 +30,11 @@ internal class PythonInterpreter(command: List<String>, content: ByteBuffer) : E
 
     override val signatureKeys: Array<String> get() = signatures.names.toTypedArray()
 
-    override fun getSignatureInputs(key: String): Array<String> = signatures.child(key).child("inputs").names.toTypedArray()
+    override fun getSignatureInputs(key: String): Array<String> = names(key, "inputs")
 
-    override fun getSignatureOutputs(key: String): Array<String> = signatures.child(key).child("outputs").names.toTypedArray()
+    override fun getSignatureOutputs(key: String): Array<String> = names(key, "outputs")
+
+    private fun names(key: String, side: String) = signatures.child(key).child(side).names.toTypedArray()
 
     override fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>, signatureKey: String) {
         val reply = ask("""{"do": "run", "signature": "$signatureKey"}""", inputs.mapValues { npy(it.value) })

@@ -39,7 +39,8 @@ class SamplesTest {
 
     @Test
     fun onlyNewPositionsThatTheCloudDoesNotKnowAreTrainedOn() {
-        val positives = { samples: Samples -> samples.candidates.filterIndexed { row, _ -> samples.labels[row] == 1f }.toSet() }
+        fun positives(samples: Samples) =
+            samples.candidates.filterIndexed { row, _ -> samples.labels[row] == 1f }.toSet()
         assertEquals(setOf(4, 15, 9, 26), positives(draw()))
         assertEquals(setOf(9, 26), positives(draw(options = options.copy(positions = 2))))
         // The first item has no history to be judged from.

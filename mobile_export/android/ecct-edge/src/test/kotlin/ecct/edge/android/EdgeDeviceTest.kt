@@ -55,7 +55,7 @@ class EdgeDeviceTest {
     }
 
     private fun resource(name: String) =
-        checkNotNull(javaClass.getResourceAsStream("/golden/$name")) { "no resource golden/$name" }.use { it.readBytes() }
+        checkNotNull(javaClass.getResourceAsStream("/golden/$name")) { "no $name" }.use { it.readBytes() }
 
     private fun onDevice(block: suspend (EdgeDevice, Counting) -> Unit) {
         val folder = Files.createTempDirectory("ecct").toFile()
