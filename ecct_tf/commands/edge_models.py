@@ -1,6 +1,6 @@
 """The edge models of a run, for the commands that export and check them.
 
-Here the simulation and `mobile_export` meet, as nowhere else.
+Here, and where real devices take part in a simulation, it meets `mobile_export`.
 """
 
 import dataclasses

@@ -20,6 +20,11 @@ __all__ = ["resume", "simulate"]
 @click.option("--rounds", type=int, help="Rounds of the exchange.")
 @click.option("--seed", type=int, help="Seed of all randomness.")
 @click.option(
+    "--real-devices",
+    type=int,
+    help="Devices of each tier that an exported file does too; short for runtime.real_devices.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Run folder to make; by default one below runs/ with the time in its name.",
@@ -31,12 +36,19 @@ def simulate(
     method: str | None,
     rounds: int | None,
     seed: int | None,
+    real_devices: int | None,
     out: Path | None,
 ) -> None:
     """Train ECCT on simulated devices and compare it with its baselines."""
     from ecct_tf.config import load_config
 
-    given = {"data.dataset": dataset, "method": method, "rounds": rounds, "seed": seed}
+    given = {
+        "data.dataset": dataset,
+        "method": method,
+        "rounds": rounds,
+        "seed": seed,
+        "runtime.real_devices": real_devices,
+    }
     short = [f"{key}={value}" for key, value in given.items() if value is not None]
     config = load_config(config_path, overrides=[*overrides, *short])
     if out is None:
@@ -49,6 +61,13 @@ def simulate(
     click.echo(
         f"{config.method} on {config.data.dataset}: seed {config.seed}, run folder {out}", err=True
     )
+    if config.runtime.real_devices:
+        interpreter = {"tensorflow": "TensorFlow's interpreter", "litert": "LiteRT"}
+        click.echo(
+            f"In each round {config.runtime.real_devices} devices of each tier also run their "
+            f"exported file in {interpreter[config.runtime.real_devices_runtime]}.",
+            err=True,
+        )
     from ecct_tf.simulation.simulate import simulate as run
     from ecct_tf.simulation.table import print_results
 

@@ -109,12 +109,19 @@ class RuntimeConfig:
         value of its own (slow, the reference).
       threads: intra-op threads of TFF's worker.
       concurrent_calls: client values that the worker computes at once.
+      real_devices: how many answering devices of each tier, the first by number, an exported
+        file does too in each round, in its interpreter; a disagreement ends the run.
+      real_devices_runtime: that interpreter: `tensorflow`, or `litert` where it is installed.
     """
 
     shard_size: int = 64
     threads: int = 1
     concurrent_calls: int = 2
+    real_devices: int = 0
+    real_devices_runtime: Literal["tensorflow", "litert"] = "tensorflow"
 
     def __post_init__(self) -> None:
+        one_of(self, "runtime", "real_devices_runtime", ("tensorflow", "litert"))
+        at_least(self, "runtime", 0, "real_devices")
         at_least(self, "runtime", 0, "shard_size")
         at_least(self, "runtime", 1, "threads", "concurrent_calls")

@@ -194,3 +194,8 @@ class RunConfig:
         one_of(self, "run", "method", METHODS)
         at_least(self, "run", 1, "rounds")
         at_least(self, "run", 0, "seed")
+        if self.runtime.real_devices and self.data.nodes is not None:
+            raise ConfigError(
+                "runtime.real_devices: an exported file serves one user, so that it cannot be an "
+                f"edge node; got data.nodes={self.data.nodes}. Set one of the two aside."
+            )

@@ -18,6 +18,7 @@ from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData, DeviceSet, prepare_devices, stack_devices
 from ecct_tf.federated.participation import draw_participants
 from ecct_tf.federated.process import EcctProcess, EcctState, build_ecct_process
+from ecct_tf.federated.witness import CohortRound, SimulatedDevice, Witness
 
 if TYPE_CHECKING:
     from ecct_tf.federated.runtime import FederatedRuntime, federated_runtime
@@ -27,6 +28,7 @@ __all__ = [
     "Arrays",
     "Cloud",
     "Cohort",
+    "CohortRound",
     "CohortState",
     "DeviceData",
     "DeviceResult",
@@ -36,6 +38,8 @@ __all__ = [
     "EcctState",
     "FederatedRuntime",
     "RoundReport",
+    "SimulatedDevice",
+    "Witness",
     "build_ecct_process",
     "draw_participants",
     "federated_runtime",

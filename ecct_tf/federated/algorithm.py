@@ -35,6 +35,7 @@ class RoundReport:
       weights_bytes: shared weights, both directions.
       item_table_bytes: item tables, to devices that had none yet.
       cloud: what the cloud measured while learning.
+      witnessed: what a witness of the round measured.
     """
 
     stage: int
@@ -45,6 +46,7 @@ class RoundReport:
     weights_bytes: int = 0
     item_table_bytes: int = 0
     cloud: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    witnessed: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 class Algorithm(Protocol[StateT]):

@@ -13,16 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from ecct_tf.config import RuntimeConfig, ServerConfig
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.algorithm import RoundReport
 from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Cohort, CohortState, ServerState, Shard
+from ecct_tf.federated.crossing import (
+    decode_rows,
+    make_downlinks,
+    received_uplink,
+    shared_as_received,
+)
 from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.devices import DeviceSet
-from ecct_tf.knowledge import Downlink, ItemTable, KnowledgeStore, Uplink, UplinkRows, build_codec
+from ecct_tf.federated.witness import CohortRound, Witness
+from ecct_tf.knowledge import ItemTable, KnowledgeStore, build_codec
 
 if TYPE_CHECKING:
     from ecct_tf.federated.rounds import CohortRounds
@@ -90,6 +96,7 @@ def build_ecct_process(
     stage_1_rounds: int,
     server: ServerConfig,
     runtime: RuntimeConfig,
+    witness: Witness | None = None,
 ) -> EcctProcess:
     """Composes the process.
 
@@ -101,6 +108,7 @@ def build_ecct_process(
       stage_1_rounds: rounds before logits cross.
       server: how shared weights are averaged.
       runtime: how shards are formed.
+      witness: sees what devices did in each round.
 
     Raises:
       ConfigError: when there is no device, or when cohorts exchange different payloads.
@@ -162,16 +170,35 @@ def build_ecct_process(
             if len(members):
                 work = cohort.work.in_stage(stage)
                 cut = tff_rounds().shards(index, members)
+                downlinks = make_downlinks(cloud, work, shards=cut, round_number=state.round_number)
                 server_state, uplink, private, totals = tff_rounds().run(
                     index,
                     stage,
                     members,
                     server=cohort_state.server,
                     private=[_private_rows(cohort_state, shard) for shard in cut],
-                    downlinks=_downlinks(cloud, work, cut, state.round_number),
+                    downlinks=downlinks,
                 )
+                before = cohort_state
                 cohort_state = _updated(cohort_state, server_state, cut, private)
-                rows = _decode(work, uplink)
+                received = received_uplink(work, uplink)
+                rows = decode_rows(work, received)
+                if witness is not None:
+                    codec = cohort.work.weights_codec
+                    witness.see(
+                        CohortRound(
+                            cohort=cohort,
+                            work=work,
+                            round_number=state.round_number,
+                            noise_seed=int(before.server.round_number),
+                            shared=shared_as_received(before.server.shared, codec),
+                            shards=cut,
+                            downlinks=downlinks,
+                            before=before.private,
+                            after=cohort_state.private,
+                            uplink=received,
+                        )
+                    )
                 knowledge = knowledge.updated(rows, round_number=state.round_number)
                 loss, weight = loss + float(totals[0]), weight + float(totals[1])
             new_cohorts.append(cohort_state)
@@ -190,6 +217,7 @@ def build_ecct_process(
             weights_bytes=weights_bytes,
             item_table_bytes=len(new_fetches) * table_bytes,
             cloud=measured,
+            witnessed={} if witness is None else witness.measured(),
         )
         new_state = EcctState(tuple(new_cohorts), knowledge, fetched, state.round_number + 1)
         return new_state, report
@@ -200,58 +228,6 @@ def build_ecct_process(
         next=next_round,
         stage_of=stage_of,
         tff_rounds=tff_rounds,
-    )
-
-
-def _downlinks(
-    cloud: Cloud, work: DeviceWork, shards: Sequence[Shard], round_number: int
-) -> list[Downlink]:
-    """One downlink for each shard, encoded."""
-    users = np.concatenate([shard.data.users.ravel() for shard in shards])
-    real = users >= 0
-    exchange = work.exchange
-    embeddings = np.zeros((len(users), exchange.cloud_dim), np.float32)
-    queries = np.zeros((len(users), exchange.num_queries), np.int32)
-    # Without the devices' own uplinks: see `Cloud.user_embeddings`.
-    if work.receives:
-        embeddings[real] = cloud.user_embeddings(
-            users[real], knowledge=None, round_number=round_number
-        )
-    if work.sends:
-        queries[real] = cloud.queries(users[real], round_number=round_number)
-    encoded = [part.numpy() for part in exchange.coder.encode(tf.constant(embeddings))]
-    downlinks = []
-    start = 0
-    for shard in shards:
-        rows = slice(start, start + shard.data.users.size)
-        shape = shard.data.users.shape
-        downlinks.append(
-            Downlink(
-                user_embeddings=tuple(
-                    part[rows].reshape(*shape, part.shape[-1]) for part in encoded
-                ),
-                queries=queries[rows].reshape(*shape, exchange.num_queries),
-            )
-        )
-        start = rows.stop
-    return downlinks
-
-
-def _decode(work: DeviceWork, uplink: Any) -> UplinkRows:
-    """Decodes a round's uplinks, after a check of their form, in the order of users."""
-    received = Uplink(
-        np.asarray(uplink[0]), np.asarray(uplink[1]), tuple(uplink[2]), tuple(uplink[3])
-    )
-    exchange = work.exchange
-    exchange.check_uplink(received)
-    order = np.argsort(received.users, kind="stable")
-    decode = exchange.coder.decode
-    logits = np.asarray(decode(received.logits))[order] if exchange.with_logits else None
-    return UplinkRows(
-        users=received.users[order],
-        items=received.items[order],
-        embeddings=np.asarray(decode(received.embeddings))[order],
-        logits=logits,
     )
 
 

@@ -13,6 +13,7 @@ from ecct_tf.federated import (
     DeviceSet,
     DeviceWork,
     EcctProcess,
+    Witness,
     build_ecct_process,
     prepare_devices,
 )
@@ -31,6 +32,7 @@ def build_process(
     table: ItemTable,
     table_bytes: int,
     num_users: int,
+    witness: Witness | None = None,
 ) -> EcctProcess:
     """Builds the federated process for devices that hold `table`.
 
@@ -40,6 +42,7 @@ def build_process(
       table: the item table as devices received it.
       table_bytes: its size on the wire.
       num_users: users of the dataset.
+      witness: sees what devices did in each round.
     """
     works = _cohorts(config, table, groups)
     return build_ecct_process(
@@ -50,6 +53,7 @@ def build_process(
         stage_1_rounds=config.exchange.stage_1_rounds,
         server=config.server,
         runtime=config.runtime,
+        witness=witness,
     )
 
 

@@ -19,6 +19,7 @@ from ecct_tf.simulation.builder import build_process, edge_config
 from ecct_tf.simulation.edge_state import check_shapes, edge_arrays, edge_state, table_digest
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.real_devices import real_devices
 
 __all__ = ["EcctAlgorithm", "EcctRunState", "build_cloud", "build_ecct", "build_edge_only"]
 
@@ -191,6 +192,7 @@ def _assemble(
         table=table,
         table_bytes=table_bytes,
         num_users=experiment.dataset.num_users,
+        witness=real_devices(config, experiment.groups, table=table),
     )
     return EcctAlgorithm(
         config=config,

@@ -53,7 +53,7 @@ class RoundResult:
             metrics = self.validation.get(side)
             for name in _QUALITY:
                 row[f"{side}_{name}"] = "" if metrics is None else getattr(metrics, name)
-        return row
+        return {**row, **report.witnessed}
 
 
 class Callback:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from ecct_tf.baselines.centralized import build_centralized
 from ecct_tf.config import RunConfig
+from ecct_tf.errors import ConfigError
 from ecct_tf.federated import Algorithm
 from ecct_tf.simulation import closed_form, ecct
 from ecct_tf.simulation.experiment import Experiment
@@ -93,7 +94,8 @@ def sees(config: RunConfig, side: str) -> str:
 
 def quick_references(config: RunConfig) -> list[RunConfig]:
     """Runs of a few seconds each that put a result into perspective."""
-    plain = dataclasses.replace(config, method="ecct", baselines=False)
+    runtime = dataclasses.replace(config.runtime, real_devices=0)
+    plain = dataclasses.replace(config, method="ecct", baselines=False, runtime=runtime)
     references = [
         dataclasses.replace(plain, method="popularity"),
         dataclasses.replace(plain, method="ease"),
@@ -108,6 +110,11 @@ def quick_references(config: RunConfig) -> list[RunConfig]:
 def build_algorithm(experiment: Experiment) -> Algorithm[Any]:
     """Builds the method that the experiment's configuration names."""
     method = experiment.config.method
+    if experiment.config.runtime.real_devices and method not in ("ecct", "edge-only"):
+        raise ConfigError(
+            "runtime.real_devices: expected method ecct or edge-only, whose devices can run an "
+            f"exported file, got {method}; set it to 0"
+        )
     if method == "ecct":
         return ecct.build_ecct(experiment)
     if method == "edge-only":

@@ -1,0 +1,94 @@
+"""What crosses in a round, outside the TFF computations: downlinks made, uplinks received."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.config import CodecName
+from ecct_tf.federated.cloud_protocol import Cloud
+from ecct_tf.federated.cohort import Shard
+from ecct_tf.federated.device_work import DeviceWork
+from ecct_tf.knowledge import Downlink, Uplink, UplinkRows, build_codec
+
+__all__ = ["decode_rows", "make_downlinks", "received_uplink", "shared_as_received"]
+
+
+def make_downlinks(
+    cloud: Cloud, work: DeviceWork, *, shards: Sequence[Shard], round_number: int
+) -> list[Downlink]:
+    """One downlink for each shard, encoded.
+
+    Args:
+      cloud: embeds and asks.
+      work: of the round's stage.
+      shards: the devices that answer.
+      round_number: rounds done before this one.
+    """
+    users = np.concatenate([shard.data.users.ravel() for shard in shards])
+    real = users >= 0
+    exchange = work.exchange
+    embeddings = np.zeros((len(users), exchange.cloud_dim), np.float32)
+    queries = np.zeros((len(users), exchange.num_queries), np.int32)
+    # Without the devices' own uplinks: see `Cloud.user_embeddings`.
+    if work.receives:
+        embeddings[real] = cloud.user_embeddings(
+            users[real], knowledge=None, round_number=round_number
+        )
+    if work.sends:
+        queries[real] = cloud.queries(users[real], round_number=round_number)
+    encoded = [part.numpy() for part in exchange.coder.encode(tf.constant(embeddings))]
+    downlinks = []
+    start = 0
+    for shard in shards:
+        rows = slice(start, start + shard.data.users.size)
+        shape = shard.data.users.shape
+        downlinks.append(
+            Downlink(
+                user_embeddings=tuple(
+                    part[rows].reshape(*shape, part.shape[-1]) for part in encoded
+                ),
+                queries=queries[rows].reshape(*shape, exchange.num_queries),
+            )
+        )
+        start = rows.stop
+    return downlinks
+
+
+def shared_as_received(shared: Any, codec: CodecName) -> npt.NDArray[np.float32]:
+    """Shared weights after they crossed."""
+    coder = build_codec(codec)
+    found: npt.NDArray[np.float32] = coder.decode(coder.encode(tf.constant(shared))).numpy()
+    return found
+
+
+def received_uplink(work: DeviceWork, uplink: Any) -> Uplink:
+    """A round's uplinks as arrays.
+
+    Raises:
+      CodecError: when they have not the declared form.
+    """
+    received = Uplink(
+        np.asarray(uplink[0]),
+        np.asarray(uplink[1]),
+        tuple(map(np.asarray, uplink[2])),
+        tuple(map(np.asarray, uplink[3])),
+    )
+    work.exchange.check_uplink(received)
+    return received
+
+
+def decode_rows(work: DeviceWork, received: Uplink) -> UplinkRows:
+    """Decodes a round's uplinks in the order of users."""
+    exchange = work.exchange
+    order = np.argsort(received.users, kind="stable")
+    decode = exchange.coder.decode
+    logits = np.asarray(decode(received.logits))[order] if exchange.with_logits else None
+    return UplinkRows(
+        users=received.users[order],
+        items=received.items[order],
+        embeddings=np.asarray(decode(received.embeddings))[order],
+        logits=logits,
+    )

@@ -1,0 +1,104 @@
+"""What a simulated device ended with, to hold a real one against."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.edge import ItemTensors
+from ecct_tf.errors import ExportError
+from ecct_tf.federated import DeviceData, DeviceWork, SimulatedDevice, stack_devices
+from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink
+from ecct_tf.wire import UplinkForm, WireUplink, unpack_uplink
+
+__all__ = ["check_codes", "simulated_weights", "uplink_bytes"]
+
+Array = npt.NDArray[np.float32]
+
+# Weights that differ in their last bits may round a value to the next step of the codec.
+_ONE_STEP = {"int8": 1.0, "float16": 2e-2, "float32": 1e-4}
+
+
+def simulated_weights(work: DeviceWork, items: ItemTensors) -> Callable[[SimulatedDevice], Array]:
+    """A function that gives all weights, `[P]`, that a simulated device ends with.
+
+    A round itself only adds up the changes of shared weights, over all devices.
+
+    Args:
+      work: of the devices.
+      items: the item table.
+    """
+    # The codec of the shared weights is the transport's, not the device's.
+    work = dataclasses.replace(work, weights_codec="float32")
+    split = work.shared_size
+
+    @tf.function(reduce_retracing=True)
+    def train(data: DeviceData, start: tf.Tensor, downlink: Downlink) -> tf.Tensor:
+        result = work(
+            shared=start[:split],
+            noise_seed=tf.constant(0),
+            items=items,
+            data=data,
+            private=start[split:],
+            downlink=downlink,
+            stacked=False,
+        )
+        change = result.delta / tf.maximum(result.weight, 1.0)
+        return tf.concat([start[:split] + change, result.private], axis=0)
+
+    def weights(device: SimulatedDevice) -> Array:
+        padded = stack_devices([device.data], batch_size=work.training.batch_size)
+        data = DeviceData(*(tf.constant(np.asarray(part)[0]) for part in padded))
+        downlink = Downlink(
+            tuple(tf.constant(part[None]) for part in device.downlink.user_embeddings),
+            tf.constant(device.downlink.queries[None]),
+        )
+        found: Array = train(data, tf.constant(device.before), downlink).numpy()
+        return found
+
+    return weights
+
+
+def uplink_bytes(uplink: Uplink) -> bytes:
+    """The payload of one simulated device, as `ecct_tf.wire` lays it out."""
+    parts = [uplink.users, uplink.items, *uplink.embeddings, *uplink.logits]
+    return b"".join(np.asarray(part).tobytes() for part in parts)
+
+
+def check_codes(exchange: ExchangeSpec, expected: Uplink, payload: bytes) -> None:
+    """Whether a payload that is not equal is the same up to one step of its codec.
+
+    Raises:
+      ExportError: when it is not.
+    """
+    form = UplinkForm(
+        queries=exchange.num_queries,
+        embedding_dim=exchange.embedding_dim,
+        codec=exchange.codec,
+        with_logits=exchange.with_logits,
+    )
+    got = unpack_uplink(payload, form)
+    worst = _largest_step(expected, got)
+    same = got.user == int(expected.users[0]) and np.array_equal(got.items, expected.items[0])
+    if not (same and worst <= _ONE_STEP[exchange.codec]):
+        raise ExportError(
+            f"the uplink of user {int(expected.users[0])}'s real device is not its simulated "
+            f"twin's: values of codec {exchange.codec} differ by {worst:.3g}, more than "
+            f"{_ONE_STEP[exchange.codec]:g}, or it answers for another user or other items"
+        )
+
+
+def _largest_step(expected: Uplink, got: WireUplink) -> float:
+    """Largest difference of two encoded uplinks, in steps where there are scales."""
+    worst = 0.0
+    for ours, theirs in ((expected.embeddings, got.embeddings), (expected.logits, got.logits)):
+        for index, (left, right) in enumerate(zip(ours, theirs, strict=True)):
+            left, right = (np.asarray(part, np.float32) for part in (left[0], right))
+            difference = np.abs(left - right)
+            if index:
+                # Two neighbours among float16 numbers are at most 2**-10 of their size apart.
+                difference = difference / np.maximum(np.abs(left), 2.0**-14) * 2.0**10
+            worst = max(worst, float(difference.max(initial=0.0)))
+    return worst

@@ -1,0 +1,174 @@
+"""Real devices in a simulated round: exported files do the work too, and must agree.
+
+For each tier the first answering devices of a round begin with the weights, samples,
+order and downlink of their simulated twins. What they end with is held against the
+simulation: weights, and the uplink's bytes.
+"""
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.config import RunConfig
+from ecct_tf.data import DeviceView
+from ecct_tf.edge import ItemTensors, item_tensors
+from ecct_tf.errors import ExportError
+from ecct_tf.federated import CohortRound, DeviceWork, SimulatedDevice, Witness
+from ecct_tf.knowledge import ItemTable
+from ecct_tf.simulation.device_parity import check_codes, simulated_weights, uplink_bytes
+from mobile_export.device import DeviceModel, DeviceState, ReceivedDownlink, TrainingPlan
+from mobile_export.device_training import train_round
+from mobile_export.export import export_edge_model
+from mobile_export.items import ItemStore
+from mobile_export.task import DeviceTask
+
+__all__ = ["WEIGHT_TOLERANCE", "RealDevices", "real_devices"]
+
+_log = logging.getLogger(__name__)
+
+Array = npt.NDArray[np.float32]
+
+WEIGHT_TOLERANCE = 2e-6
+
+
+def real_devices(
+    config: RunConfig, groups: Sequence[Sequence[DeviceView]], *, table: ItemTable
+) -> Witness | None:
+    """The witness that `runtime.real_devices` asks for; None for none."""
+    if not config.runtime.real_devices:
+        return None
+    return RealDevices(config, {group[0].user: group[0] for group in groups}, table=table)
+
+
+class _Tier(NamedTuple):
+    """A tier in a stage: its exported file, and what its simulated devices end with."""
+
+    model: DeviceModel
+    simulated: Callable[[SimulatedDevice], Array]
+
+
+class RealDevices:
+    """Implements `ecct_tf.federated.Witness`.
+
+    Args:
+      config: of the run.
+      views: what each user's device holds.
+      table: the item table as devices received it.
+    """
+
+    def __init__(
+        self, config: RunConfig, views: Mapping[int, DeviceView], *, table: ItemTable
+    ) -> None:
+        self._config = config
+        self._views = views
+        self._table = table
+        self._plan = TrainingPlan(seed=config.seed, samples=config.samples)
+        self._tiers: dict[tuple[str, bool], _Tier] = {}
+        self._differences: list[float] = []
+        self._equal: list[bool] = []
+
+    def see(self, seen: CohortRound) -> None:
+        """Does the work of some devices again.
+
+        Raises:
+          ExportError: when a real device ends otherwise than its simulated twin.
+        """
+        tier = self._tier(seen.work)
+        for device in seen.devices(self._config.runtime.real_devices):
+            state = self._begin(tier.model, device)
+            state, _ = train_round(tier.model, state, self._plan)
+            weights = tier.model.weights(state)
+            private = weights[seen.work.shared_size :]
+            difference = max(
+                float(np.abs(weights - tier.simulated(device)).max()),
+                float(np.abs(private - device.private).max(initial=0.0)),
+            )
+            if not difference <= WEIGHT_TOLERANCE:
+                raise ExportError(
+                    f"round {seen.round_number + 1}: the real device of user {state.user} (tier "
+                    f"{seen.work.model.tier}) ended {difference:.2g} from its simulated twin, more "
+                    f"than {WEIGHT_TOLERANCE:g}; check the file with `ecct verify`, or set "
+                    "runtime.real_devices to 0"
+                )
+            self._differences.append(difference)
+            if seen.work.sends:
+                payload = tier.model.uplink(state, noise=_noise(seen, state.user))
+                self._equal.append(payload == uplink_bytes(device.uplink))
+                if not self._equal[-1]:
+                    check_codes(seen.work.exchange, device.uplink, payload)
+
+    def measured(self) -> Mapping[str, float]:
+        """How many devices ran, how far their weights are off, how many uplinks are equal."""
+        differences, self._differences = self._differences, []
+        equal, self._equal = self._equal, []
+        return {
+            "real_devices": len(differences),
+            "real_devices_max_weight_difference": max(differences, default=0.0),
+            "real_devices_uplinks": len(equal),
+            "real_devices_equal_uplinks": sum(equal),
+        }
+
+    def _begin(self, model: DeviceModel, device: SimulatedDevice) -> DeviceState:
+        view = self._views[int(device.data.users[0])]
+        state = model.begin(
+            user=view.user,
+            history=view.history,
+            profile=device.data.profile[0],
+            num_older=view.num_older,
+        )
+        embedding = device.downlink.user_embeddings
+        received = ReceivedDownlink(
+            embedding[0],
+            device.downlink.queries,
+            scale=float(embedding[1][0]) if len(embedding) > 1 else 1.0,
+        )
+        return model.with_weights(model.receive(state, received), device.before)
+
+    def _tier(self, work: DeviceWork) -> _Tier:
+        """The tier in the stage of `work`; its file is made when it is first needed."""
+        key = (work.model.tier, work.exchange.with_logits)
+        if key not in self._tiers:
+            runtime = self._config.runtime.real_devices_runtime
+            with tempfile.TemporaryDirectory() as folder:
+                (file,) = export_edge_model(
+                    work.model,
+                    work.model.layout.initial(self._config.seed),
+                    self._table,
+                    task=DeviceTask(
+                        features=work.features,
+                        training=work.training,
+                        exchange=work.exchange,
+                        sharing=work.sharing,
+                        receives=work.receives,
+                    ),
+                    out=Path(folder),
+                    variants=[_exact_variant(self._table)],
+                )
+                model = DeviceModel(file.path, runtime=runtime)
+            _log.info("real devices of tier %s: %s in %s", key[0], model.file.name, runtime)
+            items = ItemTensors(*map(tf.constant, item_tensors(self._table)))
+            self._tiers[key] = _Tier(model, simulated_weights(work, items))
+        return self._tiers[key]
+
+
+def _exact_variant(table: ItemTable) -> str:
+    """`trainable-int8` for a table that crossed the wire as int8, which it keeps as it is."""
+    kept = ItemStore(table, "int8").decoded()
+    exact = all(map(np.array_equal, kept, item_tensors(table)))
+    return "trainable-int8" if exact else "trainable-float32"
+
+
+def _noise(seen: CohortRound, user: int) -> Array | None:
+    """The noise that the simulated device drew."""
+    exchange = seen.work.exchange
+    if not exchange.noise_multiplier:
+        return None
+    shape = [exchange.num_queries, exchange.embedding_dim + 1]
+    drawn: Array = tf.random.stateless_normal(shape, [seen.noise_seed, user]).numpy()
+    return drawn
