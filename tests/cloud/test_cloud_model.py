@@ -10,7 +10,7 @@ from ecct_tf.errors import DataError
 
 @pytest.fixture(scope="module")
 def states(cloud):
-    return tf.constant(cloud._states[:4])
+    return tf.constant(cloud.states[:4])
 
 
 def _edge(trust, *, users=4, queries=2, width=3):
