@@ -48,7 +48,8 @@ for _command in (
 def main() -> None:
     """Entry point of the `ecct` command."""
     try:
-        cli(standalone_mode=False)
+        # Not raised but returned: the code of a command that told on its own what failed.
+        code = cli(standalone_mode=False)
     except EcctError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
@@ -66,6 +67,8 @@ def main() -> None:
         # The reader has gone (`| head`); Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if code:
+        sys.exit(code)
 
 
 if __name__ == "__main__":

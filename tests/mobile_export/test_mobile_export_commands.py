@@ -1,0 +1,263 @@
+"""`ecct export`, `verify`, `evaluate` and `inspect` over a tiny run, with and without TFF."""
+
+import importlib.util
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from ecct_tf.cli import main
+from ecct_tf.commands.edge_models import open_run
+from ecct_tf.config import load_config
+from ecct_tf.simulation.ecct import build_ecct
+from ecct_tf.simulation.experiment import build_experiment
+from ecct_tf.simulation.run_folder import RunFolder
+from mobile_export.packing import read_metadata
+
+WITH_TFF = importlib.util.find_spec("tensorflow_federated") is not None
+# Python 3.11 has TensorFlow's interpreter only, the current environment has LiteRT too.
+RUNTIME = [] if importlib.util.find_spec("ai_edge_litert") else ["--tensorflow"]
+
+SETTINGS = (
+    "rounds=2",
+    "data.dataset=synthetic",
+    "data.synthetic_users=16",
+    "data.synthetic_items=120",
+    "evaluation.negatives=10",
+    "exchange.stage_1_rounds=1",
+    "exchange.queries=4",
+    "features.history_length=6",
+    "cloud.rank=3",
+    "cloud.next_item.epochs=0",
+    "edge.tiers={linear: 0.5, mlp: 0.5}",
+    "edge.hidden_dim=4",
+    "baselines=false",
+)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """A run of two rounds, or where there is no TFF one whose devices have yet to learn."""
+    path, config = tmp_path_factory.mktemp("runs") / "tiny", load_config(overrides=SETTINGS)
+    if WITH_TFF:
+        from ecct_tf.simulation.simulate import simulate
+
+        simulate(config, out=path)
+        return path
+    folder, experiment = RunFolder.create(path, config), build_experiment(config)
+    algorithm = build_ecct(experiment)
+    arrays = dict(algorithm.to_arrays(algorithm.initialize()))
+    for name in [name for name in arrays if name.endswith("/private")]:
+        noise = np.random.default_rng(0).normal(scale=0.1, size=arrays[name].shape)
+        arrays[name] = arrays[name] + noise.astype(np.float32)
+    arrays["round_number"] = np.array(2, np.int64)
+    folder.write_item_table(algorithm.table)
+    folder.checkpoints.save(2, arrays, fingerprint=experiment.fingerprint())
+    return path
+
+
+@pytest.fixture
+def ecct(monkeypatch, capsys):
+    """Runs the command: its exit code, its output with blanks joined, its errors."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def ecct(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ecct", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code
+        printed = capsys.readouterr()
+        return code or 0, " ".join(printed.out.split()), printed.err
+
+    return ecct
+
+
+@pytest.fixture(scope="module")
+def files(run, tmp_path_factory):
+    """The linear tier in two variants, each dynamic and static."""
+    out = tmp_path_factory.mktemp("export")
+    with pytest.MonkeyPatch.context() as patch:
+        variants = ["--variant", "trainable-int8", "--variant", "inference-dynamic-int8"]
+        argv = ["export", run, "--out", out, "--tier", "linear", "--static", "4,5", *variants]
+        patch.setattr(sys, "argv", ["ecct", *map(str, argv)])
+        main()
+    return out
+
+
+@pytest.fixture(scope="module")
+def trainable(files):
+    return files / "edge-linear-trainable-int8.tflite"
+
+
+def test_export_writes_each_variant_dynamic_and_static(files, run):
+    names = ["edge-linear-inference-dynamic-int8", "edge-linear-trainable-int8"]
+    written = sorted(path.name for path in files.glob("*.tflite"))
+    assert written == [f"{n}{s}.tflite" for n in names for s in ("-b4-c5", "")]
+    assert sorted(json.loads((files / "manifest.json").read_text())["files"]) == written
+    assert (files / "MODEL_CARD.md").is_file()
+    metadata = read_metadata((files / written[-1]).read_bytes())
+    assert metadata["provenance"] | {"user": None} == metadata["provenance"]
+    assert (metadata["provenance"]["run"], metadata["provenance"]["rounds"]) == (run.name, 2)
+    static = read_metadata((files / f"{names[1]}-b4-c5.tflite").read_bytes())
+    (labels,) = [p for p in static["signatures"]["train"]["inputs"] if p["name"] == "labels"]
+    assert labels["shape"] == [4]
+
+
+def test_all_variants_and_all_tiers(ecct, run, tmp_path, monkeypatch):
+    from mobile_export import variants
+
+    few = {name: variants.VARIANTS[name] for name in ("trainable-float32",)}
+    monkeypatch.setattr(variants, "VARIANTS", few)
+    code, out, _ = ecct("export", run, "--out", tmp_path, "--variant", "all")
+    assert code == 0
+    assert f"Check each with: ecct verify FILE --run {run}" in out
+    assert sorted(path.name for path in tmp_path.glob("*.tflite")) == [
+        "edge-linear-trainable-float32.tflite",
+        "edge-mlp-trainable-float32.tflite",
+    ]
+
+
+def test_one_device_has_its_own_weights(ecct, run, tmp_path):
+    models = open_run(run)
+    cohort = models.process.cohorts[0]
+    tier, user = cohort.work.model.tier, int(cohort.devices.devices[-1].users[0])
+    options = ["--tier", tier, "--device", user, "--variant", "trainable-float32"]
+    assert ecct("export", run, "--out", tmp_path, *options)[0] == 0
+    (path,) = tmp_path.glob("*.tflite")
+    metadata = read_metadata(path.read_bytes())
+    assert metadata["provenance"]["user"] == user
+    assert metadata["provenance"]["weights"] == f"{tier}: device of user {user}"
+    interpreter = pytest.importorskip("tensorflow").lite.Interpreter(str(path))
+    weights = interpreter.get_signature_runner("get_weights")(unused=np.zeros(1, np.float32))
+    np.testing.assert_array_equal(weights["weights"], models.weights(tier, user=user))
+    assert np.abs(weights["weights"] - models.weights(tier)).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--variant", "int3"], "expected a variant out of trainable-int8"),
+        (["--tier", "attention"], "has no devices of tier 'attention', only of linear, mlp"),
+        (["--device", "99"], "user 99 has no device of tier linear"),
+        (["--static", "32"], "expected two whole numbers like 32,100, got '32'"),
+        (["--static", "0,5"], "both numbers must be at least 1"),
+    ],
+)
+def test_export_names_the_mistake(ecct, run, tmp_path, options, words):
+    code, _, err = ecct("export", run, "--out", tmp_path / "out", *options)
+    assert (code, words in err) == (2, True), err
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_refuses_what_is_no_whole_run_of_ecct(ecct, run, tmp_path):
+    def told(change):
+        copy = tmp_path / change.__name__
+        shutil.copytree(run, copy)
+        change(copy)
+        code, _, err = ecct("export", copy, "--out", tmp_path / "out")
+        assert code == 2
+        return err
+
+    def no_checkpoint(copy):
+        shutil.rmtree(copy / "checkpoints")
+
+    def no_table(copy):
+        (copy / "item_table.npz").unlink()
+
+    def torn_table(copy):
+        content = (copy / "item_table.npz").read_bytes()
+        (copy / "item_table.npz").write_bytes(content[: len(content) // 2])
+
+    def another_table(copy):
+        folder = RunFolder.open(copy)
+        table = folder.read_item_table()
+        table.cloud[1, 0] += 1
+        folder.write_item_table(table)
+
+    def another_method(copy):
+        written = (copy / "config.yaml").read_text()
+        (copy / "config.yaml").write_text(written.replace("method: ecct", "method: popularity"))
+
+    def other_data(copy):
+        written = (copy / "config.yaml").read_text()
+        (copy / "config.yaml").write_text(
+            written.replace("synthetic_users: 16", "synthetic_users: 17")
+        )
+
+    assert "is not a run folder" in ecct("export", tmp_path / "no", "--out", tmp_path)[2]
+    assert "has no checkpoint yet" in told(no_checkpoint)
+    assert "expected the item table of the run's devices" in told(no_table)
+    assert "expected the item table of the run's devices" in told(torn_table)
+    assert "is not the item table of the run's checkpoint" in told(another_table)
+    assert "of method 'popularity'" in told(another_method)
+    assert "the data is not what the run" in told(other_data)
+
+
+def test_verify_passes_against_the_run(ecct, trainable, run):
+    code, out, err = ecct("verify", trainable, "--run", run, "--steps", 6, "--calls", 12)
+    assert code == 0, out + err
+    for check in ("hash", "operators", "signatures", "output parity", "training parity", "guards"):
+        assert check in out
+    assert "FAILED" not in out
+
+
+def test_verify_fails_an_altered_file(ecct, trainable, tmp_path):
+    content = bytearray(trainable.read_bytes())
+    content[len(content) // 2] ^= 8
+    path = tmp_path / trainable.name
+    path.write_bytes(content)
+    shutil.copy(trainable.parent / "manifest.json", tmp_path)
+    code, out, err = ecct("verify", path, "--calls", 2)
+    assert code == 1, out
+    assert "FAILED" in out
+    assert "checks failed" in err
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect", "evaluate"])
+def test_a_file_that_is_missing_or_none_of_ours_is_refused(ecct, command, run, tmp_path):
+    options = ["--run", run, *RUNTIME] if command == "evaluate" else []
+    code, _, err = ecct(command, tmp_path / "none.tflite", *options)
+    assert (code, "expected a file that `ecct export` wrote, there is none" in err) == (2, True)
+    other = tmp_path / "other.tflite"
+    other.write_bytes(b"no model, whatever its name says")
+    (tmp_path / "manifest.json").write_text("{}")
+    code, out, err = ecct(command, other, *options)
+    assert code != 0
+    assert "expected" in out + err
+
+
+def test_evaluate_ranks_with_the_file_and_with_its_source(ecct, trainable, run):
+    card = trainable.parent / "MODEL_CARD.md"
+    code, out, err = ecct("evaluate", trainable, "--run", run, "--rows", 3, *RUNTIME)
+    assert code == 0, err
+    assert "3 test rows, each device's own weights" in out
+    assert "change +0.0000 +0.0000" in out
+    # A part of the rows says nothing of the whole.
+    assert "| - |" in card.read_text() or "| – |" in card.read_text()
+
+
+def test_evaluate_of_all_rows_is_noted_in_the_card(ecct, files, run):
+    path = files / "edge-linear-inference-dynamic-int8-b4-c5.tflite"
+    code, out, err = ecct("evaluate", path, "--run", run, *RUNTIME)
+    assert code == 0, err
+    assert "the file's weights" in out
+    entry = json.loads((files / "manifest.json").read_text())["files"][path.name]
+    assert set(entry["measured"]) == {"hr", "ndcg"}
+
+
+def test_inspect_shows_what_a_file_holds(ecct, trainable):
+    code, out, _ = ecct("inspect", trainable, "--tensors", 3)
+    assert code == 0
+    for title in ("Signatures", "Operators", "Largest constants", "Metadata"):
+        assert title in out
+    assert f"{trainable.stat().st_size:,} bytes" in out
+
+
+def test_inspect_prints_metadata_as_json_and_nothing_else(ecct, trainable):
+    code, out, _ = ecct("inspect", trainable, "--metadata")
+    assert code == 0
+    assert json.loads(out) == read_metadata(trainable.read_bytes())
