@@ -1,6 +1,6 @@
 """The edge models of a run, for the commands that export and check them.
 
-Here, and where real devices take part in a simulation, it meets `mobile_export`.
+Here the simulation meets `mobile_export`; else only where real devices take part in a run.
 """
 
 import dataclasses
