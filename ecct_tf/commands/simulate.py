@@ -25,6 +25,11 @@ __all__ = ["resume", "simulate"]
     help="Devices of each tier that an exported file does too; short for runtime.real_devices.",
 )
 @click.option(
+    "--uplink-log",
+    metavar="DIR",
+    help="Append each round's uplinks to this log; short for exchange.uplink_log.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Run folder to make; by default one below runs/ with the time in its name.",
@@ -37,6 +42,7 @@ def simulate(
     rounds: int | None,
     seed: int | None,
     real_devices: int | None,
+    uplink_log: str | None,
     out: Path | None,
 ) -> None:
     """Train ECCT on simulated devices and compare it with its baselines."""
@@ -48,6 +54,7 @@ def simulate(
         "rounds": rounds,
         "seed": seed,
         "runtime.real_devices": real_devices,
+        "exchange.uplink_log": uplink_log,
     }
     short = [f"{key}={value}" for key, value in given.items() if value is not None]
     config = load_config(config_path, overrides=[*overrides, *short])

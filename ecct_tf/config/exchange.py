@@ -35,6 +35,8 @@ class ExchangeConfig:
       clip_logit: largest absolute `z_e` that leaves a device.
       noise_multiplier: Gaussian noise that a device adds to its uplink, as a multiple of
         the clipping bounds; 0 for none.
+      uplink_log: folder of an uplink log to which a simulation with the method `ecct` appends
+        what reached the cloud in each round; null for none.
     """
 
     codec: CodecName = "int8"
@@ -46,6 +48,7 @@ class ExchangeConfig:
     clip_norm: float = 8.0
     clip_logit: float = 12.0
     noise_multiplier: float = 0.0
+    uplink_log: str | None = None
 
     def __post_init__(self) -> None:
         one_of(self, "exchange", "codec", CODECS)

@@ -6,13 +6,16 @@ into arrays and back, so that a checkpoint holds it whole.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data import Candidates
+
+if TYPE_CHECKING:
+    from ecct_tf.knowledge import Uplink
 
 __all__ = ["Algorithm", "Arrays", "RoundReport"]
 
@@ -36,6 +39,7 @@ class RoundReport:
       item_table_bytes: item tables, to devices that had none yet.
       cloud: what the cloud measured while learning.
       witnessed: what a witness of the round measured.
+      uplinks: what reached the cloud, as it was encoded, by cohort.
     """
 
     stage: int
@@ -47,6 +51,8 @@ class RoundReport:
     item_table_bytes: int = 0
     cloud: Mapping[str, float] = dataclasses.field(default_factory=dict)
     witnessed: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    # Arrays have no single truth: reports are compared without them.
+    uplinks: "Sequence[Uplink]" = dataclasses.field(default=(), repr=False, compare=False)
 
 
 class Algorithm(Protocol[StateT]):

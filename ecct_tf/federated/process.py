@@ -155,6 +155,7 @@ def build_ecct_process(
         stage = stage_of(state.round_number)
         new_cohorts = []
         knowledge = state.knowledge
+        uplinks = []
         loss, weight, weights_bytes = 0.0, 0.0, 0
         for index, cohort in enumerate(cohorts):
             members = answering - cohort.first
@@ -182,6 +183,8 @@ def build_ecct_process(
                 before = cohort_state
                 cohort_state = _updated(cohort_state, server_state, cut, private)
                 received = received_uplink(work, uplink)
+                if work.sends:
+                    uplinks.append(received)
                 rows = decode_rows(work, received)
                 if witness is not None:
                     codec = cohort.work.weights_codec
@@ -218,6 +221,7 @@ def build_ecct_process(
             item_table_bytes=len(new_fetches) * table_bytes,
             cloud=measured,
             witnessed={} if witness is None else witness.measured(),
+            uplinks=uplinks,
         )
         new_state = EcctState(tuple(new_cohorts), knowledge, fetched, state.round_number + 1)
         return new_state, report

@@ -22,6 +22,7 @@ from ecct_tf.simulation.methods import build_algorithm, display_name, quick_refe
 from ecct_tf.simulation.results import ResultRow, test_results
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.tensorboard import TensorBoardWriter
+from ecct_tf.simulation.uplink_log import UplinkLogger
 
 __all__ = ["SimulationResult", "resume", "simulate"]
 
@@ -65,6 +66,7 @@ def simulate(
       leaves a readable run folder with the checkpoint of the last whole round, and is
       raised again.
     """
+    _uplink_log(config)  # Refuses a run without uplinks before there is a folder.
     folder = None if out is None else RunFolder.create(out, config)
     with nullcontext() if folder is None else folder.locked():
         return _run(config, folder, dataset=dataset, callbacks=callbacks)
@@ -136,6 +138,8 @@ def _run(
             folder.write_candidates("validation", experiment.validation)
             folder.write_candidates("test", experiment.test)
             watchers = [*_writers(folder, algorithm, experiment), *watchers]
+        # Before the checkpoint of the round, see `UplinkLogger`.
+        watchers = [*_uplink_log(config), *watchers]
         runtime = config.runtime
         with federated_runtime(threads=runtime.threads, concurrent_calls=runtime.concurrent_calls):
             state = run_rounds(
@@ -182,6 +186,11 @@ def _writers(
         TensorBoardWriter(folder.path),
         Checkpointer(folder, algorithm, fingerprint=experiment.fingerprint()),
     ]
+
+
+def _uplink_log(config: RunConfig) -> list[Callback]:
+    log = config.exchange.uplink_log
+    return [] if log is None else [UplinkLogger(Path(log), config)]
 
 
 def _restored(begin: Checkpoint, experiment: Experiment, algorithm: Algorithm[Any]) -> Any:

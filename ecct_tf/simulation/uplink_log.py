@@ -1,0 +1,86 @@
+"""A simulated run writes the log that phones would write."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cloud.uplink_log import UplinkLogWriter
+from ecct_tf.config import RunConfig
+from ecct_tf.errors import ConfigError
+from ecct_tf.knowledge import Uplink
+from ecct_tf.simulation.loop import Callback, RoundResult
+from ecct_tf.wire import UplinkForm, UplinkRecord, pack_uplinks
+
+__all__ = ["UplinkLogger"]
+
+_DAY_SECONDS = 86_400
+
+
+class UplinkLogger(Callback):
+    """Appends the uplinks of each round, byte for byte what its devices sent.
+
+    A simulation has no clock: the uplinks of round r (the first is 0) are stamped r days
+    after the start of 1970, so that a run that is repeated or gone on with writes the same
+    files again, each in the place of the one before. The cloud version is 0.
+
+    It must come before the `Checkpointer`: a round without its checkpoint is repeated, a
+    checkpoint without its uplinks would lose them.
+
+    Args:
+      folder: of the log.
+      config: of the run.
+
+    Raises:
+      ConfigError: when the run has no uplinks.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig) -> None:
+        if config.method != "ecct" or not config.exchange.up:
+            raise ConfigError(
+                "exchange.uplink_log: expected method ecct with exchange.up, in which devices "
+                f"send uplinks, got method {config.method} with exchange.up={config.exchange.up}"
+            )
+        self._writer = UplinkLogWriter(folder)
+        self._config = config
+
+    def on_round(self, result: RoundResult, state: Any) -> None:
+        """Writes the file of the round."""
+        del state
+        number = result.round_number - 1
+        records = [
+            record
+            for uplink in result.report.uplinks
+            for record in _records(uplink, self._form(uplink), number)
+        ]
+        records.sort(key=lambda record: record.user)
+        self._writer.append(records, name=f"seed{self._config.seed}-round-{number:06d}")
+
+    def _form(self, uplink: Uplink) -> UplinkForm:
+        return UplinkForm(
+            queries=self._config.exchange.queries,
+            embedding_dim=self._config.edge.embedding_dim,
+            codec=self._config.exchange.codec,
+            with_logits=bool(uplink.logits),
+        )
+
+
+def _records(uplink: Uplink, form: UplinkForm, round_number: int) -> list[UplinkRecord]:
+    rows = pack_uplinks(
+        np.asarray(uplink.users),
+        np.asarray(uplink.items),
+        embeddings=[np.asarray(part) for part in uplink.embeddings],
+        logits=[np.asarray(part) for part in uplink.logits],
+        form=form,
+    )
+    return [
+        UplinkRecord(
+            user=int(row["user"]),
+            round_number=round_number,
+            cloud_version=0,
+            created_at_seconds=round_number * _DAY_SECONDS,
+            form=form,
+            payload=row.tobytes(),
+        )
+        for row in rows
+    ]
