@@ -76,9 +76,11 @@ class InputGraph:
             block_sizes=self._items.block_sizes,
             config=self._task.features,
             history=self.known(given["history"]),
-            candidates=candidates[:, None],
+            candidates=tf.expand_dims(candidates, -1),
         )
-        embedding, logit = cloud_knowledge(items, self._user_embedding(given)[None], candidates)
+        embedding, logit = cloud_knowledge(
+            items, tf.expand_dims(self._user_embedding(given), 0), candidates
+        )
         columns = len(spec.profile_sizes)
         length, blocks = spec.history_length, spec.num_blocks
         inputs = EdgeInputs(
@@ -86,7 +88,7 @@ class InputGraph:
             slots=tf.reshape(found.slots, [-1, length, blocks]),
             slot_mask=tf.reshape(found.slot_mask, [-1, length, 1]),
             profile=tf.broadcast_to(
-                self._profile(given)[None], tf.stack([tf.size(candidates), columns])
+                tf.expand_dims(self._profile(given), 0), tf.stack([tf.size(candidates), columns])
             ),
             cloud_embedding=embedding,
             cloud_logit=input_logit(items, logit, use_logit=self._task.uses_logits),

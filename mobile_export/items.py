@@ -47,6 +47,12 @@ class _Side(tf.experimental.ExtensionType):
     parts: tuple[_Rows, ...]
 
 
+class _Zeros(tf.experimental.ExtensionType):
+    """A bias that is zero for every item: nothing is stored."""
+
+    unused: tuple[tf.Tensor, ...] = ()
+
+
 class _Halves(tf.experimental.ExtensionType):
     """One float16 value a row, as int16 bits: `[n]`."""
 
@@ -70,6 +76,19 @@ def _gather_halves(
     return _from_bits(tf.gather(params.bits, indices))
 
 
+@tf.experimental.dispatch_for_api(tf.gather, {"params": _Zeros})
+def _gather_zeros(
+    params: _Zeros,
+    indices: tf.Tensor,
+    validate_indices: Any = None,
+    axis: Any = None,
+    batch_dims: int = 0,
+    name: str | None = None,
+) -> tf.Tensor:
+    del params, validate_indices, axis, batch_dims, name
+    return tf.zeros(tf.shape(indices))
+
+
 @tf.experimental.dispatch_for_api(tf.gather, {"params": _Side})
 def _gather_side(
     params: _Side,
@@ -85,8 +104,10 @@ def _gather_side(
 
 
 def _decode(rows: _Rows, indices: tf.Tensor) -> tf.Tensor:
-    values = tf.cast(tf.gather(rows.values, indices), tf.float32)
     width = sum(rows.widths)
+    if not width:  # A table without attributes.
+        return tf.zeros(tf.concat([tf.shape(indices), [0]], axis=0))
+    values = tf.cast(tf.gather(rows.values, indices), tf.float32)
     if rows.packed:
         high = tf.floor(values * (1.0 / 16.0))
         values = tf.concat([values - 16.0 * high - 8.0, high], axis=-1)[..., :width]
@@ -157,7 +178,9 @@ class ItemStore:
         source, target, attributes, cloud = (
             _Side(tuple(part.tensors() for part in parts)) for parts in self._encoded()
         )
-        bias = _Halves(tf.constant(_halves(self.table.bias).view(np.int16)))
+        bias: _Zeros | _Halves = _Zeros()
+        if self.table.bias.any():
+            bias = _Halves(tf.constant(_halves(self.table.bias).view(np.int16)))
         return dense._replace(
             source=source, target=target, attributes=attributes, cloud=cloud, bias=bias
         )
@@ -202,7 +225,9 @@ class ItemStore:
 
     def _encode(self, sections: Sequence[Array]) -> _Encoded:
         steps = _STEPS[self.encoding]
-        values, scales = [], []
+        sections = [section for section in sections if section.shape[1]]
+        values = [np.zeros((self.rows, 0), np.int8)]
+        scales = [np.zeros((self.rows, 0), np.float16)]
         for section in sections:
             peak = np.abs(section).max(axis=1, keepdims=True)
             scale = np.clip(peak / np.float32(steps), _SMALLEST_SCALE, _FLOAT16_MAX)

@@ -20,6 +20,7 @@ def slim(model: Any) -> None:
     """Shrinks a model tree in place."""
     _fill_uniform_variables(model)
     _bound_halves(model)
+    _drop_unread(model)
     _drop_names(model)
     _share_buffers(model)
 
@@ -119,6 +120,16 @@ def _bound_halves(model: Any) -> None:
                 values = np.frombuffer(bytes(bytearray(data)), np.float16)
                 bounded = np.clip(values, -largest, largest)
                 model.buffers[tensor.buffer].data = np.frombuffer(bounded.tobytes(), np.uint8)
+
+
+def _drop_unread(model: Any) -> None:
+    """Empties constants that no operator reads; their tensors stay, since others come after."""
+    for graph in model.subgraphs:
+        read = {int(index) for operator in graph.operators or [] for index in _ids(operator.inputs)}
+        read |= {int(index) for index in _ids(graph.outputs)}
+        for index, tensor in enumerate(graph.tensors):
+            if index not in read:
+                tensor.buffer = 0
 
 
 def _drop_names(model: Any) -> None:

@@ -107,7 +107,7 @@ def interaction_features(
       The features, `[..., K, F]`, and the dot products by slot.
     """
     mask = tf.cast(history > 0, tf.float32)
-    sources = tf.gather(items.source, history) * mask[..., None]
+    sources = tf.gather(items.source, history) * tf.expand_dims(mask, -1)
     targets = tf.gather(items.target, candidates)
     slots = []
     start = 0
@@ -151,7 +151,7 @@ def _mean_attributes(
     ages = np.arange(config.history_length - 1, -1, -1)
     weights = tf.constant((_ATTRIBUTE_DECAY**ages).astype(np.float32)) * mask
     total = tf.maximum(tf.reduce_sum(weights, axis=-1, keepdims=True), 1e-6)
-    weighted = tf.gather(items.attributes, history) * weights[..., None]
+    weighted = tf.gather(items.attributes, history) * tf.expand_dims(weights, -1)
     return tf.reduce_sum(weighted, axis=-2) / total
 
 

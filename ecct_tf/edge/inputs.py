@@ -81,7 +81,7 @@ def pair_inputs(
       Inputs with `[..., K]` rows.
     """
     rows = tf.shape(candidates)
-    embedding, logit = cloud_knowledge(items, user_embeddings[..., None, :], candidates)
+    embedding, logit = cloud_knowledge(items, tf.expand_dims(user_embeddings, -2), candidates)
     columns = profile.shape[-1]
     return join_inputs(
         items,
@@ -92,7 +92,7 @@ def pair_inputs(
             history=history,
             candidates=candidates,
         ),
-        profile=tf.broadcast_to(profile[..., None, :], tf.concat([rows, [columns]], axis=0)),
+        profile=tf.broadcast_to(tf.expand_dims(profile, -2), tf.concat([rows, [columns]], axis=0)),
         cloud_embedding=embedding,
         cloud_logit=logit,
         use_logit=use_logit,

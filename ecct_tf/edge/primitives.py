@@ -31,7 +31,7 @@ def dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> Any:
     Returns:
       `[..., B, out] float32`.
     """
-    outputs = tf.matmul(inputs, kernel) + bias[..., None, :]
+    outputs = tf.matmul(inputs, kernel) + tf.expand_dims(bias, -2)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return (
@@ -69,11 +69,11 @@ def row_dot(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> Any:
     Returns:
       `[..., B] float32`.
     """
-    column = kernel[..., None]
+    column = tf.expand_dims(kernel, -1)
     outputs = tf.squeeze(tf.matmul(inputs, column), -1) + bias
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        rows = upstream[..., None]
+        rows = tf.expand_dims(upstream, -1)
         return (
             tf.matmul(rows, column, transpose_b=True),
             tf.squeeze(tf.matmul(inputs, rows, transpose_a=True), -1),

@@ -121,7 +121,7 @@ def _attended(weights: Weights, inputs: EdgeInputs, spec: EdgeSpec) -> tf.Tensor
 @tf.custom_gradient
 def _add_row(rows: tf.Tensor, row: tf.Tensor) -> Any:
     """Adds `row` `[..., n]` to each of `rows` `[..., B, n]`."""
-    return rows + row[..., None, :], lambda up: (up, tf.reduce_sum(up, axis=-2))
+    return rows + tf.expand_dims(row, -2), lambda up: (up, tf.reduce_sum(up, axis=-2))
 
 
 def _hidden_to_embedding(weights: Weights, joined: tf.Tensor) -> tf.Tensor:
@@ -139,7 +139,7 @@ def _join(weights: Weights, inputs: EdgeInputs, spec: EdgeSpec) -> tf.Tensor:
         [
             inputs.interactions,
             inputs.cloud_embedding,
-            inputs.cloud_logit[..., None],
+            tf.expand_dims(inputs.cloud_logit, -1),
             *profile,
         ]
     )

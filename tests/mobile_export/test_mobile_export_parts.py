@@ -1,5 +1,6 @@
 """Item rows, adapters, guards, the wire form and the layering, each by itself."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -48,6 +49,18 @@ def test_a_table_that_crossed_as_int8_stays_as_it_is():
     exact = ItemStore(received, "float32").decoded()
     for name, array in ItemStore(received, "int8").decoded()._asdict().items():
         np.testing.assert_array_equal(array, getattr(exact, name), err_msg=name)
+
+
+@pytest.mark.parametrize("encoding", ["int8", "int4"])
+def test_a_table_without_attributes_or_bias_stores_none(encoding):
+    table = small_table()
+    bare = dataclasses.replace(
+        table, attributes=np.zeros((9, 0), np.float32), bias=np.zeros(9, np.float32)
+    )
+    tensors, ids = ItemStore(bare, encoding).tensors(), np.array([[8, 0], [3, 3]], np.int32)
+    assert tf.gather(tensors.attributes, ids).shape == (2, 2, 0)
+    np.testing.assert_array_equal(tf.gather(tensors.bias, ids), np.zeros((2, 2)))
+    assert ItemStore(bare, encoding).decoded().attributes.shape == (9, 0)
 
 
 def test_int4_rows_are_within_half_a_step():
