@@ -1,6 +1,7 @@
 """The batches that the cloud learns from: its own labelled positions, and uplinks."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 from cloud.features import CloudPositions
 from ecct_tf.config import CloudConfig
-from ecct_tf.data import CloudView, sample_negatives
+from ecct_tf.data import BulkNegatives, CloudView
 from ecct_tf.knowledge import KnowledgeStore
 
 __all__ = ["CloudBatches"]
@@ -51,19 +52,15 @@ class CloudBatches:
         )
         return parts
 
+    @functools.cached_property
+    def _negatives(self) -> BulkNegatives:
+        view = self.view
+        histories = [view.older.of(user) for user in range(view.num_users)]
+        return BulkNegatives(histories, num_items=view.num_items)
+
     def _rows(self, rng: np.random.Generator, order: npt.NDArray[np.int64]) -> dict[str, Array]:
         users, items = self.positions.users[order], self.positions.items[order]
-        negatives = np.stack(
-            [
-                sample_negatives(
-                    rng,
-                    positives=self.view.older.of(int(user)),
-                    num_items=self.view.num_items,
-                    size=self.config.negatives,
-                )
-                for user in users
-            ]
-        )
+        negatives = self._negatives.draw(rng, users=users, size=self.config.negatives)
         labels = np.zeros((len(order), 1 + self.config.negatives), np.float32)
         labels[:, 0] = 1.0
         return {

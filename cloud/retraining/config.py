@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 Distribution = Literal["none", "mirrored", "multi_worker_mirrored", "parameter_server"]
-GateMetric = Literal["hr", "ndcg", "mrr", "auc", "gauc"]
+GateMetric = Literal["hr", "ndcg", "mrr"]
 Start = Literal["warm", "scratch"]
 History = Literal["older", "all"]
 

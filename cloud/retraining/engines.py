@@ -10,15 +10,15 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.model import CloudModel
+from ecct_tf.errors import WorkerError
 
-__all__ = ["Batch", "Engine", "ReplicaEngine", "rows_of", "share_of", "signature_of"]
+__all__ = ["Engine", "ReplicaEngine", "Rows", "gradients_of", "lost", "part_of", "rows_of"]
 
-Batch = Mapping[str, npt.NDArray[Any]]
+Rows = Mapping[str, npt.NDArray[Any]]
 
 
 class Engine(Protocol):
@@ -36,12 +36,16 @@ class Engine(Protocol):
         """Where the model must be built."""
         ...
 
-    def prepare(self, model: CloudModel, example: Batch) -> None:
-        """Compiles the step for the variables of `model` that now are trainable."""
+    def prepare(self, model: CloudModel) -> None:
+        """Takes the variables of `model` that now are trainable."""
         ...
 
-    def step(self, batch: Batch) -> float:
-        """One step on a whole batch, rows first; the loss, without regularisation."""
+    def load(self, rows: Rows, *, batch_size: int) -> None:
+        """Takes the rows of an epoch, `[n, ...]` each."""
+        ...
+
+    def step(self, number: int) -> float:
+        """One step on batch `number` of the epoch; its loss, without regularisation."""
         ...
 
     def close(self) -> None:
@@ -55,100 +59,133 @@ class ReplicaEngine:
     Args:
       strategy: the strategy; TensorFlow's default one is a single replica.
       is_chief: whether this process is the first of its cluster.
+      checkpoint_folder: where in the job's folder this process writes checkpoints.
     """
 
-    def __init__(self, strategy: Any, *, is_chief: bool = True) -> None:
+    def __init__(
+        self, strategy: Any, *, is_chief: bool = True, checkpoint_folder: str = "checkpoints"
+    ) -> None:
         self.is_chief = is_chief
-        self.checkpoint_folder = "checkpoints"
+        self.checkpoint_folder = checkpoint_folder
         self._strategy = strategy
         self._replicas = int(strategy.num_replicas_in_sync)
         self._run: Any = None
+        self._prepared: tuple[CloudModel, list[str]] | None = None
+        self._rows: dict[str, Any] = {}
+        self._total = self._batch_size = 0
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Where the model must be built."""
         scope: contextlib.AbstractContextManager[Any] = self._strategy.scope()
         return scope
 
-    def prepare(self, model: CloudModel, example: Batch) -> None:
-        """Compiles the step for the variables of `model` that now are trainable."""
-        replicas = self._replicas
-
-        def on_replica(batch: dict[str, tf.Tensor], share: tf.Tensor) -> tf.Tensor:
-            with tf.GradientTape() as tape:
-                loss = share * model.compute_loss(batch, training=True)
-                total = loss + tf.add_n(model.losses) / replicas
-            variables = model.trainable_variables
-            gradients = tape.gradient(total, variables)
-            model.optimizer.apply_gradients(
-                (gradient, variable)
-                for gradient, variable in zip(gradients, variables, strict=True)
-                if gradient is not None
-            )
-            return loss
-
-        if replicas == 1:
-            # No tensor of shares: one row too few or too many cannot come in between.
-            self._run = tf.function(on_replica, input_signature=signature_of(example))
+    def prepare(self, model: CloudModel) -> None:
+        """Takes the variables of `model` that now are trainable; compiled once for them."""
+        replicas, strategy = self._replicas, self._strategy
+        names = [variable.name for variable in model.trainable_variables]
+        if self._prepared is not None and self._prepared[0] is model and self._prepared[1] == names:
             return
-        strategy = self._strategy
+        self._prepared = model, names
+
+        def on_replica(rows: dict[str, tf.Tensor], bounds: tf.Tensor, share: tf.Tensor) -> Any:
+            batch = {name: value[bounds[0] : bounds[1]] for name, value in rows.items()}
+            return _descend(model, batch, share=share, replicas=replicas)
 
         @tf.function(reduce_retracing=True)
-        def run(batch: Any, share: Any) -> tf.Tensor:
-            losses = strategy.run(on_replica, args=(batch, share))
+        def run(rows: Any, bounds: Any, shares: Any) -> tf.Tensor:
+            if replicas == 1:
+                return on_replica(rows, bounds, shares)
+            losses = strategy.run(on_replica, args=(rows, bounds, shares))
             return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
         self._run = run
 
-    def step(self, batch: Batch) -> float:
-        """One step on a whole batch."""
+    def load(self, rows: Rows, *, batch_size: int) -> None:
+        """Takes the rows of an epoch; they are in the memory of the first device at once."""
+        self._rows = {name: tf.constant(value) for name, value in rows.items()}
+        self._total, self._batch_size = rows_of(rows), batch_size
+
+    def step(self, number: int) -> float:
+        """One step on batch `number` of the epoch.
+
+        Raises:
+          WorkerError: a worker of the cluster was lost.
+        """
+        start = number * self._batch_size
+        size = min(self._batch_size, self._total - start)
+
+        def bounds(index: int) -> tf.Tensor:
+            first, last = part_of(size, index, self._replicas)
+            # A replica without a row takes one that weighs nothing.
+            return tf.constant([start + first, start + max(last, first + 1)])
+
+        def share(index: int) -> tf.Tensor:
+            first, last = part_of(size, index, self._replicas)
+            return tf.constant((last - first) / size, tf.float32)
+
         if self._replicas == 1:
-            return float(self._run(dict(batch), np.float32(1.0)))
-
-        def local(context: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            rows = share_of(batch, context.replica_id_in_sync_group, self._replicas)
-            own = {name: tf.constant(value) for name, value in rows.items()}
-            total = rows_of(batch)
-            exact = _bounds(total, context.replica_id_in_sync_group, self._replicas)
-            return own, tf.constant((exact[1] - exact[0]) / total, tf.float32)
-
-        distribute = self._strategy.experimental_distribute_values_from_function
-        parts = {
-            name: distribute(lambda context, name=name: local(context)[0][name]) for name in batch
-        }
-        return float(self._run(parts, distribute(lambda context: local(context)[1])))
+            return float(self._run(self._rows, bounds(0), share(0)))
+        spread = self._strategy.experimental_distribute_values_from_function
+        try:
+            return float(
+                self._run(
+                    self._rows,
+                    spread(lambda context: bounds(context.replica_id_in_sync_group)),
+                    spread(lambda context: share(context.replica_id_in_sync_group)),
+                )
+            )
+        except tf.errors.OpError as error:
+            raise WorkerError(lost(error)) from error
 
     def close(self) -> None:
         """Nothing to end."""
 
 
-def rows_of(batch: Batch) -> int:
-    """Number of rows of a batch."""
-    return len(next(iter(batch.values())))
+def _descend(
+    model: CloudModel, batch: dict[str, tf.Tensor], *, share: tf.Tensor, replicas: int
+) -> tf.Tensor:
+    """One replica's part of a step; the optimiser sums the gradients of all replicas.
 
-
-def share_of(batch: Batch, index: int, replicas: int) -> dict[str, npt.NDArray[Any]]:
-    """The rows of replica `index`; the first row where it has none, to be weighed by zero.
-
-    >>> share_of({"x": np.arange(5)}, 1, 2)["x"].tolist()
-    [3, 4]
+    Returns:
+      `[] float32`, its part of the loss, without regularisation.
     """
-    start, end = _bounds(rows_of(batch), index, replicas)
-    return {name: value[start:end] if end > start else value[:1] for name, value in batch.items()}
+    loss, gradients = gradients_of(model, batch, share=share, replicas=replicas)
+    model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    return loss
 
 
-def signature_of(example: Batch) -> list[Any]:
-    """The signature of a step on batches like `example`, with any number of rows."""
-    return [
-        {
-            name: tf.TensorSpec([None, *value.shape[1:]], tf.as_dtype(value.dtype))
-            for name, value in example.items()
-        },
-        tf.TensorSpec([], tf.float32),
-    ]
+def gradients_of(
+    model: CloudModel, batch: dict[str, tf.Tensor], *, share: tf.Tensor, replicas: int
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """A replica's part of the loss and of the gradient of each trainable variable."""
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        loss = share * model.compute_loss(batch, training=True)
+        total = loss + tf.add_n(model.losses) / replicas
+    gradients = tape.gradient(total, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
-def _bounds(rows: int, index: int, replicas: int) -> tuple[int, int]:
-    """Where the rows of replica `index` start and end: as even as can be, the first ones more."""
-    size, more = divmod(rows, replicas)
-    start = index * size + min(index, more)
-    return start, start + size + (index < more)
+def lost(error: Exception) -> str:
+    """What to tell when a step failed because of another process."""
+    return (
+        "a step failed, most likely because a worker of the cluster was lost: "
+        f"{type(error).__name__}: {str(error)[:300]}. The job's checkpoints are whole: start all "
+        "workers again with the same command, and it goes on from the newest"
+    )
+
+
+def rows_of(rows: Rows) -> int:
+    """Number of rows."""
+    return len(next(iter(rows.values())))
+
+
+def part_of(size: int, index: int, replicas: int) -> tuple[int, int]:
+    """Where the rows of replica `index` start and end: as even as can be, the first ones more.
+
+    >>> [part_of(5, index, 2) for index in range(2)]
+    [(0, 3), (3, 5)]
+    """
+    each, more = divmod(size, replicas)
+    start = index * each + min(index, more)
+    return start, start + each + (index < more)

@@ -14,11 +14,10 @@ from cloud.retraining.gate import JobResult, decide
 from cloud.retraining.phases import fit_phase, later_phase
 from cloud.retraining.preparation import Prepared, prepare
 from cloud.retraining.progress import Progress
-from cloud.retraining.quality import measure
-from cloud.retraining.start import begin
+from cloud.retraining.quality import Quality, measure
+from cloud.retraining.start import begin, starting_space
 from cloud.retraining.storing import store
 from cloud.retraining.trainer import Trainer
-from ecct_tf.evaluation import Metrics
 
 __all__ = ["retrain"]
 
@@ -96,10 +95,13 @@ def _train(
 ) -> CloudRecommender:
     """Trains through all phases; the recommender sees the view without what is held out."""
     view = prepared.validation.view
+    parent = prepared.parent if prepared.inputs.warm else None
+    # It is computed by training, too, which must not be distributed: hence outside the scope.
+    space = starting_space(config, view, parent)
     with engine.scope():
-        cloud = begin(config, view, prepared.parent if prepared.inputs.warm else None)
+        cloud = begin(config, view, parent, space=space)
 
-    def evaluate() -> Mapping[str, Metrics]:
+    def evaluate() -> Mapping[str, Quality]:
         return measure(
             cloud,
             prepared.validation,

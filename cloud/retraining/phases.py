@@ -4,7 +4,7 @@ import numpy as np
 
 from cloud.recommender import CloudRecommender
 from cloud.retraining.config import JobConfig
-from cloud.retraining.engines import Batch
+from cloud.retraining.engines import Rows
 from cloud.retraining.preparation import Prepared
 from cloud.retraining.trainer import Phase
 
@@ -35,7 +35,7 @@ def later_phase(config: JobConfig, prepared: Prepared, cloud: CloudRecommender) 
     if not epochs:
         return None
 
-    def rows(epoch: int) -> Batch:
+    def rows(epoch: int) -> Rows:
         return cloud.batches.update_rows(
             np.random.default_rng([config.seed, 3, _number(prepared), epoch]),
             knowledge,
@@ -53,7 +53,7 @@ def _labelled(
     if not epochs or config.cloud.label_visibility == "edge_only":
         return None
 
-    def rows(epoch: int) -> Batch:
+    def rows(epoch: int) -> Rows:
         rng = np.random.default_rng([config.seed, 1, _number(prepared), epoch])
         return cloud.batches.labelled_rows(rng)
 

@@ -1,7 +1,7 @@
 """Where a job begins: the recommender it trains, from scratch or from a parent's weights."""
 
 from cloud.growth import grow_knowledge, grow_snapshot, grow_space
-from cloud.input_space import InputSpace
+from cloud.input_space import InputSpace, build_input_space
 from cloud.recommender import CloudRecommender
 from cloud.retraining.config import JobConfig
 from cloud.version_files import StoredCloud
@@ -9,12 +9,17 @@ from ecct_tf.data import CloudView
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import KnowledgeStore
 
-__all__ = ["begin", "build_recommender", "check_parent", "known_before", "revived"]
+__all__ = [
+    "begin",
+    "build_recommender",
+    "check_parent",
+    "known_before",
+    "revived",
+    "starting_space",
+]
 
 
-def build_recommender(
-    config: JobConfig, view: CloudView, *, space: InputSpace | None = None
-) -> CloudRecommender:
+def build_recommender(config: JobConfig, view: CloudView, *, space: InputSpace) -> CloudRecommender:
     """A recommender of `view` with the job's settings."""
     return CloudRecommender(
         view,
@@ -27,20 +32,28 @@ def build_recommender(
     )
 
 
-def begin(config: JobConfig, view: CloudView, parent: StoredCloud | None) -> CloudRecommender:
+def starting_space(config: JobConfig, view: CloudView, parent: StoredCloud | None) -> InputSpace:
+    """The input space to train in: computed from `view`, or the parent's with new items."""
+    if parent is None:
+        return build_input_space(view, config.cloud, features=config.features, seed=config.seed)
+    return grow_space(parent.space, view)
+
+
+def begin(
+    config: JobConfig, view: CloudView, parent: StoredCloud | None, *, space: InputSpace
+) -> CloudRecommender:
     """The recommender to train on `view`.
 
     Args:
       config: the job.
       view: what to train on, in the registry's numbers.
       parent: the version to go on from; None begins from scratch.
+      space: its input space.
     """
-    if parent is None:
-        return build_recommender(config, view)
-    space = grow_space(parent.space, view)
     cloud = build_recommender(config, view, space=space)
-    cloud.freeze()
-    cloud.restore(grow_snapshot(parent.snapshot, space=parent.space, grown=space))
+    if parent is not None:
+        cloud.freeze()
+        cloud.restore(grow_snapshot(parent.snapshot, space=parent.space, grown=space))
     return cloud
 
 

@@ -11,11 +11,10 @@ from cloud.registry import Draft, Version
 from cloud.registry.version import SAVED_MODEL
 from cloud.retraining.config import JobConfig
 from cloud.retraining.preparation import WINDOW, Prepared
-from cloud.retraining.quality import measure
+from cloud.retraining.quality import Quality, measure
 from cloud.retraining.start import build_recommender, revived
 from cloud.serving import ServingContent, export_serving
 from cloud.version_files import StoredCloud, write_arrays
-from ecct_tf.evaluation import Metrics
 from ecct_tf.knowledge import ItemTable
 
 __all__ = ["store"]
@@ -124,10 +123,9 @@ def _metrics(config: JobConfig, prepared: Prepared, trained: CloudRecommender) -
     return found
 
 
-def _named(prefix: str, measured: Mapping[str, Metrics]) -> dict[str, float]:
+def _named(prefix: str, measured: Mapping[str, Quality]) -> dict[str, float]:
     return {
         f"{prefix}/{name}_{metric}": float(value)
-        for name, metrics in measured.items()
-        for metric, value in metrics.as_dict().items()
-        if metric not in ("k", "num_users")
+        for name, quality in measured.items()
+        for metric, value in dataclasses.asdict(quality).items()
     }

@@ -9,20 +9,19 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from cloud.recommender import CloudRecommender
 from cloud.retraining.config import JobCheckpointConfig, ValidationConfig
-from cloud.retraining.engines import Batch, Engine, rows_of
+from cloud.retraining.engines import Engine, Rows, rows_of
 from cloud.retraining.progress import Progress
+from cloud.retraining.quality import Quality
 from cloud.retraining.state import TrainingState
-from ecct_tf.evaluation import Metrics
 
 __all__ = ["Phase", "Trainer"]
 
 _log = logging.getLogger(__name__)
-
-_MEASURED = ("hr", "ndcg", "mrr", "auc", "gauc", "log_loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Phase:
     name: str
     epochs: int
     batch_size: int
-    rows: Callable[[int], Batch]
+    rows: Callable[[int], Rows]
 
 
 class Trainer:
@@ -64,7 +63,7 @@ class Trainer:
         folder: Path,
         validation: ValidationConfig,
         checkpoint: JobCheckpointConfig,
-        evaluate: Callable[[], Mapping[str, Metrics]],
+        evaluate: Callable[[], Mapping[str, Quality]],
         progress: Progress,
     ) -> None:
         self._recommender = recommender
@@ -93,13 +92,16 @@ class Trainer:
         self._progress.begin(phase.name, epochs=phase.epochs, done=state.epoch if known else -1)
         if not known:
             self._end_epoch(phase, state, loss=None, seconds=0.0)
-        prepared = False
-        while not state.done and not self._should_stop(phase, state):
-            rows = phase.rows(state.epoch)
-            if not prepared:
-                self._engine.prepare(self._recommender.model, rows)
-                prepared = True
-            self._epoch(phase, state, rows)
+        self._engine.prepare(self._recommender.model)
+        # The next epoch's rows are drawn while this one is trained.
+        with ThreadPoolExecutor(max_workers=1) as ahead:
+            coming: Future[Rows] | None = None
+            while not state.done and not self._should_stop(phase, state):
+                coming = coming or ahead.submit(phase.rows, state.epoch)
+                rows, coming = coming.result(), None
+                if state.epoch + 1 < phase.epochs:
+                    coming = ahead.submit(phase.rows, state.epoch + 1)
+                self._epoch(phase, state, rows)
         if not state.done:
             state.finish()
             state.save()
@@ -111,17 +113,16 @@ class Trainer:
         waited = state.epoch - state.best_epoch
         return state.epoch >= phase.epochs or waited >= self._validation.patience
 
-    def _epoch(self, phase: Phase, state: TrainingState, rows: Batch) -> None:
+    def _epoch(self, phase: Phase, state: TrainingState, rows: Rows) -> None:
         began = time.monotonic()
         size = phase.batch_size
         steps = -(-rows_of(rows) // size)
         self._progress.start_epoch(
             state.epoch + 1, epochs=phase.epochs, steps=steps, done=state.step
         )
+        self._engine.load(rows, batch_size=size)
         while state.step < steps:
-            start = state.step * size
-            batch = {name: value[start : start + size] for name, value in rows.items()}
-            state.loss_sum += self._engine.step(batch)
+            state.loss_sum += self._engine.step(state.step)
             state.step += 1
             self._progress.step()
             if state.step < steps and state.step % self._checkpoint.every == 0:
@@ -140,8 +141,8 @@ class Trainer:
             "loss": "" if loss is None else loss,
             "seconds": round(seconds, 4),
         }
-        for name, metrics in measured.items():
-            row |= {f"{name}_{each}": getattr(metrics, each) for each in _MEASURED}
+        for name, quality in measured.items():
+            row |= {f"{name}_{each}": value for each, value in dataclasses.asdict(quality).items()}
         state.judge(getattr(next(iter(measured.values())), self._validation.metric))
         self._progress.end_epoch(row)
         state.save()

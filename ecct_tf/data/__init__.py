@@ -21,7 +21,11 @@ from ecct_tf.data.files_schema import FilesSchema, read_files_schema
 from ecct_tf.data.filters import FilterCount
 from ecct_tf.data.movielens import MOVIELENS_100K_SCHEMA, load_movielens_100k
 from ecct_tf.data.movielens_1m import MOVIELENS_1M_SCHEMA, load_movielens_1m
-from ecct_tf.data.negatives import sample_distinct_negatives, sample_negatives
+from ecct_tf.data.negatives import (
+    BulkNegatives,
+    sample_distinct_negatives,
+    sample_negatives,
+)
 from ecct_tf.data.partition import dirichlet_devices, user_devices
 from ecct_tf.data.report import (
     ColumnReport,
@@ -43,6 +47,7 @@ __all__ = [
     "MOVIELENS_100K_SCHEMA",
     "PARTS",
     "SYNTHETIC_SCHEMA",
+    "BulkNegatives",
     "Candidates",
     "CentralizedTable",
     "CloudView",

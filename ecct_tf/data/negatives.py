@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.data._arrays import complement_items
+from ecct_tf.data._arrays import complement_items, complement_keys
 from ecct_tf.errors import DataError
 
-__all__ = ["sample_distinct_negatives", "sample_negatives"]
+__all__ = ["BulkNegatives", "sample_distinct_negatives", "sample_negatives"]
 
 
 def sample_negatives(
@@ -77,3 +79,41 @@ def sample_distinct_negatives(
             f"than the {size} negatives asked for. Lower the number of negatives."
         )
     return complement_items(known, rng.choice(remaining, size=size, replace=False))
+
+
+class BulkNegatives:
+    """Draws for rows of many histories at once what `sample_negatives` draws one by one.
+
+    From the same generator come the same items, in a fraction of the time.
+
+    Args:
+      histories: per user `[n] int32`, items in 1..num_items, any order, may repeat.
+      num_items: number of items, without padding.
+    """
+
+    def __init__(self, histories: Sequence[npt.NDArray[np.int32]], *, num_items: int) -> None:
+        known = [np.unique(history) for history in histories]
+        self._num_items = num_items
+        self._counts = np.array([len(items) for items in known], np.int64)
+        self._starts = np.concatenate([[0], np.cumsum(self._counts)])
+        self._keys = complement_keys(known, stride=num_items + 1)
+
+    def draw(
+        self, rng: np.random.Generator, *, users: npt.NDArray[np.int32], size: int
+    ) -> npt.NDArray[np.int32]:
+        """`[n, size] int32` items outside the histories of `users`, `[n] int32`.
+
+        Raises:
+          DataError: the history of one of them covers all items.
+        """
+        remaining = self._num_items - self._counts[users]
+        if (remaining < 1).any():
+            user = int(users[np.argmin(remaining)])
+            raise DataError(
+                f"user {user}: positives cover all {self._num_items} items, so there is no "
+                "negative to draw. Leave this device out or widen the catalogue."
+            )
+        ranks = rng.integers(remaining[:, None], size=(len(users), size))
+        keys = users.astype(np.int64)[:, None] * (self._num_items + 1) + ranks
+        shift = np.searchsorted(self._keys, keys, side="right") - self._starts[users][:, None]
+        return (ranks + 1 + shift).astype(np.int32)

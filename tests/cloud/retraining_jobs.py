@@ -31,7 +31,7 @@ SMALL = (
     f"exchange.embedding_dim={EDGE_DIM}",
     "validation.negatives=20",
     "validation.patience=3",
-    "validation.metric=auc",
+    "validation.metric=mrr",
     "cloud.distillation_weight=0.1",
     "checkpoint.every=2",
 )

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecct_tf.data import sample_negatives
+from ecct_tf.data import BulkNegatives, sample_distinct_negatives, sample_negatives
 from ecct_tf.data._arrays import complement_items
 from ecct_tf.errors import DataError
 
@@ -59,3 +59,31 @@ def test_errors_and_reproducibility():
         draw([1, 2, 3])
     with pytest.raises(DataError, match=r"1\.\.3, received 0\.\.2"):
         draw([0, 2])
+
+
+def test_bulk_negatives_are_the_same_draws():
+    histories = [np.array(h, np.int32) for h in ([3, 1, 3], [], [2, 4, 5], [1, 2, 3, 4, 5, 7])]
+    users = np.array([2, 0, 3, 1, 2, 2], np.int32)
+    for size in (1, 3):
+        one, other = np.random.default_rng(4), np.random.default_rng(4)
+        bulk = BulkNegatives(histories, num_items=7).draw(one, users=users, size=size)
+        for user, row in zip(users, bulk, strict=True):
+            single = sample_negatives(other, positives=histories[user], num_items=7, size=size)
+            np.testing.assert_array_equal(row, single)
+        assert one.bit_generator.state == other.bit_generator.state
+
+
+def test_bulk_negatives_refuse_a_history_of_everything():
+    negatives = BulkNegatives([np.array([1, 2], np.int32)], num_items=2)
+    with pytest.raises(DataError, match="user 0: positives cover all 2 items"):
+        negatives.draw(np.random.default_rng(0), users=np.array([0], np.int32), size=1)
+
+
+def test_distinct_negatives():
+    known = np.array([1, 3], np.int32)
+    drawn = sample_distinct_negatives(
+        np.random.default_rng(0), positives=known, num_items=5, size=3
+    )
+    assert sorted(drawn.tolist()) == [2, 4, 5]
+    with pytest.raises(DataError, match="leaves 3"):
+        sample_distinct_negatives(np.random.default_rng(0), positives=known, num_items=5, size=4)
