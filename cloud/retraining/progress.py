@@ -103,7 +103,15 @@ class Progress:
         with self._events.as_default(step=int(row["epoch"])):
             for name, value in row.items():
                 if name not in ("phase", "epoch") and value:
-                    tf.summary.scalar(f"{row['phase']}/{name}", float(value))
+                    tag = f"{row['phase']}/{name}"
+                    tf.summary.write(tag, tf.constant(float(value)), metadata=_scalar())
+
+
+def _scalar() -> Any:
+    """Marks an event as `tf.summary.scalar` does, which needs TensorBoard installed to write."""
+    metadata = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
+    metadata.plugin_data.plugin_name = "scalars"
+    return metadata
 
 
 def _read(path: Path) -> list[Row]:

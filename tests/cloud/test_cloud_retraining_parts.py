@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cloud.retraining.config import JobConfig, load_job_config
 from cloud.retraining.gate import verdict
 from cloud.retraining.history import hold_out, load_history
+from cloud.retraining.progress import Progress
 from cloud.retraining.uplinks import KnowledgeBuilder, present_round
 from cloud.vocabulary import Vocabulary
 from ecct_tf.config import dump_config
@@ -177,3 +179,28 @@ def test_a_configuration_reads_back(tmp_path):
 def test_wrong_settings_are_told(override, message):
     with pytest.raises(ConfigError, match=message):
         load_job_config(None, overrides=[override])
+
+
+def _events(folder):
+    (file,) = folder.glob("events/events.out.tfevents.*")
+    return [
+        (value.tag, event.step, float(tf.make_ndarray(value.tensor)))
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+    ]
+
+
+def test_what_will_be_repeated_is_dropped_from_rows_and_events(tmp_path):
+    progress = Progress(tmp_path, show=False)
+    progress.begin("fit", epochs=3, done=-1)
+    for epoch, loss in enumerate(("", 0.5, 0.25)):
+        progress.end_epoch({"phase": "fit", "epoch": epoch, "loss": loss})
+    progress.end()
+    again = Progress(tmp_path, show=False)
+    again.begin("fit", epochs=3, done=1)
+    again.end_epoch({"phase": "fit", "epoch": 2, "loss": 0.125})
+    again.end()
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == [
+        "phase,epoch,loss", "fit,0,", "fit,1,0.5", "fit,2,0.125",
+    ]  # fmt: skip
+    assert _events(tmp_path) == [("fit/loss", 1, 0.5), ("fit/loss", 2, 0.125)]
