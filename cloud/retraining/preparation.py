@@ -119,8 +119,10 @@ def _fix(
     window = ReplayWindow(users)
     if number is not None:
         version = registry.version(number)
-        consumed = consumed_files(version.manifest.data["uplinks"])
-        window = ReplayWindow.from_arrays(read_arrays(version.path / WINDOW)).grown(users)
+        # A version that no job made has read no log.
+        if "uplinks" in version.manifest.data:
+            consumed = consumed_files(version.manifest.data["uplinks"])
+            window = ReplayWindow.from_arrays(read_arrays(version.path / WINDOW)).grown(users)
     read = read_new(
         None if config.uplinks is None else Path(config.uplinks),
         builder,
