@@ -16,6 +16,7 @@ import click
 import pytest
 import yaml
 
+from cloud.retraining.config import load_job_config
 from ecct_tf.cli import cli
 from ecct_tf.config import METHODS, load_config
 
@@ -172,7 +173,11 @@ def test_command_lines_are_accepted(page):
         assert command is not None, f"{_name(page)}: no command ecct {line}"
         parsed, _, _ = command.make_parser(click.Context(command)).parse_args(list(words))
         given = [f"{key}={parsed[name]}" for name, key in short.items() if name in parsed]
-        load_config(overrides=[*parsed.get("overrides", []), *given])
+        settings = [*parsed.get("overrides", []), *given]
+        if command.name == "retrain":
+            load_job_config(None, overrides=settings)
+        else:
+            load_config(overrides=settings)
 
 
 def test_all_methods_are_told_on_their_page():
