@@ -14,7 +14,6 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.registry import Registry, Version
-from cloud.registry.locks import exclusive
 from cloud.segments import segment_downlinks
 from cloud.version_files import StoredCloud, read_arrays
 from ecct_tf.config import CodecName, ExchangeConfig
@@ -23,6 +22,7 @@ from ecct_tf.files import write_atomically, write_text
 from ecct_tf.knowledge import build_codec
 from ecct_tf.knowledge.table_arrays import item_table
 from ecct_tf.knowledge.table_files import item_table_file
+from ecct_tf.locks import exclusive
 from ecct_tf.wire import (
     CURRENT_NAME,
     DownlinkFile,

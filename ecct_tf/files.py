@@ -9,14 +9,21 @@ __all__ = ["write_atomically", "write_text"]
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Lets `write` fill a temporary file, which then takes the place of `path` at once."""
+    """Lets `write` fill a temporary file, which then takes the place of `path` at once.
+
+    When `write` fails, `path` stays as it was and the temporary file goes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

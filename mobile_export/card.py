@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ecct_tf.errors import ExportError
+from ecct_tf.files import write_text
 from mobile_export.packing import MANIFEST, read_metadata
 
 __all__ = ["model_card", "note_measured"]
@@ -70,9 +71,8 @@ def note_measured(path: Path, measured: Mapping[str, float]) -> None:
         raise ExportError(
             f"{manifest_path}: expected an entry for {path.name}: {error!r}"
         ) from error
-    manifest_path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    card = model_card(manifest, path.parent)
-    (path.parent / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    write_text(manifest_path, json.dumps(manifest, indent=2) + "\n")
+    write_text(path.parent / "MODEL_CARD.md", model_card(manifest, path.parent))
 
 
 def _about(found: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from cloud.registry.drafts import parents_of
-from cloud.registry.locks import FileLock
+from ecct_tf.locks import FileLock
 
 __all__ = ["Collected", "abandoned_drafts", "remove", "superfluous"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from cloud.registry.locks import FileLock
 from cloud.registry.version import Version
 from ecct_tf.errors import RegistryError
 from ecct_tf.files import write_text
+from ecct_tf.locks import FileLock
 
 __all__ = ["Draft", "open_draft", "parents_of"]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from cloud.registry.collection import Collected, abandoned_drafts, remove, superfluous
 from cloud.registry.drafts import Draft, open_draft
-from cloud.registry.locks import exclusive
 from cloud.registry.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -22,6 +21,7 @@ from cloud.registry.serving_folder import align, served
 from cloud.registry.version import Version
 from ecct_tf.errors import PromotionConflictError, RegistryError
 from ecct_tf.files import write_text
+from ecct_tf.locks import exclusive
 
 __all__ = ["Registry"]
 

@@ -1,9 +1,8 @@
 """The folder of a job: its configuration, what it writes, and who may write it."""
 
-import fcntl
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from cloud.retraining.config import JobConfig
 from ecct_tf.config import dump_config
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.files import write_text
+from ecct_tf.locks import exclusive
 
 __all__ = ["JobFolder"]
 
@@ -51,22 +51,13 @@ class JobFolder:
             )
         write_text(file, text)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keeps a second process from writing this job; a kill frees it.
 
-        Raises:
-          RunFolderError: another process is at it.
+        Entering it raises `RunFolderError` when another process is at the job.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunFolderError(
-                    f"another process is at the job {self.path}; wait for it or end it"
-                ) from error
-            yield
+        busy = f"another process is at the job {self.path}; wait for it or end it"
+        return exclusive(self.path / ".lock", busy=RunFolderError(busy))
 
     def result(self) -> dict[str, Any] | None:
         """What the job came to; None while it has not ended.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy.typing as npt
 from ecct_tf.data._arrays import complement_items, owned
 from ecct_tf.data.split import Part, Split
 from ecct_tf.errors import ConfigError, DataError
+from ecct_tf.files import write_atomically
 
 __all__ = ["Candidates", "evaluated_positions", "evaluation_candidates"]
 
@@ -50,18 +49,12 @@ class Candidates:
 
     def save(self, path: str | Path) -> None:
         """Writes an .npz file at exactly `path`, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(
-                    file, users=self.users, positions=self.positions, items=self.items
-                )
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_atomically(
+            Path(path),
+            lambda file: np.savez_compressed(
+                file, users=self.users, positions=self.positions, items=self.items
+            ),
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Candidates:

@@ -2,7 +2,6 @@
 
 import csv
 import datetime
-import fcntl
 import importlib.metadata
 import io
 import json
@@ -11,8 +10,8 @@ import platform
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.files import write_atomically, write_text
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
+from ecct_tf.locks import exclusive
 from ecct_tf.simulation.checkpoints import CheckpointStore
 
 __all__ = ["RunFolder"]
@@ -102,21 +102,13 @@ class RunFolder:
             )
         return cls(path, load_config(path / "config.yaml"))
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keeps a second process from writing this run; a kill frees it.
 
-        Raises:
-          RunFolderError: when another process is at it.
+        Entering it raises `RunFolderError` when another process is at the run.
         """
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunFolderError(
-                    f"another process is writing the run {self.path}; wait for it or end it"
-                ) from error
-            yield
+        busy = f"another process is writing the run {self.path}; wait for it or end it"
+        return exclusive(self.path / ".lock", busy=RunFolderError(busy))
 
     @property
     def checkpoints(self) -> CheckpointStore:

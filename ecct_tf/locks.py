@@ -43,11 +43,17 @@ class FileLock:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Holds the lock on `path`, after waiting for it."""
+def exclusive(path: Path, *, busy: Exception | None = None) -> Iterator[None]:
+    """Holds the lock on `path`, whose folder is made when it is missing.
+
+    Args:
+      path: the lock's file.
+      busy: raised when another process has the lock; None waits for it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
-    lock.acquire(wait=True)
+    if not lock.acquire(wait=busy is None) and busy is not None:
+        raise busy
     try:
         yield
     finally:

@@ -1,0 +1,134 @@
+"""Imports run one way, as docs/architecture.md says: read from the sources, nothing is run."""
+
+import ast
+import functools
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("ecct_tf", "cloud", "mobile_export")
+
+# The baselines in closed form, which the cloud uses too; the trained ones stand further up.
+CLOSED_FORM = tuple(
+    f"ecct_tf.baselines{name}" for name in ("", "._interactions", ".ease", ".popularity")
+)
+
+# Lowest first; what stands in one row knows nothing of each other. A module belongs to its
+# longest prefix here; one that has none must get a place.
+ROWS = (
+    ("ecct_tf", "ecct_tf.errors"),
+    ("ecct_tf.config", "ecct_tf.files", "ecct_tf.locks"),
+    ("ecct_tf.data", "ecct_tf.evaluation", "ecct_tf.wire"),
+    ("ecct_tf.knowledge",),
+    ("ecct_tf.edge",),
+    ("closed form",),
+    ("ecct_tf.federated", "cloud", "mobile_export"),
+    ("ecct_tf.baselines", "ecct_tf.reporting"),
+    # From here on the parts are put together.
+    ("ecct_tf.simulation",),
+    ("ecct_tf.cycle", "ecct_tf.doctor", "ecct_tf.starter"),
+    ("ecct_tf.commands",),
+    ("ecct_tf.cli",),
+)
+LEVEL = {name: level for level, row in enumerate(ROWS) for name in row}
+
+# What a phone, an ingesting process and a registry's reader import needs no TensorFlow.
+WITHOUT_TENSORFLOW = (
+    "cloud.registry",
+    "cloud.uplink_log",
+    "ecct_tf.config",
+    "ecct_tf.data",
+    "ecct_tf.evaluation",
+    "ecct_tf.wire",
+    "mobile_export.device",
+)
+
+
+def _modules():
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+MODULES = dict(_modules())
+
+
+@functools.cache
+def _imports(source):
+    """What a source imports, anywhere in it, each as a module's name where it is one of ours."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [name if name in MODULES else node.module for name in inner]
+    return tuple(found)
+
+
+def _place(module):
+    """The entry of `ROWS` that `module` belongs to."""
+    if module in CLOSED_FORM:
+        return "closed form"
+    parts = module.split(".")
+    names = (".".join(parts[:size]) for size in range(len(parts), 0, -1))
+    found = next(name for name in names if name in LEVEL)
+    if found == "ecct_tf" and module != "ecct_tf":
+        pytest.fail(f"{module} has no place in ROWS; give it one")
+    return found
+
+
+def _upward(module, source):
+    own = _place(module)
+    for name in _imports(source):
+        if name.split(".")[0] in PACKAGES:
+            other = _place(name)
+            if other != own and LEVEL[other] >= LEVEL[own]:
+                yield f"{module} imports {name}"
+
+
+def test_no_import_runs_upwards():
+    found = [_upward(module, path.read_text(encoding="utf-8")) for module, path in MODULES.items()]
+    assert not [each for upward in found for each in upward]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("cloud.model", "def f():\n    from ecct_tf.simulation import simulate"),
+        ("mobile_export.graph", "import cloud.registry"),
+        ("ecct_tf.wire.record", "from ecct_tf import knowledge"),
+        ("ecct_tf.federated.process", "from cloud import CloudRecommender"),
+    ],
+)
+def test_control_an_upward_import_is_found(module, source):
+    assert len(list(_upward(module, source))) == 1
+
+
+def test_tensorflow_federated_stays_behind_one_module():
+    found = {
+        module
+        for module, path in MODULES.items()
+        if any(
+            name.startswith("tensorflow_federated")
+            for name in _imports(path.read_text(encoding="utf-8"))
+        )
+    }
+    assert found <= {"ecct_tf.federated.compat", "ecct_tf.doctor"}
+
+
+def test_what_phones_and_readers_use_imports_no_tensorflow():
+    within = tuple(f"{name}." for name in WITHOUT_TENSORFLOW)
+    found = [
+        module
+        for module, path in MODULES.items()
+        if module in WITHOUT_TENSORFLOW or module.startswith(within)
+        if any(
+            name.split(".")[0] == "tensorflow"
+            for name in _imports(path.read_text(encoding="utf-8"))
+        )
+    ]
+    assert not found
