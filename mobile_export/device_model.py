@@ -105,6 +105,8 @@ class DeviceModel:
     def adopt(self, state: DeviceState) -> DeviceState:
         """Takes over a device from another file: it keeps its weights, the optimiser starts anew.
 
+        A downlink that belongs to another item table than this file's is dropped.
+
         Raises:
           DeviceError: when the other file has other weights, or another optimiser.
         """
@@ -115,7 +117,10 @@ class DeviceModel:
             )
         weights = state.values[: self.file.sizes.weights]
         values = np.concatenate([weights, self._first[self.file.sizes.weights :]])
-        return dataclasses.replace(state, model=self.file.sha256, values=values)
+        downlink = state.downlink
+        if downlink is not None and downlink.table_sha256 not in ("", self.file.table_sha256):
+            downlink = None
+        return dataclasses.replace(state, model=self.file.sha256, values=values, downlink=downlink)
 
     def check(self, state: DeviceState) -> None:
         """Raises `DeviceError` when `state` is another file's."""
@@ -154,9 +159,16 @@ class DeviceModel:
         """The state after a downlink.
 
         Raises:
-          DeviceError: when the downlink is not of the file's form.
+          DeviceError: when the downlink is not of the file's form, or belongs to another
+            item table.
         """
         self.check(state)
+        if downlink.table_sha256 not in ("", self.file.table_sha256):
+            raise DeviceError(
+                f"this downlink belongs to item table {downlink.table_sha256[:16]}…, "
+                f"{self.file.name} holds {self.file.table_sha256[:16]}…; fetch the file that was "
+                "exported with the new table, and let it adopt the device"
+            )
         sizes = self.file.sizes
         expected = ((sizes.cloud_dim,), sizes.codec)
         got = (downlink.user_embedding.shape, downlink.user_embedding.dtype.name)

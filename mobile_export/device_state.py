@@ -37,6 +37,8 @@ class ReceivedDownlink:
       scale: of an int8 embedding, a float16 number.
       cloud_version: that made it; 0 in a simulation.
       round_number: to which the answer belongs.
+      table_sha256: of the item table that it fits, in hexadecimal; empty where the cloud did
+        not say, as in a simulation.
     """
 
     user_embedding: npt.NDArray[Any]
@@ -44,6 +46,7 @@ class ReceivedDownlink:
     scale: float = 1.0
     cloud_version: int = 0
     round_number: int = 0
+    table_sha256: str = ""
 
     def __post_init__(self) -> None:
         embedding = _kept(self.user_embedding, np.asarray(self.user_embedding).dtype)
@@ -69,6 +72,7 @@ class ReceivedDownlink:
             scale=float(record["scale"][0]) if file.form.codec == "int8" else 1.0,
             cloud_version=file.cloud_version,
             round_number=file.round_number,
+            table_sha256=file.table_sha256,
         )
 
 
@@ -138,6 +142,8 @@ class DeviceState:
                 "cloud_version": self.downlink.cloud_version,
                 "round_number": self.downlink.round_number,
             }
+            if self.downlink.table_sha256:
+                header["downlink"]["table_sha256"] = self.downlink.table_sha256
         header["arrays"] = {name: [part.dtype.str, len(part)] for name, part in arrays.items()}
         text = json.dumps(header, separators=(",", ":")).encode()
         prefix = _PREFIX.pack(_MAGIC, _FORMAT, len(text))

@@ -15,6 +15,8 @@ import ecct_tf
 from ecct_tf.edge import EdgeModel, build_optimizer
 from ecct_tf.errors import ExportError
 from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge.table_files import item_table_file
+from ecct_tf.wire import digest_of
 from mobile_export import guards
 from mobile_export.card import model_card
 from mobile_export.conversion import Calibration, check_operators, convert
@@ -205,6 +207,7 @@ def _metadata(
         "items": {
             "rows": items.rows,
             "encoding": items.encoding,
+            "table_sha256": digest_of(item_table_file(items.table, task.exchange.codec).to_bytes()),
             "padding_row": 0,
             "blocks": [[block.name, block.source.shape[1]] for block in items.table.blocks],
             "file": "items.txt" if labels.items else None,

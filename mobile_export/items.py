@@ -20,7 +20,7 @@ import tensorflow as tf
 from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.knowledge import ItemTable
 
-__all__ = ["ItemStore", "TableEncoding"]
+__all__ = ["ItemStore", "TableEncoding", "exact_encoding"]
 
 TableEncoding = Literal["float32", "int8", "int4"]
 
@@ -243,6 +243,12 @@ class ItemStore:
             tuple(section.shape[1] for section in sections),
             packed,
         )
+
+
+def exact_encoding(table: ItemTable) -> TableEncoding:
+    """`int8` for a table that crossed the wire as int8, which a file keeps as it is, or float32."""
+    kept = ItemStore(table, "int8").decoded()
+    return "int8" if all(map(np.array_equal, kept, item_tensors(table))) else "float32"
 
 
 def _pack(values: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:

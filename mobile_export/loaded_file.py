@@ -29,8 +29,10 @@ class LoadedFile:
     Attributes:
       name: of the file.
       sha256: of its bytes, in hexadecimal.
+      num_bytes: its size.
       metadata: what it tells of itself.
       sizes: what its shapes follow from.
+      table_sha256: of the item table that it holds, as the cloud publishes it, in hexadecimal.
       contract: its signatures by name.
       layout: SHA-256 of how it lays out its weights and optimiser slots; files that share
         it can take each other's weights.
@@ -54,6 +56,7 @@ class LoadedFile:
         check_digest(content, sha256 or expected_digest(path), name=path.name)
         self.name = path.name
         self.sha256 = digest(content)
+        self.num_bytes = len(content)
         self.metadata = read_metadata(content)
         if self.metadata["schema"] != FILE_SCHEMA:
             raise ExportError(
@@ -62,6 +65,7 @@ class LoadedFile:
             )
         self.contract = contract_of(self.metadata)
         self.sizes = _sizes(self.metadata)
+        self.table_sha256 = str(self.metadata["items"]["table_sha256"])
         self.layout = _layout(self.metadata)
         self._runners = _runners(content, runtime=runtime, name=path.name)
 

@@ -2,6 +2,7 @@
 
 import click
 
+from ecct_tf.commands.cloud_cycle import cycle
 from ecct_tf.commands.cloud_publish import publish
 from ecct_tf.commands.cloud_retrain import retrain
 from ecct_tf.commands.cloud_versions import gc, promote, rollback, versions
@@ -14,5 +15,5 @@ def cloud() -> None:
     """Keep versions of the cloud, choose the one in force, and publish it."""
 
 
-for _command in (retrain, versions, promote, rollback, gc, publish):
+for _command in (retrain, versions, promote, rollback, gc, publish, cycle):
     cloud.add_command(_command)

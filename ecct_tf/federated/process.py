@@ -27,6 +27,7 @@ from ecct_tf.federated.crossing import (
 )
 from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.devices import DeviceSet
+from ecct_tf.federated.server import begin_server
 from ecct_tf.federated.witness import CohortRound, Witness
 from ecct_tf.knowledge import ItemTable, KnowledgeStore, build_codec
 
@@ -238,9 +239,8 @@ def build_ecct_process(
 def _initial(cohort: Cohort, seed: int) -> CohortState:
     size = cohort.work.shared_size
     start = cohort.work.model.layout.initial(seed)
-    zeros = np.zeros(size, np.float32)
     return CohortState(
-        server=ServerState(start[:size], zeros, zeros, np.int32(0)),
+        server=begin_server(start[:size]),
         private=np.tile(start[size:], (len(cohort), 1)),
     )
 

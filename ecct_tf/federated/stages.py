@@ -18,6 +18,7 @@ from ecct_tf.federated import compat
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData
+from ecct_tf.federated.server import server_step
 from ecct_tf.knowledge import Downlink, Uplink, build_codec
 
 __all__ = [
@@ -31,10 +32,6 @@ __all__ = [
     "build_round",
     "build_work",
 ]
-
-
-_ADAM_BETA_2 = 0.99
-_ADAM_EPSILON = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,18 +184,7 @@ def build_finalize(size: int, config: ServerConfig) -> Finalize:
 
     @compat.tensor_computation(state_type, vector, np.float32)
     def apply(state: Any, change: Any, weight: Any) -> Any:
-        state = ServerState(*state)
-        mean = change / tf.maximum(weight, 1.0)
-        first = config.momentum * state.first_moment + (1.0 - config.momentum) * mean
-        second = _ADAM_BETA_2 * state.second_moment + (1.0 - _ADAM_BETA_2) * mean * mean
-        adam = config.optimizer == "adam"
-        step = first / (tf.sqrt(second) + _ADAM_EPSILON) if adam else first
-        return ServerState(
-            shared=state.shared + config.learning_rate * step,
-            first_moment=first,
-            second_moment=second,
-            round_number=state.round_number + 1,
-        )
+        return server_step(ServerState(*state), change, weight, config)
 
     return Finalize(apply, state_type)
 

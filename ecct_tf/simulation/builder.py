@@ -20,7 +20,7 @@ from ecct_tf.federated import (
 from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.knowledge import ExchangeSpec, ItemTable
 
-__all__ = ["assign_tiers", "build_process", "edge_config"]
+__all__ = ["assign_tiers", "build_process", "device_work", "edge_config"]
 
 _log = logging.getLogger(__name__)
 
@@ -73,59 +73,74 @@ def assign_tiers(shares: dict[Tier, float], *, num_devices: int, seed: int) -> l
     return np.random.default_rng([seed, 0x71E5]).permutation(tiers).tolist()
 
 
+def device_work(
+    config: RunConfig, tier: Tier, *, table: ItemTable, profile_sizes: tuple[int, ...]
+) -> DeviceWork:
+    """The work of devices of one tier that hold `table`, in stage 2.
+
+    Args:
+      config: the configuration.
+      tier: the edge architecture.
+      table: the item table as devices received it.
+      profile_sizes: rows of each private column, the unknown row included.
+    """
+    model = build_edge_model(
+        tier,
+        EdgeSpec(
+            interaction_dim=len(table.feature_mean),
+            history_length=config.features.history_length,
+            num_blocks=len(table.blocks),
+            profile_sizes=profile_sizes,
+            cloud_dim=table.cloud.shape[1],
+            embedding_dim=config.edge.embedding_dim,
+            hidden_dim=config.edge.hidden_dim,
+            profile_dim=config.edge.profile_dim,
+            heads=config.edge.heads,
+        ),
+    )
+    return DeviceWork(
+        model=model,
+        sharing=config.edge.shared,
+        training=config.training,
+        features=config.features,
+        block_sizes=tuple(block.source.shape[1] for block in table.blocks),
+        exchange=ExchangeSpec(
+            cloud_dim=table.cloud.shape[1],
+            embedding_dim=config.edge.embedding_dim,
+            num_queries=config.exchange.queries,
+            codec=config.exchange.codec,
+            clip_norm=config.exchange.clip_norm,
+            clip_logit=config.exchange.clip_logit,
+            noise_multiplier=config.exchange.noise_multiplier,
+        ),
+        weights_codec=config.exchange.weights_codec,
+        receives=config.exchange.down,
+        sends=config.exchange.up,
+    )
+
+
 def _cohorts(
     config: RunConfig,
     table: ItemTable,
     groups: Sequence[Sequence[DeviceView]],
 ) -> list[tuple[DeviceWork, DeviceSet]]:
     items = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
-    block_sizes = tuple(block.source.shape[1] for block in table.blocks)
-    spec = EdgeSpec(
-        interaction_dim=len(table.feature_mean),
-        history_length=config.features.history_length,
-        num_blocks=len(table.blocks),
-        profile_sizes=profile_sizes(groups[0][0]),
-        cloud_dim=table.cloud.shape[1],
-        embedding_dim=config.edge.embedding_dim,
-        hidden_dim=config.edge.hidden_dim,
-        profile_dim=config.edge.profile_dim,
-        heads=config.edge.heads,
-    )
-    exchange = ExchangeSpec(
-        cloud_dim=table.cloud.shape[1],
-        embedding_dim=config.edge.embedding_dim,
-        num_queries=config.exchange.queries,
-        codec=config.exchange.codec,
-        clip_norm=config.exchange.clip_norm,
-        clip_logit=config.exchange.clip_logit,
-        noise_multiplier=config.exchange.noise_multiplier,
-    )
+    sizes = profile_sizes(groups[0][0])
     tiers = assign_tiers(config.edge.tiers, num_devices=len(groups), seed=config.seed)
     works = []
     for tier in sorted(set(tiers)):
-        model = build_edge_model(tier, spec)
+        work = device_work(config, tier, table=table, profile_sizes=sizes)
         devices = prepare_devices(
             [group for group, own in zip(groups, tiers, strict=True) if own == tier],
             items=items,
-            block_sizes=block_sizes,
+            block_sizes=work.block_sizes,
             features=config.features,
             samples=config.samples,
-            with_slots=model.reads_slots,
+            with_slots=work.model.reads_slots,
             seed=config.seed,
-        )
-        work = DeviceWork(
-            model=model,
-            sharing=config.edge.shared,
-            training=config.training,
-            features=config.features,
-            block_sizes=block_sizes,
-            exchange=exchange,
-            weights_codec=config.exchange.weights_codec,
-            receives=config.exchange.down,
-            sends=config.exchange.up,
         )
         works.append((work, devices))
         _log.info(
-            "cohort %s: %d devices, %d weights", tier, len(devices.devices), model.layout.size
+            "cohort %s: %d devices, %d weights", tier, len(devices.devices), work.model.layout.size
         )
     return works

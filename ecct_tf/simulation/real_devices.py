@@ -25,7 +25,7 @@ from ecct_tf.simulation.device_parity import check_codes, simulated_weights, upl
 from mobile_export.device import DeviceModel, DeviceState, ReceivedDownlink, TrainingPlan
 from mobile_export.device_training import train_round
 from mobile_export.export import export_edge_model
-from mobile_export.items import ItemStore
+from mobile_export.items import exact_encoding
 from mobile_export.task import DeviceTask
 
 __all__ = ["WEIGHT_TOLERANCE", "RealDevices", "real_devices"]
@@ -148,20 +148,13 @@ class RealDevices:
                         receives=work.receives,
                     ),
                     out=Path(folder),
-                    variants=[_exact_variant(self._table)],
+                    variants=[f"trainable-{exact_encoding(self._table)}"],
                 )
                 model = DeviceModel(file.path, runtime=runtime)
             _log.info("real devices of tier %s: %s in %s", key[0], model.file.name, runtime)
             items = ItemTensors(*map(tf.constant, item_tensors(self._table)))
             self._tiers[key] = _Tier(model, simulated_weights(work, items))
         return self._tiers[key]
-
-
-def _exact_variant(table: ItemTable) -> str:
-    """`trainable-int8` for a table that crossed the wire as int8, which it keeps as it is."""
-    kept = ItemStore(table, "int8").decoded()
-    exact = all(map(np.array_equal, kept, item_tensors(table)))
-    return "trainable-int8" if exact else "trainable-float32"
 
 
 def _noise(seen: CohortRound, user: int) -> Array | None:

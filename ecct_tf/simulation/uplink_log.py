@@ -12,7 +12,7 @@ from ecct_tf.knowledge import Uplink
 from ecct_tf.simulation.loop import Callback, RoundResult
 from ecct_tf.wire import UplinkForm, UplinkRecord, pack_uplinks
 
-__all__ = ["UplinkLogger"]
+__all__ = ["UplinkLogger", "uplink_records"]
 
 _DAY_SECONDS = 86_400
 
@@ -51,7 +51,7 @@ class UplinkLogger(Callback):
         records = [
             record
             for uplink in result.report.uplinks
-            for record in _records(uplink, self._form(uplink), number)
+            for record in uplink_records(uplink, self._form(uplink), number)
         ]
         records.sort(key=lambda record: record.user)
         self._writer.append(records, name=f"seed{self._config.seed}-round-{number:06d}")
@@ -65,7 +65,8 @@ class UplinkLogger(Callback):
         )
 
 
-def _records(uplink: Uplink, form: UplinkForm, round_number: int) -> list[UplinkRecord]:
+def uplink_records(uplink: Uplink, form: UplinkForm, round_number: int) -> list[UplinkRecord]:
+    """A round's uplinks as records of the log, one for each user."""
     rows = pack_uplinks(
         np.asarray(uplink.users),
         np.asarray(uplink.items),

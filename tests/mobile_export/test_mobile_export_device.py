@@ -1,5 +1,6 @@
 """A device in Python: it does what the simulation's devices do, and its state survives."""
 
+import dataclasses
 import importlib.util
 import json
 import shutil
@@ -10,11 +11,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cloud.retraining.config import UplinkConfig
+from cloud.retraining.log_reading import read_new
+from cloud.retraining.uplinks import KnowledgeBuilder
+from cloud.uplink_log import ReplayWindow, UplinkLogWriter
+from ecct_tf.data.samples import pad_history
 from ecct_tf.edge import ItemTensors
 from ecct_tf.errors import DeviceError, ExportError
 from ecct_tf.federated import DeviceData, prepare_devices, stack_devices
 from ecct_tf.federated.devices import device_profile
-from ecct_tf.knowledge import Downlink
+from ecct_tf.knowledge import Downlink, KnowledgeStore
+from ecct_tf.knowledge.table_files import item_table_file
+from ecct_tf.simulation.uplink_log import uplink_records
+from ecct_tf.wire import digest_of
 from mobile_export.device import (
     Device,
     DeviceFleet,
@@ -22,8 +31,10 @@ from mobile_export.device import (
     ReceivedDownlink,
     TrainingPlan,
 )
+from mobile_export.export import export_edge_model
+from mobile_export.loaded_file import LoadedFile
 from mobile_export.packing import digest
-from mobile_export.wire import unpack_uplink
+from mobile_export.wire import pack_uplink, unpack_uplink, uplink_form
 
 LITERT = importlib.util.find_spec("ai_edge_litert") is not None
 RUNTIME = "litert" if LITERT else "tensorflow"
@@ -131,6 +142,91 @@ def test_it_trains_and_answers_as_the_simulations_devices(
         assert np.abs(device.weights - expected).max() <= 1e-6
         assert uplink == wire(result.uplink)
     assert fleet.users == [view.user for view in views[:5]]
+
+
+def test_simulation_device_and_file_write_one_uplink_and_the_job_ingests_it(
+    packed, works, items, config, views, plan, downlink, weights_of, tmp_path
+):
+    work, view = works["mlp"], views[4]
+    model = DeviceModel(packed("mlp"), runtime=RUNTIME)
+    device = Device.create(tmp_path / "device.state", model, **held(view))
+    _, by_device = device.take_part(downlink, plan)
+    _, result = simulated(
+        work, view, items=items, config=config, weights=weights_of(work), downlink=downlink
+    )
+    form = uplink_form(model.file.sizes)
+    (simulation,) = uplink_records(result.uplink, form, 0)
+    file = LoadedFile(packed("mlp"), runtime=RUNTIME)
+    file.call("restore", {"state": device.state.values})
+    outputs = file.call(
+        "uplink",
+        {
+            "history": pad_history(view.history, config.features.history_length),
+            "profile": device_profile(view),
+            "user_embedding": downlink.user_embedding,
+            "user_embedding_scale": np.array([downlink.scale], np.float32),
+            "queries": downlink.queries,
+        },
+    )
+    by_file = pack_uplink(view.user, outputs, file.sizes)
+    assert by_device == simulation.payload == by_file
+    # The same bytes in three rounds, as each of the three would log them.
+    payloads = (simulation.payload, by_device, by_file)
+    records = [
+        dataclasses.replace(simulation, round_number=number, payload=payload)
+        for number, payload in enumerate(payloads)
+    ]
+    UplinkLogWriter(tmp_path / "log").append(records)
+    exchange = UplinkConfig(queries=form.queries, embedding_dim=form.embedding_dim)
+    builder = KnowledgeBuilder(
+        KnowledgeStore.empty(num_users=24, num_queries=form.queries, embedding_dim=3)
+    )
+    read = read_new(
+        tmp_path / "log",
+        builder,
+        exchange=exchange,
+        num_users=24,
+        num_items=40,
+        newest_version=0,
+        consumed=(),
+        window=ReplayWindow(24),
+        quarantine=tmp_path / "quarantine",
+    )
+    assert (read.summary["read"], read.summary["rejected"]) == (3, {})
+    knowledge, present = builder.finish()
+    assert present == 2
+    assert knowledge.rounds[view.user] == 2
+    received = unpack_uplink(by_file, file.sizes)
+    assert knowledge.items[view.user].tolist() == received.items.tolist()
+    values, scales = received.embeddings
+    np.testing.assert_array_equal(
+        knowledge.embeddings[view.user], values.astype(np.float32) * scales.astype(np.float32)
+    )
+
+
+def test_a_downlink_of_another_item_table_is_refused_and_does_not_move_to_a_new_file(
+    tmp_path, packed, works, task_of, weights_of, table, views, downlink
+):
+    model = DeviceModel(packed("mlp"), runtime=RUNTIME)
+    own = digest_of(item_table_file(table, "int8").to_bytes())
+    assert model.file.table_sha256 == own
+    device = Device.create(tmp_path / "device.state", model, **held(views[3]))
+    device.receive(dataclasses.replace(downlink, table_sha256=own))
+    before = device.state.as_bytes()
+    message = f"belongs to item table {'ab' * 8}…, edge-mlp-trainable-int8.tflite holds {own[:16]}"
+    with pytest.raises(DeviceError, match=message):
+        device.receive(dataclasses.replace(downlink, table_sha256="ab" * 32))
+    assert Device(device.path, model).state.as_bytes() == before
+    (file,) = export_edge_model(
+        works["mlp"].model,
+        weights_of(works["mlp"]),
+        dataclasses.replace(table, bias=table.bias + np.float32(1)),
+        task=task_of(works["mlp"]),
+        out=tmp_path / "newer",
+    )
+    moved = Device.adopt(device.path, DeviceModel(file.path, runtime=RUNTIME))
+    assert moved.state.downlink is None
+    assert np.array_equal(moved.weights, device.weights)
 
 
 def test_a_state_goes_on_bit_by_bit(device, model, plan):

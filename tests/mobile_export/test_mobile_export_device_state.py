@@ -1,5 +1,7 @@
 """The state file of a device: read whole, or refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -117,6 +119,10 @@ def test_a_downlink_is_read_as_the_cloud_published_it(codec):
     assert found.user_embedding.tolist() == [3, -4]
     assert found.queries.tolist() == [4, 5, 6]
     assert (found.cloud_version, found.round_number) == (3, 8)
+    assert found.table_sha256 == "ab" * 32
+    kept = dataclasses.replace(STATE, downlink=found)
+    again = DeviceState.from_bytes(kept.as_bytes(), name="kept")
+    assert again.downlink.table_sha256 == found.table_sha256
     assert found.scale == (0.5 if codec == "int8" else 1.0)
 
 

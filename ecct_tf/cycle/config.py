@@ -1,0 +1,167 @@
+"""The configuration of a cycle: a retraining job's, and that of the devices."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, get_args
+
+from cloud.retraining import JobConfig
+from cloud.retraining.config import (
+    GateConfig,
+    JobCheckpointConfig,
+    UplinkConfig,
+    ValidationConfig,
+)
+from ecct_tf.config import (
+    CloudConfig,
+    CodecName,
+    DataConfig,
+    EdgeConfig,
+    EvaluationConfig,
+    ExchangeConfig,
+    FeatureConfig,
+    RunConfig,
+    SampleConfig,
+    ServerConfig,
+    TrainingConfig,
+    load_over,
+)
+from ecct_tf.config.checks import at_least, one_of
+from ecct_tf.errors import ConfigError
+
+__all__ = ["CycleConfig", "CycleExchangeConfig", "load_cycle_config"]
+
+RuntimeName = Literal["litert", "tensorflow"]
+
+_PATHS = ("data.schema", "data.folder")
+
+
+@dataclasses.dataclass(frozen=True)
+class CycleExchangeConfig(UplinkConfig):
+    """The uplinks as a job declares them, and the third thing that crosses.
+
+    Attributes:
+      weights_codec: of the shared weights, where there are any.
+    """
+
+    weights_codec: CodecName = "float16"
+
+
+@dataclasses.dataclass(frozen=True)
+class CycleConfig:
+    """A chain of cycles.
+
+    Attributes:
+      seed: from which all randomness derives.
+      rounds_per_cycle: rounds of local training between two versions of the cloud; in the
+        last of them devices answer.
+      runtime: what runs the exported files: `litert`, or `tensorflow` for its interpreter.
+      data: the data and who holds it; one user a device.
+      features: how histories are pooled.
+      samples: what devices train on.
+      edge: the edge models.
+      training: local training.
+      server: how shared weights are averaged.
+      exchange: what crosses.
+      cloud: the recommender, as for a retraining job.
+      validation: how a job measures itself.
+      gate: when a version is promoted.
+      checkpoint: when a job's state is written.
+      evaluation: how quality is measured after each cycle.
+    """
+
+    seed: int = 0
+    rounds_per_cycle: int = 10
+    runtime: RuntimeName = "litert"
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    features: FeatureConfig = dataclasses.field(default_factory=FeatureConfig)
+    samples: SampleConfig = dataclasses.field(default_factory=SampleConfig)
+    edge: EdgeConfig = dataclasses.field(default_factory=EdgeConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    server: ServerConfig = dataclasses.field(default_factory=ServerConfig)
+    exchange: CycleExchangeConfig = dataclasses.field(default_factory=CycleExchangeConfig)
+    cloud: CloudConfig = dataclasses.field(default_factory=lambda: JobConfig().cloud)
+    validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
+    gate: GateConfig = dataclasses.field(default_factory=GateConfig)
+    checkpoint: JobCheckpointConfig = dataclasses.field(default_factory=JobCheckpointConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        at_least(self, "cycle", 0, "seed")
+        at_least(self, "cycle", 1, "rounds_per_cycle")
+        one_of(self, "cycle", "runtime", get_args(RuntimeName))
+        if self.data.nodes is not None:
+            raise ConfigError(
+                "data.nodes: an exported file serves one user, so that devices of a cycle are "
+                f"no edge nodes; expected null, got {self.data.nodes}"
+            )
+        if self.edge.embedding_dim != self.exchange.embedding_dim:
+            raise ConfigError(
+                f"edge.embedding_dim: expected {self.exchange.embedding_dim}, as in "
+                f"exchange.embedding_dim, got {self.edge.embedding_dim}; it is the width of what "
+                "devices send, give both alike"
+            )
+        if self.evaluation.every != 1:
+            raise ConfigError(
+                "evaluation.every: each cycle is evaluated, expected 1, got "
+                f"{self.evaluation.every}"
+            )
+        if not self.gate.promote:
+            raise ConfigError("gate.promote: expected true, since devices need a version in force")
+        self.run()
+
+    def run(self) -> RunConfig:
+        """The devices' side, as a simulation would be told it."""
+        exchange = self.exchange
+        return RunConfig(
+            seed=self.seed,
+            data=self.data,
+            features=self.features,
+            samples=self.samples,
+            edge=self.edge,
+            training=self.training,
+            server=self.server,
+            exchange=ExchangeConfig(
+                codec=exchange.codec,
+                weights_codec=exchange.weights_codec,
+                stage_1_rounds=0,
+                queries=exchange.queries,
+                clip_norm=exchange.clip_norm,
+                clip_logit=exchange.clip_logit,
+                noise_multiplier=exchange.noise_multiplier,
+            ),
+            cloud=self.cloud,
+            evaluation=self.evaluation,
+        )
+
+    def job(self, *, registry: Path, uplinks: Path | None) -> JobConfig:
+        """The cloud's side: the job after a cycle, or, without uplinks, before the first."""
+        declared = dataclasses.fields(UplinkConfig)
+        return JobConfig(
+            registry=str(registry),
+            uplinks=None if uplinks is None else str(uplinks),
+            start="scratch" if uplinks is None else "warm",
+            seed=self.seed,
+            data=self.data,
+            features=self.features,
+            exchange=UplinkConfig(
+                **{field.name: getattr(self.exchange, field.name) for field in declared}
+            ),
+            cloud=self.cloud,
+            validation=self.validation,
+            gate=self.gate,
+            checkpoint=self.checkpoint,
+        )
+
+
+def load_cycle_config(path: Path | None, *, overrides: Iterable[str] = ()) -> CycleConfig:
+    """Reads the configuration of a cycle as `ecct_tf.config.load_config` reads a run's.
+
+    Raises:
+      ConfigError: for an unknown key, a wrong type or a value out of range.
+
+    Example:
+      >>> load_cycle_config(None, overrides=["rounds_per_cycle=3"]).rounds_per_cycle
+      3
+    """
+    return load_over(CycleConfig(), path, overrides=overrides, paths=_PATHS)

@@ -1,0 +1,170 @@
+"""The edge side: files for the published item table, and a device for each user."""
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.config import Tier
+from ecct_tf.cycle.folder import CycleFolder
+from ecct_tf.data import DeviceView, Kind
+from ecct_tf.federated import DeviceWork
+from ecct_tf.federated.devices import device_profile, profile_sizes
+from ecct_tf.federated.server import begin_server
+from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge.table_files import read_item_table_file
+from ecct_tf.simulation.builder import assign_tiers, device_work
+from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.wire import CURRENT_NAME, DownlinkFile, ItemTableFile, Publication
+from mobile_export.device import DeviceFleet, DeviceModel
+from mobile_export.export import Labels, export_edge_model
+from mobile_export.interpreter import Runtime
+from mobile_export.items import exact_encoding
+from mobile_export.task import DeviceTask
+
+__all__ = ["EdgeSide", "Fetched", "fetch"]
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fetched:
+    """What devices find in the cloud's public folder.
+
+    Attributes:
+      publication: its `current.json`.
+      downlinks: of all users.
+    """
+
+    publication: Publication
+    downlinks: DownlinkFile
+
+
+def fetch(public: Path) -> Fetched:
+    """Reads what is published.
+
+    Raises:
+      CodecError: when a file is damaged.
+    """
+    publication = Publication.from_json((public / CURRENT_NAME).read_text(encoding="utf-8"))
+    content = (public / publication.downlinks.path).read_bytes()
+    return Fetched(publication, DownlinkFile.from_bytes(content))
+
+
+class EdgeSide:
+    """The devices of all tiers and their files.
+
+    Args:
+      experiment: the data; a device gets its own user's training part and nothing else.
+      folder: of the cycles.
+      runtime: what runs the files.
+    """
+
+    def __init__(self, experiment: Experiment, folder: CycleFolder, *, runtime: Runtime) -> None:
+        self.experiment = experiment
+        self._folder = folder
+        self._runtime = runtime
+        config = experiment.config
+        views = [view for (view,) in experiment.groups]
+        tiers = assign_tiers(config.edge.tiers, num_devices=len(views), seed=config.seed)
+        self.views: Mapping[Tier, list[DeviceView]] = {
+            tier: [view for view, own in zip(views, tiers, strict=True) if own == tier]
+            for tier in sorted(set(tiers))
+        }
+
+    @property
+    def num_devices(self) -> int:
+        """Devices of all tiers."""
+        return sum(len(views) for views in self.views.values())
+
+    def files(self, fetched: Fetched) -> Path:
+        """The folder of the files that hold the published item table; made if it is missing."""
+        out = self._folder.export / fetched.publication.item_table.sha256[:16]
+        if out.exists():
+            return out
+        table = self.table(fetched)
+        prepared = out.with_name(f".{out.name}.part")
+        shutil.rmtree(prepared, ignore_errors=True)
+        for tier in self.views:
+            work = self._work(tier, table)
+            export_edge_model(
+                work.model,
+                work.model.layout.initial(self.experiment.config.seed),
+                table,
+                task=DeviceTask(
+                    features=work.features,
+                    training=work.training,
+                    exchange=work.exchange,
+                    sharing=work.sharing,
+                ),
+                out=prepared,
+                variants=[f"trainable-{exact_encoding(table)}"],
+                labels=self._labels(fetched),
+            )
+        prepared.rename(out)
+        return out
+
+    def begin(self, fetched: Fetched) -> None:
+        """Makes the devices with the initial weights, where that was not done yet."""
+        seed = self.experiment.config.seed
+        for tier, views in self.views.items():
+            if self._folder.edge(tier, 0).exists():
+                continue
+            model = self._model(tier, fetched)
+            work = self._work(tier, self.table(fetched))
+            self._folder.write_edge(
+                tier,
+                0,
+                states=[
+                    model.begin(
+                        user=view.user,
+                        history=view.history,
+                        profile=device_profile(view),
+                        num_older=view.num_older,
+                    )
+                    for view in views
+                ],
+                server=begin_server(work.model.layout.initial(seed)[: work.shared_size]),
+            )
+
+    def fleets(self, fetched: Fetched, *, cycle: int) -> dict[Tier, DeviceFleet]:
+        """The devices after `cycle`, by tier, with the file of the published item table."""
+        fleets = {}
+        for tier in self.views:
+            model = self._model(tier, fetched)
+            states = self._folder.edge(tier, cycle) / "states"
+            fleets[tier] = DeviceFleet(states, model).move_to(model)
+        return fleets
+
+    def table(self, fetched: Fetched) -> ItemTable:
+        """The published item table as devices read it."""
+        path = self._folder.public / fetched.publication.item_table.path
+        return read_item_table_file(ItemTableFile.from_bytes(path.read_bytes()))
+
+    def _model(self, tier: Tier, fetched: Fetched) -> DeviceModel:
+        (path,) = self.files(fetched).glob(f"edge-{tier}-*.tflite")
+        return DeviceModel(path, runtime=self._runtime)
+
+    def _work(self, tier: Tier, table: ItemTable) -> DeviceWork:
+        sizes = profile_sizes(self.views[tier][0])
+        return device_work(self.experiment.config, tier, table=table, profile_sizes=sizes)
+
+    def _labels(self, fetched: Fetched) -> Labels:
+        view = self.experiment.groups[0][0]
+        return Labels(
+            profile={
+                column.column.name: column.vocabulary
+                for column in view.profile.columns
+                if column.column.kind is Kind.CATEGORICAL
+            },
+            items=self.experiment.dataset.item_tokens,
+            provenance={
+                "cloud_version": fetched.publication.cloud_version,
+                "dataset": self.experiment.config.data.dataset,
+                "seed": self.experiment.config.seed,
+                "weights": "initial",
+            },
+        )

@@ -1,0 +1,191 @@
+"""The loop: a version from history alone, then devices, uplinks, retraining, publication.
+
+Each step looks at what is on disk and does what is missing, so that a loop that was killed
+goes on where it was and ends with the same files.
+"""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from cloud.publishing import publish
+from cloud.registry import Registry
+from cloud.retraining import JobResult, retrain
+from cloud.uplink_log import UplinkLogWriter
+from cloud.version_files import StoredCloud
+from ecct_tf.config import Tier
+from ecct_tf.cycle.config import CycleConfig
+from ecct_tf.cycle.edge import EdgeSide, Fetched, fetch
+from ecct_tf.cycle.folder import CycleFolder, Row
+from ecct_tf.cycle.measures import CycleMeasures
+from ecct_tf.cycle.quality import check_numbers
+from ecct_tf.cycle.rounds import answers, local_round
+from ecct_tf.errors import ConfigError, RegistryError
+from ecct_tf.simulation.experiment import build_experiment
+from ecct_tf.wire import CURRENT_NAME
+from mobile_export.device import DeviceFleet, ReceivedDownlink, TrainingPlan
+
+__all__ = ["CycleResult", "run_cycles"]
+
+_log = logging.getLogger(__name__)
+
+_DAY_SECONDS = 86_400
+
+
+@dataclasses.dataclass(frozen=True)
+class CycleResult:
+    """What a chain of cycles came to.
+
+    Attributes:
+      path: its folder.
+      k: list length of HR and NDCG.
+      rows: the lines of `metrics.csv`: one for the first version, one for each cycle.
+    """
+
+    path: Path
+    k: int
+    rows: list[Row]
+
+    @staticmethod
+    def kib_per_device(row: Row) -> float:
+        """KiB that crossed for one device in a cycle, its file included."""
+        total = sum(int(value) for name, value in row.items() if name.endswith("_bytes"))
+        return total / int(row["devices"]) / 1024
+
+
+def run_cycles(config: CycleConfig, out: Path, *, cycles: int, show: bool = True) -> CycleResult:
+    """Runs `cycles` cycles in `out`, or what is missing of them.
+
+    Args:
+      config: of cloud and devices.
+      out: the folder. With that of a shorter or a stopped chain it goes on.
+      cycles: how many there shall be in all.
+      show: whether to show bars where there is a terminal.
+
+    Raises:
+      ConfigError: when the folder is another chain's.
+      RunFolderError: when another process is at it.
+    """
+    if cycles < 1:
+        raise ConfigError(f"--cycles: expected at least 1, got {cycles}")
+    folder = CycleFolder(out)
+    with folder.claimed(config):
+        if len(folder.rows()) <= cycles:
+            loop = _Loop(config, folder, show=show)
+            for cycle in range(len(folder.rows()), cycles + 1):
+                loop.run(cycle, with_test=cycle in (0, cycles))
+        return CycleResult(folder.path, config.evaluation.k, folder.rows())
+
+
+class _Loop:
+    def __init__(self, config: CycleConfig, folder: CycleFolder, *, show: bool) -> None:
+        self._config = config
+        self._folder = folder
+        self._show = show
+        self._experiment = build_experiment(config.run(), progress=show)
+        self._edge = EdgeSide(self._experiment, folder, runtime=config.runtime)
+        # The cycles' clock: they begin at the newest interaction and take a day each.
+        self._begin_seconds = int(self._experiment.split.timestamps.max())
+
+    def run(self, cycle: int, *, with_test: bool) -> None:
+        """One cycle; cycle 0 only makes the first version and the devices."""
+        if cycle:
+            self._train(cycle)
+        job = self._retrain(cycle)
+        fetched = self._publish(cycle)
+        if not cycle:
+            self._edge.begin(fetched)
+        measured = CycleMeasures(
+            experiment=self._experiment,
+            folder=self._folder,
+            fetched=fetched,
+            fleets=self._edge.fleets(fetched, cycle=cycle),
+            servers={tier: self._folder.shared(tier, cycle) for tier in self._edge.views},
+            codec=self._config.exchange.weights_codec,
+        )
+        self._folder.add_row(
+            {
+                "cycle": cycle,
+                "version": fetched.publication.cloud_version,
+                "promoted": int(job.promoted),
+                "devices": self._edge.num_devices,
+                "device_rounds": cycle * self._config.rounds_per_cycle,
+                **measured.heard(job.version),
+                **measured.quality("validation", measure=True),
+                **measured.quality("test", measure=with_test),
+                **measured.crossed(self._config.rounds_per_cycle if cycle else 0),
+            }
+        )
+        self._folder.forget_before(cycle)
+        _log.info("cycle %d: version %d in force", cycle, fetched.publication.cloud_version)
+
+    def _train(self, cycle: int) -> None:
+        """The devices' part: rounds of local training, and their answers in the log."""
+        done = [self._folder.edge(tier, cycle) / "answered" for tier in self._edge.views]
+        if all(marker.exists() for marker in done):
+            return
+        fetched = fetch(self._folder.public)
+        for tier, fleet in self._edge.fleets(fetched, cycle=cycle - 1).items():
+            if not self._folder.edge(tier, cycle).exists():
+                self._train_tier(cycle, tier, fleet, fetched)
+        log = UplinkLogWriter(self._folder.uplinks)
+        now = self._begin_seconds + cycle * _DAY_SECONDS
+        for tier, fleet in self._edge.fleets(fetched, cycle=cycle).items():
+            records = answers(fleet, created_at_seconds=now)
+            log.append(records, name=f"cycle-{cycle:06d}-{tier}")
+        # From here on the log stays as it is: a job may have read it.
+        for marker in done:
+            marker.touch()
+
+    def _train_tier(self, cycle: int, tier: Tier, fleet: DeviceFleet, fetched: Fetched) -> None:
+        config, model = self._config, fleet.model
+        server = self._folder.shared(tier, cycle - 1)
+        states = [
+            model.receive(device.state, ReceivedDownlink.read(fetched.downlinks, device.state.user))
+            for device in fleet
+        ]
+        for _ in tqdm(
+            range(config.rounds_per_cycle),
+            desc=f"cycle {cycle}, {tier}",
+            unit="round",
+            leave=False,
+            disable=None if self._show else True,
+        ):
+            states, server = local_round(
+                model,
+                states,
+                server,
+                plan=TrainingPlan(seed=config.seed, samples=config.samples),
+                config=config.server,
+                codec=config.exchange.weights_codec,
+            )
+        self._folder.write_edge(tier, cycle, states=states, server=server)
+
+    def _retrain(self, cycle: int) -> JobResult:
+        """The job of the cycle: trains, measures and promotes a version, or has done so."""
+        job = self._config.job(
+            registry=self._folder.registry, uplinks=self._folder.uplinks if cycle else None
+        )
+        result = retrain(job, self._folder.job(cycle), show=self._show)
+        if result is None:
+            raise RegistryError(f"{self._folder.job(cycle)}: expected the result of a job")
+        return result
+
+    def _publish(self, cycle: int) -> Fetched:
+        """Publishes the version in force for the round of `cycle`, if that was not done."""
+        registry, public = Registry(self._folder.registry), self._folder.public
+        version = registry.promoted()
+        if version is None:
+            raise RegistryError(f"{registry.path}: expected a version in force after a job")
+        stored = StoredCloud.read(version.path)
+        check_numbers(stored, self._experiment.dataset)
+        if (public / CURRENT_NAME).exists():
+            found = fetch(public)
+            current = found.publication
+            if (current.cloud_version, current.round_number) == (version.number, cycle):
+                return found
+        # Each cycle asks anew, whether or not the gate let a new version through.
+        publish(registry, public, round_number=cycle)
+        return fetch(public)

@@ -1,0 +1,99 @@
+"""What is measured of a cycle: quality on both sides, uplinks, and bytes that crossed."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy.typing as npt
+
+from cloud.registry import Registry
+from cloud.version_files import StoredCloud
+from ecct_tf.config import CodecName, Tier
+from ecct_tf.cycle.edge import Fetched
+from ecct_tf.cycle.folder import CycleFolder
+from ecct_tf.cycle.quality import cloud_scores, edge_scores
+from ecct_tf.evaluation import evaluate_scores
+from ecct_tf.federated.cohort import ServerState
+from ecct_tf.knowledge import build_codec
+from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.wire.record import CRC_BYTES, HEADER
+from mobile_export.device import DeviceFleet
+from mobile_export.wire import uplink_form
+
+__all__ = ["CycleMeasures"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CycleMeasures:
+    """A cycle at its end, as columns of `metrics.csv`.
+
+    Attributes:
+      experiment: the data.
+      folder: of the cycles.
+      fetched: what is published now.
+      fleets: the devices, by tier.
+      servers: the shared weights, by tier.
+      codec: of the shared weights.
+    """
+
+    experiment: Experiment
+    folder: CycleFolder
+    fetched: Fetched
+    fleets: Mapping[Tier, DeviceFleet]
+    servers: Mapping[Tier, ServerState]
+    codec: CodecName
+
+    def heard(self, version: int) -> dict[str, int]:
+        """Uplinks that the job which made `version` read, and refused."""
+        uplinks = Registry(self.folder.registry).version(version).manifest.data["uplinks"]
+        rejected = sum(uplinks["rejected"].values())
+        return {"uplinks_read": int(uplinks["read"]), "uplinks_rejected": int(rejected)}
+
+    def quality(
+        self, part: Literal["validation", "test"], *, measure: bool
+    ) -> dict[str, float | str]:
+        """HR and NDCG of both sides on a part of the data; blanks where nothing is measured."""
+        if not measure:
+            sides = ("edge", "cloud")
+            return {f"{side}_{part}_{name}": "" for side in sides for name in ("hr", "ndcg")}
+        candidates = getattr(self.experiment, part)
+        version = Registry(self.folder.registry).version(self.fetched.publication.cloud_version)
+        scores: dict[str, npt.ArrayLike] = {
+            "edge": edge_scores(
+                self.fleets,
+                self.servers,
+                candidates=candidates,
+                split=self.experiment.split,
+                downlinks=self.fetched.downlinks,
+                codec=self.codec,
+            ),
+            "cloud": cloud_scores(StoredCloud.read(version.path), candidates),
+        }
+        columns: dict[str, float | str] = {}
+        for side, logits in scores.items():
+            k = self.experiment.config.evaluation.k
+            found = evaluate_scores(logits, k=k, users=candidates.users)
+            columns |= {f"{side}_{part}_hr": found.hr, f"{side}_{part}_ndcg": found.ndcg}
+        return columns
+
+    def crossed(self, rounds: int) -> dict[str, int | str]:
+        """Bytes of all devices together in a cycle of `rounds` rounds; 0 for the first version.
+
+        A device fetches its downlink once a cycle and answers once, sends and receives shared
+        weights in each round, and fetches its file when the item table is a new one.
+        """
+        table = self.fetched.publication.item_table.sha256[:16]
+        rows = self.folder.rows()
+        new_file = not rows or rows[-1]["item_table"] != table
+        totals = dict.fromkeys(("downlink_bytes", "uplink_bytes", "weights_bytes", "file_bytes"), 0)
+        for fleet in self.fleets.values():
+            devices, model = len(fleet.users), fleet.model
+            if rounds:
+                record = uplink_form(model.file.sizes).payload_bytes + HEADER.itemsize + CRC_BYTES
+                shared = build_codec(self.codec).encoded_bytes(1, model.shared_size)
+                totals["downlink_bytes"] += devices * self.fetched.publication.device_bytes
+                totals["uplink_bytes"] += devices * record
+                totals["weights_bytes"] += devices * 2 * rounds * shared * (model.shared_size > 0)
+            if new_file:
+                totals["file_bytes"] += devices * model.file.num_bytes
+        return {**totals, "item_table": table}

@@ -1,0 +1,257 @@
+"""Cycles from version to version through files, killed and gone on with, on synthetic data."""
+
+import dataclasses
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from cloud.publishing import publish
+from cloud.registry import Registry
+from cloud.retraining import retrain
+from cloud.uplink_log import log_files
+from ecct_tf.config import ServerConfig
+from ecct_tf.cycle import load_cycle_config, loop, run_cycles
+from ecct_tf.cycle.edge import EdgeSide, fetch
+from ecct_tf.cycle.folder import CycleFolder
+from ecct_tf.cycle.rounds import local_round
+from ecct_tf.errors import ConfigError, DeviceError, RunFolderError
+from ecct_tf.simulation.experiment import build_experiment
+from mobile_export.device import DeviceFleet, DeviceModel, ReceivedDownlink, TrainingPlan
+
+RUNTIME = "litert" if importlib.util.find_spec("ai_edge_litert") else "tensorflow"
+USERS, ROUNDS, QUERIES, EDGE_DIM = 16, 2, 6, 3
+
+SMALL = (
+    f"runtime={RUNTIME}",
+    "data.dataset=synthetic",
+    f"data.synthetic_users={USERS}",
+    "data.synthetic_items=120",
+    f"rounds_per_cycle={ROUNDS}",
+    "edge.tiers={linear: 0.5, mlp: 0.5}",
+    f"edge.embedding_dim={EDGE_DIM}",
+    "edge.hidden_dim=8",
+    "samples.negatives=3",
+    f"exchange.queries={QUERIES}",
+    f"exchange.embedding_dim={EDGE_DIM}",
+    "features.history_length=6",
+    "features.last_items=2",
+    "evaluation.negatives=20",
+    "validation.negatives=20",
+    "cloud.rank=3",
+    "cloud.free_dim=2",
+    "cloud.hidden_dim=4",
+    "cloud.update_epochs=2",
+    "cloud.next_item.epochs=1",
+    "cloud.next_item.rank=3",
+    "gate.minimum_gain=-1.0",
+)
+
+
+@pytest.fixture(scope="module")
+def config():
+    return load_cycle_config(None, overrides=SMALL)
+
+
+@pytest.fixture(scope="module")
+def chain(config, tmp_path_factory):
+    """Two cycles that nothing disturbed."""
+    return run_cycles(config, tmp_path_factory.mktemp("cycle") / "chain", cycles=2, show=False)
+
+
+def content(folder):
+    """What devices, log and measurements hold, by name."""
+    files = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in (folder / "edge").rglob("*.*")
+        if path.is_file()
+    }
+    files |= {
+        file.name: (folder / "uplinks" / file.name).read_bytes()
+        for file in log_files(folder / "uplinks")
+    }
+    return {**files, "metrics.csv": (folder / "metrics.csv").read_bytes()}
+
+
+def test_each_cycle_makes_a_version_from_what_devices_answered(chain):
+    assert [row["version"] for row in chain.rows] == ["1", "2", "3"]
+    assert [row["uplinks_read"] for row in chain.rows] == ["0", str(USERS), str(USERS)]
+    assert {row["uplinks_rejected"] for row in chain.rows} == {"0"}
+    assert [row["edge_test_hr"] != "" for row in chain.rows] == [True, False, True]
+    first, _, last = (float(row["edge_validation_ndcg"]) for row in chain.rows)
+    assert last > first
+    data = [version.manifest.data for version in Registry(chain.path / "registry").versions()]
+    assert [each["start"] for each in data] == ["scratch", "warm", "warm"]
+    assert [each["round_number"] for each in data] == [0, 0, 1]
+    # One file a tier and day, each day after the newest interaction.
+    names = [file.name.split("/") for file in log_files(chain.path / "uplinks")]
+    assert [name for _, name in names] == [
+        f"cycle-00000{cycle}-{tier}.tfrecord" for cycle in (1, 2) for tier in ("linear", "mlp")
+    ]
+    assert len({day for day, _ in names}) == 2
+
+
+def test_what_crosses_is_counted(chain):
+    folder = CycleFolder(chain.path)
+    shared = [len(folder.shared(tier, 2).shared) for tier in ("linear", "mlp")]
+    each = USERS // 2
+    # int8 with one float16 scale for each row; float16 weights, both ways, in each round.
+    record = 44 + 4 + 4 * QUERIES + QUERIES * (EDGE_DIM + 2) + QUERIES + 2
+    for row in chain.rows[1:]:
+        assert int(row["uplink_bytes"]) == USERS * record
+        assert int(row["weights_bytes"]) == sum(each * 2 * ROUNDS * 2 * size for size in shared)
+        assert int(row["downlink_bytes"]) % USERS == 0
+        assert row["file_bytes"] == "0"
+    files = [path.stat().st_size for path in folder.export.glob("*/*.tflite")]
+    assert int(chain.rows[0]["file_bytes"]) == each * sum(files)
+
+
+class Killed(BaseException):
+    """As a signal would end it."""
+
+
+def test_a_killed_chain_goes_on_and_ends_alike(chain, config, tmp_path, monkeypatch):
+    out = tmp_path / "chain"
+
+    def kill(name, *, call, after):
+        """Ends the loop at the given call of a function, before or after it is done."""
+        real, calls = getattr(loop, name), []
+
+        def stopped(*args, **kwargs):
+            calls.append(name)
+            if len(calls) == call and not after:
+                raise Killed
+            found = real(*args, **kwargs)
+            if len(calls) == call:
+                raise Killed
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, name, stopped)
+            with pytest.raises(Killed):
+                run_cycles(config, out, cycles=2, show=False)
+        assert len(calls) == call
+
+    kill("publish", call=1, after=False)  # The first version is promoted, not published.
+    kill("local_round", call=ROUNDS + 1, after=True)  # In the second tier of cycle 1.
+    kill("answers", call=2, after=False)  # One tier's answers are in the log.
+    kill("retrain", call=1, after=False)  # All answers are.
+    kill("publish", call=1, after=True)  # Version 2 is published, its cycle has not ended.
+    run_cycles(config, out, cycles=1, show=False)
+    result = run_cycles(config, out, cycles=2, show=False)
+    assert [row["edge_test_hr"] != "" for row in result.rows] == [True, True, True]
+    untested = [
+        {name: value for name, value in row.items() if "_test_" not in name} for row in result.rows
+    ]
+    expected, found = content(chain.path), content(out)
+    assert [
+        {name: value for name, value in row.items() if "_test_" not in name} for row in chain.rows
+    ] == untested
+    del expected["metrics.csv"], found["metrics.csv"]
+    assert expected.keys() == found.keys()
+    assert [name for name in expected if expected[name] != found[name]] == []
+
+
+def test_a_finished_chain_does_nothing_again(chain, config, monkeypatch):
+    monkeypatch.setattr(loop, "build_experiment", None)
+    assert run_cycles(config, chain.path, cycles=2, show=False).rows == chain.rows
+    other = dataclasses.replace(config, seed=1)
+    with pytest.raises(ConfigError, match="holds cycles with another configuration"):
+        run_cycles(other, chain.path, cycles=2, show=False)
+    with (
+        CycleFolder(chain.path).claimed(config),
+        pytest.raises(RunFolderError, match="another process"),
+    ):
+        run_cycles(config, chain.path, cycles=3, show=False)
+
+
+def test_a_gate_that_holds_back_leaves_the_version_and_asks_anew(config, tmp_path):
+    strict = dataclasses.replace(
+        config,
+        gate=dataclasses.replace(config.gate, minimum_gain=2.0),
+        edge=dataclasses.replace(config.edge, tiers={"linear": 1.0}, shared="none"),
+        rounds_per_cycle=1,
+    )
+    rows = run_cycles(strict, tmp_path / "chain", cycles=1, show=False).rows
+    assert [(row["version"], row["promoted"]) for row in rows] == [("1", "1"), ("1", "0")]
+    assert [row["uplinks_read"] for row in rows] == ["0", str(USERS)]
+    assert rows[1]["weights_bytes"] == "0"
+    public = json.loads((tmp_path / "chain" / "public" / "current.json").read_text())
+    assert (public["cloud_version"], public["round_number"]) == (1, 1)
+
+
+def test_the_shared_weights_are_the_mean_of_the_changes_by_samples(chain, config):
+    folder = CycleFolder(chain.path)
+    (path,) = folder.export.glob("*/edge-mlp-*.tflite")
+    model = DeviceModel(path, runtime=RUNTIME)
+    states = [device.state for device in DeviceFleet(folder.edge("mlp", 2) / "states", model)][:3]
+    before = folder.shared("mlp", 2)
+    after, server = local_round(
+        model,
+        states,
+        before,
+        plan=TrainingPlan(seed=0, samples=config.samples),
+        config=ServerConfig(optimizer="average", learning_rate=1.0, momentum=0.0),
+        codec="float16",
+    )
+    received = before.shared.astype(np.float16).astype(np.float32)
+    changes = np.stack(
+        [
+            (model.weights(state)[: model.shared_size] - received).astype(np.float16)
+            for state in after
+        ]
+    )
+    counts = [4 * (len(state.history) - max(state.num_older, 1)) for state in states]
+    assert len(set(counts)) > 1
+    mean = np.average(changes.astype(np.float64), axis=0, weights=counts)
+    assert np.abs(mean).max() > 1e-4
+    np.testing.assert_allclose(server.shared, before.shared + mean, atol=1e-6)
+    assert int(server.round_number) == int(before.round_number) + 1
+
+
+def test_a_new_item_table_reaches_devices_as_a_new_file(chain, config):
+    folder = CycleFolder(chain.path)
+    old = fetch(folder.public)
+    experiment = build_experiment(config.run(), progress=False)
+    edge = EdgeSide(experiment, folder, runtime=RUNTIME)
+    before = edge.fleets(old, cycle=2)["mlp"]
+    device = before[before.users[0]]
+    # Another seed learns another block of the table.
+    job = dataclasses.replace(
+        config.job(registry=folder.registry, uplinks=None), start="scratch", seed=9
+    )
+    public = chain.path / "other_public"
+    version = retrain(job, folder.path / "other_job", promote_anyway=True, show=False).version
+    publish(Registry(folder.registry), public, version=version)
+    new = fetch(public)
+    user = device.state.user
+    with pytest.raises(DeviceError, match=r"belongs to item table .* fetch the file"):
+        device.receive(ReceivedDownlink.read(new.downlinks, user))
+    other = CycleFolder(chain.path)
+    other.public = public
+    moved = EdgeSide(experiment, other, runtime=RUNTIME).fleets(new, cycle=2)["mlp"]
+    assert moved.model.file.sha256 != before.model.file.sha256
+    found = moved[user]
+    assert np.array_equal(found.weights, device.weights)
+    assert found.state.downlink is None
+    found.receive(ReceivedDownlink.read(new.downlinks, user))
+    with pytest.raises(DeviceError, match="belongs to item table"):
+        found.receive(ReceivedDownlink.read(old.downlinks, user))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.nodes=4", "serves one user"),
+        ("edge.embedding_dim=4", "as in exchange.embedding_dim"),
+        ("evaluation.every=2", "each cycle is evaluated"),
+        ("gate.promote=false", "devices need a version in force"),
+        ("rounds_per_cycle=0", "expected at least 1"),
+        ("exchange.weights_codec=int8", "erases the small ones"),
+        ("registry=elsewhere", "registry"),
+    ],
+)
+def test_what_a_cycle_cannot_do_is_refused(override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_cycle_config(None, overrides=[*SMALL, override])
