@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ecct_tf.errors import ExportError
+from mobile_export.lookups import centre_lookups
 from mobile_export.schema import read_model, schema, write_model
 from mobile_export.slimming import put_first, slim
 
@@ -47,6 +48,7 @@ def pack(content: bytes, *, metadata: Mapping[str, Any], files: Mapping[str, str
       files: text by name.
     """
     model = read_model(content)
+    centre_lookups(model)
     slim(model)
     put_first(model, "infer")
     text = json.dumps(metadata, separators=(",", ":"), sort_keys=True)
