@@ -47,6 +47,8 @@ ONLY_TFF_PYTHON = '; python_version < "3.12"'
 SIMULATION = [
     "tensorflow==2.14.1" + ONLY_TFF_PYTHON,
     "tensorflow-federated==0.87.0" + ONLY_TFF_PYTHON,
+    # The simulated cloud is the package `cloud`.
+    "tensorflow-recommenders>=0.7.7" + ONLY_TFF_PYTHON,
     "grpcio>=1.46",
     "portpicker>=1.5",
     # Reads Parquet files. 22 and newer need NumPy 2 when imported, without declaring it.
@@ -70,6 +72,8 @@ CLOUD = [
 # environment of its own.
 SCANN = [*CLOUD, "scann[tf]>=1.4.2"]
 EXPORT = ["tensorflow>=2.14.1"]
+# The runtime of phones: `mobile_export.device` needs nothing else, not even TensorFlow.
+LITERT = ["ai-edge-litert>=2.3"]
 NOTEBOOKS = [
     "ipykernel",
     # Newer ones need a typing-extensions that TFF 0.87 refuses.
@@ -114,6 +118,7 @@ setup(
         "cloud": CLOUD,
         "scann": SCANN,
         "export": EXPORT,
+        "litert": LITERT,
         "notebooks": NOTEBOOKS,
         "dev": DEV,
     },

@@ -90,9 +90,20 @@ class Trainer:
         )
         known = state.restore()
         self._progress.begin(phase.name, epochs=phase.epochs, done=state.epoch if known else -1)
-        if not known:
-            self._end_epoch(phase, state, loss=None, seconds=0.0)
-        self._engine.prepare(self._recommender.model)
+        try:
+            if not known:
+                self._end_epoch(phase, state, loss=None, seconds=0.0)
+            self._engine.prepare(self._recommender.model)
+            self._epochs(phase, state)
+        finally:
+            self._progress.end()
+        if not state.done:
+            state.finish()
+            state.save()
+        _log.info("%s: kept epoch %d of %d", phase.name, state.best_epoch, state.epoch)
+        return state.best_epoch
+
+    def _epochs(self, phase: Phase, state: TrainingState) -> None:
         # The next epoch's rows are drawn while this one is trained.
         with ThreadPoolExecutor(max_workers=1) as ahead:
             coming: Future[Rows] | None = None
@@ -102,12 +113,6 @@ class Trainer:
                 if state.epoch + 1 < phase.epochs:
                     coming = ahead.submit(phase.rows, state.epoch + 1)
                 self._epoch(phase, state, rows)
-        if not state.done:
-            state.finish()
-            state.save()
-        self._progress.end()
-        _log.info("%s: kept epoch %d of %d", phase.name, state.best_epoch, state.epoch)
-        return state.best_epoch
 
     def _should_stop(self, phase: Phase, state: TrainingState) -> bool:
         waited = state.epoch - state.best_epoch

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cloud import CloudRecommender
+from cloud.retraining import retrain
 from cloud.uplink_log import LogContract, Quarantine, ReplayWindow, log_files, read_uplinks
 from cloud.uplink_log.framing import frame
 from cloud.version_files import StoredCloud
@@ -228,3 +229,12 @@ def jobs():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def calm(jobs, tmp_path_factory):
+    """The folder of a job that nothing disturbed, its registry and its log: only to be read."""
+    folder = tmp_path_factory.mktemp("calm")
+    jobs.write_log(folder, range(20), name="log")
+    assert retrain(jobs.small_job(folder), folder / "job", show=False).promoted
+    return folder

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from cloud.registry import Registry
-from cloud.retraining import retrain
 from cloud.retraining.distribution import build_engine
 from cloud.version_files import StoredCloud
 from ecct_tf.errors import ConfigError
@@ -35,17 +34,9 @@ main()
 """
 
 
-@pytest.fixture(scope="module")
-def alone(jobs, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("alone")
-    jobs.write_log(folder, range(20), name="log")
-    retrain(jobs.small_job(folder), folder / "job", show=False)
-    return folder
-
-
-def _assert_same(folder, alone):
+def _assert_same(folder, calm):
     one, other = (
-        StoredCloud.read(Registry(path / "registry").promoted().path) for path in (alone, folder)
+        StoredCloud.read(Registry(path / "registry").promoted().path) for path in (calm, folder)
     )
     for name, value in one.snapshot.items():
         np.testing.assert_allclose(
@@ -84,15 +75,15 @@ def _free_ports(count):
 
 
 @pytest.mark.slow
-def test_two_mirrored_devices(alone, jobs, tmp_path):
+def test_two_mirrored_devices(calm, jobs, tmp_path):
     jobs.write_log(tmp_path, range(20), name="log")
     code, output = _end(_start(tmp_path, jobs, script=("-c", _MIRRORED), distribution="mirrored"))
     assert code == 0, output
-    _assert_same(tmp_path, alone)
+    _assert_same(tmp_path, calm)
 
 
 @pytest.mark.slow
-def test_a_lost_worker_and_two_that_go_on(alone, jobs, tmp_path):
+def test_a_lost_worker_and_two_that_go_on(calm, jobs, tmp_path):
     """The second of two workers is killed in an epoch; then both are started again."""
     jobs.write_log(tmp_path, range(20), name="log")
     changes = {"distribution": "multi_worker_mirrored", "cloud__update_batch_size": 6}
@@ -122,11 +113,11 @@ def test_a_lost_worker_and_two_that_go_on(alone, jobs, tmp_path):
     assert Registry(tmp_path / "registry").versions() == ()
     ended = [_end(process) for process in start()]
     assert [code for code, _ in ended] == [0, 0], ended
-    _assert_same(tmp_path, alone)
+    _assert_same(tmp_path, calm)
 
 
 @pytest.mark.slow
-def test_parameter_servers(alone, jobs, tmp_path):
+def test_parameter_servers(calm, jobs, tmp_path):
     """A coordinator, two workers and a server, each a process of its own."""
     jobs.write_log(tmp_path, range(20), name="log")
     tasks = [("worker", 0), ("worker", 1), ("ps", 0), ("chief", 0)]
@@ -149,7 +140,7 @@ def test_parameter_servers(alone, jobs, tmp_path):
             server.kill()
             server.communicate()
     assert code == 0, output
-    _assert_same(tmp_path, alone)
+    _assert_same(tmp_path, calm)
 
 
 @pytest.mark.parametrize("value", [None, "no json", '{"cluster": {"worker": []}}'])

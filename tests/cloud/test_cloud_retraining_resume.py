@@ -42,15 +42,6 @@ def _assert_same_end(folder, calm):
     assert _metrics(folder / "job") == _metrics(calm / "job")
 
 
-@pytest.fixture(scope="module")
-def calm(jobs, tmp_path_factory):
-    """A job that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("calm")
-    jobs.write_log(folder, range(20), name="log")
-    assert retrain(jobs.small_job(folder), folder / "job", show=False).promoted
-    return folder
-
-
 def _stopping(target, name, *, call, after, monkeypatch):
     """Makes the call number `call` of a function the end, before or after it did its work."""
     original, calls = getattr(target, name), [0]
