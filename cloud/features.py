@@ -15,6 +15,7 @@ __all__ = [
     "category_matrix",
     "category_names",
     "item_attributes",
+    "tail_length",
     "training_positions",
     "user_state",
 ]

@@ -20,7 +20,7 @@ from ecct_tf.commands.simulate import resume, simulate
 from ecct_tf.commands.verify import verify
 from ecct_tf.errors import EcctError
 
-__all__ = ["main"]
+__all__ = ["cli", "main"]
 
 _INTERRUPTED = 130
 

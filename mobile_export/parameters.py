@@ -44,7 +44,7 @@ class Parameters:
         return len(self.start)
 
 
-def check_weights(model: EdgeModel, weights: Array) -> Array:
+def _check_weights(model: EdgeModel, weights: Array) -> Array:
     """`weights` as `[P] float32`.
 
     Raises:
@@ -63,7 +63,7 @@ def all_weights(model: EdgeModel, weights: Array, *, sharing: Sharing) -> Parame
     """Trains every weight of `model`, from `weights` `[P] float32`."""
     return Parameters(
         layout=tuple((weight.name, weight.shape) for weight in model.layout.weights),
-        start=check_weights(model, weights),
+        start=_check_weights(model, weights),
         shared_size=model.layout.shared_size(sharing),
         expand=lambda trained, _: trained,
     )
@@ -82,7 +82,7 @@ def low_rank(
       seed: of A, which starts random; B starts at zero, so that the file starts as the
         int8 base.
     """
-    arrays = model.layout.to_dict(check_weights(model, weights))
+    arrays = model.layout.to_dict(_check_weights(model, weights))
     rng = np.random.default_rng([seed, 0x10FA])
     layout: list[tuple[str, tuple[int, ...]]] = []
     start: list[Array] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from ecct_tf.errors import DataError
 
-__all__ = ["ConsumedFile", "LogFile", "LogPosition", "log_files", "partition"]
+__all__ = ["ConsumedFile", "LogFile", "LogPosition", "RunningDigest", "log_files", "partition"]
 
 _SUFFIXES = (".tfrecord", ".parquet")
 

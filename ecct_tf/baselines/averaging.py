@@ -18,7 +18,7 @@ from ecct_tf.federated import compat
 from ecct_tf.federated.stages import Distribute, Finalize
 from ecct_tf.knowledge import build_codec
 
-__all__ = ["AveragingWork", "LocalResult", "build_averaging_round", "data_type"]
+__all__ = ["AveragingWork", "LocalResult", "build_averaging_round", "data_type", "join_weights"]
 
 Weighting = Literal["samples", "devices"]
 

@@ -20,6 +20,7 @@ __all__ = [
     "TableFile",
     "TimestampUnit",
     "read_files_schema",
+    "resolve_format",
 ]
 
 DuplicateRule = Literal["keep_first", "keep_last", "keep_all", "refuse"]

@@ -296,7 +296,7 @@ class DeviceWork:
             user_embeddings=user_embeddings,
             use_logit=self._uses_logits,
         )
-        outputs = self.model.forward(weights, merge_users(inputs))
+        outputs = self.model.forward(weights, _merge_users(inputs))
         real = tf.where(users >= 0)[:, 0]
         embeddings = tf.reshape(
             outputs.embedding, [-1, exchange.num_queries, exchange.embedding_dim]
@@ -311,7 +311,7 @@ class DeviceWork:
         )
 
 
-def merge_users(inputs: EdgeInputs) -> EdgeInputs:
+def _merge_users(inputs: EdgeInputs) -> EdgeInputs:
     """Merges the user axis into the rows: `[..., U, K, *]` to `[..., U * K, *]`."""
 
     def merge(tensor: tf.Tensor, trailing: int) -> tf.Tensor:
