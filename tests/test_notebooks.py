@@ -33,6 +33,12 @@ SMALL = {
     "FEDAVG_ROUNDS": 2,
     "MIXED_ROUNDS": 2,
     "DEVICES_PER_ROUND": 12,
+    "VARIANTS": ["trainable-int8"],
+    "PHONE_ROUNDS": 2,
+    "CHECK_STEPS": 5,
+    "CHECK_CALLS": 5,
+    "TIMED_CALLS": 5,
+    "LITERT_PYTHON": None,
 }
 
 
@@ -70,8 +76,12 @@ def token(monkeypatch):
             os.kill(pid, signal.SIGKILL)
 
 
-def test_both_notebooks_are_there():
-    assert [path.stem for path in NOTEBOOKS] == ["00_first_rounds", "01_quickstart"]
+def test_all_notebooks_are_there():
+    assert [path.stem for path in NOTEBOOKS] == [
+        "00_first_rounds",
+        "01_quickstart",
+        "04_export_to_android",
+    ]
 
 
 @pytest.mark.slow
