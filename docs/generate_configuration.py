@@ -1,6 +1,7 @@
 """Writes `configuration.md` from the docstrings of the configuration classes.
 
-Run it after a change of a setting: `python docs/generate_configuration.py`.
+It has the settings of a run and those of a retraining job. Run it after a change of a
+setting: `python docs/generate_configuration.py`.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from cloud.retraining.config import JobConfig
 from ecct_tf.config import RunConfig
 
 PAGE = Path(__file__).with_name("configuration.md")
@@ -26,30 +28,79 @@ value, and what is left out has the default below:
 An unknown key, a wrong type or a value out of range is refused before any work. The resolved
 configuration of a run is in its run folder.
 
+A job of `ecct cloud retrain` has [settings of its own](#a-retraining-job), of which some
+sections are those of a run.
+
 This page is generated: `python docs/generate_configuration.py`.
+"""
+
+_JOB = """\
+## A retraining job
+
+Every setting of a job; `--set section.key=value` overrides one value here too:
+
+    ecct cloud retrain --config job.yaml --set validation.patience=5 --out jobs/today
+
+Paths in the file are relative to the file. The resolved configuration is in the job's folder and in
+the manifest of its version. [The retraining job](retraining.md) tells what they do.
 """
 
 
 def render() -> str:
     """The whole page."""
-    return "\n".join([_HEAD, *_section(RunConfig, ""), ""])
+    return "\n".join([_HEAD, *_run(RunConfig()), "", _JOB, *_job(JobConfig(), RunConfig()), ""])
 
 
-def _section(config: type[Any], prefix: str) -> list[str]:
+def _run(defaults: Any) -> list[str]:
+    lines = ["## Top level", "", *_table(defaults, "")]
+    for name in _nested(defaults):
+        lines += _sections(getattr(defaults, name), name)
+    return lines
+
+
+def _job(defaults: Any, run: Any) -> list[str]:
+    """A section that a run has too is told by its other defaults alone."""
+    lines = ["## Top level of a job", "", *_table(defaults, "")]
+    meanings = _meanings(type(defaults))
+    for name in _nested(defaults):
+        section = getattr(defaults, name)
+        same = getattr(run, name, None)
+        if type(same) is not type(section):
+            lines += _sections(section, name, title=f"`{name}` of a job")
+            continue
+        others = [
+            f"`{name}.{field.name}`, whose default is `{_yaml(getattr(section, field.name))}`"
+            for field in dataclasses.fields(section)
+            if getattr(section, field.name) != getattr(same, field.name)
+        ]
+        but = f" but for {', '.join(others)}" if others else ""
+        lines += ["", f"## `{name}` of a job", "", meanings[name], ""]
+        lines += [f"The settings are [those of a run](#{name}){but}."]
+    return lines
+
+
+def _sections(defaults: Any, prefix: str, *, title: str = "") -> list[str]:
+    lines = ["", f"## {title or f'`{prefix}`'}", "", *_table(defaults, prefix)]
+    for name in _nested(defaults):
+        lines += _sections(getattr(defaults, name), f"{prefix}.{name}")
+    return lines
+
+
+def _nested(defaults: Any) -> list[str]:
+    fields = dataclasses.fields(defaults)
+    return [field.name for field in fields if dataclasses.is_dataclass(field.type)]
+
+
+def _table(defaults: Any, prefix: str) -> list[str]:
+    config = type(defaults)
     meanings = _meanings(config)
-    fields = dataclasses.fields(config)
-    nested = [field for field in fields if dataclasses.is_dataclass(field.type)]
-    lines = [f"## `{prefix}`" if prefix else "## Top level", "", _summary(config), ""]
-    lines += ["| setting | type | default | meaning |", "|---|---|---|---|"]
-    for field in fields:
-        if field in nested:
+    lines = [_summary(config), "", "| setting | type | default | meaning |", "|---|---|---|---|"]
+    for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(field.type):
             continue
         name = f"{prefix}.{field.name}" if prefix else field.name
         cells = (f"`{name}`", _type(field.type), f"`{_default(field)}`", meanings[field.name])
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    for field in nested:
-        below = f"{prefix}.{field.name}" if prefix else field.name
-        lines += ["", *_section(field.type, below)]
     return lines
 
 
@@ -101,6 +152,10 @@ def _default(field: dataclasses.Field[Any]) -> str:
         value = field.default_factory()
     else:
         return "none, required"
+    return _yaml(value)
+
+
+def _yaml(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
