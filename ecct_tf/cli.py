@@ -1,5 +1,7 @@
 """The command line. Commands import what they need when they run: help stays instant."""
 
+import errno
+import logging
 import os
 import sys
 
@@ -30,8 +32,6 @@ _INTERRUPTED = 130
 @click.option("-v", "--verbose", count=True, help="Log more; twice for debugging.")
 def cli(verbose: int) -> None:
     """ECCT-TF: recommenders that learn on phones and in the cloud at once."""
-    import logging
-
     level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for name in ("ecct_tf", "cloud", "mobile_export"):
@@ -58,8 +58,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo(
-            "Interrupted; the run folder holds all rounds that were finished. Go on with "
-            "`ecct resume RUN`.",
+            "Interrupted; what was finished is kept. A run goes on with `ecct resume RUN`, a job "
+            "of `ecct cloud retrain` with the same command.",
             err=True,
         )
         sys.exit(_INTERRUPTED)
@@ -67,8 +67,23 @@ def main() -> None:
         # The reader has gone (`| head`); Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        logging.getLogger("ecct_tf").debug("the system's error", exc_info=True)
+        click.echo(f"Error: {_told(error)}", err=True)
+        sys.exit(2)
     if code:
         sys.exit(code)
+
+
+def _told(error: OSError) -> str:
+    """A file or folder that the system does not give."""
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return (
+        f"{where}expected to read or write here, the system says: {error.strerror}. Mend the path, "
+        "its permissions or the room on the disk, and give the command again."
+    )
 
 
 if __name__ == "__main__":

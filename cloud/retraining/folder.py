@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from cloud.retraining.config import JobConfig
 from ecct_tf.config import dump_config
 from ecct_tf.errors import ConfigError, RunFolderError
@@ -38,11 +40,16 @@ class JobFolder:
         file = self.path / "config.yaml"
         text = dump_config(config)
         if file.exists():
-            if file.read_text(encoding="utf-8") != text:
+            begun = file.read_text(encoding="utf-8")
+            # Until it has fixed what it reads, a job has done nothing: settings may be mended.
+            if begun != text and (self.path / "inputs.json").exists():
                 raise ConfigError(
-                    f"{self.path} is the folder of a job with another configuration ({file}); "
-                    "give another --out, or the configuration that it was begun with"
+                    f"{self.path} is the folder of a job with another configuration ({file}): "
+                    f"{_differences(begun, text)}; give another --out, or the configuration that "
+                    "it was begun with"
                 )
+            if begun != text:
+                write_text(file, text)
             return
         if self.path.exists() and any(path.name != ".lock" for path in self.path.iterdir()):
             raise ConfigError(
@@ -80,3 +87,22 @@ class JobFolder:
     def write_result(self, values: Mapping[str, Any]) -> None:
         """Ends the job."""
         write_text(self.path / "result.json", json.dumps(values, indent=2) + "\n")
+
+
+def _differences(begun: str, now: str) -> str:
+    """The first settings that differ, with both values."""
+    before, after = _flat(yaml.safe_load(begun)), _flat(yaml.safe_load(now))
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    told = [f"{name} was {before.get(name)!r}, now {after.get(name)!r}" for name in names[:3]]
+    more = len(names) - len(told)
+    return ", ".join([*told, f"and {more} more"] if more else told)
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict):
+        return {prefix: values}
+    return {
+        name: value
+        for key, below in values.items()
+        for name, value in _flat(below, f"{prefix}.{key}" if prefix else str(key)).items()
+    }

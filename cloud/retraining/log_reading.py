@@ -10,21 +10,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cloud.registry import Registry, Version
 from cloud.retraining.config import UplinkConfig
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.uplink_log import (
     ConsumedFile,
     LogContract,
     Quarantine,
+    Reason,
     ReplayWindow,
     log_files,
     read_uplinks,
 )
+from cloud.version_files import read_arrays
+from ecct_tf.errors import ConfigError
 
-__all__ = ["UplinksRead", "consumed_files", "read_new"]
+__all__ = ["WINDOW", "UplinksRead", "declared", "read_before", "read_new"]
 
 _log = logging.getLogger(__name__)
 
+WINDOW = "replay_window.npz"
 _LAST_ROUND = 2**31 - 1
 
 
@@ -41,42 +46,24 @@ class UplinksRead:
     window: Mapping[str, npt.NDArray[Any]]
 
 
-def consumed_files(summary: Mapping[str, Any]) -> tuple[ConsumedFile, ...]:
-    """The files that a version's summary lists."""
-    return tuple(ConsumedFile(**file) for file in summary.get("files", ()))
+def read_before(
+    version: Version | None, *, num_users: int
+) -> tuple[tuple[ConsumedFile, ...], ReplayWindow]:
+    """The files of the log that `version` knows, and the rounds of each user that it has seen."""
+    # A version that no job made has read no log.
+    if version is None or "uplinks" not in version.manifest.data:
+        return (), ReplayWindow(num_users)
+    summary = version.manifest.data["uplinks"]
+    consumed = tuple(ConsumedFile(**file) for file in summary.get("files", ()))
+    window = ReplayWindow.from_arrays(read_arrays(version.path / WINDOW))
+    return consumed, window.grown(num_users)
 
 
-def read_new(
-    folder: Path | None,
-    builder: KnowledgeBuilder,
-    *,
-    exchange: UplinkConfig,
-    num_users: int,
-    num_items: int,
-    newest_version: int,
-    consumed: tuple[ConsumedFile, ...],
-    window: ReplayWindow,
-    quarantine: Path,
-) -> UplinksRead:
-    """Gives the builder each sound uplink of the files that were not read yet.
-
-    Args:
-      folder: of the log; None when the job has none.
-      builder: takes the uplinks.
-      exchange: what was declared to the devices.
-      num_users: users of the vocabulary.
-      num_items: items of the vocabulary.
-      newest_version: the last version of the cloud.
-      consumed: files that the parent version had read.
-      window: which rounds were seen; what is read is added.
-      quarantine: folder for refused records.
-    """
-    files = []
-    if folder is not None and not folder.is_dir():
-        _log.warning("there is no uplink log at %s yet; the job learns from history alone", folder)
-    elif folder is not None:
-        files = list(log_files(folder, consumed=consumed))
-    contract = LogContract(
+def declared(
+    exchange: UplinkConfig, *, num_users: int, num_items: int, registry: Registry
+) -> LogContract:
+    """What an uplink must satisfy: the declared form and bounds, and ids and versions there are."""
+    return LogContract(
         num_users=num_users,
         num_items=num_items,
         queries=exchange.queries,
@@ -86,8 +73,38 @@ def read_new(
         clip_logit=exchange.clip_logit,
         noise_multiplier=exchange.noise_multiplier,
         newest_round=_LAST_ROUND,
-        newest_version=newest_version,
+        newest_version=max([0, *(version.number for version in registry.versions())]),
     )
+
+
+def read_new(
+    folder: Path | None,
+    builder: KnowledgeBuilder,
+    *,
+    contract: LogContract,
+    consumed: tuple[ConsumedFile, ...],
+    window: ReplayWindow,
+    quarantine: Path,
+) -> UplinksRead:
+    """Gives the builder each sound uplink of the files that were not read yet.
+
+    Args:
+      folder: of the log; None when the job has none.
+      builder: takes the uplinks.
+      contract: what an uplink must satisfy.
+      consumed: files that the parent version had read.
+      window: which rounds were seen; what is read is added.
+      quarantine: folder for refused records.
+
+    Raises:
+      ConfigError: there are uplinks, and all of them are of another form than the declared
+        one: the job would learn nothing and count them as read.
+    """
+    files = []
+    if folder is not None and not folder.is_dir():
+        _log.warning("there is no uplink log at %s yet; the job learns from history alone", folder)
+    elif folder is not None:
+        files = list(log_files(folder, consumed=consumed))
     rejected: Counter[str] = Counter()
     finished, total, first, last = [], 0, None, None
     batches = read_uplinks(
@@ -107,6 +124,14 @@ def read_new(
             times: npt.NDArray[np.int64] = batch.created_at_seconds
             first = min(int(times.min()), first if first is not None else int(times.min()))
             last = max(int(times.max()), last or 0)
+    if not total and set(rejected) == {Reason.WRONG_FORM.value}:
+        first_refused = next(Quarantine(quarantine).entries())
+        raise ConfigError(
+            f"uplink log {folder}: all {rejected.total():,} new uplinks are of another form than "
+            f"the job's: {first_refused.message}. Set exchange.codec, exchange.queries and "
+            "exchange.embedding_dim of the job as devices have them, and give the command again: "
+            "nothing counts as read yet."
+        )
     summary = {
         "read": total,
         "kept": builder.taken,

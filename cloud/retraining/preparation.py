@@ -13,19 +13,17 @@ from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.history import History, Validation, hold_out, load_history
 from cloud.retraining.inputs import JobInputs, read_inputs, write_inputs
-from cloud.retraining.log_reading import consumed_files, read_new
+from cloud.retraining.log_reading import WINDOW, declared, read_before, read_new
 from cloud.retraining.start import check_parent, known_before
 from cloud.retraining.uplinks import KnowledgeBuilder
-from cloud.uplink_log import ConsumedFile, ReplayWindow
 from cloud.version_files import StoredCloud, read_arrays, write_arrays
 from ecct_tf.errors import DataError, RunFolderError
 from ecct_tf.knowledge import KnowledgeStore
 
-__all__ = ["WINDOW", "Prepared", "prepare"]
+__all__ = ["Prepared", "prepare"]
 
 _log = logging.getLogger(__name__)
 
-WINDOW = "replay_window.npz"
 _WAIT_SECONDS = 600.0
 
 
@@ -115,21 +113,12 @@ def _fix(
         _log.warning("%s: nothing is promoted yet, so the job starts from scratch", registry.path)
     users, items = history.view.num_users, history.view.num_items
     builder = KnowledgeBuilder(known_before(config, parent, num_users=users))
-    consumed: tuple[ConsumedFile, ...] = ()
-    window = ReplayWindow(users)
-    if number is not None:
-        version = registry.version(number)
-        # A version that no job made has read no log.
-        if "uplinks" in version.manifest.data:
-            consumed = consumed_files(version.manifest.data["uplinks"])
-            window = ReplayWindow.from_arrays(read_arrays(version.path / WINDOW)).grown(users)
+    version = None if number is None else registry.version(number)
+    consumed, window = read_before(version, num_users=users)
     read = read_new(
         None if config.uplinks is None else Path(config.uplinks),
         builder,
-        exchange=config.exchange,
-        num_users=users,
-        num_items=items,
-        newest_version=max([0, *(version.number for version in registry.versions())]),
+        contract=declared(config.exchange, num_users=users, num_items=items, registry=registry),
         consumed=consumed,
         window=window,
         quarantine=folder / "quarantine",

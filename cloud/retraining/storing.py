@@ -10,7 +10,8 @@ from cloud.recommender import CloudRecommender
 from cloud.registry import Draft, Version
 from cloud.registry.version import SAVED_MODEL
 from cloud.retraining.config import JobConfig
-from cloud.retraining.preparation import WINDOW, Prepared
+from cloud.retraining.log_reading import WINDOW
+from cloud.retraining.preparation import Prepared
 from cloud.retraining.quality import Quality, measure
 from cloud.retraining.start import build_recommender, revived
 from cloud.serving import ServingContent, export_serving

@@ -4,12 +4,12 @@
 decodes and checks them thousands at a time, yields what is sound with the place it was
 read up to, and puts the rest into the `Quarantine` with its reason. `LogContract` says
 what is sound; `ReplayWindow` remembers which rounds of a user were seen. `export_parquet`
-writes the same for analysts. No TensorFlow here.
+writes the same for analysts, `export_one_parquet` in one file. No TensorFlow here.
 """
 
 from cloud.uplink_log.contract import LogContract
 from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition, log_files
-from cloud.uplink_log.parquet import export_parquet
+from cloud.uplink_log.parquet import export_one_parquet, export_parquet
 from cloud.uplink_log.quarantine import Quarantine
 from cloud.uplink_log.reader import UplinkBatch, read_uplinks
 from cloud.uplink_log.reasons import Reason, Rejected
@@ -27,6 +27,7 @@ __all__ = [
     "ReplayWindow",
     "UplinkBatch",
     "UplinkLogWriter",
+    "export_one_parquet",
     "export_parquet",
     "log_files",
     "read_uplinks",

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloud.uplink_log.reader import UplinkBatch
+from ecct_tf.errors import DataError
 from ecct_tf.files import write_atomically
 
-__all__ = ["PARQUET_SCHEMA", "export_parquet"]
+__all__ = ["PARQUET_SCHEMA", "export_one_parquet", "export_parquet"]
 
 PARQUET_SCHEMA = "ecct-uplink-log/1"
 
@@ -43,6 +44,40 @@ def export_parquet(batches: Iterable[UplinkBatch], out: Path) -> tuple[Path, ...
         write_atomically(path, functools.partial(_write, tables))
         written.append(path)
     return tuple(written)
+
+
+def export_one_parquet(batches: Iterable[UplinkBatch], out: Path) -> int:
+    """Writes what `read_uplinks` yields as one Parquet file.
+
+    Args:
+      batches: of a whole log or a part of it.
+      out: the file.
+
+    Returns:
+      How many uplinks it has.
+
+    Raises:
+      DataError: there is not one; no file is written then.
+    """
+    rows = 0
+
+    def counted() -> Iterator[Any]:
+        nonlocal rows
+        for batch in batches:
+            if len(batch):
+                rows += len(batch)
+                yield _table(batch)
+
+    tables = counted()
+    first = next(tables, None)
+    if first is None:
+        raise DataError(
+            f"{out}: expected at least one sound uplink to write, none was read; "
+            "`ecct cloud log check` tells what was refused and why, and --all reads also what "
+            "the version in force has read"
+        )
+    write_atomically(out, functools.partial(_write, itertools.chain([first], tables)))
+    return rows
 
 
 def _write(tables: Iterator[Any], file: IO[bytes]) -> None:

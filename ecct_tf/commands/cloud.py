@@ -3,6 +3,7 @@
 import click
 
 from ecct_tf.commands.cloud_cycle import cycle
+from ecct_tf.commands.cloud_log import log
 from ecct_tf.commands.cloud_publish import publish
 from ecct_tf.commands.cloud_retrain import retrain
 from ecct_tf.commands.cloud_versions import gc, promote, rollback, versions
@@ -15,5 +16,5 @@ def cloud() -> None:
     """Keep versions of the cloud, choose the one in force, and publish it."""
 
 
-for _command in (retrain, versions, promote, rollback, gc, publish, cycle):
+for _command in (retrain, versions, promote, rollback, gc, publish, log, cycle):
     cloud.add_command(_command)

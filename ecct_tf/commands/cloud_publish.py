@@ -72,10 +72,10 @@ def publish(
 
 
 def _print(published: Published, *, out: Path) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     found = published.publication
-    table = Table("a device fetches", "bytes", "file")
+    table = Table("a device fetches", "bytes", Column("file", overflow="fold"))
     table.title = f"Version {found.cloud_version}, round {found.round_number}, {found.codec}"
     single = f"{found.devices}/USER.ecdn" if found.devices else f"cut out of {found.downlinks.path}"
     table.add_row("its downlink", f"{found.device_bytes:,}", single)

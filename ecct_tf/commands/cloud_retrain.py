@@ -1,12 +1,22 @@
 """`ecct cloud retrain`."""
 
+from __future__ import annotations
+
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecct_tf.commands.options import quiet_tensorflow, set_option
+from ecct_tf.commands.options import counted, quiet_tensorflow, set_option
+
+if TYPE_CHECKING:
+    from cloud.registry.manifest import Manifest
+    from cloud.retraining import JobConfig, JobResult
 
 __all__ = ["retrain"]
+
+_NOT_PROMOTED = 3
 
 
 @click.command()
@@ -23,25 +33,94 @@ __all__ = ["retrain"]
 @click.option(
     "--promote-anyway", is_flag=True, help="Promote even if the new version is not better."
 )
+@click.option(
+    "--must-promote", is_flag=True, help="End with exit code 3 if the version is not promoted."
+)
 def retrain(
-    config_path: Path | None, overrides: tuple[str, ...], out: Path, promote_anyway: bool
+    config_path: Path | None,
+    overrides: tuple[str, ...],
+    out: Path,
+    promote_anyway: bool,
+    must_promote: bool,
 ) -> None:
     """Train the next version of the cloud from history and uplinks, and promote it if it is better.
 
     Run again with the same --out after a kill, it goes on and ends with the same weights.
+
+    The exit code is 0 when the job ended, whether its version was promoted or not; 2 when it could
+    not run, with the reason; 130 after Ctrl-C.
     """
     quiet_tensorflow()
+    from cloud.registry import Registry
     from cloud.retraining import load_job_config
     from cloud.retraining import retrain as run
 
+    began = time.monotonic()
     config = load_job_config(config_path, overrides=overrides)
+    ended_before = (out / "result.json").exists()
     result = run(config, out, promote_anyway=promote_anyway)
     if result is None:
         click.echo("This worker has done its part; the first one writes the version.")
         return
-    before = "none" if result.before is None else f"{result.before:.4f}"
-    click.echo(
-        f"Version {result.version} in {config.registry}: validation {result.metric} "
-        f"{result.quality:.4f}, promoted version before: {before}."
+    if ended_before:
+        took = (
+            f"the job in {out} had ended before, nothing was run; another job needs another --out"
+        )
+    else:
+        took = f"{_duration(time.monotonic() - began)} in this process"
+    manifest = Registry(config.registry).version(result.version).manifest
+    for name, text in _summary(config, result, manifest, out=out, took=took):
+        click.echo(f"{name:<10}{text}")
+    if must_promote and not result.promoted:
+        click.get_current_context().exit(_NOT_PROMOTED)
+
+
+def _summary(
+    config: JobConfig, result: JobResult, manifest: Manifest, *, out: Path, took: str
+) -> list[tuple[str, str]]:
+    parents = ", ".join(map(str, manifest.parents))
+    origin = f"{manifest.data['start']}, from version {parents}" if parents else "the first one"
+    lines = [
+        ("Version", f"{result.version} in {config.registry} ({origin})"),
+        (
+            "Verdict",
+            f"{'promoted' if result.promoted else 'stored, not promoted'}: {result.reason}",
+        ),
+        ("Quality", _quality(config, result)),
+    ]
+    lines += _uplinks(
+        config, manifest.data["uplinks"], heard=manifest.data["users_heard_of"], out=out
     )
-    click.echo(f"{'Promoted' if result.promoted else 'Stored, not promoted'}: {result.reason}.")
+    return [*lines, ("Took", took)]
+
+
+def _quality(config: JobConfig, result: JobResult) -> str:
+    at = "" if result.metric == "mrr" else f"@{config.validation.k}"
+    name = f"{result.metric.upper()}{at} of held-out interactions"
+    if result.before is None:
+        return f"{name} {result.quality:.4f}; there is no version to compare with"
+    gain = result.quality - result.before
+    return f"{name} {result.quality:.4f}, before {result.before:.4f} ({gain:+.4f})"
+
+
+def _uplinks(
+    config: JobConfig, uplinks: dict[str, Any], *, heard: int, out: Path
+) -> list[tuple[str, str]]:
+    if config.uplinks is None:
+        return [("Uplinks", "none: the job names no log")]
+    if not uplinks["new_files"]:
+        return [("Uplinks", f"none: there is no new file in {config.uplinks}")]
+    taken = f"{uplinks['read']:,} read from {counted(uplinks['new_files'], 'new file')}"
+    newest = f"the newest of each user counts, {heard:,} users are heard of"
+    lines = [("Uplinks", f"{taken}; {newest}")]
+    rejected: dict[str, int] = uplinks["rejected"]
+    if rejected:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())
+        lines.append(("Refused", f"{sum(rejected.values()):,}: {reasons}"))
+        lines.append(("", f"they lie in {out / 'quarantine' / 'rejected.sqlite'}"))
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

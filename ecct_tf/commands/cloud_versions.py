@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecct_tf.commands.options import wide_console
+from ecct_tf.commands.options import counted, wide_console
 
 if TYPE_CHECKING:
     from cloud.registry import Registry, Version
+    from cloud.registry.manifest import Manifest
 
 __all__ = ["gc", "open_registry", "promote", "registry_argument", "rollback", "versions"]
+
+_RANKING = re.compile(r"(?<![a-z])(hr|ndcg)(?![a-z])")
 
 registry_argument = click.argument("registry", type=click.Path(path_type=Path))
 
@@ -25,7 +28,11 @@ _note = click.option("--note", default="", help="Why, for the history.")
 @registry_argument
 @click.option("--json", "as_json", is_flag=True, help="Print whole manifests as JSON.")
 def versions(registry: Path, as_json: bool) -> None:
-    """List the versions in REGISTRY and which one is in force."""
+    """List the versions in REGISTRY and which one is in force.
+
+    `previous` is the one that a rollback returns to; `from` has the parents.
+    Of the metrics it shows the one that the gate compares, and HR@K; --json has all of them.
+    """
     opened = open_registry(registry)
     stored, history = opened.versions(), opened.history()
     promoted = history[-1].version if history else None
@@ -96,52 +103,85 @@ def gc(registry: Path, keep: int, draft_hours: float) -> None:
     The version in force, the one before it and what a living draft is made from always stay.
     """
     collected = open_registry(registry).gc(keep=keep, draft_hours=draft_hours)
-    click.echo(
-        f"Removed {len(collected.versions)} versions {list(collected.versions)} and "
-        f"{len(collected.drafts)} drafts {list(collected.drafts)}"
-    )
+    versions_gone = _listed(len(collected.versions), "version", collected.versions)
+    drafts_gone = _listed(len(collected.drafts), "draft", collected.drafts)
+    click.echo(f"Removed {versions_gone} and {drafts_gone}")
 
 
 def open_registry(path: Path) -> Registry:
     """The registry at `path`.
 
     Raises:
-      RegistryError: when there is none.
+      RegistryError: when there is none; a folder without versions would be changed into one.
     """
     from cloud.registry import Registry
     from ecct_tf.errors import RegistryError
 
-    if not path.is_dir():
+    found = (
+        "there is no such folder"
+        if not path.exists()
+        else "it is a file"
+        if not path.is_dir()
+        else "it is another folder: it has no versions/, drafts/ or promotions/"
+    )
+    if not any((path / name).is_dir() for name in ("versions", "drafts", "promotions")):
         raise RegistryError(
-            f"{path}: expected a registry, there is no such folder; the first job that commits a "
-            "version makes it"
+            f"{path}: expected a registry, {found}; give the folder that `registry` names in "
+            "job.yaml, which the first `ecct cloud retrain` makes"
         )
     return Registry(path)
 
 
+def _listed(number: int, word: str, names: Iterable[object]) -> str:
+    return counted(number, word) + (f" ({', '.join(map(str, names))})" if number else "")
+
+
 def _print(stored: tuple[Version, ...], *, promoted: int | None, previous: int | None) -> None:
+    """Few columns that fit 80 characters; `--json` has all metrics."""
     from rich.table import Table
 
-    table = Table("version", "state", "created", "from", "metrics", "bytes")
+    if not stored:
+        click.echo("No version is stored; the first job that ends makes one (ecct cloud retrain).")
+        return
+    told = {version.number: _told(version.manifest) for version in stored}
+    names = list(dict.fromkeys(name for values in told.values() for name in values))
+    table = Table("version", "state", "created (UTC)", "from")
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_column("MB", justify="right")
     for version in stored:
         manifest = version.manifest
-        state = {promoted: "in force", previous: "rollback target"}.get(version.number, "")
+        state = {promoted: "in force", previous: "previous"}.get(version.number, "")
         table.add_row(
             str(version.number),
             state,
-            manifest.created_at,
-            ", ".join(map(str, manifest.parents)) or "scratch",
-            _told(manifest.metrics),
-            f"{manifest.num_bytes:,}",
+            manifest.created_at[:16].replace("T", " "),
+            ", ".join(map(str, manifest.parents)) or "none",
+            *(told[version.number].get(name, "") for name in names),
+            f"{manifest.num_bytes / 1e6:.1f}",
         )
     wide_console().print(table)
 
 
-def _told(metrics: Mapping[str, float]) -> str:
-    """HR and NDCG, where there are any; `--json` has the rest."""
-    ranking = {
-        name: value
-        for name, value in metrics.items()
-        if {"hr", "ndcg"} & set(re.split(r"[^a-z]+", name.lower()))
+def _told(manifest: Manifest) -> dict[str, str]:
+    """The metric of the gate and the hit rate; of a version that no job made, two that it has."""
+    of_job = manifest.config.get("validation", {})
+    gate = str(of_job.get("metric", ""))
+    names = {
+        _title(metric, of_job): f"validation/cloud_{metric}"
+        for metric in dict.fromkeys([gate, "hr"])
     }
-    return ", ".join(f"{name} {value:.4f}" for name, value in (ranking or metrics).items())
+    found = {
+        title: f"{manifest.metrics[name]:.4f}"
+        for title, name in names.items()
+        if name in manifest.metrics
+    }
+    if found:
+        return found
+    ranking = [name for name in manifest.metrics if _RANKING.search(name.lower())]
+    names_of_others = (ranking or [*manifest.metrics])[:2]
+    return {name: f"{manifest.metrics[name]:.4f}" for name in names_of_others}
+
+
+def _title(metric: str, validation: Mapping[str, Any]) -> str:
+    return "MRR" if metric == "mrr" else f"{metric.upper()}@{validation.get('k', '')}"

@@ -10,7 +10,14 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["config_option", "existing_run", "quiet_tensorflow", "set_option", "wide_console"]
+__all__ = [
+    "config_option",
+    "counted",
+    "existing_run",
+    "quiet_tensorflow",
+    "set_option",
+    "wide_console",
+]
 
 existing_run = click.Path(path_type=Path)
 
@@ -43,6 +50,15 @@ def quiet_tensorflow() -> None:
     import logging
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def counted(number: int, word: str) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "file"), counted(2000, "file")
+    ('1 file', '2,000 files')
+    """
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def wide_console() -> "Console":

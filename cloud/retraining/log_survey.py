@@ -1,0 +1,77 @@
+"""Looks at an uplink log as the next job would, without a job."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from cloud.registry import Registry
+from cloud.retraining.config import JobConfig
+from cloud.retraining.history import load_history
+from cloud.retraining.log_reading import declared, read_before
+from cloud.uplink_log import LogFile, Quarantine, ReplayWindow, UplinkBatch, log_files, read_uplinks
+from cloud.version_files import StoredCloud
+from ecct_tf.errors import ConfigError
+
+__all__ = ["Survey", "survey"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What is to be read of a log.
+
+    Attributes:
+      folder: of the log.
+      files: that are read.
+      read_before: how many files the version in force has read and are left out.
+      version: number of that version; None when none is in force.
+      batches: what is sound, read as they are asked for.
+    """
+
+    folder: Path
+    files: tuple[LogFile, ...]
+    read_before: int
+    version: int | None
+    batches: Iterator[UplinkBatch]
+
+
+def survey(
+    config: JobConfig, *, log: Path | None, everything: bool, quarantine: Path, show: bool
+) -> Survey:
+    """Opens a log for reading; nothing of it counts as read afterwards.
+
+    Args:
+      config: the job, for what it declared to devices, its history and its registry.
+      log: folder of the log; None for the job's own.
+      everything: also reads what the version in force has read, as if there were none.
+      quarantine: folder for what is refused.
+      show: whether a download of the history may show a bar.
+
+    Raises:
+      ConfigError: neither `log` nor the job names a log.
+      DataError: there is no such log.
+    """
+    folder = log if log is not None else Path(config.uplinks) if config.uplinks else None
+    if folder is None:
+        raise ConfigError(
+            "uplink log: expected its folder, the job names none; give LOG, or set `uplinks` in "
+            "job.yaml"
+        )
+    registry = Registry(config.registry)
+    promoted = registry.promoted()
+    known = None if promoted is None else StoredCloud.read(promoted.path).vocabulary
+    view = load_history(config, known=known, progress=show).view
+    consumed, window = read_before(promoted, num_users=view.num_users)
+    if everything:
+        consumed, window = (), ReplayWindow(view.num_users)
+    files = log_files(folder, consumed=consumed)
+    batches = read_uplinks(
+        folder,
+        files,
+        contract=declared(
+            config.exchange, num_users=view.num_users, num_items=view.num_items, registry=registry
+        ),
+        window=window,
+        quarantine=Quarantine(quarantine),
+    )
+    number = None if promoted is None else promoted.number
+    return Survey(folder, files, len(consumed), number, batches)

@@ -1,0 +1,167 @@
+"""`ecct cloud log check` and `ecct cloud log export`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecct_tf.commands.options import counted, quiet_tensorflow, set_option, wide_console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cloud.retraining.log_survey import Survey
+    from cloud.uplink_log import Quarantine, UplinkBatch
+
+__all__ = ["log"]
+
+_REFUSED = 1
+
+
+def _asked(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What both commands take: the log, and the job that says what is sound in it."""
+    path = click.Path(path_type=Path)
+    command = click.option(
+        "--all", "everything", is_flag=True, help="Also what the version in force has read."
+    )(command)
+    command = click.option(
+        "--config", "config_path", type=path, required=True, help="YAML file of the reading job."
+    )(set_option(command))
+    return click.argument("log_folder", metavar="[LOG]", required=False, type=path)(command)
+
+
+@click.group()
+def log() -> None:
+    """Look into an uplink log without consuming it."""
+
+
+@log.command()
+@_asked
+@click.option(
+    "--quarantine",
+    type=click.Path(path_type=Path),
+    help="Keep what is refused in this folder; by default it is only counted.",
+)
+def check(
+    log_folder: Path | None,
+    config_path: Path,
+    overrides: tuple[str, ...],
+    everything: bool,
+    quarantine: Path | None,
+) -> None:
+    """Tell what the next job would take of LOG, by default the job's own, and what it would refuse.
+
+    Nothing counts as read afterwards. The exit code is 1 when a record would be refused.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        opened = _survey(
+            log_folder, config_path, overrides, everything, quarantine or Path(temporary)
+        )
+        seen = _Seen(opened.batches)
+        for _ in seen:
+            pass
+        from cloud.uplink_log import Quarantine
+
+        _print(opened, seen, Quarantine(quarantine or Path(temporary)))
+    if quarantine is not None and seen.refused:
+        click.echo(f"Refused records: {Quarantine(quarantine).path}")
+    if seen.refused:
+        click.get_current_context().exit(_REFUSED)
+
+
+@log.command()
+@_asked
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A file that ends in .parquet, or a folder for one file of each file of the log.",
+)
+def export(
+    log_folder: Path | None,
+    config_path: Path,
+    overrides: tuple[str, ...],
+    everything: bool,
+    out: Path,
+) -> None:
+    """Write the sound uplinks of LOG, by default the job's own, as Parquet.
+
+    It writes what the next job would read, with --all the whole log; nothing counts as read.
+    """
+    from cloud.uplink_log import export_one_parquet, export_parquet
+
+    with tempfile.TemporaryDirectory() as temporary:
+        opened = _survey(log_folder, config_path, overrides, everything, Path(temporary))
+        seen = _Seen(opened.batches)
+        if out.suffix == ".parquet":
+            export_one_parquet(seen, out)
+            told = str(out)
+        else:
+            told = f"{counted(len(export_parquet(seen, out)), 'file')} in {out}"
+    refused = (
+        f"; {seen.refused.total():,} refused, see ecct cloud log check" if seen.refused else ""
+    )
+    click.echo(f"{seen.sound:,} uplinks of {counted(len(opened.files), 'file')}: {told}{refused}")
+
+
+class _Seen:
+    """Batches that go by, counted."""
+
+    def __init__(self, batches: Iterator[UplinkBatch]) -> None:
+        self._batches = batches
+        self.sound = 0
+        self.with_logits = 0
+        self.refused: Counter[str] = Counter()
+        self.rounds: set[int] = set()
+
+    def __iter__(self) -> Iterator[UplinkBatch]:
+        for batch in self._batches:
+            self.sound += len(batch)
+            self.with_logits += int(batch.with_logits.sum())
+            self.refused.update({reason.value: n for reason, n in batch.rejected.items()})
+            if len(batch):
+                self.rounds |= {int(batch.rounds.min()), int(batch.rounds.max())}
+            yield batch
+
+
+def _survey(
+    log_folder: Path | None,
+    config_path: Path,
+    overrides: tuple[str, ...],
+    everything: bool,
+    quarantine: Path,
+) -> Survey:
+    quiet_tensorflow()
+    from cloud.retraining import load_job_config
+    from cloud.retraining.log_survey import survey
+
+    config = load_job_config(config_path, overrides=overrides)
+    return survey(config, log=log_folder, everything=everything, quarantine=quarantine, show=True)
+
+
+def _print(opened: Survey, seen: _Seen, quarantine: Quarantine) -> None:
+    from rich.table import Table
+
+    before = ""
+    if opened.read_before:
+        before = f", without {opened.read_before:,} that version {opened.version} knows already"
+    click.echo(f"{opened.folder}: {counted(len(opened.files), 'file')} to read{before}")
+    rounds = f", rounds {min(seen.rounds)} to {max(seen.rounds)}" if seen.rounds else ""
+    click.echo(f"Sound: {seen.sound:,} uplinks, {seen.with_logits:,} with logits{rounds}")
+    click.echo(f"Refused: {seen.refused.total():,}")
+    if not seen.refused:
+        return
+    first: dict[str, tuple[str, str]] = {}
+    for entry in quarantine.entries():
+        first.setdefault(entry.reason.value, (f"{entry.file}:{entry.offset}", entry.message))
+        if len(first) == len(seen.refused):
+            break
+    table = Table("reason", "records", "the first of them")
+    for reason, count in seen.refused.most_common():
+        place, message = first[reason]
+        table.add_row(reason, f"{count:,}", f"{message} ({place})")
+    wide_console().print(table)
