@@ -217,10 +217,10 @@ def _metadata(
             for name, rows in zip(columns, model.spec.profile_sizes, strict=True)
         ],
         "guards": {
-            "largest_weight": guards.LARGEST_WEIGHT,
+            "largest_weights_norm": guards.LARGEST_WEIGHTS_NORM,
             "largest_embedding": guards.LARGEST_EMBEDDING,
             "largest_gradient_norm": guards.LARGEST_GRADIENT_NORM,
-            "largest_rate": guards.LARGEST_RATE,
+            "largest_rate": 1.0,
         },
         "versions": {"ecct-tf": ecct_tf.__version__, "tensorflow": tf.__version__},
         "provenance": dict(labels.provenance),

@@ -98,8 +98,8 @@ class EdgeGraph(tf.Module):
         inputs, teacher = self._inputs.samples(given)
         # A column of another length would broadcast; a reshape to the rows' number refuses it.
         rows = given["candidates"].shape[0] or tf.size(given["candidates"])
-        mask = guards.unit(_of_length(given["mask"], rows))
-        labels = guards.unit(_of_length(given["labels"], rows))
+        mask = _of_length(given["mask"], rows, guards.unit)
+        labels = _of_length(given["labels"], rows, guards.unit)
         weights = self._weights.read_value()
         with tf.GradientTape() as tape:
             tape.watch(weights)
@@ -111,25 +111,29 @@ class EdgeGraph(tf.Module):
                 distillation_weight=training.distillation_weight if self._task.uses_logits else 0.0,
                 temperature=training.temperature,
             )
-        gradient, norm, passes = guards.gate(tape.gradient(loss, weights))
-        # A batch of padding alone moves nothing, momentum included.
-        some = tf.cast(tf.reduce_sum(mask, axis=0, keepdims=True) > 0.0, tf.float32)
-        active = passes * some
+        gradient = tape.gradient(loss, weights)
+        norm = guards.norm(gradient)
         slots = tuple(slot.read_value() for slot in self._slots)
         step = self._step.read_value()
         updated, new_slots = self._optimizer.apply(
             weights, gradient, slots, step + 1.0, self._rates(given)
         )
-        bounded = tf.where(tf.abs(updated) <= guards.LARGEST_WEIGHT, updated, weights)
-        for variable, old, new in zip(
-            (self._weights, *self._slots), (weights, *slots), (bounded, *new_slots), strict=True
-        ):
-            # As the simulation's device work writes it, to the last bit.
-            variable.assign(old + active * (new - old))
+        olds = (weights, *slots)
+        # As the simulation's device work writes it, to the last bit.
+        news = [old + (new - old) for old, new in zip(olds, (updated, *new_slots), strict=True)]
+        # A batch of padding alone moves nothing, momentum included.
+        some = tf.cast(tf.reduce_sum(mask, axis=0, keepdims=True) > 0.0, tf.float32)
+        active = (
+            some
+            * guards.at_most(norm, guards.LARGEST_GRADIENT_NORM)
+            * guards.at_most(guards.norm(news[0]), guards.LARGEST_WEIGHTS_NORM)
+        )
+        for variable, old, new in zip((self._weights, *self._slots), olds, news, strict=True):
+            variable.assign(guards.whole(active, new, old))
         self._step.assign(step + active)
         return {
             "loss": guards.bounded_or_zero(tf.reshape(loss, [1]), _FINITE),
-            "gradient_norm": norm,
+            "gradient_norm": guards.bounded_or_zero(norm, _FINITE),
             "applied": active * 1.0,
             "step": step + active,
         }
@@ -139,8 +143,8 @@ class EdgeGraph(tf.Module):
         return {"weights": self._weights.read_value()}
 
     def _set_weights(self, given: Tensors) -> Tensors:
-        weights = _of_length(given["weights"], self._parameters.size)
-        accepted = guards.plausible(weights, guards.LARGEST_WEIGHT)
+        weights = _of_length(given["weights"], self._parameters.size, guards.finite_or_huge)
+        accepted = guards.at_most(guards.norm(weights), guards.LARGEST_WEIGHTS_NORM)
         self._weights.assign(tf.where(accepted > 0.0, weights, self._weights.read_value()))
         return {"accepted": accepted}
 
@@ -151,12 +155,12 @@ class EdgeGraph(tf.Module):
 
     def _restore(self, given: Tensors) -> Tensors:
         size = self._parameters.size
-        state = _of_length(given["state"], self._sizes.state)
+        state = _of_length(given["state"], self._sizes.state, guards.finite_or_huge)
         weights = state[:size]
         # The last slot (squares) and the step after it are never negative.
         tail = state[-1 - size * min(1, len(self._slots)) :]
         accepted = (
-            guards.plausible(weights, guards.LARGEST_WEIGHT)
+            guards.at_most(guards.norm(weights), guards.LARGEST_WEIGHTS_NORM)
             * guards.plausible(state, _FINITE)
             * tf.cast(tf.reduce_min(tail, axis=0, keepdims=True) >= 0.0, tf.float32)
         )
@@ -190,7 +194,7 @@ class EdgeGraph(tf.Module):
     def _rates(self, given: Tensors) -> tf.Tensor:
         shared = self._parameters.shared_size
         parts = [
-            tf.tile(guards.rate(_of_length(given[name], 1)), [length])
+            tf.fill([length], _of_length(given[name], 1, guards.unit)[0])
             for name, length in (
                 ("learning_rate", shared),
                 ("private_learning_rate", self._parameters.size - shared),
@@ -212,10 +216,10 @@ def _concrete(function: Callable[[Tensors], Tensors], signature: Signature) -> A
     return traced.get_concrete_function()
 
 
-def _of_length(values: tf.Tensor, length: int | tf.Tensor) -> tf.Tensor:
-    """`values` as `[length]`; at run time a reshape refuses any other length."""
+def _of_length(
+    values: tf.Tensor, length: int | tf.Tensor, guard: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """`guard(values)` as `[length]`; at run time a reshape refuses any other length."""
     # By way of a matrix, with work in between: the converter drops a reshape to the shape that
-    # it already has. What is not finite becomes a number that no guard lets pass.
-    matrix = tf.reshape(values, [length, 1])
-    matrix = tf.where(tf.abs(matrix) <= _FINITE, matrix, 1.1 * _FINITE)
-    return tf.reshape(matrix, [length])
+    # it already has.
+    return tf.reshape(guard(tf.reshape(values, [length, 1])), [length])

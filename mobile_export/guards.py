@@ -10,21 +10,23 @@ import tensorflow as tf
 __all__ = [
     "LARGEST_EMBEDDING",
     "LARGEST_GRADIENT_NORM",
-    "LARGEST_RATE",
-    "LARGEST_WEIGHT",
+    "LARGEST_WEIGHTS_NORM",
+    "at_most",
     "bounded_or_zero",
-    "gate",
+    "finite_or_huge",
     "known_ids",
+    "norm",
     "plausible",
-    "rate",
     "unit",
+    "whole",
 ]
 
-LARGEST_WEIGHT = 1e4
+LARGEST_WEIGHTS_NORM = 1e4
 LARGEST_EMBEDDING = 1e3
-LARGEST_RATE = 1.0
 # Inputs are clipped to ±10, so that a gradient of real samples stays far below.
 LARGEST_GRADIENT_NORM = 1e3
+
+_FINITE = 3e38
 
 
 def known_ids(ids: tf.Tensor, rows: int) -> tf.Tensor:
@@ -38,13 +40,13 @@ def bounded_or_zero(values: tf.Tensor, largest: float) -> tf.Tensor:
 
 
 def unit(values: tf.Tensor) -> tf.Tensor:
-    """Labels and masks: clipped to [0, 1], NaN to 0; `[...] float32`."""
-    return tf.clip_by_value(bounded_or_zero(values, 3e38), 0.0, 1.0)
+    """Labels, masks and learning rates: clipped to [0, 1], not finite to 0; `[...] float32`."""
+    return tf.clip_by_value(bounded_or_zero(values, _FINITE), 0.0, 1.0)
 
 
-def rate(values: tf.Tensor) -> tf.Tensor:
-    """Learning rates: clipped to [0, 1]; infinite or NaN ones become 0; `[1] float32`."""
-    return tf.clip_by_value(bounded_or_zero(values, 3e38), 0.0, LARGEST_RATE)
+def finite_or_huge(values: tf.Tensor) -> tf.Tensor:
+    """What is not finite becomes a number that no guard lets pass; `[...] float32`."""
+    return tf.where(tf.abs(values) <= _FINITE, values, 1.1 * _FINITE)
 
 
 def plausible(values: tf.Tensor, largest: float) -> tf.Tensor:
@@ -53,17 +55,19 @@ def plausible(values: tf.Tensor, largest: float) -> tf.Tensor:
     return tf.reduce_min(fine, axis=0, keepdims=True)
 
 
-def gate(gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Lets a gradient pass unless it exploded.
+def norm(values: tf.Tensor) -> tf.Tensor:
+    """Euclidean norm of `[n] float32`, as `[1]`; not finite when a value is not."""
+    return tf.sqrt(tf.reduce_sum(values * values, axis=0, keepdims=True))
 
-    Args:
-      gradient: `[P] float32`.
 
-    Returns:
-      The gradient, zero where it is not finite, its Euclidean norm `[1]`, and whether the
-      step may be applied, `[1]`, 0 or 1.
+def at_most(value: tf.Tensor, largest: float) -> tf.Tensor:
+    """1 where `value` `[1] float32` is finite and at most `largest`, else 0; `[1] float32`."""
+    return tf.cast(value <= largest, tf.float32)
+
+
+def whole(active: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
+    """`new` when `active` `[1]` is 1, else `old`, whatever `new` holds; both `[n] float32`.
+
+    A scalar condition makes it a copy; `tf.where` would compare value by value.
     """
-    norm = tf.sqrt(tf.reduce_sum(gradient * gradient, axis=0, keepdims=True))
-    passes = tf.cast(norm <= LARGEST_GRADIENT_NORM, tf.float32)
-    finite_norm = bounded_or_zero(norm, 3e38)
-    return bounded_or_zero(gradient, LARGEST_GRADIENT_NORM), finite_norm, passes
+    return tf.raw_ops.Select(condition=active[0] > 0.0, x=new, y=old)

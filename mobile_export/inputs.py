@@ -41,16 +41,18 @@ class InputGraph:
 
     def candidates(self, given: Tensors, candidates: tf.Tensor) -> EdgeInputs:
         """Inputs for candidates of one user as of now: history `[L]`, candidates `[K]`."""
-        return pair_inputs(
+        profile = self._profile(given)
+        inputs = pair_inputs(
             self._items.tensors(),
             block_sizes=self._items.block_sizes,
             config=self._task.features,
             history=self.known(given["history"]),
             candidates=self.known(_some(candidates)),
-            profile=self._profile(given),
+            profile=profile,
             user_embeddings=self._user_embedding(given),
             use_logit=self._task.uses_logits,
         )
+        return inputs._replace(profile=tf.expand_dims(profile, 0))
 
     def rows(self, given: Tensors) -> EdgeInputs:
         """Inputs for rows with a history each: history `[B, L]`, candidates `[B]`."""
@@ -81,15 +83,12 @@ class InputGraph:
         embedding, logit = cloud_knowledge(
             items, tf.expand_dims(self._user_embedding(given), 0), candidates
         )
-        columns = len(spec.profile_sizes)
         length, blocks = spec.history_length, spec.num_blocks
         inputs = EdgeInputs(
             interactions=tf.reshape(found.features, [-1, spec.interaction_dim]),
             slots=tf.reshape(found.slots, [-1, length, blocks]),
             slot_mask=tf.reshape(found.slot_mask, [-1, length, 1]),
-            profile=tf.broadcast_to(
-                tf.expand_dims(self._profile(given), 0), tf.stack([tf.size(candidates), columns])
-            ),
+            profile=tf.expand_dims(self._profile(given), 0),
             cloud_embedding=embedding,
             cloud_logit=input_logit(items, logit, use_logit=self._task.uses_logits),
         )

@@ -46,6 +46,11 @@ class _Side(tf.experimental.ExtensionType):
 
     parts: tuple[_Rows, ...]
 
+    @property
+    def shape(self) -> tf.TensorShape:
+        """Of the decoded rows."""
+        return tf.TensorShape([None, sum(sum(rows.widths) for rows in self.parts)])
+
 
 class _Zeros(tf.experimental.ExtensionType):
     """A bias that is zero for every item: nothing is stored."""
@@ -85,8 +90,8 @@ def _gather_zeros(
     batch_dims: int = 0,
     name: str | None = None,
 ) -> tf.Tensor:
-    del params, validate_indices, axis, batch_dims, name
-    return tf.zeros(tf.shape(indices))
+    del params, indices, validate_indices, axis, batch_dims, name
+    return tf.zeros([])
 
 
 @tf.experimental.dispatch_for_api(tf.gather, {"params": _Side})
@@ -105,8 +110,6 @@ def _gather_side(
 
 def _decode(rows: _Rows, indices: tf.Tensor) -> tf.Tensor:
     width = sum(rows.widths)
-    if not width:  # A table without attributes.
-        return tf.zeros(tf.concat([tf.shape(indices), [0]], axis=0))
     values = tf.cast(tf.gather(rows.values, indices), tf.float32)
     if rows.packed:
         high = tf.floor(values * (1.0 / 16.0))

@@ -18,6 +18,7 @@ import numpy as np
 
 from ecct_tf.errors import ExportError
 from mobile_export.lookups import centre_lookups
+from mobile_export.products import choose_products
 from mobile_export.schema import read_model, schema, write_model
 from mobile_export.slimming import put_first, slim
 
@@ -40,7 +41,7 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def pack(content: bytes, *, metadata: Mapping[str, Any], files: Mapping[str, str]) -> bytes:
-    """Slims a converted file, puts `infer` first, adds metadata and associated files.
+    """Makes a file fast and small, puts `infer` first, adds metadata and associated files.
 
     Args:
       content: as converted.
@@ -49,6 +50,7 @@ def pack(content: bytes, *, metadata: Mapping[str, Any], files: Mapping[str, str
     """
     model = read_model(content)
     centre_lookups(model)
+    choose_products(model)
     slim(model)
     put_first(model, "infer")
     text = json.dumps(metadata, separators=(",", ":"), sort_keys=True)

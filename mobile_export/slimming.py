@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mobile_export.editing import constant, operator_code
 from mobile_export.schema import builtin_name, operators, schema, signature_names
 
 __all__ = ["put_first", "slim"]
@@ -53,7 +54,7 @@ def _fill_uniform_variables(model: Any) -> None:
             value = _uniform(model, graph, operator) if name == "ASSIGN_VARIABLE" else None
             if value is not None:
                 if fill is None:
-                    fill = _operator_code(model, classes.BuiltinOperator.FILL)
+                    fill = operator_code(model, classes.BuiltinOperator.FILL)
                 renewed.append(_filling(model, graph, operator, value, code=fill))
             renewed.append(operator)
         graph.operators = renewed
@@ -75,8 +76,8 @@ def _filling(model: Any, graph: Any, assign: Any, value: np.float32, *, code: in
     classes = schema()
     old = graph.tensors[assign.inputs[1]]
     length = int(old.shape[0])
-    dims = _constant(model, graph, np.array([length], np.int32), classes.TensorType.INT32, [1])
-    scalar = _constant(model, graph, np.array([value]), classes.TensorType.FLOAT32, [])
+    dims = constant(model, graph, np.array([length], np.int32), classes.TensorType.INT32, [1])
+    scalar = constant(model, graph, np.array([value]), classes.TensorType.FLOAT32, [])
     output = classes.TensorT()
     output.shape, output.type, output.buffer = [length], old.type, 0
     graph.tensors.append(output)
@@ -87,27 +88,6 @@ def _filling(model: Any, graph: Any, assign: Any, value: np.float32, *, code: in
     operator.builtinOptions = classes.FillOptionsT()
     assign.inputs = [assign.inputs[0], len(graph.tensors) - 1]
     return operator
-
-
-def _constant(model: Any, graph: Any, array: Any, dtype: int, shape: list[int]) -> int:
-    classes = schema()
-    buffer = classes.BufferT()
-    buffer.data = np.frombuffer(array.tobytes(), np.uint8)
-    model.buffers.append(buffer)
-    tensor = classes.TensorT()
-    tensor.shape, tensor.type, tensor.buffer = shape, dtype, len(model.buffers) - 1
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
-
-
-def _operator_code(model: Any, number: int) -> int:
-    for index, code in enumerate(model.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == number and code.version == 1:
-            return index
-    code = schema().OperatorCodeT()
-    code.builtinCode, code.deprecatedBuiltinCode, code.version = number, number, 1
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
 
 
 def _bound_halves(model: Any) -> None:

@@ -55,6 +55,29 @@ class SourceModel:
         embedding, logit = self._forward(inputs["history"], inputs["queries"], inputs)
         return self._uplink(inputs["queries"], embedding, logit)
 
+    def scores(
+        self, weights: npt.NDArray[np.float32], inputs: Mapping[str, npt.NDArray[Any]]
+    ) -> npt.NDArray[np.float32]:
+        """Logits of many users' candidates at once, each user with weights of its own.
+
+        Args:
+          weights: `[U, P] float32`.
+          inputs: those of `score`, stacked by user.
+
+        Returns:
+          `[U, C] float32`.
+        """
+        found = self._inputs(
+            inputs["history"],
+            inputs["candidates"],
+            profile=inputs["profile"],
+            user_embeddings=self._vectors(inputs, scales=inputs["user_embedding_scale"]),
+        )
+        logits: npt.NDArray[np.float32] = self.model.forward(
+            tf.constant(weights), found
+        ).logit.numpy()
+        return logits
+
     def _forward(
         self,
         history: npt.NDArray[np.int32],
@@ -63,23 +86,43 @@ class SourceModel:
         *,
         lead: tuple[int, ...] = (),
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        vector = inputs["user_embedding"].astype(np.float32) * inputs.get("user_embedding_scale", 1)
-        vector = np.asarray(vector if self.task.receives else 0 * vector, np.float32)
+        vector = self._vectors(inputs, scales=inputs.get("user_embedding_scale", 1))
         profile = inputs.get("profile", np.zeros(0, np.int32))
-        found = pair_inputs(
-            self._tensors,
-            block_sizes=self.block_sizes,
-            config=self.task.features,
-            history=tf.constant(history),
-            candidates=tf.constant(candidates),
-            profile=tf.constant(np.broadcast_to(profile, (*lead, len(profile)))),
-            user_embeddings=tf.constant(np.broadcast_to(vector, (*lead, len(vector)))),
-            use_logit=self.task.uses_logits,
+        found = self._inputs(
+            history,
+            candidates,
+            profile=np.broadcast_to(profile, (*lead, len(profile))),
+            user_embeddings=np.broadcast_to(vector, (*lead, len(vector))),
         )
         if lead:
             found = EdgeInputs(*(tf.reshape(part, [-1, *part.shape[2:]]) for part in found))
         outputs = self.model.forward(tf.constant(self.weights), found)
         return outputs.embedding.numpy(), outputs.logit.numpy()
+
+    def _vectors(
+        self, inputs: Mapping[str, npt.NDArray[Any]], *, scales: Any
+    ) -> npt.NDArray[np.float32]:
+        decoded = inputs["user_embedding"].astype(np.float32) * scales
+        return np.asarray(decoded if self.task.receives else 0 * decoded, np.float32)
+
+    def _inputs(
+        self,
+        history: npt.NDArray[np.int32],
+        candidates: npt.NDArray[np.int32],
+        *,
+        profile: npt.NDArray[np.int32],
+        user_embeddings: npt.NDArray[np.float32],
+    ) -> EdgeInputs:
+        return pair_inputs(
+            self._tensors,
+            block_sizes=self.block_sizes,
+            config=self.task.features,
+            history=tf.constant(history),
+            candidates=tf.constant(candidates),
+            profile=tf.constant(profile),
+            user_embeddings=tf.constant(user_embeddings),
+            use_logit=self.task.uses_logits,
+        )
 
     def _uplink(
         self,

@@ -5,7 +5,7 @@ Here the simulation meets `mobile_export`; else only where real devices take par
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,12 @@ class RunModels:
             return mean
         owns: Array = every[self._device_of(cohort, user)]
         return owns
+
+    def weights_of(self, tier: str, users: Sequence[int]) -> Array:
+        """`[users, P] float32`: the weights of each user's own device; raises as `weights` does."""
+        cohort, state = self._cohort(tier)
+        found: Array = state.weights()[[self._device_of(cohort, user) for user in users]]
+        return found
 
     def labels(self, tier: str, *, user: int | None = None) -> Labels:
         """Vocabularies, item tokens and where the weights come from."""

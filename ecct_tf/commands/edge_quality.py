@@ -1,13 +1,15 @@
 """What an exported file reaches on a run's test candidates, beside the float model."""
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.commands.edge_models import open_run
+from ecct_tf.commands.edge_models import RunModels
 from ecct_tf.evaluation import Metrics, evaluate_scores
 from mobile_export.examples import DeviceExample, example_inputs
 from mobile_export.interpreter import Interpreter
@@ -17,6 +19,8 @@ from mobile_export.signatures import Signature, contract_of
 from mobile_export.variants import find_variant
 
 __all__ = ["Quality", "measure_quality"]
+
+_USERS_AT_ONCE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,13 +62,13 @@ class Quality:
 
 
 def measure_quality(
-    path: Path, run: Path, interpreter: Interpreter, *, rows: int | None = None
+    path: Path, models: RunModels, interpreter: Interpreter, *, rows: int | None = None
 ) -> Quality:
-    """Scores test candidates through `path` and through the float model of `run`.
+    """Scores test candidates through `path` and through the float model of a run.
 
     Args:
       path: the file; its hash is checked first.
-      run: the run folder.
+      models: the run.
       interpreter: an open one.
       rows: only the first test rows; None for all.
 
@@ -75,26 +79,24 @@ def measure_quality(
     check_digest(content, expected_digest(path), name=path.name)
     metadata = read_metadata(content)
     variant, contract = find_variant(metadata["variant"]["name"]), contract_of(metadata)
-    models, tier = open_run(run), str(metadata["tier"])
+    tier = str(metadata["tier"])
     user = metadata["provenance"].get("user")
     reference = models.reference(tier, user=user, steps=0)
     own_weights = "set_weights" in contract and not variant.adapters and user is None
     candidates = models.experiment.test
     interpreter.load(path)
-    ours: list[npt.NDArray[Any]] = []
-    floats: list[npt.NDArray[Any]] = []
-    users: list[int] = []
-    for row, example in models.tested(tier, candidates):
-        if rows is not None and len(ours) == rows:
-            break
-        owner = int(candidates.users[row])
-        weights = models.weights(tier, user=owner) if own_weights else reference.weights
+    tested = list(itertools.islice(models.tested(tier, candidates), rows))
+    users = [int(candidates.users[row]) for row, _ in tested]
+    examples = [example for _, example in tested]
+    weights = np.repeat(reference.weights[None], len(users), axis=0)
+    if own_weights:
+        weights = models.weights_of(tier, users)
+    ours = []
+    for own, example in zip(weights, examples, strict=True):
         if own_weights:
-            interpreter.run("set_weights", {"weights": weights})
+            interpreter.run("set_weights", {"weights": own})
         ours.append(_scored(interpreter, contract["score"], example))
-        floats.append(_float_scores(reference, weights, example))
-        users.append(owner)
-    scores, source = np.stack(ours), np.stack(floats)
+    scores, source = np.stack(ours), _float_scores(reference, weights, examples)
     k = models.experiment.config.evaluation.k
     return Quality(
         name=path.name,
@@ -122,17 +124,20 @@ def _scored(
 
 
 def _float_scores(
-    reference: Reference,
-    weights: npt.NDArray[np.float32],
-    example: DeviceExample,
+    reference: Reference, weights: npt.NDArray[np.float32], examples: Sequence[DeviceExample]
 ) -> npt.NDArray[np.float32]:
-    source = dataclasses.replace(reference.float_source(), weights=weights)
-    inputs = {
-        "history": example.history,
-        "candidates": example.candidates,
-        "profile": example.profile,
-        "user_embedding": example.user_embedding,
-        "user_embedding_scale": np.array([example.user_embedding_scale], np.float32),
-    }
-    logits: npt.NDArray[np.float32] = source.answer("score", inputs)["logit"]
-    return logits
+    """Logits of the float model, `[rows, C]`, many users at a time."""
+    source = reference.float_source()
+    parts = []
+    for start in range(0, len(examples), _USERS_AT_ONCE):
+        some = examples[start : start + _USERS_AT_ONCE]
+        scales = np.array([[example.user_embedding_scale] for example in some], np.float32)
+        inputs = {
+            "history": np.stack([example.history for example in some]),
+            "candidates": np.stack([example.candidates for example in some]),
+            "profile": np.stack([example.profile for example in some]),
+            "user_embedding": np.stack([example.user_embedding for example in some]),
+            "user_embedding_scale": scales,
+        }
+        parts.append(source.scores(weights[start : start + _USERS_AT_ONCE], inputs))
+    return np.concatenate(parts)

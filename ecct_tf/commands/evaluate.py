@@ -28,6 +28,7 @@ def evaluate(
     device where the file can take them, and beside it by the float model of the run.
     """
     quiet_tensorflow()
+    from ecct_tf.commands.edge_models import open_run
     from ecct_tf.commands.edge_quality import measure_quality
     from ecct_tf.errors import ExportError
     from mobile_export.card import note_measured
@@ -37,7 +38,7 @@ def evaluate(
         raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none")
     runtime: Runtime = "tensorflow" if tensorflow else "litert"
     with Interpreter(runtime, python=None if tensorflow else litert_python) as interpreter:
-        quality = measure_quality(file, run, interpreter, rows=rows)
+        quality = measure_quality(file, open_run(run), interpreter, rows=rows)
     click.echo(quality.told())
     if rows is None:
         note_measured(file, {"hr": quality.file.hr, "ndcg": quality.file.ndcg})

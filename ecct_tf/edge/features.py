@@ -109,17 +109,19 @@ def interaction_features(
     mask = tf.cast(history > 0, tf.float32)
     sources = tf.gather(items.source, history) * tf.expand_dims(mask, -1)
     targets = tf.gather(items.target, candidates)
-    slots = []
-    start = 0
-    for size in block_sizes:
-        source, target = sources[..., start : start + size], targets[..., start : start + size]
-        slots.append(tf.matmul(target, source, transpose_b=True))
-        start += size
+    slots = [
+        tf.matmul(target, source, transpose_b=True)
+        for source, target in zip(
+            _blocks(sources, block_sizes), _blocks(targets, block_sizes), strict=True
+        )
+    ]
     pooling = tf.constant(_pooling(config))
     pooled = [_last_axis_product(block, pooling) for block in slots]
-    attributes = tf.gather(items.attributes, candidates)
-    distance = tf.abs(attributes - _mean_attributes(items, config, history, mask)[..., None, :])
-    raw = tf.concat([*pooled, attributes, distance], axis=-1)
+    if items.attributes.shape[-1] != 0:
+        attributes = tf.gather(items.attributes, candidates)
+        mean = _mean_attributes(items, config, history, mask)
+        pooled += [attributes, tf.abs(attributes - mean[..., None, :])]
+    raw = tf.concat(pooled, axis=-1)
     scaled = (raw - items.feature_mean) * items.feature_scale
     slot_mask = tf.broadcast_to(
         mask[..., None, :, None], tf.concat([tf.shape(slots[0]), [1]], axis=0)
@@ -129,6 +131,14 @@ def interaction_features(
         slots=tf.stack(slots, axis=-1),
         slot_mask=slot_mask,
     )
+
+
+def _blocks(rows: tf.Tensor, sizes: tuple[int, ...]) -> list[tf.Tensor]:
+    """Cuts `[..., D]` into blocks; one that is all is not copied."""
+    if len(sizes) == 1:
+        return [rows]
+    ends = np.cumsum(sizes)
+    return [rows[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def _pooling(config: FeatureConfig) -> npt.NDArray[np.float32]:

@@ -59,7 +59,8 @@ class EdgeInputs(NamedTuple):
       slots: `[..., B, L, num_blocks] float32`, dot products of the candidate with each
         history slot; only the `attention` tier reads them.
       slot_mask: `[..., B, L, 1] float32`, 1 where the slot holds an interaction.
-      profile: `[..., B, columns] int32`, private categorical features.
+      profile: `[..., B, columns] int32`, private categorical features, or `[..., 1, columns]`
+        when all rows are of one user.
       cloud_embedding: `[..., B, d_c] float32`, `h_c` from the downlink.
       cloud_logit: `[..., B] float32`, `z_c` from the downlink (zero in stage 1).
     """

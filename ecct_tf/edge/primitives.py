@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["attend", "concat", "dense", "embed", "relu", "row_dot", "tanh", "unpack"]
+__all__ = ["attend", "concat", "dense", "embed", "relu", "row_dot", "spread", "tanh", "unpack"]
 
 
 @tf.custom_gradient
@@ -106,6 +106,27 @@ def embed(table: tf.Tensor, ids: tf.Tensor, *, rows: int) -> tf.Tensor:
         )
 
     return lookup(table)
+
+
+def spread(row: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Repeats one row for all rows of a batch.
+
+    Args:
+      row: `[..., 1, d] float32`.
+      like: `[..., B, n] float32`; only its shape is read.
+
+    Returns:
+      `[..., B, d] float32`.
+    """
+
+    @tf.custom_gradient
+    def repeat(trainable: tf.Tensor) -> Any:
+        shape = tf.concat([tf.shape(like)[:-1], [row.shape[-1]]], axis=0)
+        return tf.broadcast_to(trainable, shape), lambda upstream: tf.reduce_sum(
+            upstream, axis=-2, keepdims=True
+        )
+
+    return repeat(row)
 
 
 def concat(parts: Sequence[tf.Tensor]) -> tf.Tensor:

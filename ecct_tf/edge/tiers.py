@@ -16,7 +16,7 @@ import tensorflow as tf
 from ecct_tf.config import TIERS, Tier
 from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
-from ecct_tf.edge.primitives import attend, concat, dense, embed, relu, row_dot, tanh
+from ecct_tf.edge.primitives import attend, concat, dense, embed, relu, row_dot, spread, tanh
 from ecct_tf.errors import ConfigError
 
 __all__ = ["build_edge_model"]
@@ -135,6 +135,9 @@ def _join(weights: Weights, inputs: EdgeInputs, spec: EdgeSpec) -> tf.Tensor:
         embed(weights[f"profile_{index}"], inputs.profile[..., index], rows=rows)
         for index, rows in enumerate(spec.profile_sizes)
     ]
+    if profile and inputs.profile.shape[-2] == 1:
+        # One user for all rows, as on a phone.
+        profile = [spread(concat(profile), inputs.interactions)]
     return concat(
         [
             inputs.interactions,

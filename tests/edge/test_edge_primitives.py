@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ecct_tf.edge.primitives import attend, concat, dense, embed, relu, row_dot, tanh, unpack
+from ecct_tf.edge.primitives import (
+    attend,
+    concat,
+    dense,
+    embed,
+    relu,
+    row_dot,
+    spread,
+    tanh,
+    unpack,
+)
 
 
 def normal(*shape, seed=0):
@@ -52,6 +62,12 @@ CASES = {
         row_dot,
         lambda x, w, b: tf.reduce_sum(x * tf.expand_dims(w, -2), axis=-1) + b,
         [(3, 4), (4,), (1,)],
+        None,
+    ),
+    "spread": (
+        lambda row: spread(row, tf.zeros([*row.shape[:-2], 3, 2])),
+        lambda row: tf.repeat(row, 3, axis=-2),
+        [(1, 4)],
         None,
     ),
     "concat": (

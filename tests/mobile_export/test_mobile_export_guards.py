@@ -114,6 +114,17 @@ def test_a_batch_of_padding_changes_nothing(interpreter, inputs):
     assert run("save", **UNUSED)["state"].tobytes() == before.tobytes()
 
 
+def test_a_step_that_would_spoil_the_weights_is_refused_whole(interpreter, inputs):
+    run = interpreter("mlp", optimizer="adam")
+    state = run("save", **UNUSED)["state"]
+    size = len(run("get_weights", **UNUSED)["weights"])
+    state[size] = 2e38  # The mean gradient of the first weight: finite, but absurd.
+    assert run("restore", state=state)["accepted"] == 1
+    out = run("train", **inputs("train"))
+    assert out["applied"] == 0
+    assert run("save", **UNUSED)["state"].tobytes() == state.tobytes()
+
+
 @pytest.mark.parametrize("spoil", [np.nan, np.inf, 1e9])
 def test_weights_that_are_not_plausible_are_refused_whole(interpreter, spoil):
     run = interpreter("mlp")

@@ -91,13 +91,18 @@ def test_guards_keep_what_is_sound_and_zero_the_rest():
     values = tf.constant([np.nan, np.inf, -np.inf, 2.0, -2.5])
     assert guards.bounded_or_zero(values, 2.5).numpy().tolist() == [0, 0, 0, 2.0, -2.5]
     assert guards.unit(tf.constant([np.nan, -1.0, 0.5, 9.0])).numpy().tolist() == [0, 0, 0.5, 1]
-    gradient, norm, passes = guards.gate(tf.constant([3.0, 4.0]))
-    assert (norm.numpy().tolist(), passes.numpy().tolist()) == ([5.0], [1.0])
+    norm = guards.norm(tf.constant([3.0, 4.0]))
+    assert norm.numpy().tolist() == [5.0]
+    assert guards.at_most(norm, 5.0).numpy().tolist() == [1.0]
+    assert guards.at_most(norm, 4.9).numpy().tolist() == [0.0]
     for bad in (np.nan, np.inf, 1e20):
-        gradient, norm, passes = guards.gate(tf.constant([3.0, bad]))
-        assert gradient.numpy().tolist() == [3.0, 0.0]
-        assert np.isfinite(norm).all()
-        assert passes.numpy().tolist() == [0.0]
+        assert guards.at_most(guards.norm(tf.constant([3.0, bad])), 1e3).numpy().tolist() == [0.0]
+
+
+def test_a_refused_vector_leaves_the_old_one_whatever_it_holds():
+    old, new = tf.constant([1.0, 2.0]), tf.constant([np.nan, 3.0])
+    assert guards.whole(tf.constant([0.0]), new, old).numpy().tolist() == [1.0, 2.0]
+    assert guards.whole(tf.constant([1.0]), old, new).numpy().tolist() == [1.0, 2.0]
 
 
 def sizes(codec, *, with_logits=True):
