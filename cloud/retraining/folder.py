@@ -35,7 +35,7 @@ class JobFolder:
         """Makes the folder for `config`, or checks that it was made for it.
 
         Raises:
-          ConfigError: it was begun with another configuration, or is something else.
+          ConfigError: it was begun with another configuration.
         """
         file = self.path / "config.yaml"
         text = dump_config(config)
@@ -51,18 +51,25 @@ class JobFolder:
             if begun != text:
                 write_text(file, text)
             return
-        if self.path.exists() and any(path.name != ".lock" for path in self.path.iterdir()):
-            raise ConfigError(
-                f"{self.path} is not empty and not the folder of a job (it has no config.yaml); "
-                "give another --out"
-            )
         write_text(file, text)
 
     def locked(self) -> AbstractContextManager[None]:
         """Keeps a second process from writing this job; a kill frees it.
 
         Entering it raises `RunFolderError` when another process is at the job.
+
+        Raises:
+          ConfigError: the folder is something else; nothing is written into it.
         """
+        if (
+            self.path.is_dir()
+            and not (self.path / "config.yaml").exists()
+            and any(path.name != ".lock" for path in self.path.iterdir())
+        ):
+            raise ConfigError(
+                f"{self.path} is not empty and not the folder of a job (it has no config.yaml); "
+                "give another --out"
+            )
         busy = f"another process is at the job {self.path}; wait for it or end it"
         return exclusive(self.path / ".lock", busy=RunFolderError(busy))
 

@@ -126,3 +126,10 @@ def test_what_the_system_refuses_is_told_without_a_traceback(place, monkeypatch,
     assert "file/job: expected to read or write here, the system says: Not a" in (
         capsys.readouterr().err
     )
+
+
+def test_a_folder_that_is_no_jobs_is_left_as_it_is(place, tmp_path):
+    (tmp_path / "letters").touch()
+    with pytest.raises(ConfigError, match="not the folder of a job"):
+        run("retrain", "--config", place / "job.yaml", "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letters"]
