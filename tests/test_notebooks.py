@@ -20,14 +20,17 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 # What would tell of the machine on which a notebook was executed.
 PRIVATE = re.compile(r"(?<![\w.])/(work|tmp|root|home|repo|opt|usr)/|https?://|localhost|WARNING")
 # Values of the cell that is tagged `parameters`, for a run in seconds.
+DATA = [
+    "data.dataset=synthetic",
+    "data.synthetic_users=32",
+    "data.synthetic_items=120",
+    "evaluation.negatives=20",
+    "cloud.next_item.epochs=2",
+]
 SMALL = {
-    "DATA": [
-        "data.dataset=synthetic",
-        "data.synthetic_users=32",
-        "data.synthetic_items=120",
-        "evaluation.negatives=20",
-        "cloud.next_item.epochs=2",
-    ],
+    "DATA": DATA,
+    "SETTINGS": [*DATA, "validation.negatives=20"],
+    "CYCLES": 2,
     "ROUNDS": 2,
     "STAGE_1_ROUNDS": 1,
     "FEDAVG_ROUNDS": 2,
@@ -81,6 +84,7 @@ def test_all_notebooks_are_there():
         "00_first_rounds",
         "01_quickstart",
         "04_export_to_android",
+        "05_cloud_retraining",
     ]
 
 

@@ -1,7 +1,6 @@
 """The folder of a chain of cycles: where each side's files lie, and how far it has come."""
 
 import csv
-import fcntl
 import io
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from ecct_tf.cycle.config import CycleConfig
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.files import write_text
+from ecct_tf.locks import exclusive
 from mobile_export.device_state import DeviceState, write_state
 
 __all__ = ["CycleFolder"]
@@ -57,14 +57,8 @@ class CycleFolder:
           ConfigError: it was begun with another configuration, or is something else.
           RunFolderError: another process is at it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunFolderError(
-                    f"another process runs the cycles in {self.path}; wait for it or end it"
-                ) from error
+        busy = f"another process runs the cycles in {self.path}; wait for it or end it"
+        with exclusive(self.path / ".lock", busy=RunFolderError(busy)):
             file, text = self.path / "config.yaml", dump_config(config)
             if file.exists():
                 if file.read_text(encoding="utf-8") != text:
