@@ -57,21 +57,22 @@ class CycleFolder:
           ConfigError: it was begun with another configuration, or is something else.
           RunFolderError: another process is at it.
         """
+        file, text = self.path / "config.yaml", dump_config(config)
+        # Before the lock: the folder of something else stays as it is.
+        found = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        if found - {".lock", f".{file.name}.part"} and not file.exists():
+            raise ConfigError(
+                f"{self.path} is not empty and has no config.yaml of cycles; give another --out"
+            )
         busy = f"another process runs the cycles in {self.path}; wait for it or end it"
         with exclusive(self.path / ".lock", busy=RunFolderError(busy)):
-            file, text = self.path / "config.yaml", dump_config(config)
-            if file.exists():
-                if file.read_text(encoding="utf-8") != text:
-                    raise ConfigError(
-                        f"{self.path} holds cycles with another configuration ({file}); give "
-                        "another --out, or the configuration that it was begun with"
-                    )
-            elif any(path.name != ".lock" for path in self.path.iterdir()):
-                raise ConfigError(
-                    f"{self.path} is not empty and has no config.yaml of cycles; give another --out"
-                )
-            else:
+            if not file.exists():
                 write_text(file, text)
+            elif file.read_text(encoding="utf-8") != text:
+                raise ConfigError(
+                    f"{self.path} holds cycles with another configuration ({file}); give another "
+                    "--out, or the configuration that it was begun with"
+                )
             yield
 
     def rows(self) -> list[Row]:

@@ -166,6 +166,13 @@ def test_a_finished_chain_does_nothing_again(chain, config, monkeypatch):
         run_cycles(config, chain.path, cycles=3, show=False)
 
 
+def test_the_folder_of_something_else_stays_as_it_is(config, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"is not empty and has no config\.yaml of cycles"):
+        run_cycles(config, tmp_path, cycles=1, show=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_a_gate_that_holds_back_leaves_the_version_and_asks_anew(config, tmp_path):
     strict = dataclasses.replace(
         config,
