@@ -150,7 +150,7 @@ def _case(folder, works):
         "candidates": [tokens[row] if row else "never seen" for row in CANDIDATES],
         "profile": dict.fromkeys(columns, f"v{PROFILE}"),
         "downlink": _downlink_bytes(example).hex(),
-        "downlink_file": _downlink_file(example).to_bytes().hex(),
+        "downlink_file": _downlink_file(metadata, example).to_bytes().hex(),
         "score": run("score"),
         "uplink": {"outputs": outputs, "bytes": payload.hex()},
         "record": {"created_at_seconds": CREATED_AT, "bytes": record.to_bytes().hex()},
@@ -213,14 +213,14 @@ def _downlink_bytes(example):
     return example.user_embedding.tobytes() + scale.tobytes() + queries.tobytes()
 
 
-def _downlink_file(example):
+def _downlink_file(metadata, example):
     """Three users of whom the golden one is the second."""
     width = len(example.user_embedding)
     return DownlinkFile.build(
         keys_are="users",
         cloud_version=3,
         round_number=5,
-        table_sha256="ab" * 32,
+        table_sha256=metadata["items"]["table_sha256"],
         codec="int8",
         keys=np.array([3, USER, 20], np.int32),
         embeddings=(
@@ -254,6 +254,7 @@ def _state(path, metadata, example):
             scale=2.0**-7,
             cloud_version=3,
             round_number=5,
+            table_sha256=metadata["items"]["table_sha256"],
         ),
         round_number=5,
     )

@@ -68,12 +68,12 @@ public class DeviceState internal constructor(
                     "items, got ${values.size}, ${profile.size} and ${history.size}; delete it to begin anew",
             )
         }
-        downlink?.check(model.metadata.exchange)
+        downlink?.check(model)
     }
 
     /**
      * The state for another file of the same layout, as `adopt` of the Python device makes it:
-     * the weights stay, the optimiser starts anew.
+     * the weights stay, the optimiser starts anew; a downlink of another item table is dropped.
      *
      * @param fresh `[S] float32`, what `save` of the other file answers.
      */
@@ -86,7 +86,11 @@ public class DeviceState internal constructor(
             )
         }
         val weights = values.copyOf(metadata.weights)
-        return copy(model = model.sha256, values = if (metadata.trainable) weights.copyInto(fresh.copyOf()) else fresh)
+        return copy(
+            model = model.sha256,
+            values = if (metadata.trainable) weights.copyInto(fresh.copyOf()) else fresh,
+            downlink = downlink?.takeIf { it.fits(model) },
+        )
     }
 
     /** The content of its file; equal states give equal bytes. */
@@ -123,7 +127,8 @@ public class DeviceState internal constructor(
             }.joinToString(",")
         val received =
             downlink?.let {
-                """{"scale":${it.scale.toDouble()},"cloud_version":${it.cloudVersion},"round_number":${it.round}}"""
+                val table = if (it.tableSha256.isEmpty()) "" else ",\"table_sha256\":\"${it.tableSha256}\""
+                """{"scale":${it.scale.toDouble()},"cloud_version":${it.cloudVersion},"round_number":${it.round}$table}"""
             }
         return """{"model":"$model","layout":"$layout","user":$user,"num_older":$olderItems,""" +
             """"round":$round,"downlink":$received,"arrays":{$arrays}}"""
@@ -198,6 +203,7 @@ public class DeviceState internal constructor(
                 integers(forms, "queries"),
                 told.count("cloud_version"),
                 told.count("round_number"),
+                told.textOrNull("table_sha256").orEmpty(),
             )
         }
 

@@ -9,6 +9,7 @@ import java.nio.ByteOrder
  * @property scale of an int8 embedding, a float16 number; otherwise 1.
  * @property cloudVersion of the cloud that made it; the answer tells it.
  * @property round to which the answer belongs.
+ * @property tableSha256 of the item table that the embedding fits, in hexadecimal; empty when untold.
  */
 public class Downlink internal constructor(
     internal val codec: Codec,
@@ -18,6 +19,7 @@ public class Downlink internal constructor(
     private val queryRows: IntArray,
     public val cloudVersion: Int,
     public val round: Int,
+    public val tableSha256: String = "",
 ) {
     /** `[Q] int32`, the items that the cloud asks about; empty when it asks nothing. */
     public val queries: IntArray get() = queryRows.copyOf()
@@ -35,7 +37,23 @@ public class Downlink internal constructor(
         if (codec == Codec.INT8) inputs["user_embedding_scale"] = floatArrayOf(scale)
     }
 
-    /** Refuses a downlink that the model of [exchange] cannot read. */
+    /** Whether the embedding fits the item table that [model] holds. */
+    internal fun fits(model: ModelFile): Boolean =
+        tableSha256.isEmpty() || tableSha256 == model.metadata.tableSha256
+
+    /** Refuses a downlink that [model] cannot read, or that belongs to another item table. */
+    internal fun check(model: ModelFile) {
+        check(model.metadata.exchange)
+        if (!fits(model)) {
+            throw PayloadException(
+                "downlink: expected one of item table ${model.metadata.tableSha256}, which ${model.name} holds, " +
+                    "got one of $tableSha256; fetch the model file that was exported with the new table, and " +
+                    "let it adopt the device",
+            )
+        }
+    }
+
+    /** Refuses a downlink of another form than that of [exchange]. */
     internal fun check(exchange: Exchange) {
         val declared = exchange.codec.valueBytes * exchange.cloudDim
         if (codec != exchange.codec || embedding.size != declared ||
@@ -63,6 +81,7 @@ public class Downlink internal constructor(
             exchange: Exchange,
             cloudVersion: Int = 0,
             round: Int = 0,
+            tableSha256: String = "",
         ): Downlink {
             if (content.size != exchange.downlinkBytes) {
                 throw PayloadException(
@@ -76,7 +95,7 @@ public class Downlink internal constructor(
             bytes.get(embedding)
             val scale = if (exchange.codec == Codec.INT8) bytes.half() else 1f
             val queries = IntArray(exchange.queries) { bytes.getInt() }
-            return Downlink(exchange.codec, embedding, scale, queries, cloudVersion, round)
+            return Downlink(exchange.codec, embedding, scale, queries, cloudVersion, round, tableSha256)
         }
 
         /**

@@ -37,7 +37,7 @@ public class DownlinkFile private constructor(
                     "${form.queries}; cloud and model were built with different settings",
             )
         }
-        return records[key]?.let { Downlink.decode(it, exchange, cloudVersion, round) }
+        return records[key]?.let { Downlink.decode(it, exchange, cloudVersion, round, tableSha256) }
     }
 
     public companion object {

@@ -13,6 +13,7 @@ package ecct.edge
  * @property exchange form of downlink and uplink.
  * @property layout SHA-256 of how the file lays out its weights and optimiser slots; files that
  *   share it can take each other's weights.
+ * @property tableSha256 of the item table that the file holds, as the cloud publishes it.
  * @property training how the run trained, or null for a file that only infers.
  */
 public class EdgeMetadata internal constructor(
@@ -28,6 +29,7 @@ public class EdgeMetadata internal constructor(
     public val layout: String,
     public val training: TrainingDefaults?,
     internal val itemFile: String?,
+    public val tableSha256: String,
 ) {
     /** Whether the file can be trained. */
     public val trainable: Boolean get() = training != null
@@ -88,6 +90,7 @@ public class EdgeMetadata internal constructor(
                 layout = layout(root),
                 training = if (variant.flag("trainable")) training(root.child("training")) else null,
                 itemFile = items.textOrNull("file"),
+                tableSha256 = items.text("table_sha256"),
             )
         }
 

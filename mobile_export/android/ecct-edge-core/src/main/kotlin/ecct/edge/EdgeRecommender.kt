@@ -64,11 +64,12 @@ public class EdgeRecommender private constructor(
     /**
      * Takes what the cloud sent.
      *
-     * @throws PayloadException when it is of another form than the model's.
+     * @throws PayloadException when it is of another form than the model's, or belongs to another
+     *   item table than the model holds.
      */
     public fun receive(downlink: Downlink): Unit =
         locked {
-            downlink.check(metadata.exchange)
+            downlink.check(model)
             keep(current.copy(downlink = downlink))
         }
 

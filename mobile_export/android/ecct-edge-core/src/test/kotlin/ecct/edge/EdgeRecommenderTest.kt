@@ -105,6 +105,22 @@ class EdgeRecommenderTest {
         }
 
     @Test
+    fun aDownlinkOfAnotherItemTableIsRefusedAndDroppedByAFileThatAdopts() =
+        inFolder { folder ->
+            val known = Golden.model.metadata.tableSha256
+            val other = Golden.modelWith { it.replace(known, "cd".repeat(32)) }
+            val ours = checkNotNull(Bench(folder).apply { ready().close() }.kept.downlink)
+            assertEquals(known, ours.tableSha256)
+            val renewed = Bench(folder, other)
+            renewed.open(adopt = true).use { device ->
+                assertEquals(null, device.state.downlink)
+                val error = assertFailsWith<PayloadException> { device.receive(ours) }
+                assertTrue(error.message.orEmpty().contains("fetch the model file"))
+                assertEquals(null, renewed.kept.downlink)
+            }
+        }
+
+    @Test
     fun withoutADownlinkTheCloudKnowsAndAsksNothing() =
         bench {
             val device = open()

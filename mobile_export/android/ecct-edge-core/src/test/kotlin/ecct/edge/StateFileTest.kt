@@ -21,6 +21,7 @@ class StateFileTest {
         assertContentEquals(intArrayOf(7, 0, 40, 2), golden.downlink?.queries)
         assertEquals(0.0078125f, golden.downlink?.scale)
         assertEquals(3 to 5, golden.downlink?.cloudVersion to golden.downlink?.round)
+        assertEquals(Golden.model.metadata.tableSha256, golden.downlink?.tableSha256)
         assertEquals(3 * 0.0009765625f, golden.values[3])
         assertContentEquals(Golden.stateBytes, golden.encode())
     }
