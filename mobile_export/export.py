@@ -14,6 +14,7 @@ import tensorflow as tf
 import ecct_tf
 from ecct_tf.edge import EdgeModel, build_optimizer
 from ecct_tf.errors import ExportError
+from ecct_tf.files import write_bytes, write_text
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.wire import digest_of
@@ -115,7 +116,7 @@ def export_edge_model(
             )  # fmt: skip
             suffix = f"-b{shapes[0]}-c{shapes[1]}" if shapes else ""
             path = out / f"edge-{model.tier}-{variant.name}{suffix}.tflite"
-            _write(path, content)
+            write_bytes(path, content)
             file = ExportedFile(path, variant.name, digest(content), len(content), operators)
             _log.info("%s: %d bytes", path, file.num_bytes)
             written.append(file)
@@ -258,13 +259,6 @@ def _check_labels(model: EdgeModel, table: ItemTable, labels: Labels) -> None:
         raise ExportError("export: a vocabulary value holds a line break; replace it first")
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_bytes(content)
-    draft.replace(path)
-
-
 def _write_manifest(out: Path, written: Sequence[ExportedFile], *, tier: str) -> None:
     path = out / MANIFEST
     known: dict[str, Any] = {}
@@ -282,5 +276,5 @@ def _write_manifest(out: Path, written: Sequence[ExportedFile], *, tier: str) ->
             "operators": {name: sum(counts.values()) for name, counts in file.operators.items()},
         }
     manifest = {"schema": FILE_SCHEMA, "files": dict(sorted(known.items()))}
-    _write(path, (json.dumps(manifest, indent=2) + "\n").encode())
-    _write(out / "MODEL_CARD.md", model_card(manifest, out).encode())
+    write_text(path, json.dumps(manifest, indent=2) + "\n")
+    write_text(out / "MODEL_CARD.md", model_card(manifest, out))

@@ -27,7 +27,7 @@ from mobile_export.schema import read_model, signature_names
 from mobile_export.signatures import FILE_SCHEMA, Signature, contract_of
 from mobile_export.variants import find_variant
 
-__all__ = ["Check", "verify_file"]
+__all__ = ["Check", "check_hash", "verify_file"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ def verify_file(
     damaged: int = 100,
     hostile: int = 100,
 ) -> list[Check]:
-    """Checks a packed file.
+    """Checks a packed file; one with another hash than its manifest says is not looked into.
 
     Args:
       path: the file; the manifest lies beside it.
@@ -66,7 +66,9 @@ def verify_file(
       damaged: how many damaged copies must be refused.
       hostile: how many hostile calls it must survive in each interpreter.
     """
-    checks = [_checked("hash", "file", lambda: _hash(path))]
+    checks = [check_hash(path)]
+    if not checks[0].passed:
+        return checks
     content = path.read_bytes()
     structure = _checked("structure", "file", lambda: _structure(content))
     checks.append(structure)
@@ -84,6 +86,11 @@ def verify_file(
             path, interpreter, metadata, contract, examples, reference, hostile=hostile
         )
     return checks
+
+
+def check_hash(path: Path) -> Check:
+    """Whether the file is the one that its manifest vouches for; otherwise nothing may load it."""
+    return _checked("hash", "file", lambda: _hash(path))
 
 
 def _behaviour(

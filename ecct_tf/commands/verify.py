@@ -37,10 +37,14 @@ def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, 
     from mobile_export.interpreter import Interpreter
     from mobile_export.packing import read_metadata
     from mobile_export.synthetic import synthetic_examples
-    from mobile_export.verification import Check, verify_file
+    from mobile_export.verification import Check, check_hash, verify_file
 
     if not file.is_file():
         raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none")
+    hashed = check_hash(file)
+    if not hashed.passed:
+        _conclude(file, [hashed])
+        return
     reference = None
     if run is not None:
         from ecct_tf.commands.edge_models import open_run
@@ -66,6 +70,11 @@ def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, 
             damaged=calls,
             hostile=calls,
         )
+    _conclude(file, checks)
+
+
+def _conclude(file: Path, checks: "Sequence[Check]") -> None:
+    """Prints the table; ends the command with code 1 when a check failed."""
     _print(file, checks)
     failed = sum(check.passed is False for check in checks)
     if failed:

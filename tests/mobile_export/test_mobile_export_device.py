@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cloud.registry import Registry
 from cloud.retraining.config import UplinkConfig
-from cloud.retraining.log_reading import read_new
+from cloud.retraining.log_reading import declared, read_new
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.uplink_log import ReplayWindow, UplinkLogWriter
 from ecct_tf.data.samples import pad_history
@@ -184,10 +185,9 @@ def test_simulation_device_and_file_write_one_uplink_and_the_job_ingests_it(
     read = read_new(
         tmp_path / "log",
         builder,
-        exchange=exchange,
-        num_users=24,
-        num_items=40,
-        newest_version=0,
+        contract=declared(
+            exchange, num_users=24, num_items=40, registry=Registry(tmp_path / "registry")
+        ),
         consumed=(),
         window=ReplayWindow(24),
         quarantine=tmp_path / "quarantine",
