@@ -169,7 +169,7 @@ $(CURRENT_INSTALLED): $(CURRENT_LOCKED) setup.py
 
 # npm writes the target last.
 $(BROWSER_INSTALLED): $(BROWSER)/package-lock.json
-	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v "$(NPM)" >/dev/null || { \
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v "$(NPM)" >/dev/null || { \
 	  echo "LiteRT.js needs Node 20 or newer with npm: see https://nodejs.org" >&2; exit 1; }
 	@echo "Installing LiteRT.js into $(BROWSER)/node_modules: 38 MB."
 	@"$(NPM)" ci --prefix $(BROWSER) --no-audit --no-fund --ignore-scripts --loglevel=error
