@@ -53,8 +53,9 @@ SIMULATION = [
     "portpicker>=1.5",
     # Reads Parquet files. 22 and newer need NumPy 2 when imported, without declaring it.
     "pyarrow>=12,<=21" + ONLY_TFF_PYTHON,
-    # The checksum of TFRecord files, for the uplink log.
+    # The checksums of the uplink log: of a TFRecord file's frames, and of records.
     "google-crc32c>=1.6",
+    "isal>=1.7",
     # TensorBoard 2.14 imports pkg_resources, which newer ones warn about, then lack.
     "setuptools>=77,<80.9" + ONLY_TFF_PYTHON,
 ]
@@ -63,6 +64,7 @@ SIMULATION = [
 # (TF_USE_LEGACY_KERAS=1), hence no upper bound.
 CLOUD = [
     "google-crc32c>=1.6",
+    "isal>=1.7",
     "pyarrow>=12",
     "tensorflow>=2.14.1",
     "tensorflow-recommenders>=0.7.7",

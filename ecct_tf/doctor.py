@@ -90,6 +90,7 @@ _ANYWHERE = (
     Requirement("click", ">=8.1"),
     Requirement("dacite", ">=1.8"),
     Requirement("google-crc32c", ">=1.6"),
+    Requirement("isal", ">=1.7"),
     Requirement("jinja2", ">=3.1"),
     Requirement("matplotlib", ">=3.7"),
     Requirement("numpy", ">=1.25"),

@@ -15,6 +15,8 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
+from cloud.uplink_log.contents import Contents, chunks
+
 __all__ = ["FRAME_BYTES", "MAX_CONTENT_BYTES", "Damage", "Frames", "frame", "read_frames"]
 
 HEADER_BYTES = 12
@@ -39,16 +41,19 @@ class Frames:
     """What was found in a block.
 
     Attributes:
-      contents: of each frame.
-      starts: `[n] int64`, where the frames begin in the block, ascending.
+      contents: of each frame, ascending.
       damages: what is not a frame, ascending.
       end: where to go on; the bytes from there on need more of the file.
     """
 
-    contents: list[bytes]
-    starts: npt.NDArray[np.int64]
+    contents: Contents
     damages: tuple[Damage, ...]
     end: int
+
+    @property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """`[n] int64`, where the frames begin in the block."""
+        return self.contents.starts - HEADER_BYTES
 
 
 def frame(content: bytes) -> bytes:
@@ -71,8 +76,8 @@ def read_frames(block: bytes, *, final: bool) -> Frames:
       block: bytes of a file.
       final: whether the file ends with the block.
     """
-    contents: list[bytes] = []
-    starts: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    starts: list[npt.NDArray[np.int64]] = []
+    lengths: list[int] = []
     damages: list[Damage] = []
     position = 0
     # A torn frame's successor may begin in its last bytes: its header must be in view too.
@@ -81,19 +86,13 @@ def read_frames(block: bytes, *, final: bool) -> Frames:
         length = _content_length(block, position)
         if length is not None and position + FRAME_BYTES + length <= limit:
             found = _equal_frames(block, position, length=length, limit=limit)
-            begins = (found + HEADER_BYTES).tolist()
-            inside = [block[begin : begin + length] for begin in begins]
-            bad = np.flatnonzero(~_crcs_fit(block, found, inside))
+            bad = np.flatnonzero(~_crcs_fit(block, found, length))
             torn = _first_torn(block, found, bad, length)
             if torn is not None:
-                found, inside = found[: torn[0] + 1], inside[: torn[0] + 1]
-                bad = bad[bad <= torn[0]]
-            if len(bad):
-                damages += [_bad_content(int(found[row]), length) for row in bad]
-                dropped = set(bad.tolist())
-                inside = [part for row, part in enumerate(inside) if row not in dropped]
-            contents += inside
-            starts.append(np.delete(found, bad))
+                found, bad = found[: torn[0] + 1], bad[bad <= torn[0]]
+            damages += [_bad_content(int(found[row]), length) for row in bad]
+            starts.append(np.delete(found, bad) if len(bad) else found)
+            lengths.append(length)
             position = int(found[-1]) + FRAME_BYTES + length
             if torn is not None:
                 position = torn[1]
@@ -111,7 +110,14 @@ def read_frames(block: bytes, *, final: bool) -> Frames:
         end = len(block) if following is None else following
         damages.append(_unframed(position, end, length, final=following is None))
         position = end
-    return Frames(contents, np.concatenate(starts), tuple(damages), end=position)
+    return Frames(_contents(block, starts, lengths), tuple(damages), end=position)
+
+
+def _contents(block: bytes, starts: list[npt.NDArray[np.int64]], lengths: list[int]) -> Contents:
+    """Of runs of frames, each with the one length that its frames tell."""
+    counts = [len(run) for run in starts]
+    begins = np.concatenate([np.zeros(0, np.int64), *starts]) + HEADER_BYTES
+    return Contents(block, begins, np.repeat(np.array(lengths, np.int64), counts))
 
 
 _NO_FRAME = "expected the header of a frame, whose length fits its CRC; it is damaged"
@@ -169,14 +175,14 @@ def _column(block: bytes, position: int, *, length: int, rows: int, dtype: str) 
     return np.ndarray((rows,), dtype, block, position, (_stride(length),))
 
 
-def _crcs_fit(
-    block: bytes, found: npt.NDArray[np.int64], contents: list[bytes]
-) -> npt.NDArray[np.bool_]:
-    crcs = np.fromiter(map(google_crc32c.value, contents), np.uint32, len(contents))
+def _crcs_fit(block: bytes, found: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.bool_]:
+    begin, rows = int(found[0]) + HEADER_BYTES, len(found)
+    contents = _column(block, begin, length=length, rows=rows, dtype=f"V{length}")
+    crcs = np.empty(rows, np.uint32)
+    for chunk in chunks(rows):
+        crcs[chunk] = list(map(google_crc32c.value, contents[chunk].tolist()))
     masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(_MASK_DELTA)
-    length = len(contents[0])
-    last = int(found[0]) + HEADER_BYTES + length
-    stored = _column(block, last, length=length, rows=len(contents), dtype="<u4")
+    stored = _column(block, begin + length, length=length, rows=rows, dtype="<u4")
     fit: npt.NDArray[np.bool_] = masked == stored
     return fit
 

@@ -2,13 +2,16 @@
 
 import dataclasses
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloud.uplink_log.contents import Contents
 from cloud.uplink_log.files import LogFile, RunningDigest
 from cloud.uplink_log.framing import read_frames
 from cloud.uplink_log.reasons import Reason, Rejected
@@ -31,7 +34,7 @@ class Piece:
     """
 
     offsets: npt.NDArray[np.int64]
-    contents: list[bytes]
+    contents: Contents
     refused: list[Rejected]
     end: int
     sha256: str | None
@@ -43,14 +46,22 @@ def tfrecord_pieces(
     """The frames of a TFRecord file from byte `offset` on, block by block."""
     path = folder / file.name
     digest = RunningDigest(path, offset=offset)
-    with path.open("rb") as opened:
+    with path.open("rb") as opened, ThreadPoolExecutor(max_workers=1) as beside:
+
+        def read(begin: int) -> bytes:
+            opened.seek(begin)
+            return opened.read(block_bytes)
+
+        reading = beside.submit(read, offset)
         final = False
         while not final:
-            opened.seek(offset)
-            block = opened.read(block_bytes)
+            block = reading.result()
             final = len(block) < block_bytes
-            digest.update(offset, block)
             found = read_frames(block, final=final)
+            if not final:
+                # While this block is decoded and checked, the next one is read.
+                reading = beside.submit(read, offset + found.end)
+            digest.update(offset, block)
             yield Piece(
                 offsets=found.starts + offset,
                 contents=found.contents,
@@ -89,7 +100,7 @@ def parquet_pieces(
                 skipped, done = max(0, offset - done), done + len(rows)
                 if skipped >= len(rows):
                     continue
-                contents = [row or b"" for row in rows.slice(skipped).to_pylist()]
+                contents = _contents(rows.slice(skipped))
                 offsets = np.arange(done - len(contents), done, dtype=np.int64)
                 yield Piece(offsets, contents, [], done, None)
     except (pa.ArrowException, OSError) as error:
@@ -98,8 +109,19 @@ def parquet_pieces(
     digest = RunningDigest(path, offset=path.stat().st_size)
     yield Piece(
         offsets=np.zeros(0, np.int64),
-        contents=[],
+        contents=_contents(pa.array([], pa.binary())),
         refused=refused,
         end=max(done, offset) + len(refused),
         sha256=digest.hexdigest(),
     )
+
+
+def _contents(rows: Any) -> Contents:
+    """A binary array of Arrow; a null is empty."""
+    if rows.null_count:
+        rows = rows.fill_null(b"")
+    _, ends, block = rows.buffers()
+    if not len(rows):
+        return Contents(b"", np.zeros(0, np.int64), np.zeros(0, np.int64))
+    bounds = np.frombuffer(ends, np.int32, len(rows) + 1, 4 * rows.offset).astype(np.int64)
+    return Contents(block or b"", bounds[:-1], np.diff(bounds))

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cloud.uplink_log.contract import LogContract
+from cloud.uplink_log.decoding import Uplinks
 from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition
 from cloud.uplink_log.framing import FRAME_BYTES, HEADER_BYTES, MAX_CONTENT_BYTES
 from cloud.uplink_log.pieces import Piece, parquet_pieces, tfrecord_pieces
 from cloud.uplink_log.quarantine import Quarantine
 from cloud.uplink_log.reasons import Reason, Rejected
 from cloud.uplink_log.replay import ReplayWindow
-from cloud.uplink_log.validation import Uplinks, checked
+from cloud.uplink_log.validation import checked
 from ecct_tf.errors import DataError
 
 __all__ = ["UplinkBatch", "read_uplinks"]
@@ -79,21 +80,21 @@ def read_uplinks(
                 f"read, got {position.file}; give the list that the reading began with"
             )
         files, offset = files[names.index(position.file) :], position.offset
-    for file in files:
-        if not (folder / file.name).is_file():
-            raise DataError(
-                f"uplink log: expected {file.name} in {folder}, found none; files of the log "
-                "must stay while a job reads them"
-            )
-        begin = offset
-        pieces = parquet_pieces if file.name.endswith(".parquet") else tfrecord_pieces
-        with quarantine.session() as session:
+    with quarantine.session() as session:
+        for file in files:
+            if not (folder / file.name).is_file():
+                raise DataError(
+                    f"uplink log: expected {file.name} in {folder}, found none; files of the log "
+                    "must stay while a job reads them"
+                )
+            begin = offset
+            pieces = parquet_pieces if file.name.endswith(".parquet") else tfrecord_pieces
             for piece in pieces(folder, file, offset, block_bytes=block_bytes):
                 batch, rejected = _batch(file, piece, contract=contract, window=window)
                 session.replace(file.name, begin, max(piece.end, begin + 1), rejected)
                 begin = piece.end
                 yield batch
-        offset = 0
+            offset = 0
 
 
 def _batch(
@@ -112,7 +113,7 @@ def _batch(
                 field.name: getattr(found.uplinks, field.name)
                 for field in dataclasses.fields(Uplinks)
             },
-            records=[contents[row] for row in found.rows] if rejected else contents,
+            records=contents.taken(found.rows),
             position=LogPosition(file.name, piece.end),
             rejected=dict(Counter(entry.reason for entry in rejected)),
             finished=None

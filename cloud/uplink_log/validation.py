@@ -1,67 +1,36 @@
-"""Reads and checks thousands of records at once.
+"""Checks thousands of records at once.
 
 Records of one form have one length, so that NumPy sees them as a table: each check is one
-expression over all of them. Only what is refused is looked at by itself.
+expression over all of them, on what is encoded still. Only what is refused is looked at by
+itself.
 """
 
 import dataclasses
-import zlib
+import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from isal import isal_zlib
 
+from cloud.uplink_log.contents import Contents, chunks
 from cloud.uplink_log.contract import LogContract
+from cloud.uplink_log.decoding import Records, Uplinks, in_order, record_dtype
 from cloud.uplink_log.explanation import envelope_fault, explained, repeated
 from cloud.uplink_log.reasons import Reason
 from cloud.uplink_log.replay import FRESH, SEEN, ReplayWindow
 from ecct_tf.config import CODECS
-from ecct_tf.wire import HEADER, RECORD_SCHEMA, UplinkForm, decoded
-from ecct_tf.wire.record import CRC_BYTES, LAST_SECOND, MAGIC
+from ecct_tf.wire import RECORD_SCHEMA, UplinkForm
+from ecct_tf.wire.record import LAST_SECOND, MAGIC
 
-__all__ = ["Checked", "Uplinks", "checked"]
+__all__ = ["Checked", "checked"]
 
 Mask = npt.NDArray[np.bool_]
+Refused = list[tuple[int, Reason, str]]
 
 # What CRC-32 gives for any content that its own CRC-32 follows.
 _CRC_OF_WHOLE = 0x2144DF1C
-_PORTION = 1024
 _INFINITY_BITS = 0x7C00
-
-
-@dataclasses.dataclass(frozen=True)
-class Uplinks:
-    """Decoded uplinks, one a row.
-
-    Attributes:
-      users: `[n] int32`.
-      rounds: `[n] int32`.
-      cloud_versions: `[n] int32`, which the devices answered.
-      created_at_seconds: `[n] int64`, since 1970, UTC.
-      items: `[n, Q] int32`.
-      embeddings: `[n, Q, d_e] float32`, `h_e`.
-      logits: `[n, Q] float32`, `z_e`; 0 where there are none.
-      with_logits: `[n] bool`, which rows have logits (stage 2).
-    """
-
-    users: npt.NDArray[np.int32]
-    rounds: npt.NDArray[np.int32]
-    cloud_versions: npt.NDArray[np.int32]
-    created_at_seconds: npt.NDArray[np.int64]
-    items: npt.NDArray[np.int32]
-    embeddings: npt.NDArray[np.float32]
-    logits: npt.NDArray[np.float32]
-    with_logits: Mask
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    def taken(self, rows: npt.NDArray[Any]) -> "Uplinks":
-        """The rows that a mask or an order of indices takes."""
-        return Uplinks(
-            **{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(Uplinks)}
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +48,7 @@ class Checked:
     refused: tuple[tuple[int, Reason, str], ...]
 
 
-def checked(contents: Sequence[bytes], contract: LogContract, window: ReplayWindow) -> Checked:
+def checked(contents: Contents, contract: LogContract, window: ReplayWindow) -> Checked:
     """Checks records, in order.
 
     Args:
@@ -87,141 +56,79 @@ def checked(contents: Sequence[bytes], contract: LogContract, window: ReplayWind
       contract: what they must satisfy.
       window: which rounds were seen; it remembers those of the sound records.
     """
-    tables = [_Table.of(contract.form(with_logits=stage == 2), stage) for stage in (1, 2)]
-    sound = _Filling(_nothing(contract).uplinks, len(contents))
-    rows: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    refused: list[tuple[int, Reason, str]] = []
-    # In portions, so that what is between bytes and result stays in the processor's cache.
-    for start in range(0, len(contents), _PORTION):
-        part = _check_portion(contents[start : start + _PORTION], tables, contract, window)
-        sound.add(part.uplinks)
-        rows.append(part.rows + start)
-        refused += [(row + start, reason, message) for row, reason, message in part.refused]
-    return Checked(sound.taken(), np.concatenate(rows), tuple(refused))
+    forms = [contract.form(with_logits=with_logits) for with_logits in (False, True)]
+    sound, refused = _sound(contents, forms, contract)
+    fresh, repeated_rounds = _fresh(sound, window)
+    rows, uplinks = in_order(fresh, forms[0])
+    return Checked(uplinks, rows, tuple(sorted(refused + repeated_rounds)))
 
 
-class _Filling:
-    """Room for so many uplinks that is filled from the front."""
-
-    def __init__(self, form: Uplinks, rows: int) -> None:
-        self._arrays = {
-            field.name: np.empty_like(getattr(form, field.name), shape=(rows, *shape[1:]))
-            for field in dataclasses.fields(Uplinks)
-            for shape in [getattr(form, field.name).shape]
-        }
-        self._count = 0
-
-    def add(self, uplinks: Uplinks) -> None:
-        end = self._count + len(uplinks)
-        for name, array in self._arrays.items():
-            array[self._count : end] = getattr(uplinks, name)
-        self._count = end
-
-    def taken(self) -> Uplinks:
-        return Uplinks(**{name: array[: self._count] for name, array in self._arrays.items()})
-
-
-def _check_portion(
-    contents: Sequence[bytes],
-    tables: Sequence["_Table"],
-    contract: LogContract,
-    window: ReplayWindow,
-) -> Checked:
-    lengths = np.fromiter(map(len, contents), np.int64, len(contents))
-    refused: list[tuple[int, Reason, str]] = []
-    found: list[tuple[npt.NDArray[np.intp], Uplinks, npt.NDArray[np.intp]]] = []
+def _sound(
+    contents: Contents, forms: Sequence[UplinkForm], contract: LogContract
+) -> tuple[list[Records], Refused]:
+    """Records with nothing against them by themselves, of each form, and what is refused."""
+    found: list[Records] = []
+    refused: Refused = []
     other = np.ones(len(contents), np.bool_)
-    for table in tables:
-        rows = np.flatnonzero(lengths == table.record_bytes)
+    for form in forms:
+        dtype = record_dtype(form)
+        rows = np.flatnonzero(contents.lengths == dtype.itemsize)
         if not len(rows):
             continue
         other[rows] = False
-        of_length = contents if len(rows) == len(contents) else [contents[row] for row in rows]
-        readable, uplinks, kept, bad = _check_table(of_length, table, contract)
-        found.append((rows[readable[kept]], uplinks, kept))
-        for row, reason in bad:
-            refused.append((int(rows[row]), *explained(of_length[row], reason, contract)))
+        encoded = contents.table(rows, dtype.itemsize)
+        faults = _Faults(len(rows))
+        _check_envelopes(faults, encoded, form)
+        # What is no record of this form is marked by now, whatever its content seems to be.
+        _check_content(faults, encoded.view(dtype), contract)
+        sound = np.flatnonzero(faults.sound())
+        found.append(Records(form, encoded.view(dtype), sound, rows[sound]))
+        for row, reason in faults.found():
+            told = explained(contents[int(rows[row])], reason, contract)
+            refused.append((int(rows[row]), *told))
     for row in np.flatnonzero(other).tolist():
         refused.append((row, *envelope_fault(contents[row], contract)))
+    return found, refused
+
+
+def _fresh(found: list[Records], window: ReplayWindow) -> tuple[list[Records], Refused]:
+    """The records whose rounds are new, and the others."""
     if not found:
-        return dataclasses.replace(_nothing(contract), refused=tuple(sorted(refused)))
-    rows, uplinks, kept = found[0]
-    if len(found) > 1:
-        rows = np.concatenate([part for part, _, _ in found])
-        order = np.argsort(rows)
-        uplinks = _joined([part.taken(sound) for _, part, sound in found]).taken(order)
-        rows, kept = rows[order], np.arange(len(rows))
-    turns = window.admit(uplinks.users[kept], uplinks.rounds[kept])
-    if turns.any():
-        for row in np.flatnonzero(turns).tolist():
-            told = f"user {uplinks.users[kept[row]]}, round {uplinks.rounds[kept[row]]}"
-            refused.append((int(rows[row]), *repeated(told, again=turns[row] == SEEN)))
-        rows, kept = rows[turns == FRESH], kept[turns == FRESH]
-    if len(kept) < len(uplinks):
-        uplinks = uplinks.taken(kept)
-    return Checked(uplinks, rows, tuple(sorted(refused)))
+        return [], []
+    rows = np.concatenate([records.rows for records in found])
+    users = np.concatenate([records.header("user") for records in found])
+    rounds = np.concatenate([records.header("round_number") for records in found])
+    order = np.argsort(rows, kind="stable")
+    turns = np.empty(len(rows), np.uint8)
+    turns[order] = window.admit(users[order], rounds[order])
+    refused: Refused = []
+    for place in np.flatnonzero(turns != FRESH).tolist():
+        told = f"user {users[place]}, round {rounds[place]}"
+        refused.append((int(rows[place]), *repeated(told, again=turns[place] == SEEN)))
+    if not refused:
+        return found, []
+    parts = np.split(turns == FRESH, np.cumsum([len(records) for records in found])[:-1])
+    return [records.taken(mask) for records, mask in zip(found, parts, strict=True)], refused
 
 
-def _joined(parts: Sequence[Uplinks]) -> Uplinks:
-    return Uplinks(
-        **{
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])
-            for field in dataclasses.fields(Uplinks)
-        }
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Table:
-    """Records of one stage as a structured dtype."""
-
-    form: UplinkForm
-    stage: int
-    dtype: np.dtype[np.void]
-
-    @classmethod
-    def of(cls, form: UplinkForm, stage: int) -> "_Table":
-        fields: list[Any] = [("header", HEADER), ("payload", form.dtype), ("crc", "<u4")]
-        return cls(form, stage, np.dtype(fields))
-
-    @property
-    def record_bytes(self) -> int:
-        return HEADER.itemsize + self.form.payload_bytes + CRC_BYTES
-
-
-def _check_table(
-    contents: Sequence[bytes], table: _Table, contract: LogContract
-) -> tuple[npt.NDArray[np.intp], Uplinks, npt.NDArray[np.intp], list[tuple[int, Reason]]]:
-    """The rows that can be read, their uplinks, which of these are sound, and all faults."""
-    content = np.frombuffer(b"".join(contents), np.uint8).reshape(len(contents), -1)
-    records = content.view(table.dtype)[:, 0]
-    crcs = np.fromiter(map(zlib.crc32, contents), np.uint32, len(contents))
-    faults = _Faults(len(records))
-    header = records["header"]
+def _check_envelopes(faults: "_Faults", encoded: npt.NDArray[np.void], form: UplinkForm) -> None:
+    header = encoded.view(record_dtype(form))["header"]
+    crcs = np.empty(len(encoded), np.uint32)
+    for chunk in chunks(len(encoded)):
+        crcs[chunk] = list(map(isal_zlib.crc32, encoded[chunk].tolist()))
     faults.mark(header["magic"] != MAGIC, Reason.NOT_A_RECORD)
     faults.mark(header["schema"] != RECORD_SCHEMA, Reason.SCHEMA_VERSION)
     faults.mark(crcs != _CRC_OF_WHOLE, Reason.DAMAGED_RECORD)
-    faults.mark(~_form_fits(header, table), Reason.WRONG_FORM)
-    faults.mark(header["payload_bytes"] != table.form.payload_bytes, Reason.WRONG_LENGTH)
-    # What is no record of this form has no content to check.
-    readable = faults.sound()
-    if len(readable) < len(records):
-        # As bytes: NumPy copies structures field by field.
-        records = content[readable].view(table.dtype)[:, 0]
-    uplinks = _decode(records, table.form)
-    inner = _Faults(len(records))
-    inner.mark(records["payload"]["user"] != uplinks.users, Reason.WRONG_USER)
-    _check_content(inner, records, uplinks, contract)
-    bad = faults.found() + [(int(readable[row]), reason) for row, reason in inner.found()]
-    return readable, uplinks, inner.sound(), bad
+    faults.mark(~_form_fits(header, form), Reason.WRONG_FORM)
+    faults.mark(header["payload_bytes"] != form.payload_bytes, Reason.WRONG_LENGTH)
 
 
-def _form_fits(header: npt.NDArray[np.void], table: _Table) -> Mask:
+def _form_fits(header: npt.NDArray[np.void], form: UplinkForm) -> Mask:
     fits: Mask = (
-        (header["codec"] == CODECS.index(table.form.codec))
-        & (header["stage"] == table.stage)
-        & (header["queries"] == table.form.queries)
-        & (header["embedding_dim"] == table.form.embedding_dim)
+        (header["codec"] == CODECS.index(form.codec))
+        & (header["stage"] == (2 if form.with_logits else 1))
+        & (header["queries"] == form.queries)
+        & (header["embedding_dim"] == form.embedding_dim)
         & (header["round_number"] >= 0)
         & (header["cloud_version"] >= 0)
         & (header["created_at_seconds"] >= 0)
@@ -230,53 +137,72 @@ def _form_fits(header: npt.NDArray[np.void], table: _Table) -> Mask:
     return fits
 
 
-def _decode(records: npt.NDArray[np.void], form: UplinkForm) -> Uplinks:
-    header = records["header"]
-    with np.errstate(invalid="ignore", over="ignore"):
-        embeddings, logits = decoded(records["payload"], form)
-    if logits is None:
-        logits = np.zeros((len(records), form.queries), np.float32)
-    return Uplinks(
-        users=np.ascontiguousarray(header["user"]),
-        rounds=np.ascontiguousarray(header["round_number"]),
-        cloud_versions=np.ascontiguousarray(header["cloud_version"]),
-        created_at_seconds=np.ascontiguousarray(header["created_at_seconds"]),
-        items=np.ascontiguousarray(records["payload"]["items"]),
-        embeddings=embeddings,
-        logits=logits,
-        with_logits=np.full(len(records), form.with_logits),
-    )
-
-
-def _check_content(
-    faults: "_Faults", records: npt.NDArray[np.void], uplinks: Uplinks, contract: LogContract
-) -> None:
-    users, items = uplinks.users, uplinks.items
+def _check_content(faults: "_Faults", records: npt.NDArray[np.void], contract: LogContract) -> None:
+    payload, users = records["payload"], records["header"]["user"]
+    faults.mark(payload["user"] != users, Reason.WRONG_USER)
     faults.mark((users < 0) | (users >= contract.num_users), Reason.UNKNOWN_USER)
     # Without a sign, an item below 1 is a very large one once 1 is taken away.
-    strange = (items - 1).view(np.uint32) >= contract.num_items
-    faults.mark(strange.any(axis=1), Reason.UNKNOWN_ITEM)
-    payload = records["payload"]
+    items = (payload["items"] - 1).view(np.uint32)
+    faults.mark(_any(items >= contract.num_items), Reason.UNKNOWN_ITEM)
     with np.errstate(invalid="ignore", over="ignore"):
-        squares = np.einsum("nqd,nqd->nq", uplinks.embeddings, uplinks.embeddings).max(axis=1)
-        largest = np.abs(uplinks.logits).max(axis=1)
-        # A value that is not finite makes the whole sum so; so does one that is far too large.
-        suspect = ~(np.isfinite(squares) & np.isfinite(largest))
-        if suspect.any():
-            finite = np.isfinite(uplinks.embeddings[suspect]).all(axis=(1, 2))
-            suspect[suspect] = ~(finite & np.isfinite(uplinks.logits[suspect]).all(axis=1))
-        for name in ("embedding_scales", "logit_scale"):
-            if name in (payload.dtype.names or ()):
-                # Bits of float16: 0 is zero, above the largest come infinity, the numbers that
-                # are none, and with the sign all that is negative.
-                bits = np.ascontiguousarray(payload[name][..., 0]).view(np.uint16)
-                wrong = bits - np.uint16(1) >= _INFINITY_BITS - 1
-                suspect |= wrong if wrong.ndim == 1 else wrong.any(axis=1)
-        faults.mark(suspect, Reason.NOT_FINITE)
-        faults.mark(~(squares <= contract.largest_norm**2), Reason.EMBEDDING_NORM)
-        faults.mark(~(largest <= contract.largest_logit), Reason.ABSURD_LOGIT)
-    faults.mark(uplinks.rounds > contract.newest_round, Reason.FUTURE_ROUND)
-    faults.mark(uplinks.cloud_versions > contract.newest_version, Reason.FUTURE_VERSION)
+        # Also true of what is no number.
+        far = _any(~(_squared_norms(payload) <= contract.largest_norm**2))
+        large = _any(~(_logit_sizes(payload) <= contract.largest_logit))
+    faults.mark(_not_finite(payload, suspects=far | large), Reason.NOT_FINITE)
+    faults.mark(far, Reason.EMBEDDING_NORM)
+    faults.mark(large, Reason.ABSURD_LOGIT)
+    header = records["header"]
+    faults.mark(header["round_number"] > contract.newest_round, Reason.FUTURE_ROUND)
+    faults.mark(header["cloud_version"] > contract.newest_version, Reason.FUTURE_VERSION)
+
+
+def _squared_norms(payload: npt.NDArray[np.void]) -> npt.NDArray[np.float32]:
+    """`[n, Q]`, of the embeddings as they will be decoded."""
+    values = payload["embeddings"]
+    squares = np.empty(values.shape[:2], np.float32)
+    for chunk in chunks(len(values)):
+        part = values[chunk].astype(np.float32)
+        np.einsum("nqd,nqd->nq", part, part, out=squares[chunk])
+    if "embedding_scales" in (payload.dtype.names or ()):
+        squares *= payload["embedding_scales"][..., 0].astype(np.float32) ** 2
+    return squares
+
+
+def _logit_sizes(payload: npt.NDArray[np.void]) -> npt.NDArray[np.float32]:
+    """`[n, Q]`, of the logits as they will be decoded; `[n, 1]` zeros in stage 1."""
+    names = payload.dtype.names or ()
+    if "logits" not in names:
+        return np.zeros((len(payload), 1), np.float32)
+    sizes: npt.NDArray[np.float32] = np.abs(payload["logits"].astype(np.float32))
+    if "logit_scale" in names:
+        sizes *= payload["logit_scale"].astype(np.float32)
+    return sizes
+
+
+def _not_finite(payload: npt.NDArray[np.void], *, suspects: Mask) -> Mask:
+    """Rows with a value that is not finite, or a scale that is not above 0.
+
+    Values themselves are only looked at in rows that may have one.
+    """
+    names = payload.dtype.names or ()
+    strange = np.zeros(len(payload), np.bool_)
+    for name in ("embeddings", "logits"):
+        if name in names and suspects.any():
+            strange[suspects] |= _any(~np.isfinite(payload[name][suspects]))
+    for name in ("embedding_scales", "logit_scale"):
+        if name in names:
+            # Bits of float16: 0 is zero, above the largest come infinity, the numbers that
+            # are none, and with the sign all that is negative.
+            bits = np.ascontiguousarray(payload[name]).view(np.uint16)
+            strange |= _any(bits - np.uint16(1) >= _INFINITY_BITS - 1)
+    return strange
+
+
+def _any(mask: Mask) -> Mask:
+    """For each row whether anything in it is true; fast where hardly anything is."""
+    rows = np.zeros(len(mask), np.bool_)
+    rows[np.flatnonzero(mask) // math.prod(mask.shape[1:])] = True
+    return rows
 
 
 class _Faults:
@@ -293,16 +219,10 @@ class _Faults:
             self._sound[fresh] = False
             self._found += [(row, reason) for row in fresh.tolist()]
 
-    def sound(self) -> npt.NDArray[np.intp]:
-        """Rows against which there is nothing."""
-        return np.flatnonzero(self._sound)
+    def sound(self) -> Mask:
+        """Whether there is nothing against a row."""
+        return self._sound
 
     def found(self) -> list[tuple[int, Reason]]:
-        """The others."""
+        """What there is against the others."""
         return self._found
-
-
-def _nothing(contract: LogContract) -> Checked:
-    form = contract.form(with_logits=True)
-    none = _decode(np.zeros(0, _Table.of(form, 2).dtype), form)
-    return Checked(none, np.zeros(0, np.int64), ())

@@ -255,5 +255,6 @@ def _parts(
 def _floats(encoded: Sequence[Array]) -> npt.NDArray[np.float32]:
     values = encoded[0].astype(np.float32)
     if len(encoded) > 1:
-        values *= encoded[1].astype(np.float32)
+        # Repeated, since NumPy is slow with rows as short as these that share a number.
+        values *= np.repeat(encoded[1].astype(np.float32), values.shape[-1], axis=-1)
     return values

@@ -48,7 +48,7 @@ def test_rows_come_back_decoded_in_order(tmp_path, uplinks):
     UplinkLogWriter(tmp_path).append(records)
     (batch,), quarantine = uplinks.read(tmp_path)
     assert uplinks.keys([batch]) == [record.key for record in records]
-    assert batch.records == [record.to_bytes() for record in records]
+    assert list(batch.records) == [record.to_bytes() for record in records]
     assert batch.cloud_versions.tolist() == [user % 5 for user in range(9)]
     assert batch.created_at_seconds.tolist() == [uplinks.day] * 9
     assert batch.with_logits.tolist() == [bool(user % 2) for user in range(9)]
@@ -198,9 +198,24 @@ def test_parquet_has_the_fields_and_comes_back(tmp_path, uplinks):
     assert table["logits"][2].as_py() is None
     back, _ = uplinks.read(tmp_path / "parquet")
     assert uplinks.keys(back) == uplinks.keys(batches)
-    assert [list(batch.records) for batch in back if len(batch)] == [batches[0].records]
+    assert [list(batch.records) for batch in back if len(batch)] == [list(batches[0].records)]
     again, _ = uplinks.read(tmp_path / "parquet", position=LogPosition(back[-1].position.file, 3))
     assert uplinks.keys(again) == [(3, 7), (4, 7)]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_parquet_of_other_writers_may_have_nulls(kind, tmp_path, uplinks):
+    good = [uplinks(user, 7, stage=1 + user % 2).to_bytes() for user in range(4)]
+    rows = pa.array([good[0], None, good[1], b"", good[2], good[3][:-1]], kind)
+    (tmp_path / "date=1970-01-02").mkdir()
+    pq.write_table(pa.table({"record": rows}), tmp_path / "date=1970-01-02" / "a.parquet")
+    batches, quarantine = uplinks.read(tmp_path)
+    assert uplinks.keys(batches) == [(0, 7), (1, 7), (2, 7)]
+    assert list(batches[0].records) == good[:3]
+    refused = [(entry.offset, entry.content) for entry in quarantine.entries()]
+    assert refused == [(1, b""), (3, b""), (5, good[3][:-1])]
+    again, _ = uplinks.read(tmp_path, position=LogPosition("date=1970-01-02/a.parquet", 2))
+    assert uplinks.keys(again) == [(1, 7), (2, 7)]
 
 
 def test_a_broken_parquet_file_is_told(tmp_path, uplinks):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.uplink_log import Reason
+from cloud.uplink_log.contents import Contents
 from cloud.uplink_log.framing import frame, read_frames
 
 CONTENTS = [bytes([number]) * length for number, length in enumerate([9, 9, 30, 9, 9, 9, 1, 30, 9])]
@@ -19,7 +20,7 @@ STARTS = [0, *ENDS[:-1]]
 
 def contents_of(block, *, final=True):
     found = read_frames(block, final=final)
-    return found.contents, found
+    return list(found.contents), found
 
 
 def check_whole(found):
@@ -100,6 +101,20 @@ def test_blocks_leave_what_they_cannot_judge():
     _, found = contents_of(zeros, final=False)
     assert found.end == 5000 - 11
     assert len(found.damages) == 1
+
+
+@given(st.binary(max_size=40), st.data())
+def test_contents_are_cut_out_of_their_block(block, data):
+    spans = st.tuples(st.integers(0, len(block)), st.integers(0, len(block))).map(sorted)
+    wanted = data.draw(st.lists(spans, max_size=6))
+    starts = np.array([start for start, _ in wanted], np.int64)
+    contents = Contents(block, starts, np.array([end for _, end in wanted], np.int64) - starts)
+    expected = [block[start:end] for start, end in wanted]
+    assert list(contents) == expected
+    assert list(contents[1:]) == expected[1:]
+    for length in {len(content) for content in expected} - {0}:
+        rows = np.flatnonzero(contents.lengths == length)
+        assert contents.table(rows, length).tolist() == [expected[row] for row in rows]
 
 
 damages = st.one_of(

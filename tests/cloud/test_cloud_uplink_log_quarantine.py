@@ -119,6 +119,14 @@ def test_a_bad_record_is_kept_with_its_reason(case, tmp_path, uplinks):
         assert quarantine.counts() == {reason: 1}
 
 
+def test_a_log_without_a_sound_record(tmp_path, uplinks):
+    content = uplinks().to_bytes()
+    uplinks.write(tmp_path, [content[:-1] + bytes([content[-1] ^ 1])] * 3)
+    (batch,), quarantine = uplinks.read(tmp_path)
+    assert (len(batch), list(batch.records), len(batch.embeddings)) == (0, [], 0)
+    assert quarantine.counts() == {Reason.DAMAGED_RECORD: 3}
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("codec", ["float32", "float16"])
 @pytest.mark.parametrize("field", ["embeddings", "logits"])
