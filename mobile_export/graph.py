@@ -4,12 +4,14 @@ The mathematics is that of the simulation: the same forward function, features, 
 optimisers and codecs. What is added here are guards, variables and names.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from ecct_tf.edge import EdgeInputs, EdgeModel, EdgeOutputs, build_optimizer
+from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import collaborative_loss
 from mobile_export import guards
 from mobile_export.conversion import QUANTISED_SCOPE
@@ -88,7 +90,10 @@ class EdgeGraph(tf.Module):
 
     def _uplink(self, given: Tensors) -> Tensors:
         queries = self._inputs.known(given["queries"])
-        outputs = self._forward(self._inputs.candidates(given, queries))
+        # A file that trains has the state of a device; what it answers is to be the same in all
+        # runtimes. One that does not has quantised weights, which only products read well.
+        with fixed_order() if self._trainable else contextlib.nullcontext():
+            outputs = self._forward(self._inputs.candidates(given, queries))
         return encoded_answer(
             self._task.exchange, queries=queries, outputs=outputs, noise=given.get("noise")
         )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.edge import EdgeInputs, EdgeModel, ItemTensors, pair_inputs
+from ecct_tf.fixed_order import fixed_order
 from mobile_export.task import DeviceTask
 
 __all__ = ["SourceModel"]
@@ -43,7 +44,10 @@ class SourceModel:
         return ItemTensors(*(tf.constant(array) for array in self.items))
 
     def answer(self, signature: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
-        """What `infer`, `score` or `uplink` must return for `inputs`, approximately."""
+        """What `infer`, `score` or `uplink` must return for `inputs`.
+
+        Approximately so, but for the values that an `uplink` decodes to: these are exact.
+        """
         if signature == "infer":
             rows = len(inputs["history"])
             embedding, logit = self._forward(
@@ -52,7 +56,8 @@ class SourceModel:
             return {"logit": logit, "embedding": embedding}
         if signature == "score":
             return {"logit": self._forward(inputs["history"], inputs["candidates"], inputs)[1]}
-        embedding, logit = self._forward(inputs["history"], inputs["queries"], inputs)
+        with fixed_order():
+            embedding, logit = self._forward(inputs["history"], inputs["queries"], inputs)
         return self._uplink(inputs["queries"], embedding, logit)
 
     def scores(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from ecct_tf import fixed_order
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data.samples import pad_history
 from ecct_tf.knowledge.item_table import ItemTable
@@ -110,7 +111,7 @@ def interaction_features(
     sources = tf.gather(items.source, history) * tf.expand_dims(mask, -1)
     targets = tf.gather(items.target, candidates)
     slots = [
-        tf.matmul(target, source, transpose_b=True)
+        fixed_order.matmul(target, source, transpose_b=True)
         for source, target in zip(
             _blocks(sources, block_sizes), _blocks(targets, block_sizes), strict=True
         )
@@ -151,7 +152,7 @@ def _pooling(config: FeatureConfig) -> npt.NDArray[np.float32]:
 
 def _last_axis_product(tensor: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
     """`[..., n] x [n, m]` as one flat matrix product, whatever the leading axes."""
-    flat = tf.matmul(tf.reshape(tensor, [-1, matrix.shape[0]]), matrix)
+    flat = fixed_order.matmul(tf.reshape(tensor, [-1, matrix.shape[0]]), matrix)
     return tf.reshape(flat, tf.concat([tf.shape(tensor)[:-1], [matrix.shape[1]]], axis=0))
 
 
@@ -160,9 +161,9 @@ def _mean_attributes(
 ) -> tf.Tensor:
     ages = np.arange(config.history_length - 1, -1, -1)
     weights = tf.constant((_ATTRIBUTE_DECAY**ages).astype(np.float32)) * mask
-    total = tf.maximum(tf.reduce_sum(weights, axis=-1, keepdims=True), 1e-6)
+    total = tf.maximum(fixed_order.sum_last(weights, keepdims=True), 1e-6)
     weighted = tf.gather(items.attributes, history) * tf.expand_dims(weights, -1)
-    return tf.reduce_sum(weighted, axis=-2) / total
+    return fixed_order.sum_last(weighted, axis=-2) / total
 
 
 def bounded(values: tf.Tensor) -> tf.Tensor:

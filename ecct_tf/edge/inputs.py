@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from ecct_tf import fixed_order
 from ecct_tf.config import FeatureConfig
 from ecct_tf.edge.features import Interactions, ItemTensors, bounded, interaction_features
 from ecct_tf.edge.model import EdgeInputs
@@ -23,7 +24,7 @@ def cloud_knowledge(
       `h_c` `[..., B, d_c]` and `z_c` `[..., B]`, `float32`.
     """
     embedding = user_embeddings * tf.gather(items.cloud, candidates)
-    logit = tf.reduce_sum(embedding, axis=-1) + tf.gather(items.bias, candidates)
+    logit = fixed_order.sum_last(embedding) + tf.gather(items.bias, candidates)
     return embedding, logit
 
 

@@ -8,13 +8,16 @@ builtin operators only, so a `tf.GradientTape` over them converts.
 All blocks accept an optional leading device axis: features `[C, B, in]` with
 weights `[C, in, out]` train C devices at once, `[B, in]` with `[in, out]` one.
 The last two axes always mean the same, which is why one forward function can
-serve a phone, a stacked cohort and the exported file.
+serve a phone, a stacked cohort and the exported file. What is added up in a block is added
+in a fixed order within `ecct_tf.fixed_order.fixed_order()`.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
+
+from ecct_tf import fixed_order
 
 __all__ = ["attend", "concat", "dense", "embed", "relu", "row_dot", "spread", "tanh", "unpack"]
 
@@ -31,7 +34,7 @@ def dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> Any:
     Returns:
       `[..., B, out] float32`.
     """
-    outputs = tf.matmul(inputs, kernel) + tf.expand_dims(bias, -2)
+    outputs = fixed_order.matmul(inputs, kernel) + tf.expand_dims(bias, -2)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return (
@@ -53,7 +56,7 @@ def relu(inputs: tf.Tensor) -> Any:
 @tf.custom_gradient
 def tanh(inputs: tf.Tensor) -> Any:
     """Hyperbolic tangent, `[...] float32` to the same shape."""
-    outputs = tf.tanh(inputs)
+    outputs = fixed_order.tanh(inputs)
     return outputs, lambda upstream: upstream * (1.0 - outputs * outputs)
 
 
@@ -70,7 +73,7 @@ def row_dot(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> Any:
       `[..., B] float32`.
     """
     column = tf.expand_dims(kernel, -1)
-    outputs = tf.squeeze(tf.matmul(inputs, column), -1) + bias
+    outputs = tf.squeeze(fixed_order.matmul(inputs, column), -1) + bias
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = tf.expand_dims(upstream, -1)
@@ -188,10 +191,11 @@ def attend(scores: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> Any:
     # Constants that a float16 file can hold: 1e9 would be infinite there, 1e-9 zero.
     peak = tf.reduce_max(scores * mask - 6e4 * (1.0 - mask), axis=-2, keepdims=True)
     # The clip keeps padded slots, whose scores are arbitrary, from overflowing.
-    weights = tf.exp(tf.minimum(scores - peak, 0.0)) * mask
+    weights = fixed_order.exp_of_negative(tf.minimum(scores - peak, 0.0)) * mask
     # With a real slot the sum is at least 1, that of the peak itself.
-    weights = weights / tf.maximum(tf.reduce_sum(weights, axis=-2, keepdims=True), 1e-3)
-    outputs = tf.matmul(weights, values, transpose_a=True)
+    total = fixed_order.sum_last(weights, axis=-2, keepdims=True)
+    weights = weights / tf.maximum(total, 1e-3)
+    outputs = fixed_order.matmul(weights, values, transpose_a=True)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         by_slot = tf.matmul(values, upstream, transpose_b=True)

@@ -22,6 +22,7 @@ from ecct_tf.edge import (
     pair_inputs,
 )
 from ecct_tf.federated.devices import DeviceData
+from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, collaborative_loss
 
 __all__ = ["STAGES", "DeviceResult", "DeviceWork", "Stage"]
@@ -127,8 +128,7 @@ class DeviceWork:
           downlink: what the cloud sent.
           stacked: whether tensors have a leading device axis.
         """
-        decoded = self.exchange.coder.decode(downlink.user_embeddings)
-        user_embeddings = decoded if self.receives else tf.zeros_like(decoded)
+        user_embeddings = self._user_embeddings(downlink)
         start = self._join_weights(shared, private, stacked)
         inputs, teacher = self._sample_inputs(items, data, user_embeddings, stacked)
         final, loss = self._train(start, inputs, teacher, data, stacked)
@@ -145,7 +145,9 @@ class DeviceWork:
             delta=delta,
             weight=tf.reduce_sum(counts),
             loss=loss,
-            uplink=self._answer(final, noise_seed, items, data, user_embeddings, downlink),
+            uplink=self.answer(
+                final, noise_seed=noise_seed, items=items, data=data, downlink=downlink
+            ),
         )
 
     def _join_weights(self, shared: tf.Tensor, private: tf.Tensor, stacked: bool) -> tf.Tensor:
@@ -264,16 +266,31 @@ class DeviceWork:
             total = tf.reduce_sum(losses) if stacked else losses
         return tape.gradient(total, weights), losses
 
-    def _answer(
+    def _user_embeddings(self, downlink: Downlink) -> tf.Tensor:
+        decoded = self.exchange.coder.decode(downlink.user_embeddings)
+        return decoded if self.receives else tf.zeros_like(decoded)
+
+    def answer(
         self,
         weights: tf.Tensor,
+        *,
         noise_seed: tf.Tensor,
         items: ItemTensors,
         data: DeviceData,
-        user_embeddings: tf.Tensor,
         downlink: Downlink,
     ) -> Uplink:
-        """What the trained model says of the items that the cloud asked about."""
+        """What a trained model says of the items that the cloud asked about.
+
+        In a fixed order of sums: whatever device or runtime has these weights, and whether it
+        is computed alone or in a shard, sends the same bytes.
+
+        Args:
+          weights: `[..., P] float32`.
+          noise_seed: `[] int32`, for the optional local noise.
+          items: the item table.
+          data: a device, or a shard of them.
+          downlink: what the cloud sent.
+        """
         exchange, queries = self.exchange, downlink.queries
         users = tf.reshape(data.users, [-1])
         if not self.sends:
@@ -286,17 +303,18 @@ class DeviceWork:
                 tf.zeros([rows, exchange.num_queries]),
                 noise_seed=noise_seed,
             )
-        inputs = pair_inputs(
-            items,
-            block_sizes=self.block_sizes,
-            config=self.features,
-            history=data.history,
-            candidates=queries,
-            profile=data.profile,
-            user_embeddings=user_embeddings,
-            use_logit=self._uses_logits,
-        )
-        outputs = self.model.forward(weights, _merge_users(inputs))
+        with fixed_order():
+            inputs = pair_inputs(
+                items,
+                block_sizes=self.block_sizes,
+                config=self.features,
+                history=data.history,
+                candidates=queries,
+                profile=data.profile,
+                user_embeddings=self._user_embeddings(downlink),
+                use_logit=self._uses_logits,
+            )
+            outputs = self.model.forward(weights, _merge_users(inputs))
         real = tf.where(users >= 0)[:, 0]
         embeddings = tf.reshape(
             outputs.embedding, [-1, exchange.num_queries, exchange.embedding_dim]

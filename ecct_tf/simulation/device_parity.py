@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +14,29 @@ from ecct_tf.federated import DeviceData, DeviceWork, SimulatedDevice, stack_dev
 from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink
 from ecct_tf.wire import UplinkForm, WireUplink, unpack_uplink
 
-__all__ = ["check_codes", "simulated_weights", "uplink_bytes"]
+__all__ = ["Twin", "check_codes", "simulated_twin", "uplink_bytes"]
 
 Array = npt.NDArray[np.float32]
 
-# Weights that differ in their last bits may round a value to the next step of the codec.
+# Devices that end with other weights, in their last bits, may round to the next step of the codec.
 _ONE_STEP = {"int8": 1.0, "float16": 2e-2, "float32": 1e-4}
 
 
-def simulated_weights(work: DeviceWork, items: ItemTensors) -> Callable[[SimulatedDevice], Array]:
-    """A function that gives all weights, `[P]`, that a simulated device ends with.
+class Twin(NamedTuple):
+    """The simulation's device work, for one device at a time.
 
-    A round itself only adds up the changes of shared weights, over all devices.
+    Attributes:
+      weights: all weights, `[P]`, that a device ends with. A round itself only adds up the
+        changes of shared weights, over all devices.
+      answer: what a device sends with given weights, and the seed of its noise.
+    """
+
+    weights: Callable[[SimulatedDevice], Array]
+    answer: Callable[[SimulatedDevice, Array, int], Uplink]
+
+
+def simulated_twin(work: DeviceWork, items: ItemTensors) -> Twin:
+    """The work of the devices of a tier.
 
     Args:
       work: of the devices.
@@ -48,17 +60,33 @@ def simulated_weights(work: DeviceWork, items: ItemTensors) -> Callable[[Simulat
         change = result.delta / tf.maximum(result.weight, 1.0)
         return tf.concat([start[:split] + change, result.private], axis=0)
 
-    def weights(device: SimulatedDevice) -> Array:
+    @tf.function(reduce_retracing=True)
+    def answer(
+        data: DeviceData, final: tf.Tensor, downlink: Downlink, noise_seed: tf.Tensor
+    ) -> Uplink:
+        return work.answer(final, noise_seed=noise_seed, items=items, data=data, downlink=downlink)
+
+    def inputs(device: SimulatedDevice) -> tuple[DeviceData, Downlink]:
         padded = stack_devices([device.data], batch_size=work.training.batch_size)
         data = DeviceData(*(tf.constant(np.asarray(part)[0]) for part in padded))
         downlink = Downlink(
             tuple(tf.constant(part[None]) for part in device.downlink.user_embeddings),
             tf.constant(device.downlink.queries[None]),
         )
+        return data, downlink
+
+    def weights_of(device: SimulatedDevice) -> Array:
+        data, downlink = inputs(device)
         found: Array = train(data, tf.constant(device.before), downlink).numpy()
         return found
 
-    return weights
+    def answer_of(device: SimulatedDevice, weights: Array, noise_seed: int) -> Uplink:
+        data, downlink = inputs(device)
+        found = answer(data, tf.constant(weights), downlink, tf.constant(noise_seed, tf.int32))
+        arrays: Uplink = tf.nest.map_structure(lambda part: part.numpy(), found)
+        return arrays
+
+    return Twin(weights_of, answer_of)
 
 
 def uplink_bytes(uplink: Uplink) -> bytes:

@@ -2,12 +2,12 @@
 
 For each tier the first answering devices of a round begin with the weights, samples,
 order and downlink of their simulated twins. What they end with is held against the
-simulation: weights, and the uplink's bytes.
+simulation: weights, and the uplink's bytes, which must be equal for equal weights.
 """
 
 import logging
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.errors import ExportError
 from ecct_tf.federated import CohortRound, DeviceWork, SimulatedDevice, Witness
 from ecct_tf.knowledge import ItemTable
-from ecct_tf.simulation.device_parity import check_codes, simulated_weights, uplink_bytes
+from ecct_tf.simulation.device_parity import Twin, check_codes, simulated_twin, uplink_bytes
 from mobile_export.device import DeviceModel, DeviceState, ReceivedDownlink, TrainingPlan
 from mobile_export.device_training import train_round
 from mobile_export.export import export_edge_model
@@ -47,10 +47,10 @@ def real_devices(
 
 
 class _Tier(NamedTuple):
-    """A tier in a stage: its exported file, and what its simulated devices end with."""
+    """A tier in a stage: its exported file, and its simulated devices."""
 
     model: DeviceModel
-    simulated: Callable[[SimulatedDevice], Array]
+    twin: Twin
 
 
 class RealDevices:
@@ -84,9 +84,9 @@ class RealDevices:
             state = self._begin(tier.model, device)
             state, _ = train_round(tier.model, state, self._plan)
             weights = tier.model.weights(state)
-            private = weights[seen.work.shared_size :]
+            private, simulated = weights[seen.work.shared_size :], tier.twin.weights(device)
             difference = max(
-                float(np.abs(weights - tier.simulated(device)).max()),
+                float(np.abs(weights - simulated).max()),
                 float(np.abs(private - device.private).max(initial=0.0)),
             )
             if not difference <= WEIGHT_TOLERANCE:
@@ -102,6 +102,26 @@ class RealDevices:
                 self._equal.append(payload == uplink_bytes(device.uplink))
                 if not self._equal[-1]:
                     check_codes(seen.work.exchange, device.uplink, payload)
+                self._check_same_state(seen, tier, device, state, simulated)
+
+    def _check_same_state(
+        self,
+        seen: CohortRound,
+        tier: _Tier,
+        device: SimulatedDevice,
+        state: DeviceState,
+        weights: Array,
+    ) -> None:
+        """With the very weights of its twin a device must send the very bytes."""
+        expected = tier.twin.answer(device, weights, seen.noise_seed)
+        same = tier.model.with_weights(state, weights)
+        if tier.model.uplink(same, noise=_noise(seen, state.user)) != uplink_bytes(expected):
+            raise ExportError(
+                f"round {seen.round_number + 1}: with the weights of its simulated twin the real "
+                f"device of user {state.user} (tier {seen.work.model.tier}) sends other bytes, "
+                "although both add in a fixed order; check the file with `ecct verify`, or set "
+                "runtime.real_devices to 0"
+            )
 
     def measured(self) -> Mapping[str, float]:
         """How many devices ran, how far their weights are off, how many uplinks are equal."""
@@ -153,7 +173,7 @@ class RealDevices:
                 model = DeviceModel(file.path, runtime=runtime)
             _log.info("real devices of tier %s: %s in %s", key[0], model.file.name, runtime)
             items = ItemTensors(*map(tf.constant, item_tensors(self._table)))
-            self._tiers[key] = _Tier(model, simulated_weights(work, items))
+            self._tiers[key] = _Tier(model, simulated_twin(work, items))
         return self._tiers[key]
 
 

@@ -89,14 +89,11 @@ def test_the_golden_manifest_vouches_for_it(golden):
 def test_the_golden_case_is_what_python_writes_now(golden, case, works):
     now = _case(golden, works)
     assert set(case) == set(now)
-    for name in set(now) - {"score", "uplink", "record", "trained"}:
+    for name in set(now) - {"score", "trained"}:
         assert case[name] == now[name], name
     for name in ("score", "trained"):
         for key, values in now[name].items():
             np.testing.assert_allclose(case[name][key], values, atol=1e-5)
-    # A step of int8 may round either way with another runtime.
-    for name, values in now["uplink"]["outputs"].items():
-        np.testing.assert_allclose(case["uplink"]["outputs"][name], values, atol=1)
 
 
 def test_python_reads_the_golden_state(case):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ecct_tf.errors import ConfigError, ExportError
-from ecct_tf.simulation import ecct
+from ecct_tf.simulation import ecct, real_devices
 from ecct_tf.simulation.real_devices import WEIGHT_TOLERANCE
 from ecct_tf.simulation.simulate import simulate
 
@@ -59,6 +59,28 @@ def test_real_devices_agree_in_both_stages_and_a_disagreement_ends_the_run(
     altered = found.uplink._replace(embeddings=(-values, scales))
     with pytest.raises(ExportError, match=r"uplink of user \d+'s real device is not its"):
         seen["look"](dataclasses.replace(found, uplink=altered))
+
+
+def test_a_device_that_sends_other_bytes_with_equal_weights_ends_the_run(
+    small_config, tmp_path, monkeypatch
+):
+    make = real_devices.simulated_twin
+
+    def off_by_one(work, items):
+        twin = make(work, items)
+
+        def answer(*args):
+            uplink = twin.answer(*args)
+            values, scales = uplink.embeddings
+            values[0, 0, 0] -= np.sign(values[0, 0, 0])
+            return uplink._replace(embeddings=(values, scales))
+
+        return twin._replace(answer=answer)
+
+    monkeypatch.setattr(real_devices, "simulated_twin", off_by_one)
+    config = small_config("rounds=1", "edge.tiers={linear: 1.0}", "runtime.real_devices=1")
+    with pytest.raises(ExportError, match=r"with the weights of its simulated twin .* other byte"):
+        simulate(config, out=tmp_path / "run")
 
 
 def test_noise_float16_and_unstacked_devices_agree_too(small_config, tmp_path):

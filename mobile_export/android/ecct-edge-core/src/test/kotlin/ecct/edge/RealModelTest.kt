@@ -47,11 +47,8 @@ class RealModelTest {
             val device = open(folder, command).prepared()
             val scores = device.score(Golden.candidates).map { it.logit }.toFloatArray()
             assertClose(floats(golden.child("score").list("logit")), scores, 1e-5f)
-            val uplink = device.uplink()
-            val expected = golden.child("uplink").hex("bytes")
-            // User and items, then int8 that another processor may round the other way.
-            assertContentEquals(expected.copyOf(20), uplink.copyOf(20))
-            for (at in 20 until 32) assertTrue(abs(expected[at] - uplink[at]) <= 1, "byte $at")
+            // Added in a fixed order, whatever the runtime and the processor.
+            assertContentEquals(golden.child("uplink").hex("bytes"), device.uplink())
             val seed = Golden.wire.child("draw").count("seed").toLong()
             val options = TrainingOptions(epochs = 2, negatives = 3, seed = seed)
             val report = device.train(options)
