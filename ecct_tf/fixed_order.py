@@ -1,10 +1,10 @@
 """Arithmetic that gives the same bits in every runtime.
 
 A matrix product adds in whatever order its kernel finds fast, and fuses multiplications
-with additions or does not; `exp` and `tanh` are approximations that differ by runtime. So
-two runtimes agree in all but the last bits, and a value next to the middle between two
-steps of a codec can fall to either side. Single multiplications, additions, divisions and
-roundings, however, are exact up to one rounding that IEEE 754 prescribes.
+with additions or does not; `exp`, `tanh` and even `sqrt` are approximations that differ by
+runtime. So two runtimes agree in all but the last bits, and a value next to the middle
+between two steps of a codec can fall to either side. Single multiplications, additions,
+divisions and roundings, however, are exact up to one rounding that IEEE 754 prescribes.
 
 Within `fixed_order()` the functions of this module are traced so that every rounding is
 such a one: sums as a tree of halves, functions as polynomials, and products of matrices cut
@@ -21,7 +21,15 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["exp_of_negative", "fixed_order", "matmul", "sum_halves", "sum_last", "tanh"]
+__all__ = [
+    "exp_of_negative",
+    "fixed_order",
+    "matmul",
+    "root_from_one",
+    "sum_halves",
+    "sum_last",
+    "tanh",
+]
 
 _FIXED: contextvars.ContextVar[bool] = contextvars.ContextVar("fixed_order", default=False)
 
@@ -135,3 +143,20 @@ def exp_of_negative(values: tf.Tensor) -> tf.Tensor:
         power = power * rest + 1.0 / math.factorial(degree)
     powers_of_2 = tf.constant(2.0 ** -np.arange(127), tf.float32)
     return power * tf.gather(powers_of_2, tf.cast(-halvings, tf.int32))
+
+
+def root_from_one(values: tf.Tensor) -> tf.Tensor:
+    """The square root of values from 1 to 4¹⁵, to about 1e-7, relatively; 1 for 1.
+
+    By Heron's method, always with the same bits. LiteRT's `sqrt` rounds a third of all
+    numbers otherwise than IEEE 754 prescribes.
+    """
+    scale = tf.ones_like(values)
+    for exponent in (8, 4, 2, 1):
+        large = values >= 4.0**exponent
+        values = tf.where(large, values * 4.0**-exponent, values)
+        scale = tf.where(large, scale * 2.0**exponent, scale)
+    root = 0.5 * (1.0 + values)
+    for _ in range(4):
+        root = 0.5 * (root + values / root)
+    return scale * root

@@ -6,7 +6,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecct_tf.fixed_order import exp_of_negative, fixed_order, matmul, sum_halves, sum_last, tanh
+from ecct_tf.fixed_order import (
+    exp_of_negative,
+    fixed_order,
+    matmul,
+    root_from_one,
+    sum_halves,
+    sum_last,
+    tanh,
+)
 
 
 def by_halves(values):
@@ -96,6 +104,13 @@ def test_exp_and_tanh_are_near_the_true_ones():
     assert (far < 2e-38).all()
     np.testing.assert_allclose(curved, np.tanh(wide.astype(np.float64)), rtol=0, atol=1.5e-7)
     assert ends.tolist() == [-1.0, -1.0, 0.0, 1.0, 1.0]
+
+
+def test_roots_are_near_the_true_ones():
+    values = np.concatenate([[1.0], np.logspace(0, 9, 5000)]).astype(np.float32)
+    found = root_from_one(tf.constant(values)).numpy()
+    np.testing.assert_allclose(found, np.sqrt(values.astype(np.float64)), rtol=2.5e-7)
+    assert found[0] == 1.0
 
 
 def test_outside_nothing_changes():

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from ecct_tf.config import CodecName
 from ecct_tf.errors import CodecError, ConfigError
-from ecct_tf.fixed_order import sum_halves
+from ecct_tf.fixed_order import root_from_one, sum_halves
 from ecct_tf.knowledge.codecs import Codec, Encoded, build_codec
 
 __all__ = ["Downlink", "ExchangeSpec", "Uplink"]
@@ -133,8 +133,9 @@ class ExchangeSpec:
           logits: `[n, Q] float32`; dropped in stage 1.
           noise_seed: `[] int32`; with the user's id it fixes the noise.
         """
-        norms = tf.sqrt(sum_halves(tf.square(embeddings), axis=-1, keepdims=True))
-        clipped = embeddings * tf.minimum(1.0, self.clip_norm / tf.maximum(norms, 1e-12))
+        squares = sum_halves(tf.square(embeddings), axis=-1, keepdims=True)
+        beyond = root_from_one(tf.maximum(squares * self.clip_norm**-2, 1.0))
+        clipped = embeddings / beyond
         bounded = tf.clip_by_value(logits, -self.clip_logit, self.clip_logit)
         if self.noise_multiplier:
             noise = self._noise(users, noise_seed)

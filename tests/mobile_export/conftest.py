@@ -104,9 +104,18 @@ def exported(works, table, task_of, weights_of):
     """Content and interpreter of a converted file, once for each set of arguments."""
 
     @functools.cache
-    def exported(tier, encoding="int8", *, adapters=False, static=None, codec="int8", **training):
+    def exported(
+        tier,
+        encoding="int8",
+        *,
+        adapters=False,
+        static=None,
+        codec="int8",
+        clip_norm=8.0,
+        **training,
+    ):
         work = works[tier]
-        exchange = dataclasses.replace(work.exchange, codec=codec)
+        exchange = dataclasses.replace(work.exchange, codec=codec, clip_norm=clip_norm)
         work = dataclasses.replace(work, exchange=exchange)
         task, weights = task_of(work, **training), weights_of(work)
         make = functools.partial(low_rank, rank=2) if adapters else all_weights

@@ -1,6 +1,10 @@
 """The uplink of a file is the simulation's, and its bytes are those that were declared."""
 
+import dataclasses
+
 import numpy as np
+import pytest
+import tensorflow as tf
 
 from ecct_tf.knowledge import Uplink
 from mobile_export.examples import DeviceExample, example_inputs
@@ -49,3 +53,45 @@ def test_the_cloud_reads_what_a_file_answers(
         source["logits"],
         atol=float(found.logits[1][0]) * 1.01,
     )
+
+
+@pytest.mark.parametrize("clip_norm", [8.0, 0.05])
+@pytest.mark.parametrize("codec", ["int8", "float32"])
+@pytest.mark.parametrize("tier", ["linear", "mlp", "attention"])
+def test_every_runtime_answers_with_the_bits_of_the_simulation(
+    works, table, task_of, weights_of, exported, tier, codec, clip_norm
+):
+    graph, content = exported(tier, codec=codec, clip_norm=clip_norm)
+    try:
+        from ai_edge_litert import interpreter as litert
+    except ImportError:
+        litert = tf.lite
+    run = litert.Interpreter(model_content=content).get_signature_runner("uplink")
+    exchange = dataclasses.replace(works[tier].exchange, codec=codec, clip_norm=clip_norm)
+    work = dataclasses.replace(works[tier], exchange=exchange)
+    store = ItemStore(table, "int8")
+    source = SourceModel(
+        work.model, weights_of(work), store.decoded(), store.block_sizes, task_of(work)
+    )
+    rng = np.random.default_rng(5)
+    for _ in range(10):
+        vector = rng.integers(-127, 128, work.model.spec.cloud_dim)
+        example = DeviceExample(
+            history=rng.integers(0, 41, work.features.history_length).astype(np.int32),
+            candidates=rng.integers(1, 41, exchange.num_queries).astype(np.int32),
+            profile=np.ones(len(work.model.spec.profile_sizes), np.int32),
+            user_embedding=vector.astype(np.int8 if codec == "int8" else np.float32),
+            user_embedding_scale=2.0**-7 if codec == "int8" else 1.0,
+        )
+        inputs = example_inputs(example, graph.contract["uplink"])
+        found, expected = run(**inputs), source.answer("uplink", inputs)
+        if codec == "int8":
+            scales = found["embedding_scales"].astype(np.uint16).view(np.float16)
+            found["embeddings"] = found["embeddings"] * scales.astype(np.float32)[:, None]
+            scale = found["logit_scale"].astype(np.uint16).view(np.float16).astype(np.float32)
+            found["logits"] = found["logits"] * scale
+        for name, values in expected.items():
+            np.testing.assert_array_equal(found[name], values)
+        norms = np.linalg.norm(expected["embeddings"], axis=1)
+        assert (norms <= clip_norm * 1.05).all()
+        assert clip_norm > 1.0 or norms.max() > clip_norm * 0.9
