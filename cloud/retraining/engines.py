@@ -7,7 +7,7 @@ the number of workers, that is the gradient of the mean over the whole batch.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -16,7 +16,16 @@ import tensorflow as tf
 from cloud.model import CloudModel
 from ecct_tf.errors import WorkerError
 
-__all__ = ["Engine", "ReplicaEngine", "Rows", "gradients_of", "lost", "part_of", "rows_of"]
+__all__ = [
+    "Engine",
+    "ReplicaEngine",
+    "Rows",
+    "gradients_of",
+    "losses_told",
+    "lost",
+    "part_of",
+    "rows_of",
+]
 
 Rows = Mapping[str, npt.NDArray[Any]]
 
@@ -166,10 +175,23 @@ def gradients_of(
     return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
+@contextlib.contextmanager
+def losses_told() -> Iterator[None]:
+    """For what else needs the cluster than a step: checkpoints, evaluation, the version.
+
+    Raises:
+      WorkerError: another process of the cluster cannot be reached any more.
+    """
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        raise WorkerError(lost(error)) from error
+
+
 def lost(error: Exception) -> str:
-    """What to tell when a step failed because of another process."""
+    """What to tell when the job failed because of another process."""
     return (
-        "a step failed, most likely because a worker of the cluster was lost: "
+        "the job failed, most likely because a worker of the cluster was lost: "
         f"{type(error).__name__}: {str(error)[:300]}. The job's checkpoints are whole: start all "
         "workers again with the same command, and it goes on from the newest"
     )

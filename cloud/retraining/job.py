@@ -8,7 +8,7 @@ from cloud.recommender import CloudRecommender
 from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.distribution import build_engine
-from cloud.retraining.engines import Engine
+from cloud.retraining.engines import Engine, losses_told
 from cloud.retraining.folder import JobFolder
 from cloud.retraining.gate import JobResult, decide
 from cloud.retraining.phases import fit_phase, later_phase
@@ -48,7 +48,8 @@ def retrain(
     try:
         if not engine.is_chief:
             prepared = prepare(config, folder, is_chief=False, show=False)
-            _train(config, prepared, engine, Progress(None), checkpoints=folder)
+            with losses_told():
+                _train(config, prepared, engine, Progress(None), checkpoints=folder)
             return None
         with job.locked():
             job.claim(config)
@@ -80,8 +81,9 @@ def _run(
         # Open from the start: garbage collection leaves the parents of an open draft alone.
         with registry.draft(parents=parents, name=inputs.draft) as draft:
             progress = Progress(job.path, show=show)
-            trained = _train(config, prepared, engine, progress, checkpoints=job.path)
-            version = store(config, prepared, trained, draft)
+            with losses_told():
+                trained = _train(config, prepared, engine, progress, checkpoints=job.path)
+                version = store(config, prepared, trained, draft)
     return decide(config, registry, version, parent=inputs.parent, anyway=anyway)
 
 

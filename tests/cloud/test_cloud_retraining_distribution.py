@@ -116,29 +116,65 @@ def test_a_lost_worker_and_two_that_go_on(calm, jobs, tmp_path):
     _assert_same(tmp_path, calm)
 
 
-@pytest.mark.slow
-def test_parameter_servers(calm, jobs, tmp_path):
-    """A coordinator, two workers and a server, each a process of its own."""
+@pytest.fixture
+def parameter_servers(jobs, tmp_path):
+    """Starts a coordinator, two workers and a server, each a process of its own."""
     jobs.write_log(tmp_path, range(20), name="log")
-    tasks = [("worker", 0), ("worker", 1), ("ps", 0), ("chief", 0)]
-    cluster: dict[str, list[str]] = {}
-    for (name, _), port in zip(tasks, _free_ports(len(tasks)), strict=True):
-        cluster.setdefault(name, []).append(f"127.0.0.1:{port}")
-    *servers, chief = (
-        _start(
-            tmp_path,
-            jobs,
-            config={"cluster": cluster, "task": {"type": name, "index": index}},
-            distribution="parameter_server",
-        )
-        for name, index in tasks
-    )
-    try:
-        code, output = _end(chief)
-    finally:
-        for server in servers:
-            server.kill()
-            server.communicate()
+    started = []
+
+    def start(*chosen, cluster=None):
+        tasks = [("worker", 0), ("worker", 1), ("ps", 0), ("chief", 0)]
+        if cluster is None:
+            cluster = {}
+            for (name, _), port in zip(tasks, _free_ports(len(tasks)), strict=True):
+                cluster.setdefault(name, []).append(f"127.0.0.1:{port}")
+        processes = {
+            (name, index): _start(
+                tmp_path,
+                jobs,
+                config={"cluster": cluster, "task": {"type": name, "index": index}},
+                distribution="parameter_server",
+                cloud__update_batch_size=6,
+            )
+            for name, index in chosen or tasks
+        }
+        started.extend(processes.values())
+        return cluster, processes
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def _kill_in_an_epoch(folder, processes, task):
+    metrics = folder / "job" / "metrics.csv"
+    chief = processes["chief", 0]
+    while chief.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") > 1):
+        time.sleep(0.01)
+    processes[task].send_signal(signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_parameter_servers_go_on_when_a_lost_worker_is_back(calm, parameter_servers, tmp_path):
+    cluster, processes = parameter_servers()
+    _kill_in_an_epoch(tmp_path, processes, ("worker", 1))
+    parameter_servers(("worker", 1), cluster=cluster)
+    code, output = _end(processes["chief", 0])
+    assert code == 0, output
+    _assert_same(tmp_path, calm)
+
+
+@pytest.mark.slow
+def test_a_lost_parameter_server_ends_the_job_which_goes_on(calm, parameter_servers, tmp_path):
+    _, processes = parameter_servers()
+    _kill_in_an_epoch(tmp_path, processes, ("ps", 0))
+    code, output = _end(processes["chief", 0])
+    assert code == 2, output
+    assert "a worker of the cluster was lost" in output
+    assert Registry(tmp_path / "registry").versions() == ()
+    _, processes = parameter_servers()
+    code, output = _end(processes["chief", 0])
     assert code == 0, output
     _assert_same(tmp_path, calm)
 
