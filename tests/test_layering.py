@@ -19,7 +19,7 @@ CLOSED_FORM = tuple(
 ROWS = (
     ("ecct_tf", "ecct_tf.errors"),
     ("ecct_tf.config", "ecct_tf.files", "ecct_tf.locks"),
-    ("ecct_tf.data", "ecct_tf.evaluation", "ecct_tf.wire"),
+    ("ecct_tf.data", "ecct_tf.evaluation", "ecct_tf.fixed_order", "ecct_tf.wire"),
     ("ecct_tf.knowledge",),
     ("ecct_tf.edge",),
     ("closed form",),
