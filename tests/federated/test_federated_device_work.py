@@ -10,6 +10,7 @@ from ecct_tf.config import TrainingConfig
 from ecct_tf.data import device_view, dirichlet_devices
 from ecct_tf.edge import EdgeInputs, ItemTensors, pair_inputs
 from ecct_tf.federated import DeviceData, prepare_devices, stack_devices
+from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import Downlink
 
 TIERS = ("linear", "mlp", "attention")
@@ -193,28 +194,29 @@ def test_edge_nodes_answer_for_each_of_their_users(
         weights = tf.constant(state.cohorts[0].weights()[number])
         for row, user in enumerate(node.users):
             queries = cloud.queries(np.array([user]), round_number=0)
-            expected = work.model.forward(
-                weights,
-                EdgeInputs(
-                    *(
-                        tensor[0]
-                        for tensor in pair_inputs(
-                            ItemTensors(*map(tf.constant, items)),
-                            block_sizes=work.block_sizes,
-                            config=work.features,
-                            history=tf.constant(node.history[row][None]),
-                            candidates=tf.constant(queries),
-                            profile=tf.constant(node.profile[row][None]),
-                            user_embeddings=tf.constant(
-                                cloud.user_embeddings(
-                                    np.array([user]), knowledge=None, round_number=0
-                                )
-                            ),
-                            use_logit=True,
+            with fixed_order():
+                expected = work.model.forward(
+                    weights,
+                    EdgeInputs(
+                        *(
+                            tensor[0]
+                            for tensor in pair_inputs(
+                                ItemTensors(*map(tf.constant, items)),
+                                block_sizes=work.block_sizes,
+                                config=work.features,
+                                history=tf.constant(node.history[row][None]),
+                                candidates=tf.constant(queries),
+                                profile=tf.constant(node.profile[row][None]),
+                                user_embeddings=tf.constant(
+                                    cloud.user_embeddings(
+                                        np.array([user]), knowledge=None, round_number=0
+                                    )
+                                ),
+                                use_logit=True,
+                            )
                         )
-                    )
-                ),
-            )
+                    ),
+                )
             np.testing.assert_array_equal(state.knowledge.items[user], queries[0])
             np.testing.assert_allclose(state.knowledge.logits[user], expected.logit, atol=1e-5)
             np.testing.assert_allclose(
