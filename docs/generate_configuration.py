@@ -25,8 +25,10 @@ value, and what is left out has the default below:
 
     ecct simulate --config run.yaml --set training.epochs=2
 
-An unknown key, a wrong type or a value out of range is refused before any work. The resolved
-configuration of a run is in its run folder.
+An unknown key, a key that is there twice, a wrong type or a value out of range is refused before
+any work. Names keep the text that was written (`on`, `007`, `2024-05-31`); numbers and `true`,
+`false` and `null` are those of YAML 1.2, and a switch may also be `yes`, `no`, `on` or `off`. The
+resolved configuration of a run is in its run folder.
 
 A job of `ecct cloud retrain` has [settings of its own](#a-retraining-job), of which some
 sections are those of a run.

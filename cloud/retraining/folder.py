@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cloud.retraining.config import JobConfig
 from ecct_tf.config import dump_config
+from ecct_tf.config.yaml_text import parse_yaml
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.files import write_text
 from ecct_tf.locks import exclusive
@@ -98,7 +97,7 @@ class JobFolder:
 
 def _differences(begun: str, now: str) -> str:
     """The first settings that differ, with both values."""
-    before, after = _flat(yaml.safe_load(begun)), _flat(yaml.safe_load(now))
+    before, after = (_flat(parse_yaml(text, where="config.yaml")) for text in (begun, now))
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     told = [f"{name} was {before.get(name)!r}, now {after.get(name)!r}" for name in names[:3]]
     more = len(names) - len(told)

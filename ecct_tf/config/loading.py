@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from ecct_tf.config.parsing import build, check_keys, read_mapping
 from ecct_tf.config.run import RunConfig
+from ecct_tf.config.yaml_text import dump_yaml, parse_yaml
 from ecct_tf.errors import ConfigError
 
 __all__ = ["dump_config", "load_config", "load_over"]
@@ -97,17 +96,14 @@ def _make_absolute(values: dict[str, Any], paths: Iterable[str], base: Path) -> 
 
 def dump_config(config: Any) -> str:
     """A whole configuration as YAML; what loaded it reads it back to an equal one."""
-    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+    return dump_yaml(_plain(dataclasses.asdict(config)))
 
 
 def _apply(values: dict[str, Any], override: str, config: type[Any]) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set: expected key=value, got {override!r}")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from error
+    value = parse_yaml(text, where=f"--set {override}: the value")
     nested: Any = value
     for name in reversed(key.split(".")):
         nested = {name: nested}

@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import dacite
-import yaml
 
+from ecct_tf.config.yaml_text import PlainText, parse_yaml, resolved
 from ecct_tf.errors import ConfigError
 
 __all__ = ["build", "check_keys", "near_miss", "read_mapping"]
 
 _T = TypeVar("_T")
 
+_SWITCHES = {"yes": True, "no": False, "on": True, "off": False}
+
 
 def read_mapping(path: Path, *, what: str = "configuration") -> dict[str, Any]:
     """Reads the YAML file `path`, which must hold keys and values; an empty one holds none.
 
+    Scalars without quotes are `PlainText`, which `build` reads as the field's type wants it.
+
     Raises:
-      ConfigError: the file cannot be read, is not YAML, or is no mapping.
+      ConfigError: the file cannot be read, is not YAML, has a key twice, or is no mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -30,14 +34,12 @@ def read_mapping(path: Path, *, what: str = "configuration") -> dict[str, Any]:
         raise ConfigError(f"cannot read the {what} {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"cannot read the {what} {path}: it is not UTF-8 text") from error
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    values = parse_yaml(text, where=str(path))
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected keys and values, got {type(values).__name__}")
+        received = "list" if isinstance(values, list) else "text"
+        raise ConfigError(f"{path}: expected keys and values, got {received}")
     return values
 
 
@@ -87,6 +89,7 @@ def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _
     for key, value in values.items():
         inner, repeated = _section(hints[key])
         if inner is None or value is None:
+            built[key] = _typed(hints[key], value)
             continue
         path = f"{prefix}{key}."
         built[key] = (
@@ -107,6 +110,25 @@ def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _
         ) from error
     except dacite.MissingValueError as error:
         raise ConfigError(f"{prefix}{error.field_path}: missing; give a value") from error
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """`value` with its scalars without quotes read as `hint` wants them.
+
+    A name keeps the text that was written (`on`, `007`, `1e3`), a switch may be written in
+    YAML 1.1's words, and everything else is what YAML 1.2 says.
+    """
+    if get_origin(hint) in (Union, types.UnionType):
+        inner = [part for part in get_args(hint) if part is not type(None)]
+        return _typed(inner[0], value) if len(inner) == 1 else resolved(value)
+    if isinstance(value, list) and get_origin(hint) is tuple:
+        return [_typed(get_args(hint)[0], part) for part in value]
+    if isinstance(value, PlainText):
+        if hint is str:
+            return str(value)
+        if hint is bool:
+            return _SWITCHES.get(value.lower(), value.value)
+    return resolved(value)
 
 
 def near_miss(name: str, known: Iterable[str], *, prefix: str = "") -> str:
@@ -137,12 +159,12 @@ def _int(value: Any) -> int:
 
 
 def _float(value: Any) -> float:
-    """YAML 1.1 reads `3e-4` as text and `1` as a whole number; people mean a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    """A whole number is a number too."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise dacite.WrongTypeError(float, value)
     try:
         return float(value)
-    except (OverflowError, ValueError) as error:
+    except OverflowError as error:
         raise dacite.WrongTypeError(float, value) from error
 
 
@@ -163,7 +185,7 @@ def _expected(field_type: Any) -> str:
     if get_origin(field_type) is Literal:
         return f"one of {', '.join(inner)}"
     if get_origin(field_type) is tuple:
-        return "a list of texts (quote them)" if inner[0] is str else "a list of numbers"
+        return "a list of texts" if inner[0] is str else "a list of numbers"
     if get_origin(field_type) is dict:
         return f"numbers for {_expected(inner[0])}"
     return " or ".join(_expected(part) for part in inner)

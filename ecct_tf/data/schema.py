@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from ecct_tf.config.yaml_text import PlainText, dump_yaml, parse_yaml
 from ecct_tf.errors import ConfigError
 
 __all__ = ["Column", "FeatureSchema", "Kind", "Side"]
@@ -106,13 +107,12 @@ class FeatureSchema:
     @classmethod
     def from_yaml(cls, path: str | Path) -> FeatureSchema:
         """Reads a schema from the YAML file `path`; raises `ConfigError` if it is not one."""
-        import yaml
-
         path = Path(path)
         try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: cannot read the feature schema: {error}.") from error
+        loaded = _texts(parse_yaml(text, where=str(path)))
         body = _mapping(loaded, cls, where=str(path))
         rows = body["columns"]
         if not isinstance(rows, list):
@@ -130,8 +130,6 @@ class FeatureSchema:
 
     def to_yaml(self) -> str:
         """Returns the YAML text that `from_yaml` reads back to an equal schema."""
-        import yaml
-
         columns = [
             {"name": c.name, "table": c.table, "side": c.side.value, "kind": c.kind.value}
             for c in self.columns
@@ -141,7 +139,7 @@ class FeatureSchema:
             "recent_interactions": self.recent_interactions.value,
             "columns": columns,
         }
-        return str(yaml.safe_dump(body, sort_keys=False))
+        return dump_yaml(body)
 
     def column(self, name: str) -> Column:
         """Returns the column called `name`; `ConfigError` if it is not declared."""
@@ -162,6 +160,15 @@ class FeatureSchema:
             for column in self.columns
             if table in (None, column.table) and side in (None, column.side)
         )
+
+
+def _texts(tree: Any) -> Any:
+    """A tree of YAML as it was written: a feature schema holds nothing but names."""
+    if isinstance(tree, dict):
+        return {key: _texts(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_texts(value) for value in tree]
+    return str(tree) if isinstance(tree, PlainText) else tree
 
 
 def _member(cls: type[_EnumT], value: object, *, where: str) -> _EnumT:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from ecct_tf.config import RunConfig
-from ecct_tf.errors import RunFolderError
+from ecct_tf.config.yaml_text import parse_yaml, resolved
+from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting.csv_files import read_table
 
 __all__ = ["QUALITY", "SIDES", "Run", "flat_config", "read_run", "read_runs"]
@@ -209,9 +209,9 @@ def read_run(path: Path) -> Run:
 def _config(path: Path, text: str) -> dict[str, Any]:
     file = path / "config.yaml"
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RunFolderError(f"{file} is not valid YAML, it was damaged: {error}") from error
+        values = resolved(parse_yaml(text, where=str(file)))
+    except ConfigError as error:
+        raise RunFolderError(f"{error}; it was damaged") from error
     if not isinstance(values, dict):
         raise RunFolderError(f"{file}: expected keys and values, got {type(values).__name__}")
     flat = flat_config(values)

@@ -64,7 +64,7 @@ def test_tags_and_defaults(read):
         ("interactions", None, "interactions: missing"),
         ("interactions.path", None, "interactions.path: missing"),
         ("users.columns.plan.kind", None, "users.columns.plan.kind: missing"),
-        ("name", 5, "name: expected text, got 5"),
+        ("name", [5], "name: expected text, got [5]"),
         ("name", "", "name: expected a name"),
         ("filters.duplicates", "drop", "filters.duplicates: expected one of keep_first, keep_last"),
         ("filters.min_user_interactions", 1.5, "expected a whole number, got 1.5"),
@@ -88,7 +88,11 @@ def test_tags_and_defaults(read):
         ("users.columns.plan.borders", [1], "plan.borders: has no meaning for a categorical"),
         ("items.columns.price.borders", [2, 1], "price.borders: expected rising numbers"),
         ("items.columns.price.borders", [], "price.borders: expected rising numbers"),
-        ("users.columns.plan.values", [True], "expected a list of texts (quote them)"),
+        (
+            "users.columns.plan.values",
+            [None],
+            "users.columns.plan.values: expected a list of texts",
+        ),
         ("users.columns.user", {"kind": "categorical"}, "users.columns.user: this name stands"),
     ],
 )

@@ -27,7 +27,7 @@ def test_recent_interactions_may_be_left_out_of_the_yaml(tmp_path):
         ("name: x\n", "'columns'"),
         ("name: x\ncolumns: 3\n", "columns"),
         ("- 1\n", "name"),
-        ("name: [x\n", "cannot read"),
+        ("name: [x\n", "not valid YAML"),
         (
             "name: x\ncolumns: [{name: g, table: user, side: federated, kind: text}]\n",
             "kind must be one of",
