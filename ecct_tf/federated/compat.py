@@ -11,6 +11,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ecct_tf.errors import WorkerError
 
 try:
@@ -40,6 +42,7 @@ __all__ = [
     "federated_sum",
     "federated_zip",
     "install_context",
+    "one_plus_one",
     "remote_executor",
     "server_type",
     "struct_type",
@@ -163,3 +166,10 @@ def execution_context(executor_fn: Any, *, check: Callable[[], object]) -> Any:
 def install_context(context: Any) -> Any:
     """A context manager under which TFF computations run in `context`."""
     return tff.framework.get_context_stack().install(context)
+
+
+def one_plus_one() -> int:
+    """Two, as the current context computes it: the smallest whole computation."""
+    int32 = tff.TensorType(np.int32)
+    add = tff.tensorflow.computation(lambda value: value + 1, int32)
+    return int(add(1))

@@ -33,8 +33,13 @@ _log = logging.getLogger(__name__)
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 2_000_000_000),
     ("grpc.max_send_message_length", 2_000_000_000),
+    # The worker is on this machine; a proxy of the user's knows no way to it, and gRPC would
+    # ask `http_proxy`, `https_proxy` or `grpc_proxy` for ever.
+    ("grpc.enable_http_proxy", 0),
 ]
+_HOST = "127.0.0.1"
 _START_SECONDS = 60
+_FIRST_SECONDS = 60
 _MAX_RESTARTS = 3
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -62,7 +67,7 @@ class FederatedRuntime:
 
         Raises:
           ConfigError: when a number is below 1.
-          WorkerError: when the worker does not come up.
+          WorkerError: when the worker does not come up, or does not compute.
         """
         if threads < 1 or concurrent_calls < 1:
             raise ConfigError(
@@ -75,9 +80,11 @@ class FederatedRuntime:
         self._channel: Any = None
         self._restarts = 0
         self._closed = False
+        self._failure: str | None = None
         atexit.register(self.close)
         self._start()
         self.context = compat.execution_context(self._executor, check=self._open_process)
+        self._try_out()
 
     @property
     def worker_pid(self) -> int | None:
@@ -121,7 +128,7 @@ class FederatedRuntime:
                 "run `ecct doctor` to check the installation"
             ) from error
         self._await_port(port)
-        self._channel = grpc.insecure_channel(f"localhost:{port}", _CHANNEL_OPTIONS)
+        self._channel = grpc.insecure_channel(f"{_HOST}:{port}", _CHANNEL_OPTIONS)
         _log.debug("TFF worker %d listens on port %d", self._process.pid, port)
 
     def _await_port(self, port: int) -> None:
@@ -131,7 +138,7 @@ class FederatedRuntime:
         code = None
         while code is None and time.monotonic() < end:
             try:
-                socket.create_connection(("localhost", port), timeout=1.0).close()
+                socket.create_connection((_HOST, port), timeout=1.0).close()
                 return
             except OSError:
                 time.sleep(0.01)
@@ -142,6 +149,39 @@ class FederatedRuntime:
             f"TFF's worker did not answer; after at most {_START_SECONDS} s it {state}. "
             "Run `ecct doctor`; on a loaded machine, try again"
         )
+
+    def _try_out(self) -> None:
+        """Computes one plus one: TFF itself would wait for a worker's answer without end."""
+        watch = threading.Timer(_FIRST_SECONDS, self._give_up)
+        watch.daemon = True
+        watch.start()
+        try:
+            with compat.install_context(self.context):
+                compat.one_plus_one()
+        except Exception as error:
+            failure = self._failure
+            self.close()
+            if failure is None:
+                raise
+            raise WorkerError(failure) from error
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            watch.cancel()
+
+    def _give_up(self) -> None:
+        self._failure = (
+            f"TFF's worker accepts connections, but has not computed 1 + 1 within "
+            f"{_FIRST_SECONDS} s. Run `ecct doctor`; on a loaded machine, try again"
+        )
+        # A call that waits for an answer ends with the channel, one that TFF repeats with
+        # the next executor that it asks for.
+        channel, process = self._channel, self._process
+        if process is not None:
+            process.kill()
+        if channel is not None:
+            channel.close()
 
     def _stop(self) -> None:
         if self._channel is not None:
@@ -160,6 +200,8 @@ class FederatedRuntime:
 
     def _executor(self, cardinalities: Any) -> Any:
         # TFF calls this once for each set of cardinalities, and after a lost connection.
+        if self._failure is not None:
+            raise WorkerError(self._failure)
         code = self._open_process().poll()
         if code is not None:
             if self._restarts >= _MAX_RESTARTS:

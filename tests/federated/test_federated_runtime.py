@@ -146,6 +146,53 @@ def test_a_worker_that_dies_at_once_is_reported_at_once(monkeypatch):
     assert time.monotonic() - start < 10
 
 
+PROXIES = ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy")
+SILENT = """#!/usr/bin/env python3
+import socket, sys, time
+port = int(sys.argv[1].partition("=")[2])
+server = socket.create_server(("", port))
+kept = []
+while True:
+    kept.append(server.accept())
+"""
+
+
+@pytest.mark.parametrize("names", [("http_proxy",), ("grpc_proxy",), PROXIES])
+def test_no_proxy_of_the_user_stands_before_the_worker(add, monkeypatch, names):
+    monkeypatch.setattr(module, "_FIRST_SECONDS", 20)
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    for name in names:
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # port 9: nobody answers
+    with federated_runtime():
+        assert add([np.int32(1), np.int32(2)]) == 3
+    assert {os.environ[name] for name in names} == {"http://127.0.0.1:9"}
+
+
+def test_a_worker_that_never_answers_is_given_up_at_the_deadline(monkeypatch, tmp_path):
+    silent = tmp_path / "worker"
+    silent.write_text(SILENT)
+    silent.chmod(0o755)
+    monkeypatch.setattr(compat, "WORKER_BINARY", silent)
+    monkeypatch.setattr(module, "_FIRST_SECONDS", 0.5)
+    with pytest.raises(WorkerError, match=r"1 \+ 1 within 0\.5 s.*ecct doctor"):
+        FederatedRuntime()
+
+
+def test_a_worker_that_stops_before_the_first_computation_is_given_up(monkeypatch):
+    monkeypatch.setattr(module, "_FIRST_SECONDS", 0.5)
+    original = compat.one_plus_one
+
+    def stopped():
+        (own,) = [w.pid for w in worker_processes() if w.parent_pid == os.getpid()]
+        os.kill(own, signal.SIGSTOP)
+        return original()
+
+    monkeypatch.setattr(compat, "one_plus_one", stopped)
+    with pytest.raises(WorkerError, match="has not computed"):
+        FederatedRuntime()
+
+
 def test_a_worker_outlives_the_thread_that_asked_for_it(add):
     opened = []
     thread = threading.Thread(target=lambda: opened.append(FederatedRuntime()))
