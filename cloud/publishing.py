@@ -5,6 +5,7 @@ data set is read.
 """
 
 import dataclasses
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from cloud.version_files import StoredCloud, read_arrays
 from ecct_tf.config import CodecName, ExchangeConfig
 from ecct_tf.errors import RegistryError
 from ecct_tf.files import write_atomically, write_text
-from ecct_tf.knowledge import build_codec
+from ecct_tf.knowledge import ItemTable, build_codec
 from ecct_tf.knowledge.table_arrays import item_table
 from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.locks import exclusive
@@ -35,6 +36,8 @@ from ecct_tf.wire import (
 )
 
 __all__ = ["Published", "publish"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,12 +118,8 @@ def _publish(
             f"{registry.path}: no version is in force; promote one (`ecct cloud promote`) or "
             "name the version to publish"
         )
-    chosen.verify()
-    stored = StoredCloud.read(chosen.path)
-    bases = {
-        base: item_table(read_arrays(registry.version(base).path / "item_table.npz"))
-        for base in (_bases(registry, chosen.number) if delta_from is None else delta_from)
-    }
+    stored = StoredCloud.of(chosen)
+    bases = _base_tables(registry, chosen.number, delta_from)
     number = _next_round(stored, out, chosen.number) if round_number is None else round_number
     codec = codec or _codec(chosen)
     table = item_table_file(stored.table, codec).to_bytes()
@@ -216,12 +215,32 @@ def _downlinks(
     )
 
 
-def _bases(registry: Registry, number: int) -> list[int]:
-    """The version that was in force last before `number`, if it is stored."""
-    stored = {version.number for version in registry.versions()}
+def _base_tables(
+    registry: Registry, number: int, asked: Sequence[int] | None
+) -> dict[int, ItemTable]:
+    """The item tables that devices may have, by version, each as it was committed.
+
+    Without being asked for any it is that of the version in force before, if it is whole.
+
+    Raises:
+      RegistryError: one that was asked for is not stored or damaged.
+    """
+    if asked is not None:
+        return {base: _table_of(registry.version(base)) for base in asked}
     others = (each.version for each in reversed(registry.history()) if each.version != number)
     before = next(others, None)
-    return [before] if before in stored and before is not None else []
+    if before is None or before not in registry.numbers():
+        return {}
+    try:
+        return {before: _table_of(registry.version(before))}
+    except RegistryError as error:
+        _log.warning("no delta from version %d, devices fetch the whole table: %s", before, error)
+        return {}
+
+
+def _table_of(version: Version) -> ItemTable:
+    version.verify()
+    return item_table(read_arrays(version.path / "item_table.npz"))
 
 
 def _put(out: Path, stem: str, suffix: str, content: bytes) -> PublishedFile:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from cloud.input_space import InputSpace
 from cloud.recommender import CloudRecommender
+from cloud.registry import Version
 from cloud.vocabulary import Vocabulary
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.config.parsing import build
@@ -117,8 +118,18 @@ class StoredCloud:
         write_text(folder / "vocabulary.json", json.dumps(tokens, ensure_ascii=False) + "\n")
 
     @classmethod
+    def of(cls, version: Version) -> "StoredCloud":
+        """Reads a version of the registry once all its files are those that were committed.
+
+        Raises:
+          RegistryError: a file is missing, damaged or not listed in the manifest.
+        """
+        version.verify()
+        return cls.read(version.path)
+
+    @classmethod
     def read(cls, folder: Path) -> "StoredCloud":
-        """Reads what `write` wrote.
+        """Reads what `write` wrote, without a look at the manifest; see `of`.
 
         Raises:
           RegistryError: a file is missing or damaged.
@@ -166,7 +177,10 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    # The last two: of a ZIP archive whose flags are damaged.
+    except (
+        OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError,
+    ) as error:  # fmt: skip
         raise RegistryError(
             f"{path}: expected arrays, cannot read them: {error}; restore the file from a copy"
         ) from error

@@ -18,7 +18,7 @@ CLOSED_FORM = tuple(
 # longest prefix here; one that has none must get a place.
 ROWS = (
     ("ecct_tf", "ecct_tf.errors"),
-    ("ecct_tf.config", "ecct_tf.files", "ecct_tf.locks"),
+    ("ecct_tf.config", "ecct_tf.files", "ecct_tf.locks", "ecct_tf.sealed_json"),
     ("ecct_tf.data", "ecct_tf.evaluation", "ecct_tf.fixed_order", "ecct_tf.wire"),
     ("ecct_tf.knowledge",),
     ("ecct_tf.edge",),

@@ -17,9 +17,19 @@ state or the new one. The lock is the kernel's (`flock`): it ends with the proce
 
 from cloud.registry.collection import Collected
 from cloud.registry.drafts import Draft
+from cloud.registry.inventory import Inventory
 from cloud.registry.manifest import FileHash, Manifest
 from cloud.registry.promotions import Promotion
 from cloud.registry.registry import Registry
 from cloud.registry.version import Version
 
-__all__ = ["Collected", "Draft", "FileHash", "Manifest", "Promotion", "Registry", "Version"]
+__all__ = [
+    "Collected",
+    "Draft",
+    "FileHash",
+    "Inventory",
+    "Manifest",
+    "Promotion",
+    "Registry",
+    "Version",
+]

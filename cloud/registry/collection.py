@@ -1,15 +1,19 @@
 """Garbage collection: what may go, and how it goes."""
 
 import dataclasses
+import logging
 import shutil
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from cloud.registry.drafts import parents_of
+from ecct_tf.errors import RegistryError
 from ecct_tf.locks import FileLock
 
 __all__ = ["Collected", "abandoned_drafts", "remove", "superfluous"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +49,8 @@ def superfluous(
 def abandoned_drafts(drafts: Path, *, hours: float) -> tuple[list[Path], set[int]]:
     """Drafts that nobody has open and nothing was written to for `hours`.
 
-    To be called under the registry's lock, so that nobody opens one meanwhile.
+    To be called under the registry's lock, so that nobody opens one meanwhile. A draft whose
+    parents cannot be read is named by a warning and protects none: no job can resume it.
 
     Returns:
       Their folders, and the parents of all other drafts, which are in use.
@@ -54,14 +59,17 @@ def abandoned_drafts(drafts: Path, *, hours: float) -> tuple[list[Path], set[int
     used: set[int] = set()
     if not drafts.is_dir():
         return abandoned, used
-    for folder in sorted(drafts.iterdir()):
+    for folder in sorted(path for path in drafts.iterdir() if path.is_dir()):
         lock = FileLock(folder / "lock")
         free = lock.acquire(wait=False)
         lock.release()
         if free and time.time() - _newest(folder) >= 3600 * hours:
             abandoned.append(folder)
-        else:
+            continue
+        try:
             used.update(parents_of(folder))
+        except RegistryError as error:
+            _log.warning("%s", error)
     return abandoned, used
 
 

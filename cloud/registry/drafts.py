@@ -1,6 +1,5 @@
 """Drafts: versions being made, each in a folder of its own until it is committed."""
 
-import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -12,10 +11,12 @@ from cloud.registry.version import Version
 from ecct_tf.errors import RegistryError
 from ecct_tf.files import write_text
 from ecct_tf.locks import FileLock
+from ecct_tf.sealed_json import seal_json, unseal_json
 
 __all__ = ["Draft", "open_draft", "parents_of"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_FORMAT = 2
 _CONTENT, _LOCK, _INFO = "content", "lock", "draft.json"
 
 
@@ -152,7 +153,7 @@ def open_draft(
                     f"{list(parents)}; discard it (remove {folder}) or use another name"
                 )
         else:
-            write_text(info, json.dumps({"parents": list(parents)}) + "\n")
+            write_text(info, seal_json({"format": _FORMAT, "parents": list(parents)}))
         (folder / _CONTENT).mkdir(exist_ok=True)
     except BaseException:
         lock.release()
@@ -170,8 +171,12 @@ def parents_of(folder: Path) -> tuple[int, ...]:
     """
     info = folder / _INFO
     try:
-        return tuple(json.loads(info.read_text(encoding="utf-8"))["parents"])
+        body = unseal_json(info.read_text(encoding="utf-8"), unsealed_formats=(None,))
+        return tuple(map(int, body["parents"]))
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RegistryError(f"{info}: expected the parents of a draft: {error}") from error
+        raise RegistryError(
+            f"{info}: expected the parents of a draft: {error}; remove {folder}, and give the "
+            "job a new folder"
+        ) from error

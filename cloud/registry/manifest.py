@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ecct_tf.errors import RegistryError
+from ecct_tf.sealed_json import seal_json, unseal_json
 
 __all__ = [
     "MANIFEST_NAME",
@@ -25,7 +25,9 @@ __all__ = [
 
 MANIFEST_NAME = "manifest.json"
 
-_FORMAT = 1
+_FORMAT = 2
+# The same without a checksum of its own: registries of before go on.
+_UNSEALED_FORMAT = 1
 _LIBRARIES = (
     "ecct-tf", "keras", "numpy", "scipy", "tensorflow", "tensorflow-recommenders", "tf-keras",
 )  # fmt: skip
@@ -77,14 +79,14 @@ class Manifest:
         return sum(file.num_bytes for file in self.files.values())
 
     def to_json(self) -> str:
-        """The text of `manifest.json`.
+        """The text of `manifest.json`, with a checksum of its fields.
 
         Raises:
           RegistryError: when the job's notes hold what JSON cannot say, NaN included.
         """
         body = {"format": _FORMAT, **dataclasses.asdict(self)}
         try:
-            return json.dumps(body, indent=2, sort_keys=True, allow_nan=False) + "\n"
+            return seal_json(body)
         except (TypeError, ValueError) as error:
             raise RegistryError(
                 "manifest: expected data, config and metrics of plain texts, finite numbers, "
@@ -97,16 +99,18 @@ class Manifest:
         """Reads a `manifest.json`.
 
         Raises:
-          RegistryError: when it is missing or not one.
+          RegistryError: when it is missing, damaged or not one.
         """
         try:
-            body = json.loads(path.read_text(encoding="utf-8"))
-            if body["format"] != _FORMAT:
+            body = unseal_json(
+                path.read_text(encoding="utf-8"), unsealed_formats=(_UNSEALED_FORMAT,)
+            )
+            found = body.pop("format")
+            if found not in (_FORMAT, _UNSEALED_FORMAT):
                 raise RegistryError(
-                    f"{path}: expected manifest format {_FORMAT}, found {body['format']}; it was "
+                    f"{path}: expected manifest format {_FORMAT}, found {found}; it was "
                     "written by another version of ECCT-TF"
                 )
-            body.pop("format")
             files = {name: FileHash(**each) for name, each in body.pop("files").items()}
             return cls(**{**body, "parents": tuple(body["parents"]), "files": files})
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

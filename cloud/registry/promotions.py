@@ -1,11 +1,12 @@
 """The promotions: a log of small files, of which the newest is in force.
 
 Promotion number s appears by an exclusive link: of two jobs that both saw s - 1, one gets
-the name and the other is told. That holds even where `flock` does nothing.
+the name and the other is told. That holds even where `flock` does nothing. A record carries
+a checksum of itself: only the newest must be whole, a damaged older one is named and passed over.
 """
 
 import dataclasses
-import json
+import logging
 import os
 import re
 import secrets
@@ -15,10 +16,16 @@ from pathlib import Path
 from cloud.registry.manifest import utc_now
 from ecct_tf.errors import PromotionConflictError, RegistryError
 from ecct_tf.files import write_text
+from ecct_tf.sealed_json import seal_json, unseal_json
 
 __all__ = ["Promotion", "PromotionLog", "rollback_target", "sync_folder"]
 
+_log = logging.getLogger(__name__)
+
 _NAME = re.compile(r"(\d{6,})\.json")
+_FORMAT = 2
+# Records of before had neither format nor checksum.
+_UNSEALED_FORMAT = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +60,27 @@ class PromotionLog:
         self._folder = folder
 
     def records(self) -> tuple[Promotion, ...]:
-        """All, the oldest first."""
+        """All that are whole, the oldest first; a warning names a damaged one.
+
+        Raises:
+          RegistryError: the newest is damaged, which says what is in force.
+        """
         if not self._folder.is_dir():
             return ()
         paths = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
-        return tuple(_read(path) for path in sorted(paths, key=lambda path: int(path.stem)))
+        found: list[Promotion] = []
+        for path in sorted(paths, key=lambda path: int(path.stem), reverse=True):
+            try:
+                found.append(_read(path))
+            except RegistryError as error:
+                if not found:
+                    raise RegistryError(
+                        f"{error} It is the newest one, which says what is in force. Without a "
+                        "copy move it away: that puts the version before it back in force; then "
+                        "promote again."
+                    ) from error
+                _log.warning("%s Until then a rollback may not go back beyond it.", error)
+        return tuple(reversed(found))
 
     def append(
         self,
@@ -90,7 +113,7 @@ class PromotionLog:
         )
         path = self._folder / f"{promotion.sequence:06d}.json"
         complete = self._folder / f".{path.stem}-{secrets.token_hex(4)}"
-        write_text(complete, json.dumps(dataclasses.asdict(promotion), indent=2) + "\n")
+        write_text(complete, seal_json({"format": _FORMAT, **dataclasses.asdict(promotion)}))
         try:
             os.link(complete, path)
         except FileExistsError as error:
@@ -146,9 +169,15 @@ def sync_folder(folder: Path) -> None:
 
 def _read(path: Path) -> Promotion:
     try:
-        return Promotion(**json.loads(path.read_text(encoding="utf-8")))
+        body = unseal_json(path.read_text(encoding="utf-8"), unsealed_formats=(_UNSEALED_FORMAT,))
+        found = body.pop("format", _UNSEALED_FORMAT)
+        if found not in (_FORMAT, _UNSEALED_FORMAT):
+            raise ValueError(f"its format is {found}, expected {_FORMAT}")
+        promotion = Promotion(**body)
+        if promotion.sequence != int(path.stem):
+            raise ValueError(f"it is the record of promotion {promotion.sequence}")
     except (OSError, ValueError, TypeError) as error:
         raise RegistryError(
-            f"{path}: expected a record of a promotion: {error}. Restore it from a copy; without "
-            "it the registry cannot tell which version is in force."
+            f"{path}: expected a record of a promotion: {error}. Restore it from a copy."
         ) from error
+    return promotion

@@ -8,6 +8,13 @@ from typing import Any
 
 from cloud.registry.collection import Collected, abandoned_drafts, remove, superfluous
 from cloud.registry.drafts import Draft, open_draft
+from cloud.registry.inventory import (
+    Inventory,
+    folder_of,
+    inventory,
+    read_version,
+    stored_numbers,
+)
 from cloud.registry.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -52,16 +59,19 @@ class Registry:
         return self.path / "model"
 
     def versions(self) -> tuple[Version, ...]:
-        """All stored versions, ascending."""
-        found = []
-        for number in self._numbers():
-            try:
-                found.append(self.version(number))
-            except RegistryError:
-                # Garbage collection may take one between the list and the look.
-                if self._folder(number).exists():
-                    raise
-        return tuple(found)
+        """All stored versions with a whole manifest, ascending; a warning names the others."""
+        found = self.inventory()
+        for message in found.damaged.values():
+            _log.warning("%s", message)
+        return found.versions
+
+    def inventory(self) -> Inventory:
+        """All stored versions, and what is wrong with those whose manifest is damaged."""
+        return inventory(self._versions)
+
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of all stored versions, ascending, damaged ones included."""
+        return stored_numbers(self._versions)
 
     def version(self, number: int) -> Version:
         """Version `number`.
@@ -69,14 +79,7 @@ class Registry:
         Raises:
           RegistryError: when it is not stored, or its manifest is damaged.
         """
-        folder = self._folder(number)
-        if not folder.is_dir():
-            stored = self._numbers()
-            raise RegistryError(
-                f"{self.path}: there is no version {number}; stored are "
-                f"{', '.join(map(str, stored)) if stored else 'none'}"
-            )
-        return Version(folder, Manifest.read(folder / MANIFEST_NAME))
+        return read_version(self._versions, number)
 
     def promoted(self) -> Version | None:
         """The version in force; None before the first promotion.
@@ -149,9 +152,10 @@ class Registry:
         self._check(self.version(number))
         with exclusive(self._lock):
             version = self.version(number)
-            records = self._recover()
+            records = self._promotions.records()
             current = records[-1].version if records else None
             if current == number:
+                self._recover()
                 return records[-1]
             if current != expected:
                 raise PromotionConflictError(
@@ -178,7 +182,7 @@ class Registry:
           RegistryError: when there is nothing to return to.
         """
         with exclusive(self._lock):
-            records = self._recover()
+            records = self._promotions.records()
             current = records[-1] if records else None
             if current is None or current.previous is None:
                 raise RegistryError(
@@ -196,7 +200,7 @@ class Registry:
             promotion = self._promotions.append(
                 records,
                 version=version.number,
-                previous=rollback_target(records, version.number, stored=self._numbers()),
+                previous=rollback_target(records, version.number, stored=self.numbers()),
                 kind="rollback",
                 note=note,
             )
@@ -234,8 +238,9 @@ class Registry:
                     newest.version,
                     newest.version if newest.previous is None else newest.previous,
                 }
-            numbers = superfluous(self._numbers(), keep=keep, protected=protected)
-            remove([*map(self._folder, numbers), *drafts], trash=self._trash)
+            numbers = superfluous(self.numbers(), keep=keep, protected=protected)
+            folders = [folder_of(self._versions, number) for number in numbers]
+            remove([*folders, *drafts], trash=self._trash)
             self._promotions.sweep()
             shutil.rmtree(self._trash, ignore_errors=True)
         return Collected(numbers, tuple(draft.name for draft in drafts))
@@ -255,7 +260,7 @@ class Registry:
             )
         with exclusive(self._lock):
             self._versions.mkdir(parents=True, exist_ok=True)
-            number = max([0, *self._numbers()]) + 1
+            number = max([0, *self.numbers()]) + 1
             manifest = Manifest(
                 number=number,
                 created_at=utc_now(),
@@ -274,9 +279,9 @@ class Registry:
             for folder in (*(path for path in draft.path.rglob("*") if path.is_dir()), draft.path):
                 sync_folder(folder)
             # Never onto a version: a folder that is not empty cannot be renamed over.
-            draft.path.rename(self._folder(number))
+            draft.path.rename(folder_of(self._versions, number))
             sync_folder(self._versions)
-            protect(self._folder(number))
+            protect(folder_of(self._versions, number))
             remove([draft.path.parent], trash=self._trash)
             shutil.rmtree(self._trash, ignore_errors=True)
         return self.version(number)
@@ -300,16 +305,6 @@ class Registry:
                 f"version {version.number}: expected {version.saved_model / 'saved_model.pb'} for "
                 "TF Serving, there is none; export it into the draft before the commit"
             )
-
-    def _numbers(self) -> tuple[int, ...]:
-        if not self._versions.is_dir():
-            return ()
-        return tuple(
-            sorted(int(path.name) for path in self._versions.iterdir() if path.name.isdecimal())
-        )
-
-    def _folder(self, number: int) -> Path:
-        return self._versions / f"{number:06d}"
 
 
 def _name(number: int | None) -> str:

@@ -1,17 +1,18 @@
 """What a job reads, fixed when it begins: going on after a kill, it reads the same."""
 
 import dataclasses
-import json
+import hashlib
 import secrets
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cloud.retraining.log_reading import WINDOW
 from cloud.version_files import read_arrays, write_arrays
 from ecct_tf.errors import RunFolderError
 from ecct_tf.files import write_text
 from ecct_tf.knowledge import KnowledgeStore
+from ecct_tf.sealed_json import seal_json, unseal_json
 
 __all__ = ["JobInputs", "read_inputs", "write_inputs"]
 
@@ -29,6 +30,7 @@ class JobInputs:
       fingerprint: of the history.
       round_number: the round that staleness counts to.
       uplinks: what was read of the log: counts, reasons of refusal and the files.
+      arrays_sha256: of the arrays beside `inputs.json`, by the name of the file.
     """
 
     draft: str
@@ -37,6 +39,7 @@ class JobInputs:
     fingerprint: str
     round_number: int
     uplinks: dict[str, Any]
+    arrays_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @staticmethod
     def new_draft(folder: Path) -> str:
@@ -46,10 +49,14 @@ class JobInputs:
 
 
 def write_inputs(folder: Path, inputs: JobInputs, knowledge: KnowledgeStore) -> None:
-    """Fixes the inputs; they count once `inputs.json` is there, which comes last."""
+    """Fixes the inputs; they count once `inputs.json` is there, which comes last.
+
+    The state of the replay window must be in the folder already.
+    """
     fields = dataclasses.fields(knowledge)
     write_arrays(folder / _KNOWLEDGE, {f.name: getattr(knowledge, f.name) for f in fields})
-    write_text(folder / _FILE, json.dumps(dataclasses.asdict(inputs), indent=2) + "\n")
+    hashes = {name: _sha256(folder / name) for name in (_KNOWLEDGE, WINDOW)}
+    write_text(folder / _FILE, seal_json({**dataclasses.asdict(inputs), "arrays_sha256": hashes}))
 
 
 def read_inputs(
@@ -71,11 +78,21 @@ def read_inputs(
             return None
         time.sleep(0.2)
     try:
-        values: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        inputs = JobInputs(**values)
+        inputs = JobInputs(**unseal_json(path.read_text(encoding="utf-8")))
+        for name, expected in inputs.arrays_sha256.items():
+            computed = _sha256(folder / name)
+            if computed != expected:
+                raise ValueError(
+                    f"{name} has SHA-256 {computed[:16]}…, it was written with {expected[:16]}…"
+                )
     except (OSError, ValueError, TypeError) as error:
         raise RunFolderError(
             f"{path}: expected what the job was begun with, cannot read it: {error}; begin "
             "another job in a new folder"
         ) from error
     return inputs, KnowledgeStore(**read_arrays(folder / _KNOWLEDGE))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -73,7 +73,7 @@ def declared(
         clip_logit=exchange.clip_logit,
         noise_multiplier=exchange.noise_multiplier,
         newest_round=_LAST_ROUND,
-        newest_version=max([0, *(version.number for version in registry.versions())]),
+        newest_version=max([0, *registry.numbers()]),
     )
 
 

@@ -58,7 +58,7 @@ def survey(
         )
     registry = Registry(config.registry)
     promoted = registry.promoted()
-    known = None if promoted is None else StoredCloud.read(promoted.path).vocabulary
+    known = None if promoted is None else StoredCloud.of(promoted).vocabulary
     view = load_history(config, known=known, progress=show).view
     consumed, window = read_before(promoted, num_users=view.num_users)
     if everything:

@@ -74,7 +74,7 @@ def prepare(config: JobConfig, folder: Path, *, is_chief: bool, show: bool) -> P
         number = None if promoted is None else promoted.number
     else:
         number = found[0].parent
-    parent = None if number is None else StoredCloud.read(registry.version(number).path)
+    parent = None if number is None else StoredCloud.of(registry.version(number))
     history = load_history(
         config, known=None if parent is None else parent.vocabulary, progress=show
     )

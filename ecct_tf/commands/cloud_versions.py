@@ -34,7 +34,8 @@ def versions(registry: Path, as_json: bool) -> None:
     Of the metrics it shows the one that the gate compares, and HR@K; --json has all of them.
     """
     opened = open_registry(registry)
-    stored, history = opened.versions(), opened.history()
+    found, history = opened.inventory(), opened.history()
+    stored = found.versions
     promoted = history[-1].version if history else None
     previous = history[-1].previous if history else None
     if as_json:
@@ -45,12 +46,17 @@ def versions(registry: Path, as_json: bool) -> None:
             "promoted": promoted,
             "rollback_target": previous,
             "served": list(opened.served()),
+            "damaged": found.damaged,
             "versions": [dataclasses.asdict(version.manifest) for version in stored],
             "history": [dataclasses.asdict(promotion) for promotion in history],
         }
         click.echo(json.dumps(body, indent=2))
         return
-    _print(stored, promoted=promoted, previous=previous)
+    if stored or not found.damaged:
+        _print(stored, promoted=promoted, previous=previous)
+    for number, message in found.damaged.items():
+        state = {promoted: ", in force", previous: ", the previous one"}.get(number, "")
+        click.echo(f"Version {number}{state} is damaged: {message}")
     if opened.served() != (() if promoted is None else (promoted,)):
         click.echo(
             f"{opened.serving_path} holds {list(opened.served())}: a job was stopped while it "

@@ -179,7 +179,7 @@ class _Loop:
         version = registry.promoted()
         if version is None:
             raise RegistryError(f"{registry.path}: expected a version in force after a job")
-        stored = StoredCloud.read(version.path)
+        stored = StoredCloud.of(version)
         check_numbers(stored, self._experiment.dataset)
         if (public / CURRENT_NAME).exists():
             found = fetch(public)

@@ -67,7 +67,7 @@ class CycleMeasures:
                 downlinks=self.fetched.downlinks,
                 codec=self.codec,
             ),
-            "cloud": cloud_scores(StoredCloud.read(version.path), candidates),
+            "cloud": cloud_scores(StoredCloud.of(version), candidates),
         }
         columns: dict[str, float | str] = {}
         for side, logits in scores.items():

@@ -1,6 +1,7 @@
 """The downlink job: from versions in a registry to files that devices read."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -127,6 +128,22 @@ def test_a_device_fetches_only_the_rows_that_changed(registry, tmp_path, changed
     np.testing.assert_array_equal(read.cloud, expected.cloud)
     assert second.table_to_fetch(digest_of(new)) is None
     assert second.table_to_fetch("00" * 32) == second.item_table
+
+
+def test_no_delta_is_made_from_a_damaged_base(registry, tmp_path, caplog):
+    shutil.copytree(registry.path, tmp_path / "registry")
+    copy = Registry(tmp_path / "registry")
+    copy.rollback()
+    path = copy.version(3).path / "item_table.npz"
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    published = publish(copy, tmp_path / "public")
+    assert (published.unchanged, published.publication.deltas) == ((), ())
+    assert "no delta from version 3" in caplog.text
+    with pytest.raises(RegistryError, match="version 3: 1 of"):
+        publish(copy, tmp_path / "public", delta_from=[3])
 
 
 def test_a_version_that_leaves_the_items_alone_costs_no_table(registry, tmp_path):

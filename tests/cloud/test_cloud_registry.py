@@ -208,3 +208,115 @@ def test_without_any_lock_one_of_two_gets_the_next_promotion(tmp_path):
         "000001.json",
         "000002.json",
     ]
+
+
+def damage(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.chmod(0o644)
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"auc"', '"aud"'), ("0.75", "0.74"), ("{", "["), ('"number": 1', '"number": 3')],
+)
+def test_a_damaged_old_manifest_stops_nothing_but_itself(old, new, registry, caplog):
+    commit(registry, metrics={"auc": 0.75})
+    registry.promote(1, expected=None)
+    commit(registry, text="v2", parents=(1,))
+    registry.promote(2, expected=1)
+    damage(registry.version(1).path / "manifest.json", old, new)
+    with pytest.raises(RegistryError, match=r"000001.manifest\.json"):
+        registry.version(1)
+    # Listing, committing, promoting, rolling back elsewhere and collecting go on, and name it.
+    assert [version.number for version in registry.versions()] == [2]
+    assert "000001/manifest.json" in caplog.text
+    assert list(registry.inventory().damaged) == [1]
+    assert commit(registry, parents=(2,), name="job").number == 3
+    assert registry.committed("job").number == 3
+    registry.promote(3, expected=2)
+    assert registry.rollback().version == 2
+    with pytest.raises(RegistryError, match=r"000001.manifest\.json"):
+        registry.rollback()
+    assert registry.promoted().number == 2
+    registry.promote(3, expected=2)
+    assert registry.gc(keep=1).versions == (1,)
+
+
+def test_the_manifest_of_another_version_is_refused(four):
+    content = (four.version(2).path / "manifest.json").read_bytes()
+    path = four.version(1).path / "manifest.json"
+    path.chmod(0o644)
+    path.write_bytes(content)
+    with pytest.raises(RegistryError, match="manifest of version 1, got that of version 2"):
+        four.version(1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"version": 2', '"version": 3'), ("{", ""), ("null", "1")]
+)
+def test_a_damaged_old_promotion_stops_nothing_but_itself(old, new, registry, caplog):
+    for number in (1, 2, 3):
+        commit(registry, text=f"v{number}")
+        registry.promote(number, expected=number - 1 or None)
+    records = registry.path / "promotions"
+    damage(records / ("000001.json" if old == "null" else "000002.json"), old, new)
+    assert registry.promoted().number == 3
+    assert [record.sequence for record in registry.history()][-1] == 3
+    assert len(registry.history()) == 2
+    assert "expected a record of a promotion" in caplog.text
+    commit(registry, text="v4")
+    assert registry.promote(4, expected=3).sequence == 4
+    assert registry.rollback().version == 3
+    registry.gc(keep=1)
+    assert served_text(registry) == {3: "v3"}
+
+
+def test_a_damaged_newest_promotion_is_told_with_the_way_out(four):
+    newest = four.path / "promotions" / "000003.json"
+    damage(newest, '"version": 3', '"version": 2')
+    for change in (four.promoted, four.rollback, lambda: four.promote(4, expected=3)):
+        with pytest.raises(RegistryError, match=r"000003\.json: .* It is the newest one"):
+            change()
+    newest.unlink()
+    assert four.promoted().number == 2
+    four.promote(4, expected=2)
+    assert served_text(four) == {4: "v4"}
+
+
+def test_a_damaged_version_in_force_gives_way_to_another(four):
+    """It is damaged where it is stored and gone where it is served."""
+    damage(four.version(3).path / "manifest.json", "{", "(")
+    (four.serving_path / "3").rename(four.path / "elsewhere")
+    four.promote(4, expected=3)
+    assert served_text(four) == {4: "v4"}
+
+
+def test_a_damaged_draft_stops_nothing_but_itself(four, caplog):
+    with four.draft(parents=(1,), name="broken") as draft:
+        damage(draft.path.parent / "draft.json", "1", "2")
+    (four.path / "drafts" / "a file").touch()
+    assert four.gc(keep=1).versions == (1,)
+    assert "draft.json" in caplog.text
+    with pytest.raises(RegistryError, match=r"draft\.json: expected the parents"):
+        four.draft(parents=(3,), name="broken")
+    assert commit(four).number == 5
+
+
+def test_registries_without_checksums_go_on(four):
+    """Format 1 of the manifest, and records of promotions from before they had a format."""
+    for path in [*four.path.glob("versions/*/manifest.json"), *four.path.glob("promotions/*")]:
+        body = json.loads(path.read_text())
+        del body["sha256"]
+        body = {**body, "format": 1} if path.name == "manifest.json" else body
+        if path.name != "manifest.json":
+            del body["format"]
+        path.chmod(0o644)
+        path.write_text(json.dumps(body))
+    assert [version.number for version in four.versions()] == [1, 2, 3, 4]
+    assert four.rollback().version == 2
+    path = four.version(1).path / "manifest.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(RegistryError, match="it says None"):
+        four.version(1)

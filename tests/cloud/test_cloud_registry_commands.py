@@ -99,3 +99,17 @@ def test_a_half_done_promotion_is_told_and_mended(path):
     run("gc", path)
     assert registry.served() == (1,)
     assert "holds" not in run("versions", path)
+
+
+def test_a_damaged_version_is_listed_and_hides_no_other(path):
+    run("promote", path, 2)
+    manifest = path / "versions" / "000001" / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text(manifest.read_text().replace("0.9", "0.8"))
+    output = run("versions", path)
+    assert "in force" in output
+    assert f"Version 1 is damaged: {manifest}: expected the manifest of a version" in output
+    told = json.loads(run("versions", path, "--json"))
+    assert list(told["damaged"]) == ["1"]
+    assert [version["number"] for version in told["versions"]] == [2]
+    assert "Removed 1 version (1)" in run("gc", path, "--keep", 1)

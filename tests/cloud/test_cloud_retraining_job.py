@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ import tensorflow as tf
 from cloud.registry import Registry
 from cloud.retraining import retrain
 from cloud.retraining.gate import decide
+from cloud.retraining.log_survey import survey
 from cloud.retraining.preparation import prepare
 from cloud.version_files import StoredCloud
 from ecct_tf.data import SyntheticConfig, synthetic_dataset
-from ecct_tf.errors import ConfigError, DataError, RunFolderError
+from ecct_tf.errors import ConfigError, DataError, RegistryError, RunFolderError
+from ecct_tf.sealed_json import seal_json, unseal_json
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +168,23 @@ def test_refusals(chain, jobs, tmp_path):
         retrain(wide, tmp_path / "wide", show=False)
 
 
+@pytest.mark.parametrize("name", ["vocabulary.json", "knowledge.npz", "replay_window.npz"])
+def test_nothing_is_learned_from_a_damaged_parent(name, calm, jobs, tmp_path):
+    """One flipped bit: item 5 would become item 301 and the version be promoted."""
+    shutil.copytree(calm / "registry", tmp_path / "registry")
+    path = tmp_path / "registry" / "versions" / "000001" / name
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    config = jobs.small_job(tmp_path)
+    with pytest.raises(RegistryError, match=f"version 1: 1 of .* the first {name}"):
+        prepare(config, tmp_path / "job", is_chief=True, show=False)
+    assert not (tmp_path / "job" / "inputs.json").exists()
+    with pytest.raises(RegistryError, match=f"the first {name}"):
+        survey(config, log=None, everything=False, quarantine=tmp_path / "q", show=False)
+
+
 def test_a_busy_job_is_refused(chain):
     from cloud.retraining.folder import JobFolder
 
@@ -186,7 +206,15 @@ def test_changed_history_is_refused(jobs, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         retrain(config, tmp_path / "job", show=False)
     inputs = tmp_path / "job" / "inputs.json"
-    values = json.loads(inputs.read_text())
-    inputs.write_text(json.dumps({**values, "fingerprint": "0" * 64}))
+    text = inputs.read_text()
+    inputs.write_text(seal_json({**unseal_json(text), "fingerprint": "0" * 64}))
     with pytest.raises(DataError, match="the history is not the one"):
+        retrain(config, tmp_path / "job", show=False)
+    inputs.write_text(text.replace('"round_number": 0', '"round_number": 1'))
+    with pytest.raises(RunFolderError, match=r"its fields have SHA-256"):
+        retrain(config, tmp_path / "job", show=False)
+    inputs.write_text(text)
+    knowledge = tmp_path / "job" / "knowledge.npz"
+    knowledge.write_bytes(knowledge.read_bytes() + b"0")
+    with pytest.raises(RunFolderError, match=r"knowledge\.npz has SHA-256"):
         retrain(config, tmp_path / "job", show=False)
