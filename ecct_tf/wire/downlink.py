@@ -35,10 +35,13 @@ from ecct_tf.config import CODECS, CodecName
 from ecct_tf.errors import CodecError
 from ecct_tf.wire.sealed import DIGEST_BYTES, seal, unseal
 from ecct_tf.wire.values import VALUE_DTYPES
+from ecct_tf.wire.whole_numbers import LARGEST_UINT32, check_array, check_whole
 
 __all__ = ["DownlinkFile", "DownlinkForm", "WireDownlink"]
 
 Ids = npt.NDArray[np.int32]
+
+MAX_VALUES = 1 << 20
 
 _MAGIC, _FORMAT = b"ECDN", 1
 _KEYS = ("users", "segments")
@@ -77,11 +80,10 @@ class DownlinkForm:
     codec: CodecName
 
     def __post_init__(self) -> None:
-        if self.cloud_dim < 1 or self.queries < 1:
-            raise CodecError(
-                "a downlink has at least one dimension and one query, got "
-                f"{self.cloud_dim} and {self.queries}"
-            )
+        # As many as a record that a device can take at once has room for.
+        sizes = {"cloud_dim": self.cloud_dim, "number of queries": self.queries}
+        for name, size in sizes.items():
+            check_whole(size, name, what="downlinks", least=1, most=MAX_VALUES)
         if self.codec not in CODECS:
             raise CodecError(f"expected a codec out of {CODECS}, got {self.codec!r}")
 
@@ -144,6 +146,16 @@ class DownlinkFile:
     records: npt.NDArray[np.void]
 
     def __post_init__(self) -> None:
+        for name in ("cloud_version", "round_number"):
+            check_whole(getattr(self, name), name, what="downlinks")
+        check_whole(len(self.keys), "number of keys", what="downlinks", most=LARGEST_UINT32)
+        check_array(self.keys, "key", what="downlinks")
+        check_array(self.records["queries"], "query", what="downlinks")
+        if len(self.table_sha256) != 2 * DIGEST_BYTES or not _is_hexadecimal(self.table_sha256):
+            raise CodecError(
+                f"downlinks: expected {2 * DIGEST_BYTES} hexadecimal digits as table_sha256, got "
+                f"{self.table_sha256!r}"
+            )
         if len(self.keys) != len(self.records) or (np.diff(self.keys) <= 0).any():
             raise CodecError(
                 f"downlinks: expected one record for each of {len(self.keys)} keys in ascending "
@@ -174,7 +186,13 @@ class DownlinkFile:
           keys: `[n] int32`, ascending.
           embeddings: `[n, d_c]`, then, for int8, scales `[n, 1] float16`.
           queries: `[n, Q] int32`.
+
+        Raises:
+          CodecError: when a number does not fit its field.
         """
+        # Before they are narrowed, which would wrap them.
+        check_array(keys, "key", what="downlinks")
+        check_array(queries, "query", what="downlinks")
         form = DownlinkForm(embeddings[0].shape[1], queries.shape[1], codec)
         records = np.zeros(len(keys), form.dtype)
         records["embedding"] = embeddings[0]
@@ -271,3 +289,7 @@ class DownlinkFile:
                 f"{len(self.keys)} {self.keys_are}; a new user takes one from the segments file"
             )
         return place
+
+
+def _is_hexadecimal(text: str) -> bool:
+    return all(digit in "0123456789abcdef" for digit in text)

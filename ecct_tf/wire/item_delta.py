@@ -108,7 +108,12 @@ def apply_item_delta(old: bytes, delta: bytes) -> bytes:
     place = _HEAD.size + head_bytes
     indices = np.frombuffer(body, "<u4", count=changed, offset=place)
     rows = np.frombuffer(body, np.uint8, offset=place + 4 * changed).reshape(changed, width)
-    if before.rows.dtype.itemsize != width or (indices >= count).any():
+    # A row that the old table lacks must come along, so a count cannot exceed what there is.
+    if (
+        before.rows.dtype.itemsize != width
+        or (indices >= count).any()
+        or count > len(before.rows) + changed
+    ):
         raise CodecError("item table delta: its rows do not fit the table; fetch the whole table")
     table = np.zeros((count, width), np.uint8)
     kept = np.frombuffer(before.rows.tobytes(), np.uint8).reshape(-1, width)[:count]

@@ -41,12 +41,14 @@ from ecct_tf.config import CODECS, CodecName
 from ecct_tf.errors import CodecError
 from ecct_tf.wire.sealed import seal, unseal
 from ecct_tf.wire.values import VALUE_DTYPES
+from ecct_tf.wire.whole_numbers import LARGEST_UINT32, check_whole
 
 __all__ = ["ItemTableFile", "Section"]
 
 Array = npt.NDArray[np.float32]
 
 MAGIC, FORMAT = b"ECIT", 1
+MAX_WIDTH = 1 << 20
 SECTION_KINDS = ("source", "target", "both", "attributes", "cloud")
 
 _HEAD = struct.Struct("<4sHBBIIIIff")
@@ -68,7 +70,8 @@ class Section:
     width: int
 
     def __post_init__(self) -> None:
-        if self.kind not in SECTION_KINDS or len(self.name.encode()) > 255 or self.width < 0:
+        check_whole(self.width, "width", what="item table", most=MAX_WIDTH)
+        if self.kind not in SECTION_KINDS or len(self.name.encode()) > 255:
             raise CodecError(
                 f"item table: expected a section of a kind in {SECTION_KINDS} with a name of at "
                 f"most 255 bytes, got {self}"
@@ -96,6 +99,16 @@ class ItemTableFile:
     logit_mean: float
     logit_scale: float
     rows: npt.NDArray[np.void]
+
+    def __post_init__(self) -> None:
+        sizes = {"number of rows": len(self.rows), "number of features": len(self.feature_mean)}
+        for name, size in sizes.items():
+            check_whole(size, name, what="item table", most=LARGEST_UINT32)
+        if len(self.feature_mean) != len(self.feature_scale):
+            raise CodecError(
+                f"item table: expected a scale for each of {len(self.feature_mean)} means of "
+                f"features, got {len(self.feature_scale)}"
+            )
 
     @staticmethod
     def row_dtype(codec: CodecName, sections: tuple[Section, ...]) -> np.dtype[np.void]:

@@ -9,12 +9,15 @@ import json
 from typing import Any
 
 from ecct_tf.errors import CodecError
+from ecct_tf.wire.whole_numbers import LARGEST_UINT32, check_whole
 
 __all__ = ["CURRENT_NAME", "Publication", "PublishedDelta", "PublishedFile"]
 
 CURRENT_NAME = "current.json"
 
 _FORMAT = 1
+_WHAT = "publication"
+_LARGEST_FILE_BYTES = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,9 @@ class PublishedFile:
     path: str
     num_bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        check_whole(self.num_bytes, "num_bytes", what=_WHAT, most=_LARGEST_FILE_BYTES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +53,10 @@ class PublishedDelta:
     from_version: int
     from_sha256: str
     rows: int
+
+    def __post_init__(self) -> None:
+        check_whole(self.from_version, "from_version", what=_WHAT)
+        check_whole(self.rows, "number of rows", what=_WHAT, most=LARGEST_UINT32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +86,11 @@ class Publication:
     deltas: tuple[PublishedDelta, ...]
     devices: str
     device_bytes: int
+
+    def __post_init__(self) -> None:
+        check_whole(self.cloud_version, "cloud_version", what=_WHAT)
+        check_whole(self.round_number, "round_number", what=_WHAT)
+        check_whole(self.device_bytes, "device_bytes", what=_WHAT, most=_LARGEST_FILE_BYTES)
 
     def table_to_fetch(self, own_sha256: str | None) -> PublishedFile | None:
         """What a device fetches for its item table.

@@ -31,6 +31,7 @@ import numpy as np
 from ecct_tf.config import CODECS
 from ecct_tf.errors import CodecError
 from ecct_tf.wire.uplink import UplinkForm
+from ecct_tf.wire.whole_numbers import check_whole
 
 __all__ = [
     "CRC_BYTES",
@@ -101,15 +102,9 @@ class UplinkRecord:
                 f"uplink record: its payload is of user {inside}, expected user {self.user}"
             )
         for name in ("user", "round_number", "cloud_version"):
-            if not 0 <= getattr(self, name) < 2**31:
-                raise CodecError(
-                    f"uplink record: expected a {name} in 0..{2**31 - 1}, got {getattr(self, name)}"
-                )
-        if not 0 <= self.created_at_seconds <= LAST_SECOND:
-            raise CodecError(
-                f"uplink record: expected created_at_seconds in 0..{LAST_SECOND} since 1970, got "
-                f"{self.created_at_seconds}"
-            )
+            check_whole(getattr(self, name), name, what="uplink record")
+        seconds = self.created_at_seconds
+        check_whole(seconds, "created_at_seconds", what="uplink record", most=LAST_SECOND)
 
     @property
     def key(self) -> tuple[int, int]:

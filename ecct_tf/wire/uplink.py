@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ecct_tf.config import CODECS, CodecName
 from ecct_tf.errors import CodecError
 from ecct_tf.wire.values import VALUE_DTYPES
+from ecct_tf.wire.whole_numbers import check_array, check_whole
 
 __all__ = [
     "UplinkForm",
@@ -171,7 +172,7 @@ def unpack_uplink(content: bytes, form: UplinkForm) -> WireUplink:
     """Reads what `pack_uplink` wrote.
 
     Raises:
-      CodecError: when the length is not that of the declared form.
+      CodecError: when the length is not that of the declared form, or the user is negative.
     """
     if len(content) != form.payload_bytes:
         raise CodecError(
@@ -181,6 +182,7 @@ def unpack_uplink(content: bytes, form: UplinkForm) -> WireUplink:
         )
     row = np.frombuffer(content, form.dtype)[0]
     embeddings, logits = _parts(row, form)
+    check_whole(int(row["user"]), "user", what="uplink")
     return WireUplink(int(row["user"]), row["items"], embeddings, logits)
 
 
@@ -224,6 +226,7 @@ def _filled(
     given: Mapping[str, Array], users: Array | list[int], form: UplinkForm
 ) -> npt.NDArray[np.void]:
     rows = np.zeros(len(users), form.dtype)
+    check_array(np.asarray(users), "user", what="uplink")
     rows["user"] = users
     names = [name for name in form.dtype.names or () if name != "user"]
     if set(given) != set(names):
@@ -238,6 +241,12 @@ def _filled(
                 f"uplink field {name}: expected shape {rows[name].shape[1:]} for each user, "
                 f"got {given[name].shape[1:]}"
             )
+        kind = rows[name].dtype
+        if np.issubdtype(kind, np.integer):
+            # Ids of items begin at 0; the values of int8 have a sign.
+            least = 0 if name == "items" else int(np.iinfo(kind).min)
+            most = int(np.iinfo(kind).max)
+            check_array(given[name], f"value of {name}", what="uplink", least=least, most=most)
         rows[name] = given[name]
     return rows
 
