@@ -13,7 +13,7 @@ from ecct_tf.config import (
     FeatureConfig,
     load_over,
 )
-from ecct_tf.config.checks import at_least, one_of, positive
+from ecct_tf.config.checks import at_least, one_of, positive, shorter_than_candidates
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -71,7 +71,7 @@ class ValidationConfig:
     Attributes:
       negatives: sampled candidates beside the held-out item, none of them in the user's
         history as the cloud knows it.
-      k: list length of HR@K and NDCG@K.
+      k: list length of HR@K and NDCG@K, below the number of candidates.
       metric: which decides when to stop, which epoch is kept, and the gate.
       patience: epochs without a better one after which training stops.
     """
@@ -83,6 +83,7 @@ class ValidationConfig:
 
     def __post_init__(self) -> None:
         at_least(self, "validation", 1, "negatives", "k", "patience")
+        shorter_than_candidates(self, "validation")
         one_of(self, "validation", "metric", get_args(GateMetric))
 
 

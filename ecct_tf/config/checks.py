@@ -4,7 +4,7 @@ from typing import Any
 
 from ecct_tf.errors import ConfigError
 
-__all__ = ["at_least", "one_of", "positive", "within"]
+__all__ = ["at_least", "one_of", "positive", "shorter_than_candidates", "within"]
 
 
 def at_least(config: Any, section: str, least: float, *names: str) -> None:
@@ -38,3 +38,14 @@ def one_of(config: Any, section: str, name: str, choices: tuple[str, ...]) -> No
     value = getattr(config, name)
     if value not in choices:
         raise ConfigError(f"{section}.{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def shorter_than_candidates(config: Any, section: str) -> None:
+    """Refuses a list of `k` that holds all candidates: `negatives` and the held-out item."""
+    if config.k > config.negatives:
+        raise ConfigError(
+            f"{section}.k: expected less than the {config.negatives + 1} candidates "
+            f"({section}.negatives and the held-out item), got {config.k}: every list would hold "
+            f"them all, and the hit rate would be 1. Set {section}.k to {config.negatives} or "
+            f"less, or raise {section}.negatives"
+        )

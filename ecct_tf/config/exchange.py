@@ -29,7 +29,10 @@ class ExchangeConfig:
       down: whether devices get the cloud's knowledge. Without it they still hold the item
         table (an ablation).
       up: whether the cloud asks devices and learns from their answers (an ablation).
-      stage_1_rounds: rounds that exchange embeddings only; then logits cross too.
+      logits: whether logits ever cross. Without them every round exchanges embeddings only (an
+        ablation).
+      stage_1_rounds: rounds that exchange embeddings only; then logits cross too. Null for 5, or
+        for half the rounds of a run with fewer than 10.
       queries: Q, items that a device is asked about in each round.
       clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
       clip_logit: largest absolute `z_e` that leaves a device.
@@ -43,7 +46,8 @@ class ExchangeConfig:
     weights_codec: CodecName = "float16"
     down: bool = True
     up: bool = True
-    stage_1_rounds: int = 5
+    logits: bool = True
+    stage_1_rounds: int | None = None
     queries: int = 24
     clip_norm: float = 8.0
     clip_logit: float = 12.0
@@ -58,7 +62,15 @@ class ExchangeConfig:
                 "exchange.weights_codec: int8 has one scale for all weights, which erases the "
                 "small ones; use float16 or float32"
             )
-        at_least(self, "exchange", 0, "stage_1_rounds", "noise_multiplier")
+        at_least(self, "exchange", 0, "noise_multiplier")
+        if self.stage_1_rounds is not None:
+            at_least(self, "exchange", 0, "stage_1_rounds")
+            if not self.logits:
+                raise ConfigError(
+                    f"exchange.stage_1_rounds: got {self.stage_1_rounds} with "
+                    "exchange.logits=false, which makes every round one of stage 1; expected "
+                    "null, leave it out"
+                )
         at_least(self, "exchange", 1, "queries")
         positive(self, "exchange", "clip_norm", "clip_logit")
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal, get_args
 
 from ecct_tf.config.baselines import CentralizedConfig, FederatedBaselineConfig
-from ecct_tf.config.checks import at_least, one_of, positive
+from ecct_tf.config.checks import at_least, one_of, positive, shorter_than_candidates
 from ecct_tf.config.cloud import CloudConfig
 from ecct_tf.config.edge import EdgeConfig, FeatureConfig, SampleConfig, TrainingConfig
 from ecct_tf.config.exchange import (
@@ -48,6 +48,8 @@ DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
 
 SplitName = Literal["leave_one_out", "temporal"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+_STAGE_1_ROUNDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +117,7 @@ class EvaluationConfig:
 
     Attributes:
       negatives: sampled candidates beside the held-out item.
-      k: list length of HR@K and NDCG@K.
+      k: list length of HR@K and NDCG@K, below the number of candidates.
       every: rounds between validations; the last round always has one.
     """
 
@@ -125,6 +127,7 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         at_least(self, "evaluation", 1, "negatives", "k", "every")
+        shorter_than_candidates(self, "evaluation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,8 +197,28 @@ class RunConfig:
         one_of(self, "run", "method", METHODS)
         at_least(self, "run", 1, "rounds")
         at_least(self, "run", 0, "seed")
+        exchange, given = self.exchange, self.exchange.stage_1_rounds
+        if (exchange.down or exchange.up) and given is not None and given >= self.rounds:
+            raise ConfigError(
+                f"exchange.stage_1_rounds: expected fewer than the {self.rounds} rounds of the "
+                f"run, got {given}: logits would never cross. Lower it or leave it out, raise "
+                "rounds, or ask for a run without logits by exchange.logits=false"
+            )
         if self.runtime.real_devices and self.data.nodes is not None:
             raise ConfigError(
                 "runtime.real_devices: an exported file serves one user, so that it cannot be an "
                 f"edge node; got data.nodes={self.data.nodes}. Set one of the two aside."
             )
+
+    @property
+    def stage_1_rounds(self) -> int:
+        """Rounds of this run that exchange embeddings only.
+
+        Example:
+          >>> RunConfig().stage_1_rounds, RunConfig(rounds=3).stage_1_rounds
+          (5, 1)
+        """
+        if not self.exchange.logits:
+            return self.rounds
+        given = self.exchange.stage_1_rounds
+        return min(_STAGE_1_ROUNDS, self.rounds // 2) if given is None else given

@@ -29,7 +29,6 @@ _REQUIRED: dict[str, type] = {
     "evaluation.negatives": int,
     "exchange.down": bool,
     "exchange.up": bool,
-    "exchange.stage_1_rounds": int,
 }
 _STATUSES = ("running", "interrupted", "failed", "complete")
 

@@ -50,7 +50,7 @@ def build_process(
         table=table,
         table_bytes=table_bytes,
         num_users=num_users,
-        stage_1_rounds=config.exchange.stage_1_rounds,
+        stage_1_rounds=config.stage_1_rounds,
         server=config.server,
         runtime=config.runtime,
         witness=witness,

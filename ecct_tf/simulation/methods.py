@@ -44,13 +44,17 @@ class Ablation(NamedTuple):
 
     def of(self, config: RunConfig) -> RunConfig:
         """`config` with these parts of the exchange."""
-        stage_1_rounds = config.exchange.stage_1_rounds if self.logits else config.rounds
         exchange = dataclasses.replace(
-            config.exchange, down=self.down, up=self.up, stage_1_rounds=stage_1_rounds
+            config.exchange,
+            down=self.down,
+            up=self.up,
+            logits=self.logits,
+            stage_1_rounds=config.exchange.stage_1_rounds if self.logits else None,
         )
         return dataclasses.replace(config, method="ecct", exchange=exchange)
 
 
+_WHOLE = Ablation(down=True, up=True, logits=True)
 ABLATIONS = {
     "no exchange": Ablation(down=False, up=False, logits=True),
     "down only": Ablation(down=True, up=False, logits=True),
@@ -68,9 +72,13 @@ def display_name(config: RunConfig) -> str:
     if config.method != "ecct":
         return _NAMES[config.method]
     exchange = config.exchange
-    logits = not (exchange.down and exchange.up) or exchange.stage_1_rounds < config.rounds
-    parts = Ablation(exchange.down, exchange.up, logits)
-    return next((name for name, found in ABLATIONS.items() if found == parts), "ECCT")
+    parts = Ablation(exchange.down, exchange.up, exchange.logits)
+    names = {found: name for name, found in ABLATIONS.items()}
+    if parts in names or parts == _WHOLE:
+        return names.get(parts, "ECCT")
+    name = names[Ablation(exchange.down, exchange.up, logits=True)]
+    # Where nothing crosses, logits do not either.
+    return f"{name}, no logits" if exchange.down or exchange.up else name
 
 
 def model_name(config: RunConfig, side: str) -> str:

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from ecct_tf.config import RunConfig
+from cloud.retraining import load_job_config
+from ecct_tf.config import RunConfig, load_config
+from ecct_tf.cycle.config import load_cycle_config
 from ecct_tf.errors import ConfigError
 
 DEFAULT = RunConfig()
@@ -66,7 +68,7 @@ REFUSED = {
     "cloud.staleness_half_life": [0.0],
     "cloud.query_top_share": [-0.1],
     "evaluation.negatives": [0],
-    "evaluation.k": [0],
+    "evaluation.k": [0, 100, 101],
     "evaluation.every": [0],
     "runtime.shard_size": [-1],
     "runtime.threads": [0],
@@ -86,7 +88,8 @@ ALLOWED = {
     "edge.tiers": [{"linear": 0.5, "mlp": 0.3, "attention": 0.2}],
     "training.private_learning_rate": [0.0],
     "server.momentum": [0.0],
-    "exchange.stage_1_rounds": [0],
+    "exchange.stage_1_rounds": [0, None],
+    "evaluation.k": [99],
     "participation.dropout": [0.0, 1.0],
     "runtime.shard_size": [0],
 }
@@ -149,3 +152,46 @@ def test_feature_width():
 def test_no_tensorflow_is_imported():
     code = "import sys, ecct_tf.config; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_list_that_holds_all_candidates_is_refused_with_the_numbers():
+    """Ten items, of which a user has five: the list of ten held all six candidates."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=["evaluation.negatives=5"])
+    message = str(caught.value)
+    assert "evaluation.k: expected less than the 6 candidates" in message
+    assert "got 10" in message
+    assert "Set evaluation.k to 5 or less, or raise evaluation.negatives" in message
+    assert load_config(overrides=["evaluation.negatives=5", "evaluation.k=5"]).evaluation.k == 5
+
+
+def test_a_job_and_a_cycle_refuse_such_a_list_too():
+    for load in (load_job_config, load_cycle_config):
+        with pytest.raises(ConfigError, match=r"validation\.k: expected less than the 10 cand"):
+            load(None, overrides=["validation.negatives=9"])
+
+
+@pytest.mark.parametrize(
+    ("rounds", "stage_1"), [(1, 0), (2, 1), (3, 1), (9, 4), (10, 5), (11, 5), (30, 5)]
+)
+def test_stage_1_leaves_rounds_for_stage_2(rounds, stage_1):
+    assert RunConfig(rounds=rounds).stage_1_rounds == stage_1
+
+
+def test_a_stage_1_that_takes_the_whole_run_is_refused():
+    for rounds in (3, 5):
+        overrides = [f"rounds={rounds}", "exchange.stage_1_rounds=5"]
+        with pytest.raises(ConfigError) as caught:
+            load_config(overrides=overrides)
+        assert f"expected fewer than the {rounds} rounds of the run, got 5" in str(caught.value)
+        assert "exchange.logits=false" in str(caught.value)
+    assert load_config(overrides=["rounds=6", "exchange.stage_1_rounds=5"]).stage_1_rounds == 5
+    # Where nothing crosses, no stage is cut away.
+    nothing = ["rounds=3", "exchange.down=false", "exchange.up=false"]
+    assert load_config(overrides=[*nothing, "exchange.stage_1_rounds=5"]).rounds == 3
+
+
+def test_a_run_without_logits_has_no_second_stage():
+    assert load_config(overrides=["rounds=3", "exchange.logits=false"]).stage_1_rounds == 3
+    with pytest.raises(ConfigError, match=r"exchange\.stage_1_rounds: got 1 with .*logits=false"):
+        load_config(overrides=["exchange.logits=false", "exchange.stage_1_rounds=1"])

@@ -78,7 +78,7 @@ def config():
             codec="float32", weights_codec="float32", stage_1_rounds=1, queries=4
         ),
         cloud=CloudConfig(rank=3, free_dim=2, hidden_dim=4),
-        evaluation=EvaluationConfig(negatives=5),
+        evaluation=EvaluationConfig(negatives=5, k=3),
         runtime=RuntimeConfig(shard_size=5),
     )
 

@@ -9,7 +9,6 @@ SMALL = (
     "data.synthetic_users=24",
     "data.synthetic_items=120",
     "evaluation.negatives=20",
-    "exchange.stage_1_rounds=1",
     "cloud.rank=4",
     "baselines=false",
 )

@@ -17,7 +17,6 @@ SMALL = [
     "--set=data.synthetic_items=120",
     "--set=evaluation.negatives=20",
     "--set=cloud.rank=4",
-    "--set=exchange.stage_1_rounds=1",
 ]
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ecct_tf.config import METHODS, RunConfig
+from ecct_tf.config import METHODS, RunConfig, load_config
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.federated import federated_runtime
 from ecct_tf.simulation.campaign import parse_seeds, plan_runs, run_all
@@ -50,6 +50,24 @@ def test_ablations_are_named_by_what_is_on(runs):
     for name, (algorithm, _, _) in runs.items():
         assert display_name(algorithm.config) == name
         assert model_name(algorithm.config, "edge") == f"{name} edge"
+
+
+@pytest.mark.parametrize("rounds", [1, 3, 5, 30])
+def test_ecct_is_called_ecct_however_short_the_run(rounds):
+    assert display_name(load_config(overrides=[f"rounds={rounds}"])) == "ECCT"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        (["exchange.logits=false"], "embeddings only"),
+        (["exchange.logits=false", "exchange.up=false"], "down only, no logits"),
+        (["exchange.logits=false", "exchange.down=false"], "up only, no logits"),
+        (["exchange.logits=false", "exchange.down=false", "exchange.up=false"], "no exchange"),
+    ],
+)
+def test_a_run_without_logits_is_called_so(overrides, name):
+    assert display_name(load_config(overrides=overrides)) == name
 
 
 @pytest.mark.parametrize(
