@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 
@@ -20,6 +21,27 @@ def _version() -> str:
 def _long_description() -> str:
     readme = ROOT / "README.md"
     return readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+
+LOCKS = {"requirements.lock": "simulation.lock", "requirements/current.lock": "current.lock"}
+
+
+class BuildWithLocks(build_py):
+    """Puts the lock files into the wheel, for `ecct doctor` there; a clone has them at its root."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        for source, name in LOCKS.items():
+            target = Path(self.build_lib) / "ecct_tf" / "lock_files" / name
+            self.mkpath(str(target.parent))
+            self.copy_file(str(ROOT / source), str(target))
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        folder = Path(self.build_lib) / "ecct_tf" / "lock_files"
+        locks = [] if self.editable_mode else [str(folder / name) for name in LOCKS.values()]
+        return [*super().get_outputs(include_bytecode), *locks]
 
 
 # Light on purpose: what the command line, the data layer and `ecct doctor` need.
@@ -97,6 +119,7 @@ DEV = [
 ]
 
 setup(
+    cmdclass={"build_py": BuildWithLocks},
     name="ecct-tf",
     version=_version(),
     description="Edge-cloud collaborative training of recommenders with TensorFlow Federated",

@@ -50,6 +50,12 @@ def main() -> None:
     try:
         # Not raised but returned: the code of a command that told on its own what failed.
         code = cli(standalone_mode=False)
+    except ModuleNotFoundError as error:
+        message = _missing_package(error)
+        if message is None:
+            raise
+        click.echo(f"Error: {message}", err=True)
+        sys.exit(2)
     except EcctError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
@@ -75,6 +81,17 @@ def main() -> None:
         sys.exit(2)
     if code:
         sys.exit(code)
+
+
+def _missing_package(error: ModuleNotFoundError) -> str | None:
+    """Names the package and the command that adds it; None for a module that is no package's."""
+    from ecct_tf.installation import install_packages
+    from ecct_tf.parts import distribution_of, is_installed, requirement_text
+
+    name = distribution_of(error.name or "")
+    if name is None or is_installed(name):
+        return None
+    return f"{name} is not installed. To add it:\n  {install_packages([requirement_text(name)])}"
 
 
 def _told(error: OSError) -> str:

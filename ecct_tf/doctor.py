@@ -4,7 +4,6 @@
 also where TensorFlow cannot be imported. The command line prints its checks.
 """
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -13,62 +12,21 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import platformdirs
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion
+
+from ecct_tf.installation import install_command
+from ecct_tf.package_checks import Check, Requirement, check_packages, required
+from ecct_tf.parts import is_installed
 
 __all__ = ["Check", "Requirement", "WorkerProcess", "diagnose", "required", "worker_processes"]
 
-Status = Literal["ok", "warning", "error"]
-
-_REINSTALL = (
-    "run `make install`, or in your own environment "
-    "`pip install --no-deps --require-hashes -r requirements.lock`"
-)
 _WORKER_NAME = "worker_binary"
 _INIT_NAMES = frozenset({"init", "systemd", "tini", "dumb-init", "docker-init"})
 _MOVIELENS_FILES = ("u.data", "ml-100k.inter", "ml-100k.zip")
 _GIB = 2**30
 _MIN_MEMORY_BYTES = 3 * _GIB
 _MIN_DISK_BYTES = 1 * _GIB
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding of `diagnose`.
-
-    Attributes:
-        name: What was looked at.
-        status: `ok`, `warning` (works, with a limit) or `error` (will not work).
-        found: What is there.
-        remedy: What to do about it; empty when the status is `ok`.
-    """
-
-    name: str
-    status: Status
-    found: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A package and the versions of it that work.
-
-    Attributes:
-        distribution: Name of the distribution.
-        versions: Version specifier, such as `==2.14.*`; empty for any version.
-        simulation_only: Whether only the simulation needs it, and with it Python 3.11.
-        optional: Whether its absence is fine.
-        why: The reason for a bound that is not obvious.
-    """
-
-    distribution: str
-    versions: str
-    simulation_only: bool = False
-    optional: bool = False
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,65 +44,6 @@ class WorkerProcess:
     orphaned: bool
 
 
-_ANYWHERE = (
-    Requirement("click", ">=8.1"),
-    Requirement("dacite", ">=1.8"),
-    Requirement("google-crc32c", ">=1.6"),
-    Requirement("isal", ">=1.7"),
-    Requirement("jinja2", ">=3.1"),
-    Requirement("matplotlib", ">=3.7"),
-    Requirement("numpy", ">=1.25"),
-    Requirement("packaging", ">=22.0"),
-    Requirement("pandas", ">=2.0"),
-    Requirement("platformdirs", ">=4.0"),
-    Requirement("pooch", ">=1.8"),
-    Requirement("pyyaml", ">=6.0"),
-    Requirement("rich", ">=13.0"),
-    Requirement("scikit-learn", ">=1.3"),
-    Requirement("scipy", ">=1.9.3"),
-    Requirement("tqdm", ">=4.64"),
-    Requirement("tensorflow-recommenders", ">=0.7.7"),
-    Requirement("tf-keras", ">=2.15"),
-)
-_PINNED_BY_TFF = "TFF 0.87.0 needs it"
-_SIMULATION = (
-    Requirement("tensorflow", "==2.14.*", True, why=_PINNED_BY_TFF),
-    Requirement("tensorflow-federated", "==0.87.0", True),
-    Requirement("jax", "==0.4.13", True, why="TFF's own pin 0.4.14 was withdrawn"),
-    Requirement("jaxlib", "==0.4.13", True, why="TFF's own pin 0.4.14 was withdrawn"),
-    Requirement("typing-extensions", "==4.5.*", True, why=_PINNED_BY_TFF),
-    Requirement("numpy", ">=1.25,<1.26", True, why=_PINNED_BY_TFF),
-    Requirement("scipy", ">=1.9.3,<1.10", True, why=_PINNED_BY_TFF),
-    Requirement("grpcio", ">=1.46", True),
-    Requirement("portpicker", ">=1.5", True),
-    Requirement("setuptools", "<82", True, why="TensorBoard 2.14 imports pkg_resources"),
-    Requirement("pyarrow", "<22", True, optional=True, why="newer ones need NumPy 2"),
-)
-
-
-def required(python: tuple[int, int]) -> tuple[Requirement, ...]:
-    """Lists the packages that `diagnose` compares, one entry each.
-
-    Args:
-        python: Major and minor version of Python.
-
-    Returns:
-        With a Python that TFF supports, the requirements of the simulation and of
-        the rest, the narrower one where both name a package; else those of cloud
-        training and export only.
-
-    >>> [r.versions for r in required((3, 11)) if r.distribution == "tensorflow"]
-    ['==2.14.*']
-    >>> [r.versions for r in required((3, 12)) if r.distribution == "tensorflow"]
-    ['>=2.14.1']
-    """
-    if python >= (3, 12):
-        return (Requirement("tensorflow", ">=2.14.1"), *_ANYWHERE)
-    narrowed = {requirement.distribution for requirement in _SIMULATION}
-    rest = (r for r in _ANYWHERE if r.distribution not in narrowed)
-    return (*_SIMULATION, *rest)
-
-
 def diagnose() -> list[Check]:
     """Looks at everything a run depends on.
 
@@ -154,8 +53,8 @@ def diagnose() -> list[Check]:
     """
     python = sys.version_info[:2]
     checks = [_check_python(python), _check_platform()]
-    checks += [_check_package(requirement) for requirement in required(python)]
-    if python < (3, 12):
+    checks += check_packages()
+    if is_installed("tensorflow-federated"):
         checks.append(_check_worker_binary())
     checks += [
         _check_cpus(),
@@ -181,9 +80,9 @@ def _check_python(python: tuple[int, int]) -> Check:
             "Python",
             "warning",
             f"{found}: cloud training and export only",
-            "for the simulation use Python 3.11 (TFF 0.87.0 has no newer one): `make install`",
+            f"for the simulation, which wants Python 3.11: {install_command('simulation')}",
         )
-    return Check("Python", "error", found, "install Python 3.11, then run `make install`")
+    return Check("Python", "error", found, "use Python 3.11, 3.12 or 3.13")
 
 
 def _check_platform() -> Check:
@@ -199,32 +98,16 @@ def _check_platform() -> Check:
     )
 
 
-def _check_package(requirement: Requirement) -> Check:
-    name = requirement.distribution
-    try:
-        found = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        if requirement.optional:
-            return Check(name, "ok", "not installed, not needed")
-        return Check(name, "error", f"not installed, expected {requirement.versions}", _REINSTALL)
-    try:
-        fits = SpecifierSet(requirement.versions).contains(found, prereleases=True)
-    except InvalidVersion:
-        fits = False
-    if fits:
-        return Check(name, "ok", found)
-    reason = f" ({requirement.why})" if requirement.why else ""
-    return Check(name, "error", f"{found}, expected {requirement.versions}{reason}", _REINSTALL)
-
-
 def _check_worker_binary() -> Check:
     name = "TFF worker"
     spec = importlib.util.find_spec("tensorflow_federated")
     if spec is None or not spec.submodule_search_locations:
-        return Check(name, "error", "tensorflow-federated is not installed", _REINSTALL)
+        return Check(
+            name, "error", "tensorflow-federated is not installed", install_command("simulation")
+        )
     path = Path(spec.submodule_search_locations[0]) / "data" / _WORKER_NAME
     if not path.is_file():
-        return Check(name, "error", f"no file {path}", _REINSTALL)
+        return Check(name, "error", f"no file {path}", install_command("simulation"))
     if not os.access(path, os.X_OK):
         return Check(name, "error", f"{path} is not executable", f"run `chmod +x '{path}'`")
     return Check(name, "ok", str(path))

@@ -14,6 +14,7 @@ __all__ = [
     "EcctError",
     "ExportError",
     "KerasVersionError",
+    "MissingPartError",
     "PrivacyError",
     "PromotionConflictError",
     "RegistryError",
@@ -52,6 +53,10 @@ class DeviceError(EcctError):
 
 class KerasVersionError(EcctError, ImportError):
     """`tf.keras` is not the version of Keras that the cloud's models are written for."""
+
+
+class MissingPartError(EcctError, ImportError):
+    """A part of the distribution is not installed that what was asked for needs."""
 
 
 class WorkerError(EcctError, RuntimeError):

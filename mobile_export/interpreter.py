@@ -13,6 +13,8 @@ from typing import IO, Any, Literal, Self
 import numpy.typing as npt
 
 from ecct_tf.errors import ExportError
+from ecct_tf.installation import install_command
+from ecct_tf.parts import Part
 from mobile_export import interpreter_worker
 from mobile_export.interpreter_worker import read_message, write_message
 
@@ -151,10 +153,15 @@ class Interpreter:
             told = "it ended at once" if hello is None else hello[0]["error"]
             self._stop()
             raise ExportError(
-                f"{self._python} cannot run {_PACKAGES[self.runtime]}: {told}. Install it there, "
-                "or name the Python of an environment that has it (--litert-python)."
+                f"{self._python} cannot run {_PACKAGES[self.runtime]}: {told}. {self._remedy()}"
             )
         self.version = str(hello[0]["version"])
+
+    def _remedy(self) -> str:
+        part: Part = "export" if self.runtime == "tensorflow" else "litert"
+        if self._python == sys.executable:
+            return f"To add it: {install_command(part)}"
+        return f"Install it there: {self._python} -m pip install {_PACKAGES[self.runtime]}"
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         if self._process is None or self._process.stdin is None or self._process.stdout is None:

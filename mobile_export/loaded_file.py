@@ -14,6 +14,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ecct_tf.errors import DeviceError, ExportError
+from ecct_tf.installation import install_command
 from mobile_export.interpreter import Runtime
 from mobile_export.packing import check_digest, digest, expected_digest, read_metadata
 from mobile_export.signatures import FILE_SCHEMA, Sizes, contract_of
@@ -94,7 +95,8 @@ def _runners(content: bytes, *, runtime: Runtime, name: str) -> dict[str, Any]:
             kind = tf.lite.Interpreter
     except ImportError as error:
         raise ExportError(
-            f"{runtime} is not installed here: {error}. Install ai-edge-litert; where there is "
+            f"{runtime} is not installed here: {error}. To add it: "
+            f"{install_command('litert' if runtime == 'litert' else 'export')}. Where there is "
             'TensorFlow, runtime="tensorflow" takes its interpreter.'
         ) from error
     try:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.errors import ExportError
+from ecct_tf.installation import install_command
 
 __all__ = ["builtin_name", "operators", "read_model", "schema", "signature_names", "write_model"]
 
@@ -35,7 +36,7 @@ def schema() -> ModuleType:
             continue
     raise ExportError(
         "reading a .tflite file needs its schema, which neither tensorflow nor ai-edge-litert "
-        "provides here; install one of them"
+        f"provides here; install one of them: {install_command('export')}"
     )
 
 

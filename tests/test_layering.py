@@ -17,9 +17,21 @@ CLOSED_FORM = tuple(
 # Lowest first; what stands in one row knows nothing of each other. A module belongs to its
 # longest prefix here; one that has none must get a place.
 ROWS = (
-    ("ecct_tf", "ecct_tf.errors"),
-    ("ecct_tf.config", "ecct_tf.files", "ecct_tf.locks", "ecct_tf.sealed_json"),
-    ("ecct_tf.data", "ecct_tf.evaluation", "ecct_tf.fixed_order", "ecct_tf.wire"),
+    ("ecct_tf", "ecct_tf.errors", "ecct_tf.parts"),
+    (
+        "ecct_tf.config",
+        "ecct_tf.files",
+        "ecct_tf.installation",
+        "ecct_tf.locks",
+        "ecct_tf.sealed_json",
+    ),
+    (
+        "ecct_tf.data",
+        "ecct_tf.evaluation",
+        "ecct_tf.fixed_order",
+        "ecct_tf.package_checks",
+        "ecct_tf.wire",
+    ),
     ("ecct_tf.knowledge",),
     ("ecct_tf.edge",),
     ("closed form",),

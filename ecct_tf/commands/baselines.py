@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import config_option, quiet_tensorflow, set_option
+from ecct_tf.commands.options import config_option, prepare, set_option
 
 __all__ = ["baselines"]
 
@@ -37,7 +37,7 @@ def baselines(
     from ecct_tf.config import load_config
 
     config = load_config(config_path, overrides=overrides)
-    quiet_tensorflow()
+    prepare("simulation")
     from ecct_tf.simulation.campaign import parse_seeds, plan_runs, run_all
 
     planned = plan_runs(config, methods=methods.split(","), seeds=parse_seeds(seeds))

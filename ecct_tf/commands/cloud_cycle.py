@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecct_tf.commands.options import quiet_tensorflow, set_option, wide_console
+from ecct_tf.commands.options import prepare, set_option, wide_console
 
 if TYPE_CHECKING:
     from ecct_tf.cycle import CycleResult
@@ -49,7 +49,7 @@ def cycle(
 
     Run again with the same --out after a kill, it goes on; with more --cycles it goes further.
     """
-    quiet_tensorflow()
+    prepare("cloud")
     from ecct_tf.cycle import load_cycle_config, run_cycles
 
     given = {"seed": seed, "rounds_per_cycle": rounds_per_cycle, "runtime": runtime}

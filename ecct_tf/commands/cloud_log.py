@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecct_tf.commands.options import counted, quiet_tensorflow, set_option, wide_console
+from ecct_tf.commands.options import counted, prepare, set_option, wide_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,6 +92,7 @@ def export(
 
     It writes what the next job would read, with --all the whole log; nothing counts as read.
     """
+    prepare("cloud")
     from cloud.uplink_log import export_one_parquet, export_parquet
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -135,7 +136,7 @@ def _survey(
     everything: bool,
     quarantine: Path,
 ) -> Survey:
-    quiet_tensorflow()
+    prepare("cloud")
     from cloud.retraining import load_job_config
     from cloud.retraining.log_survey import survey
 

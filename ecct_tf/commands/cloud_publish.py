@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecct_tf.commands.cloud_versions import registry_argument
-from ecct_tf.commands.options import quiet_tensorflow, wide_console
+from ecct_tf.commands.options import prepare, wide_console
 
 if TYPE_CHECKING:
     from cloud.publishing import Published
@@ -53,7 +53,7 @@ def publish(
 
     The folder's current.json names the files; devices read it first.
     """
-    quiet_tensorflow()
+    prepare("cloud")
     from cloud.publishing import publish as write
     from ecct_tf.commands.cloud_versions import open_registry
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecct_tf.commands.options import counted, quiet_tensorflow, set_option
+from ecct_tf.commands.options import counted, prepare, set_option
 
 if TYPE_CHECKING:
     from cloud.registry.manifest import Manifest
@@ -50,7 +50,7 @@ def retrain(
     The exit code is 0 when the job ended, whether its version was promoted or not; 2 when it could
     not run, with the reason; 130 after Ctrl-C.
     """
-    quiet_tensorflow()
+    prepare("cloud")
     from cloud.registry import Registry
     from cloud.retraining import load_job_config
     from cloud.retraining import retrain as run

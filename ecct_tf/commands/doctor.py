@@ -1,8 +1,19 @@
 """`ecct doctor`."""
 
+from __future__ import annotations
+
+import shutil
 import sys
+from typing import TYPE_CHECKING
 
 import click
+
+from ecct_tf.commands.options import wide_console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ecct_tf.doctor import Check
 
 __all__ = ["doctor"]
 
@@ -16,13 +27,20 @@ __all__ = ["doctor"]
     metavar="SECONDS",
     help="Longest time for the first computation, imports included.",
 )
-def doctor(deadline: float) -> None:
-    """Check the installation: versions, what is missing or wrong, and the mend.
+@click.option(
+    "--lock", is_flag=True, help="Print the path of the lock file for this Python, nothing else."
+)
+def doctor(deadline: float, lock: bool) -> None:
+    """Check the installation: versions, what is missing or wrong, and how to fix it.
 
     The last rows come from a small computation in TFF's worker, in a process of its own.
+    The exit code is 1 when something will not work.
     """
-    from rich.console import Console
+    if lock:
+        click.echo(_lock_file())
+        return
     from rich.table import Table
+    from rich.text import Text
 
     from ecct_tf.doctor import diagnose
     from ecct_tf.trial import try_out
@@ -31,10 +49,38 @@ def doctor(deadline: float) -> None:
     click.echo(f"Trying a first computation, for at most {deadline:g} s ...", err=True)
     checks += try_out(deadline_seconds=deadline)
     styles = {"ok": "green", "warning": "yellow", "error": "red"}
-    table = Table("check", "status", "found", "mend", title="ecct doctor")
+    table = Table("check", "status", "found", title="ecct doctor")
     for check in checks:
-        status = f"[{styles[check.status]}]{check.status}[/]"
-        table.add_row(check.name, status, check.found, check.remedy)
-    Console().print(table)
+        table.add_row(check.name, Text(check.status, styles[check.status]), check.found)
+    wide_console().print(table)
+    _print_remedies(checks)
     if any(check.status == "error" for check in checks):
         sys.exit(1)
+
+
+def _print_remedies(checks: Sequence[Check]) -> None:
+    """Each once, below the table: a command to copy must not be broken up."""
+    names: dict[str, list[str]] = {}
+    for check in checks:
+        if check.remedy:
+            names.setdefault(check.remedy, []).append(check.name)
+    width = shutil.get_terminal_size().columns
+    for remedy, of in names.items():
+        # A command is whole on its line; what quotes one is prose.
+        prose = click.wrap_text(remedy, width, "  ", "  ") if "`" in remedy else f"  {remedy}"
+        click.echo(f"\n{', '.join(of)}:\n{prose}")
+
+
+def _lock_file() -> str:
+    import platform
+
+    from ecct_tf.errors import MissingPartError
+    from ecct_tf.installation import lock_for, this_installation
+
+    path = lock_for(this_installation())
+    if path is None:
+        raise MissingPartError(
+            "there are lock files for Python 3.11 and 3.12 on Linux x86_64; this is Python "
+            f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+        )
+    return str(path)

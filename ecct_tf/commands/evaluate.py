@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import existing_run, quiet_tensorflow
+from ecct_tf.commands.options import existing_run, prepare
 
 __all__ = ["evaluate"]
 
@@ -27,7 +27,7 @@ def evaluate(
     Every user's candidates are scored through the file, with the weights of the user's own
     device where the file can take them, and beside it by the float model of the run.
     """
-    quiet_tensorflow()
+    prepare("cloud")
     from ecct_tf.commands.edge_models import open_run
     from ecct_tf.commands.edge_quality import measure_quality
     from ecct_tf.errors import ExportError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import existing_run, quiet_tensorflow
+from ecct_tf.commands.options import existing_run, prepare
 
 __all__ = ["export", "static_shapes"]
 
@@ -58,12 +58,12 @@ def export(
 
     A manifest with SHA-256 and a model card lie beside them.
     """
+    prepare("cloud")
     from mobile_export.variants import VARIANTS, find_variant
 
     names = list(VARIANTS) if "all" in variants else list(variants or ["trainable-int8"])
     for name in names:
         find_variant(name)
-    quiet_tensorflow()
     from ecct_tf.commands.edge_models import open_run
     from mobile_export.export import export_edge_model
 

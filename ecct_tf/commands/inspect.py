@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import quiet_tensorflow
+from ecct_tf.commands.options import prepare
 
 __all__ = ["inspect"]
 
@@ -15,7 +15,7 @@ __all__ = ["inspect"]
 @click.option("--metadata", is_flag=True, help="Print the whole metadata as JSON, nothing else.")
 def inspect(file: Path, tensors: int, metadata: bool) -> None:
     """Show the signatures, operators, sizes and metadata of an exported FILE."""
-    quiet_tensorflow()
+    prepare("export")
     import json
 
     from rich.console import Console

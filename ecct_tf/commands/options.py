@@ -10,10 +10,13 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ecct_tf.parts import Part
+
 __all__ = [
     "config_option",
     "counted",
     "existing_run",
+    "prepare",
     "quiet_tensorflow",
     "set_option",
     "wide_console",
@@ -38,6 +41,19 @@ def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="KEY=VALUE",
         help="Override one setting, e.g. training.epochs=2; repeatable.",
     )(command)
+
+
+def prepare(part: "Part") -> None:
+    """Makes ready what a command works with, before it imports TensorFlow.
+
+    Raises:
+      MissingPartError: the part of the distribution that the command needs is not installed.
+    """
+    from ecct_tf.installation import require
+
+    _, _, name = click.get_current_context().command_path.partition(" ")
+    require(part, by=f"`ecct {name}`")
+    quiet_tensorflow()
 
 
 def quiet_tensorflow() -> None:

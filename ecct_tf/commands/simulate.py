@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import config_option, existing_run, quiet_tensorflow, set_option
+from ecct_tf.commands.options import config_option, existing_run, prepare, set_option
 
 __all__ = ["resume", "simulate"]
 
@@ -61,7 +61,7 @@ def simulate(
     if out is None:
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         out = Path("runs") / f"{config.method}-{config.data.dataset}-seed{config.seed}-{now}"
-    quiet_tensorflow()
+    prepare("simulation")
     from ecct_tf.simulation.run_folder import RunFolder
 
     RunFolder.check(out)
@@ -85,7 +85,7 @@ def simulate(
 @click.argument("run", type=existing_run)
 def resume(run: Path) -> None:
     """Go on with a run that was interrupted or killed, to the same result."""
-    quiet_tensorflow()
+    prepare("simulation")
     from ecct_tf.simulation.simulate import resume as go_on
     from ecct_tf.simulation.table import print_results
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecct_tf.commands.options import existing_run, quiet_tensorflow
+from ecct_tf.commands.options import existing_run, prepare
 
 if TYPE_CHECKING:
     from mobile_export.verification import Check
@@ -30,7 +30,7 @@ def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, 
     Looks at its hash, operators, signatures and associated files; then runs it: outputs and
     training against the source model of RUN, save and restore, hostile inputs.
     """
-    quiet_tensorflow()
+    prepare("export" if run is None else "cloud")
     from contextlib import ExitStack
 
     from ecct_tf.errors import ExportError

@@ -10,6 +10,8 @@ from typing import Any
 
 from ecct_tf.config.parsing import near_miss
 from ecct_tf.errors import ConfigError, DataError
+from ecct_tf.installation import install_packages
+from ecct_tf.parts import requirement_text
 
 __all__ = ["Cell", "RawTable", "read_csv", "read_parquet", "refuse_rows"]
 
@@ -194,7 +196,8 @@ def read_parquet(path: Path, headers: Sequence[str]) -> RawTable:
     except ImportError as error:
         raise DataError(
             f"{path}: reading Parquet needs pyarrow, which is not installed. Install it with "
-            "`pip install pyarrow`, or save the table as CSV."
+            f"`{install_packages([requirement_text('pyarrow', 'cloud')])}`, or save the table "
+            "as CSV."
         ) from error
     try:
         with pq.ParquetFile(path) as file:

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from ecct_tf.errors import WorkerError
+from ecct_tf.installation import install_command
 
 try:
     import tensorflow_federated as tff
 except ModuleNotFoundError as error:
     raise WorkerError(
-        "a simulation needs TensorFlow Federated, which this Python has not; install ECCT-TF "
-        "with its extra `simulation` in Python 3.11. Runs made there can be exported here."
+        "a simulation needs TensorFlow Federated, which this Python has not. To add it: "
+        f"{install_command('simulation')}. Runs made there can be exported here."
     ) from error
 from tensorflow_federated.python.core.backends.native import compiler as _native_compiler
 from tensorflow_federated.python.core.environments.tensorflow_frontend import (

@@ -225,4 +225,4 @@ def test_parquet(refused, tmp_path):
 def test_parquet_without_pyarrow(refused, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     message = refused(SCHEMA.replace("r.csv", "r.parquet"), r_parquet="x")
-    _has(message, "needs pyarrow, which is not installed", "pip install pyarrow")
+    _has(message, "needs pyarrow, which is not installed", "pip install 'pyarrow")
