@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from ecct_tf.data import (
     OlderInteractions,
     cloud_view,
     load_dataset,
+    refuse_heavy_users,
     sample_distinct_negatives,
     split_dataset,
     undivided,
+    without_heavy_users,
 )
 from ecct_tf.errors import DataError
 
@@ -68,7 +71,10 @@ def load_history(config: JobConfig, *, known: Vocabulary | None, progress: bool)
     """
     dataset = load_dataset(config.data, seed=config.seed, progress=progress)
     older = config.history == "older"
-    split = split_dataset(config.data, dataset) if older else undivided(dataset)
+    if older:
+        split = split_dataset(config.data, dataset)
+    else:
+        split = without_heavy_users(undivided(dataset), max_item_share=config.data.max_item_share)
     view = cloud_view(dataset, split)
     own = Vocabulary(dataset.user_tokens, dataset.item_tokens)
     vocabulary = own if known is None else known.extended(own)
@@ -76,12 +82,20 @@ def load_history(config: JobConfig, *, known: Vocabulary | None, progress: bool)
     return History(renumbered, vocabulary, _fingerprint(renumbered, vocabulary))
 
 
-def hold_out(view: CloudView, *, negatives: int, seed: int) -> Validation:
+def hold_out(
+    view: CloudView, *, negatives: int, seed: int, user_tokens: Sequence[str] | None = None
+) -> Validation:
     """Takes the newest interaction of each user with three or more out of the view.
 
     They come from the cloud's own older part: neither the validation and test interactions
     of an evaluation nor anything else that only a device has is looked at. Negatives are
     drawn for each user from (seed, user) alone.
+
+    Args:
+      view: what the cloud knows.
+      negatives: how many negatives an interaction.
+      seed: not negative.
+      user_tokens: original ids by number, for messages.
 
     Raises:
       DataError: no user has three interactions, or one has touched too many items.
@@ -93,6 +107,13 @@ def hold_out(view: CloudView, *, negatives: int, seed: int) -> Validation:
             f"expected a user with {_LEAST} or more interactions to measure quality with, the "
             "cloud's view has none; bring more data"
         )
+    refuse_heavy_users(
+        {user: len(np.unique(view.older.of(user))) for user in users.tolist()},
+        num_items=view.num_items,
+        needed=negatives,
+        what=f"validation.negatives={negatives}",
+        user_tokens=user_tokens,
+    )
     held = view.older.offsets[users + 1] - 1
     kept = np.ones(len(view.older.items), np.bool_)
     kept[held] = False

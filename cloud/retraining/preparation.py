@@ -87,7 +87,12 @@ def prepare(config: JobConfig, folder: Path, *, is_chief: bool, show: bool) -> P
             f"{inputs.fingerprint[:16]}…, got {history.fingerprint[:16]}…. Restore the data, or "
             "begin another job in a new folder."
         )
-    validation = hold_out(history.view, negatives=config.validation.negatives, seed=config.seed)
+    validation = hold_out(
+        history.view,
+        negatives=config.validation.negatives,
+        seed=config.seed,
+        user_tokens=history.vocabulary.users,
+    )
     return Prepared(
         inputs=inputs,
         parent=parent,

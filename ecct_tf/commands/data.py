@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import datetime
+import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ecct_tf.commands.options import wide_console
+from ecct_tf.commands.options import config_option, set_option, wide_console
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ecct_tf.config import SplitName
     from ecct_tf.data import DataReport, SplitReport
 
 __all__ = ["data"]
 
+_LONG = {
+    "split": "data.split",
+    "validation_fraction": "data.validation_fraction",
+    "test_fraction": "data.test_fraction",
+    "recent_fraction": "data.recent_fraction",
+    "max_item_share": "data.max_item_share",
+    "negatives": "evaluation.negatives",
+    "k": "evaluation.k",
+}
 _SEEN = {
     ("user", "federated"): "the user's own device, nobody else",
     ("user", "centralized"): "the cloud",
@@ -32,63 +42,54 @@ def data() -> None:
 
 @data.command()
 @click.argument("schema", type=click.Path(path_type=Path))
+@config_option
+@set_option
 @click.option(
     "--split",
-    "split_name",
     type=click.Choice(["leave_one_out", "temporal"]),
-    default="leave_one_out",
-    show_default=True,
-    help="As data.split of a run.",
+    help="Short for data.split; leave_one_out by default.",
 )
-@click.option("--validation-fraction", type=float, default=0.1, show_default=True)
-@click.option("--test-fraction", type=float, default=0.1, show_default=True)
-@click.option("--recent-fraction", type=float, default=0.2, show_default=True)
-@click.option(
-    "--negatives",
-    type=int,
-    default=99,
-    show_default=True,
-    help="As evaluation.negatives of a run: whether there are enough items to draw them.",
-)
+@click.option("--validation-fraction", type=float, help="Short for data.validation_fraction.")
+@click.option("--test-fraction", type=float, help="Short for data.test_fraction.")
+@click.option("--recent-fraction", type=float, help="Short for data.recent_fraction.")
+@click.option("--max-item-share", type=float, help="Short for data.max_item_share.")
+@click.option("--negatives", type=int, help="Short for evaluation.negatives; 99 by default.")
+@click.option("--k", type=int, help="Short for evaluation.k; 10 by default.")
 def check(
-    schema: Path,
-    split_name: SplitName,
-    validation_fraction: float,
-    test_fraction: float,
-    recent_fraction: float,
-    negatives: int,
+    schema: Path, config_path: Path | None, overrides: tuple[str, ...], **short: str | float | None
 ) -> None:
     """Read the files that SCHEMA describes and tell what a run would make of them.
 
-    Ends with code 2 and the reason if a run could not use them.
+    The settings are those of `ecct simulate`, and the checks are those of a run. Ends with code
+    2 and the reason if the run could not use the data.
     """
-    from ecct_tf.config import DataConfig
-    from ecct_tf.data import PARTS, evaluation_candidates, load_files, split_dataset, split_report
+    from ecct_tf.config import load_config
+    from ecct_tf.data import load_files, split_dataset, split_report
+    from ecct_tf.simulation.experiment import build_experiment
 
-    config = DataConfig(
-        dataset="files",
-        schema=str(schema),
-        split=split_name,
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        recent_fraction=recent_fraction,
+    # In quotes of YAML, since a path may hold anything.
+    place = json.dumps(str(schema), ensure_ascii=False)
+    settings = [
+        *overrides,
+        *(f"{_LONG[key]}={value}" for key, value in short.items() if value is not None),
+    ]
+    config = load_config(
+        config_path, overrides=[*settings, "data.dataset=files", f"data.schema={place}"]
     )
     dataset, report = load_files(schema)
     # Ids and headers are shown as they are: brackets in them are no markup.
     console = wide_console()
     _print_files(console, report)
-    split = split_dataset(config, dataset)
-    summary = split_report(dataset, split)
+    summary = split_report(dataset, split_dataset(config.data, dataset))
     _print_split(console, summary)
     _print_sides(console, report, summary)
-    for part in PARTS:
-        evaluation_candidates(split, part=part, negatives=negatives, seed=0)
-    settings = f"--set data.schema={schema}"
-    if split_name != "leave_one_out":
-        settings += f" --set data.split={split_name}"
+    build_experiment(config, dataset=dataset)
     console.print("\nTrain on it:", style="bold")
     # As plain text: a command to copy must not be broken up.
-    click.echo(f"  ecct simulate --dataset files {settings}")
+    given = ["--config", str(config_path)] if config_path else []
+    given += ["--dataset", "files", "--set", f"data.schema={schema}"]
+    given += [part for setting in settings for part in ("--set", setting)]
+    click.echo(f"  ecct simulate {shlex.join(given)}")
 
 
 def _print_files(console: Console, report: DataReport) -> None:
@@ -162,10 +163,23 @@ def _print_split(console: Console, summary: SplitReport) -> None:
     told = f"{summary.devices:,} devices can take part. Each needs {summary.needed}; "
     told += f"{summary.excluded_users:,} users have fewer and are excluded"
     if summary.excluded_users:
-        examples = ", ".join(f"{token} ({count})" for token, count in summary.excluded_examples)
-        told += f", with all their {summary.excluded_interactions:,} interactions: {examples}"
-        told += ", …" if summary.excluded_users > len(summary.excluded_examples) else ""
+        told += _with_examples(
+            summary.excluded_users, summary.excluded_interactions, summary.excluded_examples
+        )
     console.print(f"{told}.")
+    if summary.heavy_users:
+        told = f"{summary.heavy_users:,} users touched more than data.max_item_share of the items "
+        told += "and are left out"
+        told += _with_examples(
+            summary.heavy_users, summary.heavy_interactions, summary.heavy_examples
+        )
+        console.print(f"{told}.")
+
+
+def _with_examples(users: int, interactions: int, examples: tuple[tuple[str, int], ...]) -> str:
+    shown = ", ".join(f"{token} ({count})" for token, count in examples)
+    more = ", …" if users > len(examples) else ""
+    return f", with all their {interactions:,} interactions: {shown}{more}"
 
 
 def _print_sides(console: Console, report: DataReport, summary: SplitReport) -> None:

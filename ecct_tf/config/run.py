@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal, get_args
 
 from ecct_tf.config.baselines import CentralizedConfig, FederatedBaselineConfig
-from ecct_tf.config.checks import at_least, one_of, positive, shorter_than_candidates
+from ecct_tf.config.checks import at_least, one_of, positive, shorter_than_candidates, within
 from ecct_tf.config.cloud import CloudConfig
 from ecct_tf.config.edge import EdgeConfig, FeatureConfig, SampleConfig, TrainingConfig
 from ecct_tf.config.exchange import (
@@ -66,6 +66,8 @@ class DataConfig:
       test_fraction: share of all interactions after the second moment.
       recent_fraction: newest share of each user's training interactions that exists on the
         device only.
+      max_item_share: users who touched a larger share of all items are left out; 1 leaves nobody
+        out.
       nodes: edge nodes onto which a Dirichlet partition puts the users; null gives each
         user a device.
       alpha: concentration of that partition; small is uneven.
@@ -80,6 +82,7 @@ class DataConfig:
     validation_fraction: float = 0.1
     test_fraction: float = 0.1
     recent_fraction: float = 0.2
+    max_item_share: float = 1.0
     nodes: int | None = None
     alpha: float = 0.5
     synthetic_users: int = 256
@@ -104,6 +107,8 @@ class DataConfig:
                 "data.recent_fraction: expected a number in (0, 1), since devices train on "
                 f"what the cloud does not see, got {self.recent_fraction}"
             )
+        positive(self, "data", "max_item_share")
+        within(self, "data", 0.0, 1.0, "max_item_share")
         if self.nodes is not None:
             at_least(self, "data", 1, "nodes")
         positive(self, "data", "alpha")

@@ -19,6 +19,7 @@ from ecct_tf.data.dataset import Dataset, build_dataset
 from ecct_tf.data.files import load_files
 from ecct_tf.data.files_schema import FilesSchema, read_files_schema
 from ecct_tf.data.filters import FilterCount
+from ecct_tf.data.heavy_users import refuse_heavy_users, touched_counts, without_heavy_users
 from ecct_tf.data.movielens import MOVIELENS_100K_SCHEMA, load_movielens_100k
 from ecct_tf.data.movielens_1m import MOVIELENS_1M_SCHEMA, load_movielens_1m
 from ecct_tf.data.negatives import (
@@ -80,12 +81,15 @@ __all__ = [
     "load_movielens_1m",
     "load_movielens_100k",
     "read_files_schema",
+    "refuse_heavy_users",
     "sample_distinct_negatives",
     "sample_negatives",
     "split_dataset",
     "split_report",
     "synthetic_dataset",
     "temporal_split",
+    "touched_counts",
     "undivided",
     "user_devices",
+    "without_heavy_users",
 ]

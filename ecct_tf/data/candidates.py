@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data._arrays import complement_items, owned
+from ecct_tf.data.heavy_users import refuse_heavy_users
 from ecct_tf.data.split import Part, Split
 from ecct_tf.errors import ConfigError, DataError
 from ecct_tf.files import write_atomically
@@ -72,7 +74,12 @@ class Candidates:
 
 
 def evaluation_candidates(
-    split: Split, *, part: Part, negatives: int = 99, seed: int
+    split: Split,
+    *,
+    part: Part,
+    negatives: int = 99,
+    seed: int,
+    user_tokens: Sequence[str] | None = None,
 ) -> Candidates:
     """Draws each held-out interaction's candidates: its item and uniform negatives.
 
@@ -91,6 +98,7 @@ def evaluation_candidates(
       part: which held-out interactions are the positives.
       negatives: how many negatives an interaction.
       seed: the seed, not negative.
+      user_tokens: original ids by number, for messages.
 
     Raises:
       DataError: a user has touched too many items to draw from the others, or
@@ -114,17 +122,19 @@ def evaluation_candidates(
             f"{split.num_users} users have the {needed} that the split needs. Give more data, or "
             "change data.split and its fractions."
         )
+    counts = {user: len(np.unique(split.touched(user))) for user, _ in tested}
+    refuse_heavy_users(
+        counts,
+        num_items=split.num_items,
+        needed=negatives,
+        what=f"evaluation.negatives={negatives}",
+        user_tokens=user_tokens,
+    )
     items = np.empty((len(tested), 1 + negatives), np.int32)
     for row, (user, position) in enumerate(tested):
         mine = split.touched(user)
         touched = np.unique(mine)
         remaining = split.num_items - len(touched)
-        if remaining < negatives:
-            raise DataError(
-                f"user {user} touched {len(touched)} of {split.num_items} items, which leaves "
-                f"{remaining}, fewer than the {negatives} negatives asked for. Lower "
-                "evaluation.negatives."
-            )
         # Leave-one-out has one position a user, which therefore stays out of the seed.
         entropy = [seed, _PART_CODE[part], user] + ([position] if split.cuts else [])
         ranks = np.random.default_rng(entropy).choice(remaining, size=negatives, replace=False)

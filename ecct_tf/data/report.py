@@ -120,6 +120,10 @@ class SplitReport:
       excluded_users: users that cannot, for want of interactions.
       excluded_interactions: their interactions, which nobody trains on or is tested with.
       excluded_examples: id and number of interactions of the first few of them.
+      heavy_users: users that are left out because they touched more than
+        `data.max_item_share` of the catalogue.
+      heavy_interactions: their interactions.
+      heavy_examples: id and number of interactions of the first few of them.
       needed: what a user needs to take part, in words.
       older: training interactions that the cloud may know.
       recent: training interactions that stay on the devices.
@@ -136,6 +140,9 @@ class SplitReport:
     excluded_users: int
     excluded_interactions: int
     excluded_examples: tuple[tuple[str, int], ...]
+    heavy_users: int
+    heavy_interactions: int
+    heavy_examples: tuple[tuple[str, int], ...]
     needed: str
     older: int
     recent: int
@@ -167,7 +174,9 @@ def column_reports(dataset: Dataset) -> tuple[ColumnReport, ...]:
 
 def split_report(dataset: Dataset, split: Split) -> SplitReport:
     """Counts what `split` makes of `dataset`."""
-    excluded = np.setdiff1d(np.arange(split.num_users), split.users).tolist()
+    heavy = split.heavy_users.tolist()
+    taking_part_or_heavy = np.union1d(split.users, split.heavy_users)
+    excluded = np.setdiff1d(np.arange(split.num_users), taking_part_or_heavy).tolist()
     sizes = np.diff(split.offsets)
     trained = np.zeros(split.num_items + 1, np.bool_)
     for user in split.users.tolist():
@@ -187,15 +196,20 @@ def split_report(dataset: Dataset, split: Split) -> SplitReport:
             counts["unseen"][part] += sum(not trained[items[p]] for p in positions)
             counts["tested_users"][part] += evaluated > 0
     temporal = split.cuts is not None
+
+    def examples(users: list[int]) -> tuple[tuple[str, int], ...]:
+        return tuple((dataset.user_tokens[user], int(sizes[user])) for user in users[:_EXAMPLES])
+
     return SplitReport(
         split="temporal" if temporal else "leave_one_out",
         cuts=split.cuts,
         devices=len(split.users),
         excluded_users=len(excluded),
         excluded_interactions=int(sizes[excluded].sum()),
-        excluded_examples=tuple(
-            (dataset.user_tokens[user], int(sizes[user])) for user in excluded[:_EXAMPLES]
-        ),
+        excluded_examples=examples(excluded),
+        heavy_users=len(heavy),
+        heavy_interactions=int(sizes[heavy].sum()),
+        heavy_examples=examples(heavy),
         needed="2 interactions before the first cut" if temporal else "4 interactions",
         older=int(split.older_counts.sum()),
         recent=int(split.recent_counts.sum()),

@@ -6,6 +6,7 @@ from pathlib import Path
 from ecct_tf.config import DataConfig
 from ecct_tf.data.dataset import Dataset
 from ecct_tf.data.files import load_files
+from ecct_tf.data.heavy_users import without_heavy_users
 from ecct_tf.data.movielens import load_movielens_100k
 from ecct_tf.data.movielens_1m import load_movielens_1m
 from ecct_tf.data.split import Split, leave_one_out
@@ -35,10 +36,12 @@ def load_dataset(config: DataConfig, *, seed: int, progress: bool = True) -> Dat
 def split_dataset(config: DataConfig, dataset: Dataset) -> Split:
     """Splits as the configuration says."""
     if config.split == "temporal":
-        return temporal_split(
+        split = temporal_split(
             dataset,
             validation_fraction=config.validation_fraction,
             test_fraction=config.test_fraction,
             recent_fraction=config.recent_fraction,
         )
-    return leave_one_out(dataset, recent_fraction=config.recent_fraction)
+    else:
+        split = leave_one_out(dataset, recent_fraction=config.recent_fraction)
+    return without_heavy_users(split, max_item_share=config.max_item_share)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -53,6 +53,8 @@ class Split:
       users: `[k] int32`, the users that are not excluded, ascending.
       cuts: the temporal split's last training second and last validation
         second; None for leave-one-out, which has no cut common to all.
+      heavy_users: `[h] int32`, users that are excluded because they touched more of
+        the catalogue than was allowed.
     """
 
     items: npt.NDArray[np.int32]
@@ -64,9 +66,10 @@ class Split:
     num_items: int
     users: npt.NDArray[np.int32]
     cuts: tuple[int, int] | None = None
+    heavy_users: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def __post_init__(self) -> None:
-        for field, dtype in (
+        for name, dtype in (
             ("items", np.int32),
             ("timestamps", np.int64),
             ("offsets", np.int64),
@@ -74,8 +77,9 @@ class Split:
             ("validation_counts", np.int32),
             ("test_counts", np.int32),
             ("users", np.int32),
+            ("heavy_users", np.int32),
         ):
-            object.__setattr__(self, field, owned(getattr(self, field), dtype))
+            object.__setattr__(self, name, owned(getattr(self, name), dtype))
         counts = (self.recent_counts, self.validation_counts, self.test_counts)
         lengths = [len(self.offsets) - 1, *map(len, counts)]
         if len(set(lengths)) != 1:
@@ -103,7 +107,7 @@ class Split:
     @property
     def excluded_users(self) -> int:
         """How many users have too few interactions to take part."""
-        return self.num_users - len(self.users)
+        return self.num_users - len(self.users) - len(self.heavy_users)
 
     @property
     def train_counts(self) -> npt.NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """What all methods of a run share: the data, its split, who holds what, and the candidates."""
 
 import dataclasses
+import functools
 import hashlib
 import logging
 from typing import Any
@@ -21,6 +22,7 @@ from ecct_tf.data import (
     split_dataset,
     user_devices,
 )
+from ecct_tf.simulation.usable import check_usable
 
 __all__ = ["Experiment", "build_experiment"]
 
@@ -73,10 +75,22 @@ def build_experiment(
       config: the configuration.
       dataset: data that is already loaded; otherwise what the configuration names.
       progress: whether a download may show a progress bar.
+
+    Raises:
+      ConfigError: the configuration does not fit the data.
+      DataError: the data is wrong, or a run of this configuration could not use it.
     """
     if dataset is None:
         dataset = load_dataset(config.data, seed=config.seed, progress=progress)
     split = split_dataset(config.data, dataset)
+    check_usable(config, dataset, split)
+    if len(split.heavy_users):
+        _log.warning(
+            "%d of %d users touched more than data.max_item_share=%g of the items and are left out",
+            len(split.heavy_users),
+            split.num_users,
+            config.data.max_item_share,
+        )
     if split.excluded_users:
         _log.warning(
             "%d of %d users have too few interactions for data.split=%s and are excluded",
@@ -84,13 +98,19 @@ def build_experiment(
             split.num_users,
             config.data.split,
         )
-    drawn = {"negatives": config.evaluation.negatives, "seed": config.seed}
+    drawn = functools.partial(
+        evaluation_candidates,
+        split,
+        negatives=config.evaluation.negatives,
+        seed=config.seed,
+        user_tokens=dataset.user_tokens,
+    )
     return Experiment(
         config=config,
         dataset=dataset,
         split=split,
-        validation=evaluation_candidates(split, part="validation", **drawn),
-        test=evaluation_candidates(split, part="test", **drawn),
+        validation=drawn(part="validation"),
+        test=drawn(part="test"),
         groups=tuple(tuple(group) for group in _device_groups(config, dataset, split)),
     )
 

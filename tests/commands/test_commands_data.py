@@ -24,7 +24,8 @@ def check(tmp_path, monkeypatch, capsys):
         (tmp_path / "u.csv").write_text(f"who,town,plan\n{users}")
         (tmp_path / "r.csv").write_text("who,sku,when\n" + rows)
         (tmp_path / "schema.yaml").write_text(schema)
-        argv = ["ecct", "data", "check", str(tmp_path / "schema.yaml"), *options]
+        small = ("--set", "cloud.rank=4", "--set", "evaluation.k=1")
+        argv = ["ecct", "data", "check", str(tmp_path / "schema.yaml"), *small, *options]
         monkeypatch.setattr("sys.argv", argv)
         code = 0
         try:
@@ -88,7 +89,8 @@ def test_filters_are_listed(check):
     [
         ("u0,i,1\n", (), "r.csv: line 2, column 'who': expected an id of"),
         ("[u0],i,soon\n", (), "line 2, column 'when': expected whole seconds"),
-        (ROWS, (), "Lower evaluation.negatives"),
+        (ROWS, (), "Ways out: lower it to 5 or less"),
+        (ROWS, ("--negatives", "5", "--k", "6"), "evaluation.k: expected less than the 6"),
         ("[u0],i,1\n", ("--negatives", "1"), "0 of 9 users have the 4 interactions"),
         (ROWS, ("--test-fraction", "0.95"), "data.test_fraction: expected less than 1"),
         (ROWS, ("--split", "random"), "'random' is not one of"),

@@ -1,0 +1,111 @@
+"""`ecct data check` and a run say yes and no alike; nothing is trained here."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecct_tf.cli import main
+from ecct_tf.config import load_config
+from ecct_tf.data import Column, FeatureSchema, Kind, Side, build_dataset
+from ecct_tf.errors import ConfigError, DataError
+from ecct_tf.simulation.experiment import build_experiment
+
+# What was met, each as its generator: name, settings, and what both say; None for yes.
+FOUR_EACH = [(f"u{u}", f"i{(u * 3 + n) % 60}") for u in range(20) for n in range(4)]
+FIVE_EACH = [(f"u{u}", f"i{(u * 3 + n) % 60}") for u in range(20) for n in range(5)]
+POWER_USER = FIVE_EACH + [("bot", f"i{n}") for n in range(60)]
+SMALL = [(f"u{u}", f"i{(u + n) % 10}") for u in range(20) for n in range(5)]
+CASES = [
+    (FOUR_EACH, ["evaluation.negatives=20"], "at most 1 older interaction of each user"),
+    (FIVE_EACH, ["evaluation.negatives=20"], None),
+    (
+        FIVE_EACH,
+        ["evaluation.negatives=20", "data.recent_fraction=0.9"],
+        "Lower data.recent_fraction to 0.33 or less",
+    ),
+    (FOUR_EACH, ["evaluation.negatives=20", "method=popularity", "baselines=false"], None),
+    (POWER_USER, ["evaluation.negatives=20"], "user 'bot' touched 60 (leaves 0)"),
+    (POWER_USER, ["evaluation.negatives=20", "data.max_item_share=0.5"], None),
+    (SMALL, ["evaluation.negatives=5", "cloud.rank=4"], "evaluation.k: expected less than the 6"),
+    (SMALL, ["evaluation.negatives=5", "evaluation.k=3"], "cloud.rank: expected at most the numb"),
+    (SMALL, ["evaluation.negatives=5", "evaluation.k=3", "cloud.rank=4"], None),
+    (FIVE_EACH, ["evaluation.negatives=20", "data.nodes=21"], "nodes must be in 1..20"),
+]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(rows):
+        lines = [f"{user},{item},{time}" for time, (user, item) in enumerate(rows)]
+        (tmp_path / "r.csv").write_text("\n".join(["user,item,timestamp", *lines]))
+        (tmp_path / "schema.yaml").write_text("name: x\ninteractions: {path: r.csv}\n")
+        return tmp_path / "schema.yaml"
+
+    return write
+
+
+@pytest.mark.parametrize(("rows", "settings", "expected"), CASES)
+def test_the_check_and_the_run_agree(write, monkeypatch, capsys, rows, settings, expected):
+    schema = write(rows)
+    monkeypatch.setenv("COLUMNS", "200")
+    options = [part for setting in settings for part in ("--set", setting)]
+    monkeypatch.setattr("sys.argv", ["ecct", "data", "check", str(schema), *options])
+    code = 0
+    try:
+        main()
+    except SystemExit as left:
+        code = left.code or 0
+    printed = capsys.readouterr()
+
+    def run():
+        given = ["data.dataset=files", f"data.schema={schema}", *settings]
+        build_experiment(load_config(overrides=given))
+
+    if expected is None:
+        assert (code, printed.err) == (0, "")
+        assert " ".join(options) in printed.out
+        run()
+        return
+    assert code == 2
+    assert expected in " ".join(printed.err.split())
+    with pytest.raises((ConfigError, DataError)) as caught:
+        run()
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        (Column("income", "user", Side.FEDERATED, Kind.NUMERIC), [1.5], "'income' is numeric"),
+        (Column("income", "user", Side.CENTRALIZED, Kind.NUMERIC), [1.5], "'income' is numeric"),
+        (
+            Column("hobbies", "user", Side.FEDERATED, Kind.MULTI_CATEGORICAL),
+            ["chess go"],
+            "'hobbies' holds several values",
+        ),
+    ],
+)
+def test_a_private_column_that_no_model_reads_is_refused(column, values, message):
+    interactions = pd.DataFrame(FIVE_EACH, columns=["user", "item"])
+    interactions["timestamp"] = np.arange(len(interactions))
+    users = pd.DataFrame({"user": interactions["user"].unique()})
+    users[column.name] = values * len(users)
+    dataset = build_dataset(
+        name="mine",
+        schema=FeatureSchema("mine", (column,)),
+        interactions=interactions,
+        users=users,
+    )
+    config = load_config(overrides=["evaluation.negatives=20"])
+    with pytest.raises(DataError, match=f"data set 'mine': user column {message}"):
+        build_experiment(config, dataset=dataset)
+
+
+def test_a_user_who_trains_on_everything_is_named(write):
+    """Under one clock for all a user may train and never be tested."""
+    rows = [("early", f"i{n}") for n in range(30)]
+    rows += [(f"u{u}", f"i{(5 * u + n) % 30}") for n in range(8) for u in range(10)]
+    given = ["data.dataset=files", f"data.schema={write(rows)}", "data.split=temporal"]
+    given += ["evaluation.negatives=11", "baselines=false", "cloud.rank=4"]
+    with pytest.raises(DataError, match=r"fewer than the 1 .* training asks for: user 'early'"):
+        build_experiment(load_config(overrides=given))
