@@ -29,7 +29,7 @@ PYTHON_CURRENT ?= $(shell for python in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv
   "$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-current demo test test-current test-browser test-android lint types format docs lock clean
+.PHONY: help install install-current demo test test-current test-browser test-android fuzz fuzz-long lint types format docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -55,6 +55,12 @@ test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) ## run exported files un
 
 test-android: ## compile the Kotlin library and run its tests (needs a JDK and npm)
 	@mobile_export/android/checks/run.sh
+
+fuzz: $(INSTALLED) ## generated data sets, uplink logs and registries through the commands, for about four minutes
+	@$(BIN)/python -m benchmarks.fuzz --data 400 --logs 100 --seconds 220 $(ARGS)
+
+fuzz-long: $(INSTALLED) ## the same with 2,000 cases of each kind, without a limit of time
+	@$(BIN)/python -m benchmarks.fuzz --data 2000 --logs 2000 $(ARGS)
 
 lint: $(INSTALLED) ## check style and formatting
 	@$(BIN)/ruff check .
