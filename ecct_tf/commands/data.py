@@ -126,6 +126,8 @@ def _print_files(console: Console, report: DataReport) -> None:
         f"{report.interactions:,} interactions of {report.users:,} users with {report.items:,} "
         f"items, from {_date(report.first_second)} to {_date(report.last_second)}."
     )
+    for note in report.notes:
+        console.print(f"Note: {note}.")
     if len(report.files) > 1:
         console.print(
             f"{report.idle_users:,} users and {report.idle_items:,} items of the tables have no "

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.data._ids import IdNotes, canonical_ids, line_break_in, refuse_look_alikes
 from ecct_tf.data._raw_table import RawTable, refuse_rows
 from ecct_tf.data.files_schema import ColumnSpec, TimestampUnit
 from ecct_tf.errors import DataError
 
 __all__ = ["feature_values", "ids", "known_ids", "moments", "ratings", "unique_ids"]
 
+# A float of 64 bits keeps whole numbers of so many digits.
+_EXACT_DIGITS = 15
 # What exports write for a missing id; as an id it would join strangers into one.
 _NO_ID = frozenset({"", "nan", "null", "none", "<na>"})
 _WHOLE = re.compile(r"[0-9]+(\.0*)?")
@@ -32,32 +35,68 @@ _TIMES = {
 _LAST_SECOND = 253_402_300_799
 
 
-def ids(table: RawTable, header: str) -> list[str]:
-    """The column `header` as ids, without blanks around them."""
-    if header in table.floats:
+def ids(table: RawTable, header: str) -> tuple[list[str], IdNotes]:
+    """The column `header` as ids in one form, and what was changed for it.
+
+    Raises:
+      DataError: a value is no id: missing, a number that is not whole, a time, or a text with a
+        line break; or two ids look alike.
+    """
+    texts, notes = canonical_ids(_cells(table, header))
+    kind = table.types.get(header)
+    if kind is not None and not notes.floats:
         raise DataError(
             f"{table.path}: column {header!r}: expected ids as text or whole numbers, received "
-            "floating-point numbers (1 and 1.0 would be two ids). Save the column as text."
+            f"{kind} (such as {table.columns[header][0]!r}). Save the column as text."
         )
-    # One object for equal ids: less memory, and each is hashed once.
-    distinct: dict[str, str] = {}
-    texts = [distinct.setdefault(text, text) for text in _single(table, header)]
+    distinct = dict.fromkeys(texts)
     absent = {text for text in distinct if text.lower() in _NO_ID}
-    if absent:
-        wrong = [row for row, text in enumerate(texts) if text in absent]
-        refuse_rows(
+    _refuse(
+        table,
+        header,
+        texts,
+        absent,
+        expected="an id",
+        way_out="Give the rows an id, or take them out of the file.",
+    )
+    _refuse(
+        table,
+        header,
+        texts,
+        {text for text in distinct if line_break_in(text)},
+        expected="an id without line breaks and control characters",
+        way_out="Replace them in the file, since exported files have an id a line.",
+    )
+    if notes.floats:
+        _refuse(
             table,
             header,
-            wrong,
-            expected="an id",
-            way_out="Give the rows an id, or take them out of the file.",
+            texts,
+            {text for text in distinct if len(text) > _EXACT_DIGITS},
+            expected=f"a whole number of at most {_EXACT_DIGITS} digits, of which a "
+            "floating-point number keeps every one",
+            way_out="Save the column as text.",
         )
-    return texts
+    refuse_look_alikes(f"{table.path}: column {header!r}", list(distinct))
+    return texts, notes
 
 
-def unique_ids(table: RawTable, header: str) -> list[str]:
+def _refuse(
+    table: RawTable,
+    header: str,
+    texts: list[str],
+    wrong: set[str],
+    *,
+    expected: str,
+    way_out: str,
+) -> None:
+    rows = [row for row, text in enumerate(texts) if text in wrong] if wrong else []
+    refuse_rows(table, header, rows, expected=expected, way_out=way_out)
+
+
+def unique_ids(table: RawTable, header: str) -> tuple[list[str], IdNotes]:
     """As `ids`, and each occurs once."""
-    values = ids(table, header)
+    values, notes = ids(table, header)
     first = {value: row for row, value in reversed(list(enumerate(values)))}
     wrong = [row for row, value in enumerate(values) if first[value] != row]
     refuse_rows(
@@ -68,7 +107,7 @@ def unique_ids(table: RawTable, header: str) -> list[str]:
         way_out="Keep one row an id.",
         notes=[f" (first on {table.place(first[values[row]])})" for row in wrong[:5]],
     )
-    return values
+    return values, notes
 
 
 def known_ids(
@@ -125,6 +164,14 @@ def feature_values(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:
         return many
     texts = _single(table, header)
     if spec.kind == "categorical":
+        _refuse(
+            table,
+            header,
+            texts,
+            {text for text in dict.fromkeys(texts) if line_break_in(text)},
+            expected="a value without line breaks and control characters",
+            way_out="Replace them in the file, since exported files have a value a line.",
+        )
         _check_allowed(table, header, [(text,) if text else () for text in texts], spec.values)
         return texts
     numbers = [_finite(text) if text else math.nan for text in texts]
@@ -143,6 +190,11 @@ def feature_values(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:
 
 def _single(table: RawTable, header: str) -> list[str]:
     """The column as stripped texts; a Parquet column of lists is refused."""
+    return [cell.strip() for cell in _cells(table, header)]
+
+
+def _cells(table: RawTable, header: str) -> list[str]:
+    """The column as texts; a Parquet column of lists is refused."""
     wrong = [row for row, cell in enumerate(table.columns[header]) if not isinstance(cell, str)]
     refuse_rows(
         table,
@@ -151,7 +203,7 @@ def _single(table: RawTable, header: str) -> list[str]:
         expected="one value",
         way_out="Only a multi_categorical column may hold lists.",
     )
-    return [cell.strip() for cell in table.columns[header] if isinstance(cell, str)]
+    return [cell for cell in table.columns[header] if isinstance(cell, str)]
 
 
 def _words(cell: str | tuple[str, ...], separator: str | None) -> tuple[str, ...]:

@@ -1,19 +1,17 @@
-"""A CSV or Parquet file as text columns that remember where each row stands in the file."""
+"""The columns of a file, or of a folder of part files, that remember where each row stands."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ecct_tf.config.parsing import near_miss
-from ecct_tf.errors import ConfigError, DataError
-from ecct_tf.installation import install_packages
-from ecct_tf.parts import requirement_text
+from ecct_tf.data._ids import canonical_id
+from ecct_tf.errors import DataError
 
-__all__ = ["Cell", "RawTable", "read_csv", "read_parquet", "refuse_rows"]
+__all__ = ["Cell", "RawTable", "joined", "refuse_rows", "unreadable", "wanted_places"]
 
 # A text; from a Parquet list column several.
 Cell = str | tuple[str, ...]
@@ -26,17 +24,19 @@ class RawTable:
     """Columns of a file, unparsed.
 
     Attributes:
-      path: the file.
+      path: the file, or the folder of part files.
       columns: by header; each as long as the table. A missing value is an empty text.
       lines: CSV: the line of the file on which each row begins, from 1, as an editor shows it;
         None for Parquet, whose rows are counted from 1.
-      floats: headers of Parquet columns of floating-point numbers.
+      types: of the Parquet columns that are neither text nor whole numbers, by header.
+      parts: of a folder: the first row (from 0) and the path of each part file, in order.
     """
 
     path: Path
     columns: dict[str, list[Cell]]
     lines: list[int] | None = None
-    floats: frozenset[str] = frozenset()
+    types: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[tuple[int, Path], ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -44,8 +44,30 @@ class RawTable:
         return len(next(iter(self.columns.values())))
 
     def place(self, row: int) -> str:
-        """Where `row` (from 0) stands: `line 7` or `row 6`."""
-        return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+        """Where `row` (from 0) stands: `line 7`, `row 6`, or `part-0001.csv, line 7`."""
+        first, part = 0, ""
+        if self.parts:
+            starts = [start for start, _ in self.parts]
+            first, path = self.parts[bisect_right(starts, row) - 1]
+            part = f"{path.relative_to(self.path)}, "
+        if self.lines is None:
+            return f"{part}row {row - first + 1}"
+        return f"{part}line {self.lines[row]}"
+
+
+def joined(path: Path, tables: Sequence[RawTable]) -> RawTable:
+    """One table of the part files of the folder `path`, in order."""
+    columns = {
+        header: [cell for table in tables for cell in table.columns[header]]
+        for header in tables[0].columns
+    }
+    lines = [line for table in tables for line in table.lines or ()]
+    starts, first = [], 0
+    for table in tables:
+        starts.append((first, table.path))
+        first += table.num_rows
+    types = {header: kind for table in tables for header, kind in table.types.items()}
+    return RawTable(path, columns, lines or None, types, tuple(starts))
 
 
 def refuse_rows(
@@ -84,156 +106,34 @@ def refuse_rows(
     )
 
 
-def read_csv(path: Path, headers: Sequence[str], *, separator: str, encoding: str) -> RawTable:
-    """Reads the columns `headers` of a CSV file with a header line.
-
-    Python's own reader and not pandas', because it knows on which line a row begins, even
-    after a value with a line break, and does not fill short rows up.
+def wanted_places(
+    path: Path, names: Sequence[str], headers: Sequence[str], *, hint: str = ""
+) -> dict[str, int]:
+    """Where each of `headers` stands in `names`, the columns of the file.
 
     Raises:
-      DataError: the file is missing, empty, has no rows, lacks a column, has rows of other
-        lengths, or is not text of `encoding`.
+      DataError: one is missing, or is there twice.
     """
-    try:
-        with path.open(encoding=_with_mark(path, encoding), newline="") as file:
-            return _read_rows(path, file, headers, separator)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: {_undecodable(path, encoding)}: expected text in {encoding}, received other "
-            "bytes. Give encoding (often latin-1 or cp1252), or save the file as UTF-8."
-        ) from error
-
-
-def _read_rows(path: Path, file: Any, headers: Sequence[str], separator: str) -> RawTable:
-    rows = _numbered_rows(path, csv.reader(file, delimiter=separator, strict=True))
-    first = next(rows, None)
-    if first is None:
-        raise DataError(
-            f"{path}: the file is empty, expected a header line with the columns "
-            f"{', '.join(headers)}, and rows below. Export it anew."
-        )
-    names = [name.strip() for name in first[1]]
-    places = _places(path, names, headers, separator)
-    lines: list[int] = []
-    columns: dict[str, list[Cell]] = {header: [] for header in headers}
-    targets = [(columns[header].append, place) for header, place in places.items()]
-    ragged: list[tuple[int, int]] = []
-    for line, row in rows:
-        if len(row) != len(names):
-            ragged.append((line, len(row)))
-            continue
-        lines.append(line)
-        for append, place in targets:
-            append(row[place])
-    if ragged:
-        told = ", ".join(f"line {line} has {length}" for line, length in ragged[:_SHOWN])
-        raise DataError(
-            f"{path}: line {ragged[0][0]}: expected {len(names)} fields as the header has, "
-            f"received {ragged[0][1]}. {len(ragged)} rows are of another length: {told}. Mend "
-            f"them, put values that hold {separator!r} in double quotes, or correct separator."
-        )
-    if not lines:
-        raise DataError(
-            f"{path}: the file has a header and no rows, expected at least one. Export it anew."
-        )
-    return RawTable(path, columns, lines)
-
-
-def _numbered_rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the line on which it begins."""
-    while True:
-        line = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DataError(
-                f"{path}: line {line}: expected fields that are quoted correctly, received "
-                f"otherwise: {error}. Look for a lone double quote there; within a quoted value "
-                "it is written twice."
-            ) from error
-        if row:
-            yield line, row
-
-
-def _places(
-    path: Path, names: list[str], headers: Sequence[str], separator: str = ""
-) -> dict[str, int]:
+    found = [canonical_id(name) for name in names]
+    places = {}
     for header in headers:
-        if names.count(header) > 1:
+        wanted = canonical_id(header)
+        if found.count(wanted) > 1:
             raise DataError(
-                f"{path}: the header has the column {header!r} {names.count(header)} times, "
+                f"{path}: the header has the column {header!r} {found.count(wanted)} times, "
                 "expected once. Rename the others."
             )
-        if header not in names:
-            hint = near_miss(header, names)
-            if len(names) == 1 and (other := _other_separator(names[0], separator)):
-                hint = f"; is the separator {other!r}? Then give it in the schema"
+        if wanted not in found:
             raise DataError(
-                f"{path}: the column {header!r} is missing, the file has {', '.join(names)}{hint}. "
-                "Correct the schema or the file."
+                f"{path}: the column {header!r} is missing, the file has {', '.join(found)}"
+                f"{hint or near_miss(header, found)}. Correct the schema or the file."
             )
-    return {header: names.index(header) for header in headers}
+        places[header] = found.index(wanted)
+    return places
 
 
-def _other_separator(name: str, separator: str) -> str | None:
-    return next((other for other in ",;\t|" if other in name and other != separator), None)
-
-
-def read_parquet(path: Path, headers: Sequence[str]) -> RawTable:
-    """Reads the columns `headers` of a Parquet file as texts.
-
-    Raises:
-      DataError: pyarrow is not installed, the file is missing or no Parquet file, has no rows,
-        or lacks a column.
-    """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise DataError(
-            f"{path}: reading Parquet needs pyarrow, which is not installed. Install it with "
-            f"`{install_packages([requirement_text('pyarrow', 'cloud')])}`, or save the table "
-            "as CSV."
-        ) from error
-    try:
-        with pq.ParquetFile(path) as file:
-            names = list(file.schema_arrow.names)
-            _places(path, names, headers)
-            table = file.read(columns=list(headers))
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except pa.ArrowException as error:
-        raise DataError(
-            f"{path}: expected a Parquet file, received otherwise: {error}. Give format: csv if "
-            "it is one."
-        ) from error
-    if not table.num_rows:
-        raise DataError(
-            f"{path}: the file has columns and no rows, expected at least one. Export it anew."
-        )
-    return RawTable(
-        path,
-        {header: [_cell(value) for value in table[header].to_pylist()] for header in headers},
-        None,
-        frozenset(h for h in headers if pa.types.is_floating(table.schema.field(h).type)),
-    )
-
-
-def _cell(value: Any) -> Cell:
-    if value is None or value != value:  # only NaN differs from itself
-        return ""
-    if isinstance(value, list):
-        return tuple(str(part) for part in value if part is not None)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
+def unreadable(path: Path, error: OSError) -> DataError:
+    """What to raise for a file that the system does not let us read."""
     folder = path.parent
     near = (
         near_miss(path.name, (other.name for other in folder.iterdir())) if folder.is_dir() else ""
@@ -242,28 +142,3 @@ def _unreadable(path: Path, error: OSError) -> DataError:
         f"{path}: cannot be read: {error.strerror or error}{near}. Correct the path in the schema; "
         "a relative one starts at the schema file's folder."
     )
-
-
-def _with_mark(path: Path, encoding: str) -> str:
-    """The codec for `encoding`; spreadsheet programs put a byte order mark before UTF-8."""
-    import codecs
-
-    try:
-        name = codecs.lookup(encoding).name
-    except LookupError as error:
-        raise ConfigError(
-            f"{path}: encoding: expected one that Python knows (utf-8, latin-1, cp1252, ...), "
-            f"got {encoding!r}."
-        ) from error
-    return "utf-8-sig" if name == "utf-8" else name
-
-
-def _undecodable(path: Path, encoding: str) -> str:
-    """The first line with bytes that are not of `encoding`."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode(encoding)
-            except UnicodeDecodeError as error:
-                return f"line {number}, byte {error.object[error.start : error.start + 1]!r}"
-    return "at an unknown line"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data._arrays import owned
+from ecct_tf.data._ids import canonical_id, id_text, line_break_in, refuse_look_alikes
 from ecct_tf.data.encoding import encode_column, sort_tokens
 from ecct_tf.data.schema import FeatureSchema
 from ecct_tf.data.tables import EncodedColumn
@@ -209,7 +210,22 @@ def _ids(frame: pd.DataFrame, name: str, *, table: str) -> list[str]:
             f"{table} table: column {name!r} must hold text or whole numbers, received "
             f"{series.dtype}. Read it with dtype=str."
         )
-    tokens: list[str] = series.astype(str).tolist()
+    tokens = []
+    for row, value in enumerate(series.tolist()):
+        try:
+            token = canonical_id(id_text(value))
+        except DataError as error:
+            raise DataError(
+                f"{table} table: row {row} (from 0), column {name!r}: {error}. Convert the column "
+                "to text."
+            ) from error
+        if not token or line_break_in(token):
+            raise DataError(
+                f"{table} table: row {row} (from 0), column {name!r}: expected an id without line "
+                f"breaks and control characters, received {value!r}. Drop or rename it."
+            )
+        tokens.append(token)
+    refuse_look_alikes(f"{table} table: column {name!r}", tokens)
     return tokens
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.data._ids import line_break_in
 from ecct_tf.data.schema import Column, Kind
 from ecct_tf.data.tables import EncodedColumn
 from ecct_tf.errors import DataError
@@ -56,6 +57,12 @@ def encode_column(column: Column, raw: Sequence[Any], *, padding: bool) -> Encod
         values[first:] = _numbers(column, texts)
         return EncodedColumn(column, values, (), missing)
     vocabulary = sort_tokens(text for text in texts if text)
+    broken = next((text for text in vocabulary if line_break_in(text)), None)
+    if broken is not None:
+        raise DataError(
+            f"column {column.name!r}: expected values without line breaks and control characters, "
+            f"since exported files have a value a line, received {broken!r}. Replace them."
+        )
     code = {text: index for index, text in enumerate(vocabulary, start=1)}
     codes = np.zeros(rows, np.int32)
     codes[first:] = [code.get(text, 0) for text in texts]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecct_tf.data import _file_fields as fields
-from ecct_tf.data._raw_table import RawTable, read_csv, read_parquet, refuse_rows
+from ecct_tf.data._csv_files import read_csv
+from ecct_tf.data._ids import IdNotes
+from ecct_tf.data._parquet_files import read_parquet
+from ecct_tf.data._part_files import read_parts
+from ecct_tf.data._raw_table import RawTable, refuse_rows
+from ecct_tf.data._text_files import PACKED_SUFFIXES
 from ecct_tf.data.dataset import Dataset, build_dataset
 from ecct_tf.data.files_schema import (
     FilesSchema,
@@ -27,6 +33,13 @@ if TYPE_CHECKING:
 
 __all__ = ["load_files"]
 
+_PART_SUFFIXES: dict[str, tuple[str, ...]] = {
+    "csv": (".csv", ".tsv", ".txt", ".dat"),
+    "parquet": (".parquet", ".pq"),
+    "recbole": (".inter", ".user", ".item"),
+}
+_A_YEAR = 365 * 86_400 * 1_000_000
+
 
 def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
     """Reads the files that the schema file `schema_path` describes.
@@ -42,7 +55,7 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
     schema = read_files_schema(schema_path)
     raw = _read(schema_path, schema.interactions, "interactions")
     tables = {key: _side_table(schema_path, file, section) for section, key, file in schema.tables}
-    frame = _interactions(raw, schema.interactions)
+    frame, notes = _interactions(raw, schema.interactions)
     for key, side in tables.items():
         fields.known_ids(
             raw,
@@ -92,6 +105,7 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
         first_second=int(dataset.timestamps.min()),
         last_second=int(dataset.timestamps.max()),
         columns=column_reports(dataset),
+        notes=(*notes, *(note for side in tables.values() for note in side.notes)),
     )
     return dataset, report
 
@@ -108,6 +122,7 @@ def _naming(schema_path: Path) -> Iterator[None]:
 class _SideTable:
     raw: RawTable
     ids: list[str]
+    notes: tuple[str, ...]
     values: dict[str, list[Any]]
 
 
@@ -119,31 +134,83 @@ def _read(schema_path: Path, file: InteractionsFile | TableFile, section: str) -
         named = [file.id, *(spec.header or name for name, spec in file.columns.items())]
     headers = list(dict.fromkeys(name for name in named if name is not None))
     kind, separator = resolve_format(file, section)
-    if kind == "parquet":
-        return read_parquet(path, headers)
-    return read_csv(path, headers, separator=separator, encoding=file.encoding)
+
+    def read(path: Path, headers: Sequence[str], *, is_part: bool = False) -> RawTable:
+        if kind == "parquet":
+            return read_parquet(path, headers, may_be_empty=is_part)
+        return read_csv(
+            path,
+            headers,
+            separator=separator,
+            encoding=file.encoding,
+            names=file.names,
+            typed=kind == "recbole",
+            may_be_empty=is_part,
+        )
+
+    if not path.is_dir():
+        return read(path, headers)
+    suffixes = _PART_SUFFIXES[kind]
+    if kind != "parquet":
+        suffixes += tuple(s + packed for s in suffixes for packed in PACKED_SUFFIXES)
+    return read_parts(path, headers, suffixes=suffixes, read=functools.partial(read, is_part=True))
 
 
-def _interactions(raw: RawTable, file: InteractionsFile) -> pd.DataFrame:
+def _interactions(raw: RawTable, file: InteractionsFile) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The interactions in the file's order, and what is worth a line in the report."""
     import pandas as pd
 
     moment = fields.moments(raw, file.timestamp, unit=file.timestamp_unit)
+    users, user_notes = fields.ids(raw, file.user)
+    items, item_notes = fields.ids(raw, file.item)
     columns: dict[str, Any] = {
-        "user": fields.ids(raw, file.user),
-        "item": fields.ids(raw, file.item),
+        "user": users,
+        "item": items,
         "moment": moment,
         "timestamp": moment // 1_000_000,
     }
     if file.rating is not None:
         columns["rating"] = fields.ratings(raw, file.rating)
-    return pd.DataFrame(columns)
+    frame = pd.DataFrame(columns)
+    notes = (*_id_notes(raw, file.user, user_notes), *_id_notes(raw, file.item, item_notes))
+    return frame, (*notes, *_time_notes(raw, file.timestamp, frame))
+
+
+def _id_notes(raw: RawTable, header: str, notes: IdNotes) -> Iterator[str]:
+    where = f"{raw.path}: column {header!r}"
+    if notes.rewritten:
+        yield (
+            f"{where}: {notes.rewritten:,} ids had blanks or invisible marks around them, or "
+            "another Unicode form, and were read without"
+        )
+    if notes.floats:
+        yield f"{where}: whole numbers that a program had made 7.0 of were read as 7"
+
+
+def _time_notes(raw: RawTable, header: str, frame: pd.DataFrame) -> Iterator[str]:
+    where, moments = f"{raw.path}: column {header!r}", frame["moment"]
+    zero = int((moments == 0).sum())
+    if 0 < zero < len(frame) and moments.max() > _A_YEAR:
+        yield (
+            f"{where}: {zero:,} rows have the time 0 (1970), which often stands for a missing "
+            "one; they count as the oldest"
+        )
+    by_user = frame.groupby("user", sort=False)["moment"].agg(["size", "nunique"])
+    tied = int(((by_user["size"] > 1) & (by_user["nunique"] == 1)).sum())
+    if tied:
+        yield (
+            f"{where}: {tied:,} users have one time for all their interactions; the order in the "
+            "file decides what is newest"
+        )
 
 
 def _side_table(schema_path: Path, file: TableFile, section: str) -> _SideTable:
     raw = _read(schema_path, file, section)
+    ids, notes = fields.unique_ids(raw, file.id)
     return _SideTable(
         raw,
-        fields.unique_ids(raw, file.id),
+        ids,
+        tuple(_id_notes(raw, file.id, notes)),
         {
             name: fields.feature_values(raw, spec.header or name, spec)
             for name, spec in file.columns.items()

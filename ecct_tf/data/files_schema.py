@@ -6,6 +6,7 @@ from typing import Literal
 
 from ecct_tf.config.checks import at_least
 from ecct_tf.config.parsing import build, check_keys, read_mapping
+from ecct_tf.data._text_files import PACKED_SUFFIXES
 from ecct_tf.data.schema import Column, FeatureSchema, Kind, Side
 from ecct_tf.errors import ConfigError
 
@@ -25,13 +26,16 @@ __all__ = [
 
 DuplicateRule = Literal["keep_first", "keep_last", "keep_all", "refuse"]
 ShortUserRule = Literal["remove", "refuse"]
-FileFormat = Literal["csv", "parquet"]
+FileFormat = Literal["csv", "parquet", "recbole"]
 TimestampUnit = Literal["s", "ms", "iso8601"]
 _SUFFIXES: dict[str, tuple[FileFormat, str]] = {
     ".csv": ("csv", ","),
     ".tsv": ("csv", "\t"),
     ".parquet": ("parquet", ""),
     ".pq": ("parquet", ""),
+    ".inter": ("recbole", "\t"),
+    ".user": ("recbole", "\t"),
+    ".item": ("recbole", "\t"),
 }
 
 
@@ -40,16 +44,20 @@ class InteractionsFile:
     """The file of interactions: who did something with what, and when.
 
     Attributes:
-      path: the file; a relative path starts at the schema file's folder.
+      path: the file, which may be packed, or a folder of part files; a relative path starts at
+        the schema file's folder.
       user: header of the column with user ids.
       item: header of the column with item ids.
       timestamp: header of the column with times.
       timestamp_unit: `s` or `ms` since 1970, or `iso8601` dates (UTC unless they say so).
       rating: header of a column of ratings, for `min_rating`.
       min_rating: lowest rating that counts as an interaction; the rows below are filtered.
-      format: `csv` or `parquet`; by default the path's suffix decides.
-      separator: of a CSV file; by default a comma, in a `.tsv` file a tab.
-      encoding: of a CSV file.
+      format: `csv`, `parquet` or `recbole` (tabs, and a kind behind each header); by default the
+        path's suffix decides.
+      separator: of a CSV file; by default a comma, in a `.tsv` file a tab. With several
+        characters, as `::`, no value can be quoted.
+      encoding: of a CSV file; a byte order mark decides over it.
+      names: the columns' names in order, of a CSV file without a header line.
     """
 
     path: str
@@ -62,6 +70,7 @@ class InteractionsFile:
     format: FileFormat | None = None
     separator: str | None = None
     encoding: str = "utf-8"
+    names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if (self.rating is None) != (self.min_rating is None):
@@ -157,6 +166,7 @@ class TableFile:
       format: as for the interactions.
       separator: as for the interactions.
       encoding: as for the interactions.
+      names: as for the interactions.
     """
 
     path: str
@@ -165,6 +175,7 @@ class TableFile:
     format: FileFormat | None = None
     separator: str | None = None
     encoding: str = "utf-8"
+    names: tuple[str, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,22 +285,31 @@ def read_files_schema(path: str | Path) -> FilesSchema:
 
 def resolve_format(file: InteractionsFile | TableFile, section: str) -> tuple[FileFormat, str]:
     """The format and the separator of `file`, from its options or its suffix."""
-    suffix = Path(file.path).suffix.lower()
-    known = _SUFFIXES.get(suffix)
+    path = Path(file.path)
+    if path.suffix.lower() in PACKED_SUFFIXES:
+        path = path.with_suffix("")
+    known = _SUFFIXES.get(path.suffix.lower())
     if file.format is None and known is None:
         raise ConfigError(
             f"{section}.format: cannot be told from {file.path!r}, expected a suffix of "
-            f"{', '.join(_SUFFIXES)}. Give format: csv or format: parquet."
+            f"{', '.join(_SUFFIXES)}, before one of {', '.join(PACKED_SUFFIXES)} if the file is "
+            "packed. Give format: csv, parquet or recbole."
         )
     kind = file.format or (known[0] if known else "csv")
     if kind == "parquet":
-        if file.separator is not None:
-            raise ConfigError(f"{section}.separator: a Parquet file has none. Leave it out.")
+        for name in ("separator", "names"):
+            if getattr(file, name) is not None:
+                raise ConfigError(f"{section}.{name}: a Parquet file has none. Leave it out.")
         return kind, ""
-    separator = file.separator or (known[1] if known and known[0] == "csv" else ",")
-    if len(separator) != 1 or separator in '"\n\r':
+    if kind == "recbole" and file.names is not None:
+        raise ConfigError(f"{section}.names: RecBole's files name their columns. Leave it out.")
+    if file.names is not None and len(set(file.names)) != len(file.names):
+        raise ConfigError(f"{section}.names: expected different names, got {list(file.names)}")
+    default = "\t" if kind == "recbole" else known[1] if known and known[0] == "csv" else ","
+    separator = default if file.separator is None else file.separator
+    if not separator or any(character in '"\n\r' for character in separator):
         raise ConfigError(
-            f'{section}.separator: expected one character (a tab is "\\t"), got {separator!r}. '
-            "Replace a longer separator in the file by one character that occurs in no value."
+            f'{section}.separator: expected characters such as ";", "::" or "\\t" (a tab), got '
+            f"{separator!r}; a double quote quotes values, and a line break ends a row."
         )
     return kind, separator

@@ -79,6 +79,7 @@ class DataReport:
       first_second: time of the earliest interaction, seconds since 1970.
       last_second: time of the latest.
       columns: the feature columns.
+      notes: what was read otherwise than it was written, or may surprise, a line each.
     """
 
     name: str
@@ -94,6 +95,7 @@ class DataReport:
     first_second: int
     last_second: int
     columns: tuple[ColumnReport, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ def load_dataset(config: DataConfig, *, seed: int, progress: bool = True) -> Dat
         dataset, report = load_files(config.schema)
         for line in report.left_out:
             _log.warning("%s: %s", config.schema, line)
+        for note in report.notes:
+            _log.warning("%s", note)
         return dataset
     load = load_movielens_1m if config.dataset == "movielens-1m" else load_movielens_100k
     return load(folder=None if config.folder is None else Path(config.folder), progress=progress)

@@ -19,11 +19,12 @@ def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
     """Refuses data that the run of `config` could not use.
 
     Raises:
-      DataError: a column would be dropped, a user has no negative to train with, or the cloud
-        has nothing to learn from.
+      DataError: a column would be dropped, there is no order in time, a user has no negative to
+        train with, or the cloud has nothing to learn from.
       ConfigError: the cloud's embeddings are wider than the catalogue.
     """
     _refuse_unread_columns(dataset)
+    _refuse_one_time(dataset)
     refuse_heavy_users(
         {user: len(np.unique(split.train(user))) for user in split.users.tolist()},
         num_items=split.num_items,
@@ -51,6 +52,18 @@ def _refuse_unread_columns(dataset: Dataset) -> None:
                 "and a device reads one category from a federated column. Make a categorical "
                 "column of it, or take it out of the schema."
             )
+
+
+def _refuse_one_time(dataset: Dataset) -> None:
+    """Without an order in time nothing is newest, and the split would hold out anything."""
+    first = int(dataset.timestamps.min())
+    if dataset.num_interactions > 1 and first == int(dataset.timestamps.max()):
+        raise DataError(
+            f"data set {dataset.name!r}: all {dataset.num_interactions:,} interactions have the "
+            f"time {first}, expected times that put each user's interactions in order, since the "
+            "newest are held out. Give the column with the times, or, if the rows are in order of "
+            "time already, number them 0, 1, 2, … in a column of their own."
+        )
 
 
 def _check_cloud(config: RunConfig, split: Split) -> None:

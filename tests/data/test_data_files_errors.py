@@ -212,7 +212,7 @@ def test_parquet(refused, tmp_path):
     good = {"who": ["a", "b"], "sku": [1, 2], "when": [1, 2]}
     _has(message(**{**good, "when": [1, -2]}), "r.parquet: row 2, column 'when'", "'-2'")
     _has(message(**{**good, "who": ["a", None]}), "row 2, column 'who': expected an id")
-    _has(message(**{**good, "sku": [1.0, 2.0]}), "column 'sku': expected ids as text", "1.0")
+    _has(message(**{**good, "sku": [1.5, 2.0]}), "column 'sku': expected ids as text", "1.5")
     _has(message(who=["a"], when=[1]), "the column 'sku' is missing, the file has who, when")
     _has(message(who=[], sku=[], when=[]), "the file has columns and no rows")
     _has(message(**{**good, "sku": [[1], [2]]}), "row 1, column 'sku': expected one value")

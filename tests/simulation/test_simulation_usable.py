@@ -109,3 +109,15 @@ def test_a_user_who_trains_on_everything_is_named(write):
     given += ["evaluation.negatives=11", "baselines=false", "cloud.rank=4"]
     with pytest.raises(DataError, match=r"fewer than the 1 .* training asks for: user 'early'"):
         build_experiment(load_config(overrides=given))
+
+
+@pytest.mark.parametrize("time", [0, 1_700_000_000])
+def test_data_of_one_moment_has_no_newest_interaction(write, time):
+    schema = write(FIVE_EACH)
+    rows = (schema.parent / "r.csv").read_text().splitlines()
+    fixed = [rows[0], *(f"{row.rpartition(',')[0]},{time}" for row in rows[1:])]
+    (schema.parent / "r.csv").write_text("\n".join(fixed))
+    for split in ("leave_one_out", "temporal"):
+        given = ["data.dataset=files", f"data.schema={schema}", f"data.split={split}"]
+        with pytest.raises(DataError, match=rf"all 100 interactions have the time {time}|temporal"):
+            build_experiment(load_config(overrides=[*given, "evaluation.negatives=20"]))

@@ -1,0 +1,144 @@
+"""Parquet files as texts, column by column; what is no id and no value is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecct_tf.data._raw_table import Cell, RawTable, refuse_rows, unreadable, wanted_places
+from ecct_tf.errors import DataError
+from ecct_tf.installation import install_packages
+from ecct_tf.parts import requirement_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["read_parquet"]
+
+
+def read_parquet(path: Path, headers: Sequence[str], *, may_be_empty: bool = False) -> RawTable:
+    """Reads the columns `headers` of a Parquet file as texts.
+
+    Args:
+      path: the file.
+      headers: the columns to read.
+      may_be_empty: whether no rows, as part files may have none, are an empty table.
+
+    Raises:
+      DataError: pyarrow is not installed, the file is missing or no Parquet file, has no rows,
+        lacks a column, or has one that holds no single values.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise DataError(
+            f"{path}: reading Parquet needs pyarrow, which is not installed. Install it with "
+            f"`{install_packages([requirement_text('pyarrow', 'cloud')])}`, or save the table "
+            "as CSV."
+        ) from error
+    try:
+        with pq.ParquetFile(path) as file:
+            names = list(file.schema_arrow.names)
+            places = wanted_places(path, names, headers)
+            table = file.read(columns=[names[place] for place in places.values()])
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{path}: expected a Parquet file, received otherwise: {error}. Give format: csv if "
+            "it is one."
+        ) from error
+    if not table.num_rows and not may_be_empty:
+        raise DataError(
+            f"{path}: the file has columns and no rows, expected at least one. Export it anew."
+        )
+    columns: dict[str, list[Cell]] = {}
+    types: dict[str, str] = {}
+    for header, place in places.items():
+        column = table[names[place]]
+        columns[header] = _cells(path, header, column)
+        kind = _element_type(column.type)
+        if not _is_text(kind) and not pa.types.is_integer(kind) and not pa.types.is_null(kind):
+            types[header] = str(kind)
+    return RawTable(path, columns, None, types)
+
+
+def _cells(path: Path, header: str, column: Any) -> list[Cell]:
+    import pyarrow as pa
+
+    kind = _element_type(column.type)
+    if not (
+        _is_text(kind)
+        or pa.types.is_null(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_date(kind)
+        or pa.types.is_timestamp(kind)
+    ):
+        raise DataError(
+            f"{path}: column {header!r}: expected texts, numbers or times, received "
+            f"{column.type}. Save the part that you need, or the bytes as text, in a column of "
+            "its own."
+        )
+    values = column.to_pylist()
+    wrong = [row for row, value in enumerate(values) if not _decodable(value)]
+    if wrong:
+        shown: dict[str, list[Cell]] = {header: [str(value) for value in values]}
+        refuse_rows(
+            RawTable(path, shown),
+            header,
+            wrong,
+            expected="bytes that are UTF-8 text",
+            way_out="Save the column as text (for example in hexadecimal).",
+        )
+    return [_cell(value) for value in values]
+
+
+def _element_type(kind: pa.DataType) -> pa.DataType:
+    """The type of a column's single values: within a list, and behind a dictionary."""
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Texts, and bytes of any length, which are often texts that nobody declared."""
+    import pyarrow as pa
+
+    checks = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+    )
+    return any(check(kind) for check in checks)
+
+
+def _decodable(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_decodable(part) for part in value)
+    if not isinstance(value, bytes):
+        return True
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _cell(value: Any) -> Cell:
+    if value is None or value != value:  # only NaN differs from itself
+        return ""
+    if isinstance(value, list):
+        return tuple(str(_cell(part)) for part in value if part is not None)
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
