@@ -24,7 +24,7 @@ from mobile_export.conversion import Calibration, check_operators, convert
 from mobile_export.examples import DeviceExample, example_inputs
 from mobile_export.graph import EdgeGraph
 from mobile_export.items import ItemStore
-from mobile_export.packing import MANIFEST, digest, pack
+from mobile_export.packing import MANIFEST, digest, pack, vocabulary_text
 from mobile_export.parameters import Parameters, all_weights, low_rank
 from mobile_export.signatures import FILE_SCHEMA, Signature
 from mobile_export.task import DeviceTask, file_sizes
@@ -235,11 +235,11 @@ def _column_file(labels: Labels, name: str) -> str | None:
 def _vocabulary_files(labels: Labels) -> dict[str, str]:
     """One value a line; line k, counted from 0, is row k. Row 0 is unknown or padding."""
     files = {
-        f"profile_{name}.txt": "\n".join(["<unknown>", *values]) + "\n"
+        f"profile_{name}.txt": vocabulary_text("<unknown>", values)
         for name, values in labels.profile.items()
     }
     if labels.items:
-        files["items.txt"] = "\n".join(["<padding>", *labels.items]) + "\n"
+        files["items.txt"] = vocabulary_text("<padding>", labels.items)
     return files
 
 
@@ -254,9 +254,7 @@ def _check_labels(model: EdgeModel, table: ItemTable, labels: Labels) -> None:
         raise ExportError(
             f"export: the item table has {table.num_items} items, got {len(labels.items)} tokens"
         )
-    every = [*labels.items, *(value for values in labels.profile.values() for value in values)]
-    if any("\n" in value or "\r" in value for value in every):
-        raise ExportError("export: a vocabulary value holds a line break; replace it first")
+    _vocabulary_files(labels)  # Refuses line breaks before anything is converted.
 
 
 def _write_manifest(out: Path, written: Sequence[ExportedFile], *, tier: str) -> None:

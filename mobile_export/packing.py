@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ __all__ = [
     "expected_digest",
     "pack",
     "read_metadata",
+    "vocabulary_rows",
+    "vocabulary_text",
 ]
 
 METADATA = "ecct_edge"
@@ -112,6 +114,34 @@ def associated_files(path: Path) -> dict[str, str]:
         raise ExportError(
             f"{path}: expected associated files as a zip at its end: {error}"
         ) from error
+
+
+def vocabulary_text(first: str, values: Iterable[str]) -> str:
+    """A vocabulary as a file: a value a line, `first` is row 0 (unknown or padding).
+
+    Only a line feed ends a line, so that a value may hold any other separator of Unicode.
+
+    Raises:
+      ExportError: a value holds a line break.
+    """
+    lines = [first, *values]
+    broken = next((value for value in lines if "\n" in value or "\r" in value), None)
+    if broken is not None:
+        raise ExportError(
+            f"export: the vocabulary value {broken!r} holds a line break; replace it first"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def vocabulary_rows(text: str) -> list[str]:
+    r"""What `vocabulary_text` wrote, row 0 included.
+
+    Example:
+      >>> vocabulary_rows(vocabulary_text("<padding>", ["a\u2028b", "c"])) == [
+      ...     "<padding>", "a\u2028b", "c"]
+      True
+    """
+    return text.removesuffix("\n").split("\n")
 
 
 def digest(content: bytes) -> str:

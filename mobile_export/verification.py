@@ -21,6 +21,7 @@ from mobile_export.packing import (
     digest,
     expected_digest,
     read_metadata,
+    vocabulary_rows,
 )
 from mobile_export.reference import Reference
 from mobile_export.schema import read_model, signature_names
@@ -179,7 +180,7 @@ def _associated(path: Path, metadata: dict[str, Any]) -> str:
     expected = {entry["file"]: entry["rows"] for entry in metadata["profile"]}
     expected[metadata["items"]["file"]] = metadata["items"]["rows"]
     for name, rows in expected.items():
-        if name is not None and len(files.get(name, "").splitlines()) != rows:
+        if name is not None and len(vocabulary_rows(files.get(name, ""))) != rows:
             raise ExportError(f"{name}: expected {rows} lines, one a row")
     return ", ".join(sorted(files))
 

@@ -15,7 +15,13 @@ from mobile_export.examples import DeviceExample
 from mobile_export.export import Labels, export_edge_model
 from mobile_export.inspection import inspection_tables, tensor_sizes
 from mobile_export.interpreter import Interpreter
-from mobile_export.packing import associated_files, check_digest, expected_digest, read_metadata
+from mobile_export.packing import (
+    associated_files,
+    check_digest,
+    expected_digest,
+    read_metadata,
+    vocabulary_rows,
+)
 from mobile_export.reference import Reference
 from mobile_export.schema import read_model, signature_names
 from mobile_export.synthetic import synthetic_examples
@@ -28,7 +34,9 @@ VARIANTS = ("trainable-int8", "trainable-float32")
 def labels(works):
     sizes = works["mlp"].model.spec.profile_sizes
     profile = {f"c{n}": [f"v{k}" for k in range(1, size)] for n, size in enumerate(sizes)}
-    return Labels(profile, [f"film {k}" for k in range(1, 41)], {"run": "test", "user": None})
+    # As in ids that people have: a separator of lines, for all readers but a line feed's.
+    items = [f"film\u2028{k}" for k in range(1, 41)]
+    return Labels(profile, items, {"run": "test", "user": None})
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +90,7 @@ def test_infer_comes_first_and_the_manifest_vouches(files):
 def test_a_zip_reader_finds_metadata_and_vocabularies(files, labels):
     with zipfile.ZipFile(files[0].path) as archive:
         assert archive.testzip() is None
-        items = archive.read("items.txt").decode().splitlines()
+        items = vocabulary_rows(archive.read("items.txt").decode())
         told = json.loads(archive.read("ecct_edge.json"))
     # Only the zip tells in words what inputs mean.
     assert told["signatures"]["infer"]["inputs"][0].pop("meaning") == "what came before each row"
