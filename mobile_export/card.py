@@ -1,7 +1,7 @@
 """The model card of an export folder, as Markdown, from its manifest and its files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def model_card(manifest: Mapping[str, Any], folder: Path) -> str:
     lines = ["# Edge models for devices", ""]
     files = manifest["files"]
     details = {name: read_metadata((folder / name).read_bytes()) for name in files}
-    lines += _about(next(iter(details.values())))
+    lines += _about(list(details.values()))
     header = ["file", "bytes", "operators", *(title for _, title in _MEASURED)]
     lines += ["## Files", "", _row(header), _row(["---"] * len(header))]
     for name, entry in files.items():
@@ -43,7 +43,7 @@ def model_card(manifest: Mapping[str, Any], folder: Path) -> str:
         "",
     ]
     for name, found in details.items():
-        lines.append(f"- `{name}`: {found['variant']['meant_for']}.")
+        lines.append(f"- `{name}`: {found['variant']['meant_for']}{_whose(found, details)}.")
     lines += [
         "",
         "Check a file against the SHA-256 in `manifest.json` before loading it: a runtime may",
@@ -75,7 +75,8 @@ def note_measured(path: Path, measured: Mapping[str, float]) -> None:
     write_text(path.parent / "MODEL_CARD.md", model_card(manifest, path.parent))
 
 
-def _about(found: Mapping[str, Any]) -> list[str]:
+def _about(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    found = files[0]
     training, items = found["training"], found["items"]
     columns = ", ".join(f"{column['name']} ({column['rows']} rows)" for column in found["profile"])
     lines = [
@@ -89,8 +90,24 @@ def _about(found: Mapping[str, Any]) -> list[str]:
         f"- loss: {training['loss']} (weight {training['distillation_weight']:g}, temperature "
         f"{training['temperature']:g})",
     ]
-    lines += [f"- {name}: {value}" for name, value in found["provenance"].items()]
+    lines += [f"- {name}: {value}" for name, value in _common(files).items()]
     return [*lines, ""]
+
+
+def _common(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The provenance that all files share; what differs stands beside each file."""
+    first = files[0]["provenance"]
+    return {
+        name: value
+        for name, value in first.items()
+        if all(file["provenance"].get(name) == value for file in files)
+    }
+
+
+def _whose(found: Mapping[str, Any], details: Mapping[str, Mapping[str, Any]]) -> str:
+    common = _common(list(details.values()))
+    own = [f"{name} {value}" for name, value in found["provenance"].items() if name not in common]
+    return f" ({', '.join(own)})" if own else ""
 
 
 def _row(cells: list[str]) -> str:

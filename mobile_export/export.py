@@ -24,6 +24,7 @@ from mobile_export.conversion import Calibration, check_operators, convert
 from mobile_export.examples import DeviceExample, example_inputs
 from mobile_export.graph import EdgeGraph
 from mobile_export.items import ItemStore
+from mobile_export.origin import check_folder, known_files, same_source
 from mobile_export.packing import MANIFEST, digest, pack, vocabulary_text
 from mobile_export.parameters import Parameters, all_weights, low_rank
 from mobile_export.signatures import FILE_SCHEMA, Signature
@@ -45,11 +46,14 @@ class Labels:
       profile: for each private column in order, its name and the values of rows 1, 2, …
       items: the token of items 1, 2, …; empty when the app knows ids anyway.
       provenance: where the weights come from, for the metadata.
+      fingerprints: of what the file is made of, by the names of `origin.FINGERPRINTS`; empty
+        without a run.
     """
 
     profile: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     items: Sequence[str] = ()
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fingerprints: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +86,7 @@ def export_edge_model(
     static: tuple[int, int] | None = None,
     labels: Labels | None = None,
     examples: Sequence[DeviceExample] = (),
+    overwrite: bool = False,
 ) -> list[ExportedFile]:
     """Writes one file for each variant, a manifest and a model card.
 
@@ -90,38 +95,49 @@ def export_edge_model(
       weights: `[P] float32`, a federated mean or one device's own.
       table: the item table as devices received it.
       task: what a device does.
-      out: folder; made when it is missing. Its manifest keeps what it says of other files.
+      out: folder; made when it is missing. Its manifest keeps what it says of other files of
+        the same run.
       variants: names out of `VARIANTS`.
       static: B and C of an additional static-shape file of each variant.
       labels: what ids mean.
       examples: data of real devices; `inference-int8` is calibrated on them.
+      overwrite: whether files of another run in `out` may be replaced; those that stay are
+        listed no longer.
 
     Returns:
       The files, in the order of `variants`, dynamic before static.
 
     Raises:
       ConfigError: when the parts do not fit, or a variant is unknown.
-      ExportError: when the model needs an operator that is not builtin.
+      ExportError: when the model needs an operator that is not builtin, or `out` holds files of
+        another run.
     """
     task.check(model)
     labels = labels or Labels()
     _check_labels(model, table, labels)
     chosen = [find_variant(name) for name in variants]
+    every_shape = (None, static) if static else (None,)
+    names = [_file_name(model, variant, shapes) for variant in chosen for shapes in every_shape]
+    check_folder(out, names, labels.fingerprints, overwrite=overwrite)
     written = []
     for variant in chosen:
-        for shapes in (None, static) if static else (None,):
+        for shapes in every_shape:
             content, operators = _build(
                 model, weights, table, task=task, variant=variant, shapes=shapes, labels=labels,
                 examples=examples,
             )  # fmt: skip
-            suffix = f"-b{shapes[0]}-c{shapes[1]}" if shapes else ""
-            path = out / f"edge-{model.tier}-{variant.name}{suffix}.tflite"
+            path = out / _file_name(model, variant, shapes)
             write_bytes(path, content)
             file = ExportedFile(path, variant.name, digest(content), len(content), operators)
             _log.info("%s: %d bytes", path, file.num_bytes)
             written.append(file)
-    _write_manifest(out, written, tier=model.tier)
+    _write_manifest(out, written, tier=model.tier, labels=labels)
     return written
+
+
+def _file_name(model: EdgeModel, variant: Variant, shapes: tuple[int, int] | None) -> str:
+    suffix = f"-b{shapes[0]}-c{shapes[1]}" if shapes else ""
+    return f"edge-{model.tier}-{variant.name}{suffix}.tflite"
 
 
 def _build(
@@ -225,6 +241,7 @@ def _metadata(
         },
         "versions": {"ecct-tf": ecct_tf.__version__, "tensorflow": tf.__version__},
         "provenance": dict(labels.provenance),
+        "fingerprints": dict(labels.fingerprints),
     }
 
 
@@ -257,14 +274,15 @@ def _check_labels(model: EdgeModel, table: ItemTable, labels: Labels) -> None:
     _vocabulary_files(labels)  # Refuses line breaks before anything is converted.
 
 
-def _write_manifest(out: Path, written: Sequence[ExportedFile], *, tier: str) -> None:
-    path = out / MANIFEST
-    known: dict[str, Any] = {}
-    if path.exists():
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))["files"]
-        except (OSError, ValueError, KeyError) as error:
-            raise ExportError(f"{path}: expected a manifest, cannot read it: {error}") from error
+def _write_manifest(
+    out: Path, written: Sequence[ExportedFile], *, tier: str, labels: Labels
+) -> None:
+    # Another run's files are here only where they may be overwritten: then they are listed no more.
+    known = {
+        name: entry
+        for name, entry in known_files(out).items()
+        if same_source(entry.get("fingerprints") or {}, labels.fingerprints)
+    }
     for file in written:
         known[file.path.name] = {
             "sha256": file.sha256,
@@ -272,7 +290,8 @@ def _write_manifest(out: Path, written: Sequence[ExportedFile], *, tier: str) ->
             "tier": tier,
             "variant": file.variant,
             "operators": {name: sum(counts.values()) for name, counts in file.operators.items()},
+            "fingerprints": dict(labels.fingerprints),
         }
     manifest = {"schema": FILE_SCHEMA, "files": dict(sorted(known.items()))}
-    write_text(path, json.dumps(manifest, indent=2) + "\n")
+    write_text(out / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     write_text(out / "MODEL_CARD.md", model_card(manifest, out))

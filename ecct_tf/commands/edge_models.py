@@ -5,7 +5,8 @@ Here the simulation meets `mobile_export`; else only where real devices take par
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import tensorflow as tf
 
 from ecct_tf.commands.edge_training import encoded_inputs, simulated_training
 from ecct_tf.config import TrainingConfig
+from ecct_tf.config.flat import flat_config, settings_with_effect
+from ecct_tf.config.yaml_text import parse_yaml, resolved
 from ecct_tf.data import Candidates, Kind
 from ecct_tf.edge import pad_history
 from ecct_tf.errors import ExportError
@@ -27,6 +30,7 @@ from ecct_tf.simulation.run_folder import RunFolder
 from mobile_export.examples import DeviceExample
 from mobile_export.export import Labels
 from mobile_export.items import ItemStore
+from mobile_export.origin import check_origin, fingerprint
 from mobile_export.reference import Reference, SimulatedTraining
 from mobile_export.task import DeviceTask
 from mobile_export.variants import Variant
@@ -114,7 +118,43 @@ class RunModels:
                 "weights": f"{tier}: {whose}",
                 "user": user,
             },
+            fingerprints=self.fingerprints(tier),
         )
+
+    def fingerprints(self, tier: str) -> dict[str, str]:
+        """What a file of `tier` is made of, by the names of `mobile_export.origin.FINGERPRINTS`.
+
+        Taken of what the run folder holds, not of what is computed from it: the same in every
+        environment that reads the folder.
+        """
+        _, state = self._cohort(tier)
+        view, digest = self.experiment.groups[0][0], hashlib.sha256()
+        for array in (*state.server, state.private):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return {
+            "settings": fingerprint(_settings(self.path)),
+            "data": self.experiment.fingerprint(),
+            "vocabulary": fingerprint(
+                [
+                    list(self.experiment.dataset.item_tokens),
+                    {column.column.name: column.vocabulary for column in view.profile.columns},
+                ]
+            ),
+            "item_table": table_digest(self.table).tobytes().hex(),
+            "weights": digest.hexdigest(),
+        }
+
+    def check_origin(self, file: Path, metadata: Mapping[str, Any]) -> None:
+        """Refuses a file that was not exported from this run as it stands.
+
+        Raises:
+          ExportError: when it is of another run, or of another round; it shows both fingerprints.
+        """
+        tier = str(metadata.get("tier"))
+        # A tier that the run lacks has no weights here; the other fingerprints tell the run.
+        chosen = tier if tier in self.tiers else self.tiers[0]
+        expected = self.fingerprints(chosen)
+        check_origin(metadata, expected, file=file, run=self.path)
 
     def examples(self, tier: str, *, count: int = 8, candidates: int = 32) -> list[DeviceExample]:
         """What some devices of `tier` hold: training histories, profiles, downlinks."""
@@ -263,14 +303,14 @@ def open_run(path: Path) -> RunModels:
       CheckpointError: when the checkpoints are damaged.
     """
     folder = RunFolder.open(path)
-    checkpoint = folder.checkpoints.newest()
-    if checkpoint is None:
-        raise ExportError(f"the run {path} has no checkpoint yet; let it finish a round")
     if folder.config.method not in ("ecct", "edge-only"):
         raise ExportError(
             f"the run {path} is of method {folder.config.method!r}, which has no edge model of "
-            "ECCT's; export a run of method ecct"
+            "ECCT's at any round; export a run of method ecct or edge-only"
         )
+    checkpoint = folder.checkpoints.newest()
+    if checkpoint is None:
+        raise ExportError(f"the run {path} has no checkpoint: {_without_checkpoint(folder)}")
     experiment = build_experiment(folder.config)
     if checkpoint.fingerprint != experiment.fingerprint():
         raise ExportError(f"the data is not what the run {path} was trained on; restore it")
@@ -295,3 +335,24 @@ def open_run(path: Path) -> RunModels:
         table=table,
         user_embeddings=arrays["downlinks/user_embeddings"],
     )
+
+
+def _without_checkpoint(folder: RunFolder) -> str:
+    """Why a run with an edge model has no checkpoint, and the way out."""
+    path, status = folder.path, folder.status
+    if status == "complete":
+        return "it is complete, so they were removed or not copied; copy its checkpoints/ too"
+    if status == "running":
+        return (
+            "it has not finished a round; wait for one, or, if the run was killed, continue it "
+            f"with `ecct resume {path}`"
+        )
+    return f"it was {status} before its first; continue it with `ecct resume {path}`"
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """What decides what the run in `path` learns: seed and settings, as its folder has them."""
+    # The text of the folder, not the configuration read from it: a later version knows more.
+    file = path / "config.yaml"
+    flat = flat_config(resolved(parse_yaml(file.read_text(encoding="utf-8"), where=str(file))))
+    return {"seed": flat["seed"], **settings_with_effect(flat)}

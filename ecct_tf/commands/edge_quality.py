@@ -73,11 +73,12 @@ def measure_quality(
       rows: only the first test rows; None for all.
 
     Raises:
-      ExportError: when the file is damaged, or not of this run.
+      ExportError: when the file is damaged, or not of this run as it stands.
     """
     content = path.read_bytes()
     check_digest(content, expected_digest(path), name=path.name)
     metadata = read_metadata(content)
+    models.check_origin(path, metadata)
     variant, contract = find_variant(metadata["variant"]["name"]), contract_of(metadata)
     tier = str(metadata["tier"])
     user = metadata["provenance"].get("user")

@@ -46,6 +46,9 @@ def static_shapes(
     callback=static_shapes,
     help="Also write files for B training rows and C candidates, as browsers need them.",
 )
+@click.option(
+    "--overwrite", is_flag=True, help="Replace files of another run in --out; refused by default."
+)
 def export(
     run: Path,
     out: Path,
@@ -53,6 +56,7 @@ def export(
     user: int | None,
     variants: tuple[str, ...],
     static: tuple[int, int] | None,
+    overwrite: bool,
 ) -> None:
     """Write the edge models of RUN as .tflite files that infer and train on a phone.
 
@@ -80,6 +84,7 @@ def export(
             static=static,
             labels=models.labels(chosen, user=user),
             examples=models.examples(chosen, count=32),
+            overwrite=overwrite,
         )
         for file in files:
             click.echo(f"{file.path}: {file.num_bytes:,} bytes, SHA-256 {file.sha256[:16]}…")

@@ -27,10 +27,28 @@ def inspect(file: Path, tensors: int, metadata: bool) -> None:
     if not file.is_file():
         raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none")
     content = file.read_bytes()
+    told = _hash(file, content)
     if metadata:
         click.echo(json.dumps(read_metadata(content), indent=2))
         return
     console = Console()
-    console.print(f"{file}: {len(content):,} bytes")
+    console.print(f"{file}: {len(content):,} bytes", highlight=False)
+    console.print(told, highlight=False)
     for table in inspection_tables(file, tensors=tensors):
         console.print(table)
+
+
+def _hash(file: Path, content: bytes) -> str:
+    """The file's SHA-256, and whether a manifest vouches for it.
+
+    Raises:
+      ExportError: when the manifest beside the file has another one: it is of other files.
+    """
+    from mobile_export.origin import known_files
+    from mobile_export.packing import MANIFEST, check_digest, digest
+
+    entry = known_files(file.parent).get(file.name)
+    if entry is None:
+        return f"SHA-256 {digest(content)}; not checked: no {MANIFEST} beside it lists the file"
+    check_digest(content, str(entry.get("sha256")), name=str(file))
+    return f"SHA-256 {digest(content)}, as its {MANIFEST} says"

@@ -45,14 +45,21 @@ def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, 
     if not hashed.passed:
         _conclude(file, [hashed])
         return
+    checks: list[Check] = []
     reference = None
     if run is not None:
         from ecct_tf.commands.edge_models import open_run
 
-        metadata = read_metadata(file.read_bytes())
+        metadata, models = read_metadata(file.read_bytes()), open_run(run)
+        try:
+            models.check_origin(file, metadata)
+        except ExportError as error:
+            # Against another model every figure would be noise.
+            _conclude(file, [hashed, Check("origin", "file", False, str(error))])
+            return
         user = metadata["provenance"].get("user")
-        reference = open_run(run).reference(metadata["tier"], user=user, steps=steps)
-    checks: list[Check] = []
+        reference = models.reference(metadata["tier"], user=user, steps=steps)
+        checks.append(Check("origin", "file", True, f"of the run {run} as it stands"))
     with ExitStack() as stack:
         interpreters = [stack.enter_context(Interpreter("tensorflow"))]
         try:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ecct_tf.config.flat import settings_with_effect
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting.csv_files import printable
 from ecct_tf.reporting.run import QUALITY, Run
@@ -26,9 +27,6 @@ KINDS = (
 )
 _ALONE = ("cloud-only", "edge-only")
 _EVERYTHING = ("centralized", "popularity", "ease", "ease-recency")
-# Settings that change neither what is learned nor what is measured at the end.
-_WITHOUT_EFFECT = ("seed", "baselines", "data.folder", "data.schema", "evaluation.every")
-_WITHOUT_EFFECT_SECTIONS = ("runtime.", "checkpoint.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -201,11 +199,7 @@ def _quality(rows: Sequence[Any]) -> dict[str, Spread | None]:
 
 
 def _effective(run: Run) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in run.config.items()
-        if key not in _WITHOUT_EFFECT and not key.startswith(_WITHOUT_EFFECT_SECTIONS)
-    }
+    return settings_with_effect(run.config)
 
 
 def _differing(runs: Sequence[Run]) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from ecct_tf.config import RunConfig
+from ecct_tf.config.flat import flat_config
 from ecct_tf.reporting.comparison import Comparison
-from ecct_tf.reporting.run import Run, flat_config
+from ecct_tf.reporting.run import Run
 
 __all__ = ["AllSettings", "Origin", "Settings", "commands_of", "origins_of", "settings_of"]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from ecct_tf.config import RunConfig
+from ecct_tf.config.flat import flat_config
 from ecct_tf.config.yaml_text import parse_yaml, resolved
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting.csv_files import read_table
 
-__all__ = ["QUALITY", "SIDES", "Run", "flat_config", "read_run", "read_runs"]
+__all__ = ["QUALITY", "SIDES", "Run", "read_run", "read_runs"]
 
 QUALITY = ("hr", "ndcg", "mrr", "auc", "gauc", "log_loss")
 SIDES = ("edge", "cloud", "everything")
@@ -122,28 +122,6 @@ class Run:
         own = self.own_results()
         # Without results, own_results has refused already.
         return own if self.results is None else self.results.drop(index=own.index)
-
-
-def flat_config(values: Mapping[str, Any], section: Any = RunConfig) -> dict[str, Any]:
-    """A tree of settings by dotted key.
-
-    Args:
-      values: keys and values, nested as in YAML.
-      section: the configuration class that the tree mirrors; mappings that are no section
-        of it (such as `edge.tiers`) stay whole.
-
-    >>> flat_config({"seed": 1, "data": {"dataset": "synthetic"}, "edge": {"tiers": {"mlp": 1.0}}})
-    {'seed': 1, 'data.dataset': 'synthetic', 'edge.tiers': {'mlp': 1.0}}
-    """
-    kinds = {field.name: field.type for field in dataclasses.fields(section)}
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        kind = kinds.get(str(key))
-        if isinstance(value, Mapping) and dataclasses.is_dataclass(kind):
-            flat.update({f"{key}.{name}": leaf for name, leaf in flat_config(value, kind).items()})
-        else:
-            flat[str(key)] = list(value) if isinstance(value, tuple) else value
-    return flat
 
 
 def read_runs(paths: Iterable[Path]) -> list[Run]:

@@ -46,16 +46,32 @@ def run(tmp_path_factory):
 
         simulate(config, out=path)
         return path
+    return _unlearned(path, config)
+
+
+def _unlearned(path, config):
+    """A run folder with a checkpoint of devices that have yet to learn; it needs no TFF."""
     folder, experiment = RunFolder.create(path, config), build_experiment(config)
     algorithm = build_ecct(experiment)
     arrays = dict(algorithm.to_arrays(algorithm.initialize()))
-    for name in [name for name in arrays if name.endswith("/private")]:
-        noise = np.random.default_rng(0).normal(scale=0.1, size=arrays[name].shape)
-        arrays[name] = arrays[name] + noise.astype(np.float32)
+    _alter_private(arrays, seed=0)
     arrays["round_number"] = np.array(2, np.int64)
     folder.write_item_table(algorithm.table)
     folder.checkpoints.save(2, arrays, fingerprint=experiment.fingerprint())
     return path
+
+
+def _alter_private(arrays, *, seed):
+    for name in [name for name in arrays if name.endswith("/private")]:
+        noise = np.random.default_rng(seed).normal(scale=0.1, size=arrays[name].shape)
+        arrays[name] = arrays[name] + noise.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def other_run(tmp_path_factory):
+    """The same settings with another seed, whose files have the same names and shapes."""
+    path = tmp_path_factory.mktemp("runs") / "other"
+    return _unlearned(path, load_config(overrides=[*SETTINGS, "seed=1"]))
 
 
 @pytest.fixture
@@ -165,6 +181,18 @@ def test_export_refuses_what_is_no_whole_run_of_ecct(ecct, run, tmp_path):
     def no_checkpoint(copy):
         shutil.rmtree(copy / "checkpoints")
 
+    def no_checkpoint_when_complete(copy):
+        no_checkpoint(copy)
+        RunFolder.open(copy).set_status("complete", round_number=2)
+
+    def no_checkpoint_when_interrupted(copy):
+        no_checkpoint(copy)
+        RunFolder.open(copy).set_status("interrupted", round_number=0)
+
+    def baseline_without_checkpoint(copy):
+        no_checkpoint(copy)
+        another_method(copy)
+
     def no_table(copy):
         (copy / "item_table.npz").unlink()
 
@@ -189,7 +217,13 @@ def test_export_refuses_what_is_no_whole_run_of_ecct(ecct, run, tmp_path):
         )
 
     assert "is not a run folder" in ecct("export", tmp_path / "no", "--out", tmp_path)[2]
-    assert "has no checkpoint yet" in told(no_checkpoint)
+    assert "has no checkpoint" in told(no_checkpoint)
+    assert "copy its checkpoints/ too" in told(no_checkpoint_when_complete)
+    err = told(no_checkpoint_when_interrupted)
+    assert f"ecct resume {tmp_path / 'no_checkpoint_when_interrupted'}" in err
+    err = told(baseline_without_checkpoint)
+    assert "no edge model of ECCT's at any round" in err
+    assert "finish a round" not in err
     assert "expected the item table of the run's devices" in told(no_table)
     assert "expected the item table of the run's devices" in told(torn_table)
     assert "is not the item table of the run's checkpoint" in told(another_table)
@@ -228,6 +262,65 @@ def test_a_file_that_is_missing_or_none_of_ours_is_refused(ecct, command, run, t
     code, out, err = ecct(command, other, *options)
     assert code != 0
     assert "expected" in out + err
+
+
+def test_a_file_is_not_measured_against_another_run(ecct, files, trainable, other_run):
+    before = {path.name: path.read_bytes() for path in files.iterdir()}
+    code, out, err = ecct("evaluate", trainable, "--run", other_run, *RUNTIME)
+    assert (code, out) == (2, "")
+    found = json.loads(before["manifest.json"])["files"][trainable.name]["fingerprints"]
+    expected = open_run(other_run).fingerprints("linear")
+    for name in ("settings", "data", "item_table"):
+        assert f"{name}: {found[name][:12]}… in the file, {expected[name][:12]}… in the run" in err
+    # Neither the manifest nor the card has learned wrong figures.
+    assert {path.name: path.read_bytes() for path in files.iterdir()} == before
+    code, out, err = ecct("verify", trainable, "--run", other_run)
+    assert code == 1
+    assert "FAILED" in out
+    assert "it is of another one" in " ".join(out.replace("│", " ").split())
+    assert "parity" not in out
+
+
+def test_a_file_is_not_measured_against_a_later_round(ecct, trainable, run, tmp_path):
+    later = tmp_path / "later"
+    shutil.copytree(run, later)
+    store = RunFolder.open(later).checkpoints
+    newest = store.newest()
+    _alter_private(newest.arrays, seed=9)
+    store.save(3, newest.arrays, fingerprint=newest.fingerprint)
+    code, _, err = ecct("evaluate", trainable, "--run", later, *RUNTIME)
+    assert (code, "expected the weights that the run" in err) == (2, True), err
+
+
+def test_export_keeps_the_files_of_two_runs_apart(ecct, files, other_run, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(files, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    options = ["--out", out, "--tier", "mlp", "--variant", "trainable-float32"]
+    code, _, err = ecct("export", other_run, *options)
+    assert (code, "this one is of another run" in err, "--overwrite" in err) == (2, True, True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert ecct("export", other_run, *options, "--overwrite")[0] == 0
+    listed = json.loads((out / "manifest.json").read_text())["files"]
+    assert list(listed) == ["edge-mlp-trainable-float32.tflite"]
+    # What is of the same run joins; the card tells of all.
+    assert ecct("export", other_run, *options[:2], "--tier", "linear", *options[4:])[0] == 0
+    assert len(json.loads((out / "manifest.json").read_text())["files"]) == 2
+
+
+def test_inspect_refuses_another_files_manifest(ecct, trainable, tmp_path):
+    path = tmp_path / trainable.name
+    shutil.copy(trainable, path)
+    code, out, _ = ecct("inspect", path)
+    assert code == 0
+    assert "not checked: no manifest.json beside it lists the file" in out
+    manifest = json.loads((trainable.parent / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert "as its manifest.json says" in ecct("inspect", path)[1]
+    manifest["files"][path.name]["sha256"] = "0" * 64
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    code, _, err = ecct("inspect", path, "--metadata")
+    assert (code, f"expected SHA-256 {'0' * 64}" in err) == (2, True)
 
 
 def test_evaluate_ranks_with_the_file_and_with_its_source(ecct, trainable, run):
