@@ -15,7 +15,7 @@ from cloud.input_space import InputSpace, build_input_space
 from cloud.model import CloudModel, CloudModelSpec, EdgeKnowledge
 from cloud.queries import choose_queries
 from cloud.similarity import preference_sources
-from ecct_tf.config import CloudConfig, FeatureConfig
+from ecct_tf.config import CloudConfig, FeatureConfig, SampleConfig
 from ecct_tf.data import CloudView, sample_negatives
 from ecct_tf.edge.features import (
     ItemTensors,
@@ -31,7 +31,7 @@ __all__ = ["CloudRecommender"]
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
-_MOMENT_NEGATIVES = 9
+_MOMENT_NEGATIVES = SampleConfig().negatives
 
 _log = logging.getLogger(__name__)
 

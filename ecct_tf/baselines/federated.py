@@ -1,5 +1,6 @@
 """Federated learning without a cloud: FedAvg, FedProx, fine-tuning and PFedRec."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from ecct_tf.config import RunConfig
 from ecct_tf.config.baselines import FEDERATED_BASELINES, FederatedBaselineName
 from ecct_tf.data import Candidates, Dataset, DeviceView, Split
 from ecct_tf.errors import ConfigError
-from ecct_tf.federated.algorithm import Arrays, RoundReport
+from ecct_tf.federated.algorithm import Arrays, RoundReport, mean_loss
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.resident import ResidentValue
 from ecct_tf.federated.stages import build_distribute, build_finalize
@@ -106,7 +107,7 @@ class FederatedBaseline:
         per_transfer = build_codec(work.weights_codec).encoded_bytes(1, work.shared_size)
         weights_bytes = (len(participants) + len(answering)) * per_transfer
         if not len(answering):
-            return state, RoundReport(0, 0, 0.0, weights_bytes=weights_bytes)
+            return state, RoundReport(0, 0, math.nan, weights_bytes=weights_bytes)
         shards, data = self._cut(answering)
         negatives = [
             self._plan.sampler.stacked(
@@ -126,7 +127,7 @@ class FederatedBaseline:
         report = RoundReport(
             stage=0,
             devices=len(answering),
-            train_loss=float(totals[0]) / max(float(totals[1]), 1.0),
+            train_loss=mean_loss(float(totals[0]), float(totals[1])),
             weights_bytes=weights_bytes,
         )
         new_server = ServerState(*(np.asarray(part) for part in server))

@@ -6,6 +6,7 @@ into arrays and back, so that a checkpoint holds it whole.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -17,7 +18,7 @@ from ecct_tf.data import Candidates
 if TYPE_CHECKING:
     from ecct_tf.knowledge import Uplink
 
-__all__ = ["Algorithm", "Arrays", "RoundReport"]
+__all__ = ["Algorithm", "Arrays", "RoundReport", "mean_loss"]
 
 Ids = npt.NDArray[np.int64]
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -32,7 +33,8 @@ class RoundReport:
     Attributes:
       stage: of the exchange: 1 (embeddings), 2 (embeddings and logits), 0 without one.
       devices: devices that answered.
-      train_loss: mean local loss over their samples.
+      train_loss: mean local loss over their samples; NaN where nothing was measured: nobody
+        answered, nobody had samples, or nothing was trained. See `mean_loss`.
       downlink_bytes: knowledge and queries, cloud to devices.
       uplink_bytes: embeddings and logits, devices to cloud.
       weights_bytes: shared weights, both directions.
@@ -53,6 +55,15 @@ class RoundReport:
     witnessed: Mapping[str, float] = dataclasses.field(default_factory=dict)
     # Arrays have no single truth: reports are compared without them.
     uplinks: "Sequence[Uplink]" = dataclasses.field(default=(), repr=False, compare=False)
+
+
+def mean_loss(total: float, samples: float) -> float:
+    """A sum of losses over the samples behind it; NaN without samples, which is not zero loss.
+
+    >>> mean_loss(3.0, 2.0), mean_loss(0.0, 0.0)
+    (1.5, nan)
+    """
+    return total / samples if samples else math.nan
 
 
 class Algorithm(Protocol[StateT]):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import RuntimeConfig, ServerConfig
 from ecct_tf.errors import ConfigError
-from ecct_tf.federated.algorithm import RoundReport
+from ecct_tf.federated.algorithm import RoundReport, mean_loss
 from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Cohort, CohortState, ServerState, Shard
 from ecct_tf.federated.crossing import (
@@ -215,7 +215,7 @@ def build_ecct_process(
         report = RoundReport(
             stage=stage,
             devices=len(answering),
-            train_loss=loss / max(weight, 1.0),
+            train_loss=mean_loss(loss, weight),
             downlink_bytes=int(users[participants].sum()) * sample.downlink_bytes,
             uplink_bytes=int(users[answering].sum()) * sample.uplink_bytes,
             weights_bytes=weights_bytes,

@@ -1,5 +1,8 @@
 """What a run shows while it runs, and what it writes."""
 
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -7,21 +10,32 @@ from tqdm.auto import tqdm
 from ecct_tf.federated import Algorithm
 from ecct_tf.simulation.loop import Callback, RoundResult
 from ecct_tf.simulation.run_folder import RunFolder
+from ecct_tf.simulation.run_log import LINES, round_line
 
 __all__ = ["Checkpointer", "MetricsWriter", "ProgressBar"]
 
 
 class ProgressBar(Callback):
-    """Rounds, devices a second and the quality so far; silent when not at a terminal."""
+    """Rounds, devices a second and the quality so far; without a terminal a line a round."""
 
-    def __init__(self, description: str = "ECCT", *, k: int = 10) -> None:
+    def __init__(
+        self,
+        description: str = "ECCT",
+        *,
+        k: int = 10,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._description = description
         self._k = k
+        self._clock = clock
         self._bar: Any = None
+        self._rounds = self._first = 0
+        self._began = 0.0
 
     def on_start(self, *, rounds: int, num_devices: int, first_round: int) -> None:
         """Opens the bar."""
         del num_devices
+        self._rounds, self._first, self._began = rounds, first_round, self._clock()
         if rounds:
             self._bar = tqdm(
                 total=rounds,
@@ -42,6 +56,22 @@ class ProgressBar(Callback):
             shown[f"{side} val HR@{self._k}"] = f"{metrics.hr:.4f}"
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update()
+        self._say(result)
+
+    def _say(self, result: RoundResult) -> None:
+        """The round in one line: into `run.log`, and to stderr where there is no bar."""
+        done = result.round_number
+        pace = (self._clock() - self._began) / max(done - self._first, 1)
+        line = round_line(
+            result,
+            name=self._description,
+            rounds=self._rounds,
+            k=self._k,
+            seconds_left=pace * (self._rounds - done),
+        )
+        LINES.info("%s", line)
+        if self._bar.disable:
+            tqdm.write(line, file=sys.stderr)
 
     def on_end(self) -> None:
         """Closes it."""

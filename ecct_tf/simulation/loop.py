@@ -1,6 +1,7 @@
 """The loop over rounds. It computes; whatever is shown or written is a callback's."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -42,7 +43,7 @@ class RoundResult:
             "stage": report.stage,
             "devices": report.devices,
             "seconds": round(self.seconds, 4),
-            "train_loss": report.train_loss,
+            "train_loss": "" if math.isnan(report.train_loss) else report.train_loss,
             "downlink_bytes": report.downlink_bytes,
             "uplink_bytes": report.uplink_bytes,
             "weights_bytes": report.weights_bytes,

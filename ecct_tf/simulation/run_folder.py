@@ -38,9 +38,11 @@ class RunFolder:
     """A folder that a run writes; whole files appear atomically, metrics row by row.
 
     Files: `config.yaml` (resolved), `environment.json` (versions, seed, command),
-    `status.json`, `item_table.npz` (as devices hold it), `metrics.csv` (one row a round),
+    `status.json` (the rounds that are done, renewed after each), `run.log` (a line a round,
+    warnings, errors), `item_table.npz` (as devices hold it), `metrics.csv` (one row a round),
     `candidates_*.npz`, `results.csv` (test quality), `devices.csv` (rank of every tested
-    interaction), `checkpoints/`, `events/` (TensorBoard) and `plots/`.
+    interaction), `references.csv` (the same of the quick references), `checkpoints/`,
+    `events/` (TensorBoard) and `plots/`.
 
     Attributes:
       path: where it is.
@@ -195,6 +197,10 @@ class RunFolder:
     def write_devices(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes the rank of each tested interaction."""
         write_text(self.path / "devices.csv", _table(rows))
+
+    def write_references(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the same of the quick references, so that they can be paired with the run."""
+        write_text(self.path / "references.csv", _table(rows))
 
     def write_item_table(self, table: ItemTable) -> None:
         """Writes the item table as devices received it."""

@@ -4,10 +4,11 @@ import dataclasses
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from ecct_tf import __version__
 from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset
 from ecct_tf.errors import CheckpointError, RunFolderError
@@ -21,6 +22,7 @@ from ecct_tf.simulation.loop import Callback, run_rounds
 from ecct_tf.simulation.methods import build_algorithm, display_name, quick_references
 from ecct_tf.simulation.results import ResultRow, test_results
 from ecct_tf.simulation.run_folder import RunFolder
+from ecct_tf.simulation.run_log import LINES, run_log
 from ecct_tf.simulation.tensorboard import TensorBoardWriter
 from ecct_tf.simulation.uplink_log import UplinkLogger
 
@@ -68,7 +70,9 @@ def simulate(
     """
     _uplink_log(config)  # Refuses a run without uplinks before there is a folder.
     folder = None if out is None else RunFolder.create(out, config)
-    with nullcontext() if folder is None else folder.locked():
+    if folder is None:
+        return _run(config, None, dataset=dataset, callbacks=callbacks)
+    with folder.locked(), _log_of(folder, "begins"):
         return _run(config, folder, dataset=dataset, callbacks=callbacks)
 
 
@@ -98,15 +102,21 @@ def resume(
                 f"the run {path} is complete: there is nothing to go on with. See its results "
                 f"with `ecct report {path}`."
             )
-        checkpoint = folder.checkpoints.newest()
-        return _run(
-            folder.config,
-            folder,
-            dataset=dataset,
-            callbacks=callbacks,
-            begin=checkpoint,
-            again=True,
-        )
+        with _log_of(folder, "is resumed"):
+            return _run(
+                folder.config,
+                folder,
+                dataset=dataset,
+                callbacks=callbacks,
+                begin=folder.checkpoints.newest(),
+                again=True,
+            )
+
+
+def _log_of(folder: RunFolder, what: str) -> AbstractContextManager[None]:
+    config = folder.config
+    about = f"{display_name(config)} on {config.data.dataset}, seed {config.seed}, {what}"
+    return run_log(folder.path / "run.log", about=f"{about}: ecct-tf {__version__}")
 
 
 def _run(
@@ -118,9 +128,10 @@ def _run(
     begin: Checkpoint | None = None,
     again: bool = False,
 ) -> SimulationResult:
-    status, progress = "failed", _Progress(0 if begin is None else begin.round_number)
     # What an earlier part of the run took counts too.
     began = time.monotonic() - (folder.seconds if folder is not None and again else 0.0)
+    first_round = 0 if begin is None else begin.round_number
+    status, progress = "failed", _Progress(first_round, folder=folder, began=began)
     try:
         experiment = build_experiment(config, dataset=dataset)
         algorithm = build_algorithm(experiment)
@@ -151,6 +162,15 @@ def _run(
             )
             ours, devices = test_results(experiment, algorithm, state)
             rows = [*_references(experiment), *ours] if config.baselines else ours
+        for row in rows:
+            LINES.info(
+                "test: %s HR@%d %.4f NDCG@%d %.4f",
+                row.model,
+                row.metrics.k,
+                row.metrics.hr,
+                row.metrics.k,
+                row.metrics.ndcg,
+            )
         if folder is not None:
             folder.write_devices(devices)
             folder.write_results([row.as_dict() for row in rows])
@@ -168,14 +188,19 @@ def _run(
 
 
 class _Progress(Callback):
-    """Remembers how far the run is."""
+    """Remembers how far the run is, and keeps `status.json` up to it, after the round's files."""
 
-    def __init__(self, rounds: int) -> None:
+    def __init__(self, rounds: int, *, folder: RunFolder | None, began: float) -> None:
         self.rounds = rounds
+        self._folder = folder
+        self._began = began
 
     def on_round(self, result: Any, state: Any) -> None:
         del state
         self.rounds = result.round_number
+        if self._folder is not None:
+            seconds = time.monotonic() - self._began
+            self._folder.set_status("running", round_number=self.rounds, seconds=seconds)
 
 
 def _writers(

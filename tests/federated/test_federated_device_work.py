@@ -240,3 +240,54 @@ def test_a_nodes_samples_carry_the_profile_of_their_owner(nodes, dataset):
             touched = dataset.items[dataset.users == node.users[owner]]
             if label:
                 assert candidate in touched
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_loss_is_that_of_the_last_epoch(optimizer, cohorts, items, call):
+    """Two epochs of one batch: before its step, the second meets the weights of the first."""
+    device = cohorts["linear"].devices.devices[0]
+    base = TrainingConfig(
+        batch_size=64, optimizer=optimizer, learning_rate=0.1, private_learning_rate=0.02
+    )
+    weights = cohorts["linear"].work.model.layout.initial(5) + np.float32(0.05)
+    plain, losses, results = [], [], []
+    for epochs in (1, 2, 3):
+        training = dataclasses.replace(base, epochs=epochs)
+        work = dataclasses.replace(cohorts["linear"].work, training=training)
+        result = call(work, _alone(device, 64), weights)
+        losses.append(float(result.loss) / float(result.weight))
+        results.append(result)
+    split = work.shared_size
+    for before in (None, *results[:2]):
+        start = weights
+        if before is not None:
+            shared = weights[:split] + before.delta.numpy() / float(before.weight)
+            start = np.concatenate([shared, before.private.numpy()])
+        plain.append(_plain_gradient(work, items, device, start)[0])
+    assert losses == pytest.approx(plain, abs=1e-5)
+    # They differ by far more than the tolerance, so that no other epoch's would do.
+    assert np.abs(np.diff(plain)).min() > 1e-3
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_an_epochs_loss_weighs_each_sample_alike_whatever_its_batch(stacked, cohorts, items, call):
+    """With next to no learning the loss of an epoch is that of the samples at once."""
+    devices = sorted(cohorts["linear"].devices.devices, key=lambda device: int(device.samples))
+    small, large = devices[0], devices[-1]
+    # The last batch of each is smaller than the others.
+    batch = next(
+        size for size in (5, 7, 4, 3) if int(small.samples) % size and int(large.samples) % size
+    )
+    training = TrainingConfig(
+        batch_size=batch, epochs=2, learning_rate=1e-9, private_learning_rate=1e-9
+    )
+    work = dataclasses.replace(cohorts["linear"].work, training=training)
+    weights = work.model.layout.initial(5) + np.float32(0.05)
+    chosen = [small, large] if stacked else [large]
+    data = stack_devices(chosen, batch_size=batch) if stacked else _alone(large, batch)
+    result = call(work, data, weights)
+    expected = sum(
+        int(device.samples) * _plain_gradient(work, items, device, weights)[0] for device in chosen
+    )
+    assert float(result.loss) == pytest.approx(expected, rel=1e-4)
+    assert float(result.weight) == sum(int(device.samples) for device in chosen)
