@@ -15,8 +15,23 @@ PAGE = Path(__file__).with_name("commands.md")
 _HEAD = """\
 # Command line
 
-`ecct` is `.venv/bin/ecct` after `make install`. Every command has `--help`. What a command refuses
-is told on the standard error with exit code 2. Ctrl-C ends a run after its round, with 130.
+`ecct` is `.venv/bin/ecct` after `make install`. Every command has `--help` with examples. What a
+command refuses is said on the standard error with exit code 2. Ctrl-C ends a run after its round,
+with 130.
+
+Options that are short for a setting show the setting's default; a file given by `--config` comes
+before it.
+
+## Completion
+
+The shell completes commands, options, files and the values of options once it has read what
+`ecct` writes for it:
+
+```sh
+eval "$(_ECCT_COMPLETE=bash_source ecct)"   # in ~/.bashrc; needs bash 4.4 or newer
+eval "$(_ECCT_COMPLETE=zsh_source ecct)"    # in ~/.zshrc
+_ECCT_COMPLETE=fish_source ecct | source    # in ~/.config/fish/completions/ecct.fish
+```
 
 This page is generated: `python docs/generate_commands.py`.
 """
@@ -42,6 +57,8 @@ def _page(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name)
     usage = " ".join(command.collect_usage_pieces(context))
     parts = [f"## `{name}`", _prose(command.help or ""), f"```text\n{name} {usage}\n```"]
+    if lines := [line[2:] for line in (command.epilog or "").splitlines() if line.startswith("  ")]:
+        parts.append("\n".join(["```sh", *lines, "```"]))
     options = _options(command, context)
     return "\n\n".join([*parts, options] if options else parts)
 

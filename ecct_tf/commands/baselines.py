@@ -4,20 +4,47 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import config_option, prepare, set_option
+from ecct_tf.commands.options import (
+    config_option,
+    dataset_option,
+    examples,
+    prepare,
+    set_option,
+    setting_option,
+    typed_options,
+)
+from ecct_tf.config import METHODS
 
 __all__ = ["baselines"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct baselines --dataset synthetic --method ecct --method fedavg --seeds 0",
+        "ecct baselines --methods ablations --seeds 0,1,2 --out runs/ablations",
+    )
+)
 @config_option
 @set_option
+@dataset_option
 @click.option(
     "--methods",
-    default="all",
-    show_default=True,
-    help="Comma-separated: all, ablations, ecct, fedavg, no-exchange, …",
+    metavar="NAMES",
+    show_default="all",
+    help="What is run, comma-separated: all, ablations (which are no-exchange, down-only, up-only, "
+    f"embeddings-only), {', '.join(METHODS)}.",
 )
+@click.option(
+    "--method",
+    "single_methods",
+    multiple=True,
+    metavar="NAME",
+    help="One of them; repeatable, by default those of --methods.",
+    shell_complete=lambda _context, _option, typed: [
+        name for name in METHODS if name.startswith(typed)
+    ],
+)
+@setting_option("--rounds", "rounds", "Rounds of each run", kind=int)
 @click.option("--seeds", default="0,1,2", show_default=True, help="Comma-separated.")
 @click.option(
     "--out",
@@ -27,7 +54,14 @@ __all__ = ["baselines"]
     help="Folder of the run folders.",
 )
 def baselines(
-    config_path: Path | None, overrides: tuple[str, ...], methods: str, seeds: str, out: Path
+    config_path: Path | None,
+    overrides: tuple[str, ...],
+    dataset: str | None,
+    methods: str | None,
+    single_methods: tuple[str, ...],
+    rounds: int | None,
+    seeds: str,
+    out: Path,
 ) -> None:
     """Run ECCT, its ablations and all baselines over several seeds.
 
@@ -36,11 +70,16 @@ def baselines(
     """
     from ecct_tf.config import load_config
 
-    config = load_config(config_path, overrides=overrides)
+    short = typed_options({("--dataset", "data.dataset"): dataset, ("--rounds", "rounds"): rounds})
+    config = load_config(config_path, overrides=[*overrides, *short])
+    names, option = [*single_methods], "--method" if single_methods else "--methods"
+    if methods is not None or not names:
+        names += (methods or "all").split(",")
+        option = "--method, --methods" if single_methods else option
     prepare("simulation")
     from ecct_tf.simulation.campaign import parse_seeds, plan_runs, run_all
 
-    planned = plan_runs(config, methods=methods.split(","), seeds=parse_seeds(seeds))
+    planned = plan_runs(config, methods=names, seeds=parse_seeds(seeds), option=option)
     folders = run_all(planned, out=out, say=lambda text: click.echo(text, err=True))
     click.echo("Compare them with:")
     click.echo(f"  ecct compare {' '.join(str(folder) for folder in folders)}")

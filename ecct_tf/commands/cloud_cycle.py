@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecct_tf.commands.options import prepare, set_option, wide_console
+from ecct_tf.commands.options import (
+    examples,
+    prepare,
+    set_option,
+    typed_options,
+    wide_console,
+)
 
 if TYPE_CHECKING:
     from ecct_tf.cycle import CycleResult
@@ -15,9 +21,17 @@ if TYPE_CHECKING:
 __all__ = ["cycle"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct cloud cycle --out cycles --cycles 3",
+        "ecct cloud cycle --out cycles --runtime tensorflow --cycles 2",
+    )
+)
 @click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), help="YAML file of the cycles."
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="YAML file of the cycles; by default none, each setting has its own default.",
 )
 @set_option
 @click.option(
@@ -29,12 +43,23 @@ __all__ = ["cycle"]
 @click.option(
     "--cycles", default=3, show_default=True, type=click.IntRange(min=1), help="How many in all."
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Short for seed.")
-@click.option("--rounds-per-cycle", type=click.IntRange(min=1), help="Short for rounds_per_cycle.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    show_default="0",
+    help="Seed of all randomness. Short for seed.",
+)
+@click.option(
+    "--rounds-per-cycle",
+    type=click.IntRange(min=1),
+    show_default="10",
+    help="Rounds of local training in a cycle. Short for rounds_per_cycle.",
+)
 @click.option(
     "--runtime",
     type=click.Choice(["litert", "tensorflow"]),
-    help="What runs the devices' files; short for runtime.",
+    show_default="litert",
+    help="What runs the devices' files. Short for runtime.",
 )
 def cycle(
     config_path: Path | None,
@@ -52,8 +77,13 @@ def cycle(
     prepare("cloud")
     from ecct_tf.cycle import load_cycle_config, run_cycles
 
-    given = {"seed": seed, "rounds_per_cycle": rounds_per_cycle, "runtime": runtime}
-    short = [f"{key}={value}" for key, value in given.items() if value is not None]
+    short = typed_options(
+        {
+            ("--seed", "seed"): seed,
+            ("--rounds-per-cycle", "rounds_per_cycle"): rounds_per_cycle,
+            ("--runtime", "runtime"): runtime,
+        }
+    )
     config = load_cycle_config(config_path, overrides=[*overrides, *short])
     _print(run_cycles(config, out, cycles=cycles))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecct_tf.commands.options import counted, prepare, set_option, wide_console
+from ecct_tf.commands.options import counted, examples, prepare, set_option, wide_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,12 @@ def log() -> None:
     """Look into an uplink log without consuming it."""
 
 
-@log.command()
+@log.command(
+    epilog=examples(
+        "ecct cloud log check --config job.yaml",
+        "ecct cloud log check uplinks --config job.yaml --all --quarantine refused",
+    )
+)
 @_asked
 @click.option(
     "--quarantine",
@@ -73,7 +78,7 @@ def check(
         click.get_current_context().exit(_REFUSED)
 
 
-@log.command()
+@log.command(epilog=examples("ecct cloud log export --config job.yaml --out uplinks.parquet"))
 @_asked
 @click.option(
     "--out",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecct_tf.commands.cloud_versions import registry_argument
-from ecct_tf.commands.options import prepare, wide_console
+from ecct_tf.commands.options import examples, prepare, wide_console
 
 if TYPE_CHECKING:
     from cloud.publishing import Published
@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["publish"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct cloud publish registry --out published",
+        "ecct cloud publish registry --out published --version 3 --delta-from 1",
+    )
+)
 @registry_argument
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to fill.")
-@click.option("--version", type=int, help="By default the version in force.")
+@click.option("--version", type=int, help="Version to publish, by default the one in force.")
 @click.option(
     "--delta-from",
     "delta_from",

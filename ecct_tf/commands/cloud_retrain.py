@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecct_tf.commands.options import counted, prepare, set_option
+from ecct_tf.commands.options import counted, examples, prepare, set_option
 
 if TYPE_CHECKING:
     from cloud.registry.manifest import Manifest
@@ -19,9 +19,17 @@ __all__ = ["retrain"]
 _NOT_PROMOTED = 3
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct cloud retrain --config job.yaml --out jobs/1",
+        "ecct cloud retrain --config job.yaml --out jobs/2 --must-promote",
+    )
+)
 @click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), help="YAML file of the job."
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="YAML file of the job; by default none, each setting has its own default.",
 )
 @set_option
 @click.option(

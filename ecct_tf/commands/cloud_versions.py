@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecct_tf.commands.options import counted, wide_console
+from ecct_tf.commands.options import counted, examples, wide_console
 
 if TYPE_CHECKING:
     from cloud.registry import Registry, Version
@@ -21,10 +21,15 @@ _RANKING = re.compile(r"(?<![a-z])(hr|ndcg)(?![a-z])")
 
 registry_argument = click.argument("registry", type=click.Path(path_type=Path))
 
-_note = click.option("--note", default="", help="Why, for the history.")
+_note = click.option("--note", default="", help="Why, for the history; by default nothing.")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct cloud versions registry",
+        "ecct cloud versions registry --json",
+    )
+)
 @registry_argument
 @click.option("--json", "as_json", is_flag=True, help="Print whole manifests as JSON.")
 def versions(registry: Path, as_json: bool) -> None:
@@ -64,7 +69,9 @@ def versions(registry: Path, as_json: bool) -> None:
         )
 
 
-@click.command()
+@click.command(
+    epilog=examples('ecct cloud promote registry 3 --expected 2 --note "better on new users"')
+)
 @registry_argument
 @click.argument("version", type=int)
 @click.option(
@@ -83,9 +90,15 @@ def promote(registry: Path, version: int, expected: int | None, note: str) -> No
     click.echo(f"Version {promotion.version} is in force, from {opened.serving_path}")
 
 
-@click.command()
+@click.command(
+    epilog=examples('ecct cloud rollback registry --note "version 3 broke the home page"')
+)
 @registry_argument
-@click.option("--expected", type=int, help="Roll back only if this version is in force now.")
+@click.option(
+    "--expected",
+    type=int,
+    help="Roll back only if this version is in force now; by default whichever is.",
+)
 @_note
 def rollback(registry: Path, expected: int | None, note: str) -> None:
     """Put the version that was in force before back in force."""
@@ -94,7 +107,7 @@ def rollback(registry: Path, expected: int | None, note: str) -> None:
     click.echo(f"Version {promotion.version} is in force again, from {opened.serving_path}")
 
 
-@click.command()
+@click.command(epilog=examples("ecct cloud gc registry --keep 10"))
 @registry_argument
 @click.option("--keep", default=5, show_default=True, help="How many of the newest versions stay.")
 @click.option(

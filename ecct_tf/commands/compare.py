@@ -4,10 +4,17 @@ from pathlib import Path
 
 import click
 
+from ecct_tf.commands.options import examples
+
 __all__ = ["compare"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct compare runs/mine runs/private",
+        "ecct compare runs/baselines --format markdown --out comparison",
+    )
+)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--format",
@@ -20,7 +27,7 @@ __all__ = ["compare"]
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder for compare.csv, compare.md and plots.",
+    help="Folder for compare.csv, compare.md and plots; by default nothing is written.",
 )
 def compare(runs: tuple[Path, ...], form: str, out: Path | None) -> None:
     """Put runs side by side, each model over its seeds.

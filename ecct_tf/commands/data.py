@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecct_tf.commands.options import config_option, set_option, wide_console
+from ecct_tf.commands.options import (
+    config_option,
+    examples,
+    set_option,
+    setting_option,
+    typed_options,
+    wide_console,
+)
+from ecct_tf.config import SPLITS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,21 +48,44 @@ def data() -> None:
     """Look at your own data before you train on it."""
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "ecct data check schema.yaml",
+        "ecct data check schema.yaml --split temporal --negatives 20",
+    )
+)
 @click.argument("schema", type=click.Path(path_type=Path))
 @config_option
 @set_option
-@click.option(
-    "--split",
-    type=click.Choice(["leave_one_out", "temporal"]),
-    help="Short for data.split; leave_one_out by default.",
+@setting_option("--split", "data.split", "How time is cut", kind=click.Choice(SPLITS))
+@setting_option(
+    "--validation-fraction",
+    "data.validation_fraction",
+    "Share of the interactions to validate on, in a temporal split",
+    kind=float,
 )
-@click.option("--validation-fraction", type=float, help="Short for data.validation_fraction.")
-@click.option("--test-fraction", type=float, help="Short for data.test_fraction.")
-@click.option("--recent-fraction", type=float, help="Short for data.recent_fraction.")
-@click.option("--max-item-share", type=float, help="Short for data.max_item_share.")
-@click.option("--negatives", type=int, help="Short for evaluation.negatives; 99 by default.")
-@click.option("--k", type=int, help="Short for evaluation.k; 10 by default.")
+@setting_option(
+    "--test-fraction",
+    "data.test_fraction",
+    "Share of the interactions to test on, in a temporal split",
+    kind=float,
+)
+@setting_option(
+    "--recent-fraction",
+    "data.recent_fraction",
+    "Share of a user's training part that only the device has",
+    kind=float,
+)
+@setting_option(
+    "--max-item-share",
+    "data.max_item_share",
+    "Largest share of the items that a user may have touched",
+    kind=float,
+)
+@setting_option(
+    "--negatives", "evaluation.negatives", "Candidates beside the held-out item", kind=int
+)
+@setting_option("--k", "evaluation.k", "Length of the list that is judged", kind=int)
 def check(
     schema: Path, config_path: Path | None, overrides: tuple[str, ...], **short: str | float | None
 ) -> None:
@@ -71,7 +102,9 @@ def check(
     place = json.dumps(str(schema), ensure_ascii=False)
     settings = [
         *overrides,
-        *(f"{_LONG[key]}={value}" for key, value in short.items() if value is not None),
+        *typed_options(
+            {(f"--{key.replace('_', '-')}", _LONG[key]): value for key, value in short.items()}
+        ),
     ]
     config = load_config(
         config_path, overrides=[*settings, "data.dataset=files", f"data.schema={place}"]

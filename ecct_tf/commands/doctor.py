@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecct_tf.commands.options import wide_console
+from ecct_tf.commands.options import examples, wide_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct doctor",
+        "ecct doctor --lock",
+    )
+)
 @click.option(
     "--deadline",
     type=click.FloatRange(min=1),

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import existing_run, prepare
+from ecct_tf.commands.options import examples, existing_run, prepare
 
 __all__ = ["evaluate"]
 
 
-@click.command()
+@click.command(epilog=examples("ecct evaluate edge-mlp.tflite --run runs/mine --tensorflow"))
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--run", required=True, type=existing_run, help="The run that FILE came from.")
 @click.option(

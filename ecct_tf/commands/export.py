@@ -4,9 +4,21 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import existing_run, prepare
+from ecct_tf.commands.options import examples, existing_run, prepare
+from ecct_tf.config import TIERS
 
 __all__ = ["export", "static_shapes"]
+
+# Those of `mobile_export.variants`, which imports TensorFlow.
+_VARIANTS = (
+    "trainable-int8",
+    "trainable-int4",
+    "trainable-float32",
+    "trainable-lora",
+    "inference-dynamic-int8",
+    "inference-float16",
+    "inference-int8",
+)
 
 
 def static_shapes(
@@ -27,24 +39,39 @@ def static_shapes(
     return batch, candidates
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct export runs/mine --out files",
+        "ecct export runs/mine --out files --tier mlp --variant all --static 32,100",
+    )
+)
 @click.argument("run", type=existing_run)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
-@click.option("--tier", help="linear, mlp or attention; by default every tier of the run.")
 @click.option(
-    "--device", "user", type=int, help="User whose device's own weights to export, not the mean."
+    "--tier", type=click.Choice(TIERS), help="Tier to export, by default every one of the run."
+)
+@click.option(
+    "--device",
+    "user",
+    type=int,
+    help="User whose device's own weights to export; by default the mean of all.",
 )
 @click.option(
     "--variant",
     "variants",
     multiple=True,
-    help="Kind of file, repeatable, or all; trainable-int8 by default.",
+    type=click.Choice(("all", *_VARIANTS)),
+    default=("trainable-int8",),
+    show_default=True,
+    metavar="KIND",
+    help=f"Kind of file, repeatable: all, {', '.join(_VARIANTS)}.",
 )
 @click.option(
     "--static",
     metavar="B,C",
     callback=static_shapes,
-    help="Also write files for B training rows and C candidates, as browsers need them.",
+    help="Also write files for B training rows and C candidates, as browsers need them; by "
+    "default none.",
 )
 @click.option(
     "--overwrite", is_flag=True, help="Replace files of another run in --out; refused by default."
@@ -63,11 +90,7 @@ def export(
     A manifest with SHA-256 and a model card lie beside them.
     """
     prepare("cloud")
-    from mobile_export.variants import VARIANTS, find_variant
-
-    names = list(VARIANTS) if "all" in variants else list(variants or ["trainable-int8"])
-    for name in names:
-        find_variant(name)
+    names = list(_VARIANTS) if "all" in variants else list(variants)
     from ecct_tf.commands.edge_models import open_run
     from mobile_export.export import export_edge_model
 

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import prepare
+from ecct_tf.commands.options import examples, prepare
 
 __all__ = ["inspect"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct inspect edge-mlp.tflite",
+        "ecct inspect edge-mlp.tflite --metadata",
+    )
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--tensors", default=12, show_default=True, help="How many of the largest tensors.")
 @click.option("--metadata", is_flag=True, help="Print the whole metadata as JSON, nothing else.")

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from ecct_tf.commands.options import examples
+
 __all__ = ["new"]
 
 
-@click.command()
+@click.command(epilog=examples("ecct new my_project"))
 @click.argument("project", type=click.Path(path_type=Path))
 def new(project: Path) -> None:
     """Make a starter project: sample data, schema, configuration, script and notebook."""

@@ -1,11 +1,13 @@
 """Options that several commands share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ecct_tf.config import DATASETS, METHODS, RunConfig, TypedOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,10 +17,15 @@ if TYPE_CHECKING:
 __all__ = [
     "config_option",
     "counted",
+    "dataset_option",
+    "examples",
     "existing_run",
+    "method_option",
     "prepare",
     "quiet_tensorflow",
     "set_option",
+    "setting_option",
+    "typed_options",
     "wide_console",
 ]
 
@@ -28,7 +35,10 @@ existing_run = click.Path(path_type=Path)
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--config FILE`, as `config_path`."""
     return click.option(
-        "--config", "config_path", type=click.Path(path_type=Path), help="YAML file of the run."
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path),
+        help="YAML file of the run; by default none, each setting has its own default.",
     )(command)
 
 
@@ -39,8 +49,70 @@ def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "overrides",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Override one setting, e.g. training.epochs=2; repeatable.",
+        help="Override one setting, e.g. training.epochs=2; repeatable, by default none.",
     )(command)
+
+
+def setting_option(
+    option: str,
+    key: str,
+    description: str,
+    *,
+    kind: Any = None,
+    default: Any = None,
+    choices: tuple[str, ...] = (),
+    metavar: str | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that is short for a setting, with the setting's default in its help.
+
+    Values are checked where the setting is, which takes a file's word for it too; choices here
+    are for the help and for the shell's completion.
+
+    Args:
+      option: such as `--rounds`.
+      key: dotted key of the setting.
+      description: for the help.
+      kind: type of the value, for click.
+      default: what holds the settings; by default those of a run.
+      choices: the values that the setting accepts.
+      metavar: how the help shows the value; by default its type.
+    """
+    value = RunConfig() if default is None else default
+    for name in key.split("."):
+        value = getattr(value, name)
+    listed = f": {', '.join(choices)}" if choices else ""
+    return click.option(
+        option,
+        type=kind,
+        metavar=metavar or ("NAME" if choices else None),
+        show_default="none" if value is None else str(value),
+        help=f"{description}{listed}. Short for {key}.",
+        shell_complete=lambda _context, _option, typed: [
+            choice for choice in choices if choice.startswith(typed)
+        ],
+    )
+
+
+dataset_option = setting_option("--dataset", "data.dataset", "Data of the run", choices=DATASETS)
+method_option = setting_option("--method", "method", "What is trained", choices=METHODS)
+
+
+def typed_options(given: Mapping[tuple[str, str], object]) -> list[str]:
+    """Overrides for the options that were typed, by option and key; None is one that was not.
+
+    >>> typed_options({("--rounds", "rounds"): 3, ("--seed", "seed"): None})
+    ['rounds=3']
+    """
+    return [
+        TypedOption.of(option, key, value)
+        for (option, key), value in given.items()
+        if value is not None
+    ]
+
+
+def examples(*lines: str) -> str:
+    """What a command's help ends with: lines to copy, which are not folded."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def prepare(part: "Part") -> None:

@@ -4,10 +4,17 @@ from pathlib import Path
 
 import click
 
+from ecct_tf.commands.options import examples
+
 __all__ = ["report"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct report runs/mine",
+        "ecct report runs/baselines --out report.html --against FedAvg",
+    )
+)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",

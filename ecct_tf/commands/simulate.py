@@ -5,29 +5,46 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import config_option, existing_run, prepare, set_option
+from ecct_tf.commands.options import (
+    config_option,
+    dataset_option,
+    examples,
+    existing_run,
+    method_option,
+    prepare,
+    set_option,
+    setting_option,
+    typed_options,
+)
 
 __all__ = ["resume", "simulate"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct simulate --dataset synthetic --rounds 3",
+        "ecct simulate --rounds 30 --seed 1 --out runs/mine",
+        "ecct simulate --config runs/mine/config.yaml --set edge.shared=none",
+    )
+)
 @config_option
 @set_option
-@click.option(
-    "--dataset", help="movielens-100k, movielens-1m, synthetic or files; short for data.dataset."
-)
-@click.option("--method", help="ecct or a baseline, e.g. fedavg; short for method.")
-@click.option("--rounds", type=int, help="Rounds of the exchange.")
-@click.option("--seed", type=int, help="Seed of all randomness.")
-@click.option(
+@dataset_option
+@method_option
+@setting_option("--rounds", "rounds", "Rounds of the exchange", kind=int)
+@setting_option("--seed", "seed", "Seed of all randomness", kind=int)
+@setting_option(
     "--real-devices",
-    type=int,
-    help="Devices of each tier that an exported file does too; short for runtime.real_devices.",
+    "runtime.real_devices",
+    "Devices of each tier that run their exported file too",
+    kind=int,
 )
-@click.option(
+@setting_option(
     "--uplink-log",
+    "exchange.uplink_log",
+    "Log to append each round's uplinks to",
+    kind=click.Path(),
     metavar="DIR",
-    help="Append each round's uplinks to this log; short for exchange.uplink_log.",
 )
 @click.option(
     "--out",
@@ -48,15 +65,16 @@ def simulate(
     """Train ECCT on simulated devices and compare it with its baselines."""
     from ecct_tf.config import load_config
 
-    given = {
-        "data.dataset": dataset,
-        "method": method,
-        "rounds": rounds,
-        "seed": seed,
-        "runtime.real_devices": real_devices,
-        "exchange.uplink_log": uplink_log,
-    }
-    short = [f"{key}={value}" for key, value in given.items() if value is not None]
+    short = typed_options(
+        {
+            ("--dataset", "data.dataset"): dataset,
+            ("--method", "method"): method,
+            ("--rounds", "rounds"): rounds,
+            ("--seed", "seed"): seed,
+            ("--real-devices", "runtime.real_devices"): real_devices,
+            ("--uplink-log", "exchange.uplink_log"): uplink_log,
+        }
+    )
     config = load_config(config_path, overrides=[*overrides, *short])
     if out is None:
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -81,7 +99,7 @@ def simulate(
     print_results(run(config, out=out), out=out)
 
 
-@click.command()
+@click.command(epilog=examples("ecct resume runs/mine"))
 @click.argument("run", type=existing_run)
 def resume(run: Path) -> None:
     """Go on with a run that was interrupted or killed, to the same result."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecct_tf.commands.options import existing_run, prepare
+from ecct_tf.commands.options import examples, existing_run, prepare
 
 if TYPE_CHECKING:
     from mobile_export.verification import Check
@@ -14,9 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["verify"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct verify edge-mlp.tflite --run runs/mine",
+        "ecct verify edge-mlp.tflite --litert-python litert-env/bin/python",
+    )
+)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--run", type=existing_run, help="The run that FILE came from, for parity.")
+@click.option(
+    "--run",
+    type=existing_run,
+    help="The run that FILE came from, for parity; by default none, and parity is not checked.",
+)
 @click.option(
     "--litert-python",
     metavar="PATH",

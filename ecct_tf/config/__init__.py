@@ -32,7 +32,7 @@ from ecct_tf.config.exchange import (
     RuntimeConfig,
     ServerConfig,
 )
-from ecct_tf.config.loading import dump_config, load_config, load_over
+from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
 from ecct_tf.config.run import (
     DATASETS,
     METHODS,
@@ -80,6 +80,7 @@ __all__ = [
     "SplitName",
     "Tier",
     "TrainingConfig",
+    "TypedOption",
     "dump_config",
     "load_config",
     "load_over",

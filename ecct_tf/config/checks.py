@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ecct_tf.config.parsing import near_miss
 from ecct_tf.errors import ConfigError
 
 __all__ = ["at_least", "one_of", "positive", "shorter_than_candidates", "within"]
@@ -37,7 +38,10 @@ def one_of(config: Any, section: str, name: str, choices: tuple[str, ...]) -> No
     """Refuses a field that is none of `choices`."""
     value = getattr(config, name)
     if value not in choices:
-        raise ConfigError(f"{section}.{name}: expected one of {', '.join(choices)}, got {value!r}")
+        raise ConfigError(
+            f"{section}.{name}: expected one of {', '.join(choices)}, got {value!r}"
+            f"{near_miss(str(value), choices)}"
+        )
 
 
 def shorter_than_candidates(config: Any, section: str) -> None:

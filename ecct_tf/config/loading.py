@@ -3,17 +3,46 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from ecct_tf.config.parsing import build, check_keys, read_mapping
 from ecct_tf.config.run import RunConfig
 from ecct_tf.config.yaml_text import dump_yaml, parse_yaml
 from ecct_tf.errors import ConfigError
 
-__all__ = ["dump_config", "load_config", "load_over"]
+__all__ = ["TypedOption", "dump_config", "load_config", "load_over"]
 
 
 _T = TypeVar("_T")
+
+
+class TypedOption(str):
+    """An override that was typed as an option of its own, such as `--dataset files`.
+
+    It reads as `data.dataset=files`; a message names the option, which is what the user knows.
+
+    Attributes:
+      option: as typed, such as `--dataset`.
+
+    Example:
+      >>> TypedOption.of("--rounds", "rounds", 3), TypedOption.of("--rounds", "rounds", 3).shown
+      ('rounds=3', '--rounds 3')
+    """
+
+    option: str
+
+    @classmethod
+    def of(cls, option: str, key: str, value: object) -> Self:
+        """The override of `key` by `option`."""
+        made = cls(f"{key}={value}")
+        made.option = option
+        return made
+
+    @property
+    def shown(self) -> str:
+        """Option and value, as typed."""
+        return f"{self.option} {self.partition('=')[2]}"
+
 
 _PATHS = ("data.schema", "data.folder")
 
@@ -65,7 +94,7 @@ def load_over(
     try:
         return build(target, _over_defaults(default, values))
     except ConfigError as error:
-        raise ConfigError(f"{_origin(path, overrides, str(error))}: {error}") from error
+        raise ConfigError(_with_origin(path, overrides, str(error))) from error
 
 
 def _over_defaults(default: Any, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,29 +132,37 @@ def _apply(values: dict[str, Any], override: str, config: type[Any]) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set: expected key=value, got {override!r}")
-    value = parse_yaml(text, where=f"--set {override}: the value")
+    value = parse_yaml(text, where=f"{_shown(override)}: the value")
     nested: Any = value
     for name in reversed(key.split(".")):
         nested = {name: nested}
-    check_keys(nested, config, where=f"--set {override}")
+    check_keys(nested, config, where=_shown(override))
     target = values
     *parents, last = key.split(".")
     for name in parents:
         target = target.setdefault(name, {})
         if not isinstance(target, dict):
-            raise ConfigError(f"--set {override}: {name} is not a section")
+            raise ConfigError(f"{_shown(override)}: {name} is not a section")
     target[last] = value
 
 
-def _origin(path: Path | None, overrides: list[str], message: str) -> str:
-    """Where the field that `message` begins with got its value."""
-    field = message.partition(":")[0].removeprefix("run.")
+def _with_origin(path: Path | None, overrides: list[str], message: str) -> str:
+    """`message` after where the field that it begins with got its value."""
+    named, _, reason = message.partition(": ")
+    field = named.removeprefix("run.")
     for override in reversed(overrides):
         key = override.partition("=")[0]
+        if isinstance(override, TypedOption) and key == field:
+            return f"{override.shown}: {reason}"
         if f"{field}.".startswith(f"{key}.") or key.startswith(f"{field}."):
-            return f"--set {override}"
+            return f"{_shown(override)}: {message}"
     sources = [] if path is None else [str(path)]
-    return ", ".join([*sources, *(f"--set {override}" for override in overrides)])
+    sources += [_shown(override) for override in overrides]
+    return ": ".join([*([", ".join(sources)] if sources else []), message])
+
+
+def _shown(override: str) -> str:
+    return override.shown if isinstance(override, TypedOption) else f"--set {override}"
 
 
 def _plain(value: Any) -> Any:

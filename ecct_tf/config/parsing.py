@@ -107,6 +107,7 @@ def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _
         expected = _expected(error.field_type)
         raise ConfigError(
             f"{prefix}{error.field_path}: expected {expected}, got {error.value!r}"
+            f"{_near_choice(error.field_type, error.value)}"
         ) from error
     except dacite.MissingValueError as error:
         raise ConfigError(f"{prefix}{error.field_path}: missing; give a value") from error
@@ -172,6 +173,21 @@ def _tuple(expected: Any, value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise dacite.WrongTypeError(expected, value)
     return tuple(value)
+
+
+def _near_choice(field_type: Any, value: Any) -> str:
+    """`near_miss` among the choices that a field, an entry of a list or a key of it has."""
+    choices: list[str] = []
+    pending = [field_type]
+    while pending:
+        hint = pending.pop()
+        if get_origin(hint) is Literal:
+            choices += [choice for choice in get_args(hint) if isinstance(choice, str)]
+        else:
+            pending += get_args(hint)
+    names = [value] if isinstance(value, str) else value if isinstance(value, list | dict) else []
+    wrong = [name for name in names if isinstance(name, str) and name not in choices]
+    return near_miss(wrong[0], choices) if wrong else ""
 
 
 def _expected(field_type: Any) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from ecct_tf.config import METHODS, MethodName, RunConfig
+from ecct_tf.config.parsing import near_miss
 from ecct_tf.data import Dataset, load_dataset
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.simulation.methods import ABLATIONS, display_name
@@ -30,7 +31,11 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def plan_runs(
-    config: RunConfig, *, methods: Iterable[str], seeds: Sequence[int]
+    config: RunConfig,
+    *,
+    methods: Iterable[str],
+    seeds: Sequence[int],
+    option: str = "--methods",
 ) -> dict[str, RunConfig]:
     """The configuration of every run, by the name of its folder.
 
@@ -39,6 +44,7 @@ def plan_runs(
       methods: method names, ablations (`no-exchange`, `down-only`, `up-only`,
         `embeddings-only`), `ablations` for these four, or `all`.
       seeds: one run of each method for each.
+      option: where the methods were named, for the message.
 
     Raises:
       ConfigError: for an unknown method.
@@ -49,8 +55,9 @@ def plan_runs(
     unknown = sorted(set(names) - set(METHODS) - set(slugs))
     if unknown:
         raise ConfigError(
-            f"--methods: unknown {', '.join(unknown)}; known are "
-            f"{', '.join([*groups, *METHODS, *slugs])}"
+            f"{option}: unknown {', '.join(unknown)}"
+            f"{near_miss(unknown[0], [*groups, *METHODS, *slugs])} "
+            f"(known: {', '.join([*groups, *METHODS, *slugs])})"
         )
     planned = {}
     for name in dict.fromkeys(names):

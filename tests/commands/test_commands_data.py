@@ -90,9 +90,9 @@ def test_filters_are_listed(check):
         ("u0,i,1\n", (), "r.csv: line 2, column 'who': expected an id of"),
         ("[u0],i,soon\n", (), "line 2, column 'when': expected whole seconds"),
         (ROWS, (), "Ways out: lower it to 5 or less"),
-        (ROWS, ("--negatives", "5", "--k", "6"), "evaluation.k: expected less than the 6"),
+        (ROWS, ("--negatives", "5", "--k", "6"), "--k 6: expected less than the 6"),
         ("[u0],i,1\n", ("--negatives", "1"), "0 of 9 users have the 4 interactions"),
-        (ROWS, ("--test-fraction", "0.95"), "data.test_fraction: expected less than 1"),
+        (ROWS, ("--test-fraction", "0.95"), "--test-fraction 0.95: expected less than 1"),
         (ROWS, ("--split", "random"), "'random' is not one of"),
     ],
 )

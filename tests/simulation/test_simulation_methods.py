@@ -164,7 +164,9 @@ def test_a_plan_has_a_run_for_each_method_and_seed():
 
 
 def test_mistakes_in_a_plan_are_told():
-    with pytest.raises(ConfigError, match=r"--methods: unknown fedavgg; known are .*fedavg"):
+    with pytest.raises(
+        ConfigError, match=r"--methods: unknown fedavgg; did you mean fedavg\? \(known: .*"
+    ):
         plan_runs(RunConfig(), methods=["fedavgg"], seeds=[0])
     for text in ("", "1,x", "-1", "1,1"):
         with pytest.raises(ConfigError, match="--seeds: expected different whole numbers"):

@@ -1,0 +1,164 @@
+"""The help of every command: examples that parse, options with their defaults or choices."""
+
+import os
+import shlex
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from ecct_tf.cli import cli
+from ecct_tf.config import DATASETS, METHODS
+
+
+def _leaves(group, prefix):
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from _leaves(command, (*prefix, name))
+        else:
+            yield (*prefix, name), command
+
+
+COMMANDS = dict(_leaves(cli, ()))
+OPTIONS = [
+    (path, option)
+    for path, command in COMMANDS.items()
+    for option in command.params
+    if isinstance(option, click.Option)
+]
+
+
+def _context(path):
+    return click.Context(COMMANDS[path], info_name=" ".join(("ecct", *path)))
+
+
+def _example_lines(path):
+    text = COMMANDS[path].epilog or ""
+    return [line.strip() for line in text.splitlines() if line.startswith("  ")]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_each_command_shows_examples_that_it_accepts(path):
+    lines = _example_lines(path)
+    assert lines
+    own = [line for line in lines if line.startswith(" ".join(("ecct", *path)))]
+    assert own
+    for line in own:
+        words = shlex.split(line)[1 + len(path) :]
+        # Types, choices and required options are checked; nothing is run.
+        COMMANDS[path].make_context(path[-1], words)
+    printed = CliRunner().invoke(cli, [*path, "--help"], terminal_width=80).output
+    assert all(f"\n    {line}" in printed for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("path", "option"), OPTIONS, ids=[f"{' '.join(p)} {o.opts[0]}" for p, o in OPTIONS]
+)
+def test_each_option_says_what_holds_without_it(path, option):
+    names, meaning = option.get_help_record(_context(path))
+    assert meaning.partition("[")[0].strip(), "no description"
+    said = option.is_flag or option.required or "[default: " in meaning or "by default" in meaning
+    assert said, f"{names}: neither default, nor required, nor 'by default'"
+    if isinstance(option.type, click.Choice):
+        assert all(choice in names + meaning for choice in option.type.choices)
+
+
+@pytest.mark.parametrize("command", ["simulate", "baselines"])
+def test_datasets_and_methods_are_listed(command):
+    text = "".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
+    for name in (*DATASETS, *METHODS):
+        assert name in text
+
+
+def test_no_help_is_wider_than_a_terminal():
+    for path in COMMANDS:
+        printed = CliRunner().invoke(cli, [*path, "--help"], terminal_width=80).output
+        assert max(map(len, printed.splitlines())) <= 80, path
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("ecct simul", "simulate"),
+        ("ecct simulate --dataset mov", "movielens-100k"),
+        ("ecct baselines --method fedp", "fedprox"),
+    ],
+)
+def test_the_shell_completes_commands_and_values(typed, expected):
+    words = shlex.split(typed)
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.argv[0] = 'ecct'; from ecct_tf.cli import main; main()",
+        ],
+        env={
+            **os.environ,
+            "_ECCT_COMPLETE": "bash_complete",
+            "COMP_WORDS": typed,
+            "COMP_CWORD": str(len(words) - 1),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert f"plain,{expected}" in found.stdout.splitlines(), found.stderr
+
+
+MISTAKES = {
+    "simulate --dataset movilens": (
+        "--dataset movilens: expected one of",
+        "did you mean movielens-",
+    ),
+    "simulate --method fedavgg": ("--method fedavgg: expected one of", "did you mean fedavg?"),
+    "simulate --rounds -3": ("--rounds -3: expected at least 1",),
+    "simulate --real-devices -1": ("--real-devices -1: expected at least 0",),
+    "simulate --set edge.shared=bakbone": (
+        "--set edge.shared=bakbone: edge.shared:",
+        "did you mean backbone?",
+    ),
+    "simulate --set training.optimizer=addam": ("did you mean adam?",),
+    "simulate --set 'edge.tiers={mpl: 1.0}'": ("did you mean mlp?",),
+    "baselines --dataset sintetic": (
+        "--dataset sintetic: expected one of",
+        "did you mean synthetic?",
+    ),
+    "baselines --rounds 0": ("--rounds 0: expected at least 1",),
+    "data check s.yaml --recent-fraction 7": ("--recent-fraction 7.0: expected",),
+    "export run --out o --tier mpl": ("--tier", "mlp"),
+    "export run --out o --variant trainable-int": ("--variant", "trainable-int8"),
+    "cloud cycle --out c --seed x": ("--seed", "x"),
+    "simulat": ("simulate",),
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_named_as_it_was_typed(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, shlex.split(line))
+    told = f"{result.exception} {result.output}"
+    assert result.exit_code
+    assert all(text in told for text in MISTAKES[line]), told
+    assert not told.startswith("--set") or "--set" in line
+
+
+def test_the_variants_that_help_lists_are_those_that_there_are():
+    from mobile_export.variants import VARIANTS
+
+    (option,) = [o for o in COMMANDS["export",].params if "--variant" in o.opts]
+    assert list(option.type.choices) == ["all", *VARIANTS]
+
+
+def test_methods_of_baselines_are_named_by_the_option_that_was_typed():
+    from ecct_tf.config import RunConfig
+    from ecct_tf.errors import ConfigError
+    from ecct_tf.simulation.campaign import plan_runs
+
+    with pytest.raises(ConfigError, match=r"^--method: unknown ect; did you mean ecct\?"):
+        plan_runs(RunConfig(), methods=["ect"], seeds=[0], option="--method")
+    assert list(plan_runs(RunConfig(), methods=["ecct", "fedavg"], seeds=[0])) == [
+        "ecct-seed0",
+        "fedavg-seed0",
+    ]
