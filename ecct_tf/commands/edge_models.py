@@ -18,7 +18,7 @@ from ecct_tf.commands.edge_training import encoded_inputs, simulated_training
 from ecct_tf.config import TrainingConfig
 from ecct_tf.config.flat import flat_config, settings_with_effect
 from ecct_tf.config.yaml_text import parse_yaml, resolved
-from ecct_tf.data import Candidates, Kind
+from ecct_tf.data import Candidates, Dataset, Kind
 from ecct_tf.edge import pad_history
 from ecct_tf.errors import ExportError
 from ecct_tf.federated import Cohort, CohortState, EcctProcess, EcctState
@@ -112,7 +112,7 @@ class RunModels:
             provenance={
                 "run": self.path.name,
                 "method": self.experiment.config.method,
-                "dataset": self.experiment.config.data.dataset,
+                "dataset": self.experiment.config.data.name or self.experiment.config.data.dataset,
                 "seed": self.experiment.config.seed,
                 "rounds": self.state.round_number,
                 "weights": f"{tier}: {whose}",
@@ -291,11 +291,15 @@ class RunModels:
         )
 
 
-def open_run(path: Path) -> RunModels:
+def open_run(path: Path, *, dataset: Dataset | None = None) -> RunModels:
     """Opens the run in `path` at its newest checkpoint.
 
     Nothing that the cloud computed is computed again, so that a run can be exported by another
     version of TensorFlow, and without TFF.
+
+    Args:
+      path: the run folder.
+      dataset: the run's data, where a program handed it over.
 
     Raises:
       RunFolderError: when `path` is no run folder, or has no whole item table.
@@ -311,7 +315,7 @@ def open_run(path: Path) -> RunModels:
     checkpoint = folder.checkpoints.newest()
     if checkpoint is None:
         raise ExportError(f"the run {path} has no checkpoint: {_without_checkpoint(folder)}")
-    experiment = build_experiment(folder.config)
+    experiment = build_experiment(folder.config, dataset=dataset)
     if checkpoint.fingerprint != experiment.fingerprint():
         raise ExportError(f"the data is not what the run {path} was trained on; restore it")
     arrays, table = checkpoint.arrays, folder.read_item_table()

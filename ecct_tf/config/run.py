@@ -43,7 +43,7 @@ MethodName = Literal[
 ]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
 
-DatasetName = Literal["movielens-100k", "movielens-1m", "synthetic", "files"]
+DatasetName = Literal["movielens-100k", "movielens-1m", "synthetic", "files", "in-memory"]
 DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
 
 SplitName = Literal["leave_one_out", "temporal"]
@@ -57,7 +57,8 @@ class DataConfig:
     """The data and who holds it.
 
     Attributes:
-      dataset: `movielens-100k`, `movielens-1m`, `synthetic`, or `files` for your own.
+      dataset: `movielens-100k`, `movielens-1m`, `synthetic`, or `files` for your own. `in-memory`
+        is what a run is filed as whose data a program handed over.
       folder: folder with the MovieLens data, instead of the cache or a download.
       schema: YAML file that describes your own files; for `files` only.
       split: `leave_one_out` holds out each user's last two interactions; `temporal` all that
@@ -73,6 +74,8 @@ class DataConfig:
       alpha: concentration of that partition; small is uneven.
       synthetic_users: users of the synthetic dataset.
       synthetic_items: items of the synthetic dataset.
+      name: the name of data in memory; written by the run.
+      fingerprint: SHA-256 of data in memory, in hexadecimal; written by the run.
     """
 
     dataset: DatasetName = "movielens-100k"
@@ -87,6 +90,8 @@ class DataConfig:
     alpha: float = 0.5
     synthetic_users: int = 256
     synthetic_items: int = 400
+    name: str | None = None
+    fingerprint: str | None = None
 
     def __post_init__(self) -> None:
         one_of(self, "data", "dataset", DATASETS)
@@ -95,6 +100,12 @@ class DataConfig:
                 "data.schema: expected the path of a schema file with data.dataset=files, and "
                 f"none otherwise, got {self.schema!r} with data.dataset={self.dataset}"
             )
+        for key in ("name", "fingerprint"):
+            if getattr(self, key) is not None and self.dataset != "in-memory":
+                raise ConfigError(
+                    f"data.{key}: expected null but for data.dataset=in-memory, got "
+                    f"{getattr(self, key)!r} with data.dataset={self.dataset}"
+                )
         one_of(self, "data", "split", SPLITS)
         positive(self, "data", "validation_fraction", "test_fraction")
         if not self.validation_fraction + self.test_fraction < 1:

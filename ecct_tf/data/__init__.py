@@ -36,7 +36,7 @@ from ecct_tf.data.report import (
     split_report,
 )
 from ecct_tf.data.schema import Column, FeatureSchema, Kind, Side
-from ecct_tf.data.sources import load_dataset, split_dataset
+from ecct_tf.data.sources import described, load_dataset, refuse_in_memory, split_dataset
 from ecct_tf.data.split import PARTS, Part, Split, leave_one_out, undivided
 from ecct_tf.data.synthetic import SYNTHETIC_SCHEMA, SyntheticConfig, synthetic_dataset
 from ecct_tf.data.tables import CentralizedTable, EncodedColumn, FederatedTable
@@ -72,6 +72,7 @@ __all__ = [
     "SyntheticConfig",
     "build_dataset",
     "cloud_view",
+    "described",
     "device_view",
     "dirichlet_devices",
     "evaluation_candidates",
@@ -82,6 +83,7 @@ __all__ = [
     "load_movielens_100k",
     "read_files_schema",
     "refuse_heavy_users",
+    "refuse_in_memory",
     "sample_distinct_negatives",
     "sample_negatives",
     "split_dataset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +36,7 @@ class Dataset:
       timestamps: `[n] int64`, seconds, not negative.
       user_columns: every user column of the schema, `num_users` rows.
       item_columns: every item column, `num_items + 1` rows, row 0 zero.
+      source: which settings `load_dataset` loaded it by; None for data that a program made.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Dataset:
     timestamps: npt.NDArray[np.int64]
     user_columns: tuple[EncodedColumn, ...] = ()
     item_columns: tuple[EncodedColumn, ...] = ()
+    source: str | None = None
 
     def __post_init__(self) -> None:
         where = f"dataset {self.name!r}"
@@ -91,6 +94,28 @@ class Dataset:
                     f"dataset {self.name!r}: {table} column {encoded.column.name!r} must have "
                     f"{rows} rows, received {encoded.num_rows}."
                 )
+
+    def fingerprint(self) -> str:
+        """SHA-256 of ids, interactions and columns, in hexadecimal; names of data sets aside."""
+        digest = hashlib.sha256()
+
+        def update(*texts: str) -> None:
+            for text in (str(len(texts)), *texts):
+                content = text.encode("utf-8", "surrogatepass")
+                digest.update(f"{len(content)}:".encode() + content)
+
+        update(*self.user_tokens)
+        update(*self.item_tokens)
+        arrays: list[npt.NDArray[Any]] = [self.users, self.items, self.timestamps]
+        for encoded in (*self.user_columns, *self.item_columns):
+            column = encoded.column
+            update(column.name, column.table, column.side.value, column.kind.value)
+            update(*encoded.vocabulary)
+            arrays.append(encoded.values)
+        for array in arrays:
+            update(f"{array.dtype}{array.shape}")
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     @property
     def num_users(self) -> int:

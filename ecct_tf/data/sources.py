@@ -1,5 +1,6 @@
 """The dataset and the split that a `data` section of a configuration names."""
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -12,14 +13,82 @@ from ecct_tf.data.movielens_1m import load_movielens_1m
 from ecct_tf.data.split import Split, leave_one_out
 from ecct_tf.data.synthetic import SyntheticConfig, synthetic_dataset
 from ecct_tf.data.temporal import temporal_split
+from ecct_tf.errors import DataError
 
-__all__ = ["load_dataset", "split_dataset"]
+__all__ = ["described", "load_dataset", "refuse_in_memory", "split_dataset"]
 
 _log = logging.getLogger(__name__)
 
 
 def load_dataset(config: DataConfig, *, seed: int, progress: bool = True) -> Dataset:
-    """Loads or generates the dataset that the configuration names."""
+    """Loads or generates the dataset that the configuration names.
+
+    Raises:
+      ConfigError: the schema file is wrong.
+      DataError: a file is missing or wrong, or the data is in no file (`in-memory`).
+    """
+    refuse_in_memory(config)
+    source = _source(config, seed=seed)
+    return dataclasses.replace(_load(config, seed=seed, progress=progress), source=source)
+
+
+def refuse_in_memory(config: DataConfig) -> None:
+    """Raises `DataError` if the configuration names data that only a program has."""
+    if config.dataset != "in-memory":
+        return
+    which = "data in memory"
+    if config.fingerprint is not None:
+        which = f"the data set {config.name!r} (SHA-256 {config.fingerprint})"
+    raise DataError(
+        f"data.dataset=in-memory: {which} was handed over by a program and is in no file, so that "
+        "it cannot be loaded. Hand it over again, in Python: simulate(config, dataset=...) or "
+        "resume(path, dataset=...)."
+    )
+
+
+def described(config: DataConfig, dataset: Dataset, *, seed: int) -> DataConfig:
+    """The configuration with what `dataset` really is.
+
+    Args:
+      config: the data section of a run.
+      dataset: the data that the run was handed.
+      seed: of the run.
+
+    Returns:
+      `config`, if `load_dataset` loaded the data by it; else one that files the data as
+      `in-memory`, with its own name and fingerprint.
+
+    Raises:
+      DataError: `config` has the fingerprint of other data.
+    """
+    if dataset.source is not None and dataset.source == _source(config, seed=seed):
+        return config
+    fingerprint = dataset.fingerprint()
+    if config.fingerprint not in (None, fingerprint):
+        raise DataError(
+            f"expected the data set {config.name!r} with SHA-256 {config.fingerprint}, received "
+            f"{dataset.name!r} with {fingerprint}. Hand over the data that the configuration was "
+            "written with, or set data.name and data.fingerprint to null."
+        )
+    return dataclasses.replace(
+        config,
+        dataset="in-memory",
+        folder=None,
+        schema=None,
+        name=dataset.name,
+        fingerprint=fingerprint,
+    )
+
+
+def _source(config: DataConfig, *, seed: int) -> str:
+    """What decides which data `load_dataset` loads."""
+    parts: list[object] = [config.dataset, config.folder, config.schema]
+    if config.dataset == "synthetic":
+        parts += [config.synthetic_users, config.synthetic_items, seed]
+    return repr(parts)
+
+
+def _load(config: DataConfig, *, seed: int, progress: bool) -> Dataset:
     if config.dataset == "synthetic":
         return synthetic_dataset(
             SyntheticConfig(users=config.synthetic_users, items=config.synthetic_items, seed=seed)

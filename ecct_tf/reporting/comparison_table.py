@@ -24,9 +24,10 @@ def print_table(comparison: Comparison, *, console: Console | None = None) -> No
         if not console.is_terminal:
             console = Console(width=120)
     run = comparison.runs[0]
+    data = run.config.get("data.name") or run.config["data.dataset"]
     table = Table(
         title=Text(
-            f"{run.config['data.dataset']}, {run.config['data.split'].replace('_', '-')} split, "
+            f"{data}, {run.config['data.split'].replace('_', '-')} split, "
             f"test items among {run.candidates} candidates"
         ),
         box=box.SIMPLE_HEAD,

@@ -19,7 +19,10 @@ _KEYS = (
     "evaluation.negatives",
     "evaluation.k",
 )
-_BY_DATASET = {"synthetic": ("data.synthetic_users", "data.synthetic_items")}
+_BY_DATASET = {
+    "synthetic": ("data.synthetic_users", "data.synthetic_items"),
+    "in-memory": ("data.fingerprint",),
+}
 _BY_SPLIT = {"temporal": ("data.validation_fraction", "data.test_fraction")}
 
 

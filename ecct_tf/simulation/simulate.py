@@ -10,8 +10,8 @@ from typing import Any
 
 from ecct_tf import __version__
 from ecct_tf.config import RunConfig
-from ecct_tf.data import Dataset
-from ecct_tf.errors import CheckpointError, RunFolderError
+from ecct_tf.data import Dataset, described, refuse_in_memory
+from ecct_tf.errors import CheckpointError, DataError, RunFolderError
 from ecct_tf.federated import Algorithm, federated_runtime
 from ecct_tf.reporting import write_plots
 from ecct_tf.simulation.callbacks import Checkpointer, MetricsWriter, ProgressBar
@@ -60,7 +60,8 @@ def simulate(
     Args:
       config: the configuration.
       out: run folder to make; None keeps everything in memory.
-      dataset: data that is already loaded; otherwise what the configuration names.
+      dataset: data that a program has, which the run is filed with as `in-memory`, unless
+        `load_dataset` loaded it by this configuration; None loads what the configuration names.
       callbacks: further watchers of the rounds.
 
     Returns:
@@ -68,6 +69,7 @@ def simulate(
       leaves a readable run folder with the checkpoint of the last whole round, and is
       raised again.
     """
+    config = _with_data(config, dataset)
     _uplink_log(config)  # Refuses a run without uplinks before there is a folder.
     folder = None if out is None else RunFolder.create(out, config)
     if folder is None:
@@ -86,7 +88,7 @@ def resume(
 
     Args:
       path: the run folder.
-      dataset: the run's data, if it is loaded already.
+      dataset: the run's data, if it is loaded already; needed where a program handed it over.
       callbacks: further watchers of the rounds.
 
     Raises:
@@ -94,6 +96,7 @@ def resume(
         is at it.
       CheckpointError: when all checkpoints are damaged, or the data is not what the run
         began with.
+      DataError: when a program must hand over the data.
     """
     folder = RunFolder.open(path)
     with folder.locked():
@@ -102,21 +105,58 @@ def resume(
                 f"the run {path} is complete: there is nothing to go on with. See its results "
                 f"with `ecct report {path}`."
             )
+        checkpoint = folder.checkpoints.newest()
+        _check_data(folder, dataset, begun=checkpoint is not None)
         with _log_of(folder, "is resumed"):
             return _run(
                 folder.config,
                 folder,
                 dataset=dataset,
                 callbacks=callbacks,
-                begin=folder.checkpoints.newest(),
+                begin=checkpoint,
                 again=True,
             )
 
 
 def _log_of(folder: RunFolder, what: str) -> AbstractContextManager[None]:
     config = folder.config
-    about = f"{display_name(config)} on {config.data.dataset}, seed {config.seed}, {what}"
+    data = config.data.name or config.data.dataset
+    about = f"{display_name(config)} on {data}, seed {config.seed}, {what}"
     return run_log(folder.path / "run.log", about=f"{about}: ecct-tf {__version__}")
+
+
+def _with_data(config: RunConfig, dataset: Dataset | None) -> RunConfig:
+    """The configuration with the data that the run will really have."""
+    if dataset is None:
+        refuse_in_memory(config.data)
+        return config
+    data = described(config.data, dataset, seed=config.seed)
+    return dataclasses.replace(config, data=data)
+
+
+def _check_data(folder: RunFolder, dataset: Dataset | None, *, begun: bool) -> None:
+    """Refuses other data than the run was filed with, before anything is written.
+
+    A run of named data with a checkpoint has a fingerprint there, which is compared later.
+    """
+    config = folder.config
+    if dataset is None:
+        refuse_in_memory(config.data)
+        return
+    if begun and config.data.dataset != "in-memory":
+        return
+    try:
+        found = _with_data(config, dataset)
+    except DataError as error:
+        raise CheckpointError(
+            f"{folder.path}: the data is not what the run began with: {error}"
+        ) from error
+    if found != config:
+        raise CheckpointError(
+            f"{folder.path}: the data is not what the run began with: expected "
+            f"{config.data.dataset}, received the data set {dataset.name!r} in memory. Leave "
+            "dataset out, or begin a new run."
+        )
 
 
 def _run(

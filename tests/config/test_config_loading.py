@@ -116,7 +116,7 @@ def test_values_of_overrides(override, section, name, value):
         ("edge.tiers={mpl: 1.0}", "edge.tiers: expected numbers for one of linear, mlp,"),
         (
             "data.dataset=foo",
-            "data.dataset: expected one of movielens-100k, movielens-1m, synthetic, files, got",
+            "data.dataset: expected one of movielens-100k, movielens-1m, synthetic, files, in",
         ),
         ("exchange.codec=3", "exchange.codec: expected one of float32, float16, int8, got 3"),
         ("seed=-1", "seed: expected at least 0, got -1"),
