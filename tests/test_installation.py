@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib.metadata
+import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 
 from ecct_tf import cli as command_line
 from ecct_tf import installation, parts
+from ecct_tf.commands.options import quiet_tensorflow
 from ecct_tf.errors import MissingPartError
 from ecct_tf.installation import Installation, install_command, lock_for
 
@@ -295,3 +298,60 @@ def test_the_lock_files_go_with_a_wheel(tmp_path):
     ).stdout
     name = "simulation.lock" if sys.version_info[:2] == (3, 11) else "current.lock"
     assert printed == f"{folder / name}\n"
+
+
+# Hides the extras, runs each line, and tells after which of them TensorFlow was imported.
+_IMPORTS = """
+import importlib.metadata, json, sys
+from click.testing import CliRunner
+from ecct_tf.cli import cli
+
+real, (lines, extras) = importlib.metadata.version, json.loads(sys.argv[1])
+
+def version(name):
+    if name in extras:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return real(name)
+
+importlib.metadata.version = version
+for line in lines:
+    CliRunner().invoke(cli, line.split())
+    if "tensorflow" in sys.modules:
+        sys.exit(line)
+"""
+
+
+def test_no_command_imports_tensorflow_before_it_is_made_quiet(tmp_path):
+    """TensorFlow reads its settings when it is imported: later ones leave its noise."""
+    arguments = json.dumps([list(NEEDY), sorted(EXTRAS)])
+    subprocess.run(
+        [sys.executable, "-c", _IMPORTS, arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "given", "expected"),
+    [(logging.WARNING, None, "3"), (logging.INFO, None, "0"), (logging.WARNING, "1", "1")],
+    ids=["quiet", "-v", "as the environment has it"],
+)
+def test_tensorflow_is_quiet_unless_asked(monkeypatch, level, given, expected):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    if given is not None:
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", given)
+    loggers = logging.getLogger("ecct_tf"), logging.getLogger("tensorflow")
+    before = [logger.level for logger in loggers]
+    loggers[0].setLevel(level)
+    try:
+        quiet_tensorflow()
+        assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == expected
+        assert loggers[0].isEnabledFor(logging.WARNING)
+        assert loggers[1].isEnabledFor(logging.WARNING) == (level == logging.INFO)
+    finally:
+        for logger, old in zip(loggers, before, strict=True):
+            logger.setLevel(old)
+        if given is None:
+            del os.environ["TF_CPP_MIN_LOG_LEVEL"]

@@ -129,15 +129,17 @@ def prepare(part: "Part") -> None:
 
 
 def quiet_tensorflow() -> None:
-    """Silences TensorFlow's start-up messages, unless the environment asks for them.
+    """Silences TensorFlow's own messages, unless the environment or `ecct -v` asks for them.
 
-    And chooses Keras 2, which the cloud needs, before TensorFlow is imported.
+    And chooses Keras 2, which the cloud needs. It must come before TensorFlow is imported, which
+    reads both settings then and never again.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     import logging
 
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    verbose = logging.getLogger("ecct_tf").isEnabledFor(logging.INFO)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    logging.getLogger("tensorflow").setLevel(logging.INFO if verbose else logging.ERROR)
 
 
 def counted(number: int, word: str) -> str:
