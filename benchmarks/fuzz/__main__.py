@@ -108,7 +108,7 @@ def _all(
                     job = Job(family, seed, number, scratch / f"{family}-{number}", base)
                     running[place] = job
                     worker.begin(job)
-        time.sleep(0.02)
+        time.sleep(0.05)
     return verdicts
 
 

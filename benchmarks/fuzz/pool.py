@@ -21,6 +21,8 @@ __all__ = ["Worker"]
 
 _CASES = 250
 _END_SECONDS = 10.0
+# Between looks at a process's memory, which take a while themselves.
+_LOOK_SECONDS = 0.5
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -46,7 +48,8 @@ class Worker:
         self._pipe: Connection | None = None
         self._job: Job | None = None
         self._kind, self._step, self._deadline = "unknown", "", 0.0
-        self._began, self._done = 0.0, 0
+        self._began = self._next_look = 0.0
+        self._done = 0
 
     @property
     def idle(self) -> bool:
@@ -85,6 +88,9 @@ class Worker:
             self._announce(*message)
         if time.monotonic() > self._deadline:
             return self._lost("it was beyond its deadline")
+        if time.monotonic() < self._next_look:
+            return None
+        self._next_look = time.monotonic() + _LOOK_SECONDS
         held = _resident_bytes(self._process.pid)
         if held > self._memory_bytes:
             return self._lost(f"it held {held / 2**30:.1f} GiB of memory")
