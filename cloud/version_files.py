@@ -30,7 +30,7 @@ from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.config.parsing import build
 from ecct_tf.data import CentralizedTable, CloudView, FeatureSchema, OlderInteractions
 from ecct_tf.errors import ConfigError, RegistryError
-from ecct_tf.files import write_atomically, write_text
+from ecct_tf.files import open_plain, read_plain_text, write_atomically, write_text
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
 from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
 
@@ -137,8 +137,8 @@ class StoredCloud:
         recommender = read_arrays(folder / "recommender.npz")
         knowledge = read_arrays(folder / "knowledge.npz")
         try:
-            settings = json.loads((folder / "recommender.json").read_text(encoding="utf-8"))
-            tokens = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+            settings = json.loads(read_plain_text(folder / "recommender.json"))
+            tokens = json.loads(read_plain_text(folder / "vocabulary.json"))
             return cls(
                 config=build(CloudConfig, settings["cloud"]),
                 features=build(FeatureConfig, settings["features"]),
@@ -175,7 +175,7 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
       RegistryError: it is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_plain(path) as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     # The last two: of a ZIP archive whose flags are damaged.
     except (

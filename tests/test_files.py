@@ -1,12 +1,13 @@
 """Atomic writes and locks."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from ecct_tf.errors import RunFolderError
-from ecct_tf.files import write_atomically, write_text
+from ecct_tf.files import read_plain_text, write_atomically, write_text
 from ecct_tf.locks import exclusive
 
 
@@ -52,3 +53,23 @@ def test_a_lock_is_refused_to_a_second_and_given_up_by_a_kill(tmp_path):
         holder.communicate()
     with exclusive(path, busy=RunFolderError("busy")):
         pass
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "loop", "nothing"])
+def test_what_is_no_file_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "x"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind != "nothing":
+        path.symlink_to("/dev/zero" if kind == "device" else path)
+    with pytest.raises(OSError, match="x'") as refused:
+        read_plain_text(path)
+    assert refused.value.strerror
+
+
+def test_a_plain_file_is_read_through_a_link(tmp_path):
+    (tmp_path / "notes").write_text("ü", encoding="utf-8")
+    (tmp_path / "link").symlink_to("notes")
+    assert read_plain_text(tmp_path / "link") == "ü"

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from cloud.registry.version import Version
 from ecct_tf.errors import RegistryError
-from ecct_tf.files import write_text
+from ecct_tf.files import read_plain_text, write_text
 from ecct_tf.locks import FileLock
 from ecct_tf.sealed_json import seal_json, unseal_json
 
@@ -171,7 +171,7 @@ def parents_of(folder: Path) -> tuple[int, ...]:
     """
     info = folder / _INFO
     try:
-        body = unseal_json(info.read_text(encoding="utf-8"), unsealed_formats=(None,))
+        body = unseal_json(read_plain_text(info), unsealed_formats=(None,))
         return tuple(map(int, body["parents"]))
     except FileNotFoundError:
         return ()

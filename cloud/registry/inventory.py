@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cloud.registry.manifest import MANIFEST_NAME, Manifest
+from cloud.registry.promotions import is_folder
 from cloud.registry.version import Version
 from ecct_tf.errors import RegistryError
 
@@ -35,7 +36,7 @@ def folder_of(versions: Path, number: int) -> Path:
 
 def stored_numbers(versions: Path) -> tuple[int, ...]:
     """The numbers of all folders of versions, ascending; nothing is read."""
-    if not versions.is_dir():
+    if not is_folder(versions):
         return ()
     return tuple(
         sorted(

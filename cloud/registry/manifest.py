@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ecct_tf.errors import RegistryError
+from ecct_tf.files import read_plain_text
 from ecct_tf.sealed_json import seal_json, unseal_json
 
 __all__ = [
@@ -102,9 +103,7 @@ class Manifest:
           RegistryError: when it is missing, damaged or not one.
         """
         try:
-            body = unseal_json(
-                path.read_text(encoding="utf-8"), unsealed_formats=(_UNSEALED_FORMAT,)
-            )
+            body = unseal_json(read_plain_text(path), unsealed_formats=(_UNSEALED_FORMAT,))
             found = body.pop("format")
             if found not in (_FORMAT, _UNSEALED_FORMAT):
                 raise RegistryError(

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from cloud.registry.manifest import utc_now
 from ecct_tf.errors import PromotionConflictError, RegistryError
-from ecct_tf.files import write_text
+from ecct_tf.files import read_plain_text, write_text
 from ecct_tf.sealed_json import seal_json, unseal_json
 
-__all__ = ["Promotion", "PromotionLog", "rollback_target", "sync_folder"]
+__all__ = ["Promotion", "PromotionLog", "is_folder", "rollback_target", "sync_folder"]
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +63,10 @@ class PromotionLog:
         """All that are whole, the oldest first; a warning names a damaged one.
 
         Raises:
-          RegistryError: the newest is damaged, which says what is in force.
+          RegistryError: the newest is damaged, which says what is in force, or something else
+            lies in the folder's place.
         """
-        if not self._folder.is_dir():
+        if not is_folder(self._folder):
             return ()
         paths = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
         found: list[Promotion] = []
@@ -158,6 +159,23 @@ def rollback_target(
     return None
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder at `path`; False where there is nothing.
+
+    Raises:
+      RegistryError: something else lies there. A registry that takes it for nothing would begin
+        anew beside what it holds.
+    """
+    if path.is_dir():
+        return True
+    if os.path.lexists(path):
+        raise RegistryError(
+            f"{path}: expected a folder of the registry, found something else. Move it away and "
+            "restore the folder from a copy."
+        )
+    return False
+
+
 def sync_folder(folder: Path) -> None:
     """Writes a folder's entries through to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -169,7 +187,7 @@ def sync_folder(folder: Path) -> None:
 
 def _read(path: Path) -> Promotion:
     try:
-        body = unseal_json(path.read_text(encoding="utf-8"), unsealed_formats=(_UNSEALED_FORMAT,))
+        body = unseal_json(read_plain_text(path), unsealed_formats=(_UNSEALED_FORMAT,))
         found = body.pop("format", _UNSEALED_FORMAT)
         if found not in (_FORMAT, _UNSEALED_FORMAT):
             raise ValueError(f"its format is {found}, expected {_FORMAT}")

@@ -10,7 +10,7 @@ from typing import Any
 from cloud.retraining.log_reading import WINDOW
 from cloud.version_files import read_arrays, write_arrays
 from ecct_tf.errors import RunFolderError
-from ecct_tf.files import write_text
+from ecct_tf.files import read_plain_text, write_text
 from ecct_tf.knowledge import KnowledgeStore
 from ecct_tf.sealed_json import seal_json, unseal_json
 
@@ -78,7 +78,7 @@ def read_inputs(
             return None
         time.sleep(0.2)
     try:
-        inputs = JobInputs(**unseal_json(path.read_text(encoding="utf-8")))
+        inputs = JobInputs(**unseal_json(read_plain_text(path)))
         for name, expected in inputs.arrays_sha256.items():
             computed = _sha256(folder / name)
             if computed != expected:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -320,3 +321,25 @@ def test_registries_without_checksums_go_on(four):
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(RegistryError, match="it says None"):
         four.version(1)
+
+
+@pytest.mark.parametrize("name", ["versions/000003/manifest.json", "promotions/000003.json"])
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_folder_or_device_in_place_of_a_record_is_refused_at_once(four, name, make):
+    path = four.path / name
+    path.unlink()
+    make(path)
+    with pytest.raises(RegistryError, match=f"{path.name}: expected"):
+        four.promoted()
+
+
+@pytest.mark.parametrize("name", ["versions", "promotions"])
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo, lambda path: path.symlink_to("gone")])
+def test_a_registry_does_not_begin_anew_beside_what_is_in_its_way(four, name, make):
+    path = four.path / name
+    path.rename(four.path / "moved")
+    make(path)
+    with pytest.raises(RegistryError, match=f"{name}: expected a folder"):
+        four.promoted() if name == "promotions" else four.versions()
+    with pytest.raises(RegistryError, match=f"{name}: expected a folder"):
+        four.promote(4, expected=None)
