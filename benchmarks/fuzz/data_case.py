@@ -90,8 +90,14 @@ class DataCase:
 
 
 def same_id(text: str) -> str:
-    """What two spellings of one id have in common."""
-    return unicodedata.normalize("NFC", text.strip())
+    """What two spellings of one id have in common: nothing unseen around it, composed letters."""
+    composed = unicodedata.normalize("NFC", text)
+    seen = [n for n, letter in enumerate(composed) if not _unseen(letter)]
+    return composed[seen[0] : seen[-1] + 1] if seen else ""
+
+
+def _unseen(letter: str) -> bool:
+    return letter.isspace() or unicodedata.category(letter) == "Cf"
 
 
 def plain_case(rng: np.random.Generator) -> DataCase:
