@@ -30,15 +30,15 @@ def write_case(case: DataCase, folder: Path) -> Path:
     _write_table(path, header, rows, style)
     sections: dict[str, Any] = {name: dict(value) if isinstance(value, dict) else value
                                 for name, value in case.sections.items()}  # fmt: skip
-    _describe(sections["interactions"], path, style)
-    sections["interactions"].setdefault("timestamp_unit", case.unit)
+    if _describe(sections.get("interactions"), path, style):
+        sections["interactions"].setdefault("timestamp_unit", case.unit)
     for section, key, table in (("users", "user", case.users), ("items", "item", case.items)):
-        if table is None or not isinstance(sections.get(section), dict):
+        if table is None:
             continue
         path = path_of(folder, section, style)
         names = list(next(iter(table.values())))
         _write_table(path, [key, *names], [[i, *row.values()] for i, row in table.items()], style)
-        _describe(sections[section], path, style)
+        _describe(sections.get(section), path, style)
     schema = folder / "schema.yaml"
     text = case.schema_text
     if text is None:
@@ -63,12 +63,16 @@ def time_text(micros: int, unit: str) -> str:
     return str(micros // (1_000_000 if unit == "s" else 1000))
 
 
-def _describe(section: dict[str, Any], path: Path, style: FileStyle) -> None:
+def _describe(section: Any, path: Path, style: FileStyle) -> bool:
+    """Says in a section where its file lies and how it is written, if it is a section."""
+    if not isinstance(section, dict):
+        return False
     section.setdefault("path", path.name)
     if style.format == "csv" and style.separator not in ",\t":
         section.setdefault("separator", style.separator)
     if style.format == "csv" and style.encoding != "utf-8":
         section.setdefault("encoding", style.encoding)
+    return True
 
 
 def _write_table(path: Path, header: list[str], rows: list[list[str]], style: FileStyle) -> None:

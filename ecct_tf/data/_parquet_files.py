@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecct_tf.data._raw_table import Cell, RawTable, refuse_rows, unreadable, wanted_places
 from ecct_tf.errors import DataError
+from ecct_tf.files import open_plain
 from ecct_tf.installation import install_packages
 from ecct_tf.parts import requirement_text
 
@@ -39,6 +40,7 @@ def read_parquet(path: Path, headers: Sequence[str], *, may_be_empty: bool = Fal
             "as CSV."
         ) from error
     try:
+        open_plain(path).close()  # Arrow would wait for a pipe.
         with pq.ParquetFile(path) as file:
             names = list(file.schema_arrow.names)
             places = wanted_places(path, names, headers)

@@ -229,7 +229,8 @@ def test_a_folder_of_parquet_files(load, tmp_path):
         load("events.parquet")
 
 
-def test_a_pipe_is_refused_and_not_waited_for(load, tmp_path):
-    os.mkfifo(tmp_path / "d.csv")
-    with pytest.raises(DataError, match="expected a file, received something else"):
-        load("d.csv")
+@pytest.mark.parametrize("name", ["d.csv", "d.parquet"])
+def test_a_pipe_is_refused_and_not_waited_for(load, tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{name}: .*a pipe or a device"):
+        load(name)
