@@ -16,8 +16,9 @@ _HEAD = """\
 # Command line
 
 `ecct` is `.venv/bin/ecct` after `make install`. Every command has `--help` with examples. What a
-command refuses is said on the standard error with exit code 2. Ctrl-C ends a run after its round,
-with 130.
+command refuses is said on the standard error with exit code 2. Ctrl-C and SIGTERM are
+acknowledged at once and end a run after its round, with 130 or 143 and the command that resumes it;
+a second one ends it at once.
 
 Options that are short for a setting show the setting's default; a file given by `--config` comes
 before it.

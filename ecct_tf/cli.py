@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from ecct_tf import __version__
+from ecct_tf import __version__, stopping
 from ecct_tf.commands.baselines import baselines
 from ecct_tf.commands.cloud import cloud
 from ecct_tf.commands.compare import compare
@@ -23,8 +23,6 @@ from ecct_tf.commands.verify import verify
 from ecct_tf.errors import EcctError
 
 __all__ = ["cli", "main"]
-
-_INTERRUPTED = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,6 +45,7 @@ for _command in (
 
 def main() -> None:
     """Entry point of the `ecct` command."""
+    stopping.install()
     try:
         # Not raised but returned: the code of a command that told on its own what failed.
         code = cli(standalone_mode=False)
@@ -63,12 +62,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo(
-            "Interrupted; what was finished is kept. A run goes on with `ecct resume RUN`, a job "
-            "of `ecct cloud retrain` with the same command.",
-            err=True,
-        )
-        sys.exit(_INTERRUPTED)
+        click.echo(stopping.last_words(), err=True)
+        sys.exit(stopping.exit_code())
     except BrokenPipeError:
         # The reader has gone (`| head`); Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

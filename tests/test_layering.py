@@ -24,6 +24,7 @@ ROWS = (
         "ecct_tf.installation",
         "ecct_tf.locks",
         "ecct_tf.sealed_json",
+        "ecct_tf.stopping",
     ),
     (
         "ecct_tf.data",

@@ -14,6 +14,7 @@ from ecct_tf.commands.options import (
     typed_options,
 )
 from ecct_tf.config import METHODS
+from ecct_tf.stopping import going_on, same_command
 
 __all__ = ["baselines"]
 
@@ -80,6 +81,7 @@ def baselines(
     from ecct_tf.simulation.campaign import parse_seeds, plan_runs, run_all
 
     planned = plan_runs(config, methods=names, seeds=parse_seeds(seeds), option=option)
-    folders = run_all(planned, out=out, say=lambda text: click.echo(text, err=True))
+    with going_on(lambda: f"Stopped. What is complete is kept; resume with: {same_command()}"):
+        folders = run_all(planned, out=out, say=lambda text: click.echo(text, err=True))
     click.echo("Compare them with:")
     click.echo(f"  ecct compare {' '.join(str(folder) for folder in folders)}")

@@ -14,6 +14,7 @@ from ecct_tf.commands.options import (
     typed_options,
     wide_console,
 )
+from ecct_tf.stopping import going_on, same_command
 
 if TYPE_CHECKING:
     from ecct_tf.cycle import CycleResult
@@ -85,7 +86,9 @@ def cycle(
         }
     )
     config = load_cycle_config(config_path, overrides=[*overrides, *short])
-    _print(run_cycles(config, out, cycles=cycles))
+    with going_on(lambda: f"Stopped. What was finished is kept; resume with: {same_command()}"):
+        result = run_cycles(config, out, cycles=cycles)
+    _print(result)
 
 
 def _print(result: CycleResult) -> None:

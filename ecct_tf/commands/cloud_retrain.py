@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecct_tf.commands.options import counted, examples, prepare, set_option
+from ecct_tf.stopping import going_on, same_command
 
 if TYPE_CHECKING:
     from cloud.registry.manifest import Manifest
@@ -56,7 +57,7 @@ def retrain(
     Run again with the same --out after a kill, it goes on and ends with the same weights.
 
     The exit code is 0 when the job ended, whether its version was promoted or not; 2 when it could
-    not run, with the reason; 130 after Ctrl-C.
+    not run, with the reason; 130 after Ctrl-C, 143 after SIGTERM.
     """
     prepare("cloud")
     from cloud.registry import Registry
@@ -66,7 +67,8 @@ def retrain(
     began = time.monotonic()
     config = load_job_config(config_path, overrides=overrides)
     ended_before = (out / "result.json").exists()
-    result = run(config, out, promote_anyway=promote_anyway)
+    with going_on(lambda: f"Stopped. What was finished is kept; resume with: {same_command()}"):
+        result = run(config, out, promote_anyway=promote_anyway)
     if result is None:
         click.echo("This worker has done its part; the first one writes the version.")
         return

@@ -1,6 +1,7 @@
 """`ecct simulate` and `ecct resume`."""
 
 import datetime
+import shlex
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from ecct_tf.commands.options import (
     setting_option,
     typed_options,
 )
+from ecct_tf.stopping import going_on
 
 __all__ = ["resume", "simulate"]
 
@@ -96,7 +98,8 @@ def simulate(
     from ecct_tf.simulation.simulate import simulate as run
     from ecct_tf.simulation.table import print_results
 
-    print_results(run(config, out=out), out=out)
+    with going_on(lambda: _stopped(out)):
+        print_results(run(config, out=out), out=out)
 
 
 @click.command(epilog=examples("ecct resume runs/mine"))
@@ -107,4 +110,22 @@ def resume(run: Path) -> None:
     from ecct_tf.simulation.simulate import resume as go_on
     from ecct_tf.simulation.table import print_results
 
-    print_results(go_on(run), out=run)
+    with going_on(lambda: f"Stopped. Resume with: {resume_command(run)}"):
+        print_results(go_on(run), out=run)
+
+
+def resume_command(run: Path) -> str:
+    """How a shell resumes `run`."""
+    return shlex.join(["ecct", "resume", str(run)])
+
+
+def _stopped(out: Path) -> str:
+    """What is left of a run that was stopped, and how to go on with it."""
+    from ecct_tf.simulation.unstarted import discard_unstarted
+
+    if not out.exists() or discard_unstarted(out):
+        return (
+            "Stopped before the first round was finished: there is no run to resume, and no run "
+            "folder is left. Give the same command again."
+        )
+    return f"Stopped. Resume with: {resume_command(out)}"

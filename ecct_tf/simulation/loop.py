@@ -10,7 +10,7 @@ from ecct_tf.data import Candidates
 from ecct_tf.evaluation import Metrics, evaluate_scores
 from ecct_tf.federated import Algorithm, RoundReport, draw_participants
 from ecct_tf.simulation.experiment import Experiment
-from ecct_tf.simulation.interrupt import deferred_interrupt
+from ecct_tf.stopping import finishing
 
 __all__ = ["Callback", "RoundResult", "quality", "run_rounds"]
 
@@ -111,7 +111,7 @@ def run_rounds(
         )
     try:
         for number in range(first_round, algorithm.rounds):
-            with deferred_interrupt():
+            with finishing("the round"):
                 participants, answering = draw_participants(
                     config.participation,
                     num_devices=algorithm.num_devices,

@@ -5,6 +5,7 @@ import datetime
 import importlib.metadata
 import io
 import json
+import logging
 import os
 import platform
 import shutil
@@ -25,8 +26,11 @@ from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
 from ecct_tf.locks import exclusive
 from ecct_tf.simulation.checkpoints import CheckpointStore
+from ecct_tf.simulation.unstarted import discard_if_idle, is_unstarted
 
 __all__ = ["RunFolder"]
+
+_log = logging.getLogger(__name__)
 
 _ITEM_TABLE = "item_table.npz"
 _PACKAGES = (
@@ -58,9 +62,10 @@ class RunFolder:
         """Refuses a path that cannot become a run folder; creates nothing.
 
         Raises:
-          ConfigError: when it exists already, or lies below a file.
+          ConfigError: when it exists already, with at least one round or with something else
+            in it, or lies below a file.
         """
-        if path.exists():
+        if path.exists() and not is_unstarted(path):
             raise ConfigError(
                 f"the run folder {path} exists already; choose another with --out, remove it, "
                 f"or go on with it: ecct resume {path}"
@@ -75,8 +80,18 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> "RunFolder":
-        """Makes the folder with its configuration, environment and status, all at once."""
+        """Makes the folder with its configuration, environment and status, all at once.
+
+        One that a run left which was killed before its first round gives way.
+        """
+        if discard_if_idle(path):
+            _log.info("%s: no round was finished there; beginning anew", path)
         cls.check(path)
+        if path.exists():
+            raise ConfigError(
+                f"the run folder {path} exists already and cannot give way: a process is at its "
+                "run, or files of yours lie in it; choose another with --out"
+            )
         # Under another name first: a kill must not leave a folder without a configuration.
         draft = path.with_name(f".{path.name}.part")
         shutil.rmtree(draft, ignore_errors=True)

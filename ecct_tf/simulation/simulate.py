@@ -24,6 +24,7 @@ from ecct_tf.simulation.results import ResultRow, test_results
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.run_log import LINES, run_log
 from ecct_tf.simulation.tensorboard import TensorBoardWriter
+from ecct_tf.simulation.unstarted import discard_unstarted
 from ecct_tf.simulation.uplink_log import UplinkLogger
 
 __all__ = ["SimulationResult", "resume", "simulate"]
@@ -67,7 +68,8 @@ def simulate(
     Returns:
       The table, the data, the algorithm and its final state. An interruption (Ctrl-C) still
       leaves a readable run folder with the checkpoint of the last whole round, and is
-      raised again.
+      raised again. A run that fails or is interrupted before its first round is finished
+      leaves no folder.
     """
     config = _with_data(config, dataset)
     _uplink_log(config)  # Refuses a run without uplinks before there is a folder.
@@ -221,7 +223,9 @@ def _run(
         status = "interrupted"
         raise
     finally:
-        if folder is not None:
+        # A first try that has not finished a round leaves nothing that blocks the next one.
+        begun = again or progress.rounds > 0 or status == "complete"
+        if folder is not None and (begun or not discard_unstarted(folder.path)):
             folder.set_status(
                 status, round_number=progress.rounds, seconds=time.monotonic() - began
             )

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -142,9 +143,9 @@ def test_simulation_through_a_pipe_returns_and_leaves_a_whole_run_folder(tmp_pat
             assert f"{name}: round {number} of 2, stage " in (out / "run.log").read_text()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_run_leaves_no_process(tmp_path: Path, how: signal.Signals) -> None:
-    out = tmp_path / "run"
+    out = tmp_path / "my runs" / "k[1]'s"
     marker = f"{os.getpid()}{how.value}"
     process = subprocess.Popen(
         [
@@ -172,8 +173,11 @@ def test_interrupted_run_leaves_no_process(tmp_path: Path, how: signal.Signals) 
         rows = list(csv.DictReader(file))
     assert rows
     assert all(None not in row.values() for row in rows)
-    if how is signal.SIGINT:
-        assert process.returncode == 130
+    if how is not signal.SIGKILL:
+        assert process.returncode == 128 + how
+        answer, command = stderr.splitlines()[-2:]
+        assert "finishing the round;" in answer
+        assert shlex.split(command.partition(": ")[2]) == ["ecct", "resume", str(out)]
         assert "Traceback" not in stderr
         assert json.loads((out / "status.json").read_text())["status"] == "interrupted"
     last = int(rows[-1]["round"])

@@ -1,0 +1,83 @@
+"""A run without a finished round leaves nothing that blocks the next try, nor takes the user's."""
+
+import pytest
+
+from ecct_tf.errors import ConfigError, DataError, WorkerError
+from ecct_tf.simulation import simulate as module
+from ecct_tf.simulation.run_folder import RunFolder
+from ecct_tf.simulation.simulate import simulate
+from ecct_tf.simulation.unstarted import discard_unstarted
+
+
+def failing(error):
+    def fail(*arguments, **named):
+        del arguments, named
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("part", "error"),
+    [
+        ("build_experiment", DataError("no such column")),
+        ("build_algorithm", MemoryError()),
+        ("federated_runtime", WorkerError("no worker")),
+        ("build_algorithm", KeyboardInterrupt()),
+    ],
+)
+def test_a_run_that_fails_before_its_first_round_leaves_no_folder(
+    small_config, monkeypatch, tmp_path, part, error
+):
+    out = tmp_path / "run"
+    if part == "federated_runtime":
+        monkeypatch.setattr(module, "build_algorithm", lambda experiment: experiment)
+    monkeypatch.setattr(module, part, failing(error))
+    with pytest.raises(type(error)):
+        simulate(small_config(), out=out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_a_killed_run_without_a_round_gives_way(small_config, tmp_path):
+    out = tmp_path / "run"
+    RunFolder.create(out, small_config("rounds=1"))
+    (out / "events").mkdir()
+    (out / "events" / "events.out.tfevents.1").touch()
+    (out / ".status.json.part").touch()
+    RunFolder.check(out)
+    assert RunFolder.create(out, small_config("rounds=2")).config.rounds == 2
+    assert not (out / "events").exists()
+
+
+def test_a_file_of_the_user_is_kept_and_named_as_the_obstacle(small_config, tmp_path):
+    out = tmp_path / "run"
+    RunFolder.create(out, small_config())
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="files of yours"):
+        RunFolder.create(out, small_config())
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_that_another_process_is_at_stays(small_config, tmp_path):
+    folder = RunFolder.create(tmp_path / "run", small_config())
+    with folder.locked(), pytest.raises(ConfigError, match="a process is at its run"):
+        RunFolder.create(tmp_path / "run", small_config())
+    assert folder.status == "running"
+
+
+@pytest.mark.parametrize("kept", ["metrics.csv", "results.csv", "checkpoints/round-000001-0.npz"])
+def test_a_finished_round_is_never_discarded(small_config, tmp_path, kept):
+    folder = RunFolder.create(tmp_path / "run", small_config())
+    (folder.path / "checkpoints").mkdir()
+    (folder.path / kept).write_text("round\n1\n")
+    assert not discard_unstarted(folder.path)
+    with pytest.raises(ConfigError, match="exists already"):
+        RunFolder.create(folder.path, small_config())
+    assert (folder.path / "config.yaml").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "metrics.csv").write_text("round\n")
+    (tmp_path / "config.yaml").write_text("mine: true\n")
+    assert not discard_unstarted(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
