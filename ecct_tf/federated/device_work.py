@@ -23,7 +23,7 @@ from ecct_tf.edge import (
 )
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.fixed_order import fixed_order
-from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, collaborative_loss
+from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, collaborative_loss, noise
 
 __all__ = ["STAGES", "DeviceResult", "DeviceWork", "Stage"]
 
@@ -63,6 +63,8 @@ class DeviceWork:
       weights_codec: through which a device's change of the shared weights crosses.
       receives: whether devices get the cloud's knowledge (not so in some ablations).
       sends: whether devices answer the cloud (not so in some ablations).
+      noise_stream: of the run's seed, for the optional local noise. It is no part of
+        `exchange`, which an exported file holds: real devices draw noise of their own.
     """
 
     model: EdgeModel
@@ -74,11 +76,19 @@ class DeviceWork:
     weights_codec: CodecName = "float16"
     receives: bool = True
     sends: bool = True
+    noise_stream: tuple[int, int] = (0, 0)
 
     def in_stage(self, stage: Stage) -> "DeviceWork":
         """The work of a stage 2 device in `stage`."""
         exchange = dataclasses.replace(self.exchange, with_logits=False)
         return self if stage == 2 else dataclasses.replace(self, exchange=exchange)
+
+    def noise_seed(self, round_number: tf.Tensor | int) -> tf.Tensor | None:
+        """`[2] int64`, of the local noise in a round of this stage; None without noise."""
+        if not self.exchange.noise_multiplier:
+            return None
+        logits = self.exchange.with_logits
+        return noise.noise_seed(self.noise_stream, round_number=round_number, with_logits=logits)
 
     @property
     def downlink_bytes(self) -> int:
@@ -121,7 +131,7 @@ class DeviceWork:
 
         Args:
           shared: `[P_shared] float32`, the cohort's weights as received.
-          noise_seed: `[] int32`, for the optional local noise.
+          noise_seed: `[] int32`, the round, for the optional local noise.
           items: the item table.
           data: a device, or a shard of them.
           private: `[..., P_private] float32`, as kept since the device's last round.
@@ -286,7 +296,7 @@ class DeviceWork:
 
         Args:
           weights: `[..., P] float32`.
-          noise_seed: `[] int32`, for the optional local noise.
+          noise_seed: `[] int32`, the round, for the optional local noise.
           items: the item table.
           data: a device, or a shard of them.
           downlink: what the cloud sent.
@@ -301,7 +311,7 @@ class DeviceWork:
                 tf.zeros([rows, exchange.num_queries], tf.int32),
                 tf.zeros([rows, exchange.num_queries, exchange.embedding_dim]),
                 tf.zeros([rows, exchange.num_queries]),
-                noise_seed=noise_seed,
+                noise_seed=self.noise_seed(noise_seed),
             )
         with fixed_order():
             inputs = pair_inputs(
@@ -325,7 +335,7 @@ class DeviceWork:
             tf.gather(tf.reshape(queries, [-1, exchange.num_queries]), real),
             tf.gather(embeddings, real),
             tf.gather(logits, real),
-            noise_seed=noise_seed,
+            noise_seed=self.noise_seed(noise_seed),
         )
 
 

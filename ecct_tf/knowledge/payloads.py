@@ -23,6 +23,7 @@ from ecct_tf.config import CodecName
 from ecct_tf.errors import CodecError, ConfigError
 from ecct_tf.fixed_order import root_from_one, sum_halves
 from ecct_tf.knowledge.codecs import Codec, Encoded, build_codec
+from ecct_tf.knowledge.noise import draw_noise
 
 __all__ = ["Downlink", "ExchangeSpec", "Uplink"]
 
@@ -122,7 +123,7 @@ class ExchangeSpec:
         embeddings: tf.Tensor,
         logits: tf.Tensor,
         *,
-        noise_seed: tf.Tensor,
+        noise_seed: tf.Tensor | None = None,
     ) -> Uplink:
         """Clips, noises and encodes what a device may send.
 
@@ -131,13 +132,18 @@ class ExchangeSpec:
           items: `[n, Q] int32`.
           embeddings: `[n, Q, d_e] float32`.
           logits: `[n, Q] float32`; dropped in stage 1.
-          noise_seed: `[] int32`; with the user's id it fixes the noise.
+          noise_seed: `[2] int64`, from `ecct_tf.knowledge.noise`; None without noise.
+
+        Raises:
+          ConfigError: with noise, but without its seed.
         """
         squares = sum_halves(tf.square(embeddings), axis=-1, keepdims=True)
         beyond = root_from_one(tf.maximum(squares * self.clip_norm**-2, 1.0))
         clipped = embeddings / beyond
         bounded = tf.clip_by_value(logits, -self.clip_logit, self.clip_logit)
         if self.noise_multiplier:
+            if noise_seed is None:
+                raise ConfigError("exchange.noise_multiplier: expected the seed of the noise")
             noise = self._noise(users, noise_seed)
             clipped += self.clip_norm * noise[..., :-1]
             bounded += self.clip_logit * noise[..., -1]
@@ -150,11 +156,8 @@ class ExchangeSpec:
 
     def _noise(self, users: tf.Tensor, noise_seed: tf.Tensor) -> tf.Tensor:
         """`[n, Q, d_e + 1] float32`, from a seed of each user's own: shards do not matter."""
-        shape = [self.num_queries, self.embedding_dim + 1]
-        return self.noise_multiplier * tf.map_fn(
-            lambda user: tf.random.stateless_normal(shape, tf.stack([noise_seed, user])),
-            users,
-            fn_output_signature=tf.TensorSpec(shape, tf.float32),
+        return self.noise_multiplier * draw_noise(
+            users, noise_seed, queries=self.num_queries, width=self.embedding_dim
         )
 
     def check_uplink(self, uplink: Uplink) -> None:

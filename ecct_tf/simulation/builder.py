@@ -19,6 +19,7 @@ from ecct_tf.federated import (
 )
 from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.knowledge import ExchangeSpec, ItemTable
+from ecct_tf.knowledge.noise import noise_stream
 
 __all__ = ["assign_tiers", "build_process", "device_work", "edge_config"]
 
@@ -116,6 +117,7 @@ def device_work(
         weights_codec=config.exchange.weights_codec,
         receives=config.exchange.down,
         sends=config.exchange.up,
+        noise_stream=noise_stream(config.seed),
     )
 
 

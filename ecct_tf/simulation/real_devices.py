@@ -21,6 +21,7 @@ from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.errors import ExportError
 from ecct_tf.federated import CohortRound, DeviceWork, SimulatedDevice, Witness
 from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge.noise import draw_noise
 from ecct_tf.simulation.device_parity import Twin, check_codes, simulated_twin, uplink_bytes
 from mobile_export.device import DeviceModel, DeviceState, ReceivedDownlink, TrainingPlan
 from mobile_export.device_training import train_round
@@ -178,10 +179,11 @@ class RealDevices:
 
 
 def _noise(seen: CohortRound, user: int) -> Array | None:
-    """The noise that the simulated device drew."""
-    exchange = seen.work.exchange
-    if not exchange.noise_multiplier:
+    """The noise that the simulated device drew; outside of a simulation a device draws its own."""
+    exchange, seed = seen.work.exchange, seen.work.noise_seed(seen.noise_seed)
+    if seed is None:
         return None
-    shape = [exchange.num_queries, exchange.embedding_dim + 1]
-    drawn: Array = tf.random.stateless_normal(shape, [seen.noise_seed, user]).numpy()
+    drawn: Array = draw_noise(
+        tf.constant([user]), seed, queries=exchange.num_queries, width=exchange.embedding_dim
+    ).numpy()[0]
     return drawn

@@ -25,7 +25,7 @@ def uplink(spec, users=USERS, *, scale=1.0, seed=3):
         tf.constant(rng.integers(1, 9, shape[:2]).astype(np.int32)[rows]),
         tf.constant((scale * rng.standard_normal(shape)).astype(np.float32)[rows]),
         tf.constant((scale * rng.standard_normal(shape[:2])).astype(np.float32)[rows]),
-        noise_seed=tf.constant(seed),
+        noise_seed=tf.constant([seed, 0], tf.int64),
     )
 
 
@@ -103,6 +103,13 @@ def test_noise_differs_by_user_and_by_seed():
     assert np.abs(noise - other).min() > 1e-4
 
 
+def test_noise_without_its_seed_is_refused():
+    with pytest.raises(ConfigError, match="seed of the noise"):
+        NOISY.make_uplink(
+            tf.constant([1]), tf.zeros([1, 2], tf.int32), tf.zeros([1, 2, 3]), tf.zeros([1, 2])
+        )
+
+
 def test_noise_has_the_declared_scale():
     spec = ExchangeSpec(
         cloud_dim=1,
@@ -118,7 +125,7 @@ def test_noise_has_the_declared_scale():
         tf.zeros([1, 100], tf.int32),
         tf.zeros([1, 100, 40]),
         tf.zeros([1, 100]),
-        noise_seed=tf.constant(0),
+        noise_seed=tf.constant([0, 0], tf.int64),
     )
     assert np.std(sent.embeddings[0]) == pytest.approx(2.0, rel=0.05)
     assert np.std(sent.logits[0]) == pytest.approx(5.0, rel=0.2)
