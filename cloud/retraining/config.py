@@ -17,6 +17,7 @@ from ecct_tf.config.checks import at_least, one_of, positive, shorter_than_candi
 from ecct_tf.errors import ConfigError
 
 __all__ = [
+    "ClusterConfig",
     "Distribution",
     "GateConfig",
     "GateMetric",
@@ -118,6 +119,21 @@ class JobCheckpointConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ClusterConfig:
+    """How the processes of a distributed job wait for each other.
+
+    Attributes:
+      wait_seconds: for a process that has not come, was lost, or does not answer in a step;
+        then the job ends and names it.
+    """
+
+    wait_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        positive(self, "cluster", "wait_seconds")
+
+
+@dataclasses.dataclass(frozen=True)
 class JobConfig:
     """One retraining job.
 
@@ -131,6 +147,7 @@ class JobConfig:
       history: `older`, when `data` holds all there is and the cloud may see the older part,
         as in a simulation; `all`, when `data` is what the cloud holds anyway.
       distribution: `none`, `mirrored`, `multi_worker_mirrored` or `parameter_server`.
+      cluster: how the processes of a distributed job wait for each other.
       data: the cloud's history.
       features: how devices pool histories.
       exchange: the uplinks.
@@ -148,6 +165,7 @@ class JobConfig:
     seed: int = 0
     history: History = "older"
     distribution: Distribution = "none"
+    cluster: ClusterConfig = dataclasses.field(default_factory=ClusterConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     features: FeatureConfig = dataclasses.field(default_factory=FeatureConfig)
     exchange: UplinkConfig = dataclasses.field(default_factory=UplinkConfig)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.model import CloudModel
+from cloud.retraining.cluster import Patience
 from ecct_tf.errors import WorkerError
 
 __all__ = [
@@ -69,11 +70,18 @@ class ReplicaEngine:
       strategy: the strategy; TensorFlow's default one is a single replica.
       is_chief: whether this process is the first of its cluster.
       checkpoint_folder: where in the job's folder this process writes checkpoints.
+      patience: waits for the steps of a cluster; None for one process.
     """
 
     def __init__(
-        self, strategy: Any, *, is_chief: bool = True, checkpoint_folder: str = "checkpoints"
+        self,
+        strategy: Any,
+        *,
+        is_chief: bool = True,
+        checkpoint_folder: str = "checkpoints",
+        patience: Patience | None = None,
     ) -> None:
+        self._patience = patience
         self.is_chief = is_chief
         self.checkpoint_folder = checkpoint_folder
         self._strategy = strategy
@@ -118,7 +126,7 @@ class ReplicaEngine:
         """One step on batch `number` of the epoch.
 
         Raises:
-          WorkerError: a worker of the cluster was lost.
+          WorkerError: a worker of the cluster was lost, or does not answer.
         """
         start = number * self._batch_size
         size = min(self._batch_size, self._total - start)
@@ -135,7 +143,8 @@ class ReplicaEngine:
         if self._replicas == 1:
             return float(self._run(self._rows, bounds(0), share(0)))
         spread = self._strategy.experimental_distribute_values_from_function
-        try:
+
+        def run() -> float:
             return float(
                 self._run(
                     self._rows,
@@ -143,6 +152,9 @@ class ReplicaEngine:
                     spread(lambda context: share(context.replica_id_in_sync_group)),
                 )
             )
+
+        try:
+            return run() if self._patience is None else self._patience(run, doing="a training step")
         except tf.errors.OpError as error:
             raise WorkerError(lost(error)) from error
 

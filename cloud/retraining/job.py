@@ -43,7 +43,7 @@ def retrain(
       RegistryError: the registry is damaged.
       WorkerError: a worker of the cluster was lost; start the job again to go on.
     """
-    engine = build_engine(config.distribution)
+    engine = build_engine(config.distribution, wait_seconds=config.cluster.wait_seconds)
     job = JobFolder(folder)
     try:
         if not engine.is_chief:

@@ -4,20 +4,26 @@ The workers of a step get its rows in parts, compute gradients against the varia
 servers, and give them back; the coordinator sums them and lets the servers' optimiser take
 one step. So, unlike Keras's asynchronous `fit`, the result is that of one worker, and a job
 can go on after a kill without repeating or skipping a batch. A worker that is lost is waited
-for and its part given out anew, by TensorFlow's coordinator; a server that is lost ends the
+for, as long as `cluster.wait_seconds` says, and its part given out anew, by TensorFlow's
+coordinator; a server that is lost ends the
 job, which goes on from its checkpoint when it is started again.
 """
 
 import contextlib
+import logging
+import threading
 from typing import Any
 
 import tensorflow as tf
 
 from cloud.model import CloudModel
+from cloud.retraining.cluster import Patience
 from cloud.retraining.engines import Rows, gradients_of, lost, part_of, rows_of
 from ecct_tf.errors import WorkerError
 
 __all__ = ["ParameterServerEngine", "serve"]
+
+_log = logging.getLogger(__name__)
 
 
 class ParameterServerEngine:
@@ -26,7 +32,13 @@ class ParameterServerEngine:
     is_chief = True
     checkpoint_folder = "checkpoints"
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience) -> None:
+        """Connects to all servers and workers, and waits for them as long as it takes.
+
+        Args:
+          patience: waits for the steps.
+        """
+        self._patience = patience
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         self._workers = len(resolver.cluster_spec().as_dict().get("worker", ()))
         self._strategy = tf.distribute.ParameterServerStrategy(resolver)
@@ -70,8 +82,14 @@ class ParameterServerEngine:
         """One step on batch `number` of the epoch.
 
         Raises:
-          WorkerError: a parameter server was lost.
+          WorkerError: a parameter server was lost, or a worker does not come back.
         """
+        try:
+            return self._patience(lambda: self._step(number), doing="a training step")
+        except tf.errors.OpError as error:
+            raise WorkerError(lost(error)) from error
+
+    def _step(self, number: int) -> float:
         start = number * self._batch_size
         size = min(self._batch_size, rows_of(self._rows) - start)
         parts = []
@@ -81,12 +99,9 @@ class ParameterServerEngine:
             batch = {name: tf.constant(value[chosen]) for name, value in self._rows.items()}
             share = tf.constant((last - first) / size, tf.float32)
             parts.append(self._coordinator.schedule(self._gradients, args=(batch, share)))
-        try:
-            self._coordinator.join()
-            fetched = [part.fetch() for part in parts]
-            self._descend([gradients for _, gradients in fetched])
-        except tf.errors.OpError as error:
-            raise WorkerError(lost(error)) from error
+        self._coordinator.join()
+        fetched = [part.fetch() for part in parts]
+        self._descend([gradients for _, gradients in fetched])
         return float(sum(float(loss) for loss, _ in fetched))
 
     def close(self) -> None:
@@ -96,9 +111,15 @@ class ParameterServerEngine:
 def serve() -> None:
     """Is a `worker` or `ps` of `TF_CONFIG` until it is ended from outside."""
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    tf.distribute.Server(
+    server = tf.distribute.Server(
         resolver.cluster_spec(),
         job_name=resolver.task_type,
         task_index=resolver.task_id,
         protocol="grpc",
-    ).join()
+    )
+    _log.warning(
+        "%s %d serves at %s until it is ended",
+        *(resolver.task_type, resolver.task_id, server.target.removeprefix("grpc://")),
+    )
+    # Not `server.join()`: TensorFlow would wait there, deaf to Ctrl-C and SIGTERM.
+    threading.Event().wait()
