@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud import CloudRecommender
+from cloud.shared_spaces import InputSpaces
 from ecct_tf.baselines.pooled import PooledScorer, PooledTrainer, pool_samples
 from ecct_tf.baselines.state_arrays import check_arrays
 from ecct_tf.config import RunConfig, SampleConfig
@@ -182,6 +183,7 @@ def build_centralized(
     split: Split,
     groups: Sequence[Sequence[DeviceView]],
     validation: Candidates,
+    spaces: InputSpaces | None = None,
 ) -> Centralized:
     """Builds the upper bound.
 
@@ -195,6 +197,7 @@ def build_centralized(
       split: what of them is for training; the rest never enters.
       groups: the users of each device.
       validation: what early stopping and the choice of the reading go by.
+      spaces: the cloud's input spaces that are computed already, and where new ones are kept.
 
     Raises:
       ConfigError: when there is no device.
@@ -202,10 +205,11 @@ def build_centralized(
     if not groups:
         raise ConfigError("the centralized bound needs at least one device, got none")
     own = config.centralized
-    cloud = _cloud(config, dataset, split)
+    known = InputSpaces() if spaces is None else spaces
+    cloud = _cloud(config, dataset, split, known)
     table = cloud.publish()
     everything_older = dataclasses.replace(split, recent_counts=np.zeros_like(split.recent_counts))
-    refitted = _cloud(config, dataset, everything_older).publish()
+    refitted = _cloud(config, dataset, everything_older, known).publish()
     # The refitted cloud model's coordinates mean nothing to weights trained with the other's.
     second = dataclasses.replace(table, blocks=refitted.blocks, attributes=refitted.attributes)
     items = [ItemTensors(*map(np.asarray, item_tensors(found))) for found in (table, second)]
@@ -253,14 +257,18 @@ def build_centralized(
     )
 
 
-def _cloud(config: RunConfig, dataset: Dataset, split: Split) -> CloudRecommender:
+def _cloud(
+    config: RunConfig, dataset: Dataset, split: Split, spaces: InputSpaces
+) -> CloudRecommender:
+    view = cloud_view(dataset, split)
     cloud = CloudRecommender(
-        cloud_view(dataset, split),
+        view,
         config.cloud,
         features=config.features,
         edge_dim=config.edge.embedding_dim,
         num_queries=config.exchange.queries,
         seed=config.seed,
+        space=spaces.of(view, config.cloud, features=config.features, seed=config.seed),
     )
     cloud.fit()
     return cloud

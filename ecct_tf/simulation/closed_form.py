@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from cloud.shared_spaces import InputSpaces
 from ecct_tf.baselines import ease_scores, fit_ease, popularity_scores
 from ecct_tf.data import Candidates
 from ecct_tf.errors import ConfigError
@@ -98,7 +99,7 @@ def build_ease(experiment: Experiment, *, recency: bool) -> ClosedForm:
     return ClosedForm("everything", score)
 
 
-def build_cloud_only(experiment: Experiment) -> ClosedForm:
+def build_cloud_only(experiment: Experiment, *, spaces: InputSpaces | None = None) -> ClosedForm:
     """The cloud recommender without any exchange.
 
     It gets the better, on validation, of the closed-form start and of a model trained on
@@ -106,7 +107,11 @@ def build_cloud_only(experiment: Experiment) -> ClosedForm:
     """
     config = experiment.config
     trained = dataclasses.replace(config.cloud, fit_epochs=_CLOUD_ONLY_EPOCHS)
-    options = [build_cloud(experiment), build_cloud(experiment, config=trained)]
+    known = InputSpaces() if spaces is None else spaces
+    options = [
+        build_cloud(experiment, config=settings, spaces=known)
+        for settings in (config.cloud, trained)
+    ]
 
     def score(number: int, candidates: Candidates) -> Array:
         cloud = options[number]

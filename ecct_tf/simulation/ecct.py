@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud import CloudRecommender
+from cloud.shared_spaces import InputSpaces
 from ecct_tf.baselines.silent_cloud import SilentCloud, blank_item_table
 from ecct_tf.config import CloudConfig, RunConfig
 from ecct_tf.data import Candidates, cloud_view
@@ -140,29 +141,39 @@ class EcctAlgorithm:
         return self.cloud
 
 
-def build_cloud(experiment: Experiment, *, config: CloudConfig | None = None) -> CloudRecommender:
+def build_cloud(
+    experiment: Experiment,
+    *,
+    config: CloudConfig | None = None,
+    spaces: InputSpaces | None = None,
+) -> CloudRecommender:
     """Builds the cloud recommender from the cloud's view and fits it.
 
     Args:
       experiment: the data.
       config: instead of the cloud section of the experiment's configuration.
+      spaces: the input spaces that are computed already, and where a new one is kept.
     """
     run = experiment.config
+    settings = config or run.cloud
+    view = cloud_view(experiment.dataset, experiment.split)
+    known = InputSpaces() if spaces is None else spaces
     cloud = CloudRecommender(
-        cloud_view(experiment.dataset, experiment.split),
-        config or run.cloud,
+        view,
+        settings,
         features=run.features,
         edge_dim=run.edge.embedding_dim,
         num_queries=run.exchange.queries,
         seed=run.seed,
+        space=known.of(view, settings, features=run.features, seed=run.seed),
     )
     cloud.fit()
     return cloud
 
 
-def build_ecct(experiment: Experiment) -> EcctAlgorithm:
+def build_ecct(experiment: Experiment, *, spaces: InputSpaces | None = None) -> EcctAlgorithm:
     """ECCT, or an ablation of its exchange: fits the cloud and prepares the devices."""
-    cloud = build_cloud(experiment)
+    cloud = build_cloud(experiment, spaces=spaces)
     published = cloud.publish()
     codec = experiment.config.exchange.codec
     return _assemble(
@@ -173,11 +184,11 @@ def build_ecct(experiment: Experiment) -> EcctAlgorithm:
     )
 
 
-def build_edge_only(experiment: Experiment) -> EcctAlgorithm:
+def build_edge_only(experiment: Experiment, *, spaces: InputSpaces | None = None) -> EcctAlgorithm:
     """The same edge model without any cloud: items are known by how often devices met them."""
     histories = [view.history for group in experiment.groups for view in group]
     counts = np.bincount(np.concatenate(histories), minlength=experiment.dataset.num_items + 1)
-    shapes = build_cloud(experiment).publish()
+    shapes = build_cloud(experiment, spaces=spaces).publish()
     table = blank_item_table(shapes, item_counts=counts, seed=experiment.config.seed)
     return _assemble(experiment, table=table, table_bytes=0, cloud=None)
 

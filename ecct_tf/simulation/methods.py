@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, NamedTuple
 
+from cloud.shared_spaces import InputSpaces
 from ecct_tf.baselines.centralized import build_centralized
 from ecct_tf.config import RunConfig
 from ecct_tf.errors import ConfigError
@@ -115,8 +116,14 @@ def quick_references(config: RunConfig) -> list[RunConfig]:
     return [found for found in references if display_name(found) != display_name(config)]
 
 
-def build_algorithm(experiment: Experiment) -> Algorithm[Any]:
-    """Builds the method that the experiment's configuration names."""
+def build_algorithm(experiment: Experiment, *, spaces: InputSpaces | None = None) -> Algorithm[Any]:
+    """Builds the method that the experiment's configuration names.
+
+    Args:
+      experiment: the data and the configuration.
+      spaces: the cloud's input spaces that other methods of the run computed already, and
+        where new ones are kept for the next; by default everything is computed.
+    """
     method = experiment.config.method
     if experiment.config.runtime.real_devices and method not in ("ecct", "edge-only"):
         raise ConfigError(
@@ -124,11 +131,11 @@ def build_algorithm(experiment: Experiment) -> Algorithm[Any]:
             f"exported file, got {method}; set it to 0"
         )
     if method == "ecct":
-        return ecct.build_ecct(experiment)
+        return ecct.build_ecct(experiment, spaces=spaces)
     if method == "edge-only":
-        return ecct.build_edge_only(experiment)
+        return ecct.build_edge_only(experiment, spaces=spaces)
     if method == "cloud-only":
-        return closed_form.build_cloud_only(experiment)
+        return closed_form.build_cloud_only(experiment, spaces=spaces)
     if method == "popularity":
         return closed_form.build_popularity(experiment)
     if method == "ease" or method == "ease-recency":
@@ -140,6 +147,7 @@ def build_algorithm(experiment: Experiment) -> Algorithm[Any]:
             split=experiment.split,
             groups=experiment.groups,
             validation=experiment.validation,
+            spaces=spaces,
         )
     # Averaging is a TFF computation from the start; all others are built without TFF.
     from ecct_tf.baselines.federated import build_federated_baseline

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from cloud.shared_spaces import InputSpaces
 from ecct_tf import __version__
 from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset, described, refuse_in_memory
@@ -176,7 +177,8 @@ def _run(
     status, progress = "failed", _Progress(first_round, folder=folder, began=began)
     try:
         experiment = build_experiment(config, dataset=dataset)
-        algorithm = build_algorithm(experiment)
+        spaces = InputSpaces()
+        algorithm = build_algorithm(experiment, spaces=spaces)
         state = None if begin is None else _restored(begin, experiment, algorithm)
         watchers = [ProgressBar(display_name(config), k=config.evaluation.k), progress, *callbacks]
         if folder is not None:
@@ -203,7 +205,7 @@ def _run(
                 first_round=progress.rounds,
             )
             ours, devices = test_results(experiment, algorithm, state)
-            rows = [*_references(experiment), *ours] if config.baselines else ours
+            rows = [*_references(experiment, spaces), *ours] if config.baselines else ours
         for row in rows:
             LINES.info(
                 "test: %s HR@%d %.4f NDCG@%d %.4f",
@@ -273,12 +275,12 @@ def _restored(begin: Checkpoint, experiment: Experiment, algorithm: Algorithm[An
     return algorithm.from_arrays(begin.arrays)
 
 
-def _references(experiment: Experiment) -> list[ResultRow]:
-    """Rows of the quick references on the same data and candidates."""
+def _references(experiment: Experiment, spaces: InputSpaces) -> list[ResultRow]:
+    """Rows of the quick references on the same data, candidates and input space."""
     rows = []
     for config in quick_references(experiment.config):
         reference = dataclasses.replace(experiment, config=config)
-        algorithm = build_algorithm(reference)
+        algorithm = build_algorithm(reference, spaces=spaces)
         state = run_rounds(
             algorithm,
             reference,

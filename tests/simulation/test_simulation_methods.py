@@ -5,10 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cloud import shared_spaces
+from cloud.input_space import build_input_space
 from ecct_tf.config import METHODS, RunConfig, load_config
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.federated import federated_runtime
+from ecct_tf.simulation import simulate as simulate_module
 from ecct_tf.simulation.campaign import parse_seeds, plan_runs, run_all
+from ecct_tf.simulation.edge_state import table_digest
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.loop import Callback, run_rounds
 from ecct_tf.simulation.methods import (
@@ -19,6 +23,7 @@ from ecct_tf.simulation.methods import (
     quick_references,
 )
 from ecct_tf.simulation.run_folder import RunFolder
+from ecct_tf.simulation.simulate import simulate
 
 
 class Reports(Callback):
@@ -190,3 +195,43 @@ def test_a_campaign_leaves_alone_what_is_complete_and_goes_on_with_the_rest(smal
     other = plan_runs(small_config("evaluation.k=5"), methods=["popularity"], seeds=[0])
     with pytest.raises(RunFolderError, match="another configuration"):
         run_all(other, out=tmp_path, say=said.append)
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """One entry for each input space that is computed."""
+    spaces = []
+
+    def counted(*args, **kwargs):
+        spaces.append(build_input_space(*args, **kwargs))
+        return spaces[-1]
+
+    monkeypatch.setattr(shared_spaces, "build_input_space", counted)
+    return spaces
+
+
+def test_methods_that_share_an_input_space_come_out_the_same(small_config, computed):
+    experiment = build_experiment(small_config("cloud.next_item.epochs=1"))
+    spaces = shared_spaces.InputSpaces()
+    for config in quick_references(experiment.config)[3:]:
+        reference = dataclasses.replace(experiment, config=config)
+        shared = build_algorithm(reference, spaces=spaces)
+        alone = build_algorithm(reference)
+        if config.method == "cloud-only":
+            np.testing.assert_array_equal(
+                shared.score(experiment.test), alone.score(experiment.test)
+            )
+        else:
+            assert table_digest(shared.table).tolist() == table_digest(alone.table).tolist()
+    assert len(spaces) == 1
+    assert len(computed) == 1 + 3
+
+
+def test_a_run_and_its_quick_references_compute_one_input_space(
+    small_config, computed, monkeypatch
+):
+    config = small_config("method=cloud-only", "cloud.next_item.epochs=0", "baselines=true")
+    monkeypatch.setattr(simulate_module, "quick_references", lambda config: [config])
+    reference, own = simulate(config).rows
+    assert reference == own
+    assert len(computed) == 1
