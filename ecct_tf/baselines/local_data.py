@@ -16,7 +16,7 @@ from ecct_tf.config.baselines import Positions
 from ecct_tf.data import DeviceView, sample_negatives
 from ecct_tf.edge import pad_history
 from ecct_tf.errors import DataError
-from ecct_tf.federated.devices import device_profile
+from ecct_tf.federated.devices import device_profile, padded_length
 
 __all__ = [
     "LocalData",
@@ -227,11 +227,13 @@ def _device(
 
 
 def _stack(arrays: Sequence[Ids], batch_size: int) -> Ids:
-    """Stacks arrays by device, padded at their ends to whole batches of the longest."""
+    """Stacks arrays by device, padded at their ends to whole batches of the longest.
+
+    A batch that none of them fills is as long as the longest.
+    """
     if arrays[0].ndim == 0:
         return np.stack(arrays)
-    batches = max(1, *(-(-len(array) // batch_size) for array in arrays))
-    extent = batches * batch_size
+    extent = padded_length([len(array) for array in arrays], batch_size=batch_size)
     return np.stack(
         [
             np.pad(array, [(0, extent - len(array))] + [(0, 0)] * (array.ndim - 1))

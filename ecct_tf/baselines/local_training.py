@@ -49,8 +49,10 @@ class LocalTraining:
         Returns:
           The final weights `[C, P]` and the mean loss `[C]` of the last epoch.
         """
-        model, batch = self.model, self.batch_size
+        model = self.model
         devices = tf.shape(start)[0]
+        # A shard is padded to its largest device where that fills no batch.
+        batch = tf.minimum(self.batch_size, tf.shape(data.positives)[1])
         table = tf.reshape(start[:, : model.table_size], [-1, model.row_width])
         head = start[:, model.table_size :]
         received = (table, head)
@@ -101,7 +103,7 @@ class LocalTraining:
         active: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         model = self.model
-        devices, batch = tf.shape(head)[0], self.batch_size
+        devices, batch = tf.shape(head)[0], tf.shape(mask)[1]
         first = ((model.num_items + 1) * tf.range(devices))[:, None, None]
         # Apart, so that no gradient of a slice of both has to be formed.
         places = (histories + first, candidates + first)

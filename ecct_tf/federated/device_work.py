@@ -198,9 +198,10 @@ class DeviceWork:
         """Local training: final weights `[..., P]` and mean loss `[...]` of the last epoch."""
         config = self.training
         optimizer = build_optimizer(config.optimizer)
-        batch = config.batch_size
         axis = 1 if stacked else 0
         labels = tf.cast(data.labels, tf.float32)
+        # A shard is padded to its largest device where that fills no batch.
+        batch = tf.minimum(config.batch_size, tf.shape(labels)[axis])
         own_steps = -(-data.samples // batch)
         epoch_steps = tf.reduce_max(own_steps)
         rates = tf.concat(
@@ -216,7 +217,10 @@ class DeviceWork:
             begin[axis] = first
             size = [-1] * tensor.shape.rank
             size[axis] = batch
-            return tf.slice(tensor, begin, size)
+            known = tensor.shape.as_list()
+            return tf.ensure_shape(
+                tf.slice(tensor, begin, size), [*known[:axis], None, *known[axis + 1 :]]
+            )
 
         def step(
             index: tf.Tensor, weights: tf.Tensor, loss: tf.Tensor, *slots: tf.Tensor

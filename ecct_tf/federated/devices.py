@@ -23,6 +23,7 @@ __all__ = [
     "DeviceData",
     "DeviceSet",
     "device_profile",
+    "padded_length",
     "prepare_devices",
     "profile_sizes",
     "sample_histories",
@@ -127,9 +128,12 @@ def prepare_devices(
 
 
 def stack_devices(devices: Sequence[DeviceData], *, batch_size: int) -> DeviceData:
-    """Stacks devices into a shard, padded to whole batches of its largest device."""
-    batches = max(1, *(-(-int(device.samples) // batch_size) for device in devices))
-    samples = batches * batch_size
+    """Stacks devices into a shard, padded to whole batches of its largest device.
+
+    A batch that no device fills is as large as the largest device: what is padded follows
+    the data, however large `batch_size` is.
+    """
+    samples = padded_length([int(device.samples) for device in devices], batch_size=batch_size)
     users = max(len(device.users) for device in devices)
     stacked: dict[str, npt.NDArray[Any]] = {}
     for name in DeviceData._fields:
@@ -137,6 +141,17 @@ def stack_devices(devices: Sequence[DeviceData], *, batch_size: int) -> DeviceDa
         fill = -1 if name == "users" else 0
         stacked[name] = np.stack([_pad(getattr(device, name), extent, fill) for device in devices])
     return DeviceData(**stacked)
+
+
+def padded_length(counts: Sequence[int], *, batch_size: int) -> int:
+    """Length that fits all `counts` in whole batches, of `batch_size` or of the largest count.
+
+    >>> padded_length([3, 7], batch_size=4), padded_length([3, 7], batch_size=100)
+    (8, 7)
+    """
+    largest = max(1, *counts)
+    batch = min(batch_size, largest)
+    return -(-largest // batch) * batch
 
 
 def sample_histories(
