@@ -13,7 +13,7 @@ from ecct_tf.config import (
     FeatureConfig,
     load_over,
 )
-from ecct_tf.config.checks import at_least, one_of, positive, shorter_than_candidates
+from ecct_tf.config.checks import at_least, numbers, one_of, positive, shorter_than_candidates
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -59,6 +59,7 @@ class UplinkConfig:
     use_logits: bool = True
 
     def __post_init__(self) -> None:
+        numbers(self, "exchange")
         one_of(self, "exchange", "codec", CODECS)
         at_least(self, "exchange", 1, "queries", "embedding_dim")
         at_least(self, "exchange", 0, "noise_multiplier")
@@ -83,6 +84,7 @@ class ValidationConfig:
     patience: int = 3
 
     def __post_init__(self) -> None:
+        numbers(self, "validation")
         at_least(self, "validation", 1, "negatives", "k", "patience")
         shorter_than_candidates(self, "validation")
         one_of(self, "validation", "metric", get_args(GateMetric))
@@ -101,6 +103,9 @@ class GateConfig:
     promote: bool = True
     minimum_gain: float = 0.0
 
+    def __post_init__(self) -> None:
+        numbers(self, "gate")
+
 
 @dataclasses.dataclass(frozen=True)
 class JobCheckpointConfig:
@@ -115,6 +120,7 @@ class JobCheckpointConfig:
     keep: int = 2
 
     def __post_init__(self) -> None:
+        numbers(self, "checkpoint")
         at_least(self, "checkpoint", 1, "every", "keep")
 
 
@@ -175,6 +181,7 @@ class JobConfig:
     checkpoint: JobCheckpointConfig = dataclasses.field(default_factory=JobCheckpointConfig)
 
     def __post_init__(self) -> None:
+        numbers(self, "job")
         one_of(self, "job", "start", get_args(Start))
         one_of(self, "job", "history", get_args(History))
         one_of(self, "job", "distribution", get_args(Distribution))

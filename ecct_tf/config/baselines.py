@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from ecct_tf.config.checks import at_least, one_of, positive
+from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.exchange import ServerConfig
 from ecct_tf.errors import ConfigError
 
@@ -44,6 +44,7 @@ class FineTuningConfig:
     embedding_learning_rate: float = 0.101
 
     def __post_init__(self) -> None:
+        numbers(self, "federated_baseline.fine_tuning")
         at_least(self, "federated_baseline.fine_tuning", 1, "epochs")
         at_least(
             self,
@@ -85,6 +86,7 @@ class PersonalEmbeddingConfig:
     )
 
     def __post_init__(self) -> None:
+        numbers(self, "federated_baseline.pfedrec")
         section = "federated_baseline.pfedrec"
         at_least(
             self, section, 1, "rounds", "embedding_dim", "negatives", "max_positions", "epochs",
@@ -142,6 +144,7 @@ class FederatedBaselineConfig:
     pfedrec: PersonalEmbeddingConfig = dataclasses.field(default_factory=PersonalEmbeddingConfig)
 
     def __post_init__(self) -> None:
+        numbers(self, "federated_baseline")
         section = "federated_baseline"
         at_least(
             self, section, 1, "rounds", "embedding_dim", "hidden_dim", "profile_dim",
@@ -176,6 +179,7 @@ class CentralizedConfig:
     negatives: int = 19
 
     def __post_init__(self) -> None:
+        numbers(self, "centralized")
         at_least(
             self, "centralized", 1, "epochs", "patience", "batch_size", "max_positions",
             "negatives",

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from ecct_tf.config.number_checks import numbers
 from ecct_tf.config.parsing import near_miss
 from ecct_tf.errors import ConfigError
 
-__all__ = ["at_least", "one_of", "positive", "shorter_than_candidates", "within"]
+__all__ = ["at_least", "numbers", "one_of", "positive", "shorter_than_candidates", "within"]
 
 
 def at_least(config: Any, section: str, least: float, *names: str) -> None:

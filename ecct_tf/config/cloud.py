@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from ecct_tf.config.checks import at_least, one_of, positive, within
+from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
 from ecct_tf.errors import ConfigError
 
 __all__ = ["CloudConfig", "LabelVisibility", "NextItemConfig"]
@@ -32,6 +32,7 @@ class NextItemConfig:
     weight_decay: float = 0.02
 
     def __post_init__(self) -> None:
+        numbers(self, "cloud.next_item")
         section = "cloud.next_item"
         at_least(self, section, 0, "epochs", "weight_decay")
         at_least(self, section, 1, "rank", "batch_size")
@@ -91,6 +92,7 @@ class CloudConfig:
     next_item: NextItemConfig = dataclasses.field(default_factory=NextItemConfig)
 
     def __post_init__(self) -> None:
+        numbers(self, "cloud")
         at_least(
             self, "cloud", 1, "rank", "free_dim", "hidden_dim", "batch_size",
             "update_batch_size", "negatives",

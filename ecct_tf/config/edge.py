@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from ecct_tf.config.checks import at_least, one_of, positive
+from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -51,6 +51,7 @@ class EdgeConfig:
     heads: int = 2
 
     def __post_init__(self) -> None:
+        numbers(self, "edge")
         one_of(self, "edge", "shared", SHARINGS)
         at_least(self, "edge", 1, "embedding_dim", "hidden_dim", "profile_dim", "heads")
         unknown = sorted(set(self.tiers) - set(TIERS))
@@ -80,6 +81,7 @@ class FeatureConfig:
     last_items: int = 3
 
     def __post_init__(self) -> None:
+        numbers(self, "features")
         at_least(self, "features", 1, "history_length")
         at_least(self, "features", 0, "last_items")
         if self.history_length > 255:
@@ -120,6 +122,7 @@ class SampleConfig:
     max_positions: int = 128
 
     def __post_init__(self) -> None:
+        numbers(self, "samples")
         at_least(self, "samples", 1, "negatives", "max_positions")
 
 
@@ -146,6 +149,7 @@ class TrainingConfig:
     temperature: float = 2.0
 
     def __post_init__(self) -> None:
+        numbers(self, "training")
         at_least(self, "training", 1, "epochs", "batch_size")
         one_of(self, "training", "optimizer", OPTIMIZERS)
         positive(self, "training", "learning_rate", "temperature")

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from ecct_tf.config.checks import at_least, one_of, positive, within
+from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -55,6 +55,7 @@ class ExchangeConfig:
     uplink_log: str | None = None
 
     def __post_init__(self) -> None:
+        numbers(self, "exchange")
         one_of(self, "exchange", "codec", CODECS)
         one_of(self, "exchange", "weights_codec", CODECS)
         if self.weights_codec == "int8":
@@ -91,6 +92,7 @@ class ServerConfig:
     momentum: float = 0.8
 
     def __post_init__(self) -> None:
+        numbers(self, "server")
         one_of(self, "server", "optimizer", ("average", "adam"))
         positive(self, "server", "learning_rate")
         if not 0 <= self.momentum < 1:
@@ -110,6 +112,7 @@ class ParticipationConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        numbers(self, "participation")
         if self.devices_per_round is not None:
             at_least(self, "participation", 1, "devices_per_round")
         within(self, "participation", 0.0, 1.0, "dropout")
@@ -136,6 +139,7 @@ class RuntimeConfig:
     real_devices_runtime: Literal["tensorflow", "litert"] = "tensorflow"
 
     def __post_init__(self) -> None:
+        numbers(self, "runtime")
         one_of(self, "runtime", "real_devices_runtime", ("tensorflow", "litert"))
         at_least(self, "runtime", 0, "real_devices")
         at_least(self, "runtime", 0, "shard_size")

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import dacite
 
+from ecct_tf.config.number_checks import numbers
 from ecct_tf.config.yaml_text import PlainText, parse_yaml, resolved
 from ecct_tf.errors import ConfigError
 
@@ -102,7 +103,9 @@ def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _
         many: functools.partial(_tuple, many) for many in (tuple[float, ...], tuple[str, ...])
     }
     try:
-        return dacite.from_dict(target, built, dacite.Config(strict=True, type_hooks=hooks))
+        made = dacite.from_dict(target, built, dacite.Config(strict=True, type_hooks=hooks))
+        numbers(made, prefix.removesuffix("."))
+        return made
     except dacite.WrongTypeError as error:
         expected = _expected(error.field_type)
         raise ConfigError(

@@ -4,7 +4,14 @@ import dataclasses
 from typing import Literal, get_args
 
 from ecct_tf.config.baselines import CentralizedConfig, FederatedBaselineConfig
-from ecct_tf.config.checks import at_least, one_of, positive, shorter_than_candidates, within
+from ecct_tf.config.checks import (
+    at_least,
+    numbers,
+    one_of,
+    positive,
+    shorter_than_candidates,
+    within,
+)
 from ecct_tf.config.cloud import CloudConfig
 from ecct_tf.config.edge import EdgeConfig, FeatureConfig, SampleConfig, TrainingConfig
 from ecct_tf.config.exchange import (
@@ -94,6 +101,7 @@ class DataConfig:
     fingerprint: str | None = None
 
     def __post_init__(self) -> None:
+        numbers(self, "data")
         one_of(self, "data", "dataset", DATASETS)
         if (self.dataset == "files") != (self.schema is not None):
             raise ConfigError(
@@ -142,6 +150,7 @@ class EvaluationConfig:
     every: int = 1
 
     def __post_init__(self) -> None:
+        numbers(self, "evaluation")
         at_least(self, "evaluation", 1, "negatives", "k", "every")
         shorter_than_candidates(self, "evaluation")
 
@@ -159,6 +168,7 @@ class CheckpointConfig:
     keep: int = 2
 
     def __post_init__(self) -> None:
+        numbers(self, "checkpoint")
         at_least(self, "checkpoint", 1, "every", "keep")
 
 
@@ -210,6 +220,7 @@ class RunConfig:
     centralized: CentralizedConfig = dataclasses.field(default_factory=CentralizedConfig)
 
     def __post_init__(self) -> None:
+        numbers(self, "run")
         one_of(self, "run", "method", METHODS)
         at_least(self, "run", 1, "rounds")
         at_least(self, "run", 0, "seed")

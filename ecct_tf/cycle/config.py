@@ -26,7 +26,7 @@ from ecct_tf.config import (
     TrainingConfig,
     load_over,
 )
-from ecct_tf.config.checks import at_least, one_of
+from ecct_tf.config.checks import at_least, numbers, one_of
 from ecct_tf.errors import ConfigError
 
 __all__ = ["CycleConfig", "CycleExchangeConfig", "load_cycle_config"]
@@ -87,6 +87,7 @@ class CycleConfig:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
+        numbers(self, "cycle")
         at_least(self, "cycle", 0, "seed")
         at_least(self, "cycle", 1, "rounds_per_cycle")
         one_of(self, "cycle", "runtime", get_args(RuntimeName))
