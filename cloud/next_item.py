@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cloud.divergence import check_learned
 from ecct_tf.config import NextItemConfig
 from ecct_tf.edge import pad_history
 from ecct_tf.knowledge import Block
@@ -53,6 +54,9 @@ def next_item_block(
 
     Returns:
       The block; the weights `a` are folded into its target embeddings.
+
+    Raises:
+      DivergenceError: when they are not finite.
     """
     contexts, targets = _positions(histories, length)
     rng = np.random.default_rng([seed, 0x4E47])
@@ -65,7 +69,17 @@ def next_item_block(
             rows = order[start : start + config.batch_size]
             keep = rng.random((len(rows), length)) >= config.dropout
             trainer.step(contexts[rows], targets[rows], keep.astype(np.float32))
-    return trainer.block()
+    block = trainer.block()
+    check_learned(
+        trainer.variables,
+        loss=0.0,
+        when="the block that names the next item, before the first round",
+        settings={
+            f"cloud.next_item.{name}": getattr(config, name)
+            for name in ("learning_rate", "weight_decay", "epochs")
+        },
+    )
+    return block
 
 
 class _Trainer:
@@ -91,7 +105,7 @@ class _Trainer:
     def learn_rates(self, config: NextItemConfig) -> None:
         """Builds the optimiser."""
         self._optimizer = tf.keras.optimizers.Adam(config.learning_rate)
-        self._optimizer.build(self._variables)
+        self._optimizer.build(self.variables)
         self._decay = 1.0 - config.learning_rate * config.weight_decay
 
     def start_bias(self, counts: npt.NDArray[np.int64]) -> None:
@@ -99,7 +113,8 @@ class _Trainer:
         self._bias.assign(np.log1p(counts).astype(np.float32))
 
     @property
-    def _variables(self) -> list[tf.Variable]:
+    def variables(self) -> list[tf.Variable]:
+        """All that is learned."""
         return [self._source, self._target, self._mix, self._bias]
 
     @tf.function(reduce_retracing=True)
@@ -116,9 +131,9 @@ class _Trainer:
             loss = tf.reduce_mean(
                 tf.nn.sparse_softmax_cross_entropy_with_logits(targets - 1, logits)
             )
-        gradients = tape.gradient(loss, self._variables)
+        gradients = tape.gradient(loss, self.variables)
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        self._optimizer.apply_gradients(zip(dense, self._variables, strict=True))
+        self._optimizer.apply_gradients(zip(dense, self.variables, strict=True))
         for embeddings in (self._source, self._target):
             embeddings.assign(embeddings * self._decay)
 

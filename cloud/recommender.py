@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.batches import CloudBatches
+from cloud.divergence import check_learned
 from cloud.features import category_matrix, tail_length, training_positions, user_state
 from cloud.input_space import InputSpace, build_input_space
 from cloud.model import CloudModel, CloudModelSpec, EdgeKnowledge
@@ -170,6 +171,7 @@ class CloudRecommender:
             data = self.batches.labelled(np.random.default_rng([self._seed, 1, epoch]))
             history = self.model.fit(data, epochs=1, verbose=0)
             losses.append(float(history.history["loss"][-1]))
+            self._check_finite(losses[-1], f"epoch {epoch + 1} of the fit before the first round")
         _log.info(
             "cloud fitted on %d positions, loss %s", len(self.batches.positions.users), losses
         )
@@ -287,6 +289,9 @@ class CloudRecommender:
 
         Returns:
           The mean loss of the update, or nothing when there was nothing to learn from.
+
+        Raises:
+          DivergenceError: when weights or loss are not finite afterwards.
         """
         rng = np.random.default_rng([self._seed, 3, round_number])
         heard = bool((knowledge.rounds >= 0).any())
@@ -300,8 +305,18 @@ class CloudRecommender:
             data = self.batches.update(
                 rng, knowledge, round_number=round_number, labelled=labelled, taught=taught
             )
-            losses.append(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1])
+            losses.append(float(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1]))
+            self._check_finite(losses[-1], f"its update in round {round_number + 1}")
         return {"cloud_loss": float(np.mean(losses))}
+
+    def _check_finite(self, loss: float, when: str) -> None:
+        names = ("learning_rate", "l2", "distillation_weight")
+        check_learned(
+            self.model.trainable_variables,
+            loss=loss,
+            when=f"the cloud, in {when}",
+            settings={f"cloud.{name}": getattr(self.config, name) for name in names},
+        )
 
     def variables(self) -> list[tf.Variable]:
         """All that learning changes, in a fixed order."""

@@ -11,6 +11,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DeviceError",
+    "DivergenceError",
     "EcctError",
     "ExportError",
     "KerasVersionError",
@@ -49,6 +50,10 @@ class ExportError(EcctError):
 
 class DeviceError(EcctError):
     """A device's state is damaged, belongs to another model file, or lacks what was asked."""
+
+
+class DivergenceError(EcctError, ArithmeticError):
+    """Training led to weights or losses that are not finite numbers."""
 
 
 class KerasVersionError(EcctError, ImportError):

@@ -23,6 +23,7 @@ ROWS = (
         "ecct_tf.files",
         "ecct_tf.installation",
         "ecct_tf.locks",
+        "ecct_tf.memory",
         "ecct_tf.sealed_json",
         "ecct_tf.stopping",
     ),

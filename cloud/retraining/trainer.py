@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from cloud.divergence import check_learned
 from cloud.recommender import CloudRecommender
 from cloud.retraining.config import JobCheckpointConfig, ValidationConfig
 from cloud.retraining.engines import Engine, Rows, rows_of
@@ -82,6 +83,7 @@ class Trainer:
 
         Raises:
           CheckpointError: the job's own checkpoint cannot be read.
+          DivergenceError: loss or weights are not finite.
         """
         state = TrainingState(
             self._recommender.variables(),
@@ -133,6 +135,13 @@ class Trainer:
             if state.step < steps and state.step % self._checkpoint.every == 0:
                 state.save()
         loss = state.loss_sum / steps
+        config = self._recommender.config
+        check_learned(
+            self._recommender.model.trainable_variables,
+            loss=loss,
+            when=f"phase {phase.name}, epoch {state.epoch + 1}",
+            settings={"cloud.learning_rate": config.learning_rate, "cloud.l2": config.l2},
+        )
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
         self._end_epoch(phase, state, loss=loss, seconds=time.monotonic() - began)
 

@@ -15,6 +15,7 @@ from ecct_tf.baselines.local_data import LocalData
 from ecct_tf.baselines.local_training import LocalTraining
 from ecct_tf.config import CodecName
 from ecct_tf.federated import compat
+from ecct_tf.federated.divergence import healthy_rows
 from ecct_tf.federated.stages import Distribute, Finalize
 from ecct_tf.knowledge import build_codec
 
@@ -75,6 +76,7 @@ class AveragingWork:
         """
         start = join_weights(shared, private)
         final, loss = self.training(start, data, negatives)
+        loss = tf.where(healthy_rows(final), loss, np.nan)
         coder = build_codec(self.weights_codec)
         change = coder.decode(coder.encode((final - start)[:, : self.shared_size]))
         samples = tf.cast(data.samples, tf.float32)

@@ -20,7 +20,7 @@ from ecct_tf.config import RunConfig, SampleConfig
 from ecct_tf.config.baselines import CentralizedConfig
 from ecct_tf.data import Candidates, Dataset, DeviceView, Split, cloud_view
 from ecct_tf.edge import EdgeSpec, ItemTensors, build_edge_model, item_tensors
-from ecct_tf.errors import ConfigError
+from ecct_tf.errors import ConfigError, DivergenceError
 from ecct_tf.evaluation import evaluate_scores
 from ecct_tf.federated.algorithm import Arrays, RoundReport
 from ecct_tf.federated.devices import device_profile, prepare_devices, profile_sizes
@@ -154,6 +154,13 @@ class Centralized:
         weights, slots, steps, loss = self._trainer.epoch(
             state.weights, state.slots, steps=int(state.steps), order=order
         )
+        if not (np.isfinite(loss) and np.isfinite(weights).all()):
+            raise DivergenceError(
+                f"round {round_number + 1}: training of the centralized bound diverged: its loss "
+                f"is {loss}, or weights are not finite. What decides: "
+                f"centralized.learning_rate={self._config.learning_rate}, "
+                f"centralized.weight_decay={self._config.weight_decay}. Lower the learning rate."
+            )
         return state._replace(
             weights=weights,
             slots=slots,

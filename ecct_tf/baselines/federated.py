@@ -18,6 +18,7 @@ from ecct_tf.data import Candidates, Dataset, DeviceView, Split
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.algorithm import Arrays, RoundReport, mean_loss
 from ecct_tf.federated.cohort import ServerState
+from ecct_tf.federated.divergence import check_round
 from ecct_tf.federated.resident import ResidentValue
 from ecct_tf.federated.stages import build_distribute, build_finalize
 from ecct_tf.knowledge import build_codec
@@ -120,6 +121,19 @@ class FederatedBaseline:
         ]
         server, private, totals = self.round(
             state.server, data, negatives, [state.private[shard.members] for shard in shards]
+        )
+        training = work.training
+        check_round(
+            round_number=round_number,
+            group="its devices",
+            devices=len(answering),
+            loss=float(totals[0]),
+            shared=server[0],
+            settings={
+                f"{self._plan.section}.learning_rate": training.learning_rate,
+                f"{self._plan.section}.embedding_learning_rate": training.embedding_learning_rate,
+                f"{self._plan.section}.server.learning_rate": self._plan.server.learning_rate,
+            },
         )
         rows = state.private.copy()
         for shard, values in zip(shards, private, strict=True):

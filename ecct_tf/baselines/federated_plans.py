@@ -27,6 +27,7 @@ class BaselinePlan:
       server: how changes are averaged.
       personal: what a device trains on its own copy before it scores, with fresh negatives
         in each epoch; None for nothing.
+      section: of the configuration that its rates come from.
     """
 
     rounds: int
@@ -34,7 +35,8 @@ class BaselinePlan:
     sampler: NegativeSampler
     work: AveragingWork
     server: ServerConfig
-    personal: LocalTraining | None = None
+    personal: LocalTraining | None
+    section: str
 
 
 def averaging_plan(
@@ -88,6 +90,7 @@ def averaging_plan(
         work=AveragingWork(training, model.size, config.exchange.weights_codec),
         server=own.server,
         personal=tuning if method == "fine-tuning" else None,
+        section="federated_baseline",
     )
 
 
@@ -133,4 +136,5 @@ def pfedrec_plan(
         ),
         server=own.server,
         personal=training,
+        section="federated_baseline.pfedrec",
     )

@@ -23,6 +23,7 @@ except ModuleNotFoundError as error:
         "a simulation needs TensorFlow Federated, which this Python has not. To add it: "
         f"{install_command('simulation')}. Runs made there can be exported here."
     ) from error
+import grpc
 from tensorflow_federated.python.core.backends.native import compiler as _native_compiler
 from tensorflow_federated.python.core.environments.tensorflow_frontend import (
     tensorflow_computation as _tensorflow_computation,
@@ -139,24 +140,37 @@ class _UnwatchedChannel:
 class _CheckedContext(tff.framework.SyncExecutionContext):
     """Asks `check` first: TFF would go on with an executor that it has kept."""
 
-    def __init__(self, check: Callable[[], object], **arguments: Any) -> None:
+    def __init__(
+        self, check: Callable[[], object], explain: Callable[[str], str], **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         self._check = check
+        self._explain = explain
 
     def invoke(self, comp: Any, arg: Any) -> Any:
         self._check()
-        return super().invoke(comp, arg)
+        try:
+            return super().invoke(comp, arg)
+        except grpc.RpcError as error:
+            # What the worker says of a computation that failed, without a hundred lines of calls.
+            said = error.details() if isinstance(error, grpc.Call) else str(error)
+            raise WorkerError(self._explain(said or str(error))) from error
 
 
-def execution_context(executor_fn: Any, *, check: Callable[[], object]) -> Any:
+def execution_context(
+    executor_fn: Any, *, check: Callable[[], object], explain: Callable[[str], str]
+) -> Any:
     """A synchronous context.
 
     Args:
       executor_fn: maps cardinalities to an executor.
       check: called before each computation; raises when none may run.
+      explain: makes the message of a `WorkerError` of what the worker says when a computation
+        fails in it.
     """
     return _CheckedContext(
         check,
+        explain,
         executor_fn=tff.framework.ResourceManagingExecutorFactory(executor_fn),
         compiler_fn=_native_compiler.desugar_and_transform_to_native,
         transform_args=_tensorflow_computation.transform_args,

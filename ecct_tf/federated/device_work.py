@@ -9,6 +9,7 @@ each device's own gradient.
 import dataclasses
 from typing import Literal, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ecct_tf.config import CodecName, FeatureConfig, Sharing, TrainingConfig
@@ -22,6 +23,7 @@ from ecct_tf.edge import (
     pair_inputs,
 )
 from ecct_tf.federated.devices import DeviceData
+from ecct_tf.federated.divergence import healthy_rows
 from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, collaborative_loss, noise
 
@@ -38,7 +40,8 @@ class DeviceResult(NamedTuple):
       private: `[..., P_private] float32`, stays on the device.
       delta: `[P_shared] float32`, sample-weighted sum of the changes of the shared weights.
       weight: `[] float32`, the samples behind `delta`.
-      loss: `[] float32`, sample-weighted sum of each device's mean loss in its last epoch.
+      loss: `[] float32`, sample-weighted sum of each device's mean loss in its last epoch;
+        NaN if the weights of a device are not finite.
       uplink: goes to the cloud.
     """
 
@@ -142,6 +145,8 @@ class DeviceWork:
         start = self._join_weights(shared, private, stacked)
         inputs, teacher = self._sample_inputs(items, data, user_embeddings, stacked)
         final, loss = self._train(start, inputs, teacher, data, stacked)
+        healthy = healthy_rows(final)
+        loss = tf.where(healthy, loss, np.nan)
         counts = tf.cast(data.samples, tf.float32)
         coder = build_codec(self.weights_codec)
         change = coder.decode(coder.encode((final - start)[..., : self.shared_size]))
@@ -155,8 +160,14 @@ class DeviceWork:
             delta=delta,
             weight=tf.reduce_sum(counts),
             loss=loss,
+            # Whose training diverged answers from zeros: the round is refused for its loss, and
+            # arithmetic in a fixed order cannot look NaN up.
             uplink=self.answer(
-                final, noise_seed=noise_seed, items=items, data=data, downlink=downlink
+                tf.where(healthy[..., None], final, 0.0),
+                noise_seed=noise_seed,
+                items=items,
+                data=data,
+                downlink=downlink,
             ),
         )
 

@@ -27,6 +27,7 @@ from ecct_tf.federated.crossing import (
 )
 from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.devices import DeviceSet
+from ecct_tf.federated.divergence import check_round
 from ecct_tf.federated.server import begin_server
 from ecct_tf.federated.witness import CohortRound, Witness
 from ecct_tf.knowledge import ItemTable, KnowledgeStore, build_codec
@@ -113,6 +114,8 @@ def build_ecct_process(
 
     Raises:
       ConfigError: when there is no device, or when cohorts exchange different payloads.
+
+    A round raises `DivergenceError` when training leaves the finite numbers.
     """
     if not works or not all(devices.devices for _, devices in works):
         raise ConfigError("an ECCT process needs at least one cohort, and no cohort may be empty")
@@ -180,6 +183,14 @@ def build_ecct_process(
                     server=cohort_state.server,
                     private=[_private_rows(cohort_state, shard) for shard in cut],
                     downlinks=downlinks,
+                )
+                check_round(
+                    round_number=state.round_number,
+                    group=f"devices of the tier {work.model.tier}",
+                    devices=len(members),
+                    loss=float(totals[0]),
+                    shared=server_state[0],
+                    settings=_rates(work, server),
                 )
                 before = cohort_state
                 cohort_state = _updated(cohort_state, server_state, cut, private)
@@ -259,6 +270,13 @@ def _private_rows(state: CohortState, shard: Shard) -> npt.NDArray[np.float32]:
     stacked = shard.data.samples.ndim > 0
     rows: npt.NDArray[np.float32] = state.private[shard.members if stacked else shard.members[0]]
     return rows
+
+
+def _rates(work: DeviceWork, server: ServerConfig) -> dict[str, object]:
+    """The settings that decide whether training stays finite."""
+    names = ("learning_rate", "private_learning_rate", "optimizer", "epochs")
+    rates = {f"training.{name}": getattr(work.training, name) for name in names}
+    return {**rates, "server.learning_rate": server.learning_rate}
 
 
 def _users_by_device(cohorts: tuple[Cohort, ...]) -> Ids:

@@ -25,6 +25,7 @@ import portpicker
 
 from ecct_tf.errors import ConfigError, WorkerError
 from ecct_tf.federated import compat
+from ecct_tf.memory import memory_kills
 
 __all__ = ["FederatedRuntime", "federated_runtime"]
 
@@ -42,6 +43,13 @@ _START_SECONDS = 60
 _FIRST_SECONDS = 60
 _MAX_RESTARTS = 3
 _PR_SET_PDEATHSIG = 1
+# How a process ends that the system refuses memory: killed, or by its own `abort`.
+_STARVED = {-9: "killed, often for want of memory", -6: "aborted, often for want of memory"}
+_OUT_OF_MEMORY = ("OOM when allocating", "failed to allocate memory", "std::bad_alloc")
+_SETTINGS = (
+    "participation.devices_per_round, runtime.shard_size, runtime.concurrent_calls, "
+    "training.batch_size, samples.max_positions and samples.negatives"
+)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 # PR_SET_PDEATHSIG fires when the *thread* that started the child ends, so all workers
@@ -57,13 +65,15 @@ class FederatedRuntime:
     after a few replacements the runtime gives up with a `WorkerError`.
     """
 
-    def __init__(self, *, threads: int = 1, concurrent_calls: int = 2) -> None:
+    def __init__(self, *, threads: int = 1, concurrent_calls: int = 2, load: str = "") -> None:
         """Starts the worker.
 
         Args:
           threads: intra-op threads of TensorFlow in the worker. One is best: shards already
             run side by side.
           concurrent_calls: shards that the worker computes at once.
+          load: what decides how much memory the worker takes, in words, for the error when
+            there is not enough.
 
         Raises:
           ConfigError: when a number is below 1.
@@ -76,6 +86,8 @@ class FederatedRuntime:
             )
         self._threads = threads
         self._concurrent_calls = concurrent_calls
+        self._load = load or _SETTINGS
+        self._killed_before = memory_kills()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Any = None
         self._restarts = 0
@@ -83,7 +95,9 @@ class FederatedRuntime:
         self._failure: str | None = None
         atexit.register(self.close)
         self._start()
-        self.context = compat.execution_context(self._executor, check=self._open_process)
+        self.context = compat.execution_context(
+            self._executor, check=self._open_process, explain=self._explain
+        )
         self._try_out()
 
     @property
@@ -204,21 +218,42 @@ class FederatedRuntime:
             raise WorkerError(self._failure)
         code = self._open_process().poll()
         if code is not None:
-            if self._restarts >= _MAX_RESTARTS:
-                raise WorkerError(
-                    f"TFF's worker died {self._restarts + 1} times, last with code {code} "
-                    "(-9: killed, often for want of memory); use smaller shards or a "
-                    "machine with more memory"
-                )
+            starved = code in _STARVED and memory_kills() > self._killed_before
+            if starved or self._restarts >= _MAX_RESTARTS:
+                raise WorkerError(self._obituary(code, starved=starved))
             self._restarts += 1
             _log.warning("TFF's worker died (code %d); starting another", code)
             self._stop()
             self._start()
         return compat.remote_executor(self._channel, dict(cardinalities))
 
+    def _obituary(self, code: int, *, starved: bool) -> str:
+        """Why the worker died, as far as it can be known, and what may help."""
+        if starved:
+            # Another would take as much; to begin again would only take long.
+            return f"TFF's worker was killed by the system because memory ran out. {self._advice}"
+        told = f"TFF's worker died {self._restarts + 1} times, last with code {code}"
+        return f"{told} ({_STARVED[code]}). {self._advice}" if code in _STARVED else f"{told}."
+
+    def _explain(self, said: str) -> str:
+        """What to say of a computation that failed in the worker."""
+        first = said.strip().partition("\n")[0]
+        if any(sign in said for sign in _OUT_OF_MEMORY):
+            return f"TFF's worker ran out of memory: {first}. {self._advice}"
+        return f"TFF's worker could not run a computation: {first}"
+
+    @property
+    def _advice(self) -> str:
+        return (
+            f"What decides how much it takes: {self._load}. Make them smaller, or take a machine "
+            "with more memory."
+        )
+
 
 @contextmanager
-def federated_runtime(*, threads: int = 1, concurrent_calls: int = 2) -> Iterator[FederatedRuntime]:
+def federated_runtime(
+    *, threads: int = 1, concurrent_calls: int = 2, load: str = ""
+) -> Iterator[FederatedRuntime]:
     """Runs the body with TFF computations executed in an own worker, which it then ends.
 
     Works alike in scripts, notebooks and tests::
@@ -229,11 +264,12 @@ def federated_runtime(*, threads: int = 1, concurrent_calls: int = 2) -> Iterato
     Args:
       threads: intra-op threads of the worker.
       concurrent_calls: shards computed at once.
+      load: what decides how much memory the worker takes, in words.
 
     Yields:
       The runtime.
     """
-    runtime = FederatedRuntime(threads=threads, concurrent_calls=concurrent_calls)
+    runtime = FederatedRuntime(threads=threads, concurrent_calls=concurrent_calls, load=load)
     try:
         with compat.install_context(runtime.context):
             yield runtime

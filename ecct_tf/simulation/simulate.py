@@ -27,6 +27,7 @@ from ecct_tf.simulation.run_log import LINES, run_log
 from ecct_tf.simulation.tensorboard import TensorBoardWriter
 from ecct_tf.simulation.unstarted import discard_unstarted
 from ecct_tf.simulation.uplink_log import UplinkLogger
+from ecct_tf.simulation.worker_load import worker_load
 
 __all__ = ["SimulationResult", "resume", "simulate"]
 
@@ -196,7 +197,11 @@ def _run(
         # Before the checkpoint of the round, see `UplinkLogger`.
         watchers = [*_uplink_log(config), *watchers]
         runtime = config.runtime
-        with federated_runtime(threads=runtime.threads, concurrent_calls=runtime.concurrent_calls):
+        with federated_runtime(
+            threads=runtime.threads,
+            concurrent_calls=runtime.concurrent_calls,
+            load=worker_load(config, num_devices=algorithm.num_devices),
+        ):
             state = run_rounds(
                 algorithm,
                 experiment,

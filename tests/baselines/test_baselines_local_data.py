@@ -93,3 +93,13 @@ def test_shards_hold_every_device_once_padded_to_whole_batches(small_groups):
 def test_a_device_without_users_is_refused(small_groups):
     with pytest.raises(DataError, match="device 1: expected at least one user"):
         prepare([small_groups[0], []])
+
+
+def test_what_is_padded_follows_the_data_however_large_a_batch_may_be(small_groups):
+    devices = prepare(small_groups)
+    (shard,) = cut_shards(devices, range(len(devices)), shard_size=100, batch_size=10**6)
+    largest = max(int(device.data.samples) for device in devices)
+    assert shard.data.positives.shape == (len(devices), largest)
+    sampler = NegativeSampler(2, 200, 0)
+    drawn = sampler.stacked(shard, purpose=1, round_number=0, batch_size=10**6)
+    assert drawn.shape == (len(devices), largest, 2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ecct_tf.baselines.averaging import AveragingWork
 from ecct_tf.baselines.local_data import LocalData
 from ecct_tf.baselines.local_models import score_function_model
 from ecct_tf.baselines.local_training import LocalTraining
@@ -119,3 +120,27 @@ def test_a_large_proximal_weight_keeps_the_received_weights(training):
     assert distances == sorted(distances, reverse=True)
     assert distances[0] > 0.1
     assert distances[-1] < 1e-4
+
+
+def test_a_batch_that_no_device_fills_is_as_long_as_the_longest(training):
+    data = shard([[1, 3, 2], [2, 2, 0]], samples=[3, 2])
+    negatives = [[[2], [2], [1]], [[1], [3], [1]]]
+    start = np.tile(START, (2, 1))
+    huge, loss = run(dataclasses.replace(training, batch_size=10**6), data, negatives, start)
+    exact, expected = run(dataclasses.replace(training, batch_size=3), data, negatives, start)
+    np.testing.assert_array_equal(huge, exact)
+    np.testing.assert_array_equal(loss, expected)
+    assert np.abs(huge - START).max() > 1e-3
+
+
+def test_weights_that_left_the_finite_numbers_are_in_the_loss(training):
+    work = AveragingWork(
+        dataclasses.replace(training, learning_rate=np.inf), 4, weights_codec="float32"
+    )
+    result = work(
+        tf.constant(START[0, :4]),
+        LocalData(*map(tf.constant, shard([[1, 3]]))),
+        tf.constant([[[2], [2]]]),
+        tf.constant(START[:, 4:]),
+    )
+    assert np.isnan(result.loss)

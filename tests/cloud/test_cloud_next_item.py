@@ -5,7 +5,7 @@ import pytest
 
 from cloud.next_item import next_item_block
 from ecct_tf.config import NextItemConfig
-from ecct_tf.errors import ConfigError
+from ecct_tf.errors import ConfigError, DivergenceError
 
 ITEMS = 12
 
@@ -75,3 +75,11 @@ def test_without_epochs_there_is_no_such_block(make_cloud, config):
     assert names[:3] == ["preference", "sequence", "next item"]
     plain = make_cloud(next_item=dataclasses.replace(config.next_item, epochs=0))
     assert "next item" not in [block.name for block in plain.publish().blocks]
+
+
+def test_learning_that_diverges_is_refused_with_its_settings():
+    config = NextItemConfig(epochs=2, learning_rate=3e38)
+    with pytest.raises(DivergenceError, match=r"next item.*cloud\.next_item\.learning_rate=3e\+38"):
+        next_item_block(
+            histories(), num_items=ITEMS, rank=2, decays=(1.0,), length=4, config=config, seed=0
+        )

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ecct_tf.errors import CheckpointError, ConfigError
+from ecct_tf.errors import CheckpointError, ConfigError, DivergenceError
 from ecct_tf.knowledge import KnowledgeStore
 
 
@@ -243,3 +243,14 @@ def test_a_foreign_snapshot_is_refused(make_cloud):
         cloud.restore({**start, name: np.zeros((1, 1), np.float32)})
     with pytest.raises(CheckpointError, match="received None"):
         cloud.restore({key: value for key, value in start.items() if key != name})
+
+
+@pytest.mark.parametrize("learn", ["fit", "update"])
+def test_learning_that_diverges_is_refused_with_its_settings(learn, make_cloud, knowledge):
+    cloud = make_cloud(learning_rate=3e38, fit_epochs=3, update_epochs=3)
+    steps = {
+        "fit": cloud.fit,
+        "update": lambda: cloud.update(knowledge, round_number=4, use_logits=True),
+    }
+    with pytest.raises(DivergenceError, match=rf"{learn}.*cloud\.learning_rate=3e\+38"):
+        steps[learn]()

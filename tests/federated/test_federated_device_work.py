@@ -291,3 +291,29 @@ def test_an_epochs_loss_weighs_each_sample_alike_whatever_its_batch(stacked, coh
     )
     assert float(result.loss) == pytest.approx(expected, rel=1e-4)
     assert float(result.weight) == sum(int(device.samples) for device in chosen)
+
+
+def test_a_batch_that_no_device_fills_pads_to_the_largest_device(cohorts, call):
+    """A batch of a million samples costs what the data cost, and trains on all of them."""
+    work = cohorts["linear"].work
+    devices = cohorts["linear"].devices.devices[:3]
+    largest = max(int(device.samples) for device in devices)
+    shard = stack_devices(devices, batch_size=10**6)
+    assert shard.labels.shape == (3, largest)
+    weights = work.model.layout.initial(0)
+    huge = dataclasses.replace(work, training=TrainingConfig(batch_size=10**6, epochs=2))
+    exact = dataclasses.replace(work, training=TrainingConfig(batch_size=largest, epochs=2))
+    result, expected = call(huge, shard, weights), call(exact, shard, weights)
+    np.testing.assert_array_equal(result.delta, expected.delta)
+    np.testing.assert_array_equal(result.private, expected.private)
+    assert np.abs(result.delta).max() > 1e-4
+
+
+@pytest.mark.parametrize("rate", [1e30, 3e38])
+def test_training_that_diverges_is_in_the_loss_and_the_answers_stay_finite(cohorts, call, rate):
+    work = cohorts["linear"].work
+    training = TrainingConfig(batch_size=4, learning_rate=rate, private_learning_rate=rate)
+    shard = stack_devices(cohorts["linear"].devices.devices[:2], batch_size=4)
+    result = call(dataclasses.replace(work, training=training), shard, work.model.layout.initial(0))
+    assert np.isnan(result.loss)
+    assert np.isfinite(result.uplink.embeddings[0]).all()

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ecct_tf.config import ExchangeConfig, ServerConfig, TrainingConfig
-from ecct_tf.errors import ConfigError
+from ecct_tf.errors import ConfigError, DivergenceError
 from ecct_tf.federated import DeviceSet, build_ecct_process
+from ecct_tf.federated.divergence import check_round
 from ecct_tf.knowledge import build_codec
 from ecct_tf.simulation.loop import RoundResult
 
@@ -240,3 +241,36 @@ def test_a_process_needs_devices_that_speak_one_language(compose, cohorts):
 def test_the_stage_follows_the_schedule(experiment):
     assert [experiment.process.stage_of(number) for number in range(3)] == [1, 2, 2]
     assert ExchangeConfig().stage_1_rounds == 5
+
+
+def test_a_round_that_diverges_ends_the_run_with_round_group_and_settings(compose, run_rounds):
+    """Also where nobody answers the cloud, so that NaN would pass without a word."""
+    training = TrainingConfig(learning_rate=3e38, batch_size=6)
+    process = compose(("linear",), training=training, sends=False)
+    with pytest.raises(DivergenceError) as caught:
+        run_rounds(process, 1)
+    message = str(caught.value)
+    who = f"devices of the tier linear ({process.num_devices} answered)"
+    assert message.startswith(f"round 1: training diverged on {who}: their training loss")
+    assert "training.learning_rate=3e+38" in message
+    assert "server.learning_rate=1.0" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("loss", "shared", "what"),
+    [
+        (np.nan, [0.0], "training loss"),
+        (np.inf, [0.0], "training loss"),
+        (0.5, [0.0, np.inf], "mean of their weights"),
+    ],
+)
+def test_what_is_not_finite_is_named(loss, shared, what):
+    def check(loss, shared):
+        check_round(
+            round_number=4, group="phones", devices=3, loss=loss, shared=shared, settings={"a.b": 1}
+        )
+
+    check(0.5, [0.0])
+    with pytest.raises(DivergenceError, match=rf"^round 5: .* on phones \(3 .*{what}.*a\.b=1"):
+        check(loss, shared)

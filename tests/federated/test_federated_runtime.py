@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import ecct_tf
 from ecct_tf.doctor import worker_processes
@@ -232,8 +233,34 @@ def test_a_worker_that_keeps_dying_is_given_up(add, monkeypatch):
     with federated_runtime() as runtime:
         assert add([np.int32(1)]) == 1
         os.kill(runtime.worker_pid, signal.SIGKILL)
-        with pytest.raises(WorkerError, match="died 1 times, last with code -9"):
+        with pytest.raises(WorkerError, match="died 1 times, last with code -9") as caught:
             add([np.int32(1)])
+    assert "participation.devices_per_round" in str(caught.value)
+
+
+def test_a_worker_killed_for_memory_is_not_begun_again(add, monkeypatch):
+    kills = [4]
+    monkeypatch.setattr(module, "memory_kills", lambda: kills[0])
+    with federated_runtime(load="runtime.shard_size=64") as runtime:
+        kills[0] += 1
+        os.kill(runtime.worker_pid, signal.SIGKILL)
+        with pytest.raises(WorkerError, match=r"memory ran out.*runtime\.shard_size=64"):
+            add([np.int32(1)])
+        assert runtime.generation == 0
+
+
+def test_a_computation_that_fails_is_one_line(runtime):
+    @compat.tensor_computation(compat.tensor_type(np.int32, ()))
+    def look_up(index):
+        return tf.gather(tf.constant([1, 2]), index)
+
+    with pytest.raises(WorkerError, match=r"could not run a computation.*7 is not in") as caught:
+        look_up(np.int32(7))
+    assert "\n" not in str(caught.value)
+    message = runtime._explain("OOM when allocating tensor with shape[9,9]\n more\n more")
+    assert message.startswith("TFF's worker ran out of memory: OOM when")
+    assert "runtime.shard_size" in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("ending", list(ENDINGS))

@@ -1,0 +1,43 @@
+"""What decides how much memory TFF's worker takes in a run, in words for an error."""
+
+from ecct_tf.config import RunConfig
+
+__all__ = ["worker_load"]
+
+
+def worker_load(config: RunConfig, *, num_devices: int) -> str:
+    """The settings that decide, with their values.
+
+    Args:
+      config: of the run.
+      num_devices: devices that can take part.
+
+    >>> worker_load(RunConfig(), num_devices=943).split(", ")[:2]
+    ['943 devices in a round (participation.devices_per_round=null)', 'runtime.shard_size=64']
+    """
+    wanted = config.participation.devices_per_round
+    present = num_devices if wanted is None else min(wanted, num_devices)
+    own, section = config.federated_baseline, "federated_baseline"
+    if config.method == "pfedrec":
+        pairs = [(f"{section}.pfedrec.{name}", getattr(own.pfedrec, name)) for name in _LOCAL]
+    elif config.method in ("fedavg", "fedprox", "fine-tuning"):
+        pairs = [(f"{section}.{name}", getattr(own, name)) for name in _LOCAL]
+    else:
+        pairs = [
+            ("training.batch_size", config.training.batch_size),
+            ("samples.max_positions", config.samples.max_positions),
+            ("samples.negatives", config.samples.negatives),
+            ("exchange.queries", config.exchange.queries),
+        ]
+    runtime = config.runtime
+    pairs = [
+        ("runtime.shard_size", runtime.shard_size),
+        ("runtime.concurrent_calls", runtime.concurrent_calls),
+        *pairs,
+    ]
+    given = "null" if wanted is None else wanted
+    first = f"{present:,} devices in a round (participation.devices_per_round={given})"
+    return ", ".join([first, *(f"{name}={value}" for name, value in pairs)])
+
+
+_LOCAL = ("batch_size", "embedding_dim", "max_positions", "negatives")
