@@ -20,6 +20,7 @@ from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import CloudView
 from ecct_tf.errors import CheckpointError
 from ecct_tf.knowledge import Block
+from ecct_tf.phases import phase
 
 __all__ = ["InputSpace", "build_input_space"]
 
@@ -117,26 +118,30 @@ def build_input_space(
     """
     rank = min(config.rank, view.num_items - 1)
     histories = [view.older.of(user) for user in range(view.num_users)]
-    preference = preference_block(
-        histories,
-        num_items=view.num_items,
-        rank=rank,
-        regularization=config.regularization,
-    )
-    sequence = sequence_block(
-        histories, num_items=view.num_items, rank=rank, decay=config.sequence_decay
-    )
-    learned: tuple[Block, ...] = ()
-    if config.next_item.epochs:
-        block = next_item_block(
+    size = f"{view.num_items:,} items"
+    with phase(f"item similarity, {size}"):
+        preference = preference_block(
             histories,
             num_items=view.num_items,
-            rank=config.next_item.rank,
-            decays=features.decays,
-            length=features.history_length,
-            config=config.next_item,
-            seed=seed,
+            rank=rank,
+            regularization=config.regularization,
+            similarity=config.similarity,
         )
+        sequence = sequence_block(
+            histories, num_items=view.num_items, rank=rank, decay=config.sequence_decay
+        )
+    learned: tuple[Block, ...] = ()
+    if config.next_item.epochs:
+        with phase(f"learning what comes next, {size}"):
+            block = next_item_block(
+                histories,
+                num_items=view.num_items,
+                rank=config.next_item.rank,
+                decays=features.decays,
+                length=features.history_length,
+                config=config.next_item,
+                seed=seed,
+            )
         learned = (block,)
     mean, scale = attribute_moments(view)
     return InputSpace(

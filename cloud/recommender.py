@@ -33,6 +33,8 @@ Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
 _MOMENT_NEGATIVES = SampleConfig().negatives
+# Bounds the dense [users, items] logits that queries are chosen from.
+_USERS_AT_ONCE = 2048
 
 _log = logging.getLogger(__name__)
 
@@ -142,6 +144,7 @@ class CloudRecommender:
             heads,
             num_items=self._view.num_items,
             regularization=self.config.regularization,
+            similarity=self.config.similarity,
         )
         blocks = (dataclasses.replace(self.space.preference, source=left_out), self.space.sequence)
         positions = training_positions(self._view, blocks, self._user_columns, tail=tail)
@@ -262,6 +265,13 @@ class CloudRecommender:
         Drawn from the catalog without the history that the cloud knows; nothing that a
         device did recently can influence the choice.
         """
+        parts = [
+            self._queries_of(users[start : start + _USERS_AT_ONCE], round_number)
+            for start in range(0, max(len(users), 1), _USERS_AT_ONCE)
+        ]
+        return np.concatenate(parts)
+
+    def _queries_of(self, users: Ids, round_number: int) -> Ids:
         everything = np.arange(1, self._view.num_items + 1, dtype=np.int32)
         vectors = self.user_embeddings(users, knowledge=None, round_number=round_number)
         logits = vectors @ self.model.item_vectors(everything).numpy().T

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
-from ecct_tf.baselines import fit_ease
+from ecct_tf.baselines import fit_item_weights
+from ecct_tf.config import SimilarityConfig
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Block
 
@@ -27,19 +28,32 @@ Histories = Sequence[npt.NDArray[np.int32]]
 
 _CONTEXT_SMOOTHING = 0.75
 _WINDOW = 8
+_AUTO = SimilarityConfig()
 
 
 def preference_block(
-    histories: Histories, *, num_items: int, rank: int, regularization: float
+    histories: Histories,
+    *,
+    num_items: int,
+    rank: int,
+    regularization: float,
+    similarity: SimilarityConfig = _AUTO,
 ) -> Block:
     """EASE's item-to-item weights, reduced to `rank` dimensions."""
-    weights = fit_ease(histories, num_items=num_items, regularization=regularization).weights
-    source, target = _low_rank(weights, rank)
+    model = fit_item_weights(
+        histories, num_items=num_items, regularization=regularization, similarity=similarity
+    )
+    source, target = _low_rank(model.operator(), rank)
     return Block("preference", source, target)
 
 
 def preference_sources(
-    block: Block, histories: Histories, *, num_items: int, regularization: float
+    block: Block,
+    histories: Histories,
+    *,
+    num_items: int,
+    regularization: float,
+    similarity: SimilarityConfig = _AUTO,
 ) -> Array:
     """Source embeddings for `histories`, expressed in the target space of `block`.
 
@@ -49,9 +63,11 @@ def preference_sources(
     Returns:
       `[items + 1, rank] float32`.
     """
-    weights = fit_ease(histories, num_items=num_items, regularization=regularization).weights
+    model = fit_item_weights(
+        histories, num_items=num_items, regularization=regularization, similarity=similarity
+    )
     norms = np.maximum((block.target**2).sum(axis=0), 1e-12)
-    sources: Array = (weights @ block.target / norms).astype(np.float32)
+    sources: Array = (model.applied_to(block.target) / norms).astype(np.float32)
     return sources
 
 
@@ -64,7 +80,7 @@ def sequence_block(histories: Histories, *, num_items: int, rank: int, decay: fl
     cells = counts.tocoo()
     pmi = np.log(cells.data / (total_source[cells.row] * context[cells.col]))
     positive = sparse.csr_matrix((np.maximum(pmi, 0.0), (cells.row, cells.col)), shape=counts.shape)
-    source, target = _low_rank(positive, rank)
+    source, target = _low_rank(positive.astype(np.float64), rank)
     return Block("sequence", source, target)
 
 
@@ -92,7 +108,7 @@ def _low_rank(matrix: Any, rank: int) -> tuple[Array, Array]:
     if rank >= size:
         raise ConfigError(f"the embedding rank must be below the number of items, got {rank}")
     start = np.random.default_rng(0).standard_normal(size)
-    left, values, right = svds(matrix.astype(np.float64), k=rank, v0=start)
+    left, values, right = svds(matrix, k=rank, v0=start)
     order = np.argsort(-values)
     left, values, right = left[:, order], values[order], right[order].T
     signs = np.sign(right[np.abs(right).argmax(axis=0), np.arange(rank)])

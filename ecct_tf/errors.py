@@ -19,6 +19,7 @@ __all__ = [
     "PrivacyError",
     "PromotionConflictError",
     "RegistryError",
+    "ResourceError",
     "RunFolderError",
     "WorkerError",
 ]
@@ -66,6 +67,10 @@ class MissingPartError(EcctError, ImportError):
 
 class WorkerError(EcctError, RuntimeError):
     """The TensorFlow Federated worker process could not be started or died."""
+
+
+class ResourceError(EcctError, MemoryError):
+    """What was asked for does not fit into the memory that there is."""
 
 
 class RunFolderError(EcctError):

@@ -11,7 +11,8 @@ PACKAGES = ("ecct_tf", "cloud", "mobile_export")
 
 # The baselines in closed form, which the cloud uses too; the trained ones stand further up.
 CLOSED_FORM = tuple(
-    f"ecct_tf.baselines{name}" for name in ("", "._interactions", ".ease", ".popularity")
+    f"ecct_tf.baselines{name}"
+    for name in ("", "._interactions", ".ease", ".factored_ease", ".popularity")
 )
 
 # Lowest first; what stands in one row knows nothing of each other. A module belongs to its
@@ -24,10 +25,12 @@ ROWS = (
         "ecct_tf.installation",
         "ecct_tf.locks",
         "ecct_tf.memory",
+        "ecct_tf.phases",
         "ecct_tf.sealed_json",
         "ecct_tf.stopping",
     ),
     (
+        "ecct_tf.budget",
         "ecct_tf.data",
         "ecct_tf.evaluation",
         "ecct_tf.fixed_order",

@@ -17,10 +17,12 @@ from cloud.retraining.log_reading import WINDOW, declared, read_before, read_new
 from cloud.retraining.start import check_parent, known_before
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.version_files import StoredCloud, read_arrays, write_arrays
+from ecct_tf.budget import DataSize, check_needs, cloud_needs
+from ecct_tf.data import Kind
 from ecct_tf.errors import DataError, RunFolderError
 from ecct_tf.knowledge import KnowledgeStore
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "check_memory", "prepare"]
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ def prepare(config: JobConfig, folder: Path, *, is_chief: bool, show: bool) -> P
     Raises:
       ConfigError: the settings do not fit the promoted version.
       DataError: the history changed since the job began.
+      ResourceError: the job would need more memory than there is.
       RunFolderError: the first worker did not fix the inputs in time.
     """
     found = read_inputs(folder, wait_seconds=0.0 if is_chief else _WAIT_SECONDS)
@@ -78,6 +81,8 @@ def prepare(config: JobConfig, folder: Path, *, is_chief: bool, show: bool) -> P
     history = load_history(
         config, known=None if parent is None else parent.vocabulary, progress=show
     )
+    if parent is None or config.start == "scratch":
+        check_memory(config, history)
     if found is None:
         found = _fix(config, folder, registry, number, parent, history)
     inputs, knowledge = found
@@ -101,6 +106,23 @@ def prepare(config: JobConfig, folder: Path, *, is_chief: bool, show: bool) -> P
         knowledge=knowledge,
         window=read_arrays(folder / WINDOW),
     )
+
+
+def check_memory(config: JobConfig, history: History) -> None:
+    """Refuses to compute an item side that cannot fit; a job that keeps its parent's has none."""
+    view = history.view
+    columns = view.items.columns
+    size = DataSize(
+        users=view.num_users,
+        items=view.num_items,
+        older=len(view.older.items),
+        recent=0,
+        devices=0,
+        categories=sum(len(column.vocabulary) for column in columns),
+        attributes=1 + sum(column.column.kind is Kind.NUMERIC for column in columns),
+    )
+    needs = cloud_needs(size, config.cloud, features=config.features)
+    check_needs(needs, what="this job")
 
 
 def _fix(

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse  # type: ignore[import-untyped, unused-ignore]
 
 from ecct_tf.baselines._interactions import IntArray, checked_candidates, interaction_matrix
+from ecct_tf.baselines.factored_ease import FactoredEase, fit_factored_ease
+from ecct_tf.config import SimilarityConfig
 from ecct_tf.errors import ConfigError, DataError
 
-__all__ = ["Ease", "ease_scores", "fit_ease"]
+__all__ = ["Ease", "ease_scores", "fit_ease", "fit_item_weights"]
 
 # Bounds the dense [devices, items] block that scoring holds at once.
 _DEVICES_AT_ONCE = 1024
@@ -50,6 +53,32 @@ class Ease:
         """The largest item id."""
         return int(self.weights.shape[0]) - 1
 
+    def applied_to(self, columns: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """`weights @ columns` for `columns` `[num_items + 1, d] float32`."""
+        result: npt.NDArray[np.float32] = self.weights @ columns
+        return result
+
+    def operator(self) -> npt.NDArray[np.float64]:
+        """The weights in double precision, of which a truncated decomposition can be taken."""
+        return self.weights.astype(np.float64)
+
+    def scores(self, histories: sparse.csr_matrix, items: IntArray) -> npt.NDArray[np.float32]:
+        """`histories @ weights` at `items`.
+
+        Args:
+          histories: `[n, num_items + 1]`, weighted.
+          items: `[n, c] int`.
+
+        Returns:
+          `[n, c] float32`.
+        """
+        scores = np.empty(items.shape, dtype=np.float32)
+        for start in range(0, items.shape[0], _DEVICES_AT_ONCE):
+            rows = slice(start, start + _DEVICES_AT_ONCE)
+            all_items = histories[rows] @ self.weights
+            scores[rows] = np.take_along_axis(all_items, items[rows].astype(np.int64), axis=1)
+        return scores
+
 
 def fit_ease(
     histories: Sequence[IntArray], *, num_items: int, regularization: float = 500.0
@@ -59,7 +88,8 @@ def fit_ease(
     Args:
       histories: per device `[length] int`, items 1..num_items (0 is padding).
       num_items: the largest item id. Fitting inverts a `[num_items, num_items]`
-        float64 matrix: a second for thousands of items, not meant for millions.
+        float64 matrix: a second for thousands of items. Larger catalogs have
+        `fit_factored_ease`.
       regularization: lambda, above 0, in units of co-occurrence counts.
 
     >>> model = fit_ease([np.array([1, 2]), np.array([1, 2])], num_items=2, regularization=2.0)
@@ -82,12 +112,16 @@ def fit_ease(
 
 
 def ease_scores(
-    model: Ease, histories: Sequence[IntArray], candidates: IntArray, *, decay: float = 1.0
+    model: Ease | FactoredEase,
+    histories: Sequence[IntArray],
+    candidates: IntArray,
+    *,
+    decay: float = 1.0,
 ) -> npt.NDArray[np.float32]:
     """Scores each device's candidates from its own history.
 
     Args:
-      model: from `fit_ease`.
+      model: from `fit_ease` or `fit_factored_ease`.
       histories: for each of the `k` rows of candidates `[length] int`, oldest first,
         everything that came before the tested interaction; may be empty.
       candidates: `[k, c] int32`, items 1..num_items.
@@ -109,9 +143,29 @@ def ease_scores(
             f"{len(histories)}. Pass an empty array for a device without a history."
         )
     matrix = interaction_matrix(histories, num_items=model.num_items, decay=decay)
-    scores = np.empty(items.shape, dtype=np.float32)
-    for start in range(0, items.shape[0], _DEVICES_AT_ONCE):
-        rows = slice(start, start + _DEVICES_AT_ONCE)
-        all_items = matrix[rows] @ model.weights
-        scores[rows] = np.take_along_axis(all_items, items[rows].astype(np.int64), axis=1)
-    return scores
+    return model.scores(matrix, items)
+
+
+def fit_item_weights(
+    histories: Sequence[IntArray],
+    *,
+    num_items: int,
+    regularization: float,
+    similarity: SimilarityConfig,
+) -> Ease | FactoredEase:
+    """Fits EASE in the form that `similarity` has for a catalog of `num_items`.
+
+    Args:
+      histories: per device `[length] int`, items 1..num_items (0 is padding).
+      num_items: the largest item id.
+      regularization: lambda, above 0, in units of co-occurrence counts.
+      similarity: which form, and how many directions it keeps.
+    """
+    if similarity.is_dense(num_items):
+        return fit_ease(histories, num_items=num_items, regularization=regularization)
+    return fit_factored_ease(
+        histories,
+        num_items=num_items,
+        regularization=regularization,
+        factors=similarity.factors,
+    )

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.sparse.linalg import LinearOperator
+from scipy import sparse  # type: ignore[import-untyped, unused-ignore]
+from scipy.sparse.linalg import (  # type: ignore[import-untyped, unused-ignore]
+    LinearOperator,
+)
 from sklearn.utils.extmath import randomized_svd
 
 from ecct_tf.baselines._interactions import IntArray, interaction_matrix

@@ -11,7 +11,7 @@ from ecct_tf.config.baselines import (
     FineTuningConfig,
     PersonalEmbeddingConfig,
 )
-from ecct_tf.config.cloud import CloudConfig, LabelVisibility, NextItemConfig
+from ecct_tf.config.cloud import CloudConfig, LabelVisibility, NextItemConfig, SimilarityConfig
 from ecct_tf.config.edge import (
     OPTIMIZERS,
     SHARINGS,
@@ -77,6 +77,7 @@ __all__ = [
     "SampleConfig",
     "ServerConfig",
     "Sharing",
+    "SimilarityConfig",
     "SplitName",
     "Tier",
     "TrainingConfig",

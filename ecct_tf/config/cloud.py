@@ -1,14 +1,46 @@
 """Configuration of the cloud recommender."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
 from ecct_tf.errors import ConfigError
 
-__all__ = ["CloudConfig", "LabelVisibility", "NextItemConfig"]
+__all__ = ["CloudConfig", "ItemSimilarity", "LabelVisibility", "NextItemConfig", "SimilarityConfig"]
 
 LabelVisibility = Literal["both", "edge_only"]
+ItemSimilarity = Literal["auto", "dense", "factored"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SimilarityConfig:
+    """How item-to-item weights (EASE) are computed: by the cloud, and by the baselines `ease`.
+
+    Attributes:
+      form: `dense` inverts a matrix of items by items: exact, with 33 bytes for each pair of
+        items and a time that grows with their cube. `factored` keeps the strongest directions
+        of what items share: memory and time grow with the catalog. `auto` is `dense` up to
+        `dense_items`.
+      dense_items: the largest catalog for which `auto` is `dense`.
+      factors: directions that `factored` keeps; as many as there are users or items is exact.
+    """
+
+    form: ItemSimilarity = "auto"
+    dense_items: int = 5000
+    factors: int = 512
+
+    def __post_init__(self) -> None:
+        numbers(self, "cloud.similarity")
+        one_of(self, "cloud.similarity", "form", get_args(ItemSimilarity))
+        at_least(self, "cloud.similarity", 1, "dense_items", "factors")
+
+    def is_dense(self, num_items: int) -> bool:
+        """Whether a catalog of `num_items` has its weights written out.
+
+        >>> SimilarityConfig().is_dense(5000), SimilarityConfig().is_dense(5001)
+        (True, False)
+        """
+        return self.form == "dense" or (self.form == "auto" and num_items <= self.dense_items)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +100,7 @@ class CloudConfig:
       staleness_half_life: rounds after which an uplink counts half.
       query_top_share: share of the queries taken from the cloud's best guesses; the rest
         is uniform over the catalog.
+      similarity: how item-to-item weights are computed.
       next_item: the learned block of the item table.
     """
 
@@ -89,6 +122,7 @@ class CloudConfig:
     label_visibility: LabelVisibility = "both"
     staleness_half_life: float = 5.0
     query_top_share: float = 0.5
+    similarity: SimilarityConfig = dataclasses.field(default_factory=SimilarityConfig)
     next_item: NextItemConfig = dataclasses.field(default_factory=NextItemConfig)
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ import portpicker
 from ecct_tf.errors import ConfigError, WorkerError
 from ecct_tf.federated import compat
 from ecct_tf.memory import memory_kills
+from ecct_tf.phases import phase
 
 __all__ = ["FederatedRuntime", "federated_runtime"]
 
@@ -269,7 +270,8 @@ def federated_runtime(
     Yields:
       The runtime.
     """
-    runtime = FederatedRuntime(threads=threads, concurrent_calls=concurrent_calls, load=load)
+    with phase("starting TFF's worker"):
+        runtime = FederatedRuntime(threads=threads, concurrent_calls=concurrent_calls, load=load)
     try:
         with compat.install_context(runtime.context):
             yield runtime

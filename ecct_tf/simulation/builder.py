@@ -20,6 +20,7 @@ from ecct_tf.federated import (
 from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.knowledge import ExchangeSpec, ItemTable
 from ecct_tf.knowledge.noise import noise_stream
+from ecct_tf.phases import phase
 
 __all__ = ["assign_tiers", "build_process", "device_work", "edge_config"]
 
@@ -132,15 +133,17 @@ def _cohorts(
     works = []
     for tier in sorted(set(tiers)):
         work = device_work(config, tier, table=table, profile_sizes=sizes)
-        devices = prepare_devices(
-            [group for group, own in zip(groups, tiers, strict=True) if own == tier],
-            items=items,
-            block_sizes=work.block_sizes,
-            features=config.features,
-            samples=config.samples,
-            with_slots=work.model.reads_slots,
-            seed=config.seed,
-        )
+        own = [group for group, other in zip(groups, tiers, strict=True) if other == tier]
+        with phase(f"preparing {len(own):,} devices of the tier {tier}"):
+            devices = prepare_devices(
+                own,
+                items=items,
+                block_sizes=work.block_sizes,
+                features=config.features,
+                samples=config.samples,
+                with_slots=work.model.reads_slots,
+                seed=config.seed,
+            )
         works.append((work, devices))
         _log.info(
             "cohort %s: %d devices, %d weights", tier, len(devices.devices), work.model.layout.size

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.shared_spaces import InputSpaces
-from ecct_tf.baselines import ease_scores, fit_ease, popularity_scores
+from ecct_tf.baselines import ease_scores, fit_item_weights, popularity_scores
 from ecct_tf.data import Candidates
 from ecct_tf.errors import ConfigError
 from ecct_tf.evaluation import evaluate_scores
@@ -83,10 +83,11 @@ def build_ease(experiment: Experiment, *, recency: bool) -> ClosedForm:
       recency: whether newer interactions weigh more when a user is scored.
     """
     split = experiment.split
-    model = fit_ease(
+    model = fit_item_weights(
         _training_parts(experiment),
         num_items=experiment.dataset.num_items,
         regularization=_FIRM if recency else _PLAIN,
+        similarity=experiment.config.cloud.similarity,
     )
 
     def score(candidates: Candidates) -> Array:

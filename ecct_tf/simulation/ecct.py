@@ -16,6 +16,7 @@ from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import Arrays, EcctProcess, EcctState, RoundReport
 from ecct_tf.federated.algorithm import Ids
 from ecct_tf.knowledge import ItemTable
+from ecct_tf.phases import phase
 from ecct_tf.simulation.builder import build_process, edge_config
 from ecct_tf.simulation.edge_state import check_shapes, edge_arrays, edge_state, table_digest
 from ecct_tf.simulation.evaluation import EdgeEvaluator
@@ -167,7 +168,8 @@ def build_cloud(
         seed=run.seed,
         space=known.of(view, settings, features=run.features, seed=run.seed),
     )
-    cloud.fit()
+    with phase("fitting the cloud"):
+        cloud.fit()
     return cloud
 
 

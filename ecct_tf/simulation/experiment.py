@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.budget import DataSize, check_needs, run_needs
 from ecct_tf.config import RunConfig
 from ecct_tf.data import (
     Candidates,
     Dataset,
     DeviceView,
+    Kind,
+    Side,
     Split,
     device_view,
     dirichlet_devices,
@@ -22,6 +25,7 @@ from ecct_tf.data import (
     split_dataset,
     user_devices,
 )
+from ecct_tf.phases import phase
 from ecct_tf.simulation.usable import check_usable
 
 __all__ = ["Experiment", "build_experiment"]
@@ -79,11 +83,14 @@ def build_experiment(
     Raises:
       ConfigError: the configuration does not fit the data.
       DataError: the data is wrong, or a run of this configuration could not use it.
+      ResourceError: the run would need more memory than there is.
     """
     if dataset is None:
-        dataset = load_dataset(config.data, seed=config.seed, progress=progress)
+        with phase("reading the data"):
+            dataset = load_dataset(config.data, seed=config.seed, progress=progress)
     split = split_dataset(config.data, dataset)
     check_usable(config, dataset, split)
+    check_needs(run_needs(_size(config, dataset, split), config), what="this run")
     if len(split.heavy_users):
         _log.warning(
             "%d of %d users touched more than data.max_item_share=%g of the items and are left out",
@@ -112,6 +119,22 @@ def build_experiment(
         validation=drawn(part="validation"),
         test=drawn(part="test"),
         groups=tuple(tuple(group) for group in _device_groups(config, dataset, split)),
+    )
+
+
+def _size(config: RunConfig, dataset: Dataset, split: Split) -> DataSize:
+    older = int(split.older_counts.sum())
+    trained = sum(len(split.train(int(user))) for user in split.users)
+    columns = [c for c in dataset.item_columns if c.column.side is Side.CENTRALIZED]
+    numeric = [c for c in columns if c.column.kind is Kind.NUMERIC]
+    return DataSize(
+        users=dataset.num_users,
+        items=dataset.num_items,
+        older=older,
+        recent=trained - older,
+        devices=config.data.nodes or len(split.users),
+        categories=sum(len(c.vocabulary) for c in columns),
+        attributes=1 + len(numeric),
     )
 
 

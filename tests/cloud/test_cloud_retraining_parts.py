@@ -9,13 +9,14 @@ import tensorflow as tf
 
 from cloud.retraining.config import JobConfig, load_job_config
 from cloud.retraining.gate import verdict
-from cloud.retraining.history import hold_out, load_history
+from cloud.retraining.history import History, hold_out, load_history
+from cloud.retraining.preparation import check_memory
 from cloud.retraining.progress import Progress
 from cloud.retraining.uplinks import KnowledgeBuilder, present_round
 from cloud.vocabulary import Vocabulary
 from ecct_tf.config import dump_config
 from ecct_tf.data import cloud_view, device_view, leave_one_out, load_dataset
-from ecct_tf.errors import ConfigError, DataError
+from ecct_tf.errors import ConfigError, DataError, ResourceError
 from ecct_tf.knowledge import KnowledgeStore, UplinkRows
 
 
@@ -204,3 +205,11 @@ def test_what_will_be_repeated_is_dropped_from_rows_and_events(tmp_path):
         "phase,epoch,loss", "fit,0,", "fit,1,0.5", "fit,2,0.125",
     ]  # fmt: skip
     assert _events(tmp_path) == [("fit/loss", 1, 0.5), ("fit/loss", 2, 0.125)]
+
+
+def test_a_job_that_does_not_fit_into_memory_is_refused_with_the_numbers(make_view, monkeypatch):
+    history = History(make_view([[1, 2, 3]], num_items=3), Vocabulary(("u",), ("a", "b", "c")), "")
+    check_memory(JobConfig(), history)
+    monkeypatch.setattr("ecct_tf.budget.available_bytes", lambda: 50_000_000)
+    with pytest.raises(ResourceError, match=r"this job would need about 0\.9 GB.*50 MB are avail"):
+        check_memory(JobConfig(), history)

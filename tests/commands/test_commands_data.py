@@ -100,3 +100,11 @@ def test_code_2_and_the_reason(check, rows, options, message):
     code, _, error = check(*options, rows=rows)
     assert code == 2
     assert message in error
+
+
+def test_data_that_does_not_fit_into_memory_is_refused_with_the_numbers(check, monkeypatch):
+    monkeypatch.setattr("ecct_tf.budget.available_bytes", lambda: 50_000_000)
+    code, _, err = check("--negatives", "3", rows=ROWS)
+    assert code == 2
+    assert "this run would need about 0.9 GB of memory, 50 MB are available" in err
+    assert "Traceback" not in err
