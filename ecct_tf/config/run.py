@@ -51,7 +51,8 @@ MethodName = Literal[
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
 
 DatasetName = Literal["movielens-100k", "movielens-1m", "synthetic", "files", "in-memory"]
-DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
+# What can be loaded by its name; data in memory cannot.
+DATASETS: tuple[DatasetName, ...] = ("movielens-100k", "movielens-1m", "synthetic", "files")
 
 SplitName = Literal["leave_one_out", "temporal"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -102,7 +103,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         numbers(self, "data")
-        one_of(self, "data", "dataset", DATASETS)
+        one_of(self, "data", "dataset", get_args(DatasetName))
         if (self.dataset == "files") != (self.schema is not None):
             raise ConfigError(
                 "data.schema: expected the path of a schema file with data.dataset=files, and "

@@ -195,8 +195,8 @@ def _time_notes(raw: RawTable, header: str, frame: pd.DataFrame) -> Iterator[str
             f"{where}: {zero:,} rows have the time 0 (1970), which often stands for a missing "
             "one; they count as the oldest"
         )
-    by_user = frame.groupby("user", sort=False)["moment"].agg(["size", "nunique"])
-    tied = int(((by_user["size"] > 1) & (by_user["nunique"] == 1)).sum())
+    by_user = frame.groupby("user", sort=False)["moment"].agg(["size", "min", "max"])
+    tied = int(((by_user["size"] > 1) & (by_user["min"] == by_user["max"])).sum())
     if tied:
         yield (
             f"{where}: {tied:,} users have one time for all their interactions; the order in the "
