@@ -136,6 +136,7 @@ class ClusterConfig:
     wait_seconds: float = 600.0
 
     def __post_init__(self) -> None:
+        numbers(self, "cluster")
         positive(self, "cluster", "wait_seconds")
 
 
