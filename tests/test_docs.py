@@ -123,6 +123,20 @@ def test_the_readme_links_to_files_that_exist():
         assert (ROOT / link.partition("#")[0]).exists(), link
 
 
+def test_the_readme_s_job_is_one_and_its_commands_are_accepted(tmp_path):
+    readme = ROOT / "README.md"
+    (job,) = _blocks(readme, "yaml")
+    (tmp_path / "job.yaml").write_text(job, encoding="utf-8")
+    assert load_job_config(tmp_path / "job.yaml").uplinks == str(tmp_path / "uplinks")
+    lines = _command_lines(readme)
+    assert len(lines) >= 10
+    for words in lines:
+        command, context = cli, click.Context(cli)
+        while isinstance(command, click.Group):
+            command = command.get_command(context, words.pop(0))
+        command.make_context(command.name, list(words))
+
+
 def test_links_of_repository_pages_are_mended_for_the_site(tmp_path, monkeypatch):
     hooks = _module("site_hooks")
     monkeypatch.setattr(hooks, "ROOT", tmp_path)

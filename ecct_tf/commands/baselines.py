@@ -11,6 +11,7 @@ from ecct_tf.commands.options import (
     prepare,
     set_option,
     setting_option,
+    shown_command,
     typed_options,
 )
 from ecct_tf.config import METHODS
@@ -84,4 +85,4 @@ def baselines(
     with going_on(lambda: f"Stopped. What is complete is kept; resume with: {same_command()}"):
         folders = run_all(planned, out=out, say=lambda text: click.echo(text, err=True))
     click.echo("Compare them with:")
-    click.echo(f"  ecct compare {' '.join(str(folder) for folder in folders)}")
+    click.echo(f"  {shown_command()} compare {' '.join(str(folder) for folder in folders)}")

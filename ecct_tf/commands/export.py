@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import examples, existing_run, prepare
+from ecct_tf.commands.options import examples, existing_run, prepare, shown_command
 from ecct_tf.config import TIERS
 
 __all__ = ["export", "static_shapes"]
@@ -111,4 +111,4 @@ def export(
         )
         for file in files:
             click.echo(f"{file.path}: {file.num_bytes:,} bytes, SHA-256 {file.sha256[:16]}…")
-    click.echo(f"Check each with: ecct verify FILE --run {run}")
+    click.echo(f"Check each with: {shown_command()} verify FILE --run {run}")

@@ -1,6 +1,9 @@
 """Options that several commands share."""
 
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +28,7 @@ __all__ = [
     "quiet_tensorflow",
     "set_option",
     "setting_option",
+    "shown_command",
     "typed_options",
     "wide_console",
 ]
@@ -140,6 +144,15 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     logging.getLogger("tensorflow").setLevel(logging.INFO if verbose else logging.ERROR)
+
+
+def shown_command() -> str:
+    """How `ecct` was called, for commands to copy: its path where the shell would not find it."""
+    typed = Path(sys.argv[0])
+    if typed.name != "ecct" or shutil.which("ecct") == str(typed.absolute()):
+        return "ecct"
+    relative = os.path.relpath(typed)
+    return shlex.quote(str(typed) if relative.startswith("..") else relative)
 
 
 def counted(number: int, word: str) -> str:

@@ -15,6 +15,7 @@ from ecct_tf.commands.options import (
     prepare,
     set_option,
     setting_option,
+    shown_command,
     typed_options,
 )
 from ecct_tf.stopping import going_on
@@ -100,6 +101,17 @@ def simulate(
 
     with going_on(lambda: _stopped(out)):
         print_results(run(config, out=out), out=out)
+    _say_next(out, ecct=config.method == "ecct")
+
+
+def _say_next(out: Path, *, ecct: bool) -> None:
+    """What to type after a run, as it was typed: `make demo` leaves no `ecct` on the path."""
+    name, run = shown_command(), shlex.quote(str(out))
+    click.echo("Next:")
+    click.echo(f"  {name} report {run}    # the run as one page, to open in a browser")
+    if ecct:
+        click.echo(f"  {name} export {run} --out files    # its models as files for phones")
+    click.echo(f"  {name} new my_project    # a project for your own data")
 
 
 @click.command(epilog=examples("ecct resume runs/mine"))
@@ -111,7 +123,9 @@ def resume(run: Path) -> None:
     from ecct_tf.simulation.table import print_results
 
     with going_on(lambda: f"Stopped. Resume with: {resume_command(run)}"):
-        print_results(go_on(run), out=run)
+        result = go_on(run)
+        print_results(result, out=run)
+    _say_next(run, ecct=result.experiment.config.method == "ecct")
 
 
 def resume_command(run: Path) -> str:

@@ -4,12 +4,14 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from ecct_tf.cli import cli
+from ecct_tf.commands import options, simulate
 from ecct_tf.config import DATASETS, METHODS
 
 
@@ -162,3 +164,35 @@ def test_methods_of_baselines_are_named_by_the_option_that_was_typed():
         "ecct-seed0",
         "fedavg-seed0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "found", "expected"),
+    [
+        (".venv/bin/ecct", None, ".venv/bin/ecct"),
+        (".venv/bin/ecct", "here", "ecct"),
+        ("/opt/tools/ecct", None, "/opt/tools/ecct"),
+        ("/opt/my tools/ecct", None, "'/opt/my tools/ecct'"),
+        ("-c", None, "ecct"),
+    ],
+)
+def test_a_command_to_copy_is_the_one_that_was_typed(monkeypatch, tmp_path, typed, found, expected):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [typed])
+    monkeypatch.setattr(
+        options.shutil, "which", lambda _: str(tmp_path / typed) if found else "/usr/bin/ecct"
+    )
+    assert options.shown_command() == expected
+
+
+def test_a_run_ends_with_commands_that_exist(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ecct"])
+    simulate._say_next(Path("runs/my run"), ecct=True)
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head == "Next:"
+    assert len(lines) == 3
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        assert words[0] == "ecct"
+        COMMANDS[words[1],].make_context(words[1], words[2:])
+    assert "'runs/my run'" in lines[0]
