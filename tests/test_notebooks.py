@@ -5,8 +5,11 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
+import sys
 import uuid
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -123,3 +126,52 @@ def test_it_is_committed_with_clean_outputs(path):
         data = output.get("data", {})
         texts += [output.get("text", ""), *(v for k, v in data.items() if k != "image/png")]
     assert not [match.group() for text in texts if (match := PRIVATE.search(text))]
+
+
+def first_code(path):
+    notebook = nbformat.read(path, as_version=4)
+    return next(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+class Colab:
+    """What the first cell would see and do in Google Colab, with nothing installed."""
+
+    def __init__(self, monkeypatch, folder, version):
+        self.commands = []
+        monkeypatch.chdir(folder)
+        monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+        monkeypatch.setattr(sys, "version_info", (*version, 0))
+        monkeypatch.setattr(subprocess, "run", self.run)
+
+    def run(self, command, **_):
+        self.commands.append(command[1:])
+        return subprocess.CompletedProcess(command, 0, stdout="simulation.lock\n")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
+def test_outside_of_colab_the_first_cell_does_nothing(path, monkeypatch):
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it installed"))
+    exec(first_code(path), {})
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
+def test_in_colab_it_installs_an_uploaded_wheel(path, monkeypatch, tmp_path):
+    colab = Colab(monkeypatch, tmp_path, (3, 11))
+    with pytest.raises(RuntimeError, match="upload it"):
+        exec(first_code(path), {})
+    (tmp_path / "ecct_tf-0.1.0-py3-none-any.whl").touch()
+    exec(first_code(path), {})
+    installs = [command[4:] for command in colab.commands if command[1] == "pip"]
+    if path.stem == "05_cloud_retraining":
+        assert installs == [["ecct_tf-0.1.0-py3-none-any.whl[cloud]"]]
+    else:
+        locked = ["--no-deps", "--require-hashes", "-r", "simulation.lock"]
+        assert installs == [["ecct_tf-0.1.0-py3-none-any.whl"], locked]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
+def test_in_colab_with_another_python_it_says_so(path, monkeypatch, tmp_path):
+    colab = Colab(monkeypatch, tmp_path, (3, 14))
+    with pytest.raises(RuntimeError, match=r"needs .*Python 3.11.* Colab has"):
+        exec(first_code(path), {})
+    assert not colab.commands
