@@ -130,7 +130,7 @@ def resume(run: Path) -> None:
 
 def resume_command(run: Path) -> str:
     """How a shell resumes `run`."""
-    return shlex.join(["ecct", "resume", str(run)])
+    return f"{shown_command()} resume {shlex.quote(str(run))}"
 
 
 def _stopped(out: Path) -> str:
