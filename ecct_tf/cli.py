@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from ecct_tf import __version__, stopping
+from ecct_tf import __version__, plain_text, stopping
 from ecct_tf.commands.baselines import baselines
 from ecct_tf.commands.cloud import cloud
 from ecct_tf.commands.compare import compare
@@ -46,6 +46,7 @@ for _command in (
 def main() -> None:
     """Entry point of the `ecct` command."""
     stopping.install()
+    plain_text.tolerate()
     try:
         # Not raised but returned: the code of a command that told on its own what failed.
         code = cli(standalone_mode=False)

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from ecct_tf.installation import install_command
 from ecct_tf.package_checks import Check, Requirement, check_packages, required
 from ecct_tf.parts import is_installed
+from ecct_tf.user_folders import cache_folder, expanded
 
 __all__ = ["Check", "Requirement", "WorkerProcess", "diagnose", "required", "worker_processes"]
 
@@ -156,9 +155,9 @@ def _check_disk(folder: Path) -> Check:
 
 def _check_movielens() -> Check:
     name = "MovieLens-100K"
-    cache = Path(platformdirs.user_cache_dir("ecct-tf"))
+    cache = cache_folder()
     chosen = os.environ.get("ECCT_DATA")
-    folders = [Path(chosen).expanduser(), cache] if chosen else [cache]
+    folders = [expanded(Path(chosen)), cache] if chosen else [cache]
     for folder in folders:
         copy = _find_movielens(folder)
         if copy is not None:

@@ -136,7 +136,7 @@ def test_worker_binary_missing_not_executable_executable(monkeypatch, tmp_path):
 
 def test_movielens_is_found_in_the_chosen_folder_and_in_the_cache(monkeypatch, tmp_path):
     cache, chosen = tmp_path / "cache", tmp_path / "chosen"
-    monkeypatch.setattr(doctor.platformdirs, "user_cache_dir", lambda _: str(cache))
+    monkeypatch.setattr(doctor, "cache_folder", lambda: cache)
     monkeypatch.setenv("ECCT_DATA", str(chosen))
 
     check = check_named("MovieLens-100K")

@@ -19,6 +19,7 @@ CLOSED_FORM = tuple(
 # longest prefix here; one that has none must get a place.
 ROWS = (
     ("ecct_tf", "ecct_tf.errors", "ecct_tf.parts"),
+    ("ecct_tf.user_folders",),
     (
         "ecct_tf.config",
         "ecct_tf.files",
@@ -26,6 +27,7 @@ ROWS = (
         "ecct_tf.locks",
         "ecct_tf.memory",
         "ecct_tf.phases",
+        "ecct_tf.plain_text",
         "ecct_tf.sealed_json",
         "ecct_tf.stopping",
     ),

@@ -9,6 +9,7 @@ from ecct_tf.config.parsing import build, check_keys, read_mapping
 from ecct_tf.config.run import RunConfig
 from ecct_tf.config.yaml_text import dump_yaml, parse_yaml
 from ecct_tf.errors import ConfigError
+from ecct_tf.user_folders import expanded
 
 __all__ = ["TypedOption", "dump_config", "load_config", "load_over"]
 
@@ -120,7 +121,7 @@ def _make_absolute(values: dict[str, Any], paths: Iterable[str], base: Path) -> 
         for parent in parents:
             section = section.get(parent) or {}
         if isinstance(section.get(name), str):
-            section[name] = str((base / Path(section[name]).expanduser()).absolute())
+            section[name] = str((base / expanded(Path(section[name]))).absolute())
 
 
 def dump_config(config: Any) -> str:

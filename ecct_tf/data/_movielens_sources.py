@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecct_tf.errors import DataError
+from ecct_tf.user_folders import cache_folder, expanded
 
 __all__ = ["ML_1M", "ML_100K", "Release", "find_data", "obtain_data"]
 
@@ -111,7 +112,7 @@ def obtain_data(
     named = folder or (Path(os.environ["ECCT_DATA"]) if os.environ.get("ECCT_DATA") else None)
     if named is not None:
         origin = "the folder option" if folder else "the environment variable ECCT_DATA"
-        found = find_data(release, named.expanduser())
+        found = find_data(release, expanded(named))
         if found is None:
             raise DataError(
                 f"{named}, given by {origin}, must hold {release.wanted}, itself or in "
@@ -120,10 +121,8 @@ def obtain_data(
             )
         return found
     if cache is None:
-        import platformdirs
-
-        cache = Path(platformdirs.user_cache_dir("ecct-tf", appauthor=False))
-    cached = cache.expanduser() / release.folder
+        cache = cache_folder()
+    cached = expanded(cache) / release.folder
     if cached.exists():
         _check_cached(release, cached)
         return cached

@@ -1,0 +1,40 @@
+"""The user's own folders, also where the user has neither a home nor an account."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from ecct_tf.errors import ConfigError
+
+__all__ = ["cache_folder", "expanded"]
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: below the home folder, or the temporary one where there is none.
+
+    In a container a process often runs under a number that no account has, without `HOME`.
+    """
+    import platformdirs
+
+    try:
+        found = Path(platformdirs.user_cache_dir("ecct-tf", appauthor=False))
+    except RuntimeError:  # newer ones refuse, older ones answer `~/.cache`
+        found = Path()
+    if found.is_absolute():
+        return found
+    return Path(tempfile.gettempdir()) / f"ecct-tf-{os.getuid()}"
+
+
+def expanded(path: Path) -> Path:
+    """`path` with a leading `~` resolved.
+
+    Raises:
+      ConfigError: when there is no home folder that it could stand for.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{path}: expected a path, and ~ stands for no folder here: {error} Set HOME, or give "
+            "the whole path"
+        ) from error
