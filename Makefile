@@ -29,7 +29,7 @@ PYTHON_CURRENT ?= $(shell for python in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv
   "$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-current demo test test-current test-browser test-android fuzz fuzz-long lint types format docs lock clean
+.PHONY: help install install-current demo test test-odd-places test-current test-browser test-android fuzz fuzz-long lint types format docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -44,6 +44,9 @@ demo: $(INSTALLED) ## install, then train ECCT on MovieLens-100K; ARGS="--rounds
 
 test: $(INSTALLED) ## install, then run the tests; ARGS="-k name" is passed on
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-odd-places: $(INSTALLED) ## doctor and a round of simulate without network, HOME, UTF-8, shared memory, ...
+	@ECCT_ALL_ODD_PLACES=1 $(BIN)/python -m pytest tests/test_odd_places.py $(ARGS)
 
 install-current: $(CURRENT_INSTALLED) ## make .venv-current: Python 3.12, current TensorFlow, LiteRT, no TFF
 

@@ -26,10 +26,13 @@ PROXIES = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "HTTP_PROXY",
 # Half a gigabyte of shared memory is full, in a view of the file system of its own.
 NO_SHARED_MEMORY = 'mount -t tmpfs -o size=4k tmpfs /dev/shm && exec "$@"'
 
+# No machine is without its loopback; a new namespace has it, but switched off.
+LOOPBACK = 'ip link set lo up && exec "$@"'
+
 # By name: the command before `ecct`, and what its environment has (None: has not).
 CONDITIONS = {
     "proxies": ((), dict.fromkeys(PROXIES, "http://127.0.0.1:9")),
-    "no network": (("unshare", "--map-root-user", "--net"), {}),
+    "no network": (("unshare", "--map-root-user", "--net", "sh", "-c", LOOPBACK, "sh"), {}),
     "stranger without HOME": (STRANGER, {"HOME": None}),
     "read-only HOME": ((), {"HOME": "/proc"}),
     "no shared memory": (
