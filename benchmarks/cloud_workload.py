@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from cloud.uplink_log import UplinkLogWriter
+from cloud.uplink_log import ASKED_FOLDER, AskedNotes, Note, UplinkLogWriter
 from ecct_tf.knowledge import build_codec
 from ecct_tf.wire import UplinkForm, UplinkRecord, pack_uplinks
 
@@ -29,13 +29,15 @@ def write_uplinks(
         logits=[np.asarray(part) for part in codec.encode(tf.constant(logits))],
         form=form,
     )
+    asked_at = 1_700_000_000 + 86_400 * round_number
+    AskedNotes(folder / ASKED_FOLDER).add(Note(round_number, cloud_version, asked_at))
     UplinkLogWriter(folder).append(
         (
             UplinkRecord(
                 user=user,
                 round_number=round_number,
                 cloud_version=cloud_version,
-                created_at_seconds=1_700_000_000 + 86_400 * round_number,
+                created_at_seconds=asked_at,
                 form=form,
                 payload=payload.tobytes(),
             )

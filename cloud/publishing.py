@@ -7,6 +7,7 @@ data set is read.
 import dataclasses
 import logging
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import tensorflow as tf
 
 from cloud.registry import Registry, Version
 from cloud.segments import segment_downlinks
+from cloud.uplink_log import AskedItems, AskedNotes, Note
 from cloud.version_files import StoredCloud, read_arrays
 from ecct_tf.config import CodecName, ExchangeConfig
 from ecct_tf.errors import RegistryError
@@ -34,6 +36,7 @@ from ecct_tf.wire import (
     digest_of,
     item_delta,
 )
+from ecct_tf.wire.whole_numbers import LARGEST_INT32, check_whole
 
 __all__ = ["Published", "publish"]
 
@@ -69,6 +72,7 @@ def publish(
     codec: CodecName | None = None,
     round_number: int | None = None,
     one_file_each: bool = False,
+    now_seconds: int | None = None,
 ) -> Published:
     """Writes downlinks and item table of a version into `out`, and makes them current.
 
@@ -81,12 +85,15 @@ def publish(
       codec: of user embeddings and item table; None for the one in the `exchange` section of
         the version's job, which is int8 by default.
       round_number: from which queries are drawn, and which uplinks will answer; None for the
-        round after the last that the version heard of, and after the one that is published in
-        `out` by another version.
+        round after the last one that was published, or the same one when that was of this
+        version.
       one_file_each: also a folder with one file for each user.
+      now_seconds: since when devices are asked, in whole seconds since 1970, UTC; None asks
+        the clock.
 
     Raises:
-      RegistryError: when a version is not stored or damaged, or none is in force.
+      RegistryError: when a version is not stored or damaged, or none is in force, or there is
+        no number left for the round.
     """
     # One at a time, from the look at what is in force to the end: two jobs must not write one
     # file, nor the slower of them put an older version back.
@@ -99,6 +106,7 @@ def publish(
             codec=codec,
             round_number=round_number,
             one_file_each=one_file_each,
+            now_seconds=int(time.time()) if now_seconds is None else now_seconds,
         )
 
 
@@ -111,6 +119,7 @@ def _publish(
     codec: CodecName | None,
     round_number: int | None,
     one_file_each: bool,
+    now_seconds: int,
 ) -> Published:
     chosen = registry.promoted() if version is None else registry.version(version)
     if chosen is None:
@@ -120,7 +129,11 @@ def _publish(
         )
     stored = StoredCloud.of(chosen)
     bases = _base_tables(registry, chosen.number, delta_from)
-    number = _next_round(stored, out, chosen.number) if round_number is None else round_number
+    notes = AskedNotes(registry.publications_path)
+    number = round_number
+    if number is None:
+        number = _next_round(stored, out, chosen.number, notes.notes())
+    check_whole(number, "round_number", what="publication")
     codec = codec or _codec(chosen)
     table = item_table_file(stored.table, codec).to_bytes()
     downlinks, segments, names = _downlinks(
@@ -152,6 +165,11 @@ def _publish(
         devices=_put_each(out, whole, downlinks) if one_file_each else "",
         device_bytes=len(downlinks.only(int(downlinks.keys[0])).to_bytes()),
     )
+    # Before a device can read of the round, so that no answer to it is unknown.
+    notes.add(
+        Note(number, chosen.number, now_seconds),
+        AskedItems(users=downlinks.records["queries"], segments=segments.records["queries"]),
+    )
     write_text(out / CURRENT_NAME, publication.to_json())
     return Published(
         publication,
@@ -167,15 +185,26 @@ def _codec(version: Version) -> CodecName:
     return ExchangeConfig(codec=exchange.get("codec", ExchangeConfig.codec)).codec
 
 
-def _next_round(stored: StoredCloud, out: Path, version: int) -> int:
+def _next_round(stored: StoredCloud, out: Path, version: int, notes: Sequence[Note]) -> int:
     """A round that no device has answered yet; publishing a version again keeps its round."""
-    heard = bool((stored.knowledge.rounds >= 0).any())
-    after = stored.round_number + 1 if heard else 0
+    if notes:
+        # What the version heard of says less: it may be older, or from before rounds were noted.
+        newest = notes[-1].round_number
+        asked_by = {note.cloud_version for note in notes if note.round_number == newest}
+        number = newest if version in asked_by else newest + 1
+    else:
+        heard = bool((stored.knowledge.rounds >= 0).any())
+        number = stored.round_number + 1 if heard else 0
     current = out / CURRENT_NAME
-    if not current.exists():
-        return after
-    before = Publication.from_json(current.read_text(encoding="utf-8"))
-    return max(after, before.round_number + (before.cloud_version != version))
+    if current.exists():
+        before = Publication.from_json(current.read_text(encoding="utf-8"))
+        number = max(number, before.round_number + (before.cloud_version != version))
+    if number > LARGEST_INT32:
+        raise RegistryError(
+            f"{out}: there is no round after {number - 1}, which an earlier publication or a "
+            "forged uplink claimed; name the round that devices shall answer with --round"
+        )
+    return number
 
 
 def _downlinks(

@@ -58,6 +58,11 @@ class Registry:
         """TF Serving's base path."""
         return self.path / "model"
 
+    @property
+    def publications_path(self) -> Path:
+        """Where `publish` notes which rounds it opened (`cloud.uplink_log.AskedNotes`)."""
+        return self.path / "publications"
+
     def versions(self) -> tuple[Version, ...]:
         """All stored versions with a whole manifest, ascending; a warning names the others."""
         found = self.inventory()

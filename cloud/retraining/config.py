@@ -13,7 +13,14 @@ from ecct_tf.config import (
     FeatureConfig,
     load_over,
 )
-from ecct_tf.config.checks import at_least, numbers, one_of, positive, shorter_than_candidates
+from ecct_tf.config.checks import (
+    at_least,
+    numbers,
+    one_of,
+    positive,
+    shorter_than_candidates,
+    within,
+)
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "JobCheckpointConfig",
     "JobConfig",
     "UplinkConfig",
+    "UplinkLogConfig",
     "ValidationConfig",
     "load_job_config",
 ]
@@ -64,6 +72,26 @@ class UplinkConfig:
         at_least(self, "exchange", 1, "queries", "embedding_dim")
         at_least(self, "exchange", 0, "noise_multiplier")
         positive(self, "exchange", "clip_norm", "clip_logit")
+
+
+@dataclasses.dataclass(frozen=True)
+class UplinkLogConfig:
+    """What the job takes of the uplink log beside the form of an uplink.
+
+    Attributes:
+      newest_round: the last round that devices were asked in, where somebody else than
+        `ecct cloud publish` or a simulation counts rounds; null takes their notes.
+      clock_slack_hours: how far a device's clock may be off; an answer from later than now,
+        or from before its round was opened, is refused beyond it.
+    """
+
+    newest_round: int | None = None
+    clock_slack_hours: float = 24.0
+
+    def __post_init__(self) -> None:
+        if self.newest_round is not None:
+            within(self, "uplink_log", 0, 2**31 - 1, "newest_round")
+        within(self, "uplink_log", 0, 24 * 366, "clock_slack_hours")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +186,7 @@ class JobConfig:
       data: the cloud's history.
       features: how devices pool histories.
       exchange: the uplinks.
+      uplink_log: what the job takes of their log.
       cloud: the recommender. Here `fit_epochs` is the most that the first phase of a job from
         scratch takes, in which the item side learns, and `update_epochs` the most that the
         phase after it takes, in which it does not.
@@ -176,6 +205,7 @@ class JobConfig:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     features: FeatureConfig = dataclasses.field(default_factory=FeatureConfig)
     exchange: UplinkConfig = dataclasses.field(default_factory=UplinkConfig)
+    uplink_log: UplinkLogConfig = dataclasses.field(default_factory=UplinkLogConfig)
     cloud: CloudConfig = dataclasses.field(default_factory=lambda: CloudConfig(update_epochs=20))
     validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)

@@ -23,7 +23,12 @@ __all__ = ["retrain"]
 
 
 def retrain(
-    config: JobConfig, folder: Path, *, promote_anyway: bool = False, show: bool = True
+    config: JobConfig,
+    folder: Path,
+    *,
+    promote_anyway: bool = False,
+    show: bool = True,
+    now_seconds: int | None = None,
 ) -> JobResult | None:
     """Runs the job in `folder`, or goes on with it where it was stopped.
 
@@ -32,6 +37,7 @@ def retrain(
       folder: of the job; one that has ended is not run again.
       promote_anyway: promotes whatever the gate says.
       show: whether to show bars where there is a terminal.
+      now_seconds: the present, in whole seconds since 1970, UTC; None asks the clock.
 
     Returns:
       The result; None on a worker that is not the first of its cluster.
@@ -56,7 +62,7 @@ def retrain(
             done = job.result()
             if done is not None:
                 return JobResult(**done)
-            prepared = prepare(config, folder, is_chief=True, show=show)
+            prepared = prepare(config, folder, is_chief=True, show=show, now_seconds=now_seconds)
             result = _run(config, prepared, engine, job, anyway=promote_anyway, show=show)
             job.write_result(dataclasses.asdict(result))
             return result

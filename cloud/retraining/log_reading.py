@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.registry import Registry, Version
-from cloud.retraining.config import UplinkConfig
+from cloud.retraining.config import JobConfig
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.uplink_log import (
+    ASKED_FOLDER,
+    Asked,
     ConsumedFile,
     LogContract,
     Quarantine,
@@ -25,12 +27,18 @@ from cloud.uplink_log import (
 from cloud.version_files import read_arrays
 from ecct_tf.errors import ConfigError
 
-__all__ = ["WINDOW", "UplinksRead", "declared", "read_before", "read_new"]
+__all__ = [
+    "WINDOW",
+    "UplinksRead",
+    "asked_rounds",
+    "declared",
+    "read_before",
+    "read_new",
+]
 
 _log = logging.getLogger(__name__)
 
 WINDOW = "replay_window.npz"
-_LAST_ROUND = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,22 +55,58 @@ class UplinksRead:
 
 
 def read_before(
-    version: Version | None, *, num_users: int
+    version: Version | None, *, num_users: int, newest_round: int
 ) -> tuple[tuple[ConsumedFile, ...], ReplayWindow]:
-    """The files of the log that `version` knows, and the rounds of each user that it has seen."""
+    """The files of the log that `version` knows, and the rounds of each user that it has seen.
+
+    Args:
+      version: the promoted one; None when there is none.
+      num_users: that there are now.
+      newest_round: the last that was asked; no user's rounds go beyond it.
+    """
     # A version that no job made has read no log.
     if version is None or "uplinks" not in version.manifest.data:
         return (), ReplayWindow(num_users)
     summary = version.manifest.data["uplinks"]
     consumed = tuple(ConsumedFile(**file) for file in summary.get("files", ()))
     window = ReplayWindow.from_arrays(read_arrays(version.path / WINDOW))
-    return consumed, window.grown(num_users)
+    return consumed, window.grown(num_users).capped(newest_round)
+
+
+def asked_rounds(config: JobConfig, folder: Path | None, *, registry: Registry) -> Asked:
+    """The rounds that devices were asked in: by `publish`, a simulation, or as declared.
+
+    Args:
+      config: the job.
+      folder: of the log; None when the job has none.
+      registry: whose versions were published.
+    """
+    folders = [registry.publications_path]
+    if folder is not None:
+        folders.append(folder / ASKED_FOLDER)
+    return Asked.read(folders, newest_round=config.uplink_log.newest_round)
 
 
 def declared(
-    exchange: UplinkConfig, *, num_users: int, num_items: int, registry: Registry
+    config: JobConfig,
+    *,
+    num_users: int,
+    num_items: int,
+    registry: Registry,
+    asked: Asked,
+    now_seconds: int,
 ) -> LogContract:
-    """What an uplink must satisfy: the declared form and bounds, and ids and versions there are."""
+    """What an uplink must satisfy: form and bounds as declared, and what there is and was asked.
+
+    Args:
+      config: the job.
+      num_users: that there are.
+      num_items: that there are.
+      registry: whose versions devices may have.
+      asked: the rounds.
+      now_seconds: the present, in whole seconds since 1970, UTC.
+    """
+    exchange = config.exchange
     return LogContract(
         num_users=num_users,
         num_items=num_items,
@@ -72,8 +116,11 @@ def declared(
         clip_norm=exchange.clip_norm,
         clip_logit=exchange.clip_logit,
         noise_multiplier=exchange.noise_multiplier,
-        newest_round=_LAST_ROUND,
+        newest_round=asked.newest_round,
         newest_version=max([0, *registry.numbers()]),
+        newest_second=now_seconds,
+        clock_slack_seconds=round(3600 * config.uplink_log.clock_slack_hours),
+        asked=asked,
     )
 
 

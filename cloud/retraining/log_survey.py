@@ -1,13 +1,14 @@
 """Looks at an uplink log as the next job would, without a job."""
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.history import load_history
-from cloud.retraining.log_reading import declared, read_before
+from cloud.retraining.log_reading import asked_rounds, declared, read_before
 from cloud.uplink_log import LogFile, Quarantine, ReplayWindow, UplinkBatch, log_files, read_uplinks
 from cloud.version_files import StoredCloud
 from ecct_tf.errors import ConfigError
@@ -60,7 +61,10 @@ def survey(
     promoted = registry.promoted()
     known = None if promoted is None else StoredCloud.of(promoted).vocabulary
     view = load_history(config, known=known, progress=show).view
-    consumed, window = read_before(promoted, num_users=view.num_users)
+    asked = asked_rounds(config, folder, registry=registry)
+    consumed, window = read_before(
+        promoted, num_users=view.num_users, newest_round=asked.newest_round
+    )
     if everything:
         consumed, window = (), ReplayWindow(view.num_users)
     files = log_files(folder, consumed=consumed)
@@ -68,7 +72,12 @@ def survey(
         folder,
         files,
         contract=declared(
-            config.exchange, num_users=view.num_users, num_items=view.num_items, registry=registry
+            config,
+            num_users=view.num_users,
+            num_items=view.num_items,
+            registry=registry,
+            asked=asked,
+            now_seconds=int(time.time()),
         ),
         window=window,
         quarantine=Quarantine(quarantine),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.history import History, Validation, hold_out, load_history
 from cloud.retraining.inputs import JobInputs, read_inputs, write_inputs
-from cloud.retraining.log_reading import WINDOW, declared, read_before, read_new
+from cloud.retraining.log_reading import WINDOW, asked_rounds, declared, read_before, read_new
 from cloud.retraining.start import check_parent, known_before
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.version_files import StoredCloud, read_arrays, write_arrays
@@ -50,7 +51,14 @@ class Prepared:
     window: Mapping[str, npt.NDArray[Any]]
 
 
-def prepare(config: JobConfig, folder: Path, *, is_chief: bool, show: bool) -> Prepared:
+def prepare(
+    config: JobConfig,
+    folder: Path,
+    *,
+    is_chief: bool,
+    show: bool,
+    now_seconds: int | None = None,
+) -> Prepared:
     """Reads all that the job works with.
 
     Args:
@@ -58,6 +66,7 @@ def prepare(config: JobConfig, folder: Path, *, is_chief: bool, show: bool) -> P
       folder: of the job.
       is_chief: whether this process fixes the inputs; the others wait for it.
       show: whether a download may show a bar.
+      now_seconds: the present, in whole seconds since 1970, UTC; None asks the clock.
 
     Raises:
       ConfigError: the settings do not fit the promoted version.
@@ -84,7 +93,8 @@ def prepare(config: JobConfig, folder: Path, *, is_chief: bool, show: bool) -> P
     if parent is None or config.start == "scratch":
         check_memory(config, history)
     if found is None:
-        found = _fix(config, folder, registry, number, parent, history)
+        now = int(time.time()) if now_seconds is None else now_seconds
+        found = _fix(config, folder, registry, number, parent, history, now_seconds=now)
     inputs, knowledge = found
     if inputs.fingerprint != history.fingerprint:
         raise DataError(
@@ -132,6 +142,8 @@ def _fix(
     number: int | None,
     parent: StoredCloud | None,
     history: History,
+    *,
+    now_seconds: int,
 ) -> tuple[JobInputs, KnowledgeStore]:
     warm = config.start == "warm" and parent is not None
     if warm and parent is not None:
@@ -141,16 +153,34 @@ def _fix(
     users, items = history.view.num_users, history.view.num_items
     builder = KnowledgeBuilder(known_before(config, parent, num_users=users))
     version = None if number is None else registry.version(number)
-    consumed, window = read_before(version, num_users=users)
+    log = None if config.uplinks is None else Path(config.uplinks)
+    asked = asked_rounds(config, log, registry=registry)
+    # What devices claim does not decide it: one of them could age what all others said.
+    present = asked.newest_round
+    if parent is not None and parent.round_number > present:
+        _log.warning(
+            "the promoted version counts to round %d, the last that was asked is %d; later "
+            "rounds of its uplinks are set back to it",
+            parent.round_number,
+            present,
+        )
+    consumed, window = read_before(version, num_users=users, newest_round=present)
     read = read_new(
-        None if config.uplinks is None else Path(config.uplinks),
+        log,
         builder,
-        contract=declared(config.exchange, num_users=users, num_items=items, registry=registry),
+        contract=declared(
+            config,
+            num_users=users,
+            num_items=items,
+            registry=registry,
+            asked=asked,
+            now_seconds=now_seconds,
+        ),
         consumed=consumed,
         window=window,
         quarantine=folder / "quarantine",
     )
-    knowledge, present = builder.finish()
+    knowledge = builder.finish(present=present)
     write_arrays(folder / WINDOW, read.window)
     inputs = JobInputs(
         draft=JobInputs.new_draft(folder),

@@ -9,10 +9,7 @@ import numpy.typing as npt
 from cloud.uplink_log import UplinkBatch
 from ecct_tf.knowledge import KnowledgeStore
 
-__all__ = ["KnowledgeBuilder", "present_round"]
-
-# The share of users whose rounds do not move the present: theirs may be wrong.
-_AHEAD = 0.01
+__all__ = ["KnowledgeBuilder"]
 
 
 class KnowledgeBuilder:
@@ -49,28 +46,13 @@ class KnowledgeBuilder:
         self._kept["logits"][users] = np.where(logits[:, None], batch.logits[newer], 0.0)
         self._kept["logit_rounds"][users] = np.where(logits, batch.rounds[newer], -1)
 
-    def finish(self) -> tuple[KnowledgeStore, int]:
-        """The store, and the round that staleness counts to.
+    def finish(self, *, present: int) -> KnowledgeStore:
+        """The store.
 
-        A round beyond that one is set back to it, so that it counts as fresh and no more.
+        Args:
+          present: the last round that was asked, to which staleness counts. A round beyond it,
+            which a version may hold that was made without this check, is set back to it.
         """
-        present = present_round(self._kept["rounds"])
         for name in ("rounds", "logit_rounds"):
             self._kept[name] = np.minimum(self._kept[name], present).astype(np.int32)
-        return KnowledgeStore(**self._kept), present
-
-
-def present_round(rounds: npt.NDArray[np.int32]) -> int:
-    """The round that all but the farthest 1 % of the users heard of have not passed.
-
-    A device that counts wrongly, or lies, would otherwise age what all others said.
-
-    >>> present_round(np.array([-1, 3, 4, 4, 2], np.int32))
-    4
-    >>> present_round(np.append(np.full(200, 7), 2_000_000).astype(np.int32))
-    7
-    """
-    heard = np.sort(rounds[rounds >= 0])
-    if not len(heard):
-        return 0
-    return int(heard[len(heard) - 1 - int(_AHEAD * len(heard))])
+        return KnowledgeStore(**self._kept)

@@ -3,10 +3,12 @@
 `UplinkLogWriter` appends records in TFRecord files under dated folders. `read_uplinks`
 decodes and checks them thousands at a time, yields what is sound with the place it was
 read up to, and puts the rest into the `Quarantine` with its reason. `LogContract` says
-what is sound; `ReplayWindow` remembers which rounds of a user were seen. `export_parquet`
+what is sound; `ReplayWindow` remembers which rounds of a user were seen, `AskedNotes`
+which were asked. `export_parquet`
 writes the same for analysts, `export_one_parquet` in one file. No TensorFlow here.
 """
 
+from cloud.uplink_log.asked import ASKED_FOLDER, Asked, AskedItems, AskedNotes, Note
 from cloud.uplink_log.contract import LogContract
 from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition, log_files
 from cloud.uplink_log.parquet import export_one_parquet, export_parquet
@@ -17,10 +19,15 @@ from cloud.uplink_log.replay import ReplayWindow
 from cloud.uplink_log.writer import UplinkLogWriter
 
 __all__ = [
+    "ASKED_FOLDER",
+    "Asked",
+    "AskedItems",
+    "AskedNotes",
     "ConsumedFile",
     "LogContract",
     "LogFile",
     "LogPosition",
+    "Note",
     "Quarantine",
     "Reason",
     "Rejected",

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from ecct_tf.config import CodecName
 from ecct_tf.errors import ConfigError
 from ecct_tf.wire import UplinkForm
+from ecct_tf.wire.record import LAST_SECOND
 
 if TYPE_CHECKING:
+    from cloud.uplink_log.asked import Asked
     from ecct_tf.knowledge import ExchangeSpec
 
 __all__ = ["LogContract"]
@@ -33,6 +35,9 @@ class LogContract:
       noise_multiplier: of the noise that devices add after clipping; it widens the bounds.
       newest_round: the last round that devices were asked in.
       newest_version: the last cloud version that devices were given.
+      newest_second: the present, in whole seconds since 1970, UTC.
+      clock_slack_seconds: how far a device's clock may be off.
+      asked: which rounds were opened when, and with which items; None checks neither.
     """
 
     num_users: int
@@ -45,6 +50,9 @@ class LogContract:
     newest_round: int
     newest_version: int
     noise_multiplier: float = 0.0
+    newest_second: int = LAST_SECOND
+    clock_slack_seconds: int = 0
+    asked: "Asked | None" = None
 
     def __post_init__(self) -> None:
         for name, least in (("num_users", 1), ("num_items", 1)):

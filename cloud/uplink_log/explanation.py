@@ -1,5 +1,6 @@
 """Says of one refused record what was expected and what came."""
 
+import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,8 +60,13 @@ def _message(record: UplinkRecord, reason: Reason, contract: LogContract) -> str
         )
     if reason is Reason.UNKNOWN_USER:
         return f"expected a user in 0..{contract.num_users - 1}, got {record.user}"
-    if reason is Reason.FUTURE_ROUND:
-        return f"expected a round of at most {contract.newest_round}, got {record.round_number}"
+    if reason in (Reason.FUTURE_ROUND, Reason.NOT_ASKED, Reason.REPLAYED):
+        return _not_asked(record, contract)
+    if reason is Reason.FUTURE_TIME:
+        return (
+            f"expected an answer from before {_moment(contract.newest_second)} and "
+            f"{contract.clock_slack_seconds} s, it says {_moment(record.created_at_seconds)}"
+        )
     if reason is Reason.FUTURE_VERSION:
         return (
             f"expected a cloud version of at most {contract.newest_version}, "
@@ -79,6 +85,41 @@ def _message(record: UplinkRecord, reason: Reason, contract: LogContract) -> str
         largest = np.abs(_values(read.logits)).max()
         return f"expected logits of at most {contract.largest_logit:.4g} in size, got {largest:.4g}"
     return "expected finite values and scales above 0, got others"
+
+
+def _not_asked(record: UplinkRecord, contract: LogContract) -> str:
+    """Of a round or items that nobody asked this device about."""
+    number, asked = record.round_number, contract.asked
+    if number > contract.newest_round or asked is None:
+        return f"expected a round of at most {contract.newest_round}, got {number}"
+    note = asked.note(number, record.cloud_version)
+    if note is None:
+        versions = sorted(version for noted, version in asked.notes if noted == number)
+        return (
+            f"expected an answer to version {versions} in round {number}, got one to "
+            f"{record.cloud_version}"
+            if versions
+            else f"expected a round that was asked, got {number}; see docs/uplink_log.md"
+        )
+    if record.created_at_seconds < note.since_seconds - contract.clock_slack_seconds:
+        return (
+            f"expected an answer to round {number} from after {_moment(note.since_seconds)}, when "
+            f"it was opened, it says {_moment(record.created_at_seconds)}"
+        )
+    if asked.items(note) is None:
+        return (
+            f"expected a round of the last {WINDOW_ROUNDS}, whose items are kept, got {number} of "
+            f"{contract.newest_round}"
+        )
+    given = unpack_uplink(record.payload, record.form).items.tolist()
+    return (
+        f"expected the {contract.queries} items that user {record.user} was asked about in round "
+        f"{number}, each once, got {sorted(given)[:8]}…"
+    )
+
+
+def _moment(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _values(encoded: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float64]:

@@ -24,6 +24,8 @@ class Reason(enum.StrEnum):
     ABSURD_LOGIT = "absurd_logit"
     FUTURE_ROUND = "future_round"
     FUTURE_VERSION = "future_version"
+    FUTURE_TIME = "future_time"
+    NOT_ASKED = "not_asked"
     DUPLICATE = "duplicate"
     REPLAYED = "replayed"
 

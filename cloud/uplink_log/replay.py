@@ -85,6 +85,25 @@ class ReplayWindow:
         window._seen[: len(self._seen)] = self._seen
         return window
 
+    def capped(self, newest_round: int) -> "ReplayWindow":
+        """A copy in which nobody is ahead of `newest_round`, the last that was asked.
+
+        What was seen of the rounds up to it stays; a user whose window a forged record had
+        moved on is heard again.
+
+        >>> window = ReplayWindow(1)
+        >>> window.admit(np.array([0, 0]), np.array([3, 5])).tolist()
+        [0, 0]
+        >>> window.capped(4).admit(np.array([0, 0]), np.array([3, 4])).tolist()
+        [1, 0]
+        """
+        window = self.grown(len(self._newest))
+        ahead = np.maximum(self._newest.astype(np.int64) - newest_round, 0)
+        shift = np.minimum(ahead, WINDOW_ROUNDS - 1).astype(np.uint64)
+        window._newest = np.minimum(self._newest, newest_round).astype(np.int32)
+        window._seen = np.where(ahead < WINDOW_ROUNDS, self._seen >> shift, np.uint64(0))
+        return window
+
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The state, as copies."""
         return {"newest": self._newest.copy(), "seen": self._seen.copy()}

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
+from cloud.uplink_log.asked import Asked
 from cloud.uplink_log.contents import Contents, chunks
 from cloud.uplink_log.contract import LogContract
 from cloud.uplink_log.decoding import Records, Uplinks, in_order, record_dtype
@@ -154,6 +155,40 @@ def _check_content(faults: "_Faults", records: npt.NDArray[np.void], contract: L
     header = records["header"]
     faults.mark(header["round_number"] > contract.newest_round, Reason.FUTURE_ROUND)
     faults.mark(header["cloud_version"] > contract.newest_version, Reason.FUTURE_VERSION)
+    latest = contract.newest_second + contract.clock_slack_seconds
+    faults.mark(header["created_at_seconds"] > latest, Reason.FUTURE_TIME)
+    if contract.asked is not None:
+        _check_asked(faults, records, contract, contract.asked)
+
+
+def _check_asked(
+    faults: "_Faults", records: npt.NDArray[np.void], contract: LogContract, asked: Asked
+) -> None:
+    """Marks answers to what nobody asked, or from before it was asked."""
+    sound = np.flatnonzero(faults.sound())
+    header = records["header"][sound]
+    pairs = header["round_number"].astype(np.int64) << 31 | header["cloud_version"]
+    for pair in np.unique(pairs).tolist():
+        rows = sound[pairs == pair]
+        number, version = pair >> 31, pair & (2**31 - 1)
+        note = asked.note(number, version)
+        if note is None:
+            if not asked.is_open(number):
+                faults.mark_rows(rows, Reason.NOT_ASKED)
+            continue
+        early = records["header"]["created_at_seconds"][rows] < (
+            note.since_seconds - contract.clock_slack_seconds
+        )
+        faults.mark_rows(rows[early], Reason.FUTURE_ROUND)
+        if note.with_items:
+            rows = rows[~early]
+            items = asked.items(note)
+            if items is None:
+                faults.mark_rows(rows, Reason.REPLAYED)
+                continue
+            payload = records["payload"]
+            fits = items.answered(payload["user"][rows], payload["items"][rows])
+            faults.mark_rows(rows[~fits], Reason.NOT_ASKED)
 
 
 def _squared_norms(payload: npt.NDArray[np.void]) -> npt.NDArray[np.float32]:
@@ -215,9 +250,12 @@ class _Faults:
     def mark(self, mask: Mask, reason: Reason) -> None:
         """Refuses the rows of `mask` that were not refused before."""
         if mask.any():
-            fresh = np.flatnonzero(mask & self._sound)
-            self._sound[fresh] = False
-            self._found += [(row, reason) for row in fresh.tolist()]
+            self.mark_rows(np.flatnonzero(mask & self._sound), reason)
+
+    def mark_rows(self, rows: npt.NDArray[np.intp], reason: Reason) -> None:
+        """Refuses rows that were not refused before."""
+        self._sound[rows] = False
+        self._found += [(row, reason) for row in rows.tolist()]
 
     def sound(self) -> Mask:
         """Whether there is nothing against a row."""

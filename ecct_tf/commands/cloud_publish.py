@@ -41,7 +41,7 @@ __all__ = ["publish"]
 @click.option(
     "--round",
     "round_number",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=2**31 - 1),
     help="Round that devices answer; by default the next one.",
 )
 @click.option("--one-file-each", is_flag=True, help="Also write one file for each user.")

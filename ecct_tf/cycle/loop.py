@@ -121,6 +121,9 @@ class _Loop:
         self._folder.forget_before(cycle)
         _log.info("cycle %d: version %d in force", cycle, fetched.publication.cloud_version)
 
+    def _seconds(self, cycle: int) -> int:
+        return self._begin_seconds + cycle * _DAY_SECONDS
+
     def _train(self, cycle: int) -> None:
         """The devices' part: rounds of local training, and their answers in the log."""
         done = [self._folder.edge(tier, cycle) / "answered" for tier in self._edge.views]
@@ -131,7 +134,7 @@ class _Loop:
             if not self._folder.edge(tier, cycle).exists():
                 self._train_tier(cycle, tier, fleet, fetched)
         log = UplinkLogWriter(self._folder.uplinks)
-        now = self._begin_seconds + cycle * _DAY_SECONDS
+        now = self._seconds(cycle)
         for tier, fleet in self._edge.fleets(fetched, cycle=cycle).items():
             records = answers(fleet, created_at_seconds=now)
             log.append(records, name=f"cycle-{cycle:06d}-{tier}")
@@ -168,7 +171,8 @@ class _Loop:
         job = self._config.job(
             registry=self._folder.registry, uplinks=self._folder.uplinks if cycle else None
         )
-        result = retrain(job, self._folder.job(cycle), show=self._show)
+        now = self._seconds(cycle)
+        result = retrain(job, self._folder.job(cycle), show=self._show, now_seconds=now)
         if result is None:
             raise RegistryError(f"{self._folder.job(cycle)}: expected the result of a job")
         return result
@@ -187,5 +191,5 @@ class _Loop:
             if (current.cloud_version, current.round_number) == (version.number, cycle):
                 return found
         # Each cycle asks anew, whether or not the gate let a new version through.
-        publish(registry, public, round_number=cycle)
+        publish(registry, public, round_number=cycle, now_seconds=self._seconds(cycle))
         return fetch(public)

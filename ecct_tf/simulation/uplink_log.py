@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cloud.uplink_log import UplinkLogWriter
+from cloud.uplink_log import ASKED_FOLDER, AskedNotes, Note, UplinkLogWriter
 from ecct_tf.config import RunConfig
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Uplink
@@ -22,7 +22,8 @@ class UplinkLogger(Callback):
 
     A simulation has no clock: the uplinks of round r (the first is 0) are stamped r days
     after the start of 1970, so that a run that is repeated or gone on with writes the same
-    files again, each in the place of the one before. The cloud version is 0.
+    files again, each in the place of the one before. The cloud version is 0. That the round
+    was asked is noted beside them.
 
     It must come before the `Checkpointer`: a round without its checkpoint is repeated, a
     checkpoint without its uplinks would lose them.
@@ -42,6 +43,7 @@ class UplinkLogger(Callback):
                 f"send uplinks, got method {config.method} with exchange.up={config.exchange.up}"
             )
         self._writer = UplinkLogWriter(folder)
+        self._asked = AskedNotes(folder / ASKED_FOLDER)
         self._config = config
 
     def on_round(self, result: RoundResult, state: Any) -> None:
@@ -54,6 +56,7 @@ class UplinkLogger(Callback):
             for record in uplink_records(uplink, self._form(uplink), number)
         ]
         records.sort(key=lambda record: record.user)
+        self._asked.add(Note(number, 0, number * _DAY_SECONDS))
         self._writer.append(records, name=f"seed{self._config.seed}-round-{number:06d}")
 
     def _form(self, uplink: Uplink) -> UplinkForm:

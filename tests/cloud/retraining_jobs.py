@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from cloud.retraining import load_job_config
-from cloud.uplink_log import UplinkLogWriter
+from cloud.uplink_log import ASKED_FOLDER, AskedNotes, Note, UplinkLogWriter
 from ecct_tf.knowledge import build_codec
 from ecct_tf.wire import UplinkForm, UplinkRecord, pack_uplinks
 
@@ -48,7 +48,11 @@ def small_job(folder, **changes):
 
 
 def write_log(folder, users, *, round_number=0, cloud_version=0, seed=0, name=None):
-    """Appends an uplink of each of `users`, that likes even items."""
+    """Appends an uplink of each of `users`, that likes even items, and notes that it was asked."""
+    asked = Note(round_number, cloud_version, 1_700_000_000)
+    AskedNotes(folder / "log" / ASKED_FOLDER).add(asked)
+    if not len(users):
+        return ()
     rng = np.random.default_rng([seed, round_number])
     users = np.asarray(users, np.int32)
     items = np.stack([1 + rng.choice(ITEMS, QUERIES, replace=False) for _ in users])

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from cloud.growth import grow_table
 from cloud.publishing import publish
 from cloud.registry import Registry
+from cloud.uplink_log import Asked, Note
 from ecct_tf.cli import cli
 from ecct_tf.errors import CodecError, RegistryError
 from ecct_tf.knowledge import Block, KnowledgeStore, build_codec
@@ -43,8 +44,8 @@ def changed(stored_cloud):
 
 
 @pytest.fixture(scope="module")
-def registry(stored_cloud, changed, tmp_path_factory):
-    """1 in force, then 2 with another table, then 3 with the same as 2."""
+def three_versions(stored_cloud, changed, tmp_path_factory):
+    """1 in force, then 2 with another table, then 3 with the same as 2; nothing published."""
     registry = Registry(tmp_path_factory.mktemp("cloud") / "registry")
     expected = None
     for stored in (stored_cloud, changed, changed):
@@ -52,6 +53,14 @@ def registry(stored_cloud, changed, tmp_path_factory):
         registry.promote(number, expected=expected)
         expected = number
     return registry
+
+
+@pytest.fixture
+def registry(three_versions, tmp_path_factory):
+    """A copy of its own for each test: what is published is noted in it."""
+    copy = tmp_path_factory.mktemp("copy") / "registry"
+    shutil.copytree(three_versions.path, copy)
+    return Registry(copy)
 
 
 def current(out):
@@ -243,6 +252,46 @@ def test_a_new_version_is_a_new_round(registry, tmp_path, stored_cloud):
     number = commit(fresh, first, exchange={"codec": "float16"})
     found = publish(fresh, tmp_path / "first", version=number).publication
     assert (found.round_number, found.codec) == (0, "float16")
+
+
+def test_a_round_is_noted_with_what_was_asked(registry, tmp_path, taught_cloud, everybody):
+    publish(registry, tmp_path, now_seconds=1000)
+    publish(registry, tmp_path / "mirror", now_seconds=2000)
+    asked = Asked.read([registry.publications_path])
+    assert list(asked.notes.values()) == [Note(2, 3, 1000, with_items=True)]
+    items = asked.items(asked.note(2, 3))
+    queries = taught_cloud.queries(everybody, round_number=2)
+    assert items.answered(everybody, queries[:, ::-1]).all()
+    assert not items.answered(everybody, np.roll(queries, 1, axis=0)).any()
+
+
+def test_no_round_beyond_the_field_is_published(registry, tmp_path, stored_cloud):
+    """Also where an uplink that claimed the last one has reached the promoted version."""
+    fresh = Registry(tmp_path / "registry")
+    rounds = np.full(24, 2**31 - 1, np.int32)
+    poisoned = dataclasses.replace(
+        stored_cloud,
+        knowledge=dataclasses.replace(stored_cloud.knowledge, rounds=rounds),
+        round_number=2**31 - 1,
+    )
+    fresh.promote(commit(fresh, poisoned), expected=None)
+    out = tmp_path / "out"
+    with pytest.raises(RegistryError, match="no round after 2147483647"):
+        publish(fresh, out)
+    for number in (2**31, -1, -(2**31)):
+        with pytest.raises(CodecError, match=f"round_number in 0..2147483647, got {number}"):
+            publish(registry, out, round_number=number)
+    assert [path.name for path in out.iterdir()] == [".lock"]
+    assert publish(fresh, out, round_number=7).publication.round_number == 7
+    assert publish(fresh, out).publication.round_number == 7
+
+
+def test_a_publication_with_a_round_beyond_the_field_is_not_gone_on_with(registry, tmp_path):
+    publish(registry, tmp_path)
+    path = tmp_path / CURRENT_NAME
+    path.write_text(path.read_text().replace('"round_number": 2', '"round_number": 2147483648'))
+    with pytest.raises(CodecError, match=r"a round_number in 0.*got 2147483648"):
+        publish(registry, tmp_path)
 
 
 def test_the_command_reports_bytes(registry, tmp_path):

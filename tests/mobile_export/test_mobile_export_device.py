@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 from cloud.registry import Registry
-from cloud.retraining.config import UplinkConfig
+from cloud.retraining.config import JobConfig, UplinkConfig
 from cloud.retraining.log_reading import declared, read_new
 from cloud.retraining.uplinks import KnowledgeBuilder
-from cloud.uplink_log import ReplayWindow, UplinkLogWriter
+from cloud.uplink_log import Asked, ReplayWindow, UplinkLogWriter
 from ecct_tf.data.samples import pad_history
 from ecct_tf.edge import ItemTensors
 from ecct_tf.errors import DeviceError, ExportError
@@ -186,15 +186,19 @@ def test_simulation_device_and_file_write_one_uplink_and_the_job_ingests_it(
         tmp_path / "log",
         builder,
         contract=declared(
-            exchange, num_users=24, num_items=40, registry=Registry(tmp_path / "registry")
+            JobConfig(exchange=exchange),
+            num_users=24,
+            num_items=40,
+            registry=Registry(tmp_path / "registry"),
+            asked=Asked.nothing(newest_round=2),
+            now_seconds=2**40,
         ),
         consumed=(),
         window=ReplayWindow(24),
         quarantine=tmp_path / "quarantine",
     )
     assert (read.summary["read"], read.summary["rejected"]) == (3, {})
-    knowledge, present = builder.finish()
-    assert present == 2
+    knowledge = builder.finish(present=2)
     assert knowledge.rounds[view.user] == 2
     received = unpack_uplink(by_file, file.sizes)
     assert knowledge.items[view.user].tolist() == received.items.tolist()
