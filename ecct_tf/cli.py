@@ -58,7 +58,7 @@ def main() -> None:
         sys.exit(2)
     except EcctError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -5,6 +5,8 @@ All of them derive from `EcctError`, so that a caller can catch the library's
 own refusals without hiding a defect.
 """
 
+from typing import ClassVar
+
 __all__ = [
     "CheckpointError",
     "CodecError",
@@ -21,12 +23,19 @@ __all__ = [
     "RegistryError",
     "ResourceError",
     "RunFolderError",
+    "UplinkRefusalError",
     "WorkerError",
 ]
 
 
 class EcctError(Exception):
-    """Base of all errors that the library raises on purpose."""
+    """Base of all errors that the library raises on purpose.
+
+    Attributes:
+      exit_code: of a command that ends with it.
+    """
+
+    exit_code: ClassVar[int] = 2
 
 
 class ConfigError(EcctError, ValueError):
@@ -35,6 +44,12 @@ class ConfigError(EcctError, ValueError):
 
 class DataError(EcctError, ValueError):
     """Data is missing, damaged or not of the declared form."""
+
+
+class UplinkRefusalError(DataError):
+    """More of an uplink log was refused than a job may lose."""
+
+    exit_code = 4
 
 
 class PrivacyError(EcctError):

@@ -79,18 +79,22 @@ class UplinkLogConfig:
     """What the job takes of the uplink log beside the form of an uplink.
 
     Attributes:
+      max_refused: the largest share of devices, and of records that name none, that may be
+        refused for one reason; beyond it the job stops before anything counts as read.
       newest_round: the last round that devices were asked in, where somebody else than
         `ecct cloud publish` or a simulation counts rounds; null takes their notes.
       clock_slack_hours: how far a device's clock may be off; an answer from later than now,
         or from before its round was opened, is refused beyond it.
     """
 
+    max_refused: float = 0.05
     newest_round: int | None = None
     clock_slack_hours: float = 24.0
 
     def __post_init__(self) -> None:
         if self.newest_round is not None:
             within(self, "uplink_log", 0, 2**31 - 1, "newest_round")
+        within(self, "uplink_log", 0, 1, "max_refused")
         within(self, "uplink_log", 0, 24 * 366, "clock_slack_hours")
 
 

@@ -2,8 +2,7 @@
 
 import dataclasses
 import logging
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from cloud.registry import Registry, Version
 from cloud.retraining.config import JobConfig
+from cloud.retraining.refusals import Refusals
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.uplink_log import (
     ASKED_FOLDER,
@@ -32,6 +32,7 @@ __all__ = [
     "UplinksRead",
     "asked_rounds",
     "declared",
+    "first_messages",
     "read_before",
     "read_new",
 ]
@@ -132,6 +133,7 @@ def read_new(
     consumed: tuple[ConsumedFile, ...],
     window: ReplayWindow,
     quarantine: Path,
+    max_refused: float,
 ) -> UplinksRead:
     """Gives the builder each sound uplink of the files that were not read yet.
 
@@ -142,8 +144,10 @@ def read_new(
       consumed: files that the parent version had read.
       window: which rounds were seen; what is read is added.
       quarantine: folder for refused records.
+      max_refused: the largest share of devices, or of records, that one reason may refuse.
 
     Raises:
+      UplinkRefusalError: more than that was refused; nothing counts as read then.
       ConfigError: there are uplinks, and all of them are of another form than the declared
         one: the job would learn nothing and count them as read.
     """
@@ -152,7 +156,7 @@ def read_new(
         _log.warning("there is no uplink log at %s yet; the job learns from history alone", folder)
     elif folder is not None:
         files = list(log_files(folder, consumed=consumed))
-    rejected: Counter[str] = Counter()
+    refusals = Refusals(len(files))
     finished, total, first, last = [], 0, None, None
     batches = read_uplinks(
         folder or Path(),
@@ -164,21 +168,25 @@ def read_new(
     for batch in batches:
         builder.add(batch)
         total += len(batch)
-        rejected.update({reason.value: count for reason, count in batch.rejected.items()})
+        refusals.add(batch)
         if batch.finished is not None:
             finished.append(batch.finished)
         if len(batch):
             times: npt.NDArray[np.int64] = batch.created_at_seconds
             first = min(int(times.min()), first if first is not None else int(times.min()))
             last = max(int(times.max()), last or 0)
+    rejected = {reason.value: count for reason, count in refusals.total.items()}
     if not total and set(rejected) == {Reason.WRONG_FORM.value}:
         first_refused = next(Quarantine(quarantine).entries())
+        count = refusals.total.total()
         raise ConfigError(
-            f"uplink log {folder}: all {rejected.total():,} new uplinks are of another form than "
+            f"uplink log {folder}: all {count:,} new uplinks are of another form than "
             f"the job's: {first_refused.message}. Set exchange.codec, exchange.queries and "
             "exchange.embedding_dim of the job as devices have them, and give the command again: "
             "nothing counts as read yet."
         )
+    first_of = first_messages(Quarantine(quarantine), refusals.total)
+    refusals.check(most=max_refused, where=str(folder), first=first_of)
     summary = {
         "read": total,
         "kept": builder.taken,
@@ -190,3 +198,15 @@ def read_new(
         "files": [file.as_dict() for file in (*consumed, *finished)],
     }
     return UplinksRead(summary, window.to_arrays())
+
+
+def first_messages(quarantine: Quarantine, reasons: Collection[Reason]) -> dict[Reason, str]:
+    """What is said of the first record of each reason, and where it lies."""
+    found: dict[Reason, str] = {}
+    if not reasons:
+        return found
+    for entry in quarantine.entries():
+        found.setdefault(entry.reason, f"{entry.message} ({entry.file}:{entry.offset})")
+        if len(found) == len(reasons):
+            break
+    return found

@@ -179,6 +179,7 @@ def _fix(
         consumed=consumed,
         window=window,
         quarantine=folder / "quarantine",
+        max_refused=config.uplink_log.max_refused,
     )
     knowledge = builder.finish(present=present)
     write_arrays(folder / WINDOW, read.window)

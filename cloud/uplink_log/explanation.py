@@ -14,7 +14,7 @@ from ecct_tf.errors import CodecError
 from ecct_tf.wire import HEADER, RECORD_SCHEMA, UplinkRecord, unpack_uplink
 from ecct_tf.wire.record import CRC_BYTES, MAGIC, crc_fits
 
-__all__ = ["envelope_fault", "explained", "repeated"]
+__all__ = ["envelope_fault", "explained", "repeated", "sender"]
 
 
 def envelope_fault(content: bytes, contract: LogContract) -> tuple[Reason, str]:
@@ -39,6 +39,16 @@ def explained(content: bytes, reason: Reason, contract: LogContract) -> tuple[Re
     except CodecError as error:
         return reason, str(error)
     return reason, _message(record, reason, contract)
+
+
+def sender(content: bytes) -> int | None:
+    """The user that a record names, whatever else is wrong with it; None where none can be read."""
+    if content[:4] != MAGIC or len(content) < HEADER.itemsize + CRC_BYTES:
+        return None
+    header = np.frombuffer(content, HEADER, count=1)[0]
+    if header["schema"] != RECORD_SCHEMA or not crc_fits(content):
+        return None
+    return int(header["user"])
 
 
 def repeated(told: str, *, again: bool) -> tuple[Reason, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cloud.uplink_log.contract import LogContract
 from cloud.uplink_log.decoding import Uplinks
+from cloud.uplink_log.explanation import sender
 from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition
 from cloud.uplink_log.framing import FRAME_BYTES, HEADER_BYTES, MAX_CONTENT_BYTES
 from cloud.uplink_log.pieces import Piece, parquet_pieces, tfrecord_pieces
@@ -29,12 +30,14 @@ class UplinkBatch(Uplinks):
       records: the original bytes of each row.
       position: where to go on after this batch.
       rejected: how many records between the batch before and this position were refused.
+      senders: by reason, the users that the refused records name, where they can be read.
       finished: the file, if the batch is its last.
     """
 
     records: Sequence[bytes]
     position: LogPosition
     rejected: Mapping[Reason, int]
+    senders: Mapping[Reason, Sequence[int]]
     finished: ConsumedFile | None
 
 
@@ -116,9 +119,19 @@ def _batch(
             records=contents.taken(found.rows),
             position=LogPosition(file.name, piece.end),
             rejected=dict(Counter(entry.reason for entry in rejected)),
+            senders=_senders(rejected),
             finished=None
             if piece.sha256 is None
             else ConsumedFile(file.name, file.size_bytes, piece.sha256),
         ),
         rejected,
     )
+
+
+def _senders(rejected: Sequence[Rejected]) -> dict[Reason, list[int]]:
+    found: dict[Reason, list[int]] = {}
+    for entry in rejected:
+        user = sender(entry.content)
+        if user is not None:
+            found.setdefault(entry.reason, []).append(user)
+    return found

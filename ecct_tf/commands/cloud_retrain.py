@@ -57,7 +57,8 @@ def retrain(
     Run again with the same --out after a kill, it goes on and ends with the same weights.
 
     The exit code is 0 when the job ended, whether its version was promoted or not; 2 when it could
-    not run, with the reason; 130 after Ctrl-C, 143 after SIGTERM.
+    not run, with the reason; 4 when more of the log was refused than uplink_log.max_refused
+    allows; 130 after Ctrl-C, 143 after SIGTERM.
     """
     prepare("cloud")
     from cloud.registry import Registry

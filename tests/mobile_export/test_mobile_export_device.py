@@ -196,6 +196,7 @@ def test_simulation_device_and_file_write_one_uplink_and_the_job_ingests_it(
         consumed=(),
         window=ReplayWindow(24),
         quarantine=tmp_path / "quarantine",
+        max_refused=0.0,
     )
     assert (read.summary["read"], read.summary["rejected"]) == (3, {})
     knowledge = builder.finish(present=2)
