@@ -92,6 +92,7 @@ class CloudBatches:
         round_number: int,
         labelled: bool,
         taught: bool,
+        answer_weights: Array | None = None,
     ) -> dict[str, Array]:
         """One pass over the uplinks, `[n, ...]` each, with as many labelled positions beside.
 
@@ -102,6 +103,7 @@ class CloudBatches:
           labelled: whether to add labelled positions. Half of them are seen without the
             user's uplink, so that the model serves users with and without one.
           taught: whether to add the edge's logits.
+          answer_weights: `[users, Q] float32`, of each answer that teaches; None for 1.
         """
         trust = knowledge.trust(
             round_number=round_number, half_life=self.config.staleness_half_life
@@ -120,6 +122,8 @@ class CloudBatches:
                 teacher_edge_items=knowledge.items[users],
                 teacher_edge_embeddings=knowledge.embeddings[users],
             )
+            if answer_weights is not None:
+                parts["teacher_weights"] = answer_weights[users]
         if labelled:
             order = rng.choice(len(self.positions.users), count, replace=True)
             users = self.positions.users[order]

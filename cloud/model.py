@@ -229,6 +229,8 @@ class CloudModel(tfrs.Model):
                 students, inputs["teacher"], temperature=self.spec.temperature
             ) - _teacher_entropy(inputs["teacher"], self.spec.temperature)
             weighted = each * inputs["teacher_trust"][:, None]
+            if "teacher_weights" in inputs:
+                weighted *= inputs["teacher_weights"]
             loss += self.spec.distillation_weight * tf.reduce_mean(weighted)
         return loss
 

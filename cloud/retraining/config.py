@@ -81,6 +81,9 @@ class UplinkLogConfig:
     Attributes:
       max_refused: the largest share of devices, and of records that name none, that may be
         refused for one reason; beyond it the job stops before anything counts as read.
+      max_device_share: the most that one device's answers may have of what teaches the cloud;
+        where fewer devices than its inverse teach, all of them teach that much less.
+      max_item_share: the most that the answers about one item may have of it.
       newest_round: the last round that devices were asked in, where somebody else than
         `ecct cloud publish` or a simulation counts rounds; null takes their notes.
       clock_slack_hours: how far a device's clock may be off; an answer from later than now,
@@ -88,13 +91,16 @@ class UplinkLogConfig:
     """
 
     max_refused: float = 0.05
+    max_device_share: float = 0.05
+    max_item_share: float = 0.05
     newest_round: int | None = None
     clock_slack_hours: float = 24.0
 
     def __post_init__(self) -> None:
         if self.newest_round is not None:
             within(self, "uplink_log", 0, 2**31 - 1, "newest_round")
-        within(self, "uplink_log", 0, 1, "max_refused")
+        within(self, "uplink_log", 0, 1, "max_refused", "max_device_share", "max_item_share")
+        positive(self, "uplink_log", "max_device_share", "max_item_share")
         within(self, "uplink_log", 0, 24 * 366, "clock_slack_hours")
 
 

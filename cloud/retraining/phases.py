@@ -5,6 +5,7 @@ import numpy as np
 from cloud.recommender import CloudRecommender
 from cloud.retraining.config import JobConfig
 from cloud.retraining.engines import Rows
+from cloud.retraining.influence import answer_weights
 from cloud.retraining.preparation import Prepared
 from cloud.retraining.trainer import Phase
 
@@ -34,14 +35,22 @@ def later_phase(config: JobConfig, prepared: Prepared, cloud: CloudRecommender) 
         return _labelled("history", config, prepared, cloud, epochs=epochs) if warm else None
     if not epochs:
         return None
+    present = prepared.inputs.round_number
+    weights = answer_weights(
+        knowledge,
+        trust=knowledge.trust(round_number=present, half_life=cloud_config.staleness_half_life),
+        max_device_share=config.uplink_log.max_device_share,
+        max_item_share=config.uplink_log.max_item_share,
+    )
 
     def rows(epoch: int) -> Rows:
         return cloud.batches.update_rows(
             np.random.default_rng([config.seed, 3, _number(prepared), epoch]),
             knowledge,
-            round_number=prepared.inputs.round_number,
+            round_number=present,
             labelled=labelled,
             taught=taught,
+            answer_weights=weights,
         )
 
     return Phase("uplinks", epochs, cloud_config.update_batch_size, rows)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cloud.retraining.config import UplinkLogConfig
 from cloud.retraining.phases import fit_phase, later_phase
 from ecct_tf.config import CloudConfig, SampleConfig
 from ecct_tf.knowledge import KnowledgeStore
@@ -95,6 +96,7 @@ def _job(seed=0, **changes):
         seed=seed,
         cloud=SimpleNamespace(**{**vars(cloud), **changes}),
         exchange=SimpleNamespace(use_logits=True),
+        uplink_log=UplinkLogConfig(),
     )
 
 
