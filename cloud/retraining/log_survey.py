@@ -9,11 +9,39 @@ from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.history import load_history
 from cloud.retraining.log_reading import asked_rounds, declared, read_before
-from cloud.uplink_log import LogFile, Quarantine, ReplayWindow, UplinkBatch, log_files, read_uplinks
+from cloud.uplink_log import (
+    ConsumedFile,
+    LogContract,
+    LogFile,
+    Quarantine,
+    ReplayWindow,
+    UplinkBatch,
+    log_files,
+    read_uplinks,
+)
 from cloud.version_files import StoredCloud
 from ecct_tf.errors import ConfigError
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Reading", "Survey", "reading", "survey"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How the next job would read a log.
+
+    Attributes:
+      folder: of the log.
+      contract: what an uplink must satisfy.
+      consumed: files that the version in force has read.
+      window: which rounds it has seen.
+      version: number of that version; None when none is in force.
+    """
+
+    folder: Path
+    contract: LogContract
+    consumed: tuple[ConsumedFile, ...]
+    window: ReplayWindow
+    version: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +79,32 @@ def survey(
       ConfigError: neither `log` nor the job names a log.
       DataError: there is no such log.
     """
+    found = reading(config, log=log, show=show)
+    consumed, window = found.consumed, found.window
+    if everything:
+        consumed, window = (), ReplayWindow(found.contract.num_users)
+    files = log_files(found.folder, consumed=consumed)
+    batches = read_uplinks(
+        found.folder,
+        files,
+        contract=found.contract,
+        window=window,
+        quarantine=Quarantine(quarantine),
+    )
+    return Survey(found.folder, files, len(consumed), found.version, batches)
+
+
+def reading(config: JobConfig, *, log: Path | None, show: bool) -> Reading:
+    """How the next job of `config` would read a log.
+
+    Args:
+      config: the job, for what it declared to devices, its history and its registry.
+      log: folder of the log; None for the job's own.
+      show: whether a download of the history may show a bar.
+
+    Raises:
+      ConfigError: neither `log` nor the job names a log.
+    """
     folder = log if log is not None else Path(config.uplinks) if config.uplinks else None
     if folder is None:
         raise ConfigError(
@@ -65,12 +119,8 @@ def survey(
     consumed, window = read_before(
         promoted, num_users=view.num_users, newest_round=asked.newest_round
     )
-    if everything:
-        consumed, window = (), ReplayWindow(view.num_users)
-    files = log_files(folder, consumed=consumed)
-    batches = read_uplinks(
-        folder,
-        files,
+    return Reading(
+        folder=folder,
         contract=declared(
             config,
             num_users=view.num_users,
@@ -79,8 +129,7 @@ def survey(
             asked=asked,
             now_seconds=int(time.time()),
         ),
+        consumed=consumed,
         window=window,
-        quarantine=Quarantine(quarantine),
+        version=None if promoted is None else promoted.number,
     )
-    number = None if promoted is None else promoted.number
-    return Survey(folder, files, len(consumed), number, batches)

@@ -15,6 +15,7 @@ from cloud.uplink_log.parquet import export_one_parquet, export_parquet
 from cloud.uplink_log.quarantine import Quarantine
 from cloud.uplink_log.reader import UplinkBatch, read_uplinks
 from cloud.uplink_log.reasons import Reason, Rejected
+from cloud.uplink_log.reingesting import Reingested, reingest
 from cloud.uplink_log.replay import ReplayWindow
 from cloud.uplink_log.writer import UplinkLogWriter
 
@@ -30,6 +31,7 @@ __all__ = [
     "Note",
     "Quarantine",
     "Reason",
+    "Reingested",
     "Rejected",
     "ReplayWindow",
     "UplinkBatch",
@@ -38,4 +40,5 @@ __all__ = [
     "export_parquet",
     "log_files",
     "read_uplinks",
+    "reingest",
 ]

@@ -21,6 +21,17 @@ CREATE TABLE IF NOT EXISTS rejected (
   PRIMARY KEY (file, offset)
 )
 """
+# What was taken back, with its own copy: another reading of its file replaces the entry.
+_TAKEN = """
+CREATE TABLE IF NOT EXISTS taken_back (
+  file TEXT NOT NULL,
+  offset INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  done INTEGER NOT NULL,
+  content BLOB NOT NULL,
+  PRIMARY KEY (file, offset)
+)
+"""
 _WAIT_SECONDS = 60.0
 
 
@@ -62,6 +73,41 @@ class Quarantine:
         )
         for name, offset, reason, message, content in rows:
             yield Rejected(name, offset, Reason(reason), message, content)
+
+    def not_taken_back(self) -> Iterator[Rejected]:
+        """The entries that `begin` was not called for yet, in the order of the log."""
+        rows = self._rows(
+            "SELECT file, offset, reason, message, content FROM rejected WHERE NOT EXISTS ("
+            "SELECT 1 FROM taken_back AS t WHERE t.file = rejected.file "
+            "AND t.offset = rejected.offset) ORDER BY file, offset"
+        )
+        for name, offset, reason, message, content in rows:
+            yield Rejected(name, offset, Reason(reason), message, content)
+
+    def taken_back(self) -> int:
+        """How many entries `begin` was called for."""
+        return int(next(self._rows("SELECT COUNT(*) FROM taken_back"), (0,))[0])
+
+    def unfinished(self) -> list[list[bytes]]:
+        """The contents of each batch that was begun and not finished."""
+        query = "SELECT name, content FROM taken_back WHERE done = 0 ORDER BY name, file, offset"
+        found: dict[str, list[bytes]] = {}
+        for name, content in self._rows(query):
+            found.setdefault(name, []).append(content)
+        return list(found.values())
+
+    def begin(self, name: str, entries: Sequence[Rejected]) -> None:
+        """Keeps that `entries` are to be appended to the log as the batch `name`."""
+        with closing(_connect(self.path)) as connection, _told(self.path), connection:
+            connection.executemany(
+                "INSERT INTO taken_back VALUES (?, ?, ?, 0, ?)",
+                [(entry.file, entry.offset, name, entry.content) for entry in entries],
+            )
+
+    def finish(self, name: str) -> None:
+        """Keeps that the batch `name` is in the log."""
+        with closing(_connect(self.path)) as connection, _told(self.path), connection:
+            connection.execute("UPDATE taken_back SET done = 1 WHERE name = ?", (name,))
 
     def _rows(self, query: str, **values: str | None) -> Iterator[tuple[Any, ...]]:
         if not self.path.exists():
@@ -108,6 +154,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(_TABLE)
+        connection.execute(_TAKEN)
     return connection
 
 

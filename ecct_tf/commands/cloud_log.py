@@ -1,4 +1,4 @@
-"""`ecct cloud log check` and `ecct cloud log export`."""
+"""`ecct cloud log check`, `ecct cloud log export` and `ecct cloud log reingest`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _asked(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def log() -> None:
-    """Look into an uplink log without consuming it."""
+    """Look into an uplink log without consuming it, and take refused records back."""
 
 
 @log.command(
@@ -112,6 +112,50 @@ def export(
         f"; {seen.refused.total():,} refused, see ecct cloud log check" if seen.refused else ""
     )
     click.echo(f"{seen.sound:,} uplinks of {counted(len(opened.files), 'file')}: {told}{refused}")
+
+
+@log.command()
+@click.argument("refused", metavar="JOB", type=click.Path(path_type=Path))
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="YAML file of the reading job, its settings fixed.",
+)
+@set_option
+def reingest(refused: Path, config_path: Path, overrides: tuple[str, ...]) -> None:
+    """Take refused records back that are sound by the settings of now, each once.
+
+    JOB is the folder of the job that refused them. They are appended to the log as a file of their
+    own, which the next job reads. Records of files that the version in force has not read are left:
+    the next job reads those files anyway.
+    """
+    prepare("cloud")
+    from cloud.retraining import load_job_config
+    from cloud.retraining.log_survey import reading
+    from cloud.uplink_log import Quarantine
+    from cloud.uplink_log import reingest as take_back
+
+    config = load_job_config(config_path, overrides=overrides)
+    found = reading(config, log=None, show=True)
+    inner = refused / "quarantine"
+    done = take_back(
+        Quarantine(inner if inner.is_dir() else refused),
+        found.folder,
+        contract=found.contract,
+        window=found.window,
+        consumed={file.name for file in found.consumed},
+    )
+    click.echo(f"Taken back: {counted(done.taken, 'record')}; the next job reads them")
+    for path in done.files:
+        click.echo(f"  {path}")
+    if done.before:
+        click.echo(f"Taken back before: {done.before:,}")
+    if done.unread:
+        click.echo(f"Of files that no version in force has read: {done.unread:,}; left to the job")
+    for reason, count in sorted(done.refused.items()):
+        click.echo(f"Refused still: {count:,} {reason.value}")
 
 
 class _Seen:
