@@ -22,6 +22,8 @@ PLANTED = "planted-private-value"
 VOLATILE = re.compile(
     rb"-[0-9a-f]{8}(?=\")|\d{4}-\d\d-\d\dT[\d:]+\+00:00"
     rb"|\"saved_model/(saved_model|fingerprint)\.pb\": \{[^}]*\}"
+    # When a round was opened, and the seals of texts that hold what is taken out here.
+    rb"|\"since_seconds\": \d+|\n  \"sha256\": \"[0-9a-f]{64}\""
 )
 ONLY_SEARCHED = {"saved_model.pb", "fingerprint.pb", "checkpoint"}
 
