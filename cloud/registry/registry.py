@@ -63,6 +63,11 @@ class Registry:
         """Where `publish` notes which rounds it opened (`cloud.uplink_log.AskedNotes`)."""
         return self.path / "publications"
 
+    @property
+    def forgotten_path(self) -> Path:
+        """Where it is noted what is to be forgotten (`cloud.uplink_log.ForgetNotes`)."""
+        return self.path / "forgotten"
+
     def versions(self) -> tuple[Version, ...]:
         """All stored versions with a whole manifest, ascending; a warning names the others."""
         found = self.inventory()

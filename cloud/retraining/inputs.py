@@ -30,6 +30,7 @@ class JobInputs:
       fingerprint: of the history.
       round_number: the round that staleness counts to.
       uplinks: what was read of the log: counts, reasons of refusal and the files.
+      forgotten: how many notes of what is to be forgotten it has followed.
       arrays_sha256: of the arrays beside `inputs.json`, by the name of the file.
     """
 
@@ -39,6 +40,7 @@ class JobInputs:
     fingerprint: str
     round_number: int
     uplinks: dict[str, Any]
+    forgotten: int = 0
     arrays_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,15 @@ import numpy.typing as npt
 
 from cloud.registry import Registry, Version
 from cloud.retraining.config import JobConfig
+from cloud.retraining.forgetting import forget_rounds
 from cloud.retraining.refusals import Refusals
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.uplink_log import (
     ASKED_FOLDER,
     Asked,
     ConsumedFile,
+    ForgetNote,
+    Forgotten,
     LogContract,
     Quarantine,
     Reason,
@@ -33,6 +36,7 @@ __all__ = [
     "asked_rounds",
     "declared",
     "first_messages",
+    "notes_since",
     "read_before",
     "read_new",
 ]
@@ -56,7 +60,11 @@ class UplinksRead:
 
 
 def read_before(
-    version: Version | None, *, num_users: int, newest_round: int
+    version: Version | None,
+    *,
+    num_users: int,
+    newest_round: int,
+    notes: Sequence[ForgetNote] = (),
 ) -> tuple[tuple[ConsumedFile, ...], ReplayWindow]:
     """The files of the log that `version` knows, and the rounds of each user that it has seen.
 
@@ -64,6 +72,7 @@ def read_before(
       version: the promoted one; None when there is none.
       num_users: that there are now.
       newest_round: the last that was asked; no user's rounds go beyond it.
+      notes: what is to be forgotten since the version was made.
     """
     # A version that no job made has read no log.
     if version is None or "uplinks" not in version.manifest.data:
@@ -71,7 +80,14 @@ def read_before(
     summary = version.manifest.data["uplinks"]
     consumed = tuple(ConsumedFile(**file) for file in summary.get("files", ()))
     window = ReplayWindow.from_arrays(read_arrays(version.path / WINDOW))
-    return consumed, window.grown(num_users).capped(newest_round)
+    forgotten = forget_rounds(window.grown(num_users), notes)
+    return consumed, forgotten.capped(newest_round)
+
+
+def notes_since(forgotten: Forgotten, version: Version | None) -> tuple[ForgetNote, ...]:
+    """What is to be forgotten that `version` was made before, or that a rollback brought back."""
+    followed = 0 if version is None else int(version.manifest.data.get("forgotten", 0))
+    return forgotten.notes[followed:]
 
 
 def asked_rounds(config: JobConfig, folder: Path | None, *, registry: Registry) -> Asked:
@@ -95,6 +111,7 @@ def declared(
     num_items: int,
     registry: Registry,
     asked: Asked,
+    forgotten: Forgotten,
     now_seconds: int,
 ) -> LogContract:
     """What an uplink must satisfy: form and bounds as declared, and what there is and was asked.
@@ -105,6 +122,7 @@ def declared(
       num_items: that there are.
       registry: whose versions devices may have.
       asked: the rounds.
+      forgotten: what is to be forgotten of the log.
       now_seconds: the present, in whole seconds since 1970, UTC.
     """
     exchange = config.exchange
@@ -122,6 +140,7 @@ def declared(
         newest_second=now_seconds,
         clock_slack_seconds=round(3600 * config.uplink_log.clock_slack_hours),
         asked=asked,
+        forgotten=forgotten,
     )
 
 

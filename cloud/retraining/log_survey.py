@@ -8,9 +8,10 @@ from pathlib import Path
 from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.history import load_history
-from cloud.retraining.log_reading import asked_rounds, declared, read_before
+from cloud.retraining.log_reading import asked_rounds, declared, notes_since, read_before
 from cloud.uplink_log import (
     ConsumedFile,
+    ForgetNotes,
     LogContract,
     LogFile,
     Quarantine,
@@ -116,8 +117,12 @@ def reading(config: JobConfig, *, log: Path | None, show: bool) -> Reading:
     known = None if promoted is None else StoredCloud.of(promoted).vocabulary
     view = load_history(config, known=known, progress=show).view
     asked = asked_rounds(config, folder, registry=registry)
+    forgotten = ForgetNotes(registry.forgotten_path).read()
     consumed, window = read_before(
-        promoted, num_users=view.num_users, newest_round=asked.newest_round
+        promoted,
+        num_users=view.num_users,
+        newest_round=asked.newest_round,
+        notes=notes_since(forgotten, promoted),
     )
     return Reading(
         folder=folder,
@@ -127,6 +132,7 @@ def reading(config: JobConfig, *, log: Path | None, show: bool) -> Reading:
             num_items=view.num_items,
             registry=registry,
             asked=asked,
+            forgotten=forgotten,
             now_seconds=int(time.time()),
         ),
         consumed=consumed,

@@ -12,11 +12,20 @@ import numpy.typing as npt
 
 from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
+from cloud.retraining.forgetting import forget_knowledge
 from cloud.retraining.history import History, Validation, hold_out, load_history
 from cloud.retraining.inputs import JobInputs, read_inputs, write_inputs
-from cloud.retraining.log_reading import WINDOW, asked_rounds, declared, read_before, read_new
+from cloud.retraining.log_reading import (
+    WINDOW,
+    asked_rounds,
+    declared,
+    notes_since,
+    read_before,
+    read_new,
+)
 from cloud.retraining.start import check_parent, known_before
 from cloud.retraining.uplinks import KnowledgeBuilder
+from cloud.uplink_log import ForgetNotes
 from cloud.version_files import StoredCloud, read_arrays, write_arrays
 from ecct_tf.budget import DataSize, check_needs, cloud_needs
 from ecct_tf.data import Kind
@@ -151,8 +160,13 @@ def _fix(
     elif config.start == "warm":
         _log.warning("%s: nothing is promoted yet, so the job starts from scratch", registry.path)
     users, items = history.view.num_users, history.view.num_items
-    builder = KnowledgeBuilder(known_before(config, parent, num_users=users))
     version = None if number is None else registry.version(number)
+    forgotten = ForgetNotes(registry.forgotten_path).read()
+    notes = notes_since(forgotten, version)
+    before = known_before(config, parent, num_users=users)
+    if parent is not None:
+        before = forget_knowledge(before, notes, present=parent.round_number)
+    builder = KnowledgeBuilder(before)
     log = None if config.uplinks is None else Path(config.uplinks)
     asked = asked_rounds(config, log, registry=registry)
     # What devices claim does not decide it: one of them could age what all others said.
@@ -164,7 +178,7 @@ def _fix(
             parent.round_number,
             present,
         )
-    consumed, window = read_before(version, num_users=users, newest_round=present)
+    consumed, window = read_before(version, num_users=users, newest_round=present, notes=notes)
     read = read_new(
         log,
         builder,
@@ -174,6 +188,7 @@ def _fix(
             num_items=items,
             registry=registry,
             asked=asked,
+            forgotten=forgotten,
             now_seconds=now_seconds,
         ),
         consumed=consumed,
@@ -190,6 +205,7 @@ def _fix(
         fingerprint=history.fingerprint,
         round_number=present,
         uplinks=read.summary,
+        forgotten=len(forgotten.notes),
     )
     write_inputs(folder, inputs, knowledge)
     heard = int(np.count_nonzero(knowledge.rounds >= 0))

@@ -11,8 +11,8 @@ from ecct_tf.errors import UplinkRefusalError
 
 __all__ = ["Refusals"]
 
-# Sent once more, or read once more after a reingest: nothing is lost with them.
-_HARMLESS = frozenset({Reason.DUPLICATE})
+# Sent once more, or read once more after a reingest, or dropped on request: nothing is lost.
+_HARMLESS = frozenset({Reason.DUPLICATE, Reason.FORGOTTEN})
 
 
 class Refusals:

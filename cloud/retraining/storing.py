@@ -92,6 +92,7 @@ def _data(prepared: Prepared) -> dict[str, Any]:
             "sha256": inputs.fingerprint,
         },
         "uplinks": inputs.uplinks,
+        "forgotten": inputs.forgotten,
         "round_number": inputs.round_number,
         "users_heard_of": int((prepared.knowledge.rounds >= 0).sum()),
         "validation_users": len(prepared.validation.users),

@@ -11,6 +11,7 @@ writes the same for analysts, `export_one_parquet` in one file. No TensorFlow he
 from cloud.uplink_log.asked import ASKED_FOLDER, Asked, AskedItems, AskedNotes, Note
 from cloud.uplink_log.contract import LogContract
 from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition, log_files
+from cloud.uplink_log.forgetting import ForgetNote, ForgetNotes, Forgotten, note_of
 from cloud.uplink_log.parquet import export_one_parquet, export_parquet
 from cloud.uplink_log.quarantine import Quarantine
 from cloud.uplink_log.reader import UplinkBatch, read_uplinks
@@ -25,6 +26,9 @@ __all__ = [
     "AskedItems",
     "AskedNotes",
     "ConsumedFile",
+    "ForgetNote",
+    "ForgetNotes",
+    "Forgotten",
     "LogContract",
     "LogFile",
     "LogPosition",
@@ -39,6 +43,7 @@ __all__ = [
     "export_one_parquet",
     "export_parquet",
     "log_files",
+    "note_of",
     "read_uplinks",
     "reingest",
 ]

@@ -11,6 +11,7 @@ from ecct_tf.wire.record import LAST_SECOND
 
 if TYPE_CHECKING:
     from cloud.uplink_log.asked import Asked
+    from cloud.uplink_log.forgetting import Forgotten
     from ecct_tf.knowledge import ExchangeSpec
 
 __all__ = ["LogContract"]
@@ -38,6 +39,7 @@ class LogContract:
       newest_second: the present, in whole seconds since 1970, UTC.
       clock_slack_seconds: how far a device's clock may be off.
       asked: which rounds were opened when, and with which items; None checks neither.
+      forgotten: what of the log is to be forgotten; None for nothing.
     """
 
     num_users: int
@@ -53,6 +55,7 @@ class LogContract:
     newest_second: int = LAST_SECOND
     clock_slack_seconds: int = 0
     asked: "Asked | None" = None
+    forgotten: "Forgotten | None" = None
 
     def __post_init__(self) -> None:
         for name, least in (("num_users", 1), ("num_items", 1)):

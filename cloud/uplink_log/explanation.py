@@ -72,6 +72,8 @@ def _message(record: UplinkRecord, reason: Reason, contract: LogContract) -> str
         return f"expected a user in 0..{contract.num_users - 1}, got {record.user}"
     if reason in (Reason.FUTURE_ROUND, Reason.NOT_ASKED, Reason.REPLAYED):
         return _not_asked(record, contract)
+    if reason is Reason.FORGOTTEN:
+        return "it was to be forgotten (ecct cloud forget)"
     if reason is Reason.FUTURE_TIME:
         return (
             f"expected an answer from before {_moment(contract.newest_second)} and "

@@ -104,7 +104,7 @@ def _batch(
     file: LogFile, piece: Piece, *, contract: LogContract, window: ReplayWindow
 ) -> tuple[UplinkBatch, list[Rejected]]:
     contents = piece.contents
-    found = checked(contents, contract, window)
+    found = checked(contents, contract, window, file=file.name)
     rejected = [
         Rejected(file.name, int(piece.offsets[row]), reason, message, contents[row])
         for row, reason, message in found.refused
@@ -124,7 +124,8 @@ def _batch(
             if piece.sha256 is None
             else ConsumedFile(file.name, file.size_bytes, piece.sha256),
         ),
-        rejected,
+        # What is to be forgotten is counted and not kept once more.
+        [entry for entry in rejected if entry.reason is not Reason.FORGOTTEN],
     )
 
 

@@ -26,6 +26,7 @@ class Reason(enum.StrEnum):
     FUTURE_VERSION = "future_version"
     FUTURE_TIME = "future_time"
     NOT_ASKED = "not_asked"
+    FORGOTTEN = "forgotten"
     DUPLICATE = "duplicate"
     REPLAYED = "replayed"
 

@@ -111,7 +111,8 @@ def _choose(
     def check() -> None:
         lengths = np.array([len(entry.content) for entry in waiting], np.int64)
         block = b"".join(entry.content for entry in waiting)
-        found = checked(Contents(block, np.cumsum(lengths) - lengths, lengths), contract, window)
+        contents = Contents(block, np.cumsum(lengths) - lengths, lengths)
+        found = checked(contents, contract, window, file=waiting[0].file)
         chosen.extend(waiting[row] for row in found.rows.tolist())
         refused.update(reason for _, reason, _ in found.refused)
         waiting.clear()
@@ -122,9 +123,9 @@ def _choose(
         elif entry.reason is Reason.UNREADABLE_FILE:
             refused[entry.reason] += 1
         else:
-            waiting.append(entry)
-            if len(waiting) == _CHUNK:
+            if waiting and (waiting[0].file != entry.file or len(waiting) == _CHUNK):
                 check()
+            waiting.append(entry)
     if waiting:
         check()
     return chosen, refused, unread

@@ -104,6 +104,40 @@ class ReplayWindow:
         window._seen = np.where(ahead < WINDOW_ROUNDS, self._seen >> shift, np.uint64(0))
         return window
 
+    def without(
+        self, *, users: npt.NDArray[np.int64], answers: npt.NDArray[np.int64]
+    ) -> "ReplayWindow":
+        """A copy that has not seen some answers; what is unknown to it is passed over.
+
+        Args:
+          users: of whom nothing was seen.
+          answers: `[n, 2]`, user and round of each.
+
+        >>> window = ReplayWindow(1)
+        >>> window.admit(np.array([0, 0]), np.array([3, 90])).tolist()
+        [0, 0]
+        >>> fewer = window.without(users=np.zeros(0, np.int64), answers=np.array([[0, 90]]))
+        >>> fewer.admit(np.array([0, 0]), np.array([90, 90])).tolist()
+        [0, 1]
+        """
+        window = self.grown(len(self._newest))
+        newest, seen = window._newest, window._seen
+        one = np.uint64(1)
+        known = answers[answers[:, 0] < len(newest)]
+        behind = newest[known[:, 0]].astype(np.int64) - known[:, 1]
+        inside = (behind >= 0) & (behind < WINDOW_ROUNDS)
+        places = known[inside, 0]
+        np.bitwise_and.at(seen, places, ~(one << behind[inside].astype(np.uint64)))
+        left = seen != 0
+        # The newest is again the newest that was seen: the lowest bit that is set.
+        _, exponent = np.frexp((seen & (~seen + one)).astype(np.float64))
+        shift = np.where(left, exponent - 1, 0)
+        window._seen = np.where(left, seen >> shift.astype(np.uint64), np.uint64(0))
+        window._newest = np.where(left, newest - shift, -1).astype(np.int32)
+        gone = users[users < len(newest)]
+        window._newest[gone], window._seen[gone] = -1, 0
+        return window
+
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The state, as copies."""
         return {"newest": self._newest.copy(), "seen": self._seen.copy()}

@@ -49,23 +49,26 @@ class Checked:
     refused: tuple[tuple[int, Reason, str], ...]
 
 
-def checked(contents: Contents, contract: LogContract, window: ReplayWindow) -> Checked:
+def checked(
+    contents: Contents, contract: LogContract, window: ReplayWindow, *, file: str = ""
+) -> Checked:
     """Checks records, in order.
 
     Args:
       contents: one record each.
       contract: what they must satisfy.
       window: which rounds were seen; it remembers those of the sound records.
+      file: of the log, in which they stand.
     """
     forms = [contract.form(with_logits=with_logits) for with_logits in (False, True)]
-    sound, refused = _sound(contents, forms, contract)
+    sound, refused = _sound(contents, forms, contract, file)
     fresh, repeated_rounds = _fresh(sound, window)
     rows, uplinks = in_order(fresh, forms[0])
     return Checked(uplinks, rows, tuple(sorted(refused + repeated_rounds)))
 
 
 def _sound(
-    contents: Contents, forms: Sequence[UplinkForm], contract: LogContract
+    contents: Contents, forms: Sequence[UplinkForm], contract: LogContract, file: str
 ) -> tuple[list[Records], Refused]:
     """Records with nothing against them by themselves, of each form, and what is refused."""
     found: list[Records] = []
@@ -81,9 +84,14 @@ def _sound(
         faults = _Faults(len(rows))
         _check_envelopes(faults, encoded, form)
         # What is no record of this form is marked by now, whatever its content seems to be.
-        _check_content(faults, encoded.view(dtype), contract)
+        records = encoded.view(dtype)
+        _check_content(faults, records, contract)
+        if contract.forgotten is not None:
+            header = records["header"]
+            covered = contract.forgotten.covers(file, header["user"], header["created_at_seconds"])
+            faults.mark(covered, Reason.FORGOTTEN)
         sound = np.flatnonzero(faults.sound())
-        found.append(Records(form, encoded.view(dtype), sound, rows[sound]))
+        found.append(Records(form, records, sound, rows[sound]))
         for row, reason in faults.found():
             told = explained(contents[int(rows[row])], reason, contract)
             refused.append((int(rows[row]), *told))

@@ -3,6 +3,7 @@
 import click
 
 from ecct_tf.commands.cloud_cycle import cycle
+from ecct_tf.commands.cloud_forget import forget
 from ecct_tf.commands.cloud_log import log
 from ecct_tf.commands.cloud_publish import publish
 from ecct_tf.commands.cloud_retrain import retrain
@@ -16,5 +17,5 @@ def cloud() -> None:
     """Keep versions of the cloud, choose the one in force, and publish it."""
 
 
-for _command in (retrain, versions, promote, rollback, gc, publish, log, cycle):
+for _command in (retrain, versions, promote, rollback, gc, publish, log, forget, cycle):
     cloud.add_command(_command)

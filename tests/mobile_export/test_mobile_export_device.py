@@ -15,7 +15,7 @@ from cloud.registry import Registry
 from cloud.retraining.config import JobConfig, UplinkConfig
 from cloud.retraining.log_reading import declared, read_new
 from cloud.retraining.uplinks import KnowledgeBuilder
-from cloud.uplink_log import Asked, ReplayWindow, UplinkLogWriter
+from cloud.uplink_log import Asked, Forgotten, ReplayWindow, UplinkLogWriter
 from ecct_tf.data.samples import pad_history
 from ecct_tf.edge import ItemTensors
 from ecct_tf.errors import DeviceError, ExportError
@@ -191,6 +191,7 @@ def test_simulation_device_and_file_write_one_uplink_and_the_job_ingests_it(
             num_items=40,
             registry=Registry(tmp_path / "registry"),
             asked=Asked.nothing(newest_round=2),
+            forgotten=Forgotten(),
             now_seconds=2**40,
         ),
         consumed=(),
