@@ -97,6 +97,7 @@ class UplinkLogConfig:
     clock_slack_hours: float = 24.0
 
     def __post_init__(self) -> None:
+        numbers(self, "uplink_log")
         if self.newest_round is not None:
             within(self, "uplink_log", 0, 2**31 - 1, "newest_round")
         within(self, "uplink_log", 0, 1, "max_refused", "max_device_share", "max_item_share")

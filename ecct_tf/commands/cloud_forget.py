@@ -7,12 +7,17 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import counted, prepare, set_option
+from ecct_tf.commands.options import counted, examples, prepare, set_option
 
 __all__ = ["forget"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ecct cloud forget --config job.yaml --user u17",
+        "ecct cloud forget --config job.yaml --since 2026-11-25",
+    )
+)
 @click.option(
     "--config",
     "config_path",
@@ -21,12 +26,19 @@ __all__ = ["forget"]
     help="YAML file of the reading job.",
 )
 @set_option
-@click.option("--user", "users", multiple=True, help="Id of a user as in the data, repeatable.")
-@click.option("--file", "files", multiple=True, help="Name of a file in the log, repeatable.")
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    help="Id of a user as in the data, repeatable; by default none.",
+)
+@click.option(
+    "--file", "files", multiple=True, help="Name of a file in the log, repeatable; by default none."
+)
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
-    help="Answers that say they were made then or later, UTC.",
+    help="Answers that say they were made then or later, UTC; by default none.",
 )
 def forget(
     config_path: Path,

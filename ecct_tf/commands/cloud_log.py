@@ -114,7 +114,7 @@ def export(
     click.echo(f"{seen.sound:,} uplinks of {counted(len(opened.files), 'file')}: {told}{refused}")
 
 
-@log.command()
+@log.command(epilog=examples("ecct cloud log reingest jobs/2026-11-25 --config job.yaml"))
 @click.argument("refused", metavar="JOB", type=click.Path(path_type=Path))
 @click.option(
     "--config",
