@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.fuzz.case import drawn
 from benchmarks.fuzz.pool import Worker
 from benchmarks.fuzz.verdict import Job, Verdict
 
@@ -23,6 +24,7 @@ from benchmarks.fuzz.verdict import Job, Verdict
 @click.option(
     "--case", "cases", multiple=True, metavar="FAMILY:N", help="Run only this; repeatable."
 )
+@click.option("--kind", default="", help="Only cases whose kind has this text, e.g. settings.")
 @click.option("--workers", default=2, show_default=True, help="Processes at once.")
 @click.option("--memory", default=4.0, show_default=True, help="GiB that a process may hold.")
 @click.option(
@@ -39,18 +41,20 @@ def main(
     seed: int,
     first: int,
     cases: tuple[str, ...],
+    kind: str,
     workers: int,
     memory: float,
     keep: Path,
 ) -> None:
     """Run generated cases through the commands; the exit code is 1 if one ends in a fault."""
     waiting = {
-        "data": list(range(first, first + data)),
-        "log": list(range(first, first + logs)),
+        family: [n for n in range(first, first + count) if kind in drawn(family, seed, n)[0]]
+        for family, count in (("data", data), ("log", logs))
     }
     if cases:
         chosen = [case.partition(":") for case in cases]
         waiting = {f: [int(n) for family, _, n in chosen if family == f] for f in waiting}
+    asked = sum(map(len, waiting.values()))
     began = time.monotonic()
     pool = [Worker(memory_bytes=int(memory * 2**30)) for _ in range(workers)]
     with tempfile.TemporaryDirectory(prefix="ecct-fuzz-") as temporary:
@@ -61,7 +65,7 @@ def main(
         finally:
             for worker in pool:
                 worker.close()
-    _print(verdicts, seed=seed, seconds=time.monotonic() - began, asked=len(cases) or data + logs)
+    _print(verdicts, seed=seed, seconds=time.monotonic() - began, asked=asked)
     sys.exit(any(verdict.outcome == "fault" for verdict in verdicts))
 
 

@@ -9,14 +9,24 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
+from benchmarks.fuzz.data_run import DATA_KINDS, run_data
+from benchmarks.fuzz.log_base import make_base
+from benchmarks.fuzz.log_run import LOG_KINDS, run_log
 from benchmarks.fuzz.verdict import Fault, Job, Verdict
 
-__all__ = ["run_case", "work"]
+__all__ = ["drawn", "run_case", "work"]
 
 # Kind of the case, command, and the seconds that it may take.
 Announce = Callable[[str, str, float], None]
 
-_FAMILIES = {"data": 1, "log": 2, "base": 3}
+_FAMILIES = {"data": (1, DATA_KINDS), "log": (2, LOG_KINDS), "base": (3, ("base",))}
+
+
+def drawn(family: str, seed: int, number: int) -> tuple[str, np.random.Generator]:
+    """The kind of a case, and what draws the rest of it."""
+    code, kinds = _FAMILIES[family]
+    rng = np.random.default_rng([seed, code, number])
+    return str(rng.choice(kinds)), rng
 
 
 def run_case(job: Job, announce: Announce) -> Verdict:
@@ -26,36 +36,29 @@ def run_case(job: Job, announce: Announce) -> Verdict:
       job: the case.
       announce: takes the kind of the case, each command and the seconds that it may take.
     """
-    rng = np.random.default_rng([job.seed, _FAMILIES[job.family], job.number])
+    kind, rng = drawn(job.family, job.seed, job.number)
     job.folder.mkdir(parents=True, exist_ok=True)
-    note: dict[str, str] = {"kind": "unknown"}
+    note = {"kind": kind}
 
     def step(command: str, seconds: float) -> None:
-        announce(note["kind"], command, seconds)
+        announce(kind, command, seconds)
 
     try:
         if job.family == "data":
-            from benchmarks.fuzz.data_run import run_data
-
-            outcome = run_data(job.folder, rng, step, note)
+            outcome = run_data(job.folder, kind, rng, step, note)
         elif job.family == "log":
-            from benchmarks.fuzz.log_run import run_log
-
-            outcome = run_log(job.folder, job.base, rng, step, note)
+            outcome = run_log(job.folder, job.base, kind, rng, step, note)
         else:
-            from benchmarks.fuzz.log_base import make_base
-
-            note["kind"] = "base"
             make_base(job.base, job.seed, step)
             outcome = "accepted"
-        return Verdict(job.family, job.number, note["kind"], outcome)
+        return Verdict(job.family, job.number, kind, outcome)
     except Fault as fault:
         why = str(fault)
     except Exception:
         why = f"the fuzzer itself: {traceback.format_exc()}"
     told = {**note, "seed": job.seed, "case": f"{job.family}:{job.number}", "fault": why}
     (job.folder / "fault.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-    return Verdict(job.family, job.number, note["kind"], "fault", why)
+    return Verdict(job.family, job.number, kind, "fault", why)
 
 
 def work(pipe: Connection) -> None:

@@ -19,11 +19,11 @@ from benchmarks.fuzz.schema_alterations import SCHEMA_ALTERATIONS
 from benchmarks.fuzz.settings import odd_setting
 from benchmarks.fuzz.verdict import Fault, Outcome
 
-__all__ = ["run_data"]
+__all__ = ["DATA_KINDS", "run_data"]
 
 _CHECK_SECONDS, _SIMULATE_SECONDS = 30.0, 240.0
 _SETTINGS = "settings"
-_KINDS = (*DATA_ALTERATIONS, *SCHEMA_ALTERATIONS, *FILE_ALTERATIONS, *[_SETTINGS] * 6)
+DATA_KINDS = (*DATA_ALTERATIONS, *SCHEMA_ALTERATIONS, *FILE_ALTERATIONS, *[_SETTINGS] * 6)
 _COUNTS = re.compile(r"([\d,]+) interactions? of ([\d,]+) users? with ([\d,]+) items?")
 
 _TINY = (
@@ -34,11 +34,14 @@ _TINY = (
 _CHEAP = ("popularity", "ease", "ease-recency")
 
 
-def run_data(folder: Path, rng: np.random.Generator, step: Step, note: dict[str, str]) -> Outcome:
+def run_data(
+    folder: Path, kind: str, rng: np.random.Generator, step: Step, note: dict[str, str]
+) -> Outcome:
     """Makes a case in `folder` and runs it.
 
     Args:
       folder: to work in.
+      kind: what is altered, out of `DATA_KINDS`.
       rng: of the case.
       step: announces each command.
       note: takes what is worth keeping of a fault.
@@ -47,8 +50,6 @@ def run_data(folder: Path, rng: np.random.Generator, step: Step, note: dict[str,
 
     # Tracing is what takes the time of runs as small as these.
     tf.config.run_functions_eagerly(True)
-    kind = str(rng.choice(_KINDS))
-    note["kind"] = kind
     case = plain_case(rng)
     if kind in DATA_ALTERATIONS:
         DATA_ALTERATIONS[kind](case, rng)

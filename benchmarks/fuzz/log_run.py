@@ -15,11 +15,11 @@ from benchmarks.fuzz.registry_alterations import REGISTRY_ALTERATIONS
 from benchmarks.fuzz.settings import odd_setting
 from benchmarks.fuzz.verdict import Fault, Outcome
 
-__all__ = ["run_log"]
+__all__ = ["LOG_KINDS", "run_log"]
 
 _CHECK_SECONDS, _RETRAIN_SECONDS = 30.0, 240.0
 _BOUND, _SETTINGS = "wrong bound", "settings"
-_KINDS = (
+LOG_KINDS = (
     *RECORD_ALTERATIONS, *CONTAINER_ALTERATIONS, *REGISTRY_ALTERATIONS,
     "registry: parent damaged", "registry: parent damaged", "registry: blocked",
     _BOUND, *[_SETTINGS] * 4,
@@ -29,13 +29,19 @@ _REFUSED = re.compile(r"Refused: ([\d,]+)")
 
 
 def run_log(
-    folder: Path, base: Path, rng: np.random.Generator, step: Step, note: dict[str, str]
+    folder: Path,
+    base: Path,
+    kind: str,
+    rng: np.random.Generator,
+    step: Step,
+    note: dict[str, str],
 ) -> Outcome:
     """Makes a case in `folder` from a copy of `base` and runs it.
 
     Args:
       folder: to work in.
       base: what `make_base` made.
+      kind: what is altered, out of `LOG_KINDS`.
       rng: of the case.
       step: announces each command.
       note: takes what is worth keeping of a fault.
@@ -43,8 +49,6 @@ def run_log(
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
-    kind = str(rng.choice(_KINDS))
-    note["kind"] = kind
     case = copy_base(base, folder, rng)
     _alter(case, kind, rng)
     job = ["--config", str(folder / "job.yaml")]
@@ -74,13 +78,10 @@ def _alter(case: LogCase, kind: str, rng: np.random.Generator) -> None:
     if kind in RECORD_ALTERATIONS:
         RECORD_ALTERATIONS[kind](case, rng)
         case.write()
-        if rng.random() < 0.7:
-            # So that what is sound is learned, however much beside it is not.
-            case.settings.append("uplink_log.max_refused=1.0")
+        _tolerate(case, rng)
     elif kind in CONTAINER_ALTERATIONS:
         CONTAINER_ALTERATIONS[kind](case, rng)
-        if rng.random() < 0.7:
-            case.settings.append("uplink_log.max_refused=1.0")
+        _tolerate(case, rng)
     else:
         case.write()
         if kind in REGISTRY_ALTERATIONS:
@@ -95,6 +96,12 @@ def _alter(case: LogCase, kind: str, rng: np.random.Generator) -> None:
 
             case.settings_decide = True
             case.settings.append(odd_setting(rng, JobConfig(), leave_out=("registry", "uplinks")))
+
+
+def _tolerate(case: LogCase, rng: np.random.Generator) -> None:
+    """Most jobs learn what is sound, however much beside it is not; some stop at too much."""
+    if rng.random() < 0.7:
+        case.settings.append("uplink_log.max_refused=1.0")
 
 
 def _check_counts(case: LogCase, checked: Ran) -> tuple[int, int] | None:

@@ -27,8 +27,8 @@ def odd_setting(
       config: the tree of settings; a run's by default.
       leave_out: names that are the case's own affair.
     """
-    # Where the data lies is so in any case.
-    leave_out = (*leave_out, "data.dataset", "data.schema")
+    # What the command line gives by flags of its own.
+    leave_out = (*leave_out, "method", "data.dataset", "data.schema")
     names = [
         name
         for name in _names(RunConfig() if config is None else config)
