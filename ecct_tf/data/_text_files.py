@@ -46,7 +46,8 @@ def open_text(path: Path, *, encoding: str) -> Iterator[IO[str]]:
     """
     try:
         codec = codecs.lookup(encoding).name
-    except LookupError as error:
+        io.TextIOWrapper(io.BytesIO(), encoding=codec)  # Python knows others than of text
+    except (LookupError, ValueError) as error:
         raise ConfigError(
             f"{path}: encoding: expected one that Python knows (utf-8, latin-1, cp1252, ...), "
             f"got {encoding!r}."
@@ -64,7 +65,7 @@ def open_text(path: Path, *, encoding: str) -> Iterator[IO[str]]:
         ) from error
     except OSError as error:
         raise unreadable(path, error) from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:  # of UTF-16 without a mark it is no UnicodeDecodeError
         way_out = "Give encoding (often latin-1 or cp1252), or save the file as UTF-8."
         raise DataError(
             f"{path}: {_undecodable(path, used)}: expected text in {used}, received other bytes. "
@@ -140,4 +141,6 @@ def _undecodable(path: Path, encoding: str) -> str:
                 line.decode(encoding)
             except UnicodeDecodeError as error:
                 return f"line {number}, byte {error.object[error.start : error.start + 1]!r}"
+            except UnicodeError:
+                break
     return "at an unknown line"

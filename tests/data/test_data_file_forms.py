@@ -229,6 +229,20 @@ def test_a_folder_of_parquet_files(load, tmp_path):
         load("events.parquet")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "undefined"])
+def test_text_that_an_encoding_cannot_begin_is_refused(load, encoding):
+    # Python says so by errors of three kinds.
+    content = TEXT.encode("utf-16-le")
+    with pytest.raises(DataError, match=f"expected text in {encoding}, received other bytes"):
+        load("d.csv", content, encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["hex", "rot13", "zlib", '"utf-8\\0"'])
+def test_a_codec_that_is_none_of_text_is_refused(load, encoding):
+    with pytest.raises(ConfigError, match="encoding: expected one that Python knows"):
+        load("d.csv", TEXT.encode(), encoding=encoding)
+
+
 @pytest.mark.parametrize("name", ["d.csv", "d.parquet"])
 def test_a_pipe_is_refused_and_not_waited_for(load, tmp_path, name):
     os.mkfifo(tmp_path / name)
