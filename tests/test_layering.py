@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,91 @@ def _upward(module, source):
 def test_no_import_runs_upwards():
     found = [_upward(module, path.read_text(encoding="utf-8")) for module, path in MODULES.items()]
     assert not [each for upward in found for each in upward]
+
+
+# Packages that take long to import, or that not every installation has.
+HEAVY = {
+    "ai_edge_litert": "LiteRT",
+    "click": "click",
+    "matplotlib": "Matplotlib",
+    "pandas": "pandas",
+    "scipy": "SciPy",
+    "sklearn": "scikit-learn",
+    "tensorflow": "TensorFlow",
+    "tensorflow_federated": "TFF",
+    "tensorflow_recommenders": "TFRS",
+}
+
+
+def _table(text):
+    """Row, packages and what they import, of each line of the table of packages."""
+    for line in text.splitlines():
+        found = re.fullmatch(r"\| (\d+) \| (.+?) \| .+ \| (.+?) \|", line)
+        if found:
+            packages = re.findall(r"`([^`]+)`", found[2])
+            imported = set() if found[3] == "–" else set(found[3].split(", "))
+            yield int(found[1]), packages, imported
+
+
+def _entry(name):
+    """The entry of `ROWS` that a name in the table stands for."""
+    return name if name in LEVEL else _place(name)
+
+
+def _untrue(text):
+    """What the table says that the sources do not, or the other way round."""
+    told = list(_table(text))
+    rows = {_entry(name): row for row, names, _ in told for name in names}
+    expected = {name: row for name, row in LEVEL.items() if name != "ecct_tf"}
+    for name in sorted(rows.keys() | expected.keys()):
+        if rows.get(name) != expected.get(name):
+            yield f"{name}: row {rows.get(name)} in the table, {expected.get(name)} in ROWS"
+    for _, names, imported in told:
+        places = {_entry(name) for name in names}
+        found = {
+            HEAVY[name.split(".")[0]]
+            for module, path in MODULES.items()
+            if _place(module) in places
+            for name in _imports(path.read_text(encoding="utf-8"))
+            if name.split(".")[0] in HEAVY
+        }
+        if found != imported:
+            yield f"{', '.join(names)}: {sorted(imported)} in the table, {sorted(found)} imported"
+
+
+def test_the_table_of_packages_in_the_docs_is_true():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert not list(_untrue(text)), "correct the table in docs/architecture.md"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "after", "words"),
+    [
+        (r"\| \d+ \| `ecct_tf.edge`", "| 0 | `ecct_tf.edge`", "ecct_tf.edge: row 0 in the table"),
+        (r"`ecct_tf.locks`, ", "", "ecct_tf.locks: row None in the table"),
+        (r"\| Matplotlib, [^|]+ \|", "| – |", "ecct_tf.reporting: [] in the table"),
+    ],
+)
+def test_control_an_untrue_table_is_found(pattern, after, words):
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    altered, count = re.subn(pattern, after, text)
+    assert count == 1
+    assert any(each.startswith(words) for each in _untrue(altered))
+
+
+def test_the_readme_names_every_package():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("## How it is built") :]
+    named = set(re.findall(r"`((?:ecct_tf|cloud|mobile_export)[a-z_.]*)`", table))
+    packages = {
+        ".".join(parts[:2])
+        for parts in (module.split(".") for module in MODULES)
+        if len(parts) > 1
+        and (ROOT.joinpath(*parts[:2]) / "__init__.py").exists()
+        and parts[0] == "ecct_tf"
+    }
+    lacking = {*packages, "cloud", "mobile_export"} - named - {"ecct_tf.commands"}
+    assert not lacking, "name them in the table of README.md"
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """The upper bound: the edge model trained and served with all data in one place.
 
-Architecture, capacity and features are those of ECCT's edge. What differs is that nobody
-keeps anything back: the samples of all devices are pooled, and the cloud's knowledge reaches
-each of them uncoded.
+Architecture, capacity and features are those of ECCT's edge: of the run's tier, or of the largest
+where its devices have several. What differs is that nobody keeps anything back: the samples of all
+devices are pooled, and the cloud's knowledge reaches each of them uncoded.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from cloud import CloudRecommender
 from cloud.shared_spaces import InputSpaces
 from ecct_tf.baselines.pooled import PooledScorer, PooledTrainer, pool_samples
 from ecct_tf.baselines.state_arrays import check_arrays
-from ecct_tf.config import RunConfig, SampleConfig
+from ecct_tf.config import TIERS, EdgeConfig, RunConfig, SampleConfig, Tier
 from ecct_tf.config.baselines import CentralizedConfig
 from ecct_tf.data import Candidates, Dataset, DeviceView, Split, cloud_view
 from ecct_tf.edge import EdgeSpec, ItemTensors, build_edge_model, item_tensors
@@ -25,7 +26,7 @@ from ecct_tf.evaluation import evaluate_scores
 from ecct_tf.federated.algorithm import Arrays, RoundReport
 from ecct_tf.federated.devices import device_profile, prepare_devices, profile_sizes
 
-__all__ = ["Centralized", "CentralizedState", "build_centralized"]
+__all__ = ["Centralized", "CentralizedState", "build_centralized", "largest_tier"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -125,8 +126,9 @@ class Centralized:
     ) -> tuple[CentralizedState, RoundReport]:
         """One epoch; who takes part does not matter, nobody is asked."""
         del participants, answering
-        if int(state.epochs) - int(state.best_epoch) < self._config.patience:
-            state = self._validated(self._epoch(state, round_number))
+        if int(state.epochs) - int(state.best_epoch) >= self._config.patience:
+            return state, RoundReport(0, self._num_devices, math.nan)
+        state = self._validated(self._epoch(state, round_number))
         return state, RoundReport(0, self._num_devices, float(state.loss))
 
     def scores(self, state: CentralizedState, candidates: Candidates) -> Mapping[str, Array]:
@@ -183,6 +185,16 @@ class Centralized:
         return state
 
 
+def largest_tier(config: EdgeConfig) -> Tier:
+    """The tier of the most capacity among those that devices have: a bound must not lack any.
+
+    >>> largest_tier(EdgeConfig(tiers={"mlp": 0.3, "linear": 0.7, "attention": 0.0}))
+    'mlp'
+    """
+    # TIERS is in ascending order of capacity.
+    return max((tier for tier, share in config.tiers.items() if share > 0), key=TIERS.index)
+
+
 def build_centralized(
     config: RunConfig,
     *,
@@ -222,7 +234,7 @@ def build_centralized(
     items = [ItemTensors(*map(np.asarray, item_tensors(found))) for found in (table, second)]
     block_sizes = tuple(block.source.shape[1] for block in table.blocks)
     model = build_edge_model(
-        "mlp",
+        largest_tier(config.edge),
         EdgeSpec(
             interaction_dim=len(table.feature_mean),
             history_length=config.features.history_length,

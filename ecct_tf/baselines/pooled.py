@@ -21,6 +21,7 @@ from ecct_tf.edge import (
     pad_history,
     pair_inputs,
 )
+from ecct_tf.federated.algorithm import mean_loss
 from ecct_tf.federated.devices import DeviceData
 
 __all__ = ["PooledBatch", "PooledSamples", "PooledScorer", "PooledTrainer", "pool_samples"]
@@ -36,6 +37,8 @@ class PooledBatch(NamedTuple):
 
     Attributes:
       features: `[B, F] float32`.
+      slots: `[B, L, blocks] float32`; `[B, 0, blocks]` for tiers that do not read them.
+      slot_counts: `[B] int32`, history slots in use.
       profile: `[B, columns] int32`.
       user_embeddings: `[B, d_c] float32`.
       candidates: `[B] int32`.
@@ -43,6 +46,8 @@ class PooledBatch(NamedTuple):
     """
 
     features: Array
+    slots: Array
+    slot_counts: npt.NDArray[np.int32]
     profile: npt.NDArray[np.int32]
     user_embeddings: Array
     candidates: npt.NDArray[np.int32]
@@ -55,6 +60,8 @@ class PooledSamples:
 
     Attributes:
       features: `[S, F] float16`.
+      slots: `[S, L, blocks] float16`; `[S, 0, blocks]` for tiers that do not read them.
+      slot_counts: `[S] uint8`, history slots in use.
       profile: `[S, columns] int32`.
       users: `[S] int32`.
       candidates: `[S] int32`.
@@ -62,6 +69,8 @@ class PooledSamples:
     """
 
     features: npt.NDArray[np.float16]
+    slots: npt.NDArray[np.float16]
+    slot_counts: npt.NDArray[np.uint8]
     profile: npt.NDArray[np.int32]
     users: npt.NDArray[np.int32]
     candidates: npt.NDArray[np.int32]
@@ -74,6 +83,8 @@ class PooledSamples:
         """The samples `rows`, with the cloud's user embeddings `[users, d_c]` beside them."""
         return PooledBatch(
             features=self.features[rows].astype(np.float32),
+            slots=self.slots[rows].astype(np.float32),
+            slot_counts=self.slot_counts[rows].astype(np.int32),
             profile=self.profile[rows],
             user_embeddings=user_embeddings[self.users[rows]],
             candidates=self.candidates[rows],
@@ -89,6 +100,8 @@ def pool_samples(devices: Sequence[DeviceData]) -> PooledSamples:
 
     return PooledSamples(
         features=joined([device.features for device in devices]),
+        slots=joined([device.slots for device in devices]),
+        slot_counts=joined([device.slot_counts for device in devices]),
         profile=joined([device.profile[device.owner] for device in devices]),
         users=joined([device.users[device.owner] for device in devices]),
         candidates=joined([device.candidates for device in devices]),
@@ -147,17 +160,18 @@ class PooledTrainer:
             batch = self.samples.batch(rows, self._user_embeddings)
             *state, loss = self._step(*state, tf.constant(steps, tf.float32), batch)
             total += float(loss) * len(rows)
-        return state[0].numpy(), state[1].numpy(), steps, total / max(len(order), 1)
+        return state[0].numpy(), state[1].numpy(), steps, mean_loss(total, len(order))
 
     def _train_batch(
         self, weights: tf.Tensor, slots: tf.Tensor, step: tf.Tensor, batch: PooledBatch
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         embedding, logit = cloud_knowledge(self._items, batch.user_embeddings, batch.candidates)
-        rows = tf.shape(batch.candidates)[0]
+        length = batch.slots.shape[1]
+        in_use = tf.range(length) >= length - batch.slot_counts[:, None]
         inputs = EdgeInputs(
             interactions=batch.features,
-            slots=tf.zeros([rows, 0, 1]),
-            slot_mask=tf.zeros([rows, 0, 1]),
+            slots=batch.slots,
+            slot_mask=tf.cast(in_use, tf.float32)[..., None],
             profile=batch.profile,
             cloud_embedding=embedding,
             cloud_logit=input_logit(self._items, logit, use_logit=True),

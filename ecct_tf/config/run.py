@@ -74,7 +74,7 @@ class DataConfig:
       validation_fraction: share of all interactions between those moments.
       test_fraction: share of all interactions after the second moment.
       recent_fraction: newest share of each user's training interactions that exists on the
-        device only.
+        device only; above 0 and below 1, since devices train on it.
       max_item_share: users who touched a larger share of all items are left out; 1 leaves nobody
         out.
       nodes: edge nodes onto which a Dirichlet partition puts the users; null gives each
@@ -124,8 +124,8 @@ class DataConfig:
             )
         if not 0 < self.recent_fraction < 1:
             raise ConfigError(
-                "data.recent_fraction: expected a number in (0, 1), since devices train on "
-                f"what the cloud does not see, got {self.recent_fraction}"
+                "data.recent_fraction: expected a number above 0 and below 1, such as 0.05, since "
+                f"devices train on what the cloud does not see, got {self.recent_fraction}"
             )
         positive(self, "data", "max_item_share")
         within(self, "data", 0.0, 1.0, "max_item_share")

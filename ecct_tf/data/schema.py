@@ -100,8 +100,9 @@ class FeatureSchema:
         if recent is not Side.FEDERATED:
             raise ConfigError(
                 f"{where}: recent_interactions must be 'federated', received {recent.value!r}. "
-                "The newest interactions never leave the device; to give the cloud all training "
-                "interactions set recent_fraction to 0 in the split instead."
+                "The newest interactions never leave the device. A smaller data.recent_fraction, "
+                "such as 0.05, gives the cloud more of them; above 0, since devices train on what "
+                "the cloud does not see."
             )
 
     @classmethod

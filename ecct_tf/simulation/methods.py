@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from cloud.shared_spaces import InputSpaces
-from ecct_tf.baselines.centralized import build_centralized
+from ecct_tf.baselines.centralized import build_centralized, largest_tier
 from ecct_tf.config import RunConfig
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import Algorithm
@@ -26,7 +26,6 @@ _NAMES = {
     "fedprox": "FedProx",
     "fine-tuning": "FedAvg, fine-tuned",
     "pfedrec": "PFedRec, leak-free",
-    "centralized": "centralized",
     "cloud-only": "cloud only",
     "edge-only": "edge only",
     "popularity": "popularity",
@@ -67,9 +66,13 @@ ABLATIONS = {
 def display_name(config: RunConfig) -> str:
     """What a run is called: by its method, or, for ECCT, by what of the exchange is on.
 
-    >>> display_name(RunConfig())
-    'ECCT'
+    The centralized bound is named with the tier that it trains.
+
+    >>> display_name(RunConfig()), display_name(RunConfig(method="centralized"))
+    ('ECCT', 'centralized, mlp')
     """
+    if config.method == "centralized":
+        return f"centralized, {largest_tier(config.edge)}"
     if config.method != "ecct":
         return _NAMES[config.method]
     exchange = config.exchange

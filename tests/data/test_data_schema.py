@@ -1,5 +1,8 @@
+import re
+
 import pytest
 
+from ecct_tf.config import DataConfig
 from ecct_tf.data import MOVIELENS_100K_SCHEMA, Column, FeatureSchema, Kind, Side
 from ecct_tf.errors import ConfigError
 
@@ -78,3 +81,17 @@ def test_select_by_table_and_side():
     assert names(table="item") == ["release_year", "genres"]
     assert names(table="user", side=Side.CENTRALIZED) == []
     assert len(names()) == 5
+
+
+def test_what_is_advised_about_recent_interactions_is_accepted(tmp_path):
+    path = tmp_path / "schema.yaml"
+    path.write_text("name: x\nrecent_interactions: centralized\ncolumns: []\n")
+    with pytest.raises(ConfigError) as refused:
+        FeatureSchema.from_yaml(path)
+    (advised,) = re.findall(r"such as ([0-9.]+)", str(refused.value))
+    assert DataConfig(recent_fraction=float(advised)).recent_fraction == float(advised)
+    # And the refusal of 0 advises what it accepts itself.
+    with pytest.raises(ConfigError, match="above 0 and below 1") as refused:
+        DataConfig(recent_fraction=0.0)
+    (advised,) = re.findall(r"such as ([0-9.]+)", str(refused.value))
+    DataConfig(recent_fraction=float(advised))
