@@ -24,7 +24,7 @@ __all__ = ["report"]
 @click.option(
     "--against",
     metavar="MODEL",
-    help="Baseline of the gains, by its name in the report; by default the best federated one.",
+    help="Baseline to begin with, by its name in the report; by default the strongest.",
 )
 def report(runs: tuple[Path, ...], out: Path | None, against: str | None) -> None:
     """Write what runs reached as one HTML file that needs no network.

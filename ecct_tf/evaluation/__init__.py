@@ -6,13 +6,15 @@ row into the place of the held-out item (ties count against it) and places into
 HR@K, NDCG@K and MRR. `classification` reads the same logits as click
 predictions: AUC, AUC grouped by device (GAUC) and log loss. `protocol` takes
 the whole table to one `Metrics`. The means come with their per-device vectors,
-because an average hides which devices a model fails.
+because an average hides which devices a model fails. `intervals` says how sure a mean over
+users is, and a difference of two models on the same users.
 
 NumPy and scikit-learn only: a phone's logits, a cloud's and a baseline's are
 measured by the same code, with or without TensorFlow.
 """
 
 from ecct_tf.evaluation.classification import GroupedAuc, auc, grouped_auc, log_loss
+from ecct_tf.evaluation.intervals import Interval, interval_over_users, paired_interval
 from ecct_tf.evaluation.protocol import Metrics, evaluate_scores
 from ecct_tf.evaluation.ranking import (
     discounted_gains,
@@ -26,6 +28,7 @@ from ecct_tf.evaluation.ranking import (
 
 __all__ = [
     "GroupedAuc",
+    "Interval",
     "Metrics",
     "auc",
     "discounted_gains",
@@ -33,9 +36,11 @@ __all__ = [
     "grouped_auc",
     "hit_rate",
     "hits",
+    "interval_over_users",
     "log_loss",
     "mrr",
     "ndcg",
+    "paired_interval",
     "ranks",
     "reciprocal_ranks",
 ]

@@ -14,7 +14,15 @@ from ecct_tf.reporting.same_data import check_same_data
 from ecct_tf.reporting.spread import Spread, plural
 from ecct_tf.reporting.traffic import Traffic, traffic_of
 
-__all__ = ["FEDERATED", "KINDS", "Comparison", "Model", "compare_runs", "reason_left_out"]
+__all__ = [
+    "FEDERATED",
+    "KINDS",
+    "Comparison",
+    "Model",
+    "compare_runs",
+    "missing_files",
+    "reason_left_out",
+]
 
 FEDERATED = ("fedavg", "fedprox", "fine-tuning", "pfedrec")
 KINDS = (
@@ -26,6 +34,7 @@ KINDS = (
     "Others",
 )
 _ALONE = ("cloud-only", "edge-only")
+_WITHOUT_ROUNDS = ("cloud-only", "popularity", "ease", "ease-recency")
 _EVERYTHING = ("centralized", "popularity", "ease", "ease-recency")
 
 
@@ -43,6 +52,8 @@ class Model:
       seeds: ascending.
       quality: figures by name; None where a method has no such figure.
       runs: its own runs in the order of the seeds; empty for a row that another run carries.
+      sources: the runs that hold its figures, in the order of the seeds: `runs`, or those that
+        carry it.
       traffic: what a device transmits; None without rounds.
       seconds: duration of a run; None where unknown.
     """
@@ -56,6 +67,7 @@ class Model:
     seeds: tuple[int, ...]
     quality: Mapping[str, Spread | None]
     runs: tuple[Run, ...] = ()
+    sources: tuple[Run, ...] = ()
     traffic: Traffic | None = None
     seconds: Spread | None = None
 
@@ -92,6 +104,14 @@ class Comparison:
         names = {"hr": f"HR@{self.k}", "ndcg": f"NDCG@{self.k}", "log_loss": "log loss"}
         return names.get(quality, quality.upper())
 
+    @property
+    def subject(self) -> Model:
+        """The model that a comparison is about: ECCT's edge model, where there is one."""
+        own = [model for model in self.models if model.runs]
+        ours = [model for model in own if model.kind == KINDS[0]] or own
+        edges = [model for model in ours if model.side == "edge"]
+        return (edges or ours)[0]
+
     def of_kind(self, kind: str) -> tuple[Model, ...]:
         """The models of one kind."""
         return tuple(model for model in self.models if model.kind == kind)
@@ -114,7 +134,8 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
     models = [*own, *_reference_models(complete, {model.model for model in own})]
     # A stable sort: where two are equal, the order of the command line remains.
     models.sort(key=lambda model: (KINDS.index(model.kind), -_mean(model.quality["hr"])))
-    return Comparison(tuple(models), complete, left_out, tuple(_notes(models)))
+    notes = (*_notes(models), *(note for run in complete for note in missing_files(run)))
+    return Comparison(tuple(models), complete, left_out, notes)
 
 
 def reason_left_out(run: Run) -> str:
@@ -127,6 +148,34 @@ def reason_left_out(run: Run) -> str:
     return f"{run.status} after {plural(run.rounds_done, 'round')}; " + (
         f"`ecct resume {run.path}` goes on"
     )
+
+
+def missing_files(run: Run) -> list[str]:
+    """What a complete run should have left and has not, and what cannot be shown for want of it."""
+    told = []
+    if run.metrics is None and run.rounds_done and run.method not in _WITHOUT_ROUNDS:
+        told.append(
+            f"{run.path}/metrics.csv is missing though the run has "
+            f"{plural(run.rounds_done, 'round')} behind it: nothing by round and no bytes of it "
+            "are shown. Copy the file too."
+        )
+    elif run.metrics is not None and len(run.metrics) < run.rounds_done:
+        told.append(
+            f"{run.path}/metrics.csv has {plural(len(run.metrics), 'row')} for "
+            f"{plural(run.rounds_done, 'round')}: what is shown by round, and its bytes, are of "
+            "these alone. Copy the whole file."
+        )
+    if run.devices is None:
+        told.append(
+            f"{run.path}/devices.csv is missing: no intervals and no gains of single devices are "
+            "shown for it. Copy the file too."
+        )
+    if not (run.path / "candidates_test.npz").exists():
+        told.append(
+            f"{run.path}/candidates_test.npz is missing: that it was measured on the candidates of "
+            "the other runs follows from its settings alone, and was not checked."
+        )
+    return told
 
 
 def _own_models(runs: Sequence[Run]) -> list[Model]:
@@ -165,6 +214,7 @@ def _model(runs: Sequence[Run], *, model: str, side: str, settings: str) -> Mode
         seeds=tuple(run.seed for run in runs),
         quality=_quality(rows),
         runs=tuple(runs),
+        sources=tuple(runs),
         # A bound with all data in one place has no devices.
         traffic=None if side == "everything" else traffic_of(runs),
         seconds=Spread.of(float("nan") if run.seconds is None else run.seconds for run in runs),
@@ -173,22 +223,23 @@ def _model(runs: Sequence[Run], *, model: str, side: str, settings: str) -> Mode
 
 def _reference_models(runs: Sequence[Run], known: set[str]) -> list[Model]:
     """Rows that runs carry for reference, where no run of the model's own is at hand."""
-    found: dict[tuple[str, str, str], dict[int, Any]] = defaultdict(dict)
+    found: dict[tuple[str, str, str], dict[int, tuple[Any, Run]]] = defaultdict(dict)
     for run in runs:
         for _, row in run.references().iterrows():
             if row["model"] not in known:
                 # Several runs of one seed carry the same reference: the first has it.
-                found[row["method"], row["model"], row["side"]].setdefault(run.seed, row)
+                found[row["method"], row["model"], row["side"]].setdefault(run.seed, (row, run))
     return [
         Model(
             name=model,
             method=method,
             kind=_kind(method, model),
             side=side,
-            sees=str(next(iter(rows.values()))["sees"]),
+            sees=str(next(iter(rows.values()))[0]["sees"]),
             model=model,
             seeds=tuple(sorted(rows)),
-            quality=_quality([rows[seed] for seed in sorted(rows)]),
+            quality=_quality([rows[seed][0] for seed in sorted(rows)]),
+            sources=tuple(rows[seed][1] for seed in sorted(rows)),
         )
         for (method, model, side), rows in found.items()
     ]

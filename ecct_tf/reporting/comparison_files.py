@@ -7,37 +7,52 @@ import re
 from pathlib import Path
 
 from ecct_tf.errors import ConfigError
+from ecct_tf.evaluation import Interval
 from ecct_tf.reporting.comparison import Comparison, Model
+from ecct_tf.reporting.pairs import gain_interval, interval_of
 from ecct_tf.reporting.plots import write_comparison_plots
 from ecct_tf.reporting.run import QUALITY
-from ecct_tf.reporting.spread import Spread, bytes_text, seconds_text
+from ecct_tf.reporting.spread import Spread, bytes_text, seconds_text, signed
 
-__all__ = ["as_csv", "as_markdown", "cells", "headings", "write_comparison"]
+__all__ = ["as_csv", "as_markdown", "cells", "explanation", "headings", "write_comparison"]
 
 _SHOWN = ("hr", "ndcg", "gauc")
 
 
 def headings(comparison: Comparison) -> list[str]:
     """Of the columns that `cells` fills."""
-    labels = [comparison.label(name) for name in _SHOWN]
-    return ["model", *labels, "seeds", "per device, round", "duration"]
+    hr, *others = [comparison.label(name) for name in _SHOWN]
+    gain = f"{comparison.subject.name} over it"
+    return ["model", hr, "95 % interval", gain, *others, "seeds", "per device, round", "duration"]
 
 
-def cells(model: Model) -> list[str]:
+def cells(model: Model, comparison: Comparison) -> list[str]:
     """A model's row for people; `-` where there is nothing to tell."""
     traffic, seconds = model.traffic, model.seconds
+    hr, *others = [_text(model.quality[name]) for name in _SHOWN]
     return [
         model.name,
-        *(_mean_and_deviation(model.quality[name]) for name in _SHOWN),
+        hr,
+        _ends(interval_of(model)),
+        _gain(model, comparison),
+        *others,
         str(len(model.seeds)),
         "-" if traffic is None else bytes_text(traffic.per_round.mean),
         "-" if seconds is None else seconds_text(seconds.mean),
     ]
 
 
+def explanation(comparison: Comparison) -> str:
+    """What the columns of `cells` mean."""
+    return (
+        "±: standard deviation over seeds. Interval: 95 % of the bootstrap over users, of "
+        f"{comparison.label('hr')}; of gains in it paired, each user's rank by both models."
+    )
+
+
 def as_csv(comparison: Comparison) -> str:
     """Every figure, one row per model; a cell is empty where there is no such figure."""
-    rows = [_row(model) for model in comparison.models]
+    rows = [_row(model, comparison) for model in comparison.models]
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -50,8 +65,10 @@ def as_markdown(comparison: Comparison) -> str:
     head = headings(comparison)
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for model in comparison.models:
-        lines.append("| " + " | ".join(_escaped(cell) for cell in cells(model)) + " |")
-    lines += ["", *(_escaped(note) for note in comparison.notes)]
+        row = cells(model, comparison)
+        lines.append("| " + " | ".join(_escaped(cell) for cell in row) + " |")
+    notes = (explanation(comparison), *comparison.notes)
+    lines += ["", *(_escaped(note) for note in notes)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -72,7 +89,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
     return (*(folder / name for name in tables), *plots)
 
 
-def _row(model: Model) -> dict[str, object]:
+def _row(model: Model, comparison: Comparison) -> dict[str, object]:
     row: dict[str, object] = {
         "model": model.name,
         "method": model.method,
@@ -83,6 +100,12 @@ def _row(model: Model) -> dict[str, object]:
     }
     for name in QUALITY:
         row.update(_columns(name, model.quality[name]))
+    subject = comparison.subject
+    gain = None if model is subject else gain_interval(subject, model)
+    row.update(_interval_columns("hr", interval_of(model)))
+    row["gain_of"] = "" if gain is None else subject.name
+    row["gain_hr"] = "" if gain is None else gain.mean
+    row.update(_interval_columns("gain_hr", gain))
     traffic = model.traffic
     parts = ("downlink", "uplink", "weights")
     for part in parts:
@@ -101,10 +124,32 @@ def _columns(name: str, spread: Spread | None) -> dict[str, object]:
     return {f"{name}_mean": spread.mean, f"{name}_std": "" if deviation is None else deviation}
 
 
-def _mean_and_deviation(spread: Spread | None) -> str:
-    if spread is None:
+def _interval_columns(name: str, interval: Interval | None) -> dict[str, object]:
+    ends = (None, None) if interval is None else (interval.low, interval.high)
+    return {
+        f"{name}_{end}": "" if value is None else value
+        for end, value in zip(("low", "high"), ends, strict=True)
+    }
+
+
+def _text(spread: Spread | None) -> str:
+    return "-" if spread is None else spread.text()
+
+
+def _ends(interval: Interval | None) -> str:
+    if interval is None or interval.low is None or interval.high is None:
         return "-"
-    return spread.text() if spread.deviation is not None else f"{spread.text()} ± -"
+    return f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def _gain(model: Model, comparison: Comparison) -> str:
+    subject = comparison.subject
+    gain = None if model is subject else gain_interval(subject, model)
+    if gain is None:
+        return "-"
+    if gain.low is None or gain.high is None:
+        return signed(gain.mean)
+    return f"{signed(gain.mean)} ({signed(gain.low)} to {signed(gain.high)})"
 
 
 def _escaped(text: str) -> str:

@@ -1,50 +1,50 @@
 """A comparison on the terminal."""
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from ecct_tf.reporting.columns import Column, console_for, fitting, table_of
 from ecct_tf.reporting.comparison import KINDS, Comparison
-from ecct_tf.reporting.comparison_files import cells, headings
+from ecct_tf.reporting.comparison_files import cells, explanation, headings
 
 __all__ = ["print_table"]
 
+# Of the columns of `headings`: which stay longest where the terminal is narrow.
+_RANKS = (0, 1, 3, 2, 4, 5, 6, 7, 8)
+
 
 def print_table(comparison: Comparison, *, console: Console | None = None) -> None:
-    """Prints the models by kind.
+    """Prints the models by kind; what is too wide for the terminal is left out and named.
 
     Args:
       comparison: the models.
-      console: where to; by default the terminal, or 120 columns where there is none.
+      console: where to; by default the terminal, or as wide as needed where there is none.
     """
-    if console is None:
-        console = Console()
-        # A pipe has no width; a table folded at 80 columns would be of no use in a log.
-        if not console.is_terminal:
-            console = Console(width=120)
+    models = [model for kind in KINDS for model in comparison.of_kind(kind)]
+    rows = [cells(model, comparison) for model in models]
+    columns = [
+        Column(heading, tuple(row[place] for row in rows), rank, right=place > 0)
+        for place, (heading, rank) in enumerate(zip(headings(comparison), _RANKS, strict=True))
+    ]
+    console = console or console_for(columns)
+    shown = fitting(columns, console.width)
     run = comparison.runs[0]
     data = run.config.get("data.name") or run.config["data.dataset"]
-    table = Table(
-        title=Text(
-            f"{data}, {run.config['data.split'].replace('_', '-')} split, "
-            f"test items among {run.candidates} candidates"
-        ),
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
+    ends = [
+        number for number, model in enumerate(models[:-1]) if model.kind != models[number + 1].kind
+    ]
+    console.print(
+        table_of(
+            shown,
+            title=f"{data}, {run.config['data.split'].replace('_', '-')} split, test items among "
+            f"{run.candidates} candidates",
+            bold=[model.kind == KINDS[0] for model in models],
+            ends=ends,
+        )
     )
-    first, *others = headings(comparison)
-    table.add_column(first)
-    for heading in others:
-        table.add_column(heading, justify="right")
-    for kind in KINDS:
-        models = comparison.of_kind(kind)
-        for model in models:
-            # As text, not markup: a name may contain brackets.
-            row = [Text(cell) for cell in cells(model)]
-            table.add_row(*row, style="bold" if kind == KINDS[0] else None)
-        if models:
-            table.add_section()
-    console.print(table)
-    for note in comparison.notes:
+    left_out = [column.heading for column in columns if column not in shown]
+    notes = [explanation(comparison)]
+    if left_out:
+        notes.append(f"Too narrow for {', '.join(left_out)}; --format csv has them.")
+    for note in (*notes, *comparison.notes):
         console.print(Text(note))

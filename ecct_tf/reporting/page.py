@@ -39,7 +39,7 @@ def write_report(
       runs: at least one complete run; all on the same data.
       out: the HTML file; it is replaced, and appears whole or not at all.
       named: folders as a user named them, for the command in the report; the runs' by default.
-      against: name of the baseline for gains; None for the best federated one.
+      against: name of the baseline to begin with, also for gains; None for the strongest.
 
     Returns:
       The file.
@@ -91,15 +91,15 @@ def render_report(
                 *([] if against is None else ["--against", against]),
             ]
         ),
-        **_content(comparison, story),
+        **_content(comparison, story, against=against),
     )
 
 
-def _content(comparison: Comparison, story: Story) -> dict[str, Any]:
+def _content(comparison: Comparison, story: Story, *, against: str | None) -> dict[str, Any]:
     pictures = Pictures(comparison)
     curves = curves_of(comparison, "hr")
     ablation = _ablation(comparison)
-    gains, no_gains = _gains(comparison, story)
+    gains, no_gains = _gains(comparison, story, against=against)
     sending = [model for model in comparison.models if model.traffic and model.side == "edge"]
     # Ablations have a section of their own, unless there is nothing else.
     beside = [model for model in comparison.models if model.kind != KINDS[1]]
@@ -145,20 +145,21 @@ def _ablation(comparison: Comparison) -> list[Variant]:
     return [Variant(name, sides.get("edge"), sides.get("cloud")) for name, sides in found.items()]
 
 
-def _gains(comparison: Comparison, story: Story) -> tuple[Gains | None, str]:
-    """Gains over the rival, or why there are none."""
-    rival = story.rival
-    if rival is None:
-        others = [model for model in comparison.models if model.runs and model.side != "cloud"]
-        others += [model for model in comparison.models if model.runs]
-        different = [m for m in others if m.runs[0].method != story.subject.method]
-        rival = different[0] if different else None
-    if rival is None:
-        return None, "No baseline has a run of its own here."
-    try:
-        return device_gains(story.subject, rival), ""
-    except ConfigError as error:
-        return None, f"{error}."
+def _gains(
+    comparison: Comparison, story: Story, *, against: str | None
+) -> tuple[Gains | None, str]:
+    """Gains over the first rival whose devices can be paired, or why there are none."""
+    others = [model for model in comparison.models if model.runs and model.side != "cloud"]
+    others += [model for model in comparison.models if model.runs]
+    rivals = [each.model for each in story.rivalries]
+    rivals += [model for model in others if model.method != story.subject.method]
+    reason = "No baseline has a run of its own here."
+    for number, rival in enumerate(rivals[:1] if against is not None else rivals):
+        try:
+            return device_gains(story.subject, rival), ""
+        except ConfigError as error:
+            reason = f"{error}." if not number else reason
+    return None, reason
 
 
 def _baselines_command(run: Run) -> str:

@@ -48,6 +48,7 @@ class Run:
       metrics: one row a round; None for a method without rounds.
       results: test quality by model; None until the run is complete.
       devices: rank of each test interaction by own model; None where the file is missing.
+      reference_ranks: the same by the models that the run carries for reference.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class Run:
     metrics: pd.DataFrame | None
     results: pd.DataFrame | None
     devices: pd.DataFrame | None
+    reference_ranks: pd.DataFrame | None = None
 
     @property
     def method(self) -> str:
@@ -179,7 +181,8 @@ def read_run(path: Path) -> Run:
         seconds=None if seconds is None else float(seconds),
         metrics=metrics,
         results=_results(path) if complete else None,
-        devices=_devices(path) if complete else None,
+        devices=_ranks(path / "devices.csv") if complete else None,
+        reference_ranks=_ranks(path / "references.csv") if complete else None,
     )
 
 
@@ -232,8 +235,7 @@ def _results(path: Path) -> pd.DataFrame:
     )
 
 
-def _devices(path: Path) -> pd.DataFrame | None:
-    file = path / "devices.csv"
+def _ranks(file: Path) -> pd.DataFrame | None:
     if not file.exists():
         return None
     return read_table(

@@ -1,15 +1,26 @@
 """What a run reaches on the test interactions: the final table, and rank by rank."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
-from ecct_tf.evaluation import Metrics, evaluate_scores, ranks
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.evaluation import (
+    Interval,
+    Metrics,
+    discounted_gains,
+    evaluate_scores,
+    hits,
+    interval_over_users,
+    ranks,
+)
 from ecct_tf.federated import Algorithm
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.methods import model_name, sees
 
-__all__ = ["ResultRow", "test_results"]
+__all__ = ["ResultRow", "rank_rows", "test_results"]
 
 _UNCALIBRATED = ("popularity", "ease", "ease-recency")
 
@@ -24,6 +35,10 @@ class ResultRow:
       side: where it is scored: `edge`, `cloud` or `everything`.
       sees: what it may look at.
       metrics: its quality.
+      hr: `metrics.hr` with its interval over users.
+      ndcg: `metrics.ndcg` with its interval over users.
+      places: `[rows] int64`, the 0-based rank of each tested item, in the order of the test
+        candidates.
       calibrated: whether its scores are logits, so that log loss and AUC over users mean
         something.
     """
@@ -33,6 +48,9 @@ class ResultRow:
     side: str
     sees: str
     metrics: Metrics
+    hr: Interval
+    ndcg: Interval
+    places: npt.NDArray[np.int64] = dataclasses.field(repr=False, compare=False)
     calibrated: bool = True
 
     def as_dict(self) -> dict[str, Any]:
@@ -40,6 +58,10 @@ class ResultRow:
         values: dict[str, Any] = {**self.metrics.as_dict()}
         if not self.calibrated:
             values.update(auc="", log_loss="")
+        for name, interval in (("hr", self.hr), ("ndcg", self.ndcg)):
+            ends = (interval.low, interval.high)
+            for end, value in zip(("low", "high"), ends, strict=True):
+                values[f"{name}_{end}"] = "" if value is None else value
         named = {"method": self.method, "model": self.model, "side": self.side, "sees": self.sees}
         return {**named, **values}
 
@@ -56,24 +78,35 @@ def test_results(
     """
     config, candidates = experiment.config, experiment.test
     rows: list[ResultRow] = []
-    devices: list[dict[str, Any]] = []
+    k, users = config.evaluation.k, candidates.users
     for side, scores in algorithm.scores(state, candidates).items():
-        model = model_name(config, side)
-        metrics = evaluate_scores(scores, k=config.evaluation.k, users=candidates.users)
-        calibrated = config.method not in _UNCALIBRATED
-        rows.append(ResultRow(config.method, model, side, sees(config, side), metrics, calibrated))
-        devices.extend(_device_rows(experiment, model, side, scores))
-    return rows, devices
+        model, places = model_name(config, side), ranks(scores)
+        rows.append(
+            ResultRow(
+                method=config.method,
+                model=model,
+                side=side,
+                sees=sees(config, side),
+                metrics=evaluate_scores(scores, k=k, users=users),
+                hr=interval_over_users(hits(places, k), users=users),
+                ndcg=interval_over_users(discounted_gains(places, k), users=users),
+                places=places,
+                calibrated=config.method not in _UNCALIBRATED,
+            )
+        )
+    return rows, rank_rows(experiment, rows)
 
 
-def _device_rows(
-    experiment: Experiment, model: str, side: str, scores: Any
-) -> Iterator[dict[str, Any]]:
-    for user, place in zip(experiment.test.users, ranks(scores), strict=True):
-        yield {
-            "model": model,
-            "side": side,
+def rank_rows(experiment: Experiment, rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
+    """One row for each tested interaction and model, as `test_results` gives them."""
+    return [
+        {
+            "model": row.model,
+            "side": row.side,
             "user": int(user),
             "interactions": len(experiment.split.train(int(user))),
             "rank": int(place) + 1,
         }
+        for row in rows
+        for user, place in zip(experiment.test.users, row.places, strict=True)
+    ]

@@ -21,7 +21,7 @@ from ecct_tf.simulation.ecct import EcctAlgorithm
 from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.loop import Callback, run_rounds
 from ecct_tf.simulation.methods import build_algorithm, display_name, quick_references
-from ecct_tf.simulation.results import ResultRow, test_results
+from ecct_tf.simulation.results import ResultRow, rank_rows, test_results
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.run_log import LINES, run_log
 from ecct_tf.simulation.tensorboard import TensorBoardWriter
@@ -222,6 +222,9 @@ def _run(
             )
         if folder is not None:
             folder.write_devices(devices)
+            if config.baselines:
+                references = [row for row in rows if row not in ours]
+                folder.write_references(rank_rows(experiment, references))
             folder.write_results([row.as_dict() for row in rows])
             write_plots(folder.path)
         status = "complete"

@@ -1,44 +1,115 @@
 """The final table on the terminal."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from ecct_tf.simulation.methods import display_name
+from ecct_tf.evaluation import Interval, hits, paired_interval
+from ecct_tf.reporting.columns import Column, console_for, fitting, table_of
+from ecct_tf.simulation.methods import model_name
+from ecct_tf.simulation.results import ResultRow
 from ecct_tf.simulation.simulate import SimulationResult
 
 __all__ = ["print_results"]
 
 
-def print_results(result: SimulationResult, *, out: Path) -> None:
-    """Prints the result table, what crossed the network, and where everything lies."""
+def print_results(
+    result: SimulationResult, *, out: Path | None, console: Console | None = None
+) -> None:
+    """Prints the result table, what crossed the network, and where everything lies.
+
+    The rows of what was run have a `>` before them. Where the terminal is narrow, the columns
+    that fit are shown whole, and the others named.
+
+    Args:
+      result: of the run.
+      out: the run folder; None for a run in memory.
+      console: where to; by default the terminal, or whatever width the table needs in a pipe.
+    """
     config = result.experiment.config
-    name = display_name(config)
-    k = config.evaluation.k
+    columns = _columns(result)
+    console = console or console_for(columns)
+    shown = fitting(columns, console.width)
     split = {"leave_one_out": "Leave-one-out", "temporal": "Temporal split"}[config.data.split]
-    name_of_data = result.experiment.dataset.name
-    table = Table(title=f"{split} on {name_of_data}, test items, seed {config.seed}")
-    table.add_column("model")
-    table.add_column("sees")
-    for name in (f"HR@{k}", f"NDCG@{k}", "MRR", "AUC", "GAUC", "log loss"):
-        table.add_column(name, justify="right")
-    for row in result.rows:
-        metrics = row.metrics
-        ours = row.model.startswith(name)
-        loose = (metrics.auc, metrics.log_loss) if row.calibrated else (None, None)
-        values = (metrics.hr, metrics.ndcg, metrics.mrr, loose[0], metrics.gauc, loose[1])
-        cells = ["-" if value is None else f"{value:.4f}" for value in values]
-        table.add_row(row.model, row.sees, *cells, style="bold" if ours else None)
-    # A pipe has no width; a table folded at 80 columns would be of no use in a log.
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
-    console.print(table)
-    if (out / "metrics.csv").exists():
-        console.print(_traffic(result, out), highlight=False)
-    console.print(f"Run folder: {out}", highlight=False)
+    own = _own(result)
+    console.print(
+        table_of(
+            shown,
+            title=f"{split} on {result.experiment.dataset.name}, test items, seed {config.seed}",
+            bold=[row.model in own for row in result.rows],
+        )
+    )
+    notes = [f"> marks this run's own models. Interval: over {_users(result)} users."]
+    left_out = [column.heading for column in columns if column not in shown]
+    if left_out:
+        where = "" if out is None else f"; {out / 'results.csv'} has them"
+        notes.append(f"Too narrow for {', '.join(left_out)}{where}.")
+    notes += _standing(result.rows, own, result)
+    if out is not None and (out / "metrics.csv").exists():
+        notes.append(_traffic(result, out))
+    if out is not None:
+        notes.append(f"Run folder: {out}")
+    for note in notes:
+        console.print(Text(note))
+
+
+def _columns(result: SimulationResult) -> list[Column]:
+    """All columns, in the order in which they are shown."""
+    rows, own, k = result.rows, _own(result), result.experiment.config.evaluation.k
+    loose = [(row.metrics.auc, row.metrics.log_loss) if row.calibrated else None for row in rows]
+    names = tuple(f"{'>' if row.model in own else ' '} {row.model}" for row in rows)
+    return [
+        Column("  model", names, 0, right=False),
+        Column("sees", tuple(row.sees for row in rows), 7, right=False),
+        Column(f"HR@{k}", _numbers(row.metrics.hr for row in rows), 1),
+        Column("95 % interval", tuple(_ends(row.hr) for row in rows), 2),
+        Column(f"NDCG@{k}", _numbers(row.metrics.ndcg for row in rows), 3),
+        Column("MRR", _numbers(row.metrics.mrr for row in rows), 5),
+        Column("AUC", _numbers(None if pair is None else pair[0] for pair in loose), 6),
+        Column("GAUC", _numbers(row.metrics.gauc for row in rows), 4),
+        Column("log loss", _numbers(None if pair is None else pair[1] for pair in loose), 8),
+    ]
+
+
+def _numbers(values: Iterable[float | None]) -> tuple[str, ...]:
+    return tuple("-" if value is None else f"{value:.4f}" for value in values)
+
+
+def _ends(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return "-"
+    return f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def _own(result: SimulationResult) -> set[str]:
+    """Names of the models of the run itself."""
+    config = result.experiment.config
+    return {model_name(config, side) for side in ("edge", "cloud", "everything")}
+
+
+def _users(result: SimulationResult) -> str:
+    return f"{max(row.metrics.num_users for row in result.rows):,}"
+
+
+def _standing(rows: Sequence[ResultRow], own: set[str], result: SimulationResult) -> list[str]:
+    """How the run stands against the strongest of the others, paired over users."""
+    ours = sorted((row for row in rows if row.model in own), key=lambda row: row.side != "edge")
+    others = [row for row in rows if row.model not in own]
+    if not ours or not others:
+        return []
+    subject, rival = ours[0], max(others, key=lambda row: row.metrics.hr)
+    k = subject.metrics.k
+    gain = paired_interval(
+        hits(subject.places, k), hits(rival.places, k), users=result.experiment.test.users
+    )
+    told = f"{subject.model} against the strongest of the others, {rival.model}: {gain.mean:+.4f}"
+    if gain.low is None or gain.high is None:
+        return [f"{told} HR@{k}."]
+    sure = "" if gain.excludes_zero else "; no difference that so many users can show"
+    return [f"{told} HR@{k}, 95 % interval {gain.low:+.4f} to {gain.high:+.4f}, paired{sure}."]
 
 
 def _traffic(result: SimulationResult, out: Path) -> str:

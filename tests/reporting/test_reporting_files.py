@@ -73,9 +73,11 @@ def test_the_files_of_a_comparison(campaign, tmp_path: Path) -> None:
     assert (popularity["auc_mean"], popularity["bytes_per_round_mean"]) == ("", "")
 
 
-def test_one_seed_has_a_dash_for_its_spread(make_run) -> None:
+def test_one_seed_has_no_spread_but_an_interval_over_its_users(make_run) -> None:
     comparison = compare_runs(read_runs([make_run()]))
-    assert "| ECCT edge | 0.750 ± - | 0.375 ± - |" in as_markdown(comparison)
+    # Three of four users are hit; a draw of four may hit one to four.
+    assert "| ECCT edge | 0.750 | 0.250 to 1.000 | - | 0.375 |" in as_markdown(comparison)
+    assert "± -" not in as_markdown(comparison)
     (edge, _) = csv.DictReader(io.StringIO(as_csv(comparison)))
     assert (edge["hr_mean"], edge["hr_std"]) == ("0.75", "")
 
@@ -89,16 +91,52 @@ def test_names_mean_nothing_to_markdown_or_a_terminal(make_run, result) -> None:
     assert name in screen.getvalue()
 
 
-def test_compare_prints_a_table_of_120_columns_through_a_pipe(campaign) -> None:
+def test_compare_prints_whole_rows_through_a_pipe(campaign) -> None:
     done = CliRunner().invoke(compare, [str(path) for path in campaign])
     assert done.exit_code == 0, done.output
-    lines = done.output.splitlines()
-    assert max(map(len, lines)) <= 120
-    (row,) = [line for line in lines if "FedAvg" in line]
+    assert "…" not in done.output
+    (row,) = [line for line in done.output.splitlines() if "FedAvg" in line]
+    # ECCT hits users 1, 2 and 4 in either seed, FedAvg 1 and 2: one user in four is gained.
     assert row.split() == [
-        *("FedAvg", "0.600", "±", "0.000", "0.300", "±", "0.000", "0.300", "±", "0.000"),
+        *("FedAvg", "0.600", "±", "0.000", "0.000", "to", "1.000"),
+        *("+0.250", "(0.000", "to", "+0.750)", "0.300", "±", "0.000", "0.300", "±", "0.000"),
         *("2", "9.77", "KiB", "12", "s"),
     ]
+    assert "paired, each user's rank by both models" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "left_out"),
+    [
+        (60, ["model", "HR@10", "ECCT edge over it"], "95 % interval, NDCG@10"),
+        (80, ["model", "HR@10", "95 % interval", "ECCT edge over it"], "NDCG@10"),
+    ],
+)
+def test_a_narrow_terminal_shows_whole_columns_and_names_the_others(
+    campaign, width, shown, left_out
+) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=width, force_terminal=True, color_system=None)
+    print_table(compare_runs(read_runs(campaign)), console=console)
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    (head,) = [line for line in lines if line.startswith("model ")]
+    assert head.split() == " ".join(shown).split()
+    assert any(line.startswith("no exchange edge") for line in lines)
+    assert "…" not in screen.getvalue()
+    assert f"Too narrow for {left_out}" in " ".join(screen.getvalue().split())
+
+
+def test_intervals_are_in_the_csv(campaign) -> None:
+    rows = csv.DictReader(io.StringIO(as_csv(compare_runs(read_runs(campaign)))))
+    found = {row["model"]: row for row in rows}
+    edge, averaged, popularity = (found[name] for name in ("ECCT edge", "FedAvg", "popularity"))
+    assert (edge["gain_of"], edge["gain_hr"], edge["gain_hr_low"]) == ("", "", "")
+    assert (averaged["gain_of"], float(averaged["gain_hr"])) == ("ECCT edge", 0.25)
+    assert float(averaged["gain_hr_low"]) == 0.0
+    assert float(averaged["hr_low"]) <= 0.5 <= float(averaged["hr_high"])
+    # A row that a run carries, without ranks, cannot be paired.
+    assert (popularity["hr_low"], popularity["gain_hr"]) == ("", "")
 
 
 def test_compare_tells_what_it_leaves_out_and_where_files_went(make_run, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting import compare_runs, read_runs
-from ecct_tf.reporting.gains import Interval, device_gains
+from ecct_tf.reporting.gains import device_gains
 
 
 def models(paths):
@@ -118,17 +118,6 @@ def test_equal_models_differ_in_nothing(pair) -> None:
     gains = device_gains(*models(pair([(1, 2, 3, 4)], [(1, 2, 3, 4)])))
     assert gains.p_value is None
     assert (gains.gain.mean, gains.gain.low, gains.gain.high) == (0.0, 0.0, 0.0)
-
-
-def test_the_interval_is_the_bootstraps_and_repeats() -> None:
-    values = np.random.default_rng(3).normal(0.1, 1.0, 400)
-    interval = Interval.of(values)
-    assert interval == Interval.of(values)
-    # For a mean of many, the percentile bootstrap is close to ± 1.96 standard errors.
-    reach = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
-    assert interval.low == pytest.approx(values.mean() - reach, abs=0.02)
-    assert interval.high == pytest.approx(values.mean() + reach, abs=0.02)
-    assert Interval.of(np.array([0.3])) == Interval(0.3, None, None)
 
 
 def test_devices_that_do_not_match_are_refused(pair) -> None:

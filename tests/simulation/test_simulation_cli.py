@@ -132,6 +132,7 @@ def test_simulation_through_a_pipe_returns_and_leaves_a_whole_run_folder(tmp_pat
         "environment.json",
         "item_table.npz",
         "metrics.csv",
+        "references.csv",
         "results.csv",
         "run.log",
         "status.json",

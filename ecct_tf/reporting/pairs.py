@@ -1,0 +1,118 @@
+"""Models on the same users: ranks side by side, and intervals that follow from them."""
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from ecct_tf.errors import ConfigError, RunFolderError
+from ecct_tf.evaluation import Interval, hits, interval_over_users, paired_interval
+from ecct_tf.reporting.comparison import Model
+from ecct_tf.reporting.run import Run
+
+__all__ = ["common_seeds", "gain_interval", "interval_of", "paired_ranks", "ranks_of"]
+
+
+def common_seeds(subject: Model, baseline: Model) -> tuple[int, ...]:
+    """Seeds that both have, ascending.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    seeds = tuple(sorted(set(subject.seeds) & set(baseline.seeds)))
+    if not seeds:
+        raise ConfigError(
+            f"{subject.name} has seeds {list(subject.seeds)}, {baseline.name} has "
+            f"{list(baseline.seeds)}: devices can be compared only on a seed that both have"
+        )
+    return seeds
+
+
+def paired_ranks(subject: Model, baseline: Model, seed: int) -> pd.DataFrame:
+    """One row per test interaction of a seed: `user`, `interactions`, and both ranks from 1.
+
+    The ranks are in the columns `subject` and `baseline`.
+
+    Raises:
+      ConfigError: the ranks of one of them are not at hand.
+      RunFolderError: they are of different interactions.
+    """
+    ours, theirs = ranks_of(subject, seed), ranks_of(baseline, seed)
+    if not ours.index.equals(theirs.index):
+        files = [_file(model, _source(model, seed)) for model in (subject, baseline)]
+        raise RunFolderError(
+            f"{files[0]} and {files[1]} hold different test interactions though both runs have "
+            f"seed {seed}: their data differ, or a file was changed; run one of them again on the "
+            "other's data"
+        )
+    return pd.DataFrame(
+        {
+            "user": ours.index.get_level_values("user"),
+            "interactions": ours["interactions"].to_numpy(),
+            "subject": ours["rank"].to_numpy(),
+            "baseline": theirs["rank"].to_numpy(),
+        }
+    )
+
+
+def ranks_of(model: Model, seed: int) -> pd.DataFrame:
+    """`interactions` and `rank`, from 1, by user and by the place among the user's interactions.
+
+    Raises:
+      ConfigError: the file that has them is missing.
+      RunFolderError: a rank is none.
+    """
+    run = _source(model, seed)
+    file, table = _file(model, run), run.devices if model.runs else run.reference_ranks
+    if table is None:
+        if not model.runs:
+            raise ConfigError(
+                f"{model.name} has no run of its own, only a row in another's results, and "
+                f"{file} is missing; devices can be compared only by their ranks"
+            )
+        raise ConfigError(f"{file} is missing; copy it too, to see the gain of single devices")
+    rows = table[(table["model"] == model.model) & (table["side"] == model.side)]
+    if not rows["rank"].between(1, run.candidates).all():
+        raise RunFolderError(
+            f"{file}: expected ranks from 1 to {run.candidates}; the file was changed after the run"
+        )
+    rows = rows.assign(occurrence=rows.groupby("user").cumcount())
+    return rows.set_index(["user", "occurrence"]).sort_index()
+
+
+@functools.lru_cache(maxsize=512)
+def interval_of(model: Model) -> Interval | None:
+    """HR@K of a model, all seeds together, with its interval over users; None without ranks."""
+    try:
+        tables = [ranks_of(model, seed) for seed in model.seeds]
+    except ConfigError:
+        return None
+    ranks = np.concatenate([table["rank"].to_numpy(np.int64) for table in tables])
+    users = np.concatenate([table.index.get_level_values("user") for table in tables])
+    return interval_over_users(hits(ranks - 1, model.sources[0].k), users=users)
+
+
+@functools.lru_cache(maxsize=512)
+def gain_interval(subject: Model, baseline: Model) -> Interval | None:
+    """HR@K of `subject` less that of `baseline` on the same users; None where none can be paired.
+
+    Raises:
+      RunFolderError: see `paired_ranks`.
+    """
+    try:
+        pairs = pd.concat(
+            [paired_ranks(subject, baseline, seed) for seed in common_seeds(subject, baseline)]
+        )
+    except ConfigError:
+        return None
+    k = subject.sources[0].k
+    ours, theirs = (hits(pairs[name].to_numpy(np.int64) - 1, k) for name in ("subject", "baseline"))
+    return paired_interval(ours, theirs, users=pairs["user"].to_numpy())
+
+
+def _source(model: Model, seed: int) -> Run:
+    return model.sources[model.seeds.index(seed)]
+
+
+def _file(model: Model, run: Run) -> str:
+    return f"{run.path}/{'devices' if model.runs else 'references'}.csv"

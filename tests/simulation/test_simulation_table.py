@@ -1,0 +1,121 @@
+"""The final table on terminals of any width: own rows marked, intervals, the strongest rival."""
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from ecct_tf.config import RunConfig
+from ecct_tf.evaluation import discounted_gains, evaluate_scores, hits, interval_over_users
+from ecct_tf.simulation.methods import ABLATIONS
+from ecct_tf.simulation.results import ResultRow
+from ecct_tf.simulation.table import print_results
+
+USERS = np.arange(943)
+
+
+def _row(model, side, missed, *, method="ecct", sees="devices + item table + downlinks"):
+    """A model that ranks the held-out item first but for the first `missed` users."""
+    scores = np.zeros((len(USERS), 100))
+    scores[:, 1:] = np.linspace(-1, -2, 99)
+    scores[:missed, 0] = -3.0
+    places = np.where(missed > USERS, 99, 0)
+    return ResultRow(
+        method=method,
+        model=model,
+        side=side,
+        sees=sees,
+        metrics=evaluate_scores(scores, k=10, users=USERS),
+        hr=interval_over_users(hits(places, 10)),
+        ndcg=interval_over_users(discounted_gains(places, 10)),
+        places=places,
+        calibrated=method != "ease-recency",
+    )
+
+
+ROWS = (
+    _row("EASE, recency-weighted", "everything", 280, method="ease-recency", sees="everything"),
+    _row("no exchange edge", "edge", 249, sees="devices + item table"),
+    _row("ECCT edge", "edge", 236),
+    _row("ECCT cloud", "cloud", 340, sees="older history + uplinks"),
+)
+
+
+def _printed(width, *, rows=ROWS, config=None, terminal=True, out=None):
+    result = SimpleNamespace(
+        rows=rows,
+        experiment=SimpleNamespace(
+            config=config or RunConfig(),
+            dataset=SimpleNamespace(name="movielens-100k"),
+            test=SimpleNamespace(users=USERS),
+        ),
+        algorithm=SimpleNamespace(num_devices=943),
+    )
+    screen = io.StringIO()
+    console = Console(
+        file=screen, width=width, force_terminal=terminal, color_system=None, legacy_windows=False
+    )
+    print_results(result, out=out, console=console)
+    return screen.getvalue()
+
+
+def _marked(text):
+    return [line[2:].split("  ")[0] for line in text.splitlines() if line.startswith("> ")]
+
+
+def test_the_rows_of_the_run_are_marked_and_no_others():
+    text = _printed(120)
+    assert _marked(text)[:2] == ["ECCT edge", "ECCT cloud"]
+    # An ablation's own rows are its own, and ECCT's would not be.
+    text = _printed(120, config=ABLATIONS["no exchange"].of(RunConfig()))
+    assert _marked(text)[0] == "no exchange edge"
+    assert "> ECCT" not in text
+    text = _printed(120, config=RunConfig(method="ease-recency"))
+    assert _marked(text)[0] == "EASE, recency-weighted"
+
+
+def test_one_seed_has_an_interval_over_its_users():
+    (row,) = [line for line in _printed(120).splitlines() if line.startswith("> ECCT edge")]
+    # 707 of 943 users: 0.7497, give or take 1.96 times 0.0141.
+    assert "0.7497" in row
+    assert "0.723 to 0.777" in row
+
+
+def test_the_strongest_of_the_others_is_told_with_its_paired_interval():
+    told = " ".join(_printed(120).split())
+    # 13 users of 943 are gained, 0.0138, and none is lost.
+    assert "ECCT edge against the strongest of the others, no exchange edge: +0.0138 HR@10" in told
+    assert "95 % interval +0.0074 to +0.0212, paired." in told
+    rows = (*ROWS[:2], _row("ECCT edge", "edge", 249))
+    told = " ".join(_printed(120, rows=rows).split())
+    assert "no difference that so many users can show" in told
+    assert "against the strongest" not in _printed(120, rows=ROWS[2:])
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "left_out"),
+    [
+        (60, ["model", "HR@10", "95 % interval", "NDCG@10"], ["GAUC", "MRR", "AUC", "log loss"]),
+        (80, ["model", "HR@10", "95 % interval", "NDCG@10", "MRR", "GAUC"], ["AUC", "log loss"]),
+    ],
+)
+def test_a_narrow_terminal_has_whole_columns_and_names_the_others(width, shown, left_out):
+    text = _printed(width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    (head,) = [line for line in text.splitlines() if line.startswith("  model")]
+    assert head.split() == " ".join(shown).split()
+    for name in ("EASE, recency-weighted", "no exchange edge", "ECCT edge", "ECCT cloud"):
+        assert name in text
+    told = text.split("Too narrow for")[1]
+    assert all(name in told for name in left_out)
+
+
+def test_a_wide_terminal_has_all_columns():
+    text = _printed(140)
+    assert "Too narrow" not in text
+    (row,) = [line for line in text.splitlines() if "recency-weighted  " in line]
+    # What counts interactions has neither AUC over users nor log loss.
+    assert row.split()[-1] == "-"
