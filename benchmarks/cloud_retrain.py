@@ -57,7 +57,12 @@ def main(turns: int, epochs: int, tail: float, batch_size: int) -> None:
 
 def _job(config: JobConfig, epochs: int):
     history = load_history(config, known=None, progress=False)
-    held = hold_out(history.view, negatives=config.validation.negatives, seed=config.seed)
+    held = hold_out(
+        history.view,
+        negatives=config.validation.negatives,
+        gate=config.gate.held_out,
+        seed=config.seed,
+    )
     knowledge = known_before(config, None, num_users=history.view.num_users)
     engine = build_engine("none")
     cloud = begin(config, held.view, None, space=starting_space(config, held.view, None))
@@ -86,7 +91,12 @@ def _job(config: JobConfig, epochs: int):
 
 def _fit(config: JobConfig, epochs: int):
     history = load_history(config, known=None, progress=False)
-    held = hold_out(history.view, negatives=config.validation.negatives, seed=config.seed)
+    held = hold_out(
+        history.view,
+        negatives=config.validation.negatives,
+        gate=config.gate.held_out,
+        seed=config.seed,
+    )
     cloud = begin(config, held.view, None, space=starting_space(config, held.view, None))
     rows = cloud.batches.labelled_rows(np.random.default_rng(0))
     data = tf.data.Dataset.from_tensor_slices(rows).batch(config.cloud.batch_size)

@@ -135,15 +135,31 @@ class GateConfig:
 
     Attributes:
       promote: whether the job promotes at all; without, it stores and compares only.
+      held_out: the most interactions of a user, its newest, that only the gate looks at; the
+        more, the narrower is the interval of the difference.
+      confidence: of that interval. Half its width is the gate's room: a loss, added up since
+        the best version of the chain, that chance alone may bring about.
+      largest_loss: bounds the room, as a share of the promoted version's quality, where there
+        are too few users to tell more.
       minimum_gain: least `validation.metric` of the new version minus the promoted one's, on
-        the same candidates; negative allows a loss.
+        the same candidates, the room aside; negative allows a loss beyond it.
     """
 
     promote: bool = True
+    held_out: int = 4
+    confidence: float = 0.95
+    largest_loss: float = 0.05
     minimum_gain: float = 0.0
 
     def __post_init__(self) -> None:
         numbers(self, "gate")
+        at_least(self, "gate", 1, "held_out")
+        at_least(self, "gate", 0, "largest_loss")
+        if not 0 < self.confidence < 1:
+            raise ConfigError(
+                f"gate.confidence: expected a value between 0 and 1, got {self.confidence}; "
+                "0.95 is usual"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Mapping
 
 from cloud.registry import Registry, Version
+from cloud.retraining.comparison import Comparison
 from cloud.retraining.config import JobConfig
 from ecct_tf.errors import PromotionConflictError
 
@@ -22,8 +24,12 @@ class JobResult:
       promoted: whether the job put it in force.
       reason: why it did, or did not.
       metric: `validation.metric`.
-      quality: of the new version on the held-out items.
+      quality: of the new version on the items that were held out for the gate.
       before: of the version that was promoted when the job began; None when there was none.
+      low: the lower end of the interval of the difference, user by user; None where there was
+        no version, or were too few users for an interval.
+      high: its upper end.
+      room: the largest loss that the gate would have let through.
     """
 
     version: int
@@ -32,6 +38,9 @@ class JobResult:
     metric: str
     quality: float
     before: float | None
+    low: float | None = None
+    high: float | None = None
+    room: float | None = None
 
 
 def decide(
@@ -47,8 +56,8 @@ def decide(
       anyway: promotes whatever the gate says.
     """
     metric = config.validation.metric
-    quality, before = _qualities(version.manifest.metrics, metric)
-    passed, reason = verdict(config, quality=quality, before=before)
+    quality, comparison = _compared(version.manifest.metrics, metric)
+    passed, reason = verdict(config, comparison)
     if anyway and not passed:
         passed, reason = True, f"promoted on request, although {reason}"
     if passed:
@@ -57,30 +66,69 @@ def decide(
         except PromotionConflictError as error:
             passed, reason = False, str(error)
     _log.info("version %d: %s", version.number, reason)
-    return JobResult(version.number, passed, reason, metric, quality, before)
+    return _result(version.number, passed, reason, metric, quality, comparison)
 
 
-def verdict(config: JobConfig, *, quality: float, before: float | None) -> tuple[bool, str]:
+def verdict(config: JobConfig, comparison: Comparison | None) -> tuple[bool, str]:
     """Whether the gate lets a version through, and why.
 
     Args:
       config: the job.
-      quality: of the new version.
-      before: of the promoted one on the same items; None when there is none.
+      comparison: with the promoted version; None when there is none.
     """
     metric, gate = config.validation.metric, config.gate
     if not gate.promote:
         return False, "gate.promote is false"
-    if before is None:
+    if comparison is None:
         return True, "it is the first version"
-    least = before + gate.minimum_gain
-    passed = quality >= least
-    return passed, (
-        f"its validation {metric} is {quality:.4f}, "
-        f"{'at' if passed else 'not at'} least {least:.4f} ({before:.4f} of the promoted version "
-        f"and gate.minimum_gain {gate.minimum_gain:g})"
+    passed = comparison.passes(minimum_gain=gate.minimum_gain)
+    found, room = comparison.interval, comparison.room
+    told = (
+        f"its held-out {metric} is {comparison.quality:.4f}, {found.mean:+.4f} against "
+        f"{comparison.before:.4f} of the promoted version"
     )
+    if math.isfinite(found.half_width):
+        told += (
+            f" ({100 * gate.confidence:g} % interval {found.mean - found.half_width:+.4f} to "
+            f"{found.mean + found.half_width:+.4f} over {found.count:,} users)"
+        )
+    if comparison.carried:
+        told += f", and {comparison.carried:.4f} were lost since the best version before"
+    if gate.minimum_gain:
+        told += f"; gate.minimum_gain is {gate.minimum_gain:g}"
+    room_is = f"the room of {room:.4f} that chance needs"
+    if room < found.half_width:
+        room_is = f"the room of {room:.4f}, which gate.largest_loss bounds"
+    return passed, f"{told}: {'within' if passed else 'beyond'} {room_is}"
 
 
-def _qualities(metrics: Mapping[str, float], metric: str) -> tuple[float, float | None]:
-    return metrics[f"validation/cloud_{metric}"], metrics.get(f"before/cloud_{metric}")
+def _compared(metrics: Mapping[str, float], metric: str) -> tuple[float, Comparison | None]:
+    quality, before = metrics[f"validation/cloud_{metric}"], metrics.get(f"before/cloud_{metric}")
+    if before is None:
+        return quality, None
+    return quality, Comparison.read(metrics, metric, quality=quality, before=before)
+
+
+def _result(
+    version: int,
+    promoted: bool,
+    reason: str,
+    metric: str,
+    quality: float,
+    comparison: Comparison | None,
+) -> JobResult:
+    if comparison is None:
+        return JobResult(version, promoted, reason, metric, quality, before=None)
+    found = comparison.interval
+    known = math.isfinite(found.half_width)
+    return JobResult(
+        version,
+        promoted,
+        reason,
+        metric,
+        quality,
+        before=comparison.before,
+        low=found.mean - found.half_width if known else None,
+        high=found.mean + found.half_width if known else None,
+        room=comparison.room,
+    )

@@ -23,7 +23,7 @@ from ecct_tf.data import (
 )
 from ecct_tf.errors import DataError
 
-__all__ = ["History", "Validation", "hold_out", "load_history"]
+__all__ = ["HeldOut", "History", "Validation", "hold_out", "load_history"]
 
 Ids = npt.NDArray[np.int32]
 
@@ -47,18 +47,29 @@ class History:
 
 
 @dataclasses.dataclass(frozen=True)
-class Validation:
-    """The newest interaction of each user that the cloud knows, held out of training.
+class HeldOut:
+    """Interactions that were held out, each among negatives.
 
     Attributes:
-      view: the cloud's view without them.
-      users: `[n] int32`.
+      users: `[n] int32`, ascending; of the gate's a user may have several rows.
       items: `[n, 1 + negatives] int32`; column 0 is what was held out.
     """
 
-    view: CloudView
     users: Ids
     items: Ids
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation(HeldOut):
+    """What is held out of training: one interaction of each user for early stopping.
+
+    Attributes:
+      view: the cloud's view without all that is held out.
+      gate: the newest interactions, which nothing but the gate looks at.
+    """
+
+    view: CloudView
+    gate: HeldOut
 
 
 def load_history(config: JobConfig, *, known: Vocabulary | None, progress: bool) -> History:
@@ -83,57 +94,95 @@ def load_history(config: JobConfig, *, known: Vocabulary | None, progress: bool)
 
 
 def hold_out(
-    view: CloudView, *, negatives: int, seed: int, user_tokens: Sequence[str] | None = None
+    view: CloudView,
+    *,
+    negatives: int,
+    gate: int,
+    seed: int,
+    user_tokens: Sequence[str] | None = None,
 ) -> Validation:
-    """Takes the newest interaction of each user with three or more out of the view.
+    """Takes the newest interactions of each user with three or more out of the view.
 
-    They come from the cloud's own older part: neither the validation and test interactions
-    of an evaluation nor anything else that only a device has is looked at. Negatives are
-    drawn for each user from (seed, user) alone.
+    The newest ones, up to `gate` and up to half of all but two, are the gate's; the one before
+    them decides when to stop. Of users with three only one can be taken: it is the gate's of
+    every other user. All come from the cloud's own older part: neither the validation and
+    test interactions of an evaluation nor anything else that only a device has is looked at.
+    Negatives are drawn for each user from (seed, user) alone.
 
     Args:
       view: what the cloud knows.
-      negatives: how many negatives an interaction.
-      seed: not negative.
+      negatives: candidates beside each that is held out.
+      gate: the most that the gate gets of a user.
+      seed: of the negatives, not negative.
       user_tokens: original ids by number, for messages.
 
     Raises:
-      DataError: no user has three interactions, or one has touched too many items.
+      DataError: nobody has enough interactions, or one has touched too many items.
     """
     counts = np.diff(view.older.offsets)
-    users = np.flatnonzero(counts >= _LEAST).astype(np.int32)
-    if not len(users):
+    for_gate, for_stop = _shares(counts, gate)
+    if not for_gate.any() or not for_stop.any():
         raise DataError(
-            f"expected a user with {_LEAST} or more interactions to measure quality with, the "
-            "cloud's view has none; bring more data"
+            f"expected a user with {_LEAST + 1} interactions, or two with {_LEAST}, to measure "
+            f"quality with, the cloud's view has none: the most are {counts.max(initial=0)}; "
+            "bring more data"
         )
     refuse_heavy_users(
-        {user: len(np.unique(view.older.of(user))) for user in users.tolist()},
+        {
+            user: len(np.unique(view.older.of(user)))
+            for user in np.flatnonzero(for_gate + for_stop).tolist()
+        },
         num_items=view.num_items,
         needed=negatives,
         what=f"validation.negatives={negatives}",
         user_tokens=user_tokens,
     )
-    held = view.older.offsets[users + 1] - 1
     kept = np.ones(len(view.older.items), np.bool_)
-    kept[held] = False
-    fewer = counts.copy()
-    fewer[users] -= 1
+    ends = view.older.offsets[1:]
+    places = {"stop": _newest(ends - for_gate, for_stop), "gate": _newest(ends, for_gate)}
+    for _, held in places.values():
+        kept[held] = False
     older = OlderInteractions(
         items=view.older.items[kept],
-        offsets=np.concatenate([[0], np.cumsum(fewer)]),
+        offsets=np.concatenate([[0], np.cumsum(counts - for_gate - for_stop)]),
         timestamps=view.older.timestamps[kept],
     )
+    stop, own = (
+        _among(view, users, held, negatives=negatives, seed=[seed, stream])
+        for stream, (users, held) in zip((5, 6), places.values(), strict=True)
+    )
+    return Validation(stop.users, stop.items, dataclasses.replace(view, older=older), own)
+
+
+def _shares(counts: npt.NDArray[np.int64], gate: int) -> tuple[Any, Any]:
+    """How many of each user's interactions are for the gate, and how many to stop by."""
+    several = counts > _LEAST
+    odd = np.arange(len(counts)) % 2 == 1
+    for_gate = np.where(several, np.minimum(gate, (counts - 2) // 2), (counts == _LEAST) & odd)
+    for_stop = np.where(several, 1, (counts == _LEAST) & ~odd)
+    return for_gate.astype(np.int64), for_stop.astype(np.int64)
+
+
+def _newest(ends: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> tuple[Ids, Any]:
+    """The users and the places of the last `sizes` interactions before `ends`."""
+    users = np.repeat(np.arange(len(sizes)), sizes)
+    within = np.arange(len(users)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return users.astype(np.int32), (ends - sizes)[users] + within
+
+
+def _among(
+    view: CloudView, users: Ids, places: npt.NDArray[np.int64], *, negatives: int, seed: list[int]
+) -> HeldOut:
     items = np.empty((len(users), 1 + negatives), np.int32)
-    items[:, 0] = view.older.items[held]
-    for row, user in enumerate(users):
+    items[:, 0] = view.older.items[places]
+    rng, before = np.random.default_rng(seed), -1
+    for row, user in enumerate(users.tolist()):
+        if user != before:
+            rng, before = np.random.default_rng([*seed, user]), user
         items[row, 1:] = sample_distinct_negatives(
-            np.random.default_rng([seed, 5, int(user)]),
-            positives=view.older.of(int(user)),
-            num_items=view.num_items,
-            size=negatives,
+            rng, positives=view.older.of(user), num_items=view.num_items, size=negatives
         )
-    return Validation(dataclasses.replace(view, older=older), users, items)
+    return HeldOut(users, items)
 
 
 def _fingerprint(view: CloudView, vocabulary: Vocabulary) -> str:

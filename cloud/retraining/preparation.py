@@ -114,6 +114,7 @@ def prepare(
     validation = hold_out(
         history.view,
         negatives=config.validation.negatives,
+        gate=config.gate.held_out,
         seed=config.seed,
         user_tokens=history.vocabulary.users,
     )

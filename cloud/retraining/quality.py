@@ -7,11 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.recommender import CloudRecommender
-from cloud.retraining.history import Validation
-from ecct_tf.evaluation import hit_rate, log_loss, mrr, ndcg, ranks
+from cloud.retraining.history import HeldOut
+from ecct_tf.errors import DataError
+from ecct_tf.evaluation.ranking import discounted_gains, hits, ranks, reciprocal_ranks
 from ecct_tf.knowledge import KnowledgeStore
 
-__all__ = ["Quality", "measure"]
+__all__ = ["Quality", "by_row", "by_user", "measure"]
+
+# Rows whose candidates' vectors are in memory at once.
+_ROWS = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,21 +36,65 @@ class Quality:
 
     @classmethod
     def of(cls, scores: npt.NDArray[np.float32], *, k: int) -> "Quality":
-        """The quality of scores `[users, 1 + negatives]`; column 0 is the held-out item.
+        """The quality of scores `[rows, 1 + negatives]`; column 0 is the held-out item.
 
         Raises:
           DataError: a score is not finite.
         """
-        places = ranks(scores)
-        labels = np.zeros(scores.shape, np.bool_)
-        labels[:, 0] = True
-        flat = labels.ravel(), scores.ravel()
-        return cls(hit_rate(places, k), ndcg(places, k), mrr(places), log_loss(*flat))
+        return cls(**{name: float(values.mean()) for name, values in by_row(scores, k=k).items()})
+
+
+def by_row(scores: npt.NDArray[np.float32], *, k: int) -> dict[str, npt.NDArray[np.float64]]:
+    """The fields of `Quality` of each row of scores: `[rows] float64` by name.
+
+    Raises:
+      DataError: a score is not finite.
+    """
+    places = ranks(scores)
+    logits = scores.astype(np.float64)
+    # The cross-entropy of a label y: log(1 + e^z) - y z.
+    losses = np.logaddexp(0.0, logits).mean(axis=1) - logits[:, 0] / logits.shape[1]
+    if not np.isfinite(losses).all():
+        raise DataError(
+            "scores: expected finite logits, received others; look for a diverged model"
+        )
+    return {
+        "hr": hits(places, k),
+        "ndcg": discounted_gains(places, k),
+        "mrr": reciprocal_ranks(places),
+        "log_loss": losses,
+    }
+
+
+def by_user(
+    cloud: CloudRecommender,
+    held: HeldOut,
+    *,
+    knowledge: KnowledgeStore | None,
+    round_number: int,
+    k: int,
+) -> dict[str, npt.NDArray[np.float64]]:
+    """The fields of `Quality` of each user: means over its rows, `[users] float64` by name.
+
+    Args:
+      cloud: built on the view that lacks what is held out.
+      held: its rows.
+      knowledge: the uplinks; None for the cloud's own view.
+      round_number: the present round.
+      k: list length.
+    """
+    scores = _scores(cloud, held, knowledge=knowledge, round_number=round_number)
+    _, rows = np.unique(held.users, return_inverse=True)
+    counts = np.bincount(rows)
+    return {
+        name: np.bincount(rows, weights=values) / counts
+        for name, values in by_row(scores, k=k).items()
+    }
 
 
 def measure(
     cloud: CloudRecommender,
-    validation: Validation,
+    validation: HeldOut,
     *,
     knowledge: KnowledgeStore,
     round_number: int,
@@ -61,13 +109,31 @@ def measure(
       round_number: the present round.
       k: list length.
     """
+    return {
+        name: Quality.of(
+            _scores(cloud, validation, knowledge=known, round_number=round_number), k=k
+        )
+        for name, known in (("cloud", knowledge), ("alone", None))
+    }
+
+
+def _scores(
+    cloud: CloudRecommender,
+    held: HeldOut,
+    *,
+    knowledge: KnowledgeStore | None,
+    round_number: int,
+) -> npt.NDArray[np.float32]:
+    """Logits `[rows, 1 + negatives]`."""
     model = cloud.model
     # Each item once: the candidates of all users are many times the catalog.
     everything = np.arange(cloud.space.num_items + 1)
     vectors, biases = model.item_vectors(everything).numpy(), model.item_logits(everything).numpy()
-    found = {}
-    for name, known in (("cloud", knowledge), ("alone", None)):
-        users = cloud.user_embeddings(validation.users, knowledge=known, round_number=round_number)
-        scores = np.einsum("nd,ncd->nc", users, vectors[validation.items])
-        found[name] = Quality.of(scores + biases[validation.items], k=k)
-    return found
+    once, rows = np.unique(held.users, return_inverse=True)
+    users = cloud.user_embeddings(once, knowledge=knowledge, round_number=round_number)
+    scores = np.empty(held.items.shape, np.float32)
+    for start in range(0, len(rows), _ROWS):
+        part = slice(start, start + _ROWS)
+        items = held.items[part]
+        scores[part] = np.einsum("nd,ncd->nc", users[rows[part]], vectors[items]) + biases[items]
+    return scores

@@ -5,18 +5,22 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from cloud.growth import grow_knowledge, grow_table
 from cloud.recommender import CloudRecommender
-from cloud.registry import Draft, Version
+from cloud.registry import Draft, Registry, Version
 from cloud.registry.version import SAVED_MODEL
+from cloud.retraining.comparison import Comparison, carried_by
 from cloud.retraining.config import JobConfig
 from cloud.retraining.log_reading import WINDOW
 from cloud.retraining.preparation import Prepared
-from cloud.retraining.quality import Quality, measure
+from cloud.retraining.quality import by_user
 from cloud.retraining.start import build_recommender, revived
 from cloud.serving import ServingContent, export_serving
 from cloud.version_files import StoredCloud, write_arrays
-from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge import ItemTable, KnowledgeStore
 
 __all__ = ["store"]
 
@@ -100,34 +104,59 @@ def _data(prepared: Prepared) -> dict[str, Any]:
 
 
 def _metrics(config: JobConfig, prepared: Prepared, trained: CloudRecommender) -> dict[str, float]:
-    """Quality of the new version, and of the promoted one on the same items."""
-    validation, k = prepared.validation, config.validation.k
-    found = _named(
-        "validation",
-        measure(
-            trained,
-            validation,
-            knowledge=prepared.knowledge,
-            round_number=prepared.inputs.round_number,
-            k=k,
-        ),
+    """Quality of the new version on what the gate held out, and the promoted one's beside it."""
+    validation, k, metric = prepared.validation, config.validation.k, config.validation.metric
+    after = _by_user(
+        trained,
+        prepared,
+        knowledge=prepared.knowledge,
+        round_number=prepared.inputs.round_number,
+        k=k,
     )
-    if prepared.parent is not None:
-        parent = prepared.parent
-        before = measure(
-            revived(parent, validation.view),
-            validation,
-            knowledge=grow_knowledge(parent.knowledge, num_users=validation.view.num_users),
-            round_number=parent.round_number,
-            k=k,
-        )
-        found |= _named("before", before)
-    return found
+    found = _means("validation", after)
+    parent = prepared.parent
+    if parent is None or prepared.inputs.parent is None:
+        return found
+    before = _by_user(
+        revived(parent, validation.view),
+        prepared,
+        knowledge=grow_knowledge(parent.knowledge, num_users=validation.view.num_users),
+        round_number=parent.round_number,
+        k=k,
+    )
+    manifest = Registry(config.registry).version(prepared.inputs.parent).manifest
+    comparison = Comparison.of(
+        after["cloud"][metric],
+        before["cloud"][metric],
+        confidence=config.gate.confidence,
+        largest_loss=config.gate.largest_loss,
+        carried=carried_by(manifest.metrics, metric),
+    )
+    return {**found, **_means("before", before), **comparison.metrics(metric)}
 
 
-def _named(prefix: str, measured: Mapping[str, Quality]) -> dict[str, float]:
+def _by_user(
+    cloud: CloudRecommender,
+    prepared: Prepared,
+    *,
+    knowledge: KnowledgeStore,
+    round_number: int,
+    k: int,
+) -> dict[str, dict[str, npt.NDArray[np.float64]]]:
+    """With the uplinks fused in, `cloud`, and without, `alone`."""
     return {
-        f"{prefix}/{name}_{metric}": float(value)
+        name: by_user(
+            cloud, prepared.validation.gate, knowledge=known, round_number=round_number, k=k
+        )
+        for name, known in (("cloud", knowledge), ("alone", None))
+    }
+
+
+def _means(
+    prefix: str, measured: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]
+) -> dict[str, float]:
+    return {
+        f"{prefix}/{name}_{metric}": float(values.mean())
         for name, quality in measured.items()
-        for metric, value in dataclasses.asdict(quality).items()
+        for metric, values in quality.items()
     }

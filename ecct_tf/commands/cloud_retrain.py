@@ -111,7 +111,11 @@ def _quality(config: JobConfig, result: JobResult) -> str:
     if result.before is None:
         return f"{name} {result.quality:.4f}; there is no version to compare with"
     gain = result.quality - result.before
-    return f"{name} {result.quality:.4f}, before {result.before:.4f} ({gain:+.4f})"
+    interval = ""
+    if result.low is not None and result.high is not None:
+        share = f"{100 * config.gate.confidence:g} %"
+        interval = f", {share} interval {result.low:+.4f} to {result.high:+.4f}"
+    return f"{name} {result.quality:.4f}, before {result.before:.4f} ({gain:+.4f}{interval})"
 
 
 def _uplinks(

@@ -117,7 +117,7 @@ def test_a_worse_version_is_stored_and_not_promoted(chain, jobs):
     strict = jobs.small_job(folder, gate__minimum_gain=2.0)
     third = retrain(strict, folder / "third", show=False)
     assert (third.version, third.promoted) == (3, False)
-    assert "not at least" in third.reason
+    assert "gate.minimum_gain is 2: beyond the room" in third.reason
     registry = Registry(folder / "registry")
     assert registry.promoted().number == 2
     # The next one goes on from what was promoted, not from what was only stored.

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from cloud.retraining.config import JobConfig, load_job_config
-from cloud.retraining.gate import verdict
 from cloud.retraining.history import History, hold_out, load_history
 from cloud.retraining.preparation import check_memory
 from cloud.retraining.progress import Progress
@@ -83,19 +82,31 @@ def test_a_round_that_nobody_asked_ages_nobody():
 
 
 def test_held_out_is_the_newest_that_the_cloud_knows(make_view):
-    view = make_view([[1, 2, 3], [4, 5], [6, 7, 8, 9]], num_items=20)
-    held = hold_out(view, negatives=5, seed=0)
-    np.testing.assert_array_equal(held.users, [0, 2])
-    np.testing.assert_array_equal(held.items[:, 0], [3, 9])
-    assert [held.view.older.of(user).tolist() for user in range(3)] == [[1, 2], [4, 5], [6, 7, 8]]
-    for user, row in zip(held.users, held.items, strict=True):
-        assert not np.isin(row[1:], view.older.of(int(user))).any()
-        assert len(set(row.tolist())) == 6
-    # The same user gets the same negatives whoever else there is.
-    fewer = hold_out(make_view([[1, 2, 3]], num_items=20), negatives=5, seed=0)
+    """Of 3 one goes, to the gate of every other user; of 4 two, of 9 four: three to the gate."""
+    view = make_view(
+        [[1, 2, 3], [4, 5, 6], [7, 8], [1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7, 8, 9]], num_items=20
+    )
+    held = hold_out(view, negatives=5, gate=3, seed=0)
+    np.testing.assert_array_equal(held.users, [0, 3, 4])
+    np.testing.assert_array_equal(held.items[:, 0], [3, 3, 6])
+    np.testing.assert_array_equal(held.gate.users, [1, 3, 4, 4, 4])
+    np.testing.assert_array_equal(held.gate.items[:, 0], [6, 4, 7, 8, 9])
+    left = [held.view.older.of(user).tolist() for user in range(5)]
+    assert left == [[1, 2], [4, 5], [7, 8], [1, 2], [1, 2, 3, 4, 5]]
+    for own in (held, held.gate):
+        for user, row in zip(own.users, own.items, strict=True):
+            assert not np.isin(row[1:], view.older.of(int(user))).any()
+            assert len(set(row.tolist())) == 6
+    # The rows of one user have negatives of their own, whoever else there is.
+    assert len({tuple(row[1:]) for row in held.gate.items[2:]}) == 3
+    fewer = hold_out(make_view([[1, 2, 3], [4, 5, 6]], num_items=20), negatives=5, gate=1, seed=0)
     np.testing.assert_array_equal(fewer.items[0], held.items[0])
-    with pytest.raises(DataError, match="3 or more interactions"):
-        hold_out(make_view([[1, 2]], num_items=20), negatives=5, seed=0)
+    np.testing.assert_array_equal(fewer.gate.items[0], held.gate.items[0])
+
+
+def test_one_user_of_three_interactions_is_too_few(make_view):
+    with pytest.raises(DataError, match=r"with 4 interactions, or two with 3, .* the most are 3"):
+        hold_out(make_view([[1, 2, 3]], num_items=20), negatives=5, gate=4, seed=0)
 
 
 def test_a_job_never_sees_what_a_device_alone_has(jobs, tmp_path):
@@ -104,13 +115,17 @@ def test_a_job_never_sees_what_a_device_alone_has(jobs, tmp_path):
     dataset = load_dataset(config.data, seed=config.seed)
     split = leave_one_out(dataset)
     history = load_history(config, known=None, progress=False)
-    held = hold_out(history.view, negatives=20, seed=0)
+    held = hold_out(history.view, negatives=20, gate=4, seed=0)
     for user in split.users.tolist():
         older = device_view(dataset, split, user).history[: len(split.older(user))]
         np.testing.assert_array_equal(history.view.older.of(user), older)
+    taken = [4 if user in held.gate.users else 0 for user in held.users]
     np.testing.assert_array_equal(
-        held.items[:, 0], [split.older(int(user))[-1] for user in held.users]
+        held.items[:, 0],
+        [split.older(int(user))[-1 - gate] for user, gate in zip(held.users, taken, strict=True)],
     )
+    newest = [split.older(int(user))[-4:] for user in held.users]
+    np.testing.assert_array_equal(held.gate.items[:, 0], np.concatenate(newest))
     for table in (history.view.items, history.view.users):
         assert all(column.column.side.value == "centralized" for column in table.columns)
 
@@ -132,26 +147,6 @@ def test_known_numbers_stay(jobs, tmp_path):
     last = dataset.num_users - 1
     expected = [known.items.index(dataset.item_tokens[item - 1]) + 1 for item in plain.of(0)]
     assert history.view.older.of(last).tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("quality", "before", "gain", "passed"),
-    [
-        (0.30, None, 0.0, True),
-        (0.30, 0.30, 0.0, True),
-        (0.29, 0.30, 0.0, False),
-        (0.29, 0.30, -0.02, True),
-        (0.31, 0.30, 0.02, False),
-    ],
-)
-def test_the_gate(quality, before, gain, passed):
-    config = load_job_config(None, overrides=[f"gate.minimum_gain={gain}"])
-    assert verdict(config, quality=quality, before=before)[0] is passed
-
-
-def test_a_job_that_must_not_promote():
-    config = load_job_config(None, overrides=["gate.promote=false"])
-    assert verdict(config, quality=1.0, before=None) == (False, "gate.promote is false")
 
 
 def test_a_configuration_reads_back(tmp_path):

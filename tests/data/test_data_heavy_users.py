@@ -79,7 +79,7 @@ def test_in_the_temporal_split_and_in_a_cloud_job_too(shop, monkeypatch):
     monkeypatch.setattr("cloud.retraining.history.load_dataset", lambda *_, **__: shop)
     history = load_history(JobConfig(history="all"), known=None, progress=False)
     with pytest.raises(DataError, match=r"validation\.negatives=20 asks for: user 'till' touched"):
-        hold_out(history.view, negatives=20, seed=0, user_tokens=history.vocabulary.users)
+        hold_out(history.view, negatives=20, gate=4, seed=0, user_tokens=history.vocabulary.users)
     for history in ("older", "all"):
         config = JobConfig(history=history, data=DataConfig(max_item_share=0.5))
         view = load_history(config, known=None, progress=False).view
