@@ -7,6 +7,7 @@
     knowledge.npz      what is known of the uplinks, and its round
     vocabulary.json    original ids of users and items by number
 
+Only the owner may read what is about single users: `history.npz` and `knowledge.npz`.
 With them a recommender is built without the data that it was trained on. All of it comes
 from a `CloudView` and from uplinks.
 """
@@ -110,10 +111,10 @@ class StoredCloud:
         arrays = {f"space/{name}": value for name, value in self.space.to_arrays().items()}
         arrays |= {f"snapshot/{name}": value for name, value in self.snapshot.items()}
         write_arrays(folder / "recommender.npz", {**arrays, "states": self.states})
-        write_arrays(folder / "history.npz", _fields(self.older))
+        write_arrays(folder / "history.npz", _fields(self.older), private=True)
         write_arrays(folder / "item_table.npz", item_table_arrays(self.table))
         store = {**_fields(self.knowledge), "round_number": np.array(self.round_number, np.int64)}
-        write_arrays(folder / "knowledge.npz", store)
+        write_arrays(folder / "knowledge.npz", store, private=True)
         tokens = dataclasses.asdict(self.vocabulary)
         write_text(folder / "vocabulary.json", json.dumps(tokens, ensure_ascii=False) + "\n")
 
@@ -161,11 +162,11 @@ class StoredCloud:
             ) from error
 
 
-def write_arrays(path: Path, arrays: Arrays) -> None:
+def write_arrays(path: Path, arrays: Arrays, *, private: bool = False) -> None:
     """Writes an `.npz` file atomically; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, **dict(arrays))
-    write_atomically(path, lambda file: file.write(buffer.getvalue()))
+    write_atomically(path, lambda file: file.write(buffer.getvalue()), private=private)
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

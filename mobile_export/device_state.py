@@ -204,8 +204,8 @@ def read_state(path: Path) -> DeviceState:
 
 
 def write_state(path: Path, state: DeviceState) -> None:
-    """Writes a state file; a kill leaves the old one or the new one, whole."""
-    write_atomically(path, lambda file: file.write(state.as_bytes()))
+    """Writes a state file for its owner alone; a kill leaves the old one or the new one, whole."""
+    write_atomically(path, lambda file: file.write(state.as_bytes()), private=True)
 
 
 def _items(what: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:

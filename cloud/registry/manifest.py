@@ -151,10 +151,13 @@ def hash_files(folder: Path, *, settle: bool = False) -> dict[str, FileHash]:
 
 
 def protect(folder: Path) -> None:
-    """Makes every file below `folder` read-only; TF Serving's links are the same files."""
+    """Makes every file below `folder` read-only for whom could read it before.
+
+    TF Serving's links are the same files.
+    """
     for path in folder.rglob("*"):
         if path.is_file():
-            path.chmod(0o444)
+            path.chmod(path.stat().st_mode & 0o444)
 
 
 def library_versions() -> dict[str, str]:

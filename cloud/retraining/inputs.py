@@ -56,7 +56,9 @@ def write_inputs(folder: Path, inputs: JobInputs, knowledge: KnowledgeStore) -> 
     The state of the replay window must be in the folder already.
     """
     fields = dataclasses.fields(knowledge)
-    write_arrays(folder / _KNOWLEDGE, {f.name: getattr(knowledge, f.name) for f in fields})
+    write_arrays(
+        folder / _KNOWLEDGE, {f.name: getattr(knowledge, f.name) for f in fields}, private=True
+    )
     hashes = {name: _sha256(folder / name) for name in (_KNOWLEDGE, WINDOW)}
     write_text(folder / _FILE, seal_json({**dataclasses.asdict(inputs), "arrays_sha256": hashes}))
 

@@ -20,12 +20,15 @@ from cloud.uplink_log import (
     ConsumedFile,
     ForgetNote,
     Forgotten,
+    LeftOut,
     LogContract,
+    LogFile,
     Quarantine,
     Reason,
     ReplayWindow,
-    log_files,
+    list_log,
     read_uplinks,
+    warn_of,
 )
 from cloud.version_files import read_arrays
 from ecct_tf.errors import ConfigError
@@ -170,11 +173,13 @@ def read_new(
       ConfigError: there are uplinks, and all of them are of another form than the declared
         one: the job would learn nothing and count them as read.
     """
-    files = []
-    if folder is not None and not folder.is_dir():
+    files: tuple[LogFile, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    if folder is not None and not folder.exists():
         _log.warning("there is no uplink log at %s yet; the job learns from history alone", folder)
     elif folder is not None:
-        files = list(log_files(folder, consumed=consumed))
+        files, left_out = list_log(folder, consumed=consumed)
+        warn_of(folder, left_out)
     refusals = Refusals(len(files))
     finished, total, first, last = [], 0, None, None
     batches = read_uplinks(
@@ -214,6 +219,7 @@ def read_new(
         "first_created_at_seconds": first,
         "last_created_at_seconds": last,
         "new_files": len(finished),
+        "left_out": [dataclasses.asdict(entry) for entry in left_out],
         "files": [file.as_dict() for file in (*consumed, *finished)],
     }
     return UplinksRead(summary, window.to_arrays())

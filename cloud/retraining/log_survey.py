@@ -12,12 +12,13 @@ from cloud.retraining.log_reading import asked_rounds, declared, notes_since, re
 from cloud.uplink_log import (
     ConsumedFile,
     ForgetNotes,
+    LeftOut,
     LogContract,
     LogFile,
     Quarantine,
     ReplayWindow,
     UplinkBatch,
-    log_files,
+    list_log,
     read_uplinks,
 )
 from cloud.version_files import StoredCloud
@@ -52,6 +53,7 @@ class Survey:
     Attributes:
       folder: of the log.
       files: that are read.
+      left_out: what lies in the folder and is not read.
       read_before: how many files the version in force has read and are left out.
       version: number of that version; None when none is in force.
       batches: what is sound, read as they are asked for.
@@ -59,6 +61,7 @@ class Survey:
 
     folder: Path
     files: tuple[LogFile, ...]
+    left_out: tuple[LeftOut, ...]
     read_before: int
     version: int | None
     batches: Iterator[UplinkBatch]
@@ -84,7 +87,7 @@ def survey(
     consumed, window = found.consumed, found.window
     if everything:
         consumed, window = (), ReplayWindow(found.contract.num_users)
-    files = log_files(found.folder, consumed=consumed)
+    files, left_out = list_log(found.folder, consumed=consumed)
     batches = read_uplinks(
         found.folder,
         files,
@@ -92,7 +95,7 @@ def survey(
         window=window,
         quarantine=Quarantine(quarantine),
     )
-    return Survey(found.folder, files, len(consumed), found.version, batches)
+    return Survey(found.folder, files, left_out, len(consumed), found.version, batches)
 
 
 def reading(config: JobConfig, *, log: Path | None, show: bool) -> Reading:

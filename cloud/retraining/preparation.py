@@ -198,7 +198,7 @@ def _fix(
         max_refused=config.uplink_log.max_refused,
     )
     knowledge = builder.finish(present=present)
-    write_arrays(folder / WINDOW, read.window)
+    write_arrays(folder / WINDOW, read.window, private=True)
     inputs = JobInputs(
         draft=JobInputs.new_draft(folder),
         parent=number,

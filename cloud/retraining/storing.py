@@ -40,7 +40,7 @@ def store(
     shutil.rmtree(draft.path)
     draft.path.mkdir()
     stored.write(draft.path)
-    write_arrays(draft.path / WINDOW, prepared.window)
+    write_arrays(draft.path / WINDOW, prepared.window, private=True)
     export_serving(ServingContent.of(stored), draft.path / SAVED_MODEL)
     return draft.commit(
         data=_data(prepared),

@@ -10,8 +10,9 @@ writes the same for analysts, `export_one_parquet` in one file. No TensorFlow he
 
 from cloud.uplink_log.asked import ASKED_FOLDER, Asked, AskedItems, AskedNotes, Note
 from cloud.uplink_log.contract import LogContract
-from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition, log_files
+from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition, list_log, log_files
 from cloud.uplink_log.forgetting import ForgetNote, ForgetNotes, Forgotten, note_of
+from cloud.uplink_log.listing import LeftOut, warn_of
 from cloud.uplink_log.parquet import export_one_parquet, export_parquet
 from cloud.uplink_log.quarantine import Quarantine
 from cloud.uplink_log.reader import UplinkBatch, read_uplinks
@@ -29,6 +30,7 @@ __all__ = [
     "ForgetNote",
     "ForgetNotes",
     "Forgotten",
+    "LeftOut",
     "LogContract",
     "LogFile",
     "LogPosition",
@@ -42,8 +44,10 @@ __all__ = [
     "UplinkLogWriter",
     "export_one_parquet",
     "export_parquet",
+    "list_log",
     "log_files",
     "note_of",
     "read_uplinks",
     "reingest",
+    "warn_of",
 ]

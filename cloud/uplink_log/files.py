@@ -8,11 +8,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from cloud.uplink_log.listing import LeftOut, entries, warn_of
 from ecct_tf.errors import DataError
 
-__all__ = ["ConsumedFile", "LogFile", "LogPosition", "RunningDigest", "log_files", "partition"]
-
-_SUFFIXES = (".tfrecord", ".parquet")
+__all__ = [
+    "ConsumedFile",
+    "LogFile",
+    "LogPosition",
+    "RunningDigest",
+    "list_log",
+    "log_files",
+    "partition",
+]
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -69,7 +76,8 @@ def log_files(folder: Path, *, consumed: Sequence[ConsumedFile] = ()) -> tuple[L
     """The files of a log that were not read yet, in the order in which they are read.
 
     Files appear whole, by a rename, and never change. A later file may sort before an
-    earlier one, so a job lists once what it will read and keeps the list.
+    earlier one, so a job lists once what it will read and keeps the list. A warning names what
+    lies in the folder and is not read.
 
     Args:
       folder: of the log.
@@ -78,27 +86,38 @@ def log_files(folder: Path, *, consumed: Sequence[ConsumedFile] = ()) -> tuple[L
     Raises:
       DataError: when the folder is missing, or a consumed file has another length now.
     """
+    files, left_out = list_log(folder, consumed=consumed)
+    warn_of(folder, left_out)
+    return files
+
+
+def list_log(
+    folder: Path, *, consumed: Sequence[ConsumedFile] = ()
+) -> tuple[tuple[LogFile, ...], tuple[LeftOut, ...]]:
+    """The files as `log_files` returns them, and what is left out; it warns of nothing.
+
+    Raises:
+      DataError: as `log_files`.
+    """
     if not folder.is_dir():
         raise DataError(
             f"uplink log: expected a folder at {folder}, found none; a writer makes it with its "
             "first uplink"
         )
     known = {file.name: file for file in consumed}
-    found = []
-    for path in folder.glob("date=*/*"):
-        if path.suffix not in _SUFFIXES or path.name.startswith("."):
-            continue
-        file = LogFile(path.relative_to(folder).as_posix(), path.stat().st_size)
+    new = []
+    files, left_out = entries(folder)
+    for file in files:
         before = known.get(file.name)
         if before is None:
-            found.append(file)
+            new.append(LogFile(file.name, file.size_bytes))
         elif before.size_bytes != file.size_bytes:
             raise DataError(
-                f"uplink log: {path} had {before.size_bytes} bytes when an earlier version read "
-                f"it and has {file.size_bytes} now; files of the log must never change. Restore "
-                "it, and append what is new as a file of its own."
+                f"uplink log: {folder / file.name} had {before.size_bytes} bytes when an earlier "
+                f"version read it and has {file.size_bytes} now; files of the log must never "
+                "change. Restore it, and append what is new as a file of its own."
             )
-    return tuple(sorted(found))
+    return tuple(sorted(new)), tuple(left_out)
 
 
 class RunningDigest:

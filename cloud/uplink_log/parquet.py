@@ -41,7 +41,7 @@ def export_parquet(batches: Iterable[UplinkBatch], out: Path) -> tuple[Path, ...
             continue
         path = (out / name).with_suffix(".parquet")
         tables = map(_table, itertools.chain([first], filled))
-        write_atomically(path, functools.partial(_write, tables))
+        write_atomically(path, functools.partial(_write, tables), private=True)
         written.append(path)
     return tuple(written)
 
@@ -76,7 +76,7 @@ def export_one_parquet(batches: Iterable[UplinkBatch], out: Path) -> int:
             "`ecct cloud log check` tells what was refused and why, and --all reads also what "
             "the version in force has read"
         )
-    write_atomically(out, functools.partial(_write, itertools.chain([first], tables)))
+    write_atomically(out, functools.partial(_write, itertools.chain([first], tables)), private=True)
     return rows
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from cloud.uplink_log.reasons import Reason, Rejected
 from ecct_tf.errors import DataError
+from ecct_tf.files import private_folder
 
 __all__ = ["Quarantine", "QuarantineSession"]
 
@@ -40,7 +41,8 @@ class Quarantine:
 
     An SQLite database, `rejected.sqlite`. A place of the log has at most one entry: reading
     a file again replaces what an earlier reading had to say of it. Several readers on one
-    machine may use it at once; a network file system does not keep the locks it needs.
+    machine may use it at once; a network file system does not keep the locks it needs. Only its
+    owner may read it.
 
     Args:
       folder: it is made when something is refused.
@@ -128,7 +130,9 @@ class QuarantineSession:
         if self._connection is None:
             if not rejected and not self._path.exists():
                 return
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(self._path.parent)
+            # SQLite gives the files beside it the same permissions.
+            self._path.touch(mode=0o600, exist_ok=True)
             self._connection = _connect(self._path)
         with _told(self._path), self._connection:
             self._connection.execute(

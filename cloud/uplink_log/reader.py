@@ -91,7 +91,7 @@ def read_uplinks(
                     "must stay while a job reads them"
                 )
             begin = offset
-            pieces = parquet_pieces if file.name.endswith(".parquet") else tfrecord_pieces
+            pieces = parquet_pieces if file.name.lower().endswith(".parquet") else tfrecord_pieces
             for piece in pieces(folder, file, offset, block_bytes=block_bytes):
                 batch, rejected = _batch(file, piece, contract=contract, window=window)
                 session.replace(file.name, begin, max(piece.end, begin + 1), rejected)

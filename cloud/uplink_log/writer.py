@@ -8,7 +8,7 @@ from pathlib import Path
 from cloud.uplink_log.files import partition
 from cloud.uplink_log.framing import frame
 from ecct_tf.errors import DataError
-from ecct_tf.files import write_atomically
+from ecct_tf.files import private_folder, write_atomically
 from ecct_tf.wire import UplinkRecord
 
 __all__ = ["UplinkLogWriter"]
@@ -20,7 +20,8 @@ class UplinkLogWriter:
     """Writes records as TFRecord files under `date=YYYY-MM-DD/`, by the day they were made.
 
     Each call makes new files, which appear whole or not at all. Any number of writers may
-    write into one folder at once; none of them ever touches another's file.
+    write into one folder at once; none of them ever touches another's file. Only their owner may
+    read the files, and enter the folders that are made for them.
 
     Args:
       folder: of the log; it is made with the first record.
@@ -72,7 +73,10 @@ class UplinkLogWriter:
         # By time, so that the order of names is the order of arrival; then unique.
         own = name or f"{records[0].created_at_seconds:011d}-{uuid.uuid4().hex}"
         path = self._folder / day / f"{own}.tfrecord"
+        private_folder(self._folder)
         write_atomically(
-            path, lambda file: file.writelines(frame(record.to_bytes()) for record in records)
+            path,
+            lambda file: file.writelines(frame(record.to_bytes()) for record in records),
+            private=True,
         )
         return path

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["log"]
 
 _REFUSED = 1
+_MOST_LEFT_OUT = 20
 
 
 def _asked(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -202,6 +203,10 @@ def _print(opened: Survey, seen: _Seen, quarantine: Quarantine) -> None:
     click.echo(f"{opened.folder}: {counted(len(opened.files), 'file')} to read{before}")
     rounds = f", rounds {min(seen.rounds)} to {max(seen.rounds)}" if seen.rounds else ""
     click.echo(f"Sound: {seen.sound:,} uplinks, {seen.with_logits:,} with logits{rounds}")
+    for left in opened.left_out[:_MOST_LEFT_OUT]:
+        click.echo(f"Left out: {left.name}: {left.why}")
+    if len(opened.left_out) > _MOST_LEFT_OUT:
+        click.echo(f"Left out: {len(opened.left_out) - _MOST_LEFT_OUT:,} more")
     click.echo(f"Refused: {seen.refused.total():,}")
     if not seen.refused:
         return

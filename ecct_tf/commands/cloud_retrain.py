@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["retrain"]
 
+_MOST_LEFT_OUT = 5
+
 _NOT_PROMOTED = 3
 
 
@@ -123,8 +125,14 @@ def _uplinks(
 ) -> list[tuple[str, str]]:
     if config.uplinks is None:
         return [("Uplinks", "none: the job names no log")]
+    left_out: list[dict[str, str]] = uplinks["left_out"]
+    omitted = [
+        ("Left out", f"{entry['name']}: {entry['why']}") for entry in left_out[:_MOST_LEFT_OUT]
+    ]
+    if len(left_out) > _MOST_LEFT_OUT:
+        omitted.append(("", f"and {len(left_out) - _MOST_LEFT_OUT:,} more"))
     if not uplinks["new_files"]:
-        return [("Uplinks", f"none: there is no new file in {config.uplinks}")]
+        return [("Uplinks", f"none: there is no new file in {config.uplinks}"), *omitted]
     taken = f"{uplinks['read']:,} read from {counted(uplinks['new_files'], 'new file')}"
     newest = f"the newest of each user counts, {heard:,} users are heard of"
     lines = [("Uplinks", f"{taken}; {newest}")]
@@ -133,7 +141,7 @@ def _uplinks(
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())
         lines.append(("Refused", f"{sum(rejected.values()):,}: {reasons}"))
         lines.append(("", f"they lie in {out / 'quarantine' / 'rejected.sqlite'}"))
-    return lines
+    return lines + omitted
 
 
 def _duration(seconds: float) -> str:

@@ -64,7 +64,7 @@ class CheckpointStore:
         np.savez(buffer, **{_META: meta}, **{name: np.asarray(a) for name, a in arrays.items()})
         content = buffer.getvalue()
         path = self._folder / f"round-{round_number:06d}-{_digest(content)}.npz"
-        write_atomically(path, lambda file: file.write(content))
+        write_atomically(path, lambda file: file.write(content), private=True)
         for _, old in list(self._paths())[self._keep :]:
             old.unlink(missing_ok=True)
         return path

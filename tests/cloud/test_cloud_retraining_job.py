@@ -106,6 +106,18 @@ def test_what_a_job_writes(chain):
     assert list((job / "events").glob("events.out.tfevents.*"))
 
 
+def test_what_is_about_single_users_is_their_owners_alone(chain):
+    folder = chain[0]
+    version = Registry(folder / "registry").version(1).path
+    private = [
+        *(version / name for name in ("knowledge.npz", "history.npz", "replay_window.npz")),
+        *(folder / "first" / name for name in ("knowledge.npz", "replay_window.npz")),
+    ]
+    assert {path.stat().st_mode & 0o077 for path in private} == {0}
+    # TF Serving may be another account.
+    assert (version / "saved_model" / "saved_model.pb").stat().st_mode & 0o777 == 0o444
+
+
 def test_a_job_that_has_ended_is_not_run_again(chain):
     folder, config, first, _ = chain
     assert retrain(config, folder / "first", show=False) == first

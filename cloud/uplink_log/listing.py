@@ -1,0 +1,118 @@
+"""What lies in the folder of a log: files to read, and what is left out, with the reason."""
+
+import dataclasses
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["Entry", "LeftOut", "entries", "warn_of"]
+
+_log = logging.getLogger(__name__)
+
+# Names of files that are read, in lower case.
+_READ = (".tfrecord", ".tfrecords", ".parquet")
+_COMPRESSED = tuple(f"{suffix}{end}" for suffix in _READ for end in (".gz", ".zst", ".bz2", ".xz"))
+_DATED = "date="
+# Folders that others keep beside the days: refused records, and which rounds were asked.
+_BESIDE = ("quarantine", "asked")
+_MOST_WARNINGS = 5
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class LeftOut:
+    """Something in a log's folder that is not read.
+
+    Attributes:
+      name: relative to the log's folder.
+      why: what it is, and how it would be read.
+    """
+
+    name: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A file to read.
+
+    Attributes:
+      name: relative to the log's folder.
+      size_bytes: its length.
+    """
+
+    name: str
+    size_bytes: int
+
+
+def entries(folder: Path) -> tuple[list[Entry], list[LeftOut]]:
+    """Looks at a log's folder: files to read, and what is left out, each sorted by name.
+
+    Names that begin with a dot are passed over, since files are written under such a name first;
+    so are folders `quarantine` and `asked`. Links to files are read as what they point to.
+    """
+    files: list[Entry] = []
+    left: list[LeftOut] = []
+    for name, status in _scan(folder):
+        if name in _BESIDE:
+            continue
+        if not name.startswith(_DATED):
+            left.append(LeftOut(name, "it does not lie in a folder of a day, date=YYYY-MM-DD"))
+        elif status is None or not stat.S_ISDIR(status.st_mode):
+            left.append(LeftOut(name, f"expected a folder of a day, it is {_kind(status)}"))
+        else:
+            for inner, its in _scan(folder / name):
+                why = _why_not(inner, its)
+                if why:
+                    left.append(LeftOut(f"{name}/{inner}", why))
+                elif its is not None:
+                    files.append(Entry(f"{name}/{inner}", its.st_size))
+    return sorted(files, key=lambda entry: entry.name), sorted(left)
+
+
+def warn_of(folder: Path, left_out: tuple[LeftOut, ...]) -> None:
+    """Names what is left out, the first few one by one."""
+    for entry in left_out[:_MOST_WARNINGS]:
+        _log.warning("uplink log: %s is left out: %s", folder / entry.name, entry.why)
+    more = len(left_out) - _MOST_WARNINGS
+    if more > 0:
+        _log.warning("uplink log: %d more are left out in %s", more, folder)
+
+
+def _scan(folder: Path) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Names that do not begin with a dot; without a status where a link leads nowhere."""
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.name.startswith("."):
+                continue
+            try:
+                yield entry.name, entry.stat()
+            except OSError as error:
+                # A link that leads nowhere, or in a circle; anything else is to be known.
+                if not entry.is_symlink() and not isinstance(error, FileNotFoundError):
+                    raise
+                yield entry.name, None
+
+
+def _why_not(name: str, status: os.stat_result | None) -> str:
+    lower = name.lower()
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return f"expected a file, it is {_kind(status)}"
+    if lower.endswith(_COMPRESSED):
+        return "it is compressed as a whole; decompress it, and it is read"
+    if not lower.endswith(_READ):
+        return f"its name ends in none of {', '.join(_READ)}"
+    return ""
+
+
+def _kind(status: os.stat_result | None) -> str:
+    if status is None:
+        return "a link that leads nowhere"
+    kinds = (
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISREG, "a file"),
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+    )
+    return next((name for holds, name in kinds if holds(status.st_mode)), "a device")
