@@ -23,6 +23,7 @@ __all__ = [
     "RegistryError",
     "ResourceError",
     "RunFolderError",
+    "StorageError",
     "UplinkRefusalError",
     "WorkerError",
 ]
@@ -90,6 +91,10 @@ class ResourceError(EcctError, MemoryError):
 
 class RunFolderError(EcctError):
     """A folder is not a run folder, or not in a state that allows what was asked."""
+
+
+class StorageError(EcctError, OSError):
+    """The system refused to write or lock a file, in a place where it does not say which."""
 
 
 class CheckpointError(EcctError):

@@ -1,12 +1,25 @@
-"""Locks that end with the process that holds them."""
+"""Locks that end with the process that holds them.
+
+They are the kernel's (`flock`). On a file system that has none a file with the owner's name takes
+their place, and a warning says so.
+"""
 
 import contextlib
+import errno
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ecct_tf.owner_files import OwnerFile
+
 __all__ = ["FileLock", "exclusive"]
+
+_log = logging.getLogger(__name__)
+
+# What the system says where it has no locks, or none for this file system.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
 class FileLock:
@@ -19,9 +32,15 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self._owner: OwnerFile | None = None
 
     def acquire(self, *, wait: bool) -> bool:
-        """Takes the lock; False when another holds it and `wait` is False."""
+        """Takes the lock; False when another holds it and `wait` is False.
+
+        Raises:
+          StorageError: the file system has no locks, and who holds the file in their place
+            cannot be known to run.
+        """
         # Not inheritable: a program that the holder starts must not keep the lock.
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -29,6 +48,12 @@ class FileLock:
         except BlockingIOError:
             os.close(descriptor)
             return False
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno not in _NO_LOCKS:
+                error.filename = error.filename or str(self._path)
+                raise
+            return self._own(error, wait=wait)
         except BaseException:
             os.close(descriptor)
             raise
@@ -40,6 +65,20 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+        if self._owner is not None:
+            self._owner.release()
+            self._owner = None
+
+    def _own(self, error: OSError, *, wait: bool) -> bool:
+        owner = OwnerFile(self._path.with_name(f"{self._path.name}.owner"))
+        _log.warning(
+            "%s: the file system has no locks (%s); a file %s.owner takes their place",
+            self._path, error.strerror, self._path.name,
+        )  # fmt: skip
+        if not owner.acquire(wait=wait):
+            return False
+        self._owner = owner
+        return True
 
 
 @contextlib.contextmanager

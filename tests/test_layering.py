@@ -20,7 +20,7 @@ CLOSED_FORM = tuple(
 # longest prefix here; one that has none must get a place.
 ROWS = (
     ("ecct_tf", "ecct_tf.errors", "ecct_tf.parts"),
-    ("ecct_tf.user_folders",),
+    ("ecct_tf.owner_files", "ecct_tf.user_folders"),
     (
         "ecct_tf.config",
         "ecct_tf.files",
@@ -38,6 +38,7 @@ ROWS = (
         "ecct_tf.evaluation",
         "ecct_tf.fixed_order",
         "ecct_tf.package_checks",
+        "ecct_tf.tensorflow_files",
         "ecct_tf.wire",
     ),
     ("ecct_tf.knowledge",),

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from cloud.registry.drafts import parents_of
-from ecct_tf.errors import RegistryError
+from ecct_tf.errors import RegistryError, StorageError
 from ecct_tf.locks import FileLock
 
 __all__ = ["Collected", "abandoned_drafts", "remove", "superfluous"]
@@ -60,10 +60,9 @@ def abandoned_drafts(drafts: Path, *, hours: float) -> tuple[list[Path], set[int
     if not drafts.is_dir():
         return abandoned, used
     for folder in sorted(path for path in drafts.iterdir() if path.is_dir()):
-        lock = FileLock(folder / "lock")
-        free = lock.acquire(wait=False)
-        lock.release()
-        if free and time.time() - _newest(folder) >= 3600 * hours:
+        # Before the lock, which may leave a mark in the folder.
+        idle = time.time() - _newest(folder)
+        if _is_free(folder) and idle >= 3600 * hours:
             abandoned.append(folder)
             continue
         try:
@@ -71,6 +70,17 @@ def abandoned_drafts(drafts: Path, *, hours: float) -> tuple[list[Path], set[int
         except RegistryError as error:
             _log.warning("%s", error)
     return abandoned, used
+
+
+def _is_free(draft: Path) -> bool:
+    """Whether no process has a draft open, as far as can be known."""
+    lock = FileLock(draft / "lock")
+    try:
+        return lock.acquire(wait=False)
+    except StorageError:
+        return False
+    finally:
+        lock.release()
 
 
 def remove(paths: Sequence[Path], *, trash: Path) -> None:

@@ -63,7 +63,7 @@ class JobFolder:
         if (
             self.path.is_dir()
             and not (self.path / "config.yaml").exists()
-            and any(path.name != ".lock" for path in self.path.iterdir())
+            and any(not path.name.startswith(".lock") for path in self.path.iterdir())
         ):
             raise ConfigError(
                 f"{self.path} is not empty and not the folder of a job (it has no config.yaml); "

@@ -59,8 +59,9 @@ class CycleFolder:
         """
         file, text = self.path / "config.yaml", dump_config(config)
         # Before the lock: the folder of something else stays as it is.
-        found = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        if found - {".lock", f".{file.name}.part"} and not file.exists():
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        found = {name for name in names if not name.startswith(".lock")}
+        if found - {f".{file.name}.part"} and not file.exists():
             raise ConfigError(
                 f"{self.path} is not empty and has no config.yaml of cycles; give another --out"
             )
