@@ -21,7 +21,7 @@ from cloud.uplink_log import AskedItems, AskedNotes, Note
 from cloud.version_files import StoredCloud, read_arrays
 from ecct_tf.config import CodecName, ExchangeConfig
 from ecct_tf.errors import RegistryError
-from ecct_tf.files import write_atomically, write_text
+from ecct_tf.files import naming, write_atomically, write_text
 from ecct_tf.knowledge import ItemTable, build_codec
 from ecct_tf.knowledge.table_arrays import item_table
 from ecct_tf.knowledge.table_files import item_table_file
@@ -288,6 +288,8 @@ def _put_each(out: Path, whole: PublishedFile, downlinks: DownlinkFile) -> str:
         shutil.rmtree(prepared, ignore_errors=True)
         prepared.mkdir(parents=True)
         for key in downlinks.keys.tolist():
-            (prepared / f"{key}.ecdn").write_bytes(downlinks.only(key).to_bytes())
+            path = prepared / f"{key}.ecdn"
+            with naming(path):
+                path.write_bytes(downlinks.only(key).to_bytes())
         prepared.rename(folder)
     return folder.name

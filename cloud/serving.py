@@ -30,6 +30,7 @@ from ecct_tf.data import OlderInteractions
 from ecct_tf.errors import ExportError
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_arrays import item_table_arrays
+from ecct_tf.tensorflow_files import writing
 
 __all__ = ["Retrieval", "ServingContent", "export_serving"]
 
@@ -109,6 +110,7 @@ def export_serving(
 
     Raises:
       ExportError: when ScaNN was asked for and is not installed.
+      StorageError: the system refused the write.
     """
     module = _Serving(content, retrieval or Retrieval())
     signatures = module.signatures()
@@ -116,7 +118,8 @@ def export_serving(
     options = tf.saved_model.SaveOptions(
         namespace_whitelist=["Scann"] if module.approximate else None
     )
-    tf.saved_model.save(module, str(path), signatures=signatures, options=options)
+    with writing(path, way_out="the same command then writes it anew"):
+        tf.saved_model.save(module, str(path), signatures=signatures, options=options)
 
 
 class _Serving(tf.Module):

@@ -92,10 +92,10 @@ def _missing_package(error: ModuleNotFoundError) -> str | None:
 
 def _told(error: OSError) -> str:
     """A file or folder that the system does not give."""
-    where = f"{error.filename}: " if error.filename is not None else ""
+    where = error.filename if error.filename is not None else "the command's output"
     return (
-        f"{where}expected to read or write here, the system says: {error.strerror}. Mend the path, "
-        "its permissions or the room on the disk, and give the command again."
+        f"{where}: expected to read or write here, the system says: {error.strerror}. Fix the "
+        "path, its permissions or the room on the disk, and give the command again."
     )
 
 

@@ -3,6 +3,7 @@
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.errors import ExportError
+from ecct_tf.tensorflow_files import literal, writing
 from mobile_export.schema import operators, read_model, signature_names
 
 __all__ = ["QUANTISED_SCOPE", "Calibration", "Precision", "check_operators", "convert"]
@@ -54,9 +56,10 @@ def convert(module: Any, *, precision: Precision, calibration: Calibration | Non
       ExportError: when the model needs an operator that is not builtin; the message names
         it, where it comes from, and what to write instead.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=dict(module.functions))
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    with tempfile.TemporaryDirectory() as temporary, literal(Path(temporary)) as folder:
+        with writing(folder, way_out="or set TMPDIR to a folder elsewhere"):
+            tf.saved_model.save(module, str(folder), signatures=dict(module.functions))
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         converter.experimental_enable_resource_variables = True
         if precision != "float32":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cloud.registry.promotions import sync_folder
 from cloud.registry.version import Version
+from ecct_tf.errors import StorageError
 
 __all__ = ["align", "served"]
 
@@ -40,7 +41,16 @@ def align(folder: Path, version: Version, *, trash: Path) -> None:
         prepared = trash / f"serving-{version.number}"
         shutil.rmtree(prepared, ignore_errors=True)
         prepared.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(version.saved_model, prepared, copy_function=_link)
+        try:
+            shutil.copytree(version.saved_model, prepared, copy_function=_link)
+        except shutil.Error as error:
+            # Of many files; the first tells enough.
+            source, target_file, why = error.args[0][0]
+            raise StorageError(
+                f"{target_file}: expected a copy of {source}, the system says: {why}. Free some "
+                "room on the disk or fix the permissions; any next change of the registry ends "
+                "this one."
+            ) from error
         prepared.rename(target)
         sync_folder(folder)
     for number in served(folder):

@@ -10,7 +10,7 @@ from typing import Any
 from cloud.retraining.log_reading import WINDOW
 from cloud.version_files import read_arrays, write_arrays
 from ecct_tf.errors import RunFolderError
-from ecct_tf.files import read_plain_text, write_text
+from ecct_tf.files import open_plain, read_plain_text, write_text
 from ecct_tf.knowledge import KnowledgeStore
 from ecct_tf.sealed_json import seal_json, unseal_json
 
@@ -98,5 +98,8 @@ def read_inputs(
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with open_plain(path) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -18,6 +18,8 @@ from cloud.retraining.quality import Quality, measure
 from cloud.retraining.start import begin, starting_space
 from cloud.retraining.storing import store
 from cloud.retraining.trainer import Trainer
+from ecct_tf.errors import ConfigError
+from ecct_tf.tensorflow_files import is_pattern
 
 __all__ = ["retrain"]
 
@@ -49,6 +51,11 @@ def retrain(
       RegistryError: the registry is damaged.
       WorkerError: a worker of the cluster was lost; start the job again to go on.
     """
+    if config.distribution == "parameter_server" and is_pattern(folder):
+        raise ConfigError(
+            f"{folder}: expected a folder without *, ?, [ or \\ in its path for a job on parameter "
+            "servers, which take them for patterns where they restore; give another --out"
+        )
     engine = build_engine(config.distribution, wait_seconds=config.cluster.wait_seconds)
     job = JobFolder(folder)
     try:

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tqdm.auto import tqdm
 
 from ecct_tf.errors import RunFolderError
 from ecct_tf.files import write_text
+from ecct_tf.tensorflow_files import writing
 
 __all__ = ["Progress"]
 
@@ -77,8 +79,9 @@ class Progress:
         writer.writeheader()
         writer.writerows(self._rows)
         write_text(self._folder / "metrics.csv", text.getvalue())
-        self._write(row)
-        self._events.flush()
+        with self._writing():
+            self._write(row)
+            self._events.flush()
 
     def end(self) -> None:
         """Closes the bar and the events."""
@@ -86,18 +89,27 @@ class Progress:
             self._bar.close()
             self._bar = None
         if self._events is not None:
-            self._events.close()
-            self._events = None
+            events, self._events = self._events, None
+            with self._writing():
+                events.close()
 
     def _replay(self) -> None:
         self.end()
         folder = (self._folder or Path()) / "events"
         for old in sorted(folder.glob("events.out.tfevents.*")):
             old.unlink()
-        self._events = tf.summary.create_file_writer(str(folder))
-        for row in self._rows:
-            self._write(row)
-        self._events.flush()
+        with self._writing():
+            self._events = tf.summary.create_file_writer(str(folder))
+            for row in self._rows:
+                self._write(row)
+            self._events.flush()
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(
+            (self._folder or Path()) / "events",
+            way_out="the same command resumes from the newest checkpoint, and writes the events "
+            "anew from metrics.csv",
+        )
 
     def _write(self, row: Row) -> None:
         with self._events.as_default(step=int(row["epoch"])):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ecct_tf.errors import CheckpointError
+from cloud.retraining.checkpoints import Checkpoints
 
 __all__ = ["TrainingState"]
 
@@ -38,13 +38,13 @@ class TrainingState:
         self._best = [tf.Variable(variable, trainable=False) for variable in self._variables]
         self._counts = tf.Variable(tf.zeros([4], tf.int64), trainable=False)
         self._numbers = tf.Variable(tf.zeros([2], tf.float64), trainable=False)
-        self._tracked = tf.train.Checkpoint(
+        tracked = tf.train.Checkpoint(
             variables=self._variables,
             best=self._best,
             counts=self._counts,
             numbers=self._numbers,
         )
-        self._manager = tf.train.CheckpointManager(self._tracked, str(folder), max_to_keep=keep)
+        self._checkpoints = Checkpoints(tracked, folder, keep=keep)
 
     def restore(self) -> bool:
         """Goes back to the newest checkpoint; False when there is none.
@@ -52,26 +52,22 @@ class TrainingState:
         Raises:
           CheckpointError: it cannot be read, or is of another model.
         """
-        path = self._manager.latest_checkpoint
-        if path is None:
+        if self._checkpoints.restore() is None:
             return False
-        try:
-            self._tracked.restore(path).assert_consumed()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
-            raise CheckpointError(
-                f"{path}: expected a checkpoint of this job, cannot go on from it: {error}. Remove "
-                f"{self._manager.directory} to begin the phase anew."
-            ) from error
         self.epoch, self.step, self.best_epoch, done = self._counts.numpy().tolist()
         self.loss_sum, self.best = self._numbers.numpy().tolist()
         self.done = bool(done)
         return True
 
     def save(self) -> None:
-        """Writes a checkpoint; a kill leaves this one whole or the one before it."""
+        """Writes a checkpoint; a kill leaves this one whole or the one before it.
+
+        Raises:
+          StorageError: the system refused the write.
+        """
         self._counts.assign([self.epoch, self.step, self.best_epoch, int(self.done)])
         self._numbers.assign([self.loss_sum, self.best])
-        self._manager.save()
+        self._checkpoints.save()
 
     def judge(self, quality: float) -> None:
         """Keeps the variables if `quality` is above the best so far."""

@@ -1,6 +1,7 @@
 """What a job stores: the trained recommender as a version of the cloud."""
 
 import dataclasses
+import logging
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -21,8 +22,11 @@ from cloud.retraining.start import build_recommender, revived
 from cloud.serving import ServingContent, export_serving
 from cloud.version_files import StoredCloud, write_arrays
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
+from ecct_tf.tensorflow_files import is_pattern
 
 __all__ = ["store"]
+
+_log = logging.getLogger(__name__)
 
 
 def store(
@@ -42,6 +46,13 @@ def store(
     stored.write(draft.path)
     write_arrays(draft.path / WINDOW, prepared.window, private=True)
     export_serving(ServingContent.of(stored), draft.path / SAVED_MODEL)
+    if is_pattern(draft.path):
+        _log.warning(
+            "%s: TensorFlow takes *, ?, [ and \\ in a path for a pattern, so it cannot load a "
+            "SavedModel from here. The registry itself works; let TF Serving read it by another "
+            "path, a mount or a link",
+            config.registry,
+        )
     return draft.commit(
         data=_data(prepared),
         config=dataclasses.asdict(config),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud.uplink_log.reasons import Reason, Rejected
-from ecct_tf.errors import DataError
+from ecct_tf.errors import DataError, StorageError
 from ecct_tf.files import private_folder
 
 __all__ = ["Quarantine", "QuarantineSession"]
@@ -34,6 +34,10 @@ CREATE TABLE IF NOT EXISTS taken_back (
 )
 """
 _WAIT_SECONDS = 60.0
+# What has nothing to do with the content of the file.
+_SYSTEM = (
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
+)  # fmt: skip
 
 
 class Quarantine:
@@ -152,8 +156,8 @@ class QuarantineSession:
 
 def _connect(path: Path) -> sqlite3.Connection:
     # A generator may be driven by one thread after the other, never by two at once.
-    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
     with _told(path):
+        connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
         # Survives a kill at any point; what a power failure takes, the log still has.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -166,8 +170,19 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _told(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        raise DataError(
-            f"quarantine: {path} cannot be used ({error}). Move it away to begin a new one; "
-            "what it held is found again by reading the log from its start."
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _SYSTEM:
+            raise _unusable(path, error) from error
+        raise StorageError(
+            f"quarantine: {path} could not be written ({error}). Free some room on the disk or fix "
+            "the permissions, and give the same command again."
         ) from error
+    except sqlite3.DatabaseError as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"quarantine: {path} cannot be used ({error}). Move it away to begin a new one; "
+        "what it held is found again by reading the log from its start."
+    )

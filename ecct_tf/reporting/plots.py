@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from ecct_tf.files import naming
 from ecct_tf.reporting.comparison import Comparison, Model
 from ecct_tf.reporting.curves import Curve, curve_of, curves_of
 from ecct_tf.reporting.figures import course_figure, parts_figure
@@ -129,7 +130,7 @@ def _save(draw: Callable[[], Figure], folder: Path, name: str, forms: Sequence[s
     written = []
     for form in forms:
         path = folder / f"{name}.{form}"
-        with drawing(name):
+        with drawing(name), naming(path):
             figure = draw()
             figure.patch.set(alpha=1.0, facecolor="white")
             figure.savefig(path, format=form, dpi=_DOTS_PER_INCH, metadata=_NO_METADATA[form])

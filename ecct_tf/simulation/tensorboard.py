@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from ecct_tf.errors import RunFolderError
 from ecct_tf.simulation.loop import Callback, RoundResult
+from ecct_tf.tensorflow_files import writing
 
 __all__ = ["TensorBoardWriter", "scalars"]
 
@@ -71,21 +73,31 @@ class TensorBoardWriter(Callback):
             old.unlink()
         if rounds == 0:
             return
-        self._writer = tf.summary.create_file_writer(str(events))
-        for number, values in done:
-            self._write(number, values)
-        self._writer.flush()
+        with self._writing():
+            self._writer = tf.summary.create_file_writer(str(events))
+            for number, values in done:
+                self._write(number, values)
+            self._writer.flush()
 
     def on_round(self, result: RoundResult, state: Any) -> None:
         """Adds a round, flushed, so that a running TensorBoard shows it."""
         del state
-        self._write(result.round_number, scalars(result.row()))
-        self._writer.flush()
+        with self._writing():
+            self._write(result.round_number, scalars(result.row()))
+            self._writer.flush()
 
     def on_end(self) -> None:
         """Closes the file."""
         if self._writer is not None:
-            self._writer.close()
+            with self._writing():
+                self._writer.close()
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(
+            self._folder / "events",
+            way_out=f"then `ecct resume {self._folder}` resumes from the newest checkpoint and "
+            "writes the events anew",
+        )
 
     def _write(self, number: int, values: Mapping[str, float]) -> None:
         with self._writer.as_default(step=number):
