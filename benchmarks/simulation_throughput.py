@@ -136,7 +136,7 @@ class PlainRounds:
 
 
 def _downlink(work: DeviceWork, cloud: StubCloud, users: npt.NDArray[np.int32]) -> Downlink:
-    embeddings = cloud.user_embeddings(users.ravel(), knowledge=None, round_number=0)
+    embeddings = cloud.downlinks(users.ravel(), round_number=0)
     queries = cloud.queries(users.ravel(), round_number=0)
     return Downlink(
         work.exchange.coder.encode(tf.constant(embeddings.reshape(*users.shape, -1))),

@@ -33,14 +33,8 @@ class StubCloud:
     def publish(self) -> ItemTable:
         return self.table
 
-    def user_embeddings(
-        self,
-        users: npt.NDArray[np.int32],
-        *,
-        knowledge: KnowledgeStore | None,
-        round_number: int,
-    ) -> Array:
-        del knowledge, round_number
+    def downlinks(self, users: npt.NDArray[np.int32], *, round_number: int) -> Array:
+        del round_number
         start = time.perf_counter()
         found = self.embeddings[users]
         self.seconds += time.perf_counter() - start

@@ -40,6 +40,8 @@ class CloudModelSpec:
       distillation_weight: λ_c.
       temperature: T of the distillation.
       l2: how firmly the towers are held to where they start.
+      answer_ridge: λ of the regression by which a user's logits move the user's embedding; 0
+        leaves logits to the distillation.
       seed: of the random initial weights.
     """
 
@@ -51,6 +53,7 @@ class CloudModelSpec:
     distillation_weight: float
     temperature: float
     l2: float
+    answer_ridge: float
     seed: int
 
 
@@ -62,11 +65,15 @@ class EdgeKnowledge:
       items: `[n, Q] int32`, 0 where nothing is known.
       embeddings: `[n, Q, d_e] float32`, `h_e`.
       trust: `[n] float32`, 0 for a user without knowledge, less than 1 for stale knowledge.
+      logits: `[n, Q] float32`, `z_e`; None where only the embeddings are fused.
+      logit_trust: `[n] float32`, the same of the logits, 0 where none came.
     """
 
     items: tf.Tensor
     embeddings: tf.Tensor
     trust: tf.Tensor
+    logits: tf.Tensor | None = None
+    logit_trust: tf.Tensor | None = None
 
 
 class CloudModel(tfrs.Model):
@@ -129,6 +136,13 @@ class CloudModel(tfrs.Model):
             name="user_residual",
             **anchored(np.zeros((spec.hidden_dim, width), np.float32)),
         )
+        # What downlinks are made with: a copy of the user tower that follows it slowly, since
+        # weights that are out on devices were trained to read it.
+        self.sent_linear = dense(width, name="sent_linear", trainable=False)
+        self.sent_hidden = dense(
+            spec.hidden_dim, activation="relu", name="sent_hidden", trainable=False
+        )
+        self.sent_residual = dense(width, name="sent_residual", trainable=False)
         self.item_linear = dense(
             width, use_bias=False, name="item_linear", **anchored(item_start, scale=36.0)
         )
@@ -171,7 +185,10 @@ class CloudModel(tfrs.Model):
             embeddings=tf.zeros([1, 1, self.spec.edge_dim]),
             trust=tf.zeros([1]),
         )
-        self.logits(self.user_vectors(tf.zeros([1, state_dim]), nobody), tf.zeros([1, 1], tf.int32))
+        nothing = tf.zeros([1, state_dim])
+        self.logits(self.user_vectors(nothing, nobody), tf.zeros([1, 1], tf.int32))
+        self.sent_vectors(nothing)
+        self.follow(1.0)
 
     def freeze_items(self) -> None:
         """Ends the learning of the item side, which devices hold from now on."""
@@ -204,7 +221,39 @@ class CloudModel(tfrs.Model):
         gates = tf.tanh(self.fusion_gate(knowledge.embeddings))
         attended = tf.reduce_mean(gates * vectors, axis=1) * self.fusion_scale
         mean = self.fusion_mean(tf.reduce_mean(knowledge.embeddings, axis=1))
-        return alone + knowledge.trust[:, None] * (attended + mean)
+        fused = alone + knowledge.trust[:, None] * (attended + mean)
+        if knowledge.logits is None or knowledge.logit_trust is None or not self.spec.answer_ridge:
+            return fused
+        return fused + self._answered(fused, vectors, knowledge)
+
+    def _answered(
+        self, users: tf.Tensor, vectors: tf.Tensor, knowledge: EdgeKnowledge
+    ) -> tf.Tensor:
+        """The smallest change of `users` `[n, d_c]` that explains the devices' logits.
+
+        A ridge regression for each user of `z_e - z_c` on the item vectors of the answers: what
+        a device says of a few items then moves the user's logits of all items that lie near. In
+        the dual form, since there are fewer answers than dimensions.
+        """
+        roots = tf.sqrt(knowledge.logit_trust)[:, None]
+        rows = vectors * roots[..., None]
+        expected = tf.einsum("nd,nqd->nq", users, vectors) + self.item_logits(knowledge.items)
+        gaps = (knowledge.logits - expected) * roots
+        gram = tf.matmul(rows, rows, transpose_b=True)
+        gram += self.spec.answer_ridge * tf.eye(tf.shape(gram)[-1])
+        return tf.einsum("nq,nqd->nd", tf.linalg.solve(gram, gaps[..., None])[..., 0], rows)
+
+    def sent_vectors(self, states: tf.Tensor) -> tf.Tensor:
+        """`u` as downlinks carry it, of states `[n, s] float32`: `[n, d_c] float32`."""
+        return self.sent_linear(states) + self.sent_residual(self.sent_hidden(states))
+
+    def follow(self, rate: float) -> None:
+        """Moves what downlinks are made with towards the user tower, by the share `rate`."""
+        learned = (self.user_linear, self.user_hidden, self.user_residual)
+        sent = (self.sent_linear, self.sent_hidden, self.sent_residual)
+        for source, target in zip(learned, sent, strict=True):
+            for new, old in zip(source.variables, target.variables, strict=True):
+                old.assign(new if rate == 1.0 else old + rate * (new - old))
 
     def logits(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """`z_c` of user embeddings `[n, d_c]` with items `[n, c] int32`: `[n, c] float32`."""

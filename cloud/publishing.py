@@ -212,8 +212,7 @@ def _downlinks(
 ) -> tuple[DownlinkFile, DownlinkFile, tuple[str, ...]]:
     recommender = stored.recommender()
     everybody = np.arange(len(stored.vocabulary.users), dtype=np.int32)
-    # Without uplinks: docs/exchange.md says why.
-    users = recommender.user_embeddings(everybody, knowledge=None, round_number=round_number)
+    users = recommender.downlinks(everybody, round_number=round_number)
     segments = segment_downlinks(stored, users, round_number=round_number)
 
     def file(

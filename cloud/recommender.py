@@ -109,6 +109,7 @@ class CloudRecommender:
                 distillation_weight=config.distillation_weight,
                 temperature=config.temperature,
                 l2=config.l2,
+                answer_ridge=config.answer_ridge,
                 seed=seed,
             ),
             item_inputs=space.item_inputs,
@@ -184,6 +185,7 @@ class CloudRecommender:
         """Ends the learning of the item side, as `publish` does; a second call does nothing."""
         if not self._published:
             self.model.freeze_items()
+            self.model.follow(1.0)
             self._compile()
             self._published = True
 
@@ -237,13 +239,23 @@ class CloudRecommender:
 
         Args:
           users: whose.
-          knowledge: the uplinks to fuse, or None for the cloud's own view alone. A downlink
-            is made without them: a device that got its own knowledge back would meet, in
-            its training positions, an answer it gave away itself.
+          knowledge: the uplinks to fuse, or None for the cloud's own view alone.
           round_number: the present round, from which staleness counts.
         """
         fused = None if knowledge is None else self._edge_knowledge(knowledge, users, round_number)
         vectors: Array = self.model.user_vectors(self.states[users], fused).numpy()
+        return vectors
+
+    def downlinks(self, users: Ids, *, round_number: int) -> Array:
+        """`u` as downlinks carry it, for `users` `[n] int32`: `[n, d_c] float32`.
+
+        As of publication, and following what the cloud learns by `cloud.downlink_rate` an
+        update: weights on devices, of this round or of weeks ago, were trained to read it. No
+        uplink is fused in: a device that got its own knowledge back would meet, in its training
+        positions, an answer that it gave away itself. The round does not matter here.
+        """
+        del round_number
+        vectors: Array = self.model.sent_vectors(self.states[users]).numpy()
         return vectors
 
     def scores(
@@ -317,7 +329,12 @@ class CloudRecommender:
             )
             losses.append(float(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1]))
             self._check_finite(losses[-1], f"its update in round {round_number + 1}")
+        self.follow()
         return {"cloud_loss": float(np.mean(losses))}
+
+    def follow(self) -> None:
+        """Lets downlinks take on the configured share of what the user tower has learned."""
+        self.model.follow(self.config.downlink_rate)
 
     def _check_finite(self, loss: float, when: str) -> None:
         names = ("learning_rate", "l2", "distillation_weight")
@@ -398,4 +415,6 @@ class CloudRecommender:
             items=tf.constant(knowledge.items[users]),
             embeddings=tf.constant(knowledge.embeddings[users]),
             trust=tf.constant(trust[users]),
+            logits=tf.constant(knowledge.logits[users]),
+            logit_trust=tf.constant(trust[users] * (knowledge.logit_rounds[users] >= 0)),
         )

@@ -142,4 +142,6 @@ def _train(
     second = later_phase(config, prepared, cloud)
     if second is not None:
         trainer.run(second)
+        with engine.scope():
+            cloud.follow()
     return cloud

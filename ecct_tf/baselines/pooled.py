@@ -15,12 +15,12 @@ from ecct_tf.edge import (
     EdgeInputs,
     EdgeModel,
     ItemTensors,
-    build_optimizer,
     cloud_knowledge,
     input_logit,
     pad_history,
     pair_inputs,
 )
+from ecct_tf.edge.training import pooled_step
 from ecct_tf.federated.algorithm import mean_loss
 from ecct_tf.federated.devices import DeviceData
 
@@ -29,7 +29,6 @@ __all__ = ["PooledBatch", "PooledSamples", "PooledScorer", "PooledTrainer", "poo
 Array = npt.NDArray[np.float32]
 
 _ROWS_AT_ONCE = 256
-_EPSILON = 1e-7
 
 
 class PooledBatch(NamedTuple):
@@ -134,7 +133,9 @@ class PooledTrainer:
         self._config = config
         self._items = ItemTensors(*(tf.constant(array) for array in items))
         self._user_embeddings = user_embeddings
-        self._optimizer = build_optimizer("adam", adam_epsilon=_EPSILON)
+        self._update = pooled_step(
+            model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+        )
         self._step = tf.function(self._train_batch, reduce_retracing=True)
 
     def epoch(
@@ -176,19 +177,7 @@ class PooledTrainer:
             cloud_embedding=embedding,
             cloud_logit=input_logit(self._items, logit, use_logit=True),
         )
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            entropy = tf.nn.sigmoid_cross_entropy_with_logits(
-                labels=batch.labels, logits=self.model.forward(weights, inputs).logit
-            )
-            loss = tf.reduce_mean(entropy)
-        gradient = tape.gradient(loss, weights)
-        rate = tf.constant(self._config.learning_rate)
-        updated, new_slots = self._optimizer.apply(
-            weights, gradient, tuple(tf.unstack(slots, num=2)), step, rate
-        )
-        decayed = updated - rate * self._config.weight_decay * weights
-        return decayed, tf.stack(new_slots), loss
+        return self._update(weights, slots, step, inputs, batch.labels)
 
 
 class PooledScorer:

@@ -25,11 +25,11 @@ class SilentCloud:
         """The item table."""
         return self._table
 
-    def user_embeddings(
-        self, users: npt.NDArray[np.int32], *, knowledge: KnowledgeStore | None, round_number: int
+    def downlinks(
+        self, users: npt.NDArray[np.int32], *, round_number: int
     ) -> npt.NDArray[np.float32]:
         """Zeros, `[n, d_c]`."""
-        del knowledge, round_number
+        del round_number
         return np.zeros((len(users), self._table.cloud.shape[1]), np.float32)
 
     def queries(self, users: npt.NDArray[np.int32], *, round_number: int) -> npt.NDArray[np.int32]:

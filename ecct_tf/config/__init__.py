@@ -15,12 +15,14 @@ from ecct_tf.config.cloud import CloudConfig, LabelVisibility, NextItemConfig, S
 from ecct_tf.config.edge import (
     OPTIMIZERS,
     SHARINGS,
+    STARTS,
     TIERS,
     EdgeConfig,
     FeatureConfig,
     OptimizerName,
     SampleConfig,
     Sharing,
+    StartName,
     Tier,
     TrainingConfig,
 )
@@ -45,6 +47,7 @@ from ecct_tf.config.run import (
     RunConfig,
     SplitName,
 )
+from ecct_tf.config.start import StartConfig
 
 __all__ = [
     "CODECS",
@@ -53,6 +56,7 @@ __all__ = [
     "OPTIMIZERS",
     "SHARINGS",
     "SPLITS",
+    "STARTS",
     "TIERS",
     "CentralizedConfig",
     "CheckpointConfig",
@@ -79,6 +83,8 @@ __all__ = [
     "Sharing",
     "SimilarityConfig",
     "SplitName",
+    "StartConfig",
+    "StartName",
     "Tier",
     "TrainingConfig",
     "TypedOption",

@@ -95,11 +95,17 @@ class CloudConfig:
       l2: how firmly the towers are held to the item-to-item model they start as.
       distillation_weight: λ_c, weight of the edge's logits in the cloud's loss (inferred).
       temperature: T of the distillation (inferred).
+      answer_ridge: λ of the regression by which the logits of a user's newest uplink move the
+        user's embedding where the cloud serves that user; the larger, the less. 0 leaves logits
+        to the distillation (inferred).
       label_visibility: `both`, or `edge_only`: then the cloud never trains on labels and
         learns from the edge's logits alone.
       staleness_half_life: rounds after which an uplink counts half.
       query_top_share: share of the queries taken from the cloud's best guesses; the rest
         is uniform over the catalog.
+      downlink_rate: share of what the user tower has learned that downlinks take on after each
+        update, in [0, 1]. With 0 they stay as first published, so that weights on devices go on
+        reading them as they were trained to; with 1 they carry the newest user tower.
       similarity: how item-to-item weights are computed.
       next_item: the learned block of the item table.
     """
@@ -119,9 +125,11 @@ class CloudConfig:
     l2: float = 1e-3
     distillation_weight: float = 4.0
     temperature: float = 2.0
+    answer_ridge: float = 0.0
     label_visibility: LabelVisibility = "both"
     staleness_half_life: float = 5.0
     query_top_share: float = 0.5
+    downlink_rate: float = 1.0
     similarity: SimilarityConfig = dataclasses.field(default_factory=SimilarityConfig)
     next_item: NextItemConfig = dataclasses.field(default_factory=NextItemConfig)
 
@@ -131,9 +139,20 @@ class CloudConfig:
             self, "cloud", 1, "rank", "free_dim", "hidden_dim", "batch_size",
             "update_batch_size", "negatives",
         )  # fmt: skip
-        at_least(self, "cloud", 0, "fit_epochs", "update_epochs", "l2", "distillation_weight")
+        at_least(
+            self,
+            "cloud",
+            0,
+            "fit_epochs",
+            "update_epochs",
+            "l2",
+            "distillation_weight",
+            "answer_ridge",
+        )
         positive(
             self, "cloud", "regularization", "learning_rate", "temperature", "staleness_half_life"
         )
-        within(self, "cloud", 0.0, 1.0, "tail", "query_top_share", "sequence_decay")
+        within(
+            self, "cloud", 0.0, 1.0, "tail", "query_top_share", "sequence_decay", "downlink_rate"
+        )
         one_of(self, "cloud", "label_visibility", ("both", "edge_only"))

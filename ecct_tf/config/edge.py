@@ -9,12 +9,14 @@ from ecct_tf.errors import ConfigError
 __all__ = [
     "OPTIMIZERS",
     "SHARINGS",
+    "STARTS",
     "TIERS",
     "EdgeConfig",
     "FeatureConfig",
     "OptimizerName",
     "SampleConfig",
     "Sharing",
+    "StartName",
     "Tier",
     "TrainingConfig",
 ]
@@ -22,10 +24,12 @@ __all__ = [
 Tier = Literal["linear", "mlp", "attention"]
 Sharing = Literal["none", "backbone", "all"]
 OptimizerName = Literal["sgd", "adagrad", "adam"]
+StartName = Literal["cloud", "random"]
 
 TIERS: tuple[Tier, ...] = ("linear", "mlp", "attention")
 SHARINGS: tuple[Sharing, ...] = ("none", "backbone", "all")
 OPTIMIZERS: tuple[OptimizerName, ...] = ("sgd", "adagrad", "adam")
+STARTS: tuple[StartName, ...] = ("cloud", "random")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +41,9 @@ class EdgeConfig:
         device gets which is drawn from the seed.
       shared: weights that are a federated mean over the devices of a tier: `none`,
         `backbone` (all but the head) or `all`. The others are private to each device.
+      start: where the weights of all devices start: `cloud` for weights that the cloud trained
+        on its own view and sends with the item table, or `random`. Methods without a cloud
+        always start at random.
       embedding_dim: d_e, width of the edge embedding `h_e`.
       hidden_dim: width of the hidden layer of `mlp` and `attention`.
       profile_dim: width of the embedding of one private column.
@@ -45,6 +52,7 @@ class EdgeConfig:
 
     tiers: dict[Tier, float] = dataclasses.field(default_factory=lambda: {"mlp": 1.0})
     shared: Sharing = "backbone"
+    start: StartName = "random"
     embedding_dim: int = 16
     hidden_dim: int = 32
     profile_dim: int = 2
@@ -53,6 +61,7 @@ class EdgeConfig:
     def __post_init__(self) -> None:
         numbers(self, "edge")
         one_of(self, "edge", "shared", SHARINGS)
+        one_of(self, "edge", "start", STARTS)
         at_least(self, "edge", 1, "embedding_dim", "hidden_dim", "profile_dim", "heads")
         unknown = sorted(set(self.tiers) - set(TIERS))
         if unknown:

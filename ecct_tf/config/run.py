@@ -20,6 +20,7 @@ from ecct_tf.config.exchange import (
     RuntimeConfig,
     ServerConfig,
 )
+from ecct_tf.config.start import StartConfig
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -187,6 +188,7 @@ class RunConfig:
       features: how histories are pooled.
       samples: what devices train on.
       edge: the edge models.
+      start: the starting weights that the cloud makes for them.
       training: local training.
       server: the federated mean.
       exchange: the payloads.
@@ -207,6 +209,7 @@ class RunConfig:
     features: FeatureConfig = dataclasses.field(default_factory=FeatureConfig)
     samples: SampleConfig = dataclasses.field(default_factory=SampleConfig)
     edge: EdgeConfig = dataclasses.field(default_factory=EdgeConfig)
+    start: StartConfig = dataclasses.field(default_factory=StartConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     server: ServerConfig = dataclasses.field(default_factory=ServerConfig)
     exchange: ExchangeConfig = dataclasses.field(default_factory=ExchangeConfig)

@@ -23,6 +23,7 @@ from ecct_tf.config import (
     RunConfig,
     SampleConfig,
     ServerConfig,
+    StartConfig,
     TrainingConfig,
     load_over,
 )
@@ -60,6 +61,7 @@ class CycleConfig:
       features: how histories are pooled.
       samples: what devices train on.
       edge: the edge models.
+      start: the starting weights that the cloud makes for them.
       training: local training.
       server: how shared weights are averaged.
       exchange: what crosses.
@@ -77,6 +79,7 @@ class CycleConfig:
     features: FeatureConfig = dataclasses.field(default_factory=FeatureConfig)
     samples: SampleConfig = dataclasses.field(default_factory=SampleConfig)
     edge: EdgeConfig = dataclasses.field(default_factory=EdgeConfig)
+    start: StartConfig = dataclasses.field(default_factory=StartConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     server: ServerConfig = dataclasses.field(default_factory=ServerConfig)
     exchange: CycleExchangeConfig = dataclasses.field(default_factory=CycleExchangeConfig)
@@ -120,6 +123,7 @@ class CycleConfig:
             features=self.features,
             samples=self.samples,
             edge=self.edge,
+            start=self.start,
             training=self.training,
             server=self.server,
             exchange=ExchangeConfig(

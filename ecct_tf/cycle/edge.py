@@ -12,11 +12,13 @@ from ecct_tf.config import Tier
 from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.data import DeviceView, Kind
 from ecct_tf.federated import DeviceWork
+from ecct_tf.federated.crossing import shared_as_received
 from ecct_tf.federated.devices import device_profile, profile_sizes
 from ecct_tf.federated.server import begin_server
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import read_item_table_file
 from ecct_tf.simulation.builder import assign_tiers, device_work
+from ecct_tf.simulation.ecct import cloud_starts
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.wire import CURRENT_NAME, DownlinkFile, ItemTableFile, Publication
 from mobile_export.device import DeviceFleet, DeviceModel
@@ -92,7 +94,7 @@ class EdgeSide:
             work = self._work(tier, table)
             export_edge_model(
                 work.model,
-                work.model.layout.initial(self.experiment.config.seed),
+                self._initial(work, table),
                 table,
                 task=DeviceTask(
                     features=work.features,
@@ -109,12 +111,12 @@ class EdgeSide:
 
     def begin(self, fetched: Fetched) -> None:
         """Makes the devices with the initial weights, where that was not done yet."""
-        seed = self.experiment.config.seed
+        table = self.table(fetched)
         for tier, views in self.views.items():
             if self._folder.edge(tier, 0).exists():
                 continue
             model = self._model(tier, fetched)
-            work = self._work(tier, self.table(fetched))
+            work = self._work(tier, table)
             self._folder.write_edge(
                 tier,
                 0,
@@ -127,7 +129,7 @@ class EdgeSide:
                     )
                     for view in views
                 ],
-                server=begin_server(work.model.layout.initial(seed)[: work.shared_size]),
+                server=begin_server(self._initial(work, table)[: work.shared_size]),
             )
 
     def fleets(self, fetched: Fetched, *, cycle: int) -> dict[Tier, DeviceFleet]:
@@ -151,6 +153,16 @@ class EdgeSide:
     def _work(self, tier: Tier, table: ItemTable) -> DeviceWork:
         sizes = profile_sizes(self.views[tier][0])
         return device_work(self.experiment.config, tier, table=table, profile_sizes=sizes)
+
+    def _initial(self, work: DeviceWork, table: ItemTable) -> Array:
+        """What devices of a tier start with, as they receive it: `[P] float32`."""
+        config = self.experiment.config
+        if config.edge.start == "random":
+            return work.model.layout.initial(config.seed)
+        if self._folder.starts() is None:
+            self._folder.write_starts(cloud_starts(self.experiment, table))
+        starts = self._folder.starts() or {}
+        return shared_as_received(starts[work.model.tier], work.weights_codec)
 
     def _labels(self, fetched: Fetched) -> Labels:
         view = self.experiment.groups[0][0]

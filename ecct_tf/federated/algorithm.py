@@ -38,7 +38,7 @@ class RoundReport:
       downlink_bytes: knowledge and queries, cloud to devices.
       uplink_bytes: embeddings and logits, devices to cloud.
       weights_bytes: shared weights, both directions.
-      item_table_bytes: item tables, to devices that had none yet.
+      item_table_bytes: item tables and starting weights, to devices that had none yet.
       cloud: what the cloud measured while learning.
       witnessed: what a witness of the round measured.
       uplinks: what reached the cloud, as it was encoded, by cohort.

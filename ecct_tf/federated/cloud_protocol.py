@@ -21,14 +21,14 @@ class Cloud(Protocol):
         """The item table that devices fetch once."""
         ...
 
-    def user_embeddings(
-        self,
-        users: npt.NDArray[np.int32],
-        *,
-        knowledge: KnowledgeStore | None,
-        round_number: int,
+    def downlinks(
+        self, users: npt.NDArray[np.int32], *, round_number: int
     ) -> npt.NDArray[np.float32]:
-        """`u` of `h_c = u ⊙ v`, `[n, d_c]`, with the uplinks in `knowledge` fused if given."""
+        """`u` of `h_c = u ⊙ v` as it goes to the devices of `users` `[n]`: `[n, d_c]`.
+
+        Without the devices' own uplinks, and in coordinates that weights trained on earlier
+        downlinks can go on reading.
+        """
         ...
 
     def queries(self, users: npt.NDArray[np.int32], *, round_number: int) -> npt.NDArray[np.int32]:

@@ -31,7 +31,7 @@ class ServerState(NamedTuple):
     round_number: Any
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Cohort:
     """Devices of one tier.
 
@@ -39,11 +39,18 @@ class Cohort:
       work: what they do in a round.
       devices: their data.
       first: number of its first device among the devices of all cohorts.
+      start: `[P] float32`, starting weights that the cloud made and sends with the item table;
+        None where devices start at random.
     """
 
     work: DeviceWork
     devices: DeviceSet
     first: int
+    start: Array | None = None
+
+    def initial(self, seed: int) -> Array:
+        """`[P] float32`, what every device starts with: as received, or drawn from `seed`."""
+        return self.work.model.layout.initial(seed) if self.start is None else self.start
 
     def __len__(self) -> int:
         return len(self.devices.devices)

@@ -32,11 +32,8 @@ def make_downlinks(
     exchange = work.exchange
     embeddings = np.zeros((len(users), exchange.cloud_dim), np.float32)
     queries = np.zeros((len(users), exchange.num_queries), np.int32)
-    # Without the devices' own uplinks: see `Cloud.user_embeddings`.
     if work.receives:
-        embeddings[real] = cloud.user_embeddings(
-            users[real], knowledge=None, round_number=round_number
-        )
+        embeddings[real] = cloud.downlinks(users[real], round_number=round_number)
     if work.sends:
         queries[real] = cloud.queries(users[real], round_number=round_number)
     encoded = [part.numpy() for part in exchange.coder.encode(tf.constant(embeddings))]

@@ -8,13 +8,13 @@ State goes in, state comes out.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import RuntimeConfig, ServerConfig
+from ecct_tf.config import RuntimeConfig, ServerConfig, Tier
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.algorithm import RoundReport, mean_loss
 from ecct_tf.federated.cloud_protocol import Cloud
@@ -98,6 +98,7 @@ def build_ecct_process(
     stage_1_rounds: int,
     server: ServerConfig,
     runtime: RuntimeConfig,
+    starts: Mapping[Tier, npt.NDArray[np.float32]] | None = None,
     witness: Witness | None = None,
 ) -> EcctProcess:
     """Composes the process.
@@ -110,6 +111,8 @@ def build_ecct_process(
       stage_1_rounds: rounds before logits cross.
       server: how shared weights are averaged.
       runtime: how shards are formed.
+      starts: starting weights by tier, `[P] float32`, which cross with the item table in the
+        codec of the weights; a tier that is missing starts at random.
       witness: sees what devices did in each round.
 
     Raises:
@@ -125,10 +128,10 @@ def build_ecct_process(
         work.exchange != exchange or (work.receives, work.sends) != directions for work, _ in works
     ):
         raise ConfigError("all cohorts must exchange payloads of one specification")
-    starts = np.cumsum([0] + [len(devices.devices) for _, devices in works])
+    firsts = np.cumsum([0] + [len(devices.devices) for _, devices in works])
     cohorts = tuple(
-        Cohort(work, devices, int(start))
-        for (work, devices), start in zip(works, starts, strict=False)
+        Cohort(work, devices, int(first), _received_start(work, starts or {}))
+        for (work, devices), first in zip(works, firsts, strict=False)
     )
 
     @functools.cache
@@ -148,14 +151,14 @@ def build_ecct_process(
                 num_queries=exchange.num_queries,
                 embedding_dim=exchange.embedding_dim,
             ),
-            fetched=np.zeros(int(starts[-1]), np.bool_),
+            fetched=np.zeros(int(firsts[-1]), np.bool_),
             round_number=0,
         )
 
     def next_round(
         state: EcctState, cloud: Cloud, participants: Ids, answering: Ids
     ) -> tuple[EcctState, RoundReport]:
-        _check_participants(participants, answering, int(starts[-1]))
+        _check_participants(participants, answering, int(firsts[-1]))
         stage = stage_of(state.round_number)
         new_cohorts = []
         knowledge = state.knowledge
@@ -221,6 +224,7 @@ def build_ecct_process(
         users = _users_by_device(cohorts)
         sample = cohorts[0].work.in_stage(stage)
         new_fetches = participants[~state.fetched[participants]]
+        fetch_bytes = table_bytes + _start_bytes_by_device(cohorts)
         fetched = state.fetched.copy()
         fetched[participants] = True
         report = RoundReport(
@@ -230,7 +234,7 @@ def build_ecct_process(
             downlink_bytes=int(users[participants].sum()) * sample.downlink_bytes,
             uplink_bytes=int(users[answering].sum()) * sample.uplink_bytes,
             weights_bytes=weights_bytes,
-            item_table_bytes=len(new_fetches) * table_bytes,
+            item_table_bytes=int(fetch_bytes[new_fetches].sum()),
             cloud=measured,
             witnessed={} if witness is None else witness.measured(),
             uplinks=uplinks,
@@ -249,11 +253,37 @@ def build_ecct_process(
 
 def _initial(cohort: Cohort, seed: int) -> CohortState:
     size = cohort.work.shared_size
-    start = cohort.work.model.layout.initial(seed)
+    start = cohort.initial(seed)
     return CohortState(
         server=begin_server(start[:size]),
         private=np.tile(start[size:], (len(cohort), 1)),
     )
+
+
+def _received_start(
+    work: DeviceWork, starts: Mapping[Tier, npt.NDArray[np.float32]]
+) -> npt.NDArray[np.float32] | None:
+    start = starts.get(work.model.tier)
+    if start is None:
+        return None
+    size = work.model.layout.size
+    if start.shape != (size,) or not np.isfinite(start).all():
+        raise ConfigError(
+            f"starting weights of tier {work.model.tier!r}: expected {size} finite numbers, got "
+            f"shape {start.shape} with {int((~np.isfinite(start)).sum())} that are not finite"
+        )
+    return shared_as_received(start, work.weights_codec)
+
+
+def _start_bytes_by_device(cohorts: tuple[Cohort, ...]) -> Ids:
+    """`[devices] int64`: bytes of the starting weights that each device fetches."""
+    sizes = [
+        0
+        if cohort.start is None
+        else build_codec(cohort.work.weights_codec).encoded_bytes(1, len(cohort.start))
+        for cohort in cohorts
+    ]
+    return np.repeat(np.array(sizes, np.int64), [len(cohort) for cohort in cohorts])
 
 
 def _updated(

@@ -2,9 +2,10 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ecct_tf.config import RunConfig, Tier
 from ecct_tf.data import DeviceView
@@ -34,6 +35,7 @@ def build_process(
     table: ItemTable,
     table_bytes: int,
     num_users: int,
+    starts: Mapping[Tier, npt.NDArray[np.float32]] | None = None,
     witness: Witness | None = None,
 ) -> EcctProcess:
     """Builds the federated process for devices that hold `table`.
@@ -44,6 +46,7 @@ def build_process(
       table: the item table as devices received it.
       table_bytes: its size on the wire.
       num_users: users of the dataset.
+      starts: starting weights by tier, `[P] float32`; None starts all devices at random.
       witness: sees what devices did in each round.
     """
     works = _cohorts(config, table, groups)
@@ -55,6 +58,7 @@ def build_process(
         stage_1_rounds=config.stage_1_rounds,
         server=config.server,
         runtime=config.runtime,
+        starts=starts,
         witness=witness,
     )
 

@@ -9,15 +9,17 @@ import numpy.typing as npt
 
 from cloud import CloudRecommender
 from cloud.shared_spaces import InputSpaces
+from cloud.start import starting_weights
 from ecct_tf.baselines.silent_cloud import SilentCloud, blank_item_table
-from ecct_tf.config import CloudConfig, RunConfig
-from ecct_tf.data import Candidates, cloud_view
+from ecct_tf.config import CloudConfig, RunConfig, Tier
+from ecct_tf.data import Candidates, CloudView, cloud_view
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import Arrays, EcctProcess, EcctState, RoundReport
 from ecct_tf.federated.algorithm import Ids
+from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.phases import phase
-from ecct_tf.simulation.builder import build_process, edge_config
+from ecct_tf.simulation.builder import build_process, device_work, edge_config
 from ecct_tf.simulation.edge_state import check_shapes, edge_arrays, edge_state, table_digest
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
@@ -105,14 +107,13 @@ class EcctAlgorithm:
         without building the cloud again.
         """
         users = np.arange(len(state.edge.knowledge.rounds), dtype=np.int32)
-        embeddings = self.cloud_at(state).user_embeddings(
-            users, knowledge=None, round_number=state.edge.round_number
-        )
         return {
             **edge_arrays(state.edge, self.process.cohorts),
             **{f"cloud/{name}": value for name, value in state.cloud.items()},
             "item_table_sha256": table_digest(self.table),
-            "downlinks/user_embeddings": embeddings,
+            "downlinks/user_embeddings": self.cloud_at(state).downlinks(
+                users, round_number=state.edge.round_number
+            ),
         }
 
     def from_arrays(self, arrays: Arrays) -> EcctRunState:
@@ -155,9 +156,18 @@ def build_cloud(
       config: instead of the cloud section of the experiment's configuration.
       spaces: the input spaces that are computed already, and where a new one is kept.
     """
-    run = experiment.config
-    settings = config or run.cloud
     view = cloud_view(experiment.dataset, experiment.split)
+    return _fitted_cloud(experiment.config, view, config=config, spaces=spaces)
+
+
+def _fitted_cloud(
+    run: RunConfig,
+    view: CloudView,
+    *,
+    config: CloudConfig | None = None,
+    spaces: InputSpaces | None = None,
+) -> CloudRecommender:
+    settings = config or run.cloud
     known = InputSpaces() if spaces is None else spaces
     cloud = CloudRecommender(
         view,
@@ -178,12 +188,53 @@ def build_ecct(experiment: Experiment, *, spaces: InputSpaces | None = None) -> 
     cloud = build_cloud(experiment, spaces=spaces)
     published = cloud.publish()
     codec = experiment.config.exchange.codec
+    table = published.transmitted(codec)
     return _assemble(
         experiment,
-        table=published.transmitted(codec),
+        table=table,
         table_bytes=published.encoded_bytes(codec),
         cloud=cloud,
+        starts=_starts(experiment, table, spaces),
     )
+
+
+def _starts(
+    experiment: Experiment, table: ItemTable, spaces: InputSpaces | None
+) -> dict[Tier, Array]:
+    if experiment.config.edge.start == "random":
+        return {}
+    return cloud_starts(experiment, table, spaces=spaces)
+
+
+def cloud_starts(
+    experiment: Experiment, table: ItemTable, *, spaces: InputSpaces | None = None
+) -> dict[Tier, Array]:
+    """Starting weights of the run's tiers, which the cloud trains on its own view.
+
+    Args:
+      experiment: the data.
+      table: an item table of this cloud, for its shapes.
+      spaces: the input spaces that are computed already, and where a new one is kept.
+
+    Returns:
+      `[P] float32` by tier.
+    """
+    config = experiment.config
+    sizes = profile_sizes(experiment.groups[0][0])
+    works = [
+        device_work(config, tier, table=table, profile_sizes=sizes)
+        for tier, share in sorted(config.edge.tiers.items())
+        if share > 0
+    ]
+    with phase("training starting weights"):
+        return starting_weights(
+            cloud_view(experiment.dataset, experiment.split),
+            [work.model for work in works],
+            config.start,
+            features=config.features,
+            build=lambda view: _fitted_cloud(config, view, spaces=spaces),
+            seed=config.seed,
+        )
 
 
 def build_edge_only(experiment: Experiment, *, spaces: InputSpaces | None = None) -> EcctAlgorithm:
@@ -192,11 +243,16 @@ def build_edge_only(experiment: Experiment, *, spaces: InputSpaces | None = None
     counts = np.bincount(np.concatenate(histories), minlength=experiment.dataset.num_items + 1)
     shapes = build_cloud(experiment, spaces=spaces).publish()
     table = blank_item_table(shapes, item_counts=counts, seed=experiment.config.seed)
-    return _assemble(experiment, table=table, table_bytes=0, cloud=None)
+    return _assemble(experiment, table=table, table_bytes=0, cloud=None, starts={})
 
 
 def _assemble(
-    experiment: Experiment, *, table: ItemTable, table_bytes: int, cloud: CloudRecommender | None
+    experiment: Experiment,
+    *,
+    table: ItemTable,
+    table_bytes: int,
+    cloud: CloudRecommender | None,
+    starts: Mapping[Tier, Array],
 ) -> EcctAlgorithm:
     config = edge_config(experiment.config)
     process = build_process(
@@ -205,6 +261,7 @@ def _assemble(
         table=table,
         table_bytes=table_bytes,
         num_users=experiment.dataset.num_users,
+        starts=starts,
         witness=real_devices(config, experiment.groups, table=table),
     )
     return EcctAlgorithm(

@@ -65,7 +65,7 @@ class EdgeEvaluator:
             length = self._features.history_length
             history = np.stack([pad_history(items, length) for items in histories])
             coder = cohort.work.exchange.coder
-            sent = cloud.user_embeddings(who, knowledge=None, round_number=state.round_number)
+            sent = cloud.downlinks(who, round_number=state.round_number)
             if not cohort.work.receives:
                 sent = np.zeros_like(sent)
             received = coder.decode(coder.encode(tf.constant(sent)))

@@ -1,5 +1,7 @@
 """The two towers: how `h_c` and `z_c` hang together, fusion, and gradients."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -143,3 +145,47 @@ def test_the_published_table_is_whole(cloud, view):
 def test_the_view_refuses_unknown_users(view):
     with pytest.raises(DataError):
         view.older.of(view.num_users)
+
+
+def test_downlinks_follow_the_user_tower_by_the_share_asked_for(make_cloud, states):
+    model = make_cloud(seed=1).model
+    before = model.sent_vectors(states).numpy()
+    np.testing.assert_allclose(before, model.user_vectors(states, None), atol=1e-6)
+    model.user_linear.bias.assign_add(tf.ones_like(model.user_linear.bias))
+    np.testing.assert_array_equal(model.sent_vectors(states), before)
+    model.follow(0.25)
+    np.testing.assert_allclose(model.sent_vectors(states), before + 0.25, atol=1e-6)
+    model.follow(1.0)
+    np.testing.assert_array_equal(model.sent_vectors(states), model.user_vectors(states, None))
+
+
+def _answered(model, states, *, gap, trust):
+    """Users' vectors once devices said of two items `gap` more than the cloud expects."""
+    edge = _edge(0.0)
+    expected = model.logits(model.user_vectors(states, None), edge.items)
+    answers = dataclasses.replace(
+        edge, logits=expected + gap, logit_trust=tf.fill([len(states)], trust)
+    )
+    return model.user_vectors(states, answers).numpy(), edge.items
+
+
+def test_answers_move_a_user_as_the_ridge_regression_by_hand(make_cloud, states):
+    """u + A'(A A' + λ / t)^-1 gap, computed for each user in float64."""
+    ridge, trust = 0.5, 0.25
+    model = make_cloud(answer_ridge=ridge).model
+    alone = model.user_vectors(states, None).numpy()
+    moved, items = _answered(model, states, gap=np.array([2.0, -1.0], np.float32), trust=trust)
+    for user in range(len(alone)):
+        rows = model.item_vectors(items[user]).numpy().astype(np.float64)
+        inverse = np.linalg.inv(rows @ rows.T + ridge / trust * np.eye(2))
+        expected = alone[user] + rows.T @ inverse @ [2.0, -1.0]
+        np.testing.assert_allclose(moved[user], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("gap", "trust", "ridge"), [(0.0, 1.0, 1.0), (2.0, 0.0, 1.0), (2.0, 1.0, 0.0)]
+)
+def test_answers_without_news_trust_or_weight_change_nothing(make_cloud, states, gap, trust, ridge):
+    model = make_cloud(answer_ridge=ridge).model
+    moved, _ = _answered(model, states, gap=gap, trust=trust)
+    np.testing.assert_allclose(moved, model.user_vectors(states, None), atol=1e-5)

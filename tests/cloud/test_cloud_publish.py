@@ -74,7 +74,7 @@ def test_a_device_reads_its_downlink(registry, tmp_path, taught_cloud, everybody
     whole = DownlinkFile.from_bytes((tmp_path / found.downlinks.path).read_bytes())
     np.testing.assert_array_equal(whole.keys, everybody)
     coder = build_codec("int8")
-    vectors = taught_cloud.user_embeddings(everybody, knowledge=None, round_number=4)
+    vectors = taught_cloud.downlinks(everybody, round_number=4)
     expected = coder.decode(coder.encode(vectors)).numpy()
     asked = taught_cloud.queries(everybody, round_number=4)
     for user in everybody.tolist():
@@ -94,7 +94,7 @@ def test_a_new_user_reads_the_mean(registry, tmp_path, taught_cloud, everybody, 
     segments = DownlinkFile.from_bytes((tmp_path / found.segments.path).read_bytes())
     assert segments.keys_are == "segments"
     known = [user for user in everybody.tolist() if len(view.older.of(user))]
-    vectors = taught_cloud.user_embeddings(everybody, knowledge=None, round_number=1)
+    vectors = taught_cloud.downlinks(everybody, round_number=1)
     everyone = segments.of(0)
     np.testing.assert_allclose(everyone.user_embedding, vectors[known].mean(axis=0), atol=1e-6)
     assert 1 <= everyone.queries.min() <= everyone.queries.max() <= view.num_items

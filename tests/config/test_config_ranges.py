@@ -14,6 +14,14 @@ from ecct_tf.errors import ConfigError
 
 DEFAULT = RunConfig()
 REFUSED = {
+    "start.inner_fraction": (0.0, 1.5),
+    "start.epochs": (0,),
+    "start.max_samples": (0,),
+    "start.learning_rate": (0.0,),
+    "start.weight_decay": (-1e-3,),
+    "edge.start": ("warm",),
+    "cloud.downlink_rate": (-0.1, 1.1),
+    "cloud.answer_ridge": (-1.0,),
     "data.dataset": ["netflix"],
     "data.schema": ["shop.yaml"],
     "data.split": ["random"],

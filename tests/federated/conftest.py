@@ -36,8 +36,7 @@ class StubCloud:
         self.asked = []
         self.updates = []
 
-    def user_embeddings(self, users, *, knowledge, round_number):
-        assert knowledge is None
+    def downlinks(self, users, *, round_number):
         self.asked.append((round_number, tuple(users.tolist())))
         return self._vectors[users]
 

@@ -208,9 +208,7 @@ def test_edge_nodes_answer_for_each_of_their_users(
                                 candidates=tf.constant(queries),
                                 profile=tf.constant(node.profile[row][None]),
                                 user_embeddings=tf.constant(
-                                    cloud.user_embeddings(
-                                        np.array([user]), knowledge=None, round_number=0
-                                    )
+                                    cloud.downlinks(np.array([user]), round_number=0)
                                 ),
                                 use_logit=True,
                             )

@@ -154,7 +154,7 @@ def test_the_cloud_receives_a_store_of_uplinks_only(experiment, make_cloud):
     process = experiment.process
     everybody = np.arange(process.num_devices)
     process.next(process.initialize(0), Spy(make_cloud()), everybody, everybody)
-    assert {name for name, _, _ in handed} == {"user_embeddings", "queries", "update"}
+    assert {name for name, _, _ in handed} == {"downlinks", "queries", "update"}
     for name, args, kwargs in handed:
         (first,) = args
         if name == "update":
@@ -219,7 +219,7 @@ def _products(dataset, split, config):
     made["logit moments"] = np.array([table.logit_mean, table.logit_scale])
     for number in range(2):
         made[f"queries {number}"] = cloud.queries(users, round_number=number)
-        made[f"users {number}"] = cloud.user_embeddings(users, knowledge=None, round_number=number)
+        made[f"users {number}"] = cloud.downlinks(users, round_number=number)
     return {name: value.tobytes() for name, value in made.items()}, table
 
 

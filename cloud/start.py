@@ -1,0 +1,250 @@
+"""Starting weights of edge models, trained by the cloud on its own view alone.
+
+A device that never trained ranks with these, and rounds improve on them instead of rescuing
+random ones. The cloud plays the devices' part with what it has: it hides the newest share of
+each older history from an inner copy of itself, and trains the edge model on the hidden positions
+with the inner copy's item table and logits. What it cannot know stays out of the weights:
+private columns are drawn at random, so that none of their values means anything yet, and the
+cloud embedding, whose coordinates differ from fit to fit, is silent. Inferred: the paper does not
+say where its edge models start.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from cloud.recommender import CloudRecommender
+from ecct_tf.config import FeatureConfig, SampleConfig, StartConfig, Tier
+from ecct_tf.data import CloudView, OlderInteractions
+from ecct_tf.data.samples import draw_samples
+from ecct_tf.edge import (
+    EdgeInputs,
+    EdgeModel,
+    ItemTensors,
+    cloud_knowledge,
+    input_logit,
+    interaction_features,
+    item_tensors,
+)
+from ecct_tf.edge.training import PooledStep, pooled_step
+from ecct_tf.errors import ConfigError
+from ecct_tf.knowledge import ItemTable
+
+__all__ = ["inner_view", "starting_weights"]
+
+Array = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
+
+_USERS, _ORDER = 0x57A1, 0x57A3
+_CHUNK = 2048
+
+_log = logging.getLogger(__name__)
+
+
+def inner_view(view: CloudView, fraction: float) -> CloudView:
+    """The view of a cloud that knows the newest `fraction` of each older history not yet.
+
+    A user keeps at least one interaction; one with a single interaction keeps it.
+    """
+    sizes = np.diff(view.older.offsets)
+    hidden = np.minimum(np.ceil(fraction * sizes).astype(np.int64), np.maximum(sizes - 1, 0))
+    kept = sizes - hidden
+    place = np.arange(len(view.older.items)) - np.repeat(view.older.offsets[:-1], sizes)
+    chosen = place < np.repeat(kept, sizes)
+    return dataclasses.replace(
+        view,
+        older=OlderInteractions(
+            items=view.older.items[chosen],
+            offsets=np.concatenate([[0], np.cumsum(kept)]),
+            timestamps=view.older.timestamps[chosen],
+        ),
+    )
+
+
+def starting_weights(
+    view: CloudView,
+    models: Sequence[EdgeModel],
+    config: StartConfig,
+    *,
+    features: FeatureConfig,
+    build: Callable[[CloudView], CloudRecommender],
+    seed: int,
+) -> dict[Tier, Array]:
+    """Trains the starting weights of edge models.
+
+    Args:
+      view: the cloud's side of the data.
+      models: the edge architectures, built for the item tables that the cloud publishes.
+      config: how to train.
+      features: how devices pool histories.
+      build: makes a cloud of the run's kind, fitted to a view.
+      seed: from which all randomness derives.
+
+    Returns:
+      `[P] float32` by tier.
+
+    Raises:
+      ConfigError: when no user has two older interactions, or when a model reads other
+        interaction features than the cloud's item table yields.
+    """
+    inner = inner_view(view, config.inner_fraction)
+    drawn = _draw(view, inner, config, history_length=features.history_length, seed=seed)
+    cloud = build(inner)
+    table = cloud.publish()
+    items = ItemTensors(*(tf.constant(array) for array in item_tensors(table)))
+    width = len(table.feature_mean)
+    found = {}
+    for model in models:
+        if model.spec.interaction_dim != width:
+            raise ConfigError(
+                f"edge model {model.tier!r}: expected one that reads {width} interaction features, "
+                f"as the cloud's item table yields them, got one that reads "
+                f"{model.spec.interaction_dim}"
+            )
+        samples = _samples(
+            drawn, table, items, cloud, features=features, with_slots=model.reads_slots
+        )
+        found[model.tier] = _train(model, samples, config, seed=seed)
+    return found
+
+
+class _Drawn(NamedTuple):
+    """Positions that the inner cloud has not seen: `[p]`, `[p, L]`, `[p, c]`, the item first."""
+
+    users: Ids
+    histories: Ids
+    candidates: Ids
+
+
+class _Samples(NamedTuple):
+    """S pairs: `[S, F]` and `[S, L or 0, blocks] float16`, `[S] int16`, `[S] float32` twice."""
+
+    features: npt.NDArray[np.float16]
+    slots: npt.NDArray[np.float16]
+    slot_counts: npt.NDArray[np.int16]
+    cloud_logit: Array
+    labels: Array
+
+
+def _draw(
+    view: CloudView, inner: CloudView, config: StartConfig, *, history_length: int, seed: int
+) -> _Drawn:
+    known = np.diff(inner.older.offsets)
+    samples = SampleConfig(negatives=config.negatives, max_positions=config.max_positions)
+    parts: list[_Drawn] = []
+    left = config.max_samples
+    for user in np.random.default_rng([seed, _USERS]).permutation(view.num_users).tolist():
+        history = view.older.of(user)
+        if len(history) == known[user] or left <= 0:
+            continue
+        drawn = draw_samples(
+            history,
+            num_older=int(known[user]),
+            num_items=view.num_items,
+            history_length=history_length,
+            samples=samples,
+            seed=seed,
+            user=user,
+        )
+        left -= drawn.candidates.size
+        users = np.full(len(drawn.candidates), user, np.int32)
+        parts.append(_Drawn(users, drawn.histories, drawn.candidates))
+    if not parts:
+        raise ConfigError(
+            "the cloud cannot train starting weights: expected a user with two or more older "
+            "interactions, found none; lower data.recent_fraction, or set edge.start=random"
+        )
+    return _Drawn(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _samples(
+    drawn: _Drawn,
+    table: ItemTable,
+    items: ItemTensors,
+    cloud: CloudRecommender,
+    *,
+    features: FeatureConfig,
+    with_slots: bool,
+) -> _Samples:
+    """What an edge model reads of each position's candidates, computed in chunks."""
+    sizes = tuple(block.source.shape[1] for block in table.blocks)
+
+    @tf.function(reduce_retracing=True)
+    def compute(histories: tf.Tensor, candidates: tf.Tensor, vectors: tf.Tensor) -> Any:
+        found = interaction_features(
+            items, block_sizes=sizes, config=features, history=histories, candidates=candidates
+        )
+        repeated = tf.repeat(vectors[:, None], tf.shape(candidates)[1], axis=1)
+        _, logit = cloud_knowledge(items, repeated, candidates)
+        slots = found.slots if with_slots else found.slots[..., :0, :]
+        return (
+            tf.cast(found.features, tf.float16),
+            tf.cast(slots, tf.float16),
+            input_logit(items, logit, use_logit=True),
+        )
+
+    parts = []
+    for start in range(0, len(drawn.users), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        vectors = cloud.user_embeddings(drawn.users[rows], knowledge=None, round_number=0)
+        found = compute(drawn.histories[rows], drawn.candidates[rows], tf.constant(vectors))
+        parts.append([part.numpy() for part in found])
+    joined = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    pairs = drawn.candidates.size
+    computed, slots, logit = (array.reshape(pairs, *array.shape[2:]) for array in joined)
+    width = drawn.candidates.shape[1]
+    labels = np.zeros(drawn.candidates.shape, np.float32)
+    labels[:, 0] = 1.0
+    used = (drawn.histories > 0).sum(axis=1).astype(np.int16)
+    return _Samples(computed, slots, np.repeat(used, width), logit, labels.ravel())
+
+
+def _train(model: EdgeModel, samples: _Samples, config: StartConfig, *, seed: int) -> Array:
+    step: PooledStep = tf.function(
+        pooled_step(model, learning_rate=config.learning_rate, weight_decay=config.weight_decay),
+        reduce_retracing=True,
+    )
+    initial = model.layout.initial(seed)
+    weights: tf.Tensor = tf.constant(initial)
+    slots: tf.Tensor = tf.zeros([2, len(initial)])
+    number = 0
+    for epoch in range(config.epochs):
+        rng = np.random.default_rng([seed, _ORDER, epoch])
+        order = rng.permutation(len(samples.labels))
+        total = 0.0
+        for start in range(0, len(order), config.batch_size):
+            rows = order[start : start + config.batch_size]
+            number += 1
+            inputs = _inputs(model, _Samples._make(np.asarray(part)[rows] for part in samples), rng)
+            clock = tf.constant(number, tf.float32)
+            weights, slots, loss = step(weights, slots, clock, inputs, samples.labels[rows])
+            total += float(loss) * len(rows)
+        _log.info(
+            "starting weights of tier %s: epoch %d on %d pairs, loss %.4f",
+            model.tier, epoch + 1, len(order), total / len(order),
+        )  # fmt: skip
+    # What no gradient has ever reached reads an input that was silent: it stays silent, until
+    # a device that hears it learns what it is worth.
+    reached: Array = np.where(slots.numpy()[1] == 0.0, np.float32(0.0), weights.numpy())
+    return reached
+
+
+def _inputs(model: EdgeModel, samples: _Samples, rng: np.random.Generator) -> EdgeInputs:
+    """The inputs of a batch, private columns drawn at random and the cloud embedding zero."""
+    rows = len(samples.labels)
+    profile = [rng.integers(0, size, rows) for size in model.spec.profile_sizes]
+    length = samples.slots.shape[1]
+    in_use = np.arange(length) >= length - samples.slot_counts[:, None]
+    return EdgeInputs(
+        interactions=samples.features.astype(np.float32),
+        slots=samples.slots.astype(np.float32),
+        slot_mask=in_use.astype(np.float32)[..., None],
+        profile=np.array(profile, np.int32).reshape(-1, rows).T,
+        cloud_embedding=np.zeros((rows, model.spec.cloud_dim), np.float32),
+        cloud_logit=samples.cloud_logit,
+    )

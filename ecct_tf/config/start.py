@@ -1,0 +1,44 @@
+"""Configuration of the starting weights that the cloud makes for edge models."""
+
+import dataclasses
+
+from ecct_tf.config.checks import at_least, numbers, positive, within
+
+__all__ = ["StartConfig"]
+
+
+@dataclasses.dataclass(frozen=True)
+class StartConfig:
+    """How the cloud trains the starting weights of edge models on its own view.
+
+    The older histories are split once more: an inner item table comes from the older part, and
+    positions in the newer part meet it as devices will meet the future.
+
+    Attributes:
+      inner_fraction: newest share of each older history that is trained on.
+      epochs: passes over those positions.
+      max_positions: the newest of a user's positions that are used.
+      max_samples: pairs of all users at most; beyond it users are drawn from the seed.
+      negatives: sampled for each position, uniform outside the user's older interactions.
+      batch_size: samples in a batch.
+      learning_rate: of Adam.
+      weight_decay: how strongly Adam pulls all weights towards zero (decoupled).
+    """
+
+    inner_fraction: float = 0.25
+    epochs: int = 4
+    max_positions: int = 128
+    max_samples: int = 500_000
+    negatives: int = 19
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+
+    def __post_init__(self) -> None:
+        numbers(self, "start")
+        within(self, "start", 0.0, 1.0, "inner_fraction")
+        positive(self, "start", "inner_fraction", "learning_rate")
+        at_least(
+            self, "start", 1, "epochs", "max_positions", "max_samples", "negatives", "batch_size"
+        )
+        at_least(self, "start", 0, "weight_decay")

@@ -1,0 +1,105 @@
+"""Starting weights: what the cloud may learn them from, and what they are good for."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cloud import CloudRecommender
+from cloud.start import inner_view, starting_weights
+from ecct_tf.config import FeatureConfig, StartConfig
+from ecct_tf.edge import EdgeSpec, build_edge_model
+from ecct_tf.errors import ConfigError
+
+FEATURES = FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2)
+START = StartConfig(epochs=1, negatives=3, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def models(cloud):
+    table = cloud.publish()
+    spec = EdgeSpec(
+        interaction_dim=len(table.feature_mean),
+        history_length=FEATURES.history_length,
+        num_blocks=len(table.blocks),
+        profile_sizes=(3, 4),
+        cloud_dim=table.cloud.shape[1],
+        embedding_dim=3,
+        hidden_dim=4,
+        profile_dim=2,
+    )
+    return [build_edge_model(tier, spec) for tier in ("linear", "mlp", "attention")]
+
+
+@pytest.fixture(scope="module")
+def train(view, models, make_cloud):
+    def made(inner):
+        cloud = make_cloud(inner)
+        cloud.fit()
+        return cloud
+
+    def train(config=START, *, seed=0, which=models):
+        return starting_weights(view, which, config, features=FEATURES, build=made, seed=seed)
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def starts(train):
+    return train()
+
+
+def test_the_newest_share_of_each_history_is_hidden(make_view):
+    histories = [[1, 2, 3, 4, 5], [1, 2, 3, 4], [1, 2], [1], []]
+    inner = inner_view(make_view(histories, num_items=5), 0.25)
+    found = [inner.older.of(user).tolist() for user in range(5)]
+    # ceil(5 / 4) = 2, ceil(4 / 4) = 1, ceil(2 / 4) = 1; one interaction always stays.
+    assert found == [[1, 2, 3], [1, 2, 3], [1], [1], []]
+
+
+def test_every_tier_gets_finite_weights_of_its_size(starts, models):
+    assert {tier: value.shape for tier, value in starts.items()} == {
+        model.tier: (model.layout.size,) for model in models
+    }
+    assert all(np.isfinite(value).all() for value in starts.values())
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_others(train, starts, models):
+    again = train(which=models[:1])["linear"]
+    other = train(which=models[:1], seed=1)["linear"]
+    np.testing.assert_array_equal(again, starts["linear"])
+    assert not np.array_equal(other, starts["linear"])
+
+
+def test_weights_that_read_the_cloud_embedding_are_silent(starts, models):
+    for model in models:
+        named = model.layout.to_dict(starts[model.tier])
+        width, silent = model.spec.interaction_dim, model.spec.cloud_dim
+        first = named["embedding/kernel" if model.tier == "linear" else "hidden/kernel"]
+        rows = slice(width, width + silent)
+        assert not first[rows].any()
+        assert not named["head/inputs"][rows].any()
+        assert first[:width].any()
+        # The logit right behind is read.
+        assert named["head/inputs"][width + silent] != 0.0
+
+
+def test_no_value_of_a_private_column_stays_untrained(starts, models):
+    """Drawn at random, all rows move; a row left out would keep its first values."""
+    model = models[1]
+    first = model.layout.to_dict(model.layout.initial(0))
+    trained = model.layout.to_dict(starts["mlp"])
+    for name in ("profile_0", "profile_1"):
+        assert (trained[name] != first[name]).all()
+
+
+def test_a_model_of_another_table_is_refused(train, models):
+    spec = dataclasses.replace(models[0].spec, interaction_dim=5)
+    with pytest.raises(ConfigError, match="reads 5"):
+        train(which=[build_edge_model("linear", spec)])
+
+
+def test_histories_of_one_interaction_are_refused_with_the_way_out(make_view, models):
+    view = make_view([[1], [2]], num_items=4)
+    with pytest.raises(ConfigError, match=r"edge\.start=random"):
+        starting_weights(view, models, START, features=FEATURES, build=CloudRecommender, seed=0)
