@@ -22,6 +22,7 @@ ROWS = (
     ("ecct_tf", "ecct_tf.errors", "ecct_tf.parts"),
     ("ecct_tf.owner_files", "ecct_tf.user_folders"),
     (
+        "ecct_tf.bars",
         "ecct_tf.config",
         "ecct_tf.files",
         "ecct_tf.installation",
@@ -31,6 +32,7 @@ ROWS = (
         "ecct_tf.plain_text",
         "ecct_tf.sealed_json",
         "ecct_tf.stopping",
+        "ecct_tf.terminal",
     ),
     (
         "ecct_tf.budget",

@@ -93,7 +93,13 @@ def _run(
         parents = () if inputs.parent is None else (inputs.parent,)
         # Open from the start: garbage collection leaves the parents of an open draft alone.
         with registry.draft(parents=parents, name=inputs.draft) as draft:
-            progress = Progress(job.path, show=show)
+            metric = config.validation.metric
+            progress = Progress(
+                job.path,
+                show=show,
+                quality=f"cloud_{metric}",
+                title="MRR" if metric == "mrr" else f"{metric.upper()}@{config.validation.k}",
+            )
             with losses_told():
                 trained = _train(config, prepared, engine, progress, checkpoints=job.path)
                 version = store(config, prepared, trained, draft)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tqdm.auto import tqdm
 
+from ecct_tf.bars import open_bar, show_figures, validation_text
 from ecct_tf.errors import RunFolderError
 from ecct_tf.files import write_text
 from ecct_tf.tensorflow_files import writing
@@ -28,13 +28,20 @@ class Progress:
     Args:
       folder: of the job; None writes and shows nothing, as all workers but the first do.
       show: whether to show a bar where there is a terminal.
+      quality: column of the rows that the bar shows, such as `cloud_hr`; by default none.
+      title: what the bar calls it, such as `HR@10`.
     """
 
-    def __init__(self, folder: Path | None, *, show: bool = True) -> None:
+    def __init__(
+        self, folder: Path | None, *, show: bool = True, quality: str = "", title: str = ""
+    ) -> None:
         self._folder = folder
         self._show = show and folder is not None
         self._rows: list[Row] = []
         self._events: Any = None
+        self._quality = quality
+        self._title = title
+        self._phase = ""
         self._bar: Any = None
         if folder is not None:
             self._rows = _read(folder / "metrics.csv")
@@ -53,20 +60,29 @@ class Progress:
             row for row in self._rows if row["phase"] != phase or int(row["epoch"]) <= done
         ]
         self._replay()
-        self._bar = tqdm(desc=phase, unit="step", disable=None if self._show else True, leave=False)
-        self._bar.set_postfix(epoch=f"{done}/{epochs}", refresh=False)
+        self._phase = phase
+        self._bar = open_bar(phase, show=self._show, leave=False)
+        self._show_figures(f"epoch {max(done, 0)}/{epochs}")
 
     def start_epoch(self, number: int, *, epochs: int, steps: int, done: int) -> None:
         """Sets the bar to the epoch's steps."""
         if self._bar is not None:
             self._bar.reset(total=steps)
+            self._show_figures(f"epoch {number}/{epochs}")
             self._bar.update(done)
-            self._bar.set_postfix(epoch=f"{number}/{epochs}", refresh=False)
 
     def step(self) -> None:
         """Advances the bar."""
         if self._bar is not None:
             self._bar.update()
+
+    def _show_figures(self, epoch: str) -> None:
+        """The epoch, and the quality after the one before, which `metrics.csv` has."""
+        values = [row.get(self._quality, "") for row in self._rows if row["phase"] == self._phase]
+        known = (
+            [validation_text(self._title, {"cloud": float(values[-1])})] if any(values[-1:]) else []
+        )
+        show_figures(self._bar, self._phase, [epoch, *known])
 
     def end_epoch(self, values: Mapping[str, Any]) -> None:
         """Adds the row of an epoch; `values` begins with `phase` and `epoch`."""

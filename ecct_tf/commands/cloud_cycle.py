@@ -12,7 +12,6 @@ from ecct_tf.commands.options import (
     prepare,
     set_option,
     typed_options,
-    wide_console,
 )
 from ecct_tf.stopping import going_on, same_command
 
@@ -94,6 +93,8 @@ def cycle(
 def _print(result: CycleResult) -> None:
     from rich.table import Table
 
+    from ecct_tf.terminal import open_console, print_table
+
     k = result.k
     sides = [(side, part) for part in ("validation", "test") for side in ("edge", "cloud")]
     table = Table(title=f"Cycles in {result.path.name}")
@@ -117,5 +118,5 @@ def _print(result: CycleResult) -> None:
             *quality,
             f"{result.kib_per_device(row):,.1f}",
         )
-    wide_console().print(table)
+    print_table(table, open_console())
     click.echo(f"Folder: {result.path}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecct_tf.commands.options import counted, examples, prepare, set_option, wide_console
+from ecct_tf.commands.options import counted, examples, prepare, set_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -197,6 +197,8 @@ def _survey(
 def _print(opened: Survey, seen: _Seen, quarantine: Quarantine) -> None:
     from rich.table import Table
 
+    from ecct_tf.terminal import open_console, print_table
+
     before = ""
     if opened.read_before:
         before = f", without {opened.read_before:,} that version {opened.version} knows already"
@@ -219,4 +221,4 @@ def _print(opened: Survey, seen: _Seen, quarantine: Quarantine) -> None:
     for reason, count in seen.refused.most_common():
         place, message = first[reason]
         table.add_row(reason, f"{count:,}", f"{message} ({place})")
-    wide_console().print(table)
+    print_table(table, open_console())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecct_tf.commands.cloud_versions import registry_argument
-from ecct_tf.commands.options import examples, prepare, wide_console
+from ecct_tf.commands.options import examples, prepare
 
 if TYPE_CHECKING:
     from cloud.publishing import Published
@@ -77,10 +77,12 @@ def publish(
 
 
 def _print(published: Published, *, out: Path) -> None:
-    from rich.table import Column, Table
+    from rich.table import Table
+
+    from ecct_tf.terminal import open_console, print_table
 
     found = published.publication
-    table = Table("a device fetches", "bytes", Column("file", overflow="fold"))
+    table = Table("a device fetches", "bytes", "file")
     table.title = f"Version {found.cloud_version}, round {found.round_number}, {found.codec}"
     single = f"{found.devices}/USER.ecdn" if found.devices else f"cut out of {found.downlinks.path}"
     table.add_row("its downlink", f"{found.device_bytes:,}", single)
@@ -94,7 +96,7 @@ def _print(published: Published, *, out: Path) -> None:
         table.add_row(label, f"{delta.file.num_bytes:,}", delta.file.path)
     whole = f"item table, whole: {published.num_rows:,} rows"
     table.add_row(whole, f"{found.item_table.num_bytes:,}", found.item_table.path)
-    wide_console().print(table)
+    print_table(table, open_console())
     for number in published.without_delta:
         click.echo(
             f"No delta from version {number}: its table has another layout or differs too much, "

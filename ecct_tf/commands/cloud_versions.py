@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecct_tf.commands.options import counted, examples, wide_console
+from ecct_tf.commands.options import counted, examples
 
 if TYPE_CHECKING:
     from cloud.registry import Registry, Version
@@ -159,6 +159,8 @@ def _print(stored: tuple[Version, ...], *, promoted: int | None, previous: int |
     """Few columns that fit 80 characters; `--json` has all metrics."""
     from rich.table import Table
 
+    from ecct_tf.terminal import open_console, print_table
+
     if not stored:
         click.echo("No version is stored; the first job that ends makes one (ecct cloud retrain).")
         return
@@ -179,7 +181,7 @@ def _print(stored: tuple[Version, ...], *, promoted: int | None, previous: int |
             *(told[version.number].get(name, "") for name in names),
             f"{manifest.num_bytes / 1e6:.1f}",
         )
-    wide_console().print(table)
+    print_table(table, open_console())
 
 
 def _told(manifest: Manifest) -> dict[str, str]:

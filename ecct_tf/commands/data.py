@@ -16,7 +16,6 @@ from ecct_tf.commands.options import (
     set_option,
     setting_option,
     typed_options,
-    wide_console,
 )
 from ecct_tf.config import SPLITS
 
@@ -97,6 +96,7 @@ def check(
     from ecct_tf.config import load_config
     from ecct_tf.data import load_files, split_dataset, split_report
     from ecct_tf.simulation.experiment import build_experiment
+    from ecct_tf.terminal import open_console, prose
 
     # In quotes of YAML, since a path may hold anything.
     place = json.dumps(str(schema), ensure_ascii=False)
@@ -111,13 +111,13 @@ def check(
     )
     dataset, report = load_files(schema)
     # Ids and headers are shown as they are: brackets in them are no markup.
-    console = wide_console()
+    console = open_console()
     _print_files(console, report)
     summary = split_report(dataset, split_dataset(config.data, dataset))
     _print_split(console, summary)
     _print_sides(console, report, summary)
     build_experiment(config, dataset=dataset)
-    console.print("\nTrain on it:", style="bold")
+    prose("\nTrain on it:", console, style="bold")
     # As plain text: a command to copy must not be broken up.
     given = ["--config", str(config_path)] if config_path else []
     given += ["--dataset", "files", "--set", f"data.schema={schema}"]
@@ -128,10 +128,12 @@ def check(
 def _print_files(console: Console, report: DataReport) -> None:
     from rich.table import Table
 
+    from ecct_tf.terminal import print_table, prose
+
     table = Table("file", "holds", "rows", title=f"{report.name} ({report.schema})")
     for file in report.files:
         table.add_row(file.path, file.section, f"{file.rows:,}")
-    console.print(table)
+    print_table(table, console)
     if report.columns:
         table = Table("column", "of", "kind", "values", "missing", "side", "who sees it")
         table.title = "Feature columns"
@@ -145,26 +147,28 @@ def _print_files(console: Console, report: DataReport) -> None:
                 column.side,
                 _SEEN[column.table, column.side],
             )
-        console.print(table)
+        print_table(table, console)
     else:
-        console.print("No feature columns: devices have no profile, items only their ids.")
+        prose("No feature columns: devices have no profile, items only their ids.", console)
     table = Table("left out", "interactions", "users", "items", title="Filters")
     for count in report.filters:
         table.add_row(count.rule, f"{count.rows:,}", f"{count.users:,}", f"{count.items:,}")
     if report.filters:
-        console.print(table)
+        print_table(table, console)
     else:
-        console.print("No filters: every row is kept, repeated ones too.")
-    console.print(
+        prose("No filters: every row is kept, repeated ones too.", console)
+    prose(
         f"{report.interactions:,} interactions of {report.users:,} users with {report.items:,} "
-        f"items, from {_date(report.first_second)} to {_date(report.last_second)}."
+        f"items, from {_date(report.first_second)} to {_date(report.last_second)}.",
+        console,
     )
     for note in report.notes:
-        console.print(f"Note: {note}.")
+        prose(f"Note: {note}.", console)
     if len(report.files) > 1:
-        console.print(
+        prose(
             f"{report.idle_users:,} users and {report.idle_items:,} items of the tables have no "
-            f"interaction. {report.removed_table_rows:,} table rows were removed by a minimum."
+            f"interaction. {report.removed_table_rows:,} table rows were removed by a minimum.",
+            console,
         )
 
 
@@ -172,6 +176,7 @@ def _print_split(console: Console, summary: SplitReport) -> None:
     from rich.table import Table
 
     from ecct_tf.data import PARTS
+    from ecct_tf.terminal import print_table, prose
 
     table = Table("part", "interactions", "evaluated", "users", "repeated", "unseen")
     table.title = f"Split {summary.split}"
@@ -186,14 +191,15 @@ def _print_split(console: Console, summary: SplitReport) -> None:
             f"{summary.repeated[part]:,}",
             f"{summary.unseen[part]:,}",
         )
-    console.print(table)
+    print_table(table, console)
     if summary.cuts is not None:
         training, validation = (_date(second) for second in summary.cuts)
-        console.print(f"Training ends {training}, validation ends {validation}, then test.")
+        prose(f"Training ends {training}, validation ends {validation}, then test.", console)
     rule = "are not evaluated" if summary.split == "temporal" else "are evaluated, and are easy"
-    console.print(
+    prose(
         f"Repeated: the user had touched the item before; such interactions {rule}. "
-        "Unseen: nobody has the item in training."
+        "Unseen: nobody has the item in training.",
+        console,
     )
     told = f"{summary.devices:,} devices can take part. Each needs {summary.needed}; "
     told += f"{summary.excluded_users:,} users have fewer and are excluded"
@@ -201,14 +207,14 @@ def _print_split(console: Console, summary: SplitReport) -> None:
         told += _with_examples(
             summary.excluded_users, summary.excluded_interactions, summary.excluded_examples
         )
-    console.print(f"{told}.")
+    prose(f"{told}.", console)
     if summary.heavy_users:
         told = f"{summary.heavy_users:,} users touched more than data.max_item_share of the items "
         told += "and are left out"
         told += _with_examples(
             summary.heavy_users, summary.heavy_interactions, summary.heavy_examples
         )
-        console.print(f"{told}.")
+        prose(f"{told}.", console)
 
 
 def _with_examples(users: int, interactions: int, examples: tuple[tuple[str, int], ...]) -> str:
@@ -218,21 +224,27 @@ def _with_examples(users: int, interactions: int, examples: tuple[tuple[str, int
 
 
 def _print_sides(console: Console, report: DataReport, summary: SplitReport) -> None:
+    from ecct_tf.terminal import prose
+
     def names(table: str, side: str) -> str:
         chosen = [c.name for c in report.columns if (c.table, c.side) == (table, side)]
         return ", ".join(chosen) or "none"
 
-    console.print("\nThe cloud will see", style="bold")
-    console.print(f"  {summary.older:,} older interactions of {summary.devices:,} users")
-    console.print(f"  item columns: {names('item', 'centralized')}")
-    console.print(f"  user columns: {names('user', 'centralized')}")
-    console.print("A device will see", style="bold")
-    console.print(
-        "  its own user's interactions, older and recent "
-        f"({(summary.older + summary.recent) / max(summary.devices, 1):.1f} on average)"
+    prose("\nThe cloud will see", console, style="bold")
+    prose(
+        f"{summary.older:,} older interactions of {summary.devices:,} users", console, indent="  "
     )
-    console.print(f"  its own user's columns: {names('user', 'federated')}")
-    console.print("  the item table that the cloud publishes")
+    prose(f"item columns: {names('item', 'centralized')}", console, indent="  ")
+    prose(f"user columns: {names('user', 'centralized')}", console, indent="  ")
+    prose("A device will see", console, style="bold")
+    prose(
+        "its own user's interactions, older and recent "
+        f"({(summary.older + summary.recent) / max(summary.devices, 1):.1f} on average)",
+        console,
+        indent="  ",
+    )
+    prose(f"its own user's columns: {names('user', 'federated')}", console, indent="  ")
+    prose("the item table that the cloud publishes", console, indent="  ")
 
 
 def _date(second: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecct_tf.commands.options import examples, wide_console
+from ecct_tf.commands.options import examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +48,7 @@ def doctor(deadline: float, lock: bool) -> None:
     from rich.text import Text
 
     from ecct_tf.doctor import diagnose
+    from ecct_tf.terminal import open_console, print_table
     from ecct_tf.trial import try_out
 
     checks = diagnose()
@@ -57,7 +58,7 @@ def doctor(deadline: float, lock: bool) -> None:
     table = Table("check", "status", "found", title="ecct doctor")
     for check in checks:
         table.add_row(check.name, Text(check.status, styles[check.status]), check.found)
-    wide_console().print(table)
+    print_table(table, open_console())
     _print_remedies(checks)
     if any(check.status == "error" for check in checks):
         sys.exit(1)

@@ -23,9 +23,8 @@ def inspect(file: Path, tensors: int, metadata: bool) -> None:
     prepare("export")
     import json
 
-    from rich.console import Console
-
     from ecct_tf.errors import ExportError
+    from ecct_tf.terminal import open_console, print_table, prose
     from mobile_export.inspection import inspection_tables
     from mobile_export.packing import read_metadata
 
@@ -36,11 +35,11 @@ def inspect(file: Path, tensors: int, metadata: bool) -> None:
     if metadata:
         click.echo(json.dumps(read_metadata(content), indent=2))
         return
-    console = Console()
-    console.print(f"{file}: {len(content):,} bytes", highlight=False)
-    console.print(told, highlight=False)
+    console = open_console()
+    prose(f"{file}: {len(content):,} bytes", console)
+    prose(told, console)
     for table in inspection_tables(file, tensors=tensors):
-        console.print(table)
+        print_table(table, console)
 
 
 def _hash(file: Path, content: bytes) -> str:

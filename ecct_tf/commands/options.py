@@ -13,8 +13,6 @@ import click
 from ecct_tf.config import DATASETS, METHODS, RunConfig, TypedOption
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ecct_tf.parts import Part
 
 __all__ = [
@@ -30,7 +28,6 @@ __all__ = [
     "setting_option",
     "shown_command",
     "typed_options",
-    "wide_console",
 ]
 
 existing_run = click.Path(path_type=Path)
@@ -162,13 +159,3 @@ def counted(number: int, word: str) -> str:
     ('1 file', '2,000 files')
     """
     return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
-def wide_console() -> "Console":
-    """The terminal, or 120 columns in a pipe: a table folded at 80 is of no use in a log."""
-    from rich.console import Console
-
-    console = Console(markup=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(markup=False, emoji=False, width=120)
-    return console

@@ -99,13 +99,12 @@ def _conclude(file: Path, checks: "Sequence[Check]") -> None:
 
 
 def _print(file: Path, checks: "Sequence[Check]") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=file.name, title_justify="left")
-    for column in ("check", "in", "result", "found"):
-        table.add_column(column, overflow="fold")
+    from ecct_tf.terminal import open_console, print_table
+
+    table = Table("check", "in", "result", "found", title=file.name)
     told = {True: "passed", False: "FAILED", None: "not run"}
     for check in checks:
         table.add_row(check.name, check.where, told[check.passed], check.found)
-    Console().print(table)
+    print_table(table, open_console())

@@ -8,13 +8,12 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from cloud.publishing import publish
 from cloud.registry import Registry
 from cloud.retraining import JobResult, retrain
 from cloud.uplink_log import UplinkLogWriter
 from cloud.version_files import StoredCloud
+from ecct_tf.bars import open_bar, show_figures, validation_text
 from ecct_tf.config import Tier
 from ecct_tf.cycle.config import CycleConfig
 from ecct_tf.cycle.edge import EdgeSide, Fetched, fetch
@@ -149,13 +148,10 @@ class _Loop:
             model.receive(device.state, ReceivedDownlink.read(fetched.downlinks, device.state.user))
             for device in fleet
         ]
-        for _ in tqdm(
-            range(config.rounds_per_cycle),
-            desc=f"cycle {cycle}, {tier}",
-            unit="round",
-            leave=False,
-            disable=None if self._show else True,
-        ):
+        name, steps = f"cycle {cycle}, {tier}", range(config.rounds_per_cycle)
+        bar = open_bar(name, steps, show=self._show, leave=False)
+        show_figures(bar, name, self._quality_before(cycle))
+        for _ in bar:
             states, server = local_round(
                 model,
                 states,
@@ -165,6 +161,14 @@ class _Loop:
                 codec=config.exchange.weights_codec,
             )
         self._folder.write_edge(tier, cycle, states=states, server=server)
+
+    def _quality_before(self, cycle: int) -> list[str]:
+        """For the bar: what both sides reached when the cycle before ended."""
+        row = self._folder.rows()[cycle - 1]
+        sides = {side: row[f"{side}_validation_hr"] for side in ("edge", "cloud")}
+        reached = {side: float(value) for side, value in sides.items() if value}
+        k = self._config.evaluation.k
+        return [validation_text(f"HR@{k}", reached)] if reached else []
 
     def _retrain(self, cycle: int) -> JobResult:
         """The job of the cycle: trains, measures and promotes a version, or has done so."""

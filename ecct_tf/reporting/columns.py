@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ecct_tf.terminal import open_console
+
 __all__ = ["Column", "console_for", "fitting", "table_of"]
 
-# A pipe has no width; a table folded at 80 columns would be of no use in a log.
-_PIPE = 120
 _PADDING = 2
 
 
@@ -39,11 +39,7 @@ class Column:
 
 def console_for(columns: Sequence[Column]) -> Console:
     """The terminal; or where there is none, one that is as wide as all columns."""
-    console = Console(markup=False, emoji=False)
-    if console.is_terminal:
-        return console
-    needed = sum(column.width for column in columns)
-    return Console(markup=False, emoji=False, width=max(_PIPE, needed))
+    return open_console(needed=sum(column.width for column in columns))
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:

@@ -1,11 +1,11 @@
 """A comparison on the terminal."""
 
 from rich.console import Console
-from rich.text import Text
 
 from ecct_tf.reporting.columns import Column, console_for, fitting, table_of
 from ecct_tf.reporting.comparison import KINDS, Comparison
 from ecct_tf.reporting.comparison_files import cells, explanation, headings
+from ecct_tf.terminal import prose
 
 __all__ = ["print_table"]
 
@@ -47,4 +47,4 @@ def print_table(comparison: Comparison, *, console: Console | None = None) -> No
     if left_out:
         notes.append(f"Too narrow for {', '.join(left_out)}; --format csv has them.")
     for note in (*notes, *comparison.notes):
-        console.print(Text(note))
+        prose(note, console)

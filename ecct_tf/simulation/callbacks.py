@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from ecct_tf.bars import open_bar, show_figures, validation_text
 from ecct_tf.federated import Algorithm
 from ecct_tf.simulation.loop import Callback, RoundResult
 from ecct_tf.simulation.run_folder import RunFolder
@@ -37,24 +38,17 @@ class ProgressBar(Callback):
         del num_devices
         self._rounds, self._first, self._began = rounds, first_round, self._clock()
         if rounds:
-            self._bar = tqdm(
-                total=rounds,
-                initial=first_round,
-                desc=self._description,
-                unit="round",
-                disable=None,
-            )
+            self._bar = open_bar(self._description, total=rounds, initial=first_round)
 
     def on_round(self, result: RoundResult, state: Any) -> None:
         """Advances it."""
         del state
         rate = result.report.devices / max(result.seconds, 1e-9)
-        shown = {"devices/s": f"{rate:,.0f}"}
-        if result.report.stage:
-            shown = {"stage": str(result.report.stage), **shown}
-        for side, metrics in result.validation.items():
-            shown[f"{side} val HR@{self._k}"] = f"{metrics.hr:.4f}"
-        self._bar.set_postfix(shown, refresh=False)
+        more = [f"stage {result.report.stage}"] if result.report.stage else []
+        sides = {side: metrics.hr for side, metrics in result.validation.items()}
+        figures = [validation_text(f"HR@{self._k}", sides)] if sides else []
+        more.append(f"{rate:,.0f} devices/s")
+        show_figures(self._bar, self._description, figures, more=more)
         self._bar.update()
         self._say(result)
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.text import Text
 
 from ecct_tf.evaluation import Interval, hits, paired_interval
 from ecct_tf.reporting.columns import Column, console_for, fitting, table_of
 from ecct_tf.simulation.methods import model_name
 from ecct_tf.simulation.results import ResultRow
 from ecct_tf.simulation.simulate import SimulationResult
+from ecct_tf.terminal import prose
 
 __all__ = ["print_results"]
 
@@ -53,7 +53,7 @@ def print_results(
     if out is not None:
         notes.append(f"Run folder: {out}")
     for note in notes:
-        console.print(Text(note))
+        prose(note, console)
 
 
 def _columns(result: SimulationResult) -> list[Column]:

@@ -1,0 +1,98 @@
+"""Bars show the quality whole, at any width."""
+
+import io
+
+import pytest
+
+from cloud.retraining.progress import Progress
+from ecct_tf import bars
+from ecct_tf.bars import bar_format, open_bar, show_figures
+
+QUALITY = "val HR@10 edge 0.7500 cloud 0.5000"
+
+
+class Terminal(io.StringIO):
+    """Of a width."""
+
+    def isatty(self):
+        return True
+
+
+def _shown(width, name="ECCT", *, figures=(QUALITY,), more=("stage 2", "786 devices/s")):
+    terminal = Terminal()
+    bar = open_bar(name, total=30, file=terminal, mininterval=0)
+    bar.dynamic_ncols, bar.ncols = None, width
+    show_figures(bar, name, figures, more=more)
+    bar.update()
+    bar.close()
+    return [line.strip() for line in terminal.getvalue().split("\r")][-1]
+
+
+@pytest.mark.parametrize("width", [35, 50, 60, 70, 80, 119])
+@pytest.mark.parametrize("name", ["ECCT", "EASE, recency-weighted", "x" * 90, "{braces} [all]"])
+def test_the_quality_is_whole_at_every_width(width, name):
+    line = _shown(width, name)
+    assert QUALITY in line
+    assert len(line) <= width
+
+
+def test_what_there_is_no_room_for_is_left_out_whole():
+    # 4 + 1 + 5 columns of name and count (30/30), 2 + 34 of the quality; 2 + 10 of the time left.
+    lines = [_shown(width) for width in (46, 58, 67)]
+    assert lines[0] == f"ECCT 1/30, {QUALITY}"
+    assert lines[1].startswith(f"{lines[0]}, ")
+    assert lines[1].endswith(" left")
+    assert lines[2].endswith(" left, stage 2")
+    assert _shown(45) == f"1/30, {QUALITY}"
+    # Words are lost from the end of the name, and none is cut.
+    assert _shown(53, "no exchange edge") == f"no exchange 1/30, {QUALITY}"
+
+
+def test_a_bar_of_blocks_comes_last():
+    wide = {"count": "1/30", "left": "00:10 left", "more": ["stage 2"]}
+    assert "{bar}" not in bar_format("ECCT", [QUALITY], width=78, **wide)
+    assert "{bar}" in bar_format("ECCT", [QUALITY], width=79, **wide)
+    assert "{bar}" in bar_format("ECCT", [QUALITY], width=None, **wide)
+
+
+def test_a_terminal_without_a_width_gets_whole_figures(monkeypatch):
+    monkeypatch.setattr("tqdm.std._screen_shape_wrapper", lambda: lambda _file: (-1, 24))
+    terminal = Terminal()
+    bar = open_bar("ECCT", total=30, file=terminal, mininterval=0)
+    show_figures(bar, "ECCT", [QUALITY])
+    bar.update()
+    assert f", {QUALITY}, 00:00 left" in terminal.getvalue().split("\r")[-1]
+    bar.close()
+
+
+def test_the_bar_of_a_cloud_job_shows_the_quality_of_the_last_epoch(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        "cloud.retraining.progress.show_figures",
+        lambda _bar, _name, figures: said.append(list(figures)),
+    )
+    progress = Progress(tmp_path, show=False, quality="cloud_ndcg", title="NDCG@10")
+    progress.begin("fit", epochs=3, done=-1)
+    progress.end_epoch({"phase": "fit", "epoch": 0, "cloud_ndcg": 0.25})
+    progress.start_epoch(1, epochs=3, steps=5, done=0)
+    progress.end()
+    # One that goes on has it from the rows; another phase has none of its own yet.
+    again = Progress(tmp_path, show=False, quality="cloud_ndcg", title="NDCG@10")
+    again.begin("fit", epochs=3, done=0)
+    again.begin("fuse", epochs=3, done=-1)
+    again.end()
+    assert said == [
+        ["epoch 0/3"],
+        ["epoch 1/3", "val NDCG@10 cloud 0.2500"],
+        ["epoch 0/3", "val NDCG@10 cloud 0.2500"],
+        ["epoch 0/3"],
+    ]
+
+
+def test_without_a_terminal_there_is_no_bar(capsys):
+    bar = open_bar("ECCT", total=3)
+    show_figures(bar, "ECCT", [QUALITY])
+    bar.update()
+    bar.close()
+    assert capsys.readouterr().err == ""
+    assert bars.validation_text("MRR", {"cloud": 0.1}) == "val MRR cloud 0.1000"
