@@ -127,6 +127,8 @@ class RuntimeConfig:
         value of its own (slow, the reference).
       threads: intra-op threads of TFF's worker.
       concurrent_calls: client values that the worker computes at once.
+      round_deadline_seconds: longest wait for the worker in a round, for each tier of devices;
+        then the worker is ended, and the run with an error that says how to resume.
       real_devices: how many answering devices of each tier, the first by number, an exported
         file does too in each round, in its interpreter; a disagreement ends the run.
       real_devices_runtime: that interpreter: `tensorflow`, or `litert` where it is installed.
@@ -135,6 +137,7 @@ class RuntimeConfig:
     shard_size: int = 64
     threads: int = 1
     concurrent_calls: int = 2
+    round_deadline_seconds: float = 1800.0
     real_devices: int = 0
     real_devices_runtime: Literal["tensorflow", "litert"] = "tensorflow"
 
@@ -144,3 +147,4 @@ class RuntimeConfig:
         at_least(self, "runtime", 0, "real_devices")
         at_least(self, "runtime", 0, "shard_size")
         at_least(self, "runtime", 1, "threads", "concurrent_calls")
+        positive(self, "runtime", "round_deadline_seconds")

@@ -141,16 +141,22 @@ class _CheckedContext(tff.framework.SyncExecutionContext):
     """Asks `check` first: TFF would go on with an executor that it has kept."""
 
     def __init__(
-        self, check: Callable[[], object], explain: Callable[[str], str], **arguments: Any
+        self,
+        check: Callable[[], object],
+        explain: Callable[[str], str],
+        watch: Callable[[], contextlib.AbstractContextManager[None]],
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         self._check = check
         self._explain = explain
+        self._watch = watch
 
     def invoke(self, comp: Any, arg: Any) -> Any:
         self._check()
         try:
-            return super().invoke(comp, arg)
+            with self._watch():
+                return super().invoke(comp, arg)
         except grpc.RpcError as error:
             # What the worker says of a computation that failed, without a hundred lines of calls.
             said = error.details() if isinstance(error, grpc.Call) else str(error)
@@ -158,7 +164,11 @@ class _CheckedContext(tff.framework.SyncExecutionContext):
 
 
 def execution_context(
-    executor_fn: Any, *, check: Callable[[], object], explain: Callable[[str], str]
+    executor_fn: Any,
+    *,
+    check: Callable[[], object],
+    explain: Callable[[str], str],
+    watch: Callable[[], contextlib.AbstractContextManager[None]],
 ) -> Any:
     """A synchronous context.
 
@@ -167,10 +177,12 @@ def execution_context(
       check: called before each computation; raises when none may run.
       explain: makes the message of a `WorkerError` of what the worker says when a computation
         fails in it.
+      watch: makes what each computation runs within.
     """
     return _CheckedContext(
         check,
         explain,
+        watch,
         executor_fn=tff.framework.ResourceManagingExecutorFactory(executor_fn),
         compiler_fn=_native_compiler.desugar_and_transform_to_native,
         transform_args=_tensorflow_computation.transform_args,

@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import grpc
@@ -66,7 +66,14 @@ class FederatedRuntime:
     after a few replacements the runtime gives up with a `WorkerError`.
     """
 
-    def __init__(self, *, threads: int = 1, concurrent_calls: int = 2, load: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = 1,
+        concurrent_calls: int = 2,
+        load: str = "",
+        deadline_seconds: float = 1800.0,
+    ) -> None:
         """Starts the worker.
 
         Args:
@@ -75,9 +82,11 @@ class FederatedRuntime:
           concurrent_calls: shards that the worker computes at once.
           load: what decides how much memory the worker takes, in words, for the error when
             there is not enough.
+          deadline_seconds: longest wait for a computation; then the worker is ended, and the
+            computation with a `WorkerError`.
 
         Raises:
-          ConfigError: when a number is below 1.
+          ConfigError: when a number is below 1, or the deadline is not above 0.
           WorkerError: when the worker does not come up, or does not compute.
         """
         if threads < 1 or concurrent_calls < 1:
@@ -85,6 +94,11 @@ class FederatedRuntime:
                 "the runtime needs at least one thread and one concurrent call, "
                 f"got threads={threads}, concurrent_calls={concurrent_calls}"
             )
+        if not deadline_seconds > 0:
+            raise ConfigError(
+                f"the runtime's deadline: expected seconds above 0, got {deadline_seconds}"
+            )
+        self._deadline_seconds = deadline_seconds
         self._threads = threads
         self._concurrent_calls = concurrent_calls
         self._load = load or _SETTINGS
@@ -97,7 +111,10 @@ class FederatedRuntime:
         atexit.register(self.close)
         self._start()
         self.context = compat.execution_context(
-            self._executor, check=self._open_process, explain=self._explain
+            self._executor,
+            check=self._open_process,
+            explain=self._explain,
+            watch=self._within_deadline,
         )
         self._try_out()
 
@@ -167,29 +184,42 @@ class FederatedRuntime:
 
     def _try_out(self) -> None:
         """Computes one plus one: TFF itself would wait for a worker's answer without end."""
-        watch = threading.Timer(_FIRST_SECONDS, self._give_up)
-        watch.daemon = True
-        watch.start()
-        try:
-            with compat.install_context(self.context):
-                compat.one_plus_one()
-        except Exception as error:
-            failure = self._failure
-            self.close()
-            if failure is None:
-                raise
-            raise WorkerError(failure) from error
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            watch.cancel()
-
-    def _give_up(self) -> None:
-        self._failure = (
+        failure = (
             f"TFF's worker accepts connections, but has not computed 1 + 1 within "
             f"{_FIRST_SECONDS} s. Run `ecct doctor`; on a loaded machine, try again"
         )
+        try:
+            with self._watched(_FIRST_SECONDS, failure), compat.install_context(self.context):
+                compat.one_plus_one()
+        except BaseException:
+            self.close()
+            raise
+
+    def _within_deadline(self) -> AbstractContextManager[None]:
+        """Gives the worker up when the body, a computation, is not done at the deadline."""
+        return self._watched(
+            self._deadline_seconds,
+            f"TFF's worker has not answered for {self._deadline_seconds:g} s and was ended: it "
+            "hung, or was stopped from outside. Where a round may take longer, raise "
+            "runtime.round_deadline_seconds.",
+        )
+
+    @contextmanager
+    def _watched(self, seconds: float, failure: str) -> Iterator[None]:
+        watch = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._give_up, [failure])
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
+        except Exception as error:
+            if self._failure is None:
+                raise
+            raise WorkerError(self._failure) from error
+        finally:
+            watch.cancel()
+
+    def _give_up(self, failure: str) -> None:
+        self._failure = failure
         # A call that waits for an answer ends with the channel, one that TFF repeats with
         # the next executor that it asks for.
         channel, process = self._channel, self._process
@@ -253,7 +283,11 @@ class FederatedRuntime:
 
 @contextmanager
 def federated_runtime(
-    *, threads: int = 1, concurrent_calls: int = 2, load: str = ""
+    *,
+    threads: int = 1,
+    concurrent_calls: int = 2,
+    load: str = "",
+    deadline_seconds: float = 1800.0,
 ) -> Iterator[FederatedRuntime]:
     """Runs the body with TFF computations executed in an own worker, which it then ends.
 
@@ -266,12 +300,18 @@ def federated_runtime(
       threads: intra-op threads of the worker.
       concurrent_calls: shards computed at once.
       load: what decides how much memory the worker takes, in words.
+      deadline_seconds: longest wait for a computation, of which a round has one for each tier.
 
     Yields:
       The runtime.
     """
     with phase("starting TFF's worker"):
-        runtime = FederatedRuntime(threads=threads, concurrent_calls=concurrent_calls, load=load)
+        runtime = FederatedRuntime(
+            threads=threads,
+            concurrent_calls=concurrent_calls,
+            load=load,
+            deadline_seconds=deadline_seconds,
+        )
     try:
         with compat.install_context(runtime.context):
             yield runtime

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ from cloud.shared_spaces import InputSpaces
 from ecct_tf import __version__
 from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset, described, refuse_in_memory
-from ecct_tf.errors import CheckpointError, DataError, RunFolderError
+from ecct_tf.errors import CheckpointError, DataError, RunFolderError, WorkerError
 from ecct_tf.federated import Algorithm, federated_runtime
 from ecct_tf.reporting import write_plots
 from ecct_tf.simulation.callbacks import Checkpointer, MetricsWriter, ProgressBar
@@ -201,6 +202,7 @@ def _run(
             threads=runtime.threads,
             concurrent_calls=runtime.concurrent_calls,
             load=worker_load(config, num_devices=algorithm.num_devices),
+            deadline_seconds=runtime.round_deadline_seconds,
         ):
             state = run_rounds(
                 algorithm,
@@ -232,6 +234,13 @@ def _run(
     except KeyboardInterrupt:
         status = "interrupted"
         raise
+    except WorkerError as error:
+        if folder is None or not (again or progress.rounds):
+            raise
+        raise WorkerError(
+            f"{error} What was finished is kept, settings lie in {folder.path / 'config.yaml'}; "
+            f"resume with: ecct resume {shlex.quote(str(folder.path))}"
+        ) from error
     finally:
         # A first try that has not finished a round leaves nothing that blocks the next one.
         begun = again or progress.rounds > 0 or status == "complete"

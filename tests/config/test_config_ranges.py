@@ -81,6 +81,7 @@ REFUSED = {
     "runtime.shard_size": [-1],
     "runtime.threads": [0],
     "runtime.concurrent_calls": [0],
+    "runtime.round_deadline_seconds": [0.0, -1.0, math.nan, math.inf],
     "checkpoint.every": [0],
     "checkpoint.keep": [0],
     "federated_baseline.rounds": [0],

@@ -17,6 +17,7 @@ from ecct_tf.doctor import worker_processes
 from ecct_tf.errors import ConfigError, WorkerError
 from ecct_tf.federated import FederatedRuntime, compat, federated_runtime
 from ecct_tf.federated import runtime as module
+from ecct_tf.federated.resident import ResidentValue
 
 ROOT = pathlib.Path(ecct_tf.__file__).parents[1]
 SCRIPT = """
@@ -192,6 +193,45 @@ def test_a_worker_that_stops_before_the_first_computation_is_given_up(monkeypatc
     monkeypatch.setattr(compat, "one_plus_one", stopped)
     with pytest.raises(WorkerError, match="has not computed"):
         FederatedRuntime()
+
+
+def test_a_worker_that_is_stopped_in_a_later_computation_is_ended_at_the_deadline(add):
+    with federated_runtime(deadline_seconds=2.0) as runtime:
+        assert add([np.int32(1), np.int32(2)]) == 3
+        worker = runtime.worker_pid
+        os.kill(worker, signal.SIGSTOP)
+        expected = r"has not answered for 2 s and was ended.*runtime\.round_deadline_seconds"
+        with pytest.raises(WorkerError, match=expected):
+            add([np.int32(1), np.int32(2)])
+        # What comes later does not wait again, and there is no other worker.
+        with pytest.raises(WorkerError, match="has not answered"):
+            add([np.int32(1), np.int32(2)])
+        assert runtime.generation == 0
+    assert not _running(worker)
+
+
+def test_a_worker_that_hangs_while_it_takes_values_is_ended_at_the_deadline(add):
+    with federated_runtime(deadline_seconds=2.0) as runtime:
+        values = [np.int32(1), np.int32(2)]
+        kept = ResidentValue.at_clients(values, compat.tensor_type(np.int32, ()))
+        assert add(kept) == 3
+        os.kill(runtime.worker_pid, signal.SIGSTOP)
+        # Other cardinalities: the first call is one that sets up an executor.
+        with pytest.raises(WorkerError, match="has not answered"):
+            add([*values, np.int32(3)])
+
+
+def test_no_clock_runs_on_after_a_computation(add):
+    with federated_runtime(deadline_seconds=60.0):
+        assert add([np.int32(1)]) == 1
+        clocks = [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+        assert all(clock.finished.is_set() for clock in clocks)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+def test_a_deadline_that_is_none_is_refused(seconds):
+    with pytest.raises(ConfigError, match="deadline: expected seconds above 0"):
+        FederatedRuntime(deadline_seconds=seconds)
 
 
 def test_a_worker_outlives_the_thread_that_asked_for_it(add):

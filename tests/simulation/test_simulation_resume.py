@@ -1,7 +1,9 @@
 """A run that was stopped goes on to the result of an undisturbed one, bit by bit."""
 
 import csv
+import dataclasses
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +12,8 @@ import time
 
 import pytest
 
-from ecct_tf.errors import CheckpointError, RunFolderError
+from ecct_tf.doctor import worker_processes
+from ecct_tf.errors import CheckpointError, RunFolderError, WorkerError
 from ecct_tf.simulation.loop import Callback
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.simulate import resume, simulate
@@ -130,6 +133,27 @@ def test_two_processes_do_not_write_one_run(undisturbed):
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(RunFolderError, match="another process"):
             resume(undisturbed)
+
+
+class _StopTheWorker(Callback):
+    """Stops TFF's worker after the first round, as `kill -STOP` does."""
+
+    def on_round(self, result, state):
+        del result, state
+        # The newest: a fixture of another module may have one too.
+        own = max(w.pid for w in worker_processes() if w.parent_pid == os.getpid())
+        os.kill(own, signal.SIGSTOP)
+
+
+def test_a_stopped_worker_ends_the_run_with_how_to_resume_it(config, tmp_path):
+    out = tmp_path / "run 1"
+    hasty = dataclasses.replace(config.runtime, round_deadline_seconds=15.0)
+    hasty = dataclasses.replace(config, runtime=hasty)
+    with pytest.raises(WorkerError, match="has not answered for 15 s") as caught:
+        simulate(hasty, out=out, callbacks=[_StopTheWorker()])
+    assert str(caught.value).endswith(f"resume with: ecct resume '{out}'")
+    assert json.loads((out / "status.json").read_text())["status"] == "failed"
+    assert RunFolder.open(out).checkpoints.newest().round_number == 1
 
 
 def test_killed_and_resumed_through_the_command_line(config, undisturbed, tmp_path):
