@@ -134,6 +134,7 @@ def open_registry(path: Path) -> Registry:
       RegistryError: when there is none; a folder without versions would be changed into one.
     """
     from cloud.registry import Registry
+    from ecct_tf.config.parsing import near_sibling
     from ecct_tf.errors import RegistryError
 
     found = (
@@ -145,8 +146,8 @@ def open_registry(path: Path) -> Registry:
     )
     if not any((path / name).is_dir() for name in ("versions", "drafts", "promotions")):
         raise RegistryError(
-            f"{path}: expected a registry, {found}; give the folder that `registry` names in "
-            "job.yaml, which the first `ecct cloud retrain` makes"
+            f"{path}: expected a registry, {found}{near_sibling(path)}; give the folder "
+            "that `registry` names in job.yaml, which the first `ecct cloud retrain` makes"
         )
     return Registry(path)
 

@@ -30,12 +30,14 @@ def evaluate(
     prepare("cloud")
     from ecct_tf.commands.edge_models import open_run
     from ecct_tf.commands.edge_quality import measure_quality
+    from ecct_tf.config.parsing import near_sibling
     from ecct_tf.errors import ExportError
     from mobile_export.card import note_measured
     from mobile_export.interpreter import Interpreter, Runtime
 
     if not file.is_file():
-        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none")
+        near = near_sibling(file)
+        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none{near}")
     runtime: Runtime = "tensorflow" if tensorflow else "litert"
     with Interpreter(runtime, python=None if tensorflow else litert_python) as interpreter:
         quality = measure_quality(file, open_run(run), interpreter, rows=rows)

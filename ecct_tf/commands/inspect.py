@@ -23,13 +23,15 @@ def inspect(file: Path, tensors: int, metadata: bool) -> None:
     prepare("export")
     import json
 
+    from ecct_tf.config.parsing import near_sibling
     from ecct_tf.errors import ExportError
     from ecct_tf.terminal import open_console, print_table, prose
     from mobile_export.inspection import inspection_tables
     from mobile_export.packing import read_metadata
 
     if not file.is_file():
-        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none")
+        near = near_sibling(file)
+        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none{near}")
     content = file.read_bytes()
     told = _hash(file, content)
     if metadata:

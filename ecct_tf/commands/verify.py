@@ -42,6 +42,7 @@ def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, 
     prepare("export" if run is None else "cloud")
     from contextlib import ExitStack
 
+    from ecct_tf.config.parsing import near_sibling
     from ecct_tf.errors import ExportError
     from mobile_export.interpreter import Interpreter
     from mobile_export.packing import read_metadata
@@ -49,7 +50,8 @@ def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, 
     from mobile_export.verification import Check, check_hash, verify_file
 
     if not file.is_file():
-        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none")
+        near = near_sibling(file)
+        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none{near}")
     hashed = check_hash(file)
     if not hashed.passed:
         _conclude(file, [hashed])

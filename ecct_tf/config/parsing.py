@@ -14,7 +14,7 @@ from ecct_tf.config.number_checks import numbers
 from ecct_tf.config.yaml_text import PlainText, parse_yaml, resolved
 from ecct_tf.errors import ConfigError
 
-__all__ = ["build", "check_keys", "near_miss", "read_mapping"]
+__all__ = ["build", "check_keys", "near_miss", "near_sibling", "read_mapping"]
 
 _T = TypeVar("_T")
 
@@ -32,7 +32,8 @@ def read_mapping(path: Path, *, what: str = "configuration") -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot read the {what} {path}: {error.strerror}") from error
+        near = near_sibling(path)
+        raise ConfigError(f"cannot read the {what} {path}: {error.strerror}{near}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"cannot read the {what} {path}: it is not UTF-8 text") from error
     values = parse_yaml(text, where=str(path))
@@ -139,6 +140,27 @@ def near_miss(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     """`; did you mean X?` for the known name closest to `name`, or nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {prefix}{close[0]}?" if close else ""
+
+
+def near_sibling(path: Path) -> str:
+    """`; did you mean X?` where nothing is at `path`, for what has a near name beside it.
+
+    Where the folder itself is missing, one with a near name that holds such a file is looked for.
+    """
+    if path.exists():
+        return ""
+    parent, name = path.parent, path.name
+    try:
+        if not parent.is_dir():
+            others = {each.name: each for each in parent.parent.iterdir() if (each / name).exists()}
+            close = difflib.get_close_matches(parent.name, others, n=1)
+            return f"; did you mean {others[close[0]] / name}?" if close else ""
+        close = difflib.get_close_matches(
+            name, {each.name for each in parent.iterdir()} - {name}, n=1
+        )
+    except OSError:
+        return ""
+    return f"; did you mean {parent / close[0]}?" if close else ""
 
 
 def _section(hint: Any) -> tuple[Any, bool]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from ecct_tf.config.parsing import near_sibling
 from ecct_tf.config.yaml_text import PlainText, dump_yaml, parse_yaml
 from ecct_tf.errors import ConfigError
 
@@ -112,7 +113,8 @@ class FeatureSchema:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot read the feature schema: {error}.") from error
+            near = near_sibling(path) or "."
+            raise ConfigError(f"{path}: cannot read the feature schema: {error}{near}") from error
         loaded = _texts(parse_yaml(text, where=str(path)))
         body = _mapping(loaded, cls, where=str(path))
         rows = body["columns"]

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ecct_tf.config.flat import flat_config
+from ecct_tf.config.parsing import near_sibling
 from ecct_tf.config.yaml_text import parse_yaml, resolved
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting.csv_files import read_table
@@ -149,7 +150,7 @@ def read_run(path: Path) -> Run:
     """
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing"
-        raise RunFolderError(f"{path}: expected a run folder, found {found}")
+        raise RunFolderError(f"{path}: expected a run folder, found {found}{near_sibling(path)}")
     text = _text(path / "config.yaml", f"{path} is no run folder; `ecct simulate` makes one")
     config = _config(path, text)
     environment = _json(path / "environment.json")

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ecct_tf.config import RunConfig, dump_config, load_config
+from ecct_tf.config.parsing import near_sibling
 from ecct_tf.data import Candidates
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.files import write_atomically, write_text
@@ -114,7 +115,7 @@ class RunFolder:
         if not (path / "config.yaml").is_file():
             what = "is not a folder" if not path.is_dir() else "has no config.yaml"
             raise RunFolderError(
-                f"{path} is not a run folder: it {what}. Give the folder that "
+                f"{path} is not a run folder: it {what}{near_sibling(path)}. Give the folder that "
                 "`ecct simulate` named when it began."
             )
         return cls(path, load_config(path / "config.yaml"))
