@@ -1,82 +1,81 @@
-"""The command line. Commands import what they need when they run: help stays instant."""
+"""The entry point of the command line: Ctrl-C is answered first, then the commands are imported."""
 
+# Until `stopping.install` has run, Ctrl-C ends in a traceback: nothing else is imported here.
 import errno
-import logging
 import os
 import sys
 
-import click
+from ecct_tf import stopping
 
-from ecct_tf import __version__, plain_text, stopping
-from ecct_tf.commands.baselines import baselines
-from ecct_tf.commands.cloud import cloud
-from ecct_tf.commands.compare import compare
-from ecct_tf.commands.data import data
-from ecct_tf.commands.doctor import doctor
-from ecct_tf.commands.evaluate import evaluate
-from ecct_tf.commands.export import export
-from ecct_tf.commands.inspect import inspect
-from ecct_tf.commands.new import new
-from ecct_tf.commands.report import report
-from ecct_tf.commands.simulate import resume, simulate
-from ecct_tf.commands.verify import verify
-from ecct_tf.errors import EcctError
-
-__all__ = ["cli", "main"]
+__all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="ecct")
-@click.option("-v", "--verbose", count=True, help="Log more; twice for debugging.")
-def cli(verbose: int) -> None:
-    """ECCT-TF: recommenders that learn on phones and in the cloud at once."""
-    level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    for name in ("ecct_tf", "cloud", "mobile_export"):
-        logging.getLogger(name).setLevel(level)
+def __getattr__(name: str) -> object:
+    """`cli`, the group of all commands, is imported when it is first asked for."""
+    if name != "cli":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ecct_tf.commands.root import cli
 
-
-for _command in (
-    simulate, resume, baselines, compare, report, new, data, doctor,
-    export, verify, inspect, evaluate, cloud,
-):  # fmt: skip
-    cli.add_command(_command)
+    return cli
 
 
 def main() -> None:
     """Entry point of the `ecct` command."""
     stopping.install()
+    try:
+        code = _run()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{stopping.last_words()}\n")
+        code = stopping.exit_code()
+    if code:
+        sys.exit(code)
+
+
+def _run() -> int:
+    """Runs the command that was typed, and reports its errors in one line.
+
+    Returns:
+      The exit code.
+
+    Raises:
+      KeyboardInterrupt: it was stopped.
+    """
+    import click
+
+    from ecct_tf import plain_text
+    from ecct_tf.commands.root import cli
+    from ecct_tf.errors import EcctError
+
     plain_text.tolerate()
     try:
         # Not raised but returned: the code of a command that told on its own what failed.
-        code = cli(standalone_mode=False)
+        return cli(standalone_mode=False) or 0
     except ModuleNotFoundError as error:
         message = _missing_package(error)
         if message is None:
             raise
         click.echo(f"Error: {message}", err=True)
-        sys.exit(2)
+        return 2
     except EcctError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo(stopping.last_words(), err=True)
-        sys.exit(stopping.exit_code())
+        return error.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
     except BrokenPipeError:
         # The reader has gone (`| head`); Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise
+        import logging
+
         logging.getLogger("ecct_tf").debug("the system's error", exc_info=True)
         click.echo(f"Error: {_told(error)}", err=True)
-        sys.exit(2)
-    if code:
-        sys.exit(code)
+        return 2
 
 
 def _missing_package(error: ModuleNotFoundError) -> str | None:

@@ -9,11 +9,12 @@ does not come back from foreign code.
 
 Without `install`, in a notebook or a program of the user's, only `finishing` changes what
 Ctrl-C does, and only within its block.
+
+The command line imports this module before its handlers are there: what it needs beyond them
+is imported where it is used.
 """
 
-import logging
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -31,8 +32,6 @@ __all__ = [
     "last_words",
     "same_command",
 ]
-
-_log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _WORDS = {
@@ -215,7 +214,9 @@ def _interrupt_held(what: str) -> Iterator[None]:
         del number, frame
         requested = True
         signal.signal(signal.SIGINT, previous)
-        _log.warning("finishing %s; interrupt again to stop now", what)
+        import logging
+
+        logging.getLogger(__name__).warning("finishing %s; interrupt again to stop now", what)
 
     signal.signal(signal.SIGINT, remember)
     try:
@@ -228,6 +229,8 @@ def _interrupt_held(what: str) -> Iterator[None]:
 
 def same_command() -> str:
     """The command that this process was started with, as a shell reads it."""
+    import shlex
+
     return shlex.join(["ecct", *sys.argv[1:]])
 
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from ecct_tf import cli as command_line
 from ecct_tf import installation, parts
+from ecct_tf.commands import root
 from ecct_tf.commands.options import quiet_tensorflow
 from ecct_tf.errors import MissingPartError
 from ecct_tf.installation import Installation, install_command, lock_for
@@ -260,7 +261,7 @@ def test_a_package_that_is_missed_in_the_midst_is_named(monkeypatch, capsys, wit
     monkeypatch.setitem(sys.modules, "rich.table", None)
     monkeypatch.setattr(sys, "argv", ["ecct", "doctor"])
     error = ModuleNotFoundError("No module named 'rich'", name="rich")
-    monkeypatch.setattr(command_line, "cli", lambda **_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(root, "cli", lambda **_: (_ for _ in ()).throw(error))
     with pytest.raises(SystemExit) as ended:
         command_line.main()
     assert ended.value.code == 2
@@ -269,7 +270,7 @@ def test_a_package_that_is_missed_in_the_midst_is_named(monkeypatch, capsys, wit
 
 def test_a_module_of_ours_that_is_missing_stays_a_defect(monkeypatch):
     error = ModuleNotFoundError("No module named 'ecct_tf.typo'", name="ecct_tf.typo")
-    monkeypatch.setattr(command_line, "cli", lambda **_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(root, "cli", lambda **_: (_ for _ in ()).throw(error))
     with pytest.raises(ModuleNotFoundError):
         command_line.main()
 

@@ -179,7 +179,8 @@ def test_without_the_command_line_a_block_is_finished_too():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_while_tensorflow_is_imported_is_not_lost(tmp_path, number):
+@pytest.mark.parametrize("imported", [" click.", " ecct_tf.commands.", " tensorflow."])
+def test_a_stop_while_packages_are_imported_is_not_lost(tmp_path, number, imported):
     process = subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", "ecct_tf.cli", "simulate", "--rounds=1"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -191,7 +192,7 @@ def test_a_stop_while_tensorflow_is_imported_is_not_lost(tmp_path, number):
     )
     try:
         for line in process.stderr:
-            if "tensorflow." in line:
+            if imported in line:
                 break
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
@@ -201,3 +202,24 @@ def test_a_stop_while_tensorflow_is_imported_is_not_lost(tmp_path, number):
     assert "no run to resume" in errors
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
+
+
+def test_little_is_imported_before_a_stop_is_answered():
+    code = """
+import sys
+before = set(sys.modules)
+import ecct_tf.cli
+print(*sorted(set(sys.modules) - before))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Without `site`, which may import anything.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], env=environment, capture_output=True, text=True
+    )
+    added = set(done.stdout.split())
+    assert {name for name in added if name.startswith("ecct_tf")} == {
+        "ecct_tf",
+        "ecct_tf.cli",
+        "ecct_tf.stopping",
+    }, done.stderr
+    assert not added & {"click", "importlib.metadata", "logging", "re", "typing"}
