@@ -123,13 +123,18 @@ def test_export_writes_each_variant_dynamic_and_static(files, run):
     assert labels["shape"] == [4]
 
 
-def test_all_variants_and_all_tiers(ecct, run, tmp_path, monkeypatch):
-    from mobile_export import variants
+def test_the_command_offers_every_variant():
+    from mobile_export.variants import VARIANTS
 
-    few = {name: variants.VARIANTS[name] for name in ("trainable-float32",)}
-    monkeypatch.setattr(variants, "VARIANTS", few)
-    code, out, _ = ecct("export", run, "--out", tmp_path, "--variant", "all")
-    assert code == 0
+    assert sys.modules["ecct_tf.commands.export"]._VARIANTS == tuple(VARIANTS)
+
+
+def test_all_variants_and_all_tiers(ecct, run, tmp_path, monkeypatch):
+    # The module: `ecct_tf.commands.export` itself is the command of that name.
+    module = sys.modules["ecct_tf.commands.export"]
+    monkeypatch.setattr(module, "_VARIANTS", ("trainable-float32",))
+    code, out, err = ecct("export", run, "--out", tmp_path, "--variant", "all")
+    assert code == 0, err
     assert f"Check each with: ecct verify FILE --run {run}" in out
     assert sorted(path.name for path in tmp_path.glob("*.tflite")) == [
         "edge-linear-trainable-float32.tflite",
@@ -156,7 +161,7 @@ def test_one_device_has_its_own_weights(ecct, run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--variant", "int3"], "expected a variant out of trainable-int8"),
+        (["--variant", "int3"], "'int3' is not one of 'all', 'trainable-int8'"),
         (["--tier", "attention"], "has no devices of tier 'attention', only of linear, mlp"),
         (["--device", "99"], "user 99 has no device of tier linear"),
         (["--static", "32"], "expected two whole numbers like 32,100, got '32'"),
