@@ -14,6 +14,23 @@ __all__ = ["Refusals"]
 # Sent once more, or read once more after a reingest, or dropped on request: nothing is lost.
 _HARMLESS = frozenset({Reason.DUPLICATE, Reason.FORGOTTEN})
 
+_ROUNDS = (
+    "uplink_log.newest_round, where something else than `ecct cloud publish` or a simulation "
+    "counts rounds: `--set uplink_log.newest_round=N` with the last one that devices were asked in"
+)
+# The settings of the job that a reason follows from.
+_SETTINGS = {
+    Reason.WRONG_FORM: "exchange.codec, exchange.queries and exchange.embedding_dim",
+    Reason.UNKNOWN_USER: "data and registry, whose users are known",
+    Reason.UNKNOWN_ITEM: "data and registry, whose items are known",
+    Reason.EMBEDDING_NORM: "exchange.clip_norm and exchange.noise_multiplier",
+    Reason.ABSURD_LOGIT: "exchange.clip_logit and exchange.noise_multiplier",
+    Reason.FUTURE_ROUND: _ROUNDS,
+    Reason.FUTURE_VERSION: "registry, whose versions devices have",
+    Reason.FUTURE_TIME: "uplink_log.clock_slack_hours",
+    Reason.NOT_ASKED: _ROUNDS,
+}
+
 
 class Refusals:
     """Counts what goes by of a log, then says whether a job may go on with the rest.
@@ -74,13 +91,15 @@ class Refusals:
           UplinkRefusalError: more was refused.
         """
         for reason, (count, out_of, kind) in sorted(self.shares().items()):
+            setting = f" ({_SETTINGS[reason]})" if reason in _SETTINGS else ""
             alone = 1 if most > 0 and kind != "files" else 0
             if count > max(alone, most * out_of):
                 raise UplinkRefusalError(
                     f"uplink log {where}: {count:,} of {out_of:,} {kind} refused as "
                     f"{reason.value}, expected at most {most:.1%} (uplink_log.max_refused): "
                     f"{first.get(reason, 'see the quarantine')}. Nothing counts as read and "
-                    "nothing was stored. Fix the setting of the job that refuses what is sound, "
-                    "or what the devices send (`ecct cloud log check` shows both), and give the "
-                    "same command again; `--set uplink_log.max_refused=1` goes on without them."
+                    "nothing was stored. Fix the setting of the job that refuses what is sound"
+                    f"{setting}, or what the devices send (`ecct cloud log check` shows both), and "
+                    "give the same command again; `--set uplink_log.max_refused=1` goes on without "
+                    "them."
                 )

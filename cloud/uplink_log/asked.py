@@ -132,6 +132,11 @@ class Asked:
                 notes[key], places[key] = note, folder
         return cls(notes, folders=places, newest_round=newest_round)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no round is noted and no operator declared one."""
+        return not self.notes and self._declared is None
+
     def note(self, round_number: int, cloud_version: int) -> Note | None:
         """What is noted of a round of a version."""
         return self.notes.get((round_number, cloud_version))

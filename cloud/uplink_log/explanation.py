@@ -103,7 +103,10 @@ def _not_asked(record: UplinkRecord, contract: LogContract) -> str:
     """Of a round or items that nobody asked this device about."""
     number, asked = record.round_number, contract.asked
     if number > contract.newest_round or asked is None:
-        return f"expected a round of at most {contract.newest_round}, got {number}"
+        told = f"expected a round of at most {contract.newest_round}, got {number}"
+        if asked is not None and asked.is_empty:
+            told += "; no round is noted, and uplink_log.newest_round is not set"
+        return told
     note = asked.note(number, record.cloud_version)
     if note is None:
         versions = sorted(version for noted, version in asked.notes if noted == number)

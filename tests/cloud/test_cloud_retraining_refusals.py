@@ -1,12 +1,13 @@
 """A job of whose log too much is refused stops; one device alone cannot stop it."""
 
 import dataclasses
+import shutil
 
 import pytest
 
 from cloud.registry import Registry
 from cloud.retraining.preparation import prepare
-from cloud.uplink_log import UplinkLogWriter, log_files
+from cloud.uplink_log import ASKED_FOLDER, UplinkLogWriter, log_files
 from cloud.uplink_log.framing import read_frames
 from ecct_tf import cli as command_line
 from ecct_tf.errors import ConfigError, DataError, UplinkRefusalError
@@ -67,6 +68,39 @@ def test_the_share_is_of_devices(jobs, tmp_path):
     with pytest.raises(UplinkRefusalError, match="2 of 20 devices refused as future_version"):
         begun(jobs, tmp_path, uplink_log__max_refused=0.09)
     assert begun(jobs, tmp_path, uplink_log__max_refused=0.1)["read"] == 20
+
+
+def test_without_noted_rounds_the_setting_that_opens_them_is_named(jobs, tmp_path):
+    jobs.write_log(tmp_path, range(20), round_number=7)
+    shutil.rmtree(tmp_path / "log" / ASKED_FOLDER)
+    with pytest.raises(UplinkRefusalError) as refused:
+        begun(jobs, tmp_path)
+    told = str(refused.value)
+    assert "20 of 20 devices refused as future_round" in told
+    assert "at most 0, got 7; no round is noted, and uplink_log.newest_round is not set" in told
+    assert "--set uplink_log.newest_round=N" in told
+    assert begun(jobs, tmp_path, uplink_log__newest_round=7)["read"] == 20
+
+
+def test_a_round_that_is_noted_and_too_small_says_nothing_of_missing_notes(jobs, tmp_path):
+    jobs.write_log(tmp_path, range(20), round_number=1)
+    append(tmp_path, *(dataclasses.replace(each, round_number=9) for each in records(tmp_path)))
+    with pytest.raises(UplinkRefusalError, match=r"at most 1, got 9 \("):
+        begun(jobs, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"exchange__clip_logit": 2}, "(exchange.clip_logit and exchange.noise_multiplier)"),
+        ({"exchange__clip_norm": 0.1}, "(exchange.clip_norm and exchange.noise_multiplier)"),
+    ],
+)
+def test_the_setting_that_a_reason_follows_from_is_named(changes, setting, jobs, tmp_path):
+    jobs.write_log(tmp_path, range(20))
+    with pytest.raises(UplinkRefusalError) as refused:
+        begun(jobs, tmp_path, **changes)
+    assert f"refuses what is sound {setting}, or" in str(refused.value)
 
 
 def test_a_vocabulary_that_is_not_the_devices_stops_the_job(jobs, tmp_path):
