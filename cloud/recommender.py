@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from cloud.batches import CloudBatches
 from cloud.divergence import check_learned
+from cloud.earlier_snapshots import with_sent_tower
 from cloud.features import category_matrix, tail_length, training_positions, user_state
 from cloud.input_space import InputSpace, build_input_space
 from cloud.model import CloudModel, CloudModelSpec, EdgeKnowledge
@@ -356,10 +357,14 @@ class CloudRecommender:
     def restore(self, snapshot: Mapping[str, Array]) -> None:
         """Goes back to a snapshot of this recommender, or of one built from the same view.
 
+        Of a snapshot from before there was a user tower for downlinks alone, that tower is the
+        user tower, with which downlinks were made then.
+
         Raises:
           CheckpointError: when the snapshot has other variables or other shapes.
         """
         variables = self._variables()
+        snapshot = with_sent_tower(snapshot, variables)
         expected = {name: tuple(variable.shape) for name, variable in variables.items()}
         received = {name: np.shape(value) for name, value in snapshot.items()}
         if expected != received:
@@ -369,7 +374,9 @@ class CloudRecommender:
             raise CheckpointError(
                 f"the snapshot does not fit this cloud recommender in {len(wrong)} variables, "
                 f"the first {wrong[0]}: expected shape {expected.get(wrong[0])}, received "
-                f"{received.get(wrong[0])}; it comes from another configuration"
+                f"{received.get(wrong[0])}; it comes from another configuration, or from a release "
+                "with another model. Restore it with those that wrote it, or begin anew in a new "
+                "folder: a retraining job with `start: scratch` (`--set start=scratch`), or a run"
             )
         for name, variable in variables.items():
             variable.assign(snapshot[name])

@@ -58,6 +58,14 @@ def decide(
     metric = config.validation.metric
     quality, comparison = _compared(version.manifest.metrics, metric)
     passed, reason = verdict(config, comparison)
+    if passed and comparison is None and parent is not None:
+        passed, reason = (
+            False,
+            (
+                f"it could not be compared with version {parent}, whose model this release cannot "
+                "build; `ecct cloud promote` puts it in force"
+            ),
+        )
     if anyway and not passed:
         passed, reason = True, f"promoted on request, although {reason}"
     if passed:

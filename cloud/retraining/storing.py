@@ -21,6 +21,7 @@ from cloud.retraining.quality import by_user
 from cloud.retraining.start import build_recommender, revived
 from cloud.serving import ServingContent, export_serving
 from cloud.version_files import StoredCloud, write_arrays
+from ecct_tf.errors import CheckpointError
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
 from ecct_tf.tensorflow_files import is_pattern
 
@@ -128,8 +129,14 @@ def _metrics(config: JobConfig, prepared: Prepared, trained: CloudRecommender) -
     parent = prepared.parent
     if parent is None or prepared.inputs.parent is None:
         return found
+    try:
+        cloud = revived(parent, validation.view)
+    except CheckpointError as error:
+        # A job that starts from scratch needs nothing else of the promoted version's model.
+        _log.warning("the promoted version cannot be compared with: %s", error)
+        return found
     before = _by_user(
-        revived(parent, validation.view),
+        cloud,
         prepared,
         knowledge=grow_knowledge(parent.knowledge, num_users=validation.view.num_users),
         round_number=parent.round_number,

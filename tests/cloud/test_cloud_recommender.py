@@ -235,11 +235,40 @@ def test_a_snapshot_brings_everything_back(make_cloud, knowledge):
         np.testing.assert_array_equal(value, learned[name], err_msg=name)
 
 
+def test_a_snapshot_without_the_tower_of_downlinks_takes_the_user_tower(
+    make_cloud, knowledge, everybody
+):
+    cloud = make_cloud(update_epochs=1)
+    cloud.publish()
+    cloud.update(knowledge, round_number=3, use_logits=True)
+    full = cloud.snapshot()
+    old = {name: value for name, value in full.items() if not name.startswith("model/sent_")}
+    assert len(full) - len(old) == 6
+    later = make_cloud()
+    later.freeze()
+    later.restore(old)
+    for name, value in later.snapshot().items():
+        expected = full[name.replace("/sent_", "/user_")]
+        np.testing.assert_array_equal(value, expected, err_msg=name)
+    np.testing.assert_array_equal(
+        later.downlinks(everybody, round_number=4),
+        later.user_embeddings(everybody, knowledge=None, round_number=4),
+    )
+
+
+def test_a_snapshot_with_half_a_tower_of_downlinks_is_refused(make_cloud):
+    cloud = make_cloud()
+    start = cloud.snapshot()
+    half = {name: value for name, value in start.items() if "sent_hidden" not in name}
+    with pytest.raises(CheckpointError, match="in 2 variables, the first model/sent_hidden"):
+        cloud.restore(half)
+
+
 def test_a_foreign_snapshot_is_refused(make_cloud):
     cloud = make_cloud()
     start = cloud.snapshot()
     name = next(iter(start))
-    with pytest.raises(CheckpointError, match="does not fit"):
+    with pytest.raises(CheckpointError, match=r"does not fit.*--set start=scratch"):
         cloud.restore({**start, name: np.zeros((1, 1), np.float32)})
     with pytest.raises(CheckpointError, match="received None"):
         cloud.restore({key: value for key, value in start.items() if key != name})

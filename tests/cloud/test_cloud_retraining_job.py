@@ -16,7 +16,7 @@ from cloud.retraining.log_survey import survey
 from cloud.retraining.preparation import prepare
 from cloud.version_files import StoredCloud
 from ecct_tf.data import SyntheticConfig, synthetic_dataset
-from ecct_tf.errors import ConfigError, DataError, RegistryError, RunFolderError
+from ecct_tf.errors import CheckpointError, ConfigError, DataError, RegistryError, RunFolderError
 from ecct_tf.sealed_json import seal_json, unseal_json
 
 
@@ -178,6 +178,27 @@ def test_refusals(chain, jobs, tmp_path):
     wide = jobs.small_job(folder, cloud__hidden_dim=5)
     with pytest.raises(ConfigError, match=r"cloud\.hidden_dim: expected 4.*start=scratch"):
         retrain(wide, tmp_path / "wide", show=False)
+
+
+def test_a_version_that_cannot_be_built_is_left_behind_from_scratch(calm, jobs, tmp_path):
+    shutil.copytree(calm / "registry", tmp_path / "registry")
+    registry = Registry(tmp_path / "registry")
+    stored = StoredCloud.of(registry.promoted())
+    strange = {**stored.snapshot, "model/of_another_release": np.zeros(1, np.float32)}
+    with registry.draft() as draft:
+        dataclasses.replace(stored, snapshot=strange).write(draft.path)
+        (draft.path / "saved_model").mkdir()
+        (draft.path / "saved_model" / "saved_model.pb").write_bytes(b"stands in")
+        number = draft.commit(config={}).number
+    registry.promote(number, expected=registry.promoted().number)
+    warm = jobs.small_job(tmp_path, uplinks="null")
+    with pytest.raises(CheckpointError, match=r"first model/of_another.*--set start=scratch"):
+        retrain(warm, tmp_path / "warm", show=False)
+    scratch = jobs.small_job(tmp_path, uplinks="null", start="scratch")
+    result = retrain(scratch, tmp_path / "scratch", show=False)
+    assert (result.promoted, result.before) == (False, None)
+    assert result.reason.startswith(f"it could not be compared with version {number}")
+    assert registry.promoted().number == number
 
 
 @pytest.mark.parametrize("name", ["vocabulary.json", "knowledge.npz", "replay_window.npz"])
