@@ -126,7 +126,7 @@ def test_export_writes_each_variant_dynamic_and_static(files, run):
 def test_the_command_offers_every_variant():
     from mobile_export.variants import VARIANTS
 
-    assert sys.modules["ecct_tf.commands.export"]._VARIANTS == tuple(VARIANTS)
+    assert tuple(VARIANTS) == sys.modules["ecct_tf.commands.export"]._VARIANTS
 
 
 def test_all_variants_and_all_tiers(ecct, run, tmp_path, monkeypatch):
