@@ -42,6 +42,9 @@ __all__ = ["Published", "publish"]
 
 _log = logging.getLogger(__name__)
 
+# A round further beyond the newest is more often a slip of the hand than meant.
+_FAR = 1_000
+
 
 @dataclasses.dataclass(frozen=True)
 class Published:
@@ -72,6 +75,7 @@ def publish(
     codec: CodecName | None = None,
     round_number: int | None = None,
     one_file_each: bool = False,
+    far_round: bool = False,
     now_seconds: int | None = None,
 ) -> Published:
     """Writes downlinks and item table of a version into `out`, and makes them current.
@@ -88,12 +92,14 @@ def publish(
         round after the last one that was published, or the same one when that was of this
         version.
       one_file_each: also a folder with one file for each user.
+      far_round: accepts a round more than 1,000 beyond the newest one that was opened. A round
+        that was opened stays open, and later ones are counted from it.
       now_seconds: since when devices are asked, in whole seconds since 1970, UTC; None asks
         the clock.
 
     Raises:
-      RegistryError: when a version is not stored or damaged, or none is in force, or there is
-        no number left for the round.
+      RegistryError: when a version is not stored or damaged, or none is in force, there is no
+        number left for the round, or it is far beyond the newest one.
     """
     # One at a time, from the look at what is in force to the end: two jobs must not write one
     # file, nor the slower of them put an older version back.
@@ -106,6 +112,7 @@ def publish(
             codec=codec,
             round_number=round_number,
             one_file_each=one_file_each,
+            far_round=far_round,
             now_seconds=int(time.time()) if now_seconds is None else now_seconds,
         )
 
@@ -119,6 +126,7 @@ def _publish(
     codec: CodecName | None,
     round_number: int | None,
     one_file_each: bool,
+    far_round: bool,
     now_seconds: int,
 ) -> Published:
     chosen = registry.promoted() if version is None else registry.version(version)
@@ -134,6 +142,8 @@ def _publish(
     if number is None:
         number = _next_round(stored, out, chosen.number, notes.notes())
     check_whole(number, "round_number", what="publication")
+    if round_number is not None and not far_round:
+        _check_near(number, _newest(stored, out, notes.notes()))
     codec = codec or _codec(chosen)
     table = item_table_file(stored.table, codec).to_bytes()
     downlinks, segments, names = _downlinks(
@@ -205,6 +215,27 @@ def _next_round(stored: StoredCloud, out: Path, version: int, notes: Sequence[No
             "forged uplink claimed; name the round that devices shall answer with --round"
         )
     return number
+
+
+def _newest(stored: StoredCloud, out: Path, notes: Sequence[Note]) -> int:
+    """The newest round that was opened, in this registry or into `out`; 0 before there is any.
+
+    Without notes it is the one that the version counts to, as `_next_round` has it.
+    """
+    opened = [notes[-1].round_number if notes else stored.round_number]
+    if (out / CURRENT_NAME).exists():
+        text = (out / CURRENT_NAME).read_text(encoding="utf-8")
+        opened.append(Publication.from_json(text).round_number)
+    return max(opened)
+
+
+def _check_near(number: int, newest: int) -> None:
+    if number - newest > _FAR:
+        raise RegistryError(
+            f"round {number}: expected one of at most {newest + _FAR}, {_FAR:,} beyond the newest "
+            f"that was opened, {newest}; once it is opened, later ones are counted from it for "
+            "good. Correct --round, leave it out for the next round, or confirm it with --far-round"
+        )
 
 
 def _downlinks(

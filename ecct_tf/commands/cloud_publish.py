@@ -44,6 +44,11 @@ __all__ = ["publish"]
     type=click.IntRange(min=0, max=2**31 - 1),
     help="Round that devices answer; by default the next one.",
 )
+@click.option(
+    "--far-round",
+    is_flag=True,
+    help="Accept a --round more than 1,000 beyond the newest; later rounds count from it.",
+)
 @click.option("--one-file-each", is_flag=True, help="Also write one file for each user.")
 def publish(
     registry: Path,
@@ -52,6 +57,7 @@ def publish(
     delta_from: tuple[int, ...],
     codec: CodecName | None,
     round_number: int | None,
+    far_round: bool,
     one_file_each: bool,
 ) -> None:
     """Write what devices fetch of a version in REGISTRY: downlinks, item table and its delta.
@@ -70,6 +76,7 @@ def publish(
             delta_from=delta_from or None,
             codec=codec,
             round_number=round_number,
+            far_round=far_round,
             one_file_each=one_file_each,
         ),
         out=out,

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from cloud.growth import grow_table
 from cloud.publishing import publish
 from cloud.registry import Registry
-from cloud.uplink_log import Asked, Note
+from cloud.uplink_log import Asked, AskedNotes, Note
 from ecct_tf.cli import cli
 from ecct_tf.errors import CodecError, RegistryError
 from ecct_tf.knowledge import Block, KnowledgeStore, build_codec
@@ -284,6 +284,34 @@ def test_no_round_beyond_the_field_is_published(registry, tmp_path, stored_cloud
     assert [path.name for path in out.iterdir()] == [".lock"]
     assert publish(fresh, out, round_number=7).publication.round_number == 7
     assert publish(fresh, out).publication.round_number == 7
+
+
+def test_a_round_far_beyond_the_newest_must_be_confirmed(registry, tmp_path):
+    out = tmp_path / "out"
+    assert publish(registry, out).publication.round_number == 2
+    words = ["cloud", "publish", str(registry.path), "--out", str(out), "--round"]
+    with pytest.raises(RegistryError, match=r"round 1003: .* 1002, 1,000 .* opened, 2;.*--far"):
+        CliRunner().invoke(cli, [*words, "1003"], catch_exceptions=False)
+    assert [note.round_number for note in AskedNotes(registry.publications_path).notes()] == [2]
+    assert current(out).round_number == 2
+    for number, more in (("1002", []), ("2003", ["--far-round"])):
+        CliRunner().invoke(cli, [*words, number, *more], catch_exceptions=False)
+        assert current(out).round_number == int(number)
+    # From then on near and lower ones are free.
+    assert publish(registry, out, round_number=3003).publication.round_number == 3003
+    assert publish(registry, out, round_number=5).publication.round_number == 5
+
+
+def test_what_was_published_into_the_folder_counts_as_opened_too(registry, tmp_path, stored_cloud):
+    out = tmp_path / "out"
+    publish(registry, out, round_number=1002)
+    fresh = Registry(tmp_path / "registry")
+    number = commit(fresh, stored_cloud)
+    with pytest.raises(RegistryError, match="opened, 1;"):
+        publish(fresh, tmp_path / "elsewhere", version=number, round_number=2002)
+    assert publish(fresh, out, version=number, round_number=2002).publication.round_number == 2002
+    with pytest.raises(RegistryError, match="opened, 2002;"):
+        publish(fresh, out, version=number, round_number=3003)
 
 
 def test_a_publication_with_a_round_beyond_the_field_is_not_gone_on_with(registry, tmp_path):
