@@ -186,10 +186,12 @@ def test_a_worker_that_stops_before_the_first_computation_is_given_up(monkeypatc
     original = compat.one_plus_one
 
     def stopped():
-        (own,) = [w.pid for w in worker_processes() if w.parent_pid == os.getpid()]
+        (own,) = {w.pid for w in worker_processes() if w.parent_pid == os.getpid()} - before
         os.kill(own, signal.SIGSTOP)
         return original()
 
+    # The worker that other tests share is not to be stopped.
+    before = {worker.pid for worker in worker_processes()}
     monkeypatch.setattr(compat, "one_plus_one", stopped)
     with pytest.raises(WorkerError, match="has not computed"):
         FederatedRuntime()
