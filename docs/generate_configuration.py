@@ -123,7 +123,7 @@ def _meanings(config: type[Any]) -> dict[str, str]:
     if list(found) != expected:
         raise ValueError(
             f"{config.__name__}: expected the docstring to list {expected} in this order, "
-            f"got {list(found)}; mend its Attributes"
+            f"got {list(found)}; fix its Attributes"
         )
     return found
 

@@ -1,7 +1,7 @@
 """Pages of the site that are files of the repository: benchmarks, changelog, the Android library.
 
 Called by mkdocs (see `mkdocs.yml`). The files stay where a reader of the repository looks for
-them; links between them and `docs/` are mended on the way, all others would lead nowhere in the
+them; links between them and `docs/` are fixed on the way, all others would lead nowhere in the
 site and become plain text.
 """
 

@@ -1,4 +1,4 @@
-"""What is missing or wrong in the environment, and the mend.
+"""What is missing or wrong in the environment, and the fix.
 
 `diagnose` looks without importing TensorFlow, so that it answers at once and
 also where TensorFlow cannot be imported. The command line prints its checks.

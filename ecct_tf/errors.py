@@ -1,6 +1,6 @@
 """The errors that ECCT-TF raises on purpose.
 
-Every message says what was expected, what came, where, and how to mend it.
+Every message says what was expected, what came, where, and how to fix it.
 All of them derive from `EcctError`, so that a caller can catch the library's
 own refusals without hiding a defect.
 """

@@ -107,7 +107,7 @@ class Registry:
     def served(self) -> tuple[int, ...]:
         """What lies below `serving_path`: the promoted version alone, unless a job was killed.
 
-        The next change of the registry, `gc` for one, then mends it.
+        The next change of the registry, `gc` for one, then fixes it.
         """
         return served(self.serving_path)
 

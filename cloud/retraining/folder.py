@@ -40,7 +40,7 @@ class JobFolder:
         text = dump_config(config)
         if file.exists():
             begun = file.read_text(encoding="utf-8")
-            # Until it has fixed what it reads, a job has done nothing: settings may be mended.
+            # Until it has settled what it reads, a job has done nothing: settings may be corrected.
             if begun != text and (self.path / "inputs.json").exists():
                 raise ConfigError(
                     f"{self.path} is the folder of a job with another configuration ({file}): "

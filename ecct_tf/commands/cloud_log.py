@@ -112,7 +112,9 @@ def export(
     refused = (
         f"; {seen.refused.total():,} refused, see ecct cloud log check" if seen.refused else ""
     )
-    click.echo(f"{seen.sound:,} uplinks of {counted(len(opened.files), 'file')}: {told}{refused}")
+    click.echo(
+        f"{counted(seen.sound, 'uplink')} of {counted(len(opened.files), 'file')}: {told}{refused}"
+    )
 
 
 @log.command(epilog=examples("ecct cloud log reingest jobs/2026-11-25 --config job.yaml"))
@@ -204,7 +206,7 @@ def _print(opened: Survey, seen: _Seen, quarantine: Quarantine) -> None:
         before = f", without {opened.read_before:,} that version {opened.version} knows already"
     click.echo(f"{opened.folder}: {counted(len(opened.files), 'file')} to read{before}")
     rounds = f", rounds {min(seen.rounds)} to {max(seen.rounds)}" if seen.rounds else ""
-    click.echo(f"Sound: {seen.sound:,} uplinks, {seen.with_logits:,} with logits{rounds}")
+    click.echo(f"Sound: {counted(seen.sound, 'uplink')}, {seen.with_logits:,} with logits{rounds}")
     for left in opened.left_out[:_MOST_LEFT_OUT]:
         click.echo(f"Left out: {left.name}: {left.why}")
     if len(opened.left_out) > _MOST_LEFT_OUT:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecct_tf.commands.cloud_versions import registry_argument
-from ecct_tf.commands.options import examples, prepare
+from ecct_tf.commands.options import counted, examples, prepare
 
 if TYPE_CHECKING:
     from cloud.publishing import Published
@@ -110,4 +110,4 @@ def _print(published: Published, *, out: Path) -> None:
             "so devices that have it fetch the whole one."
         )
     total = f"{found.downlinks.num_bytes:,}"
-    click.echo(f"{out}: downlinks of {published.num_users:,} users, {total} bytes in all")
+    click.echo(f"{out}: downlinks of {counted(published.num_users, 'user')}, {total} bytes in all")

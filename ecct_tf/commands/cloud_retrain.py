@@ -134,7 +134,7 @@ def _uplinks(
     if not uplinks["new_files"]:
         return [("Uplinks", f"none: there is no new file in {config.uplinks}"), *omitted]
     taken = f"{uplinks['read']:,} read from {counted(uplinks['new_files'], 'new file')}"
-    newest = f"the newest of each user counts, {heard:,} users are heard of"
+    newest = f"the newest of each user counts, {counted(heard, 'user')} heard of"
     lines = [("Uplinks", f"{taken}; {newest}")]
     rejected: dict[str, int] = uplinks["rejected"]
     if rejected:

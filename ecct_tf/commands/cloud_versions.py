@@ -65,7 +65,7 @@ def versions(registry: Path, as_json: bool) -> None:
     if opened.served() != (() if promoted is None else (promoted,)):
         click.echo(
             f"{opened.serving_path} holds {list(opened.served())}: a job was stopped while it "
-            "changed the promoted version. `ecct cloud gc` mends it."
+            "changed the promoted version. `ecct cloud gc` fixes it."
         )
 
 

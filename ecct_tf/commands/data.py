@@ -12,6 +12,7 @@ import click
 
 from ecct_tf.commands.options import (
     config_option,
+    counted,
     examples,
     set_option,
     setting_option,
@@ -158,8 +159,9 @@ def _print_files(console: Console, report: DataReport) -> None:
     else:
         prose("No filters: every row is kept, repeated ones too.", console)
     prose(
-        f"{report.interactions:,} interactions of {report.users:,} users with {report.items:,} "
-        f"items, from {_date(report.first_second)} to {_date(report.last_second)}.",
+        f"{counted(report.interactions, 'interaction')} of {counted(report.users, 'user')} with "
+        f"{counted(report.items, 'item')}, from {_date(report.first_second)} to "
+        f"{_date(report.last_second)}.",
         console,
     )
     for note in report.notes:
@@ -201,7 +203,7 @@ def _print_split(console: Console, summary: SplitReport) -> None:
         "Unseen: nobody has the item in training.",
         console,
     )
-    told = f"{summary.devices:,} devices can take part. Each needs {summary.needed}; "
+    told = f"{counted(summary.devices, 'device')} can take part. Each needs {summary.needed}; "
     told += f"{summary.excluded_users:,} users have fewer and are excluded"
     if summary.excluded_users:
         told += _with_examples(
@@ -232,7 +234,9 @@ def _print_sides(console: Console, report: DataReport, summary: SplitReport) -> 
 
     prose("\nThe cloud will see", console, style="bold")
     prose(
-        f"{summary.older:,} older interactions of {summary.devices:,} users", console, indent="  "
+        f"{counted(summary.older, 'older interaction')} of {counted(summary.devices, 'user')}",
+        console,
+        indent="  ",
     )
     prose(f"item columns: {names('item', 'centralized')}", console, indent="  ")
     prose(f"user columns: {names('user', 'centralized')}", console, indent="  ")

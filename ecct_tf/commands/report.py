@@ -33,7 +33,7 @@ def report(runs: tuple[Path, ...], out: Path | None, against: str | None) -> Non
     those of `ecct baselines` beside them, give the whole story.
     """
     from ecct_tf.reporting import read_runs, write_report
-    from ecct_tf.reporting.comparison import reason_left_out
+    from ecct_tf.reporting.comparison import missing_files, reason_left_out
 
     found = read_runs(runs)
     if out is None:
@@ -42,4 +42,7 @@ def report(runs: tuple[Path, ...], out: Path | None, against: str | None) -> Non
     for run in found:
         if not run.complete:
             click.echo(f"Left out: {run.path}, {reason_left_out(run)}", err=True)
+        else:
+            for words in missing_files(run):
+                click.echo(f"Missing: {words}", err=True)
     click.echo(f"Report: {path}")

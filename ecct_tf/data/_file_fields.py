@@ -137,7 +137,7 @@ def moments(table: RawTable, header: str, *, unit: TimestampUnit) -> npt.NDArray
         header,
         wrong,
         expected=f"{_TIMES[unit]} (timestamp_unit: {unit})",
-        way_out="Mend the rows, or give the timestamp_unit that they have: s, ms or iso8601.",
+        way_out="Fix the rows, or give the timestamp_unit that they have: s, ms or iso8601.",
     )
     return np.array(values, np.int64)
 
@@ -151,7 +151,7 @@ def ratings(table: RawTable, header: str) -> npt.NDArray[np.float64]:
         header,
         wrong,
         expected="a number",
-        way_out="Mend the rows, or take rating and min_rating out of the schema.",
+        way_out="Fix the rows, or take rating and min_rating out of the schema.",
     )
     return np.array(values, np.float64)
 
@@ -181,7 +181,7 @@ def feature_values(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:
         header,
         wrong,
         expected="a number, or nothing where it is missing",
-        way_out="Mend or blank the values, or change the column's kind.",
+        way_out="Fix or blank the values, or change the column's kind.",
     )
     if spec.borders is None:
         return numbers
@@ -225,7 +225,7 @@ def _check_allowed(
         header,
         wrong,
         expected=f"one of {', '.join(allowed)}",
-        way_out="Mend the rows, or add the value to the column's values in the schema.",
+        way_out="Fix the rows, or add the value to the column's values in the schema.",
     )
 
 

@@ -266,7 +266,7 @@ def _timestamps(interactions: pd.DataFrame) -> npt.NDArray[np.int64]:
         row = int(np.flatnonzero(bad)[0])
         raise DataError(
             f"interactions table: row {row} (from 0), column 'timestamp': expected whole seconds "
-            f"from 0, received {series.iloc[row]!r}. Mend or drop the row."
+            f"from 0, received {series.iloc[row]!r}. Fix or drop the row."
         )
     return np.asarray(numbers, np.int64)
 

@@ -98,7 +98,7 @@ def _numbers(column: Column, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         if np.isinf(numbers[row]) or (text and np.isnan(numbers[row])):
             raise DataError(
                 f"column {column.name!r}, row {row} (from 0): expected a finite number, received "
-                f"{text!r}. Mend or blank the value."
+                f"{text!r}. Fix or blank the value."
             )
     absent = np.isnan(numbers)
     if absent.all():

@@ -191,16 +191,18 @@ def _time_notes(raw: RawTable, header: str, frame: pd.DataFrame) -> Iterator[str
     where, moments = f"{raw.path}: column {header!r}", frame["moment"]
     zero = int((moments == 0).sum())
     if 0 < zero < len(frame) and moments.max() > _A_YEAR:
+        who, count = ("row has", "it counts") if zero == 1 else ("rows have", "they count")
         yield (
-            f"{where}: {zero:,} rows have the time 0 (1970), which often stands for a missing "
-            "one; they count as the oldest"
+            f"{where}: {zero:,} {who} the time 0 (1970), which often stands for a missing one; "
+            f"{count} as the oldest"
         )
     by_user = frame.groupby("user", sort=False)["moment"].agg(["size", "min", "max"])
     tied = int(((by_user["size"] > 1) & (by_user["min"] == by_user["max"])).sum())
     if tied:
+        who = "user has" if tied == 1 else "users have"
         yield (
-            f"{where}: {tied:,} users have one time for all their interactions; the order in the "
-            "file decides what is newest"
+            f"{where}: {tied:,} {who} one time for all their interactions; the order in the file "
+            "decides what is newest"
         )
 
 

@@ -267,8 +267,8 @@ def _transmitted(traffic: Traffic, other: Model | None) -> tuple[str, Figure]:
             ratio = theirs / traffic.per_round.mean
             sentence += f", {ratio:.{1 if ratio >= 1 else 2}f} times as much"
         sentence += (
-            f". All {traffic.rounds} rounds and the item table make "
-            f"{bytes_text(traffic.total.mean)}; the {other.traffic.rounds} rounds of {other.name} "
-            f"{bytes_text(other.traffic.total.mean)}"
+            f". {plural(traffic.rounds, 'round')} and the item table make "
+            f"{bytes_text(traffic.total.mean)}; the {plural(other.traffic.rounds, 'round')} of "
+            f"{other.name} {bytes_text(other.traffic.total.mean)}"
         )
     return f"{sentence}.", Figure("per device and round", per_round, "", note)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from ecct_tf.reporting.spread import bytes_text, seconds_text
+from ecct_tf.reporting.spread import bytes_text, plural, seconds_text
 from ecct_tf.simulation.loop import RoundResult
 
 __all__ = ["LINES", "round_line", "run_log"]
@@ -39,7 +39,7 @@ def round_line(
     sizes = (report.downlink_bytes, report.uplink_bytes, report.weights_bytes)
     head = f"{name}: round {result.round_number} of {rounds}"
     parts = [head + (f", stage {report.stage}" if report.stage else "")]
-    parts += [f"{result.seconds:.2f} s", f"{report.devices:,} devices"]
+    parts += [f"{result.seconds:.2f} s", plural(report.devices, "device")]
     parts.append(bytes_text(sum(sizes) + report.item_table_bytes))
     row = result.row()
     for title, column in (("train loss", "train_loss"), ("cloud loss", "cloud_loss")):

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from ecct_tf.evaluation import Interval, hits, paired_interval
 from ecct_tf.reporting.columns import Column, console_for, fitting, table_of
+from ecct_tf.reporting.spread import plural
 from ecct_tf.simulation.methods import model_name
 from ecct_tf.simulation.results import ResultRow
 from ecct_tf.simulation.simulate import SimulationResult
@@ -42,7 +43,7 @@ def print_results(
             bold=[row.model in own for row in result.rows],
         )
     )
-    notes = [f"> marks this run's own models. Interval: over {_users(result)} users."]
+    notes = [f"> marks this run's own models. Interval: over {_users(result)}."]
     left_out = [column.heading for column in columns if column not in shown]
     if left_out:
         where = "" if out is None else f"; {out / 'results.csv'} has them"
@@ -91,7 +92,7 @@ def _own(result: SimulationResult) -> set[str]:
 
 
 def _users(result: SimulationResult) -> str:
-    return f"{max(row.metrics.num_users for row in result.rows):,}"
+    return plural(max(row.metrics.num_users for row in result.rows), "user")
 
 
 def _standing(rows: Sequence[ResultRow], own: set[str], result: SimulationResult) -> list[str]:
@@ -120,4 +121,4 @@ def _traffic(result: SimulationResult, out: Path) -> str:
         for name in ("downlink", "uplink", "weights", "item_table")
     }
     shares = ", ".join(f"{name.replace('_', ' ')} {kib:,.1f}" for name, kib in totals.items())
-    return f"Transmitted per device in {len(metrics)} rounds, KiB: {shares}"
+    return f"Transmitted per device in {plural(len(metrics), 'round')}, KiB: {shares}"

@@ -76,7 +76,7 @@ def test_the_summary_tells_what_an_operator_asks(place, told):
     assert lines["Verdict"] == "promoted: it is the first version"
     assert lines["Quality"].startswith("MRR of held-out interactions 0.")
     assert lines["Uplinks"].startswith(f"{USERS} read from 2 new files; ")
-    assert f"{USERS} users are heard of" in lines["Uplinks"]
+    assert f"{USERS} users heard of" in lines["Uplinks"]
     assert lines["Refused"] == "1: damaged_frame 1"
     assert str(place / "jobs" / "1" / "quarantine" / "rejected.sqlite") in told
     assert "Took" in lines

@@ -100,7 +100,7 @@ def test_missing_id_after_a_blank_line_and_a_line_break(refused):
 def test_bad_seconds(refused, value):
     message = refused(SCHEMA, r_csv=f"{HEADER}u1,a,7\nu1,b,{value}\n")
     _has(message, "r.csv: line 3, column 'when': expected whole seconds since 1970, from 0")
-    _has(message, f"received {value!r}. Mend the rows", "timestamp_unit")
+    _has(message, f"received {value!r}. Fix the rows", "timestamp_unit")
 
 
 @pytest.mark.parametrize("value", ["", "1969-12-31", "2024-13-01", "31.12.2024", "7"])

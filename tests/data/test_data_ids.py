@@ -162,7 +162,7 @@ def test_times_that_put_nothing_in_order_are_told(tmp_path):
     (tmp_path / "r.csv").write_text("\n".join(["user,item,timestamp", *lines]))
     (tmp_path / "schema.yaml").write_text("name: x\ninteractions: {path: r.csv}\n")
     (note,) = load_files(tmp_path / "schema.yaml")[1].notes
-    assert "1 users have one time for all their interactions" in note
+    assert "1 user has one time for all their interactions" in note
     lines = ["a,1,1700000000", "a,2,0", "b,1,0", "b,2,1700000005"]
     (tmp_path / "r.csv").write_text("\n".join(["user,item,timestamp", *lines]))
     (note,) = load_files(tmp_path / "schema.yaml")[1].notes

@@ -9,7 +9,9 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from ecct_tf.commands.report import report as command
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting import compare_runs, read_run, read_runs, write_report
 from ecct_tf.reporting.theme import PAPER
@@ -158,6 +160,9 @@ def test_a_missing_file_is_named_with_what_it_costs(make_run, tmp_path, file, wo
     text, page = report([path], tmp_path)
     assert f"{path}/{words}" in page.text
     assert 'class="notice"' in text
+    said = CliRunner().invoke(command, [str(path)], catch_exceptions=False)
+    assert f"Missing: {path}/{words}" in said.stderr
+    assert said.stdout == f"Report: {path / 'report.html'}\n"
 
 
 def test_metrics_that_lack_rounds_are_named(make_run, course, tmp_path) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from ecct_tf.config import RunConfig
 from ecct_tf.evaluation import discounted_gains, evaluate_scores, hits, interval_over_users
+from ecct_tf.simulation import table
 from ecct_tf.simulation.methods import ABLATIONS
 from ecct_tf.simulation.results import ResultRow
 from ecct_tf.simulation.table import print_results
@@ -119,3 +120,11 @@ def test_a_wide_terminal_has_all_columns():
     (row,) = [line for line in text.splitlines() if "recency-weighted  " in line]
     # What counts interactions has neither AUC over users nor log loss.
     assert row.split()[-1] == "-"
+
+
+@pytest.mark.parametrize(("rounds", "words"), [(1, "in 1 round, KiB"), (2, "in 2 rounds, KiB")])
+def test_the_traffic_counts_rounds_in_the_right_number(rounds, words, tmp_path):
+    header = "downlink_bytes,uplink_bytes,weights_bytes,item_table_bytes\n"
+    (tmp_path / "metrics.csv").write_text(header + "1024,0,0,0\n" * rounds)
+    result = SimpleNamespace(algorithm=SimpleNamespace(num_devices=1))
+    assert words in table._traffic(result, tmp_path)
