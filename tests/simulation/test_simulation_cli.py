@@ -69,7 +69,7 @@ def test_help_imports_no_tensorflow() -> None:
         (["--set", "training.epochs=0"], ["training.epochs", "at least 1", "got 0"]),
         (["--set", "training.epochs=many"], ["training.epochs", "many"]),
         (["--set", "edge.tiers={mlp: 0.5}"], ["edge.tiers", "sum to 1"]),
-        (["--dataset", "netflix"], ["data.dataset", "movielens-100k", "netflix"]),
+        (["--dataset", "netflix"], ["--dataset netflix", "movielens-100k", "netflix"]),
         (["--rounds", "0"], ["rounds", "at least 1"]),
         (["--config", "no-such.yaml"], ["no-such.yaml"]),
     ],
