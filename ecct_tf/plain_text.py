@@ -23,7 +23,7 @@ def plain(text: str) -> str:
     """`text` in ASCII.
 
     >>> plain("0.75 ± 0.01 → größer, 中")
-    '0.75 +- 0.01 -> groer, ?'
+    '0.75 +- 0.01 -> gro?er, ?'
     """
     return "".join(map(_letter, text))
 

@@ -31,7 +31,7 @@ def test_a_run_that_fails_before_its_first_round_leaves_no_folder(
 ):
     out = tmp_path / "run"
     if part == "federated_runtime":
-        monkeypatch.setattr(module, "build_algorithm", lambda experiment: experiment)
+        monkeypatch.setattr(module, "build_algorithm", lambda experiment, **_: experiment)
     monkeypatch.setattr(module, part, failing(error))
     with pytest.raises(type(error)):
         simulate(small_config(), out=out)
