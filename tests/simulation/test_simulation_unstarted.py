@@ -1,5 +1,7 @@
 """A run without a finished round leaves nothing that blocks the next try, nor takes the user's."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from ecct_tf.errors import ConfigError, DataError, WorkerError
@@ -31,7 +33,8 @@ def test_a_run_that_fails_before_its_first_round_leaves_no_folder(
 ):
     out = tmp_path / "run"
     if part == "federated_runtime":
-        monkeypatch.setattr(module, "build_algorithm", lambda experiment, **_: experiment)
+        algorithm = SimpleNamespace(num_devices=1, rounds=1)
+        monkeypatch.setattr(module, "build_algorithm", lambda *_, **__: algorithm)
     monkeypatch.setattr(module, part, failing(error))
     with pytest.raises(type(error)):
         simulate(small_config(), out=out)
