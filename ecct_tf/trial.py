@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ecct_tf.doctor import Check
+from ecct_tf.user_folders import keep_keras_out_of_here
 
 __all__ = ["main", "try_out"]
 
@@ -158,6 +159,7 @@ def _gpu(events: Mapping[str, Any]) -> Check:
 
 def main() -> None:
     """Runs the trial and reports each step that is done as a line of JSON."""
+    keep_keras_out_of_here()
     import tensorflow as tf
 
     _report("tensorflow", tf.__version__)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ecct_tf.errors import ConfigError
 
-__all__ = ["cache_folder", "expanded"]
+__all__ = ["cache_folder", "expanded", "keep_keras_out_of_here"]
 
 
 def cache_folder() -> Path:
@@ -38,3 +38,12 @@ def expanded(path: Path) -> Path:
             f"{path}: expected a path, and ~ stands for no folder here: {error} Set HOME, or give "
             "the whole path"
         ) from error
+
+
+def keep_keras_out_of_here() -> None:
+    """Gives Keras a folder where there is no home folder, before TensorFlow is imported.
+
+    It would make one named `~` in the current folder. What the environment says stays.
+    """
+    if os.path.expanduser("~") == "~":  # noqa: PTH111 (Path raises where there is none)
+        os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecct_tf.config import DATASETS, METHODS, RunConfig, TypedOption
+from ecct_tf.user_folders import keep_keras_out_of_here
 
 if TYPE_CHECKING:
     from ecct_tf.parts import Part
@@ -139,6 +140,7 @@ def quiet_tensorflow() -> None:
 
     verbose = logging.getLogger("ecct_tf").isEnabledFor(logging.INFO)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
+    keep_keras_out_of_here()
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     logging.getLogger("tensorflow").setLevel(logging.INFO if verbose else logging.ERROR)
 
