@@ -6,6 +6,8 @@ import resource
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import tensorflow as tf
@@ -17,6 +19,7 @@ from cloud.retraining.progress import Progress
 from cloud.serving import ServingContent, export_serving
 from cloud.uplink_log import Quarantine, Reason, Rejected, UplinkLogWriter
 from ecct_tf import cli
+from ecct_tf.commands import root
 from ecct_tf.errors import CheckpointError, ConfigError, StorageError
 from ecct_tf.files import write_atomically, write_text
 from ecct_tf.tensorflow_files import is_pattern, literal, writing
@@ -123,24 +126,28 @@ def test_parameter_servers_refuse_such_a_folder(jobs, tmp_path):
         retrain(config, tmp_path / "k[1]", show=False)
 
 
-@pytest.fixture
-def small_files():
-    """No file beyond 32 KB: as a full disk, but for the number of the error."""
+@contextmanager
+def small_files() -> Iterator[None]:
+    """No file beyond 32 KB: as a full disk, but for the number of the error.
+
+    Not a fixture: pytest writes its own output between a test's end and a fixture's, and that
+    output may be a file beyond the limit.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (32 << 10, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("small_files")
 def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
     variable, tracked = state(1.0)
     checkpoints = Checkpoints(tracked, tmp_path, keep=2)
     checkpoints.save()
     large, grown = state(2.0, size=50_000)
-    with pytest.raises(
-        StorageError, match=rf"{tmp_path}: .*File too large.*resumes from the newest"
-    ):
+    refused = rf"{tmp_path}: .*File too large.*resumes from the newest"
+    with small_files(), pytest.raises(StorageError, match=refused):
         Checkpoints(grown, tmp_path, keep=2).save()
     assert [path.name for path in tmp_path.iterdir()] == ["000001"]
     variable.assign(tf.zeros([4]))
@@ -149,13 +156,12 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
     del large
 
 
-@pytest.mark.usefixtures("small_files")
 def test_a_saved_model_that_does_not_fit_names_its_path(stored_cloud, tmp_path):
-    with pytest.raises(StorageError, match="saved_model: TensorFlow could not write here"):
+    refused = "saved_model: TensorFlow could not write here"
+    with small_files(), pytest.raises(StorageError, match=refused):
         export_serving(ServingContent.of(stored_cloud), tmp_path / "saved_model")
 
 
-@pytest.mark.usefixtures("small_files")
 def test_events_that_do_not_fit_name_their_path(tmp_path):
     progress = Progress(tmp_path, show=False)
     progress.begin("fit", epochs=1, done=-1)
@@ -165,7 +171,8 @@ def test_events_that_do_not_fit_name_their_path(tmp_path):
         for epoch in range(50):
             progress.end_epoch({**row, "epoch": epoch})
 
-    with pytest.raises(OSError, match=r"(events|metrics\.csv).*File too large|File too large.*csv"):
+    refused = r"(events|metrics\.csv).*File too large|File too large.*csv"
+    with small_files(), pytest.raises(OSError, match=refused):
         write()
     progress.end()
 
@@ -248,7 +255,7 @@ def test_the_command_ends_with_one_line_and_code_2(error, monkeypatch, capsys):
     def fail(**_):
         raise error
 
-    monkeypatch.setattr(cli, "cli", fail)
+    monkeypatch.setattr(root, "cli", fail)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
