@@ -304,14 +304,14 @@ def test_a_round_far_beyond_the_newest_must_be_confirmed(registry, tmp_path):
 
 def test_what_was_published_into_the_folder_counts_as_opened_too(registry, tmp_path, stored_cloud):
     out = tmp_path / "out"
-    publish(registry, out, round_number=1002)
+    publish(registry, out, round_number=1001)
     fresh = Registry(tmp_path / "registry")
     number = commit(fresh, stored_cloud)
     with pytest.raises(RegistryError, match="opened, 1;"):
-        publish(fresh, tmp_path / "elsewhere", version=number, round_number=2002)
-    assert publish(fresh, out, version=number, round_number=2002).publication.round_number == 2002
-    with pytest.raises(RegistryError, match="opened, 2002;"):
-        publish(fresh, out, version=number, round_number=3003)
+        publish(fresh, tmp_path / "elsewhere", version=number, round_number=2001)
+    assert publish(fresh, out, version=number, round_number=2001).publication.round_number == 2001
+    with pytest.raises(RegistryError, match="opened, 2001;"):
+        publish(fresh, out, version=number, round_number=3002)
 
 
 def test_a_publication_with_a_round_beyond_the_field_is_not_gone_on_with(registry, tmp_path):
