@@ -179,10 +179,16 @@ def _many_idle(case: DataCase, rng: np.random.Generator) -> None:
 
 def _stranger(case: DataCase, rng: np.random.Generator) -> None:
     """An interaction of a user, or with an item, that the table does not have."""
-    table = case.users if rng.random() < 0.5 else case.items
-    if table is not None:
-        del table[next(iter(table))]
-        case.expect = "either" if same_id("idle") in table and len(table) == 1 else "refuse"
+    section = "users" if rng.random() < 0.5 else "items"
+    table = case.users if section == "users" else case.items
+    if table is None:
+        return
+    del table[next(iter(table))]
+    if same_id("idle") in table and len(table) == 1:
+        case.expect = "either"
+    elif rng.random() < 0.5:
+        case.sections[section]["required"] = True
+        case.expect = "refuse"
 
 
 def _wrong_feature(case: DataCase, rng: np.random.Generator) -> None:

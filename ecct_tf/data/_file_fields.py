@@ -6,6 +6,7 @@ import datetime
 import math
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -111,18 +112,42 @@ def unique_ids(table: RawTable, header: str) -> tuple[list[str], IdNotes]:
 
 
 def known_ids(
-    table: RawTable, header: str, values: list[str], *, known: set[str], source: str
+    table: RawTable,
+    header: str,
+    values: list[str],
+    *,
+    known: Sequence[str],
+    source: str,
+    required: bool,
 ) -> None:
-    """Raises `DataError` if one of `values` in the column `header` is not in `known`."""
-    strangers = set(values) - known
-    if strangers:
+    """Raises `DataError` if `values` in the column `header` are not in `known` as they must be.
+
+    Args:
+      table: the interactions.
+      header: the column of ids.
+      values: its ids.
+      known: the ids of the other file.
+      source: the other file.
+      required: whether each id must be known; otherwise one must be.
+    """
+    distinct = set(values)
+    strangers = distinct - set(known)
+    if strangers and required:
         refuse_rows(
             table,
             header,
             [row for row, value in enumerate(values) if value in strangers],
-            expected=f"an id of {source}",
-            way_out=f"Add the ids to {source}, take the rows out, or leave that file out of the "
-            "schema.",
+            expected=f"an id of {source} (required: true)",
+            way_out=f"Add the ids to {source}, take the rows out, or leave required out of the "
+            "schema to have their columns unknown.",
+        )
+    if strangers == distinct:
+        some = ", ".join(map(repr, known[:3]))
+        raise DataError(
+            f"{table.path}: column {header!r}: expected ids of {source}, such as {some}, received "
+            f"{len(distinct):,} other ids and none of these, the first {values[0]!r} on "
+            f"{table.place(0)}. Correct the headers or the ids of one file, or leave {source} out "
+            "of the schema."
         )
 
 

@@ -56,7 +56,13 @@ def build_movielens(
     users["age"] = [_age_group(age) for age in users["age"]]
     try:
         dataset = build_dataset(
-            name=schema.name, schema=schema, interactions=interactions, users=users, items=items
+            name=schema.name,
+            schema=schema,
+            interactions=interactions,
+            users=users,
+            items=items,
+            # The releases are complete: what lacks a row was cut short.
+            required=("user", "item"),
         )
     except DataError as error:
         raise DataError(f"{place}: {error}") from error

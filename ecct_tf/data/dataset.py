@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data._arrays import owned
-from ecct_tf.data._ids import canonical_id, id_text, line_break_in, refuse_look_alikes
-from ecct_tf.data.encoding import encode_column, sort_tokens
+from ecct_tf.data._frames import (
+    AbsentRows,
+    TableName,
+    encode_side,
+    frame_ids,
+    frame_timestamps,
+)
 from ecct_tf.data.schema import FeatureSchema
 from ecct_tf.data.tables import EncodedColumn
 from ecct_tf.errors import DataError
@@ -19,7 +25,9 @@ from ecct_tf.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Dataset", "build_dataset"]
+__all__ = ["Dataset", "build_dataset", "encode_frames"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +148,14 @@ def build_dataset(
     interactions: pd.DataFrame,
     users: pd.DataFrame | None = None,
     items: pd.DataFrame | None = None,
+    required: tuple[TableName, ...] = (),
 ) -> Dataset:
     """Encodes raw tables to a `Dataset`.
 
-    Ids are numbered in the order of `sort_tokens`. With a `users` or `items`
-    table its ids are the known ones, whether they have interactions or not.
+    Ids are numbered in the order of `sort_tokens`. A user or item counts if it is in its table,
+    with or without interactions, or in the interactions. One that lacks a row in its table has
+    the unknown value in each column (categories: unknown, numbers: the mean), which is counted in
+    `EncodedColumn.missing` and logged as a warning.
 
     Args:
       name: the data set's name.
@@ -153,134 +164,57 @@ def build_dataset(
         `timestamp` (whole seconds), in file order, which breaks ties.
       users: column `user` and the schema's user columns; None if it has none.
       items: column `item` and the schema's item columns; None if it has none.
+      required: `user`, `item` or both, whose table must have a row of every id.
 
     Raises:
-      DataError: a column or id is missing, unknown, repeated, or a timestamp
-        is not a whole number from 0.
+      DataError: a column or id is missing or repeated, a table that is `required` lacks an id,
+        a table has none of the ids, or a timestamp is not a whole number from 0.
     """
-    user_ids = _ids(interactions, "user", table="interactions")
-    item_ids = _ids(interactions, "item", table="interactions")
-    timestamps = _timestamps(interactions)
-    user_tokens, user_columns = _side_table(schema, "user", users, user_ids)
-    item_tokens, item_columns = _side_table(schema, "item", items, item_ids)
-    return Dataset(
+    dataset, absent = encode_frames(
         name=name,
         schema=schema,
-        user_tokens=user_tokens,
-        item_tokens=item_tokens,
-        users=_codes(user_ids, user_tokens, column="user"),
-        items=_codes(item_ids, item_tokens, column="item") + np.int32(1),
-        timestamps=timestamps,
-        user_columns=user_columns,
-        item_columns=item_columns,
+        interactions=interactions,
+        users=users,
+        items=items,
+        required=required,
     )
+    for rows in absent:
+        _log.warning("data set %r: the %ss table: %s", name, rows.table, rows.told)
+    return dataset
 
 
-def _side_table(
+def encode_frames(
+    *,
+    name: str,
     schema: FeatureSchema,
-    key: Literal["user", "item"],
-    frame: pd.DataFrame | None,
-    seen: list[str],
-) -> tuple[tuple[str, ...], tuple[EncodedColumn, ...]]:
-    declared = schema.select(table=key)
-    if frame is None:
-        if declared:
-            raise DataError(
-                f"schema {schema.name!r} declares {key} columns {[c.name for c in declared]} but "
-                f"no {key}s table was given. Give one, or take the columns out of the schema."
-            )
-        return sort_tokens(seen), ()
-    ids = _ids(frame, key, table=f"{key}s")
-    tokens = sort_tokens(ids)
-    row_of = {token: row for row, token in enumerate(ids)}
-    if len(tokens) != len(ids):
-        row = next(row for row, token in enumerate(ids) if row_of[token] != row)
-        raise DataError(
-            f"{key}s table: ids must be unique, {ids[row]!r} (row {row}, column {key!r}) occurs "
-            "again below. Keep one row an id."
-        )
-    padding = key == "item"
-    order = np.array([row_of[token] + padding for token in tokens], np.int64)
-    if padding:
-        order = np.concatenate([[0], order])
-    columns = []
-    for column in declared:
-        raw = _column(frame, column.name, table=f"{key}s").tolist()
-        # Encoded in file order first, so that an error names the table's own row.
-        encoded = encode_column(column, raw, padding=padding)
-        columns.append(replace(encoded, values=encoded.values[order]))
-    return tokens, tuple(columns)
+    interactions: pd.DataFrame,
+    users: pd.DataFrame | None,
+    items: pd.DataFrame | None,
+    required: tuple[TableName, ...] = (),
+) -> tuple[Dataset, tuple[AbsentRows, ...]]:
+    """What `build_dataset` makes, and which ids lack a row in their table, for a report."""
+    user_ids = frame_ids(interactions, "user", table="interactions")
+    item_ids = frame_ids(interactions, "item", table="interactions")
+    timestamps = frame_timestamps(interactions)
+    user_side = encode_side(schema, "user", users, user_ids, required="user" in required)
+    item_side = encode_side(schema, "item", items, item_ids, required="item" in required)
+    dataset = Dataset(
+        name=name,
+        schema=schema,
+        user_tokens=user_side.tokens,
+        item_tokens=item_side.tokens,
+        users=_codes(user_ids, user_side.tokens),
+        items=_codes(item_ids, item_side.tokens) + np.int32(1),
+        timestamps=timestamps,
+        user_columns=user_side.columns,
+        item_columns=item_side.columns,
+    )
+    return dataset, tuple(side.absent for side in (user_side, item_side) if side.absent)
 
 
-def _column(frame: pd.DataFrame, name: str, *, table: str) -> Any:
-    if name not in frame.columns:
-        raise DataError(
-            f"{table} table: column {name!r} is missing, received {list(frame.columns)}. "
-            "Add or rename the column."
-        )
-    return frame[name]
-
-
-def _ids(frame: pd.DataFrame, name: str, *, table: str) -> list[str]:
-    series = _column(frame, name, table=table)
-    absent = np.flatnonzero(series.isna().to_numpy())
-    if len(absent):
-        raise DataError(
-            f"{table} table: row {absent[0]} (from 0), column {name!r}: the id is missing. "
-            "Drop the row or give it an id."
-        )
-    if series.dtype.kind == "f":
-        # 1 and 1.0 would become two tokens; pandas makes floats of integers with a gap.
-        raise DataError(
-            f"{table} table: column {name!r} must hold text or whole numbers, received "
-            f"{series.dtype}. Read it with dtype=str."
-        )
-    tokens = []
-    for row, value in enumerate(series.tolist()):
-        try:
-            token = canonical_id(id_text(value))
-        except DataError as error:
-            raise DataError(
-                f"{table} table: row {row} (from 0), column {name!r}: {error}. Convert the column "
-                "to text."
-            ) from error
-        if not token or line_break_in(token):
-            raise DataError(
-                f"{table} table: row {row} (from 0), column {name!r}: expected an id without line "
-                f"breaks and control characters, received {value!r}. Drop or rename it."
-            )
-        tokens.append(token)
-    refuse_look_alikes(f"{table} table: column {name!r}", tokens)
-    return tokens
-
-
-def _timestamps(interactions: pd.DataFrame) -> npt.NDArray[np.int64]:
-    import pandas as pd
-
-    series = _column(interactions, "timestamp", table="interactions")
-    numbers = pd.to_numeric(series, errors="coerce").to_numpy()
-    if numbers.dtype.kind not in "iuf":
-        numbers = numbers.astype(np.float64)
-    bad = (numbers < 0) | ~np.isfinite(numbers) | (numbers != np.floor(numbers))
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise DataError(
-            f"interactions table: row {row} (from 0), column 'timestamp': expected whole seconds "
-            f"from 0, received {series.iloc[row]!r}. Fix or drop the row."
-        )
-    return np.asarray(numbers, np.int64)
-
-
-def _codes(ids: list[str], tokens: tuple[str, ...], *, column: str) -> npt.NDArray[np.int32]:
+def _codes(ids: list[str], tokens: tuple[str, ...]) -> npt.NDArray[np.int32]:
     code = {token: index for index, token in enumerate(tokens)}
-    try:
-        return np.fromiter((code[token] for token in ids), np.int32, len(ids))
-    except KeyError:
-        row = next(row for row, token in enumerate(ids) if token not in code)
-        raise DataError(
-            f"interactions table: row {row} (from 0), column {column!r}: {ids[row]!r} is not in "
-            f"the {column}s table. Add it there or drop the row."
-        ) from None
+    return np.fromiter((code[token] for token in ids), np.int32, len(ids))
 
 
 def _check_range(where: str, values: npt.NDArray[Any], *, low: int, high: int | None) -> None:

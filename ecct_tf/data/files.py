@@ -16,7 +16,7 @@ from ecct_tf.data._parquet_files import read_parquet
 from ecct_tf.data._part_files import read_parts
 from ecct_tf.data._raw_table import RawTable, refuse_rows
 from ecct_tf.data._text_files import PACKED_SUFFIXES
-from ecct_tf.data.dataset import Dataset, build_dataset
+from ecct_tf.data.dataset import Dataset, encode_frames
 from ecct_tf.data.files_schema import (
     FilesSchema,
     InteractionsFile,
@@ -56,13 +56,14 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
     raw = _read(schema_path, schema.interactions, "interactions")
     tables = {key: _side_table(schema_path, file, section) for section, key, file in schema.tables}
     frame, notes = _interactions(raw, schema.interactions)
-    for key, side in tables.items():
+    for _, key, file in schema.tables:
         fields.known_ids(
             raw,
             getattr(schema.interactions, key),
             frame[key].tolist(),
-            known=set(side.ids),
-            source=str(side.raw.path),
+            known=tables[key].ids,
+            source=str(tables[key].raw.path),
+            required=file.required,
         )
     if schema.filters.duplicates == "refuse":
         _refuse_duplicates(raw, frame, schema.interactions)
@@ -76,7 +77,7 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
         _refuse_short_users(raw, frame, kept, schema)
     frames = {key: _kept_rows(schema, key, side, kept) for key, side in tables.items()}
     with _naming(schema_path):
-        dataset = build_dataset(
+        dataset, absent = encode_frames(
             name=schema.name,
             schema=schema.features(),
             interactions=kept,
@@ -102,10 +103,16 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
         removed_table_rows=sum(
             tables[key].raw.num_rows - len(frame) for key, frame in frames.items()
         ),
+        absent_users=sum(len(rows.ids) for rows in absent if rows.table == "user"),
+        absent_items=sum(len(rows.ids) for rows in absent if rows.table == "item"),
         first_second=int(dataset.timestamps.min()),
         last_second=int(dataset.timestamps.max()),
         columns=column_reports(dataset),
-        notes=(*notes, *(note for side in tables.values() for note in side.notes)),
+        notes=(
+            *notes,
+            *(note for side in tables.values() for note in side.notes),
+            *(f"{tables[rows.table].raw.path}: {rows.told}" for rows in absent),
+        ),
     )
     return dataset, report
 

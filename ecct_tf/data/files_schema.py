@@ -167,6 +167,8 @@ class TableFile:
       separator: as for the interactions.
       encoding: as for the interactions.
       names: as for the interactions.
+      required: whether each id of the interactions must have a row; otherwise one without has
+        the unknown value in each column, which is counted.
     """
 
     path: str
@@ -176,6 +178,7 @@ class TableFile:
     separator: str | None = None
     encoding: str = "utf-8"
     names: tuple[str, ...] | None = None
+    required: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,7 +50,7 @@ class ColumnReport:
       side: `federated` or `centralized`.
       kind: how it is encoded.
       vocabulary: number of known values; 0 for numeric columns.
-      missing: rows without a value.
+      missing: users or items without a value, those without a row in the table among them.
     """
 
     name: str
@@ -75,6 +75,8 @@ class DataReport:
       interactions: interactions of the data set.
       idle_users: users of the user table without an interaction.
       idle_items: items of the item table without an interaction; they stay candidates.
+      absent_users: users with interactions that have no row in the user table.
+      absent_items: items with interactions that have no row in the item table.
       removed_table_rows: rows of the tables whose id a minimum of `filters` removed.
       first_second: time of the earliest interaction, seconds since 1970.
       last_second: time of the latest.
@@ -91,6 +93,8 @@ class DataReport:
     interactions: int
     idle_users: int
     idle_items: int
+    absent_users: int
+    absent_items: int
     removed_table_rows: int
     first_second: int
     last_second: int

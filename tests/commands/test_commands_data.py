@@ -84,10 +84,22 @@ def test_filters_are_listed(check):
     assert "7 table rows were removed by a minimum" in out
 
 
+def test_users_without_a_row_are_counted(check):
+    rows = ROWS + "".join(f"[new],i{n}0,{n}\n" for n in range(2))
+    code, out, _ = check("--negatives", "3", rows=rows)
+    assert code == 0
+    assert "│ town │ user │ categorical │ 1 │ 1 │ federated │" in out
+    assert "u.csv: 1 of the 4 users with interactions has no row ('[new]'); its columns are" in out
+    required = SCHEMA.replace("id: who", "id: who\n  required: true")
+    code, _, error = check("--negatives", "3", rows=rows, schema=required)
+    assert code == 2
+    assert "r.csv: line 14, column 'who': expected an id of" in error
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        ("u0,i,1\n", (), "r.csv: line 2, column 'who': expected an id of"),
+        ("u0,i,1\n", (), "r.csv: column 'who': expected ids of"),
         ("[u0],i,soon\n", (), "line 2, column 'when': expected whole seconds"),
         (ROWS, (), "Ways out: lower it to 5 or less"),
         (ROWS, ("--negatives", "5", "--k", "6"), "--k 6: expected less than the 6"),

@@ -72,7 +72,12 @@ def test_bad_interactions_are_refused(toy_schema, toy_frames, column, row, value
     interactions.loc[row, column] = value
     with pytest.raises(DataError, match=expected):
         build_dataset(
-            name="t", schema=toy_schema, interactions=interactions, users=users, items=items
+            name="t",
+            schema=toy_schema,
+            interactions=interactions,
+            users=users,
+            items=items,
+            required=("user", "item"),
         )
 
 

@@ -169,10 +169,21 @@ def test_unknown_encoding(refused):
 
 def test_user_and_item_that_are_not_in_their_table(refused):
     files = {"u_csv": USERS, "i_csv": ITEMS}
-    message = refused(TABLES, r_csv=f"{ROWS}u9,a,3\n", **files)
-    _has(message, "r.csv: line 4, column 'who': expected an id of ", "u.csv, received 'u9'")
-    message = refused(TABLES, r_csv=f"{ROWS}u1,z,3\nu2,y,4\n", **files)
-    _has(message, "line 4, column 'sku': expected an id of ", "i.csv, received 'z'. 2 rows")
+    required = TABLES.replace("  id:", "  required: true\n  id:")
+    message = refused(required, r_csv=f"{ROWS}u9,a,3\n", **files)
+    _has(message, "r.csv: line 4, column 'who': expected an id of ", "u.csv (required: true)")
+    _has(message, "received 'u9'", "leave required out of the schema")
+    message = refused(required, r_csv=f"{ROWS}u1,z,3\nu2,y,4\n", **files)
+    _has(message, "line 4, column 'sku': expected an id of ", "received 'z'. 2 rows")
+    message = refused(required, r_csv=f"{ROWS}u9,a,3\n", u_csv="who,plan,age\n", i_csv=ITEMS)
+    _has(message, "u.csv")
+
+
+def test_a_table_that_has_none_of_the_ids(refused):
+    other = ITEMS.replace("a,", "A-1,").replace("b,", "B-2,")
+    message = refused(TABLES, r_csv=ROWS, u_csv=USERS, i_csv=other)
+    _has(message, "r.csv: column 'sku': expected ids of ", "i.csv, such as 'A-1', 'B-2'")
+    _has(message, "2 other ids and none of these, the first 'a' on line 2")
 
 
 def test_an_id_twice_in_a_table(refused):
