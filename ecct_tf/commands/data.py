@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["data"]
 
 _LONG = {
+    "keep_first": "data.keep_first",
+    "keep_last": "data.keep_last",
     "split": "data.split",
     "validation_fraction": "data.validation_fraction",
     "test_fraction": "data.test_fraction",
@@ -57,6 +59,12 @@ def data() -> None:
 @click.argument("schema", type=click.Path(path_type=Path))
 @config_option
 @set_option
+@setting_option(
+    "--keep-first", "data.keep_first", "Earliest interactions of each user that are kept", kind=int
+)
+@setting_option(
+    "--keep-last", "data.keep_last", "Latest interactions of each user that are kept", kind=int
+)
 @setting_option("--split", "data.split", "How time is cut", kind=click.Choice(SPLITS))
 @setting_option(
     "--validation-fraction",
@@ -95,7 +103,7 @@ def check(
     2 and the reason if the run could not use the data.
     """
     from ecct_tf.config import load_config
-    from ecct_tf.data import load_files, split_dataset, split_report
+    from ecct_tf.data import load_files, shortened, split_dataset, split_report
     from ecct_tf.simulation.experiment import build_experiment
     from ecct_tf.terminal import open_console, prose
 
@@ -111,6 +119,10 @@ def check(
         config_path, overrides=[*settings, "data.dataset=files", f"data.schema={place}"]
     )
     dataset, report = load_files(schema)
+    dataset, left_out = shortened(
+        dataset, keep_first=config.data.keep_first, keep_last=config.data.keep_last
+    )
+    report = report.shortened(dataset, left_out)
     # Ids and headers are shown as they are: brackets in them are no markup.
     console = open_console()
     _print_files(console, report)

@@ -70,6 +70,10 @@ class DataConfig:
         is what a run is filed as whose data a program handed over.
       folder: folder with the MovieLens data, instead of the cache or a download.
       schema: YAML file that describes your own files; for `files` only.
+      keep_first: number of each user's earliest interactions that are kept, after the filters and
+        before the split, for studies of short histories; null keeps all. The items stay in the
+        catalogue.
+      keep_last: number of the latest that are kept, instead.
       split: `leave_one_out` holds out each user's last two interactions; `temporal` all that
         comes after two moments common to all users.
       validation_fraction: share of all interactions between those moments.
@@ -90,6 +94,8 @@ class DataConfig:
     dataset: DatasetName = "movielens-100k"
     folder: str | None = None
     schema: str | None = None
+    keep_first: int | None = None
+    keep_last: int | None = None
     split: SplitName = "leave_one_out"
     validation_fraction: float = 0.1
     test_fraction: float = 0.1
@@ -117,6 +123,7 @@ class DataConfig:
                     f"{getattr(self, key)!r} with data.dataset={self.dataset}"
                 )
         one_of(self, "data", "split", SPLITS)
+        self._check_kept()
         positive(self, "data", "validation_fraction", "test_fraction")
         if not self.validation_fraction + self.test_fraction < 1:
             raise ConfigError(
@@ -135,6 +142,21 @@ class DataConfig:
         positive(self, "data", "alpha")
         at_least(self, "data", 4, "synthetic_users")
         at_least(self, "data", 120, "synthetic_items")
+
+    def _check_kept(self) -> None:
+        if self.keep_first is not None and self.keep_last is not None:
+            raise ConfigError(
+                f"data.keep_last: expected null beside data.keep_first={self.keep_first}, got "
+                f"{self.keep_last}. Set one of the two to null."
+            )
+        least = 4 if self.split == "leave_one_out" else 2
+        for key in ("keep_first", "keep_last"):
+            kept = getattr(self, key)
+            if kept is not None and kept < least:
+                raise ConfigError(
+                    f"data.{key}: expected at least {least}, the interactions that a user needs "
+                    f"with data.split={self.split}, got {kept}"
+                )
 
 
 @dataclasses.dataclass(frozen=True)

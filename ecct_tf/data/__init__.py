@@ -36,7 +36,14 @@ from ecct_tf.data.report import (
     split_report,
 )
 from ecct_tf.data.schema import Column, FeatureSchema, Kind, Side
-from ecct_tf.data.sources import described, load_dataset, refuse_in_memory, split_dataset
+from ecct_tf.data.short_histories import shortened
+from ecct_tf.data.sources import (
+    described,
+    load_dataset,
+    refuse_in_memory,
+    shorten_dataset,
+    split_dataset,
+)
 from ecct_tf.data.split import PARTS, Part, Split, leave_one_out, undivided
 from ecct_tf.data.synthetic import SYNTHETIC_SCHEMA, SyntheticConfig, synthetic_dataset
 from ecct_tf.data.tables import CentralizedTable, EncodedColumn, FederatedTable
@@ -86,6 +93,8 @@ __all__ = [
     "refuse_in_memory",
     "sample_distinct_negatives",
     "sample_negatives",
+    "shorten_dataset",
+    "shortened",
     "split_dataset",
     "split_report",
     "synthetic_dataset",

@@ -30,6 +30,11 @@ class FilterCount:
     users: int
     items: int
 
+    @property
+    def told(self) -> str:
+        """The rule and what it cost, for a message."""
+        return f"{self.rule}: {self.rows:,} interactions left out"
+
 
 def apply_filters(
     frame: pd.DataFrame, filters: Filters, *, min_rating: float | None

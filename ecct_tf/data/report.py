@@ -104,10 +104,19 @@ class DataReport:
     @property
     def left_out(self) -> tuple[str, ...]:
         """One line for each rule that removed something."""
-        return tuple(
-            f"{count.rule}: {count.rows:,} interactions left out"
-            for count in self.filters
-            if count.rows
+        return tuple(count.told for count in self.filters if count.rows)
+
+    def shortened(self, dataset: Dataset, count: FilterCount | None) -> DataReport:
+        """The report of the data set that `shortened` made of this one's, with its count."""
+        if count is None:
+            return self
+        return dataclasses.replace(
+            self,
+            filters=(*self.filters, count),
+            interactions=dataset.num_interactions,
+            idle_items=self.idle_items + count.items,
+            first_second=int(dataset.timestamps.min()),
+            last_second=int(dataset.timestamps.max()),
         )
 
     def as_dict(self) -> dict[str, Any]:

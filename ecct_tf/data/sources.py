@@ -4,24 +4,27 @@ import dataclasses
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from ecct_tf.config import DataConfig
 from ecct_tf.data.dataset import Dataset
 from ecct_tf.data.files import load_files
 from ecct_tf.data.heavy_users import without_heavy_users
 from ecct_tf.data.movielens import load_movielens_100k
 from ecct_tf.data.movielens_1m import load_movielens_1m
+from ecct_tf.data.short_histories import shortened
 from ecct_tf.data.split import Split, leave_one_out
 from ecct_tf.data.synthetic import SyntheticConfig, synthetic_dataset
 from ecct_tf.data.temporal import temporal_split
 from ecct_tf.errors import DataError
 
-__all__ = ["described", "load_dataset", "refuse_in_memory", "split_dataset"]
+__all__ = ["described", "load_dataset", "refuse_in_memory", "shorten_dataset", "split_dataset"]
 
 _log = logging.getLogger(__name__)
 
 
 def load_dataset(config: DataConfig, *, seed: int, progress: bool = True) -> Dataset:
-    """Loads or generates the dataset that the configuration names.
+    """Loads or generates the dataset that the configuration names, with the histories it keeps.
 
     Raises:
       ConfigError: the schema file is wrong.
@@ -29,7 +32,19 @@ def load_dataset(config: DataConfig, *, seed: int, progress: bool = True) -> Dat
     """
     refuse_in_memory(config)
     source = _source(config, seed=seed)
-    return dataclasses.replace(_load(config, seed=seed, progress=progress), source=source)
+    dataset = shorten_dataset(config, _load(config, seed=seed, progress=progress))
+    return dataclasses.replace(dataset, source=source)
+
+
+def shorten_dataset(config: DataConfig, dataset: Dataset) -> Dataset:
+    """The dataset with the interactions that `data.keep_first` or `data.keep_last` keeps.
+
+    What is left out is counted in a warning. To shorten twice changes nothing more.
+    """
+    short, count = shortened(dataset, keep_first=config.keep_first, keep_last=config.keep_last)
+    if count is not None:
+        _log.warning("data set %r: %s", dataset.name, count.told)
+    return short
 
 
 def refuse_in_memory(config: DataConfig) -> None:
@@ -83,6 +98,7 @@ def described(config: DataConfig, dataset: Dataset, *, seed: int) -> DataConfig:
 def _source(config: DataConfig, *, seed: int) -> str:
     """What decides which data `load_dataset` loads."""
     parts: list[object] = [config.dataset, config.folder, config.schema]
+    parts += [config.keep_first, config.keep_last]
     if config.dataset == "synthetic":
         parts += [config.synthetic_users, config.synthetic_items, seed]
     return repr(parts)
@@ -105,7 +121,20 @@ def _load(config: DataConfig, *, seed: int, progress: bool) -> Dataset:
 
 
 def split_dataset(config: DataConfig, dataset: Dataset) -> Split:
-    """Splits as the configuration says."""
+    """Splits as the configuration says.
+
+    Raises:
+      DataError: the dataset has longer histories than the configuration keeps, or the split
+        leaves nobody.
+    """
+    kept = config.keep_first or config.keep_last
+    longest = int(np.bincount(dataset.users).max())
+    if kept is not None and longest > kept:
+        raise DataError(
+            f"data set {dataset.name!r}: expected at most {kept} interactions of each user, as "
+            f"data.{'keep_first' if config.keep_first else 'keep_last'} says, received {longest}. "
+            "Shorten it with shorten_dataset before it is split."
+        )
     if config.split == "temporal":
         split = temporal_split(
             dataset,

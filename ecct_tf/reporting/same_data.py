@@ -15,6 +15,8 @@ __all__ = ["check_same_data"]
 
 _KEYS = (
     "data.dataset",
+    "data.keep_first",
+    "data.keep_last",
     "data.split",
     "evaluation.negatives",
     "evaluation.k",

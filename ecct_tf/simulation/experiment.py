@@ -22,6 +22,7 @@ from ecct_tf.data import (
     dirichlet_devices,
     evaluation_candidates,
     load_dataset,
+    shorten_dataset,
     split_dataset,
     user_devices,
 )
@@ -88,6 +89,8 @@ def build_experiment(
     if dataset is None:
         with phase("reading the data"):
             dataset = load_dataset(config.data, seed=config.seed, progress=progress)
+    else:
+        dataset = shorten_dataset(config.data, dataset)
     split = split_dataset(config.data, dataset)
     check_usable(config, dataset, split)
     check_needs(run_needs(_size(config, dataset, split), config), what="this run")

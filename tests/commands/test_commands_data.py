@@ -84,6 +84,20 @@ def test_filters_are_listed(check):
     assert "7 table rows were removed by a minimum" in out
 
 
+def test_short_histories_are_counted(check):
+    rows = ROWS + "[u0],i05,900\n[u1],i15,901\n"
+    code, out, _ = check("--negatives", "3", "--keep-first", "5", rows=rows)
+    assert code == 0
+    assert "│ repeated item of a user (keep_first) │ 0 │ 0 │ 0 │" in out
+    assert "│ all but the first 5 of each user (data.keep_first) │ 2 │ 0 │ 2 │" in out
+    assert "12 interactions of 9 users with 12 items" in out
+    assert "6 users and 2 items of the tables have no interaction" in out
+    assert "--set data.keep_first=5" in out
+    code, _, error = check("--keep-last", "3", rows=ROWS)
+    assert code == 2
+    assert "--keep-last 3: expected at least 4" in error
+
+
 def test_users_without_a_row_are_counted(check):
     rows = ROWS + "".join(f"[new],i{n}0,{n}\n" for n in range(2))
     code, out, _ = check("--negatives", "3", rows=rows)

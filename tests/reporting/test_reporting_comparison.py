@@ -113,6 +113,8 @@ def test_the_same_run_twice_is_refused(make_run) -> None:
     [
         ("data.dataset", "movielens-100k", "synthetic"),
         ("data.split", "leave_one_out", "temporal"),
+        ("data.keep_first", None, 8),
+        ("data.keep_last", None, 8),
         ("evaluation.negatives", 99, 49),
         ("evaluation.k", 10, 5),
     ],
