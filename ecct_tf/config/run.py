@@ -51,9 +51,17 @@ MethodName = Literal[
 ]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
 
-DatasetName = Literal["movielens-100k", "movielens-1m", "synthetic", "files", "in-memory"]
+DatasetName = Literal[
+    "movielens-100k",
+    "movielens-1m",
+    "movielens-latest-small",
+    "complete-journey",
+    "synthetic",
+    "files",
+    "in-memory",
+]
 # What can be loaded by its name; data in memory cannot.
-DATASETS: tuple[DatasetName, ...] = ("movielens-100k", "movielens-1m", "synthetic", "files")
+DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)[:-1]
 
 SplitName = Literal["leave_one_out", "temporal"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -66,9 +74,10 @@ class DataConfig:
     """The data and who holds it.
 
     Attributes:
-      dataset: `movielens-100k`, `movielens-1m`, `synthetic`, or `files` for your own. `in-memory`
-        is what a run is filed as whose data a program handed over.
-      folder: folder with the MovieLens data, instead of the cache or a download.
+      dataset: `movielens-100k`, `movielens-1m`, `movielens-latest-small`, `complete-journey`,
+        `synthetic`, or `files` for your own. `in-memory` is what a run is filed as whose data a
+        program handed over.
+      folder: folder with the published data, instead of the cache or a download.
       schema: YAML file that describes your own files; for `files` only.
       keep_first: number of each user's earliest interactions that are kept, after the filters and
         before the split, for studies of short histories; null keeps all. The items stay in the

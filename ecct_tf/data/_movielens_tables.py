@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecct_tf.data._frames import TableName
 from ecct_tf.data.dataset import Dataset, build_dataset
 from ecct_tf.data.schema import Column, FeatureSchema, Kind, Side
 from ecct_tf.errors import DataError
@@ -39,21 +40,26 @@ def build_movielens(
     *,
     schema: FeatureSchema,
     interactions: pd.DataFrame,
-    users: pd.DataFrame,
+    users: pd.DataFrame | None,
     items: pd.DataFrame,
-    size: tuple[int, int, int],
+    sizes: tuple[tuple[int, int, int], ...],
 ) -> Dataset:
     """Encodes the tables of one release.
 
     Args:
       place: where they were read, for messages.
-      schema: with `COLUMNS`; its name becomes the data set's.
+      schema: with `COLUMNS`, or those of the items; its name becomes the data set's.
       interactions: columns `user`, `item`, `timestamp`.
-      users: columns `user`, `gender`, `age` (a number, which is grouped), `occupation`.
+      users: columns `user`, `gender`, `age` (a number, which is grouped), `occupation`; None if
+        the release says nothing of users.
       items: columns `item`, `release_year`, `genres`.
-      size: users, items and ratings of the release; others are warned of.
+      sizes: users, items and ratings of each edition of the release; others are warned of.
     """
-    users["age"] = [_age_group(age) for age in users["age"]]
+    # The releases are complete: what lacks a row was cut short.
+    required: tuple[TableName, ...] = ("item",)
+    if users is not None:
+        required = ("user", "item")
+        users["age"] = [_age_group(age) for age in users["age"]]
     try:
         dataset = build_dataset(
             name=schema.name,
@@ -61,14 +67,16 @@ def build_movielens(
             interactions=interactions,
             users=users,
             items=items,
-            # The releases are complete: what lacks a row was cut short.
-            required=("user", "item"),
+            required=required,
         )
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
     received = (dataset.num_users, dataset.num_items, dataset.num_interactions)
-    if received != size:
-        _logger.warning("%s: expected %s users, items, ratings, read %s.", place, size, received)
+    if received not in sizes:
+        expected = " or ".join(map(str, sizes))
+        _logger.warning(
+            "%s: expected %s users, items, ratings, read %s.", place, expected, received
+        )
     return dataset
 
 

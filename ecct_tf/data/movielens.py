@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecct_tf.data._movielens_sources import ML_100K, obtain_data
 from ecct_tf.data._movielens_tables import COLUMNS, build_movielens, read_table, year_in
+from ecct_tf.data._published import ML_100K, obtain_data
 from ecct_tf.data.dataset import Dataset
 from ecct_tf.data.schema import FeatureSchema
 
@@ -32,6 +32,7 @@ _GENRES = (
     *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
 _SIZE = (943, 1682, 100_000)
+_OFFICIAL, _ATOMIC = ML_100K.layouts
 
 
 def load_movielens_100k(
@@ -57,7 +58,7 @@ def load_movielens_100k(
       DataError: no source has the data, or a file is damaged.
     """
     place = obtain_data(ML_100K, folder=folder, cache=cache, progress=progress)
-    official = (place / ML_100K.files[0]).is_file()
+    official = (place / _OFFICIAL[0]).is_file()
     read = _read_official if official else _read_atomic
     interactions, users, items = read(place)
     return build_movielens(
@@ -66,12 +67,12 @@ def load_movielens_100k(
         interactions=interactions,
         users=users,
         items=items,
-        size=_SIZE,
+        sizes=(_SIZE,),
     )
 
 
 def _read_atomic(place: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    inter, item, user = (place / name for name in ML_100K.atomic_files)
+    inter, item, user = (place / name for name in _ATOMIC)
     names = ["user", "item", "rating", "timestamp"]
     interactions = read_table(inter, names, separator="\t", encoding="utf-8", header=True)
     users = read_table(
@@ -93,7 +94,7 @@ def _read_atomic(place: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 
 def _read_official(place: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    data, item, user = (place / name for name in ML_100K.files)
+    data, item, user = (place / name for name in _OFFICIAL)
     names = ["user", "item", "rating", "timestamp"]
     interactions = read_table(data, names, separator="\t", encoding="latin-1", header=False)
     users = read_table(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ecct_tf.data._movielens_sources import ML_1M, obtain_data
 from ecct_tf.data._movielens_tables import COLUMNS, build_movielens, read_table, year_in
+from ecct_tf.data._published import ML_1M, obtain_data
 from ecct_tf.data.dataset import Dataset
 from ecct_tf.data.schema import FeatureSchema
 
@@ -43,7 +43,7 @@ def load_movielens_1m(
     interactions, users, items = (
         read_table(place / name, names, separator="::", encoding="latin-1", header=False)
         for name, names in zip(
-            ML_1M.files,
+            ML_1M.layouts[0],
             (
                 ["user", "item", "rating", "timestamp"],
                 ["user", "gender", "age", "occupation", "zip"],
@@ -60,5 +60,5 @@ def load_movielens_1m(
         interactions=interactions,
         users=users,
         items=items,
-        size=_SIZE,
+        sizes=(_SIZE,),
     )

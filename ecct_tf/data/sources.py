@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from ecct_tf.config import DataConfig
+from ecct_tf.data.complete_journey import load_complete_journey
 from ecct_tf.data.dataset import Dataset
 from ecct_tf.data.files import load_files
 from ecct_tf.data.heavy_users import without_heavy_users
 from ecct_tf.data.movielens import load_movielens_100k
 from ecct_tf.data.movielens_1m import load_movielens_1m
+from ecct_tf.data.movielens_latest_small import load_movielens_latest_small
 from ecct_tf.data.short_histories import shortened
 from ecct_tf.data.split import Split, leave_one_out
 from ecct_tf.data.synthetic import SyntheticConfig, synthetic_dataset
@@ -116,7 +118,13 @@ def _load(config: DataConfig, *, seed: int, progress: bool) -> Dataset:
         for note in report.notes:
             _log.warning("%s", note)
         return dataset
-    load = load_movielens_1m if config.dataset == "movielens-1m" else load_movielens_100k
+    published = {
+        "movielens-100k": load_movielens_100k,
+        "movielens-1m": load_movielens_1m,
+        "movielens-latest-small": load_movielens_latest_small,
+        "complete-journey": load_complete_journey,
+    }
+    load = published[config.dataset]
     return load(folder=None if config.folder is None else Path(config.folder), progress=progress)
 
 

@@ -116,7 +116,8 @@ def test_values_of_overrides(override, section, name, value):
         ("edge.tiers={mpl: 1.0}", "edge.tiers: expected numbers for one of linear, mlp,"),
         (
             "data.dataset=foo",
-            "data.dataset: expected one of movielens-100k, movielens-1m, synthetic, files, in",
+            "data.dataset: expected one of movielens-100k, movielens-1m, movielens-latest-small, "
+            "complete-journey, synthetic, files, in-memory, got 'foo'",
         ),
         ("exchange.codec=3", "exchange.codec: expected one of float32, float16, int8, got 3"),
         ("seed=-1", "seed: expected at least 0, got -1"),

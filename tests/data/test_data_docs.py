@@ -14,7 +14,7 @@ from ecct_tf.data import (
     split_report,
     temporal_split,
 )
-from ecct_tf.data._movielens_sources import ML_100K, find_data
+from ecct_tf.data._published import ML_100K, find_data
 from ecct_tf.data.files_schema import ColumnSpec, Filters, InteractionsFile, TableFile
 
 PAGE = Path(__file__).parents[2] / "docs" / "own_data.md"

