@@ -122,6 +122,7 @@ def grow_knowledge(knowledge: KnowledgeStore, *, num_users: int) -> KnowledgeSto
         num_users=num_users - len(knowledge.rounds),
         num_queries=knowledge.items.shape[1],
         embedding_dim=knowledge.embeddings.shape[2],
+        num_earlier=knowledge.num_earlier,
     )
     return KnowledgeStore(
         **{

@@ -7,6 +7,7 @@ cloud embedding of a (user, item) pair, whose sum plus an item bias is the logit
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ require_keras_2()
 
 import tensorflow_recommenders as tfrs  # noqa: E402 (with Keras 3 it fails in words of its own)
 
-__all__ = ["CloudModel", "CloudModelSpec", "EdgeKnowledge"]
+__all__ = ["CloudModel", "CloudModelSpec", "EdgeAnswers", "EdgeKnowledge"]
 
 Array = npt.NDArray[np.float32]
 
@@ -57,6 +58,20 @@ class CloudModelSpec:
     seed: int
 
 
+class EdgeAnswers(NamedTuple):
+    """A of the users' newest answers.
+
+    Attributes:
+      items: `[n, A] int32`.
+      logits: `[n, A] float32`, `z_e`.
+      trust: `[n, A] float32`, less than 1 for stale answers, 0 where there is none.
+    """
+
+    items: tf.Tensor
+    logits: tf.Tensor
+    trust: tf.Tensor
+
+
 @dataclasses.dataclass(frozen=True)
 class EdgeKnowledge:
     """The newest uplink of each user in a batch.
@@ -65,15 +80,13 @@ class EdgeKnowledge:
       items: `[n, Q] int32`, 0 where nothing is known.
       embeddings: `[n, Q, d_e] float32`, `h_e`.
       trust: `[n] float32`, 0 for a user without knowledge, less than 1 for stale knowledge.
-      logits: `[n, Q] float32`, `z_e`; None where only the embeddings are fused.
-      logit_trust: `[n] float32`, the same of the logits, 0 where none came.
+      answers: what devices said of items; None where only the embeddings are fused.
     """
 
     items: tf.Tensor
     embeddings: tf.Tensor
     trust: tf.Tensor
-    logits: tf.Tensor | None = None
-    logit_trust: tf.Tensor | None = None
+    answers: EdgeAnswers | None = None
 
 
 class CloudModel(tfrs.Model):
@@ -222,26 +235,23 @@ class CloudModel(tfrs.Model):
         attended = tf.reduce_mean(gates * vectors, axis=1) * self.fusion_scale
         mean = self.fusion_mean(tf.reduce_mean(knowledge.embeddings, axis=1))
         fused = alone + knowledge.trust[:, None] * (attended + mean)
-        if knowledge.logits is None or knowledge.logit_trust is None or not self.spec.answer_ridge:
+        if knowledge.answers is None or not self.spec.answer_ridge:
             return fused
-        return fused + self._answered(fused, vectors, knowledge)
+        return fused + self._answered(fused, knowledge.answers)
 
-    def _answered(
-        self, users: tf.Tensor, vectors: tf.Tensor, knowledge: EdgeKnowledge
-    ) -> tf.Tensor:
+    def _answered(self, users: tf.Tensor, answers: EdgeAnswers) -> tf.Tensor:
         """The smallest change of `users` `[n, d_c]` that explains the devices' logits.
 
         A ridge regression for each user of `z_e - z_c` on the item vectors of the answers: what
-        a device says of a few items then moves the user's logits of all items that lie near. In
-        the dual form, since there are fewer answers than dimensions.
+        a device says of a few items then moves the user's logits of all items that lie near.
         """
-        roots = tf.sqrt(knowledge.logit_trust)[:, None]
-        rows = vectors * roots[..., None]
-        expected = tf.einsum("nd,nqd->nq", users, vectors) + self.item_logits(knowledge.items)
-        gaps = (knowledge.logits - expected) * roots
-        gram = tf.matmul(rows, rows, transpose_b=True)
+        vectors = self.item_vectors(answers.items)
+        trusted = vectors * answers.trust[..., None]
+        expected = tf.einsum("nd,nad->na", users, vectors) + self.item_logits(answers.items)
+        gram = tf.matmul(trusted, vectors, transpose_a=True)
         gram += self.spec.answer_ridge * tf.eye(tf.shape(gram)[-1])
-        return tf.einsum("nq,nqd->nd", tf.linalg.solve(gram, gaps[..., None])[..., 0], rows)
+        wanted = tf.einsum("nad,na->nd", trusted, answers.logits - expected)
+        return tf.linalg.solve(gram, wanted[..., None])[..., 0]
 
     def sent_vectors(self, states: tf.Tensor) -> tf.Tensor:
         """`u` as downlinks carry it, of states `[n, s] float32`: `[n, d_c] float32`."""

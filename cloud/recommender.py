@@ -14,7 +14,7 @@ from cloud.divergence import check_learned
 from cloud.earlier_snapshots import with_sent_tower
 from cloud.features import category_matrix, tail_length, training_positions, user_state
 from cloud.input_space import InputSpace, build_input_space
-from cloud.model import CloudModel, CloudModelSpec, EdgeKnowledge
+from cloud.model import CloudModel, CloudModelSpec, EdgeAnswers, EdgeKnowledge
 from cloud.queries import choose_queries
 from cloud.similarity import preference_sources
 from ecct_tf.config import CloudConfig, FeatureConfig, SampleConfig
@@ -418,10 +418,12 @@ class CloudRecommender:
         trust = knowledge.trust(
             round_number=round_number, half_life=self.config.staleness_half_life
         )
+        answers = knowledge.answers(
+            users, round_number=round_number, half_life=self.config.staleness_half_life
+        )
         return EdgeKnowledge(
             items=tf.constant(knowledge.items[users]),
             embeddings=tf.constant(knowledge.embeddings[users]),
             trust=tf.constant(trust[users]),
-            logits=tf.constant(knowledge.logits[users]),
-            logit_trust=tf.constant(trust[users] * (knowledge.logit_rounds[users] >= 0)),
+            answers=EdgeAnswers(*(tf.constant(array) for array in answers)),
         )

@@ -152,7 +152,7 @@ class StoredCloud:
                 older=OlderInteractions(**read_arrays(folder / "history.npz")),
                 table=item_table(read_arrays(folder / "item_table.npz")),
                 round_number=int(knowledge.pop("round_number")),
-                knowledge=KnowledgeStore(**knowledge),
+                knowledge=KnowledgeStore.from_arrays(knowledge),
                 vocabulary=Vocabulary(tuple(tokens["users"]), tuple(tokens["items"])),
             )
         except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:

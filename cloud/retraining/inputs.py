@@ -94,7 +94,7 @@ def read_inputs(
             f"{path}: expected what the job was begun with, cannot read it: {error}; begin "
             "another job in a new folder"
         ) from error
-    return inputs, KnowledgeStore(**read_arrays(folder / _KNOWLEDGE))
+    return inputs, KnowledgeStore.from_arrays(read_arrays(folder / _KNOWLEDGE))
 
 
 def _sha256(path: Path) -> str:

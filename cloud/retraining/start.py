@@ -106,6 +106,7 @@ def known_before(
 
     Uplinks of another form than the job's cannot be fused: then nothing was known.
     """
+    num_earlier = config.cloud.num_earlier
     if parent is None or (parent.num_queries, parent.edge_dim) != (
         config.exchange.queries,
         config.exchange.embedding_dim,
@@ -114,5 +115,6 @@ def known_before(
             num_users=num_users,
             num_queries=config.exchange.queries,
             embedding_dim=config.exchange.embedding_dim,
+            num_earlier=num_earlier,
         )
-    return grow_knowledge(parent.knowledge, num_users=num_users)
+    return grow_knowledge(parent.knowledge.keeping(num_earlier), num_users=num_users)

@@ -95,9 +95,10 @@ class CloudConfig:
       l2: how firmly the towers are held to the item-to-item model they start as.
       distillation_weight: λ_c, weight of the edge's logits in the cloud's loss (inferred).
       temperature: T of the distillation (inferred).
-      answer_ridge: λ of the regression by which the logits of a user's newest uplink move the
-        user's embedding where the cloud serves that user; the larger, the less. 0 leaves logits
-        to the distillation (inferred).
+      answer_ridge: λ of the regression by which a user's logits move the user's embedding where
+        the cloud serves that user; the larger, the less. 0 leaves logits to the distillation
+        (inferred).
+      answers_kept: of how many of a user's newest uplinks the logits take part in that regression.
       label_visibility: `both`, or `edge_only`: then the cloud never trains on labels and
         learns from the edge's logits alone.
       staleness_half_life: rounds after which an uplink counts half.
@@ -126,6 +127,7 @@ class CloudConfig:
     distillation_weight: float = 4.0
     temperature: float = 2.0
     answer_ridge: float = 0.0
+    answers_kept: int = 3
     label_visibility: LabelVisibility = "both"
     staleness_half_life: float = 5.0
     query_top_share: float = 0.5
@@ -137,7 +139,7 @@ class CloudConfig:
         numbers(self, "cloud")
         at_least(
             self, "cloud", 1, "rank", "free_dim", "hidden_dim", "batch_size",
-            "update_batch_size", "negatives",
+            "update_batch_size", "negatives", "answers_kept",
         )  # fmt: skip
         at_least(
             self,
@@ -156,3 +158,8 @@ class CloudConfig:
             self, "cloud", 0.0, 1.0, "tail", "query_top_share", "sequence_decay", "downlink_rate"
         )
         one_of(self, "cloud", "label_visibility", ("both", "edge_only"))
+
+    @property
+    def num_earlier(self) -> int:
+        """Uplinks before the newest whose logits are kept: none where no regression reads them."""
+        return self.answers_kept - 1 if self.answer_ridge else 0

@@ -95,6 +95,7 @@ def build_ecct_process(
     table: ItemTable,
     table_bytes: int,
     num_users: int,
+    num_earlier: int = 0,
     stage_1_rounds: int,
     server: ServerConfig,
     runtime: RuntimeConfig,
@@ -108,6 +109,7 @@ def build_ecct_process(
       table: the item table as devices received it.
       table_bytes: its size on the wire.
       num_users: users of the dataset, the length of the knowledge store.
+      num_earlier: answers of each user that the store keeps beside the newest.
       stage_1_rounds: rounds before logits cross.
       server: how shared weights are averaged.
       runtime: how shards are formed.
@@ -150,6 +152,7 @@ def build_ecct_process(
                 num_users=num_users,
                 num_queries=exchange.num_queries,
                 embedding_dim=exchange.embedding_dim,
+                num_earlier=num_earlier,
             ),
             fetched=np.zeros(int(firsts[-1]), np.bool_),
             round_number=0,

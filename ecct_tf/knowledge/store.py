@@ -1,13 +1,15 @@
 """The knowledge store: what the cloud keeps of the uplinks, and how old it is."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.errors import CodecError
 
-__all__ = ["KnowledgeStore", "UplinkRows"]
+__all__ = ["EARLIER", "FIELDS", "NEVER", "Answers", "KnowledgeStore", "UplinkRows"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
@@ -32,9 +34,23 @@ class UplinkRows:
     logits: Array | None
 
 
+class Answers(NamedTuple):
+    """What devices said of items, A answers a user.
+
+    Attributes:
+      items: `[n, A] int32`.
+      logits: `[n, A] float32`, `z_e`.
+      trust: `[n, A] float32`, less than 1 for stale answers, 0 where there is none.
+    """
+
+    items: Ids
+    logits: Array
+    trust: Array
+
+
 @dataclasses.dataclass(frozen=True)
 class KnowledgeStore:
-    """The newest uplink of every user.
+    """The newest uplink of every user, and the answers of a few before it.
 
     Attributes:
       items: `[users, Q] int32`, 0 before a user's first uplink.
@@ -42,6 +58,10 @@ class KnowledgeStore:
       logits: `[users, Q] float32`; meaningful where `logit_rounds` is not -1.
       rounds: `[users] int32`, the round an uplink came from, -1 for never.
       logit_rounds: `[users] int32`, the same for its logits.
+      earlier_items: `[users, E, Q] int32`, the items of the E uplinks with logits before the
+        newest, the newest of them first.
+      earlier_logits: `[users, E, Q] float32`, their logits.
+      earlier_rounds: `[users, E] int32`, their rounds, -1 where there is none.
     """
 
     items: Ids
@@ -49,28 +69,91 @@ class KnowledgeStore:
     logits: Array
     rounds: Ids
     logit_rounds: Ids
+    earlier_items: Ids
+    earlier_logits: Array
+    earlier_rounds: Ids
 
     @classmethod
-    def empty(cls, *, num_users: int, num_queries: int, embedding_dim: int) -> "KnowledgeStore":
-        """A store that knows nothing yet."""
+    def empty(
+        cls, *, num_users: int, num_queries: int, embedding_dim: int, num_earlier: int = 0
+    ) -> "KnowledgeStore":
+        """A store that knows nothing yet, and will keep `num_earlier` answers beside the newest."""
         return cls(
             items=np.zeros((num_users, num_queries), np.int32),
             embeddings=np.zeros((num_users, num_queries, embedding_dim), np.float32),
             logits=np.zeros((num_users, num_queries), np.float32),
             rounds=np.full(num_users, NEVER, np.int32),
             logit_rounds=np.full(num_users, NEVER, np.int32),
+            earlier_items=np.zeros((num_users, num_earlier, num_queries), np.int32),
+            earlier_logits=np.zeros((num_users, num_earlier, num_queries), np.float32),
+            earlier_rounds=np.full((num_users, num_earlier), NEVER, np.int32),
+        )
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "KnowledgeStore":
+        """The store whose fields `arrays` holds by name.
+
+        One that was written before earlier answers were kept has none.
+
+        Raises:
+          KeyError: a field is missing.
+        """
+        users, queries = arrays["items"].shape
+        nothing = cls.empty(num_users=users, num_queries=queries, embedding_dim=0)
+        earlier = {name: getattr(nothing, name) for name in EARLIER}
+        return cls(**{name: {**earlier, **arrays}[name] for name in FIELDS})
+
+    @property
+    def num_earlier(self) -> int:
+        """E."""
+        return self.earlier_rounds.shape[1]
+
+    def keeping(self, num_earlier: int) -> "KnowledgeStore":
+        """The store with room for `num_earlier` answers before the newest, the newest kept."""
+        missing = max(0, num_earlier - self.num_earlier)
+
+        def resized(array: npt.NDArray[Any], fill: int) -> npt.NDArray[Any]:
+            widths = [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2)
+            return np.pad(array[:, :num_earlier], widths, constant_values=fill)
+
+        return dataclasses.replace(
+            self,
+            earlier_items=resized(self.earlier_items, 0),
+            earlier_logits=resized(self.earlier_logits, 0),
+            earlier_rounds=resized(self.earlier_rounds, NEVER),
         )
 
     def updated(self, rows: UplinkRows, *, round_number: int) -> "KnowledgeStore":
         """The store after a round; users who sent nothing keep what they had.
 
-        An uplink without logits replaces embeddings and items, so it also drops the
-        user's older logits, which spoke of other items.
+        An uplink without logits replaces embeddings and items; the user's logits, which spoke of
+        other items, then are earlier ones.
 
         Raises:
           CodecError: when shapes do not fit, a user is unknown or comes twice, or a value
             is not finite.
         """
+        self._check(rows)
+        kept = {name: getattr(self, name).copy() for name in FIELDS}
+        users = rows.users
+        self._set_aside(kept, users[self.logit_rounds[users] != NEVER])
+        kept["items"][users] = rows.items
+        kept["embeddings"][users] = rows.embeddings
+        kept["rounds"][users] = round_number
+        kept["logits"][users] = 0.0 if rows.logits is None else rows.logits
+        kept["logit_rounds"][users] = NEVER if rows.logits is None else round_number
+        return KnowledgeStore(**kept)
+
+    def _set_aside(self, kept: dict[str, npt.NDArray[Any]], users: Ids) -> None:
+        """Moves the newest answers of `users` to the front of their earlier ones in `kept`."""
+        if not self.num_earlier:
+            return
+        newest = (self.items, self.logits, self.logit_rounds)
+        for name, values in zip(EARLIER, newest, strict=True):
+            kept[name][users, 1:] = getattr(self, name)[users, :-1]
+            kept[name][users, 0] = values[users]
+
+    def _check(self, rows: UplinkRows) -> None:
         expected = (len(rows.users), *self.embeddings.shape[1:])
         if rows.embeddings.shape != expected or rows.items.shape != expected[:2]:
             raise CodecError(
@@ -92,15 +175,6 @@ class KnowledgeStore:
             if values is not None and not np.isfinite(values).all():
                 bad = rows.users[~np.isfinite(values).reshape(len(values), -1).all(axis=1)]
                 raise CodecError(f"uplink {name} of users {bad[:5].tolist()} are not finite")
-        items, embeddings = self.items.copy(), self.embeddings.copy()
-        logits, rounds = self.logits.copy(), self.rounds.copy()
-        logit_rounds = self.logit_rounds.copy()
-        items[rows.users] = rows.items
-        embeddings[rows.users] = rows.embeddings
-        rounds[rows.users] = round_number
-        logits[rows.users] = 0.0 if rows.logits is None else rows.logits
-        logit_rounds[rows.users] = NEVER if rows.logits is None else round_number
-        return KnowledgeStore(items, embeddings, logits, rounds, logit_rounds)
 
     def staleness(self, round_number: int) -> Ids:
         """`[users] int32`: rounds since each user's uplink; -1 for users never heard of."""
@@ -109,6 +183,34 @@ class KnowledgeStore:
 
     def trust(self, *, round_number: int, half_life: float) -> Array:
         """`[users] float32`: 1 for fresh knowledge, halved each `half_life` rounds, 0 for none."""
-        ages = self.staleness(round_number)
-        weights: Array = np.where(ages < 0, 0.0, 0.5 ** (ages / half_life)).astype(np.float32)
-        return weights
+        return _trust(self.rounds, round_number=round_number, half_life=half_life)
+
+    def answers(self, users: Ids, *, round_number: int, half_life: float) -> Answers:
+        """All answers with logits of `users` `[n]` that are kept, the newest first.
+
+        Args:
+          users: whose.
+          round_number: the present round.
+          half_life: rounds after which an answer counts half.
+        """
+
+        def all_of(newest: npt.NDArray[Any], earlier: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.concatenate([newest[users, None], earlier[users]], axis=1)
+
+        count = len(users), -1
+        rounds = all_of(self.logit_rounds, self.earlier_rounds)
+        items = all_of(self.items, self.earlier_items)
+        logits = all_of(self.logits, self.earlier_logits)
+        trust = _trust(rounds, round_number=round_number, half_life=half_life)
+        each = np.repeat(trust, items.shape[2], axis=1)
+        return Answers(items.reshape(count), logits.reshape(count), each)
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(KnowledgeStore))
+EARLIER = ("earlier_items", "earlier_logits", "earlier_rounds")
+
+
+def _trust(rounds: Ids, *, round_number: int, half_life: float) -> Array:
+    ages = np.where(rounds == NEVER, -1, round_number - rounds)
+    weights: Array = np.where(ages < 0, 0.0, 0.5 ** (np.maximum(ages, 0) / half_life))
+    return weights.astype(np.float32)

@@ -55,6 +55,7 @@ def build_process(
         table=table,
         table_bytes=table_bytes,
         num_users=num_users,
+        num_earlier=config.cloud.num_earlier,
         stage_1_rounds=config.stage_1_rounds,
         server=config.server,
         runtime=config.runtime,

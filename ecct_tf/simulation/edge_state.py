@@ -1,6 +1,5 @@
 """The devices' side of an ECCT run as arrays, and back: what a checkpoint holds of it."""
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +12,9 @@ from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import Arrays, Cohort, CohortState, EcctState
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
+from ecct_tf.knowledge.store import FIELDS
 
 __all__ = ["check_shapes", "edge_arrays", "edge_state", "table_digest"]
-
-_KNOWLEDGE = tuple(field.name for field in dataclasses.fields(KnowledgeStore))
 
 
 def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, npt.NDArray[Any]]:
@@ -29,7 +27,7 @@ def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, npt.ND
         for name, value in kept.server._asdict().items():
             arrays[f"{_prefix(cohort)}/{name}"] = np.asarray(value)
         arrays[f"{_prefix(cohort)}/private"] = kept.private
-    for name in _KNOWLEDGE:
+    for name in FIELDS:
         arrays[f"knowledge/{name}"] = getattr(state.knowledge, name)
     return arrays
 
@@ -50,7 +48,9 @@ def edge_state(arrays: Arrays, cohorts: Sequence[Cohort]) -> EcctState:
         ]
         return EcctState(
             cohorts=tuple(kept),
-            knowledge=KnowledgeStore(**{name: arrays[f"knowledge/{name}"] for name in _KNOWLEDGE}),
+            knowledge=KnowledgeStore.from_arrays(
+                {name: arrays[f"knowledge/{name}"] for name in FIELDS}
+            ),
             fetched=arrays["fetched"],
             round_number=int(arrays["round_number"]),
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cloud.model import EdgeKnowledge
+from cloud.model import EdgeAnswers, EdgeKnowledge
 from ecct_tf.errors import DataError
 
 
@@ -163,10 +163,9 @@ def _answered(model, states, *, gap, trust):
     """Users' vectors once devices said of two items `gap` more than the cloud expects."""
     edge = _edge(0.0)
     expected = model.logits(model.user_vectors(states, None), edge.items)
-    answers = dataclasses.replace(
-        edge, logits=expected + gap, logit_trust=tf.fill([len(states)], trust)
-    )
-    return model.user_vectors(states, answers).numpy(), edge.items
+    answers = EdgeAnswers(edge.items, expected + gap, tf.fill(expected.shape, trust))
+    told = dataclasses.replace(edge, answers=answers)
+    return model.user_vectors(states, told).numpy(), edge.items
 
 
 def test_answers_move_a_user_as_the_ridge_regression_by_hand(make_cloud, states):

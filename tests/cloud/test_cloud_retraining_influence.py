@@ -17,12 +17,14 @@ from ecct_tf.knowledge import KnowledgeStore
 def store(items, *, logit_rounds=None):
     items = np.array(items, np.int32)
     rounds = np.zeros(len(items), np.int32)
-    return KnowledgeStore(
-        items=items,
-        embeddings=np.zeros((*items.shape, 1), np.float32),
-        logits=np.zeros(items.shape, np.float32),
-        rounds=rounds,
-        logit_rounds=rounds if logit_rounds is None else np.array(logit_rounds, np.int32),
+    return KnowledgeStore.from_arrays(
+        {
+            "items": items,
+            "embeddings": np.zeros((*items.shape, 1), np.float32),
+            "logits": np.zeros(items.shape, np.float32),
+            "rounds": rounds,
+            "logit_rounds": rounds if logit_rounds is None else np.array(logit_rounds, np.int32),
+        }
     )
 
 

@@ -22,6 +22,7 @@ REFUSED = {
     "edge.start": ("warm",),
     "cloud.downlink_rate": (-0.1, 1.1),
     "cloud.answer_ridge": (-1.0,),
+    "cloud.answers_kept": (0,),
     "data.dataset": ["netflix"],
     "data.schema": ["shop.yaml"],
     "data.split": ["random"],

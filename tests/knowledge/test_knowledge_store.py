@@ -92,3 +92,59 @@ def test_values_that_are_not_finite(empty, field, bad):
 def test_refuses(empty, change, message):
     with pytest.raises(CodecError, match=message):
         empty.updated(dataclasses.replace(rows(0, 1), **change), round_number=0)
+
+
+def answering(store, user, *, round_number, logits=True):
+    """The store after `user` says the round's number of two items of that number."""
+    sent = rows(user, value=float(round_number), logits=logits)
+    items = np.full((1, 2), round_number, np.int32)
+    return store.updated(dataclasses.replace(sent, items=items), round_number=round_number)
+
+
+def test_answers_before_the_newest_stay_the_newest_first(empty):
+    store = empty.keeping(2)
+    for round_number in (1, 2, 4, 7):
+        store = answering(store, 2, round_number=round_number)
+    assert store.earlier_rounds.tolist() == [[-1, -1], [-1, -1], [4, 2], [-1, -1]]
+    assert store.earlier_items[2].tolist() == [[4, 4], [2, 2]]
+    assert store.earlier_logits[2].tolist() == [[4.0, 4.0], [2.0, 2.0]]
+    found = store.answers(np.array([2, 0]), round_number=7, half_life=3.0)
+    assert found.items.tolist() == [[7, 7, 4, 4, 2, 2], [0] * 6]
+    assert found.logits.tolist() == [[7.0, 7.0, 4.0, 4.0, 2.0, 2.0], [0.0] * 6]
+    expected = [1.0, 1.0, 0.5, 0.5, 0.5 ** (5 / 3), 0.5 ** (5 / 3)]
+    np.testing.assert_allclose(found.trust, [expected, [0.0] * 6], rtol=1e-6)
+
+
+def test_logits_outlive_an_uplink_without_any_among_the_earlier_ones(empty):
+    store = answering(empty.keeping(2), 1, round_number=3)
+    store = answering(store, 1, round_number=4, logits=False)
+    store = answering(store, 1, round_number=5, logits=False)
+    assert store.logit_rounds[1] == -1
+    assert store.earlier_rounds[1].tolist() == [3, -1]
+    trust = store.answers(np.array([1]), round_number=5, half_life=1.0).trust
+    np.testing.assert_allclose(trust, [[0.0, 0.0, 0.25, 0.25, 0.0, 0.0]])
+
+
+def test_an_answer_from_beyond_the_present_counts_nothing(empty):
+    store = answering(empty, 0, round_number=2000)
+    assert store.answers(np.array([0]), round_number=1, half_life=0.5).trust.tolist() == [[0, 0]]
+
+
+def test_room_for_earlier_answers_grows_and_shrinks(empty):
+    store = empty.keeping(3)
+    for round_number in (1, 2, 3, 4):
+        store = answering(store, 0, round_number=round_number)
+    assert store.keeping(1).earlier_rounds[0].tolist() == [3]
+    assert store.keeping(1).keeping(2).earlier_rounds[0].tolist() == [3, -1]
+    assert store.keeping(0).answers(
+        np.array([0]), round_number=4, half_life=1.0
+    ).items.tolist() == [[4, 4]]
+
+
+def test_a_store_from_before_earlier_answers_were_kept_has_none(empty):
+    written = {field.name: getattr(empty, field.name) for field in dataclasses.fields(empty)}
+    older = {name: value for name, value in written.items() if not name.startswith("earlier")}
+    assert KnowledgeStore.from_arrays(older).num_earlier == 0
+    assert KnowledgeStore.from_arrays({**written}).num_earlier == 0
+    with pytest.raises(KeyError):
+        KnowledgeStore.from_arrays({"items": older["items"]})
