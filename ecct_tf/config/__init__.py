@@ -36,9 +36,11 @@ from ecct_tf.config.exchange import (
 )
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
 from ecct_tf.config.run import (
+    CATALOG_SCOPES,
     DATASETS,
     METHODS,
     SPLITS,
+    CatalogScope,
     CheckpointConfig,
     DataConfig,
     DatasetName,
@@ -50,6 +52,7 @@ from ecct_tf.config.run import (
 from ecct_tf.config.start import StartConfig
 
 __all__ = [
+    "CATALOG_SCOPES",
     "CODECS",
     "DATASETS",
     "METHODS",
@@ -58,6 +61,7 @@ __all__ = [
     "SPLITS",
     "STARTS",
     "TIERS",
+    "CatalogScope",
     "CentralizedConfig",
     "CheckpointConfig",
     "CloudConfig",

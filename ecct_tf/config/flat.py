@@ -8,8 +8,12 @@ from ecct_tf.config.run import RunConfig
 
 __all__ = ["flat_config", "settings_with_effect"]
 
-# Settings that change neither what is learned nor what is measured at the end.
-_WITHOUT_EFFECT = ("seed", "baselines", "data.folder", "data.schema", "evaluation.every")
+# Settings that change neither what is learned nor a figure that is measured of it at the end: the
+# last two say which further figures there are.
+_WITHOUT_EFFECT = (
+    *("seed", "baselines", "data.folder", "data.schema", "evaluation.every"),
+    *("evaluation.catalog", "evaluation.cold_interactions"),
+)
 _WITHOUT_EFFECT_SECTIONS = ("runtime.", "checkpoint.")
 
 

@@ -24,9 +24,11 @@ from ecct_tf.config.start import StartConfig
 from ecct_tf.errors import ConfigError
 
 __all__ = [
+    "CATALOG_SCOPES",
     "DATASETS",
     "METHODS",
     "SPLITS",
+    "CatalogScope",
     "CheckpointConfig",
     "DataConfig",
     "DatasetName",
@@ -65,6 +67,9 @@ DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)[:-1]
 
 SplitName = Literal["leave_one_out", "temporal"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+CatalogScope = Literal["auto", "none", "own", "all"]
+CATALOG_SCOPES: tuple[CatalogScope, ...] = get_args(CatalogScope)
 
 _STAGE_1_ROUNDS = 5
 
@@ -176,15 +181,22 @@ class EvaluationConfig:
       negatives: sampled candidates beside the held-out item.
       k: list length of HR@K and NDCG@K, below the number of candidates.
       every: rounds between validations; the last round always has one.
+      catalog: which models are ranked over the whole catalog too, once, on the test interactions:
+        `own` for the run's, `all` for its quick references too, `none`; `auto` is `own` where
+        test interactions times items are at most 4 million, some seconds, else `none`.
+      cold_interactions: training interactions up to which a device counts as cold.
     """
 
     negatives: int = 99
     k: int = 10
     every: int = 1
+    catalog: CatalogScope = "auto"
+    cold_interactions: int = 10
 
     def __post_init__(self) -> None:
         numbers(self, "evaluation")
-        at_least(self, "evaluation", 1, "negatives", "k", "every")
+        at_least(self, "evaluation", 1, "negatives", "k", "every", "cold_interactions")
+        one_of(self, "evaluation", "catalog", CATALOG_SCOPES)
         shorter_than_candidates(self, "evaluation")
 
 

@@ -69,7 +69,7 @@ class CycleConfig:
       validation: how a job measures itself.
       gate: when a version is promoted.
       checkpoint: when a job's state is written.
-      evaluation: how quality is measured after each cycle.
+      evaluation: how quality is measured after each cycle, among sampled candidates.
     """
 
     seed: int = 0
@@ -109,6 +109,11 @@ class CycleConfig:
             raise ConfigError(
                 "evaluation.every: each cycle is evaluated, expected 1, got "
                 f"{self.evaluation.every}"
+            )
+        if self.evaluation.catalog not in ("auto", "none"):
+            raise ConfigError(
+                "evaluation.catalog: a cycle ranks among sampled candidates only, expected auto or "
+                f"none, got {self.evaluation.catalog}; a simulation ranks over the whole catalog"
             )
         if not self.gate.promote:
             raise ConfigError("gate.promote: expected true, since devices need a version in force")

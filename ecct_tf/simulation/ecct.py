@@ -78,6 +78,15 @@ class EcctAlgorithm:
         """Initial weights on all devices, the published cloud, no knowledge."""
         return EcctRunState(self.process.initialize(self.config.seed), self._start)
 
+    def untrained(self) -> EcctRunState:
+        """The initial state, to be scored as after the last round: with logits if they cross then.
+
+        What differs from the last state is then what training changed, not what stage 2 adds.
+        """
+        begin = self.initialize()
+        edge = dataclasses.replace(begin.edge, round_number=self.rounds)
+        return begin._replace(edge=edge)
+
     def next(
         self, state: EcctRunState, *, round_number: int, participants: Ids, answering: Ids
     ) -> tuple[EcctRunState, RoundReport]:

@@ -46,8 +46,8 @@ class RunFolder:
     `status.json` (the rounds that are done, renewed after each), `run.log` (a line a round,
     warnings, errors), `item_table.npz` (as devices hold it), `metrics.csv` (one row a round),
     `candidates_*.npz`, `results.csv` (test quality), `devices.csv` (rank of every tested
-    interaction), `references.csv` (the same of the quick references), `checkpoints/`,
-    `events/` (TensorBoard) and `plots/`.
+    interaction), `references.csv` (the same of the quick references), `quality_by_group.csv` (test
+    quality by activity and of cold devices), `checkpoints/`, `events/` (TensorBoard) and `plots/`.
 
     Attributes:
       path: where it is.
@@ -217,6 +217,10 @@ class RunFolder:
     def write_references(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes the same of the quick references, so that they can be paired with the run."""
         write_text(self.path / "references.csv", _table(rows))
+
+    def write_groups(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes test quality by groups of users."""
+        write_text(self.path / "quality_by_group.csv", _table(rows))
 
     def write_item_table(self, table: ItemTable) -> None:
         """Writes the item table as devices received it."""

@@ -15,14 +15,23 @@ from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset, described, refuse_in_memory
 from ecct_tf.errors import CheckpointError, DataError, RunFolderError, WorkerError
 from ecct_tf.federated import Algorithm, federated_runtime
+from ecct_tf.phases import phase
 from ecct_tf.reporting import write_plots
 from ecct_tf.simulation.callbacks import Checkpointer, MetricsWriter, ProgressBar
+from ecct_tf.simulation.catalog import catalog_plan
 from ecct_tf.simulation.checkpoints import Checkpoint
 from ecct_tf.simulation.ecct import EcctAlgorithm
 from ecct_tf.simulation.experiment import Experiment, build_experiment
+from ecct_tf.simulation.group_quality import group_rows
 from ecct_tf.simulation.loop import Callback, run_rounds
 from ecct_tf.simulation.methods import build_algorithm, display_name, quick_references
-from ecct_tf.simulation.results import ResultRow, rank_rows, test_results
+from ecct_tf.simulation.results import (
+    ResultRow,
+    measured_rows,
+    rank_rows,
+    start_line,
+    start_places,
+)
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.run_log import LINES, run_log
 from ecct_tf.simulation.tensorboard import TensorBoardWriter
@@ -44,12 +53,14 @@ class SimulationResult:
       experiment: the data it ran on.
       algorithm: what was run.
       state: the state after the last round.
+      notes: what was left out, and how to have it.
     """
 
     rows: tuple[ResultRow, ...]
     experiment: Experiment
     algorithm: Algorithm[Any]
     state: Any
+    notes: tuple[str, ...] = ()
 
 
 def simulate(
@@ -204,6 +215,8 @@ def _run(
             load=worker_load(config, num_devices=algorithm.num_devices),
             deadline_seconds=runtime.round_deadline_seconds,
         ):
+            # Before the rounds, since afterwards there would be two states of all devices.
+            starts = start_places(experiment, algorithm)
             state = run_rounds(
                 algorithm,
                 experiment,
@@ -211,8 +224,13 @@ def _run(
                 state=state,
                 first_round=progress.rounds,
             )
-            ours, devices = test_results(experiment, algorithm, state)
-            rows = [*_references(experiment, spaces), *ours] if config.baselines else ours
+            plan = catalog_plan(experiment)
+            with phase("ranking the test items" + (", whole catalog" if plan.own else "")):
+                ours = measured_rows(experiment, algorithm, state, starts=starts, catalog=plan.own)
+            references = (
+                _references(experiment, spaces, catalog=plan.references) if config.baselines else []
+            )
+            rows = [*references, *ours]
         for row in rows:
             LINES.info(
                 "test: %s HR@%d %.4f NDCG@%d %.4f",
@@ -222,15 +240,18 @@ def _run(
                 row.metrics.k,
                 row.metrics.ndcg,
             )
+        for line in filter(None, [*map(start_line, rows), plan.note]):
+            LINES.info("%s", line)
         if folder is not None:
-            folder.write_devices(devices)
+            folder.write_devices(rank_rows(experiment, ours))
             if config.baselines:
-                references = [row for row in rows if row not in ours]
                 folder.write_references(rank_rows(experiment, references))
+            folder.write_groups(group_rows(experiment, rows))
             folder.write_results([row.as_dict() for row in rows])
             write_plots(folder.path)
         status = "complete"
-        return SimulationResult(tuple(rows), experiment, algorithm, state)
+        notes = (plan.note,) if plan.note else ()
+        return SimulationResult(tuple(rows), experiment, algorithm, state, notes)
     except KeyboardInterrupt:
         status = "interrupted"
         raise
@@ -292,7 +313,7 @@ def _restored(begin: Checkpoint, experiment: Experiment, algorithm: Algorithm[An
     return algorithm.from_arrays(begin.arrays)
 
 
-def _references(experiment: Experiment, spaces: InputSpaces) -> list[ResultRow]:
+def _references(experiment: Experiment, spaces: InputSpaces, *, catalog: bool) -> list[ResultRow]:
     """Rows of the quick references on the same data, candidates and input space."""
     rows = []
     for config in quick_references(experiment.config):
@@ -304,7 +325,7 @@ def _references(experiment: Experiment, spaces: InputSpaces) -> list[ResultRow]:
             callbacks=[ProgressBar(display_name(config), k=config.evaluation.k)],
             validate=False,
         )
-        found, _ = test_results(reference, algorithm, state)
+        found = measured_rows(reference, algorithm, state, catalog=catalog)
         # What the cloud is without an exchange has a row of its own.
         rows += [row for row in found if row.model != "no exchange cloud"]
     return rows

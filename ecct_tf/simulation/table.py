@@ -10,7 +10,7 @@ from ecct_tf.evaluation import Interval, hits, paired_interval
 from ecct_tf.reporting.columns import Column, console_for, fitting, table_of
 from ecct_tf.reporting.spread import plural
 from ecct_tf.simulation.methods import model_name
-from ecct_tf.simulation.results import ResultRow
+from ecct_tf.simulation.results import CatalogResult, ResultRow, start_line
 from ecct_tf.simulation.simulate import SimulationResult
 from ecct_tf.terminal import prose
 
@@ -43,18 +43,57 @@ def print_results(
             bold=[row.model in own for row in result.rows],
         )
     )
+    catalog = _print_catalog(result, own, console)
     notes = [f"> marks this run's own models. Interval: over {_users(result)}."]
     left_out = [column.heading for column in columns if column not in shown]
     if left_out:
         where = "" if out is None else f"; {out / 'results.csv'} has them"
         notes.append(f"Too narrow for {', '.join(left_out)}{where}.")
+    notes += catalog
     notes += _standing(result.rows, own, result)
+    notes += [line for line in map(start_line, result.rows) if line]
+    notes += result.notes
     if out is not None and (out / "metrics.csv").exists():
         notes.append(_traffic(result, out))
     if out is not None:
         notes.append(f"Run folder: {out}")
     for note in notes:
         prose(note, console)
+
+
+def _print_catalog(result: SimulationResult, own: set[str], console: Console) -> list[str]:
+    """Prints what was ranked over the whole catalog, if anything; returns notes on it."""
+    measured = [(row, row.catalog) for row in result.rows if row.catalog is not None]
+    if not measured:
+        return []
+    found: list[CatalogResult] = [catalog for _, catalog in measured]
+    k, items = found[0].metrics.k, found[0].metrics.num_items
+    names = tuple(f"{'>' if row.model in own else ' '} {row.model}" for row, _ in measured)
+    bits = tuple(f"{each.metrics.novelty:.2f}" for each in found)
+    columns = [
+        Column("  model", names, 0, right=False),
+        Column(f"HR@{k}", _numbers(each.metrics.hr for each in found), 1),
+        Column("95 % interval", tuple(_ends(each.hr) for each in found), 4),
+        Column(f"NDCG@{k}", _numbers(each.metrics.ndcg for each in found), 2),
+        Column("MRR", _numbers(each.metrics.mrr for each in found), 5),
+        Column("coverage", tuple(f"{each.metrics.coverage:.1%}" for each in found), 3),
+        Column("novelty", bits, 6),
+    ]
+    if any(each.metrics.recall != each.metrics.hr for each in found):
+        recall = _numbers(each.metrics.recall for each in found)
+        columns.append(Column(f"Recall@{k}", recall, 7))
+    shown = fitting(columns, console.width)
+    console.print()
+    console.print(
+        table_of(
+            shown,
+            title=f"Among all {items:,} items but those met before",
+            bold=[row.model in own for row, _ in measured],
+        )
+    )
+    coverage = f"Coverage: share of the items in somebody's first {k}. Novelty: in bits."
+    left_out = [column.heading for column in columns if column not in shown]
+    return [f"{coverage} Too narrow for {', '.join(left_out)}." if left_out else coverage]
 
 
 def _columns(result: SimulationResult) -> list[Column]:

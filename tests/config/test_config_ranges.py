@@ -79,6 +79,8 @@ REFUSED = {
     "evaluation.negatives": [0],
     "evaluation.k": [0, 100, 101],
     "evaluation.every": [0],
+    "evaluation.catalog": ["some", "true"],
+    "evaluation.cold_interactions": [0],
     "runtime.shard_size": [-1],
     "runtime.threads": [0],
     "runtime.concurrent_calls": [0],

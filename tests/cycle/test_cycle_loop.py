@@ -253,6 +253,7 @@ def test_a_new_item_table_reaches_devices_as_a_new_file(chain, config):
         ("data.nodes=4", "serves one user"),
         ("edge.embedding_dim=4", "as in exchange.embedding_dim"),
         ("evaluation.every=2", "each cycle is evaluated"),
+        ("evaluation.catalog=own", "a cycle ranks among sampled candidates only"),
         ("gate.promote=false", "devices need a version in force"),
         ("rounds_per_cycle=0", "expected at least 1"),
         ("exchange.weights_codec=int8", "erases the small ones"),

@@ -132,11 +132,19 @@ def test_simulation_through_a_pipe_returns_and_leaves_a_whole_run_folder(tmp_pat
         "environment.json",
         "item_table.npz",
         "metrics.csv",
+        "quality_by_group.csv",
         "references.csv",
         "results.csv",
         "run.log",
         "status.json",
     }
+    with (out / "results.csv").open() as file:
+        results = {row["model"]: row for row in csv.DictReader(file)}
+    for row in (results["ECCT edge"], results["ECCT cloud"], results["popularity"]):
+        # By itself a run ranks its own models over a small catalog, not its references.
+        assert (row["catalog_hr"] != "") == (row["method"] == "ecct")
+        assert (row["start_worse"] != "") == (row["model"] == "ECCT edge")
+    assert "ECCT edge against its own start: NDCG@10" in " ".join(done.stdout.split())
     # There is no terminal: each round is a line, of the run and of its quick references.
     for name in ("ECCT", "edge only", "no exchange"):
         for number in (1, 2):

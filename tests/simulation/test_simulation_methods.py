@@ -8,10 +8,13 @@ import pytest
 from cloud import shared_spaces
 from cloud.input_space import build_input_space
 from ecct_tf.config import METHODS, RunConfig, load_config
+from ecct_tf.data import Candidates
 from ecct_tf.errors import ConfigError, RunFolderError
+from ecct_tf.evaluation import ranks
 from ecct_tf.federated import federated_runtime
 from ecct_tf.simulation import simulate as simulate_module
 from ecct_tf.simulation.campaign import parse_seeds, plan_runs, run_all
+from ecct_tf.simulation.catalog import rank_catalog
 from ecct_tf.simulation.edge_state import table_digest
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.loop import Callback, run_rounds
@@ -22,6 +25,7 @@ from ecct_tf.simulation.methods import (
     model_name,
     quick_references,
 )
+from ecct_tf.simulation.results import start_places
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.simulate import simulate
 
@@ -119,6 +123,35 @@ def test_without_downlinks_the_cloud_does_not_matter_to_the_edge(runs):
     np.testing.assert_array_equal(one.edge.cohorts[0].weights(), other.edge.cohorts[0].weights())
     changed = runs["ECCT"][1].edge.cohorts[0].weights()
     assert not np.array_equal(changed, one.edge.cohorts[0].weights())
+
+
+def test_ecct_ranks_the_whole_catalog_in_blocks_as_at_once(runs, small_config):
+    """Each pair has one score, whatever it is scored with; what users met before is left out."""
+    algorithm, state, _ = runs["ECCT"]
+    experiment = build_experiment(small_config())
+    test, num_items = experiment.test, experiment.split.num_items
+    everything = np.tile(np.arange(1, num_items + 1, dtype=np.int32), (len(test.users), 1))
+    asked = np.concatenate([test.items[:, :1], everything], axis=1)
+    scores = algorithm.scores(state, Candidates(test.users, test.positions, asked))
+    found = rank_catalog(experiment, algorithm, state)
+    assert set(found) == {"edge", "cloud"}
+    for side, ranking in found.items():
+        for row, (user, position) in enumerate(zip(test.users, test.positions, strict=True)):
+            met = experiment.split.before(int(user), int(position))
+            scores[side][row, [*met, test.items[row, 0]]] = -np.inf
+        expected = (scores[side][:, 1:] >= scores[side][:, :1]).sum(axis=1)
+        np.testing.assert_array_equal(ranking.places, expected, err_msg=side)
+
+
+def test_a_start_is_scored_with_logits_where_they_cross_in_the_end(runs, small_config):
+    algorithm, _, _ = runs["ECCT"]
+    experiment = build_experiment(small_config())
+    begin, untrained = algorithm.initialize(), algorithm.untrained()
+    for ours, theirs in zip(untrained.edge.cohorts, begin.edge.cohorts, strict=True):
+        np.testing.assert_array_equal(ours.weights(), theirs.weights())
+    first, start = (algorithm.scores(each, experiment.test)["edge"] for each in (begin, untrained))
+    assert not np.array_equal(first, start)
+    np.testing.assert_array_equal(start_places(experiment, algorithm)["edge"], ranks(start))
 
 
 def test_a_state_comes_back_from_its_arrays(runs):
@@ -230,7 +263,8 @@ def test_methods_that_share_an_input_space_come_out_the_same(small_config, compu
 def test_a_run_and_its_quick_references_compute_one_input_space(
     small_config, computed, monkeypatch
 ):
-    config = small_config("method=cloud-only", "cloud.next_item.epochs=0", "baselines=true")
+    quick = ("cloud.next_item.epochs=0", "evaluation.catalog=none")
+    config = small_config("method=cloud-only", "baselines=true", *quick)
     monkeypatch.setattr(simulate_module, "quick_references", lambda config: [config])
     reference, own = simulate(config).rows
     assert reference == own

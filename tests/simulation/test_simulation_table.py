@@ -1,5 +1,6 @@
 """The final table on terminals of any width: own rows marked, intervals, the strongest rival."""
 
+import dataclasses
 import io
 from types import SimpleNamespace
 
@@ -8,10 +9,17 @@ import pytest
 from rich.console import Console
 
 from ecct_tf.config import RunConfig
-from ecct_tf.evaluation import discounted_gains, evaluate_scores, hits, interval_over_users
+from ecct_tf.evaluation import (
+    CatalogMetrics,
+    against_start,
+    discounted_gains,
+    evaluate_scores,
+    hits,
+    interval_over_users,
+)
 from ecct_tf.simulation import table
 from ecct_tf.simulation.methods import ABLATIONS
-from ecct_tf.simulation.results import ResultRow
+from ecct_tf.simulation.results import CatalogResult, ResultRow
 from ecct_tf.simulation.table import print_results
 
 USERS = np.arange(943)
@@ -53,6 +61,7 @@ def _printed(width, *, rows=ROWS, config=None, terminal=True, out=None):
             test=SimpleNamespace(users=USERS),
         ),
         algorithm=SimpleNamespace(num_devices=943),
+        notes=(),
     )
     screen = io.StringIO()
     console = Console(
@@ -128,3 +137,27 @@ def test_the_traffic_counts_rounds_in_the_right_number(rounds, words, tmp_path):
     (tmp_path / "metrics.csv").write_text(header + "1024,0,0,0\n" * rounds)
     result = SimpleNamespace(algorithm=SimpleNamespace(num_devices=1))
     assert words in table._traffic(result, tmp_path)
+
+
+def test_the_whole_catalog_and_the_start_are_shown_where_they_were_measured():
+    places = np.array([0, 3, 400])
+    metrics = CatalogMetrics(
+        hr=2 / 3, recall=2 / 3, ndcg=0.5, mrr=0.4, coverage=0.25, novelty=3.5, k=10, num_items=1682
+    )
+    hr = interval_over_users(hits(places, 10))
+    row = dataclasses.replace(
+        ROWS[2],
+        catalog=CatalogResult(metrics, hr, hr, places),
+        start=against_start([0, 3, 20], [1, 3, 9], k=10, users=[1, 2, 3]),
+    )
+    text = " ".join(_printed(100, rows=(*ROWS[:2], row, ROWS[3])).split())
+    assert "Among all 1,682 items but those met before" in text
+    assert "> ECCT edge 0.6667 0.000 to 1.000 0.5000 0.4000 25.0% 3.50 >" in text
+    assert "of 3 users 33.3% better, 33.3% equal, 33.3% worse." in text
+    assert "Recall" not in text
+    narrow = " ".join(_printed(50, rows=(row,)).split())
+    assert "Too narrow for 95 % interval" in narrow
+    uneven = dataclasses.replace(metrics, recall=0.6)
+    row = dataclasses.replace(row, catalog=CatalogResult(uneven, hr, hr, places))
+    assert "Recall@10" in _printed(120, rows=(row,))
+    assert "Among all" not in _printed(100)
