@@ -9,7 +9,7 @@ from typing import Any
 from ecct_tf.config.flat import settings_with_effect
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting.csv_files import printable
-from ecct_tf.reporting.run import QUALITY, Run
+from ecct_tf.reporting.run import CATALOG, QUALITY, Run
 from ecct_tf.reporting.same_data import check_same_data
 from ecct_tf.reporting.spread import Spread, plural
 from ecct_tf.reporting.traffic import Traffic, traffic_of
@@ -101,8 +101,23 @@ class Comparison:
 
     def label(self, quality: str) -> str:
         """How a figure of quality is written, such as `HR@10`."""
-        names = {"hr": f"HR@{self.k}", "ndcg": f"NDCG@{self.k}", "log_loss": "log loss"}
+        names = {
+            "hr": f"HR@{self.k}",
+            "ndcg": f"NDCG@{self.k}",
+            "log_loss": "log loss",
+            "catalog_hr": f"catalog HR@{self.k}",
+            "catalog_recall": f"catalog Recall@{self.k}",
+            "catalog_ndcg": f"catalog NDCG@{self.k}",
+            "catalog_mrr": "catalog MRR",
+            "coverage": "coverage",
+            "novelty": "novelty",
+        }
         return names.get(quality, quality.upper())
+
+    @property
+    def over_catalog(self) -> bool:
+        """Whether a model was ranked over the whole catalog."""
+        return any(model.quality["catalog_hr"] is not None for model in self.models)
 
     @property
     def subject(self) -> Model:
@@ -246,7 +261,7 @@ def _reference_models(runs: Sequence[Run], known: set[str]) -> list[Model]:
 
 
 def _quality(rows: Sequence[Any]) -> dict[str, Spread | None]:
-    return {name: Spread.of(row[name] for row in rows) for name in QUALITY}
+    return {name: Spread.of(row[name] for row in rows) for name in (*QUALITY, *CATALOG)}
 
 
 def _effective(run: Run) -> dict[str, Any]:

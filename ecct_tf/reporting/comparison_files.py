@@ -9,36 +9,52 @@ from pathlib import Path
 from ecct_tf.errors import ConfigError
 from ecct_tf.evaluation import Interval
 from ecct_tf.reporting.comparison import Comparison, Model
-from ecct_tf.reporting.pairs import gain_interval, interval_of
+from ecct_tf.reporting.pairs import MEASURES, Measure, gain_interval, interval_of
 from ecct_tf.reporting.plots import write_comparison_plots
-from ecct_tf.reporting.run import QUALITY
+from ecct_tf.reporting.run import CATALOG, QUALITY
 from ecct_tf.reporting.spread import Spread, bytes_text, seconds_text, signed
 
-__all__ = ["as_csv", "as_markdown", "cells", "explanation", "headings", "write_comparison"]
-
-_SHOWN = ("hr", "ndcg", "gauc")
+__all__ = [
+    "as_csv",
+    "as_markdown",
+    "cells",
+    "explanation",
+    "headings",
+    "write_comparison",
+]
 
 
 def headings(comparison: Comparison) -> list[str]:
     """Of the columns that `cells` fills."""
-    hr, *others = [comparison.label(name) for name in _SHOWN]
-    gain = f"{comparison.subject.name} over it"
-    return ["model", hr, "95 % interval", gain, *others, "seeds", "per device, round", "duration"]
+    names = [comparison.label(name) for name in _shown(comparison)]
+    subject = comparison.subject.name
+    hr, ndcg, *catalog = ([name, f"over it, {name}"] for name in names)
+    return [
+        *("model", hr[0], "95 % interval", f"{subject} over it"),
+        *ndcg,
+        comparison.label("gauc"),
+        *("seeds", "per device, round", "duration"),
+        *(heading for pair in catalog for heading in pair),
+    ]
 
 
 def cells(model: Model, comparison: Comparison) -> list[str]:
     """A model's row for people; `-` where there is nothing to tell."""
     traffic, seconds = model.traffic, model.seconds
-    hr, *others = [_text(model.quality[name]) for name in _SHOWN]
+    hr, ndcg, *catalog = (
+        [_text(model.quality[name]), _gain(model, comparison, name)] for name in _shown(comparison)
+    )
     return [
         model.name,
-        hr,
+        hr[0],
         _ends(interval_of(model)),
-        _gain(model, comparison),
-        *others,
+        hr[1],
+        *ndcg,
+        _text(model.quality["gauc"]),
         str(len(model.seeds)),
         "-" if traffic is None else bytes_text(traffic.per_round.mean),
         "-" if seconds is None else seconds_text(seconds.mean),
+        *(cell for pair in catalog for cell in pair),
     ]
 
 
@@ -46,7 +62,7 @@ def explanation(comparison: Comparison) -> str:
     """What the columns of `cells` mean."""
     return (
         "±: standard deviation over seeds. Interval: 95 % of the bootstrap over users, of "
-        f"{comparison.label('hr')}; of gains in it paired, each user's rank by both models."
+        f"{comparison.label('hr')}; of gains paired, each user's rank by both models."
     )
 
 
@@ -98,14 +114,19 @@ def _row(model: Model, comparison: Comparison) -> dict[str, object]:
         "sees": model.sees,
         "seeds": " ".join(map(str, model.seeds)),
     }
-    for name in QUALITY:
+    for name in (*QUALITY, *CATALOG):
         row.update(_columns(name, model.quality[name]))
     subject = comparison.subject
-    gain = None if model is subject else gain_interval(subject, model)
-    row.update(_interval_columns("hr", interval_of(model)))
-    row["gain_of"] = "" if gain is None else subject.name
-    row["gain_hr"] = "" if gain is None else gain.mean
-    row.update(_interval_columns("gain_hr", gain))
+    for measure in MEASURES:
+        row.update(_interval_columns(measure, interval_of(model, measure)))
+    gains = {
+        measure: None if model is subject else gain_interval(subject, model, measure)
+        for measure in MEASURES
+    }
+    row["gain_of"] = "" if gains["hr"] is None else subject.name
+    for measure, gain in gains.items():
+        row[f"gain_{measure}"] = "" if gain is None else gain.mean
+        row.update(_interval_columns(f"gain_{measure}", gain))
     traffic = model.traffic
     parts = ("downlink", "uplink", "weights")
     for part in parts:
@@ -142,9 +163,15 @@ def _ends(interval: Interval | None) -> str:
     return f"{interval.low:.3f} to {interval.high:.3f}"
 
 
-def _gain(model: Model, comparison: Comparison) -> str:
+def _shown(comparison: Comparison) -> tuple[Measure, ...]:
+    """What a person compares: the catalog's figure too, where it was measured."""
+    sampled: tuple[Measure, ...] = ("hr", "ndcg")
+    return (*sampled, "catalog_ndcg") if comparison.over_catalog else sampled
+
+
+def _gain(model: Model, comparison: Comparison, measure: Measure) -> str:
     subject = comparison.subject
-    gain = None if model is subject else gain_interval(subject, model)
+    gain = None if model is subject else gain_interval(subject, model, measure)
     if gain is None:
         return "-"
     if gain.low is None or gain.high is None:

@@ -10,7 +10,7 @@ from ecct_tf.terminal import prose
 __all__ = ["print_table"]
 
 # Of the columns of `headings`: which stay longest where the terminal is narrow.
-_RANKS = (0, 1, 3, 2, 4, 5, 6, 7, 8)
+_RANKS = (0, 1, 3, 2, 4, 5, 8, 9, 10, 11, 6, 7)
 
 
 def print_table(comparison: Comparison, *, console: Console | None = None) -> None:
@@ -22,9 +22,12 @@ def print_table(comparison: Comparison, *, console: Console | None = None) -> No
     """
     models = [model for kind in KINDS for model in comparison.of_kind(kind)]
     rows = [cells(model, comparison) for model in models]
+    heads = headings(comparison)
+    # Without figures over the catalog the last columns are not there.
+    ranks = _RANKS[: len(heads)]
     columns = [
         Column(heading, tuple(row[place] for row in rows), rank, right=place > 0)
-        for place, (heading, rank) in enumerate(zip(headings(comparison), _RANKS, strict=True))
+        for place, (heading, rank) in enumerate(zip(heads, ranks, strict=True))
     ]
     console = console or console_for(columns)
     shown = fitting(columns, console.width)

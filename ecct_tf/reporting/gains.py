@@ -7,11 +7,19 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from ecct_tf.evaluation import Interval, discounted_gains, interval_over_users
+from ecct_tf.errors import ConfigError
+from ecct_tf.evaluation import (
+    Interval,
+    StartComparison,
+    activity_places,
+    against_start,
+    discounted_gains,
+    interval_over_users,
+)
 from ecct_tf.reporting.comparison import Model
-from ecct_tf.reporting.pairs import common_seeds, paired_ranks
+from ecct_tf.reporting.pairs import common_seeds, paired_ranks, ranks_of
 
-__all__ = ["ActivityGroup", "Gains", "device_gains"]
+__all__ = ["ActivityGroup", "Gains", "device_gains", "gain_since_start"]
 
 Array = npt.NDArray[np.float64]
 
@@ -101,6 +109,25 @@ def device_gains(subject: Model, baseline: Model) -> Gains:
     )
 
 
+def gain_since_start(model: Model) -> StartComparison | None:
+    """A model's NDCG@K beside that of its own start, all seeds together; None if not measured.
+
+    Raises:
+      RunFolderError: a rank is none.
+    """
+    try:
+        tables = [
+            (ranks_of(model, seed), ranks_of(model, seed, column="start_rank"))
+            for seed in model.seeds
+        ]
+    except ConfigError:
+        return None
+    places = np.concatenate([now["rank"].to_numpy(np.int64) for now, _ in tables]) - 1
+    start = np.concatenate([then["start_rank"].to_numpy(np.int64) for _, then in tables]) - 1
+    users = np.concatenate([now.index.get_level_values("user") for now, _ in tables])
+    return against_start(places, start, k=model.sources[0].k, users=users)
+
+
 def _pairs(subject: Model, baseline: Model, seed: int) -> pd.DataFrame:
     """One row per test interaction of a seed: NDCG@K of both."""
     pairs, k = paired_ranks(subject, baseline, seed), subject.sources[0].k
@@ -116,10 +143,7 @@ def _p_value(difference: Array) -> float | None:
 
 
 def _groups(users: pd.DataFrame) -> tuple[ActivityGroup, ...]:
-    interactions = users["interactions"].to_numpy(float)
-    borders = np.quantile(interactions, [0.25, 0.5, 0.75])
-    # A device on a border belongs below it; equal devices stay together.
-    place = np.searchsorted(borders, interactions, side="left")
+    place = activity_places(users["interactions"].to_numpy(), groups=4)
     groups = []
     for number in np.unique(place):
         members = users[place == number]

@@ -12,10 +12,12 @@ import jinja2
 from ecct_tf.errors import ConfigError
 from ecct_tf.reporting.comparison import KINDS, Comparison, Model, compare_runs
 from ecct_tf.reporting.curves import curves_of
-from ecct_tf.reporting.gains import Gains, device_gains
+from ecct_tf.reporting.gains import Gains, device_gains, gain_since_start
+from ecct_tf.reporting.groups import group_quality
+from ecct_tf.reporting.pairs import MEASURES, gain_interval
 from ecct_tf.reporting.pictures import Pictures, Variant
 from ecct_tf.reporting.provenance import commands_of, origins_of, settings_of
-from ecct_tf.reporting.run import QUALITY, Run
+from ecct_tf.reporting.run import CATALOG, QUALITY, Run
 from ecct_tf.reporting.spread import bytes_text, plural, seconds_text, signed
 from ecct_tf.reporting.story import Story, tell
 
@@ -83,6 +85,7 @@ def render_report(
         script=script,
         script_digest=digest,
         quality=QUALITY,
+        catalog=CATALOG,
         report_command=shlex.join(
             [
                 "ecct",
@@ -118,6 +121,9 @@ def _content(comparison: Comparison, story: Story, *, against: str | None) -> di
         "models_picture": pictures.quality(beside),
         "groups": [(kind, [m for m in beside if m.kind == kind]) for kind in kinds],
         "equal_seeds": len({model.seeds for model in beside}) == 1,
+        "paired": _paired(comparison),
+        "since_start": gain_since_start(story.subject),
+        "by_group": group_quality(_served(comparison, story)),
         "ablation": ablation,
         "ablation_picture": pictures.ablation(ablation) if len(ablation) > 1 else None,
         "ablation_is_whole": len(ablation) >= _VARIANTS,
@@ -134,6 +140,37 @@ def _content(comparison: Comparison, story: Story, *, against: str | None) -> di
         "commands": commands_of(comparison.runs),
         "baselines_command": _baselines_command(run),
     }
+
+
+def _paired(comparison: Comparison) -> dict[str, Any]:
+    """The subject's differences to every other model that has ranks, by measure."""
+    subject = comparison.subject
+    rows = []
+    for model in comparison.models:
+        gains = [gain_interval(subject, model, measure) for measure in MEASURES]
+        if model is not subject and gains[0] is not None:
+            rows.append((model, gains))
+    # The sampled figures are always there; those over the catalog where somebody has them.
+    shown = [
+        number
+        for number, measure in enumerate(MEASURES)
+        if not measure.startswith("catalog") or any(gains[number] for _, gains in rows)
+    ]
+    return {
+        "names": [comparison.label(MEASURES[number]) for number in shown],
+        "rows": [(model, [gains[number] for number in shown]) for model, gains in rows],
+    }
+
+
+def _served(comparison: Comparison, story: Story) -> list[Model]:
+    """Whose quality is shown by groups: the subject, its other side, and whom it is compared to."""
+    subject = story.subject
+    both = [
+        model
+        for model in comparison.models
+        if model.name_without_side == subject.name_without_side and model is not subject
+    ]
+    return list(dict.fromkeys([subject, *both, *(each.model for each in story.rivalries)]))
 
 
 def _ablation(comparison: Comparison) -> list[Variant]:

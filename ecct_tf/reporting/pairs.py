@@ -1,16 +1,56 @@
 """Models on the same users: ranks side by side, and intervals that follow from them."""
 
 import functools
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ecct_tf.errors import ConfigError, RunFolderError
-from ecct_tf.evaluation import Interval, hits, interval_over_users, paired_interval
+from ecct_tf.evaluation import (
+    Interval,
+    discounted_gains,
+    hits,
+    interval_over_users,
+    paired_interval,
+)
 from ecct_tf.reporting.comparison import Model
 from ecct_tf.reporting.run import Run
 
-__all__ = ["common_seeds", "gain_interval", "interval_of", "paired_ranks", "ranks_of"]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "common_seeds",
+    "gain_interval",
+    "interval_of",
+    "paired_ranks",
+    "ranks_of",
+]
+
+Measure = Literal["hr", "ndcg", "catalog_hr", "catalog_ndcg"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+RankColumn = Literal["rank", "catalog_rank", "start_rank"]
+
+
+class _Figure(NamedTuple):
+    """What a measure is made of: a column of ranks, and a figure of each rank."""
+
+    column: RankColumn
+    of: Callable[[npt.ArrayLike, int], npt.NDArray[np.float64]]
+
+
+_FIGURES: Mapping[Measure, _Figure] = {
+    "hr": _Figure("rank", hits),
+    "ndcg": _Figure("rank", discounted_gains),
+    "catalog_hr": _Figure("catalog_rank", hits),
+    "catalog_ndcg": _Figure("catalog_rank", discounted_gains),
+}
+_NOT_MEASURED = {
+    "catalog_rank": "its run did not rank it over the whole catalog (evaluation.catalog)",
+    "start_rank": "its run did not rank it before the first round",
+}
 
 
 def common_seeds(subject: Model, baseline: Model) -> tuple[int, ...]:
@@ -28,16 +68,18 @@ def common_seeds(subject: Model, baseline: Model) -> tuple[int, ...]:
     return seeds
 
 
-def paired_ranks(subject: Model, baseline: Model, seed: int) -> pd.DataFrame:
+def paired_ranks(
+    subject: Model, baseline: Model, seed: int, *, column: RankColumn = "rank"
+) -> pd.DataFrame:
     """One row per test interaction of a seed: `user`, `interactions`, and both ranks from 1.
 
-    The ranks are in the columns `subject` and `baseline`.
+    The ranks are in the columns `subject` and `baseline`; `column` says which ranks.
 
     Raises:
       ConfigError: the ranks of one of them are not at hand.
       RunFolderError: they are of different interactions.
     """
-    ours, theirs = ranks_of(subject, seed), ranks_of(baseline, seed)
+    ours, theirs = (ranks_of(model, seed, column=column) for model in (subject, baseline))
     if not ours.index.equals(theirs.index):
         files = [_file(model, _source(model, seed)) for model in (subject, baseline)]
         raise RunFolderError(
@@ -49,17 +91,17 @@ def paired_ranks(subject: Model, baseline: Model, seed: int) -> pd.DataFrame:
         {
             "user": ours.index.get_level_values("user"),
             "interactions": ours["interactions"].to_numpy(),
-            "subject": ours["rank"].to_numpy(),
-            "baseline": theirs["rank"].to_numpy(),
+            "subject": ours[column].to_numpy(np.int64),
+            "baseline": theirs[column].to_numpy(np.int64),
         }
     )
 
 
-def ranks_of(model: Model, seed: int) -> pd.DataFrame:
-    """`interactions` and `rank`, from 1, by user and by the place among the user's interactions.
+def ranks_of(model: Model, seed: int, *, column: RankColumn = "rank") -> pd.DataFrame:
+    """`interactions` and ranks, from 1, by user and by the place among the user's interactions.
 
     Raises:
-      ConfigError: the file that has them is missing.
+      ConfigError: the file that has them is missing, or they were not measured.
       RunFolderError: a rank is none.
     """
     run = _source(model, seed)
@@ -72,41 +114,51 @@ def ranks_of(model: Model, seed: int) -> pd.DataFrame:
             )
         raise ConfigError(f"{file} is missing; copy it too, to see the gain of single devices")
     rows = table[(table["model"] == model.model) & (table["side"] == model.side)]
-    if not rows["rank"].between(1, run.candidates).all():
+    if rows[column].isna().all():
+        raise ConfigError(f"{model.name}, seed {seed}: {_NOT_MEASURED.get(column, 'no ranks')}")
+    # How large a catalog is does not stand in a run folder.
+    last = np.inf if column == "catalog_rank" else run.candidates
+    if not rows[column].between(1, last).all():
         raise RunFolderError(
-            f"{file}: expected ranks from 1 to {run.candidates}; the file was changed after the run"
+            f"{file}: expected ranks from 1{f' to {last}' if last < np.inf else ''} in {column}; "
+            "the file was changed after the run"
         )
     rows = rows.assign(occurrence=rows.groupby("user").cumcount())
     return rows.set_index(["user", "occurrence"]).sort_index()
 
 
-@functools.lru_cache(maxsize=512)
-def interval_of(model: Model) -> Interval | None:
-    """HR@K of a model, all seeds together, with its interval over users; None without ranks."""
+@functools.lru_cache(maxsize=2048)
+def interval_of(model: Model, measure: Measure = "hr") -> Interval | None:
+    """A figure of a model, all seeds together, with its interval over users; None without ranks."""
+    figure = _FIGURES[measure]
     try:
-        tables = [ranks_of(model, seed) for seed in model.seeds]
+        tables = [ranks_of(model, seed, column=figure.column) for seed in model.seeds]
     except ConfigError:
         return None
-    ranks = np.concatenate([table["rank"].to_numpy(np.int64) for table in tables])
+    ranks = np.concatenate([table[figure.column].to_numpy(np.int64) for table in tables])
     users = np.concatenate([table.index.get_level_values("user") for table in tables])
-    return interval_over_users(hits(ranks - 1, model.sources[0].k), users=users)
+    return interval_over_users(figure.of(ranks - 1, model.sources[0].k), users=users)
 
 
-@functools.lru_cache(maxsize=512)
-def gain_interval(subject: Model, baseline: Model) -> Interval | None:
-    """HR@K of `subject` less that of `baseline` on the same users; None where none can be paired.
+@functools.lru_cache(maxsize=2048)
+def gain_interval(subject: Model, baseline: Model, measure: Measure = "hr") -> Interval | None:
+    """A figure of `subject` less that of `baseline` on the same users; None without a pair.
 
     Raises:
       RunFolderError: see `paired_ranks`.
     """
+    figure = _FIGURES[measure]
     try:
         pairs = pd.concat(
-            [paired_ranks(subject, baseline, seed) for seed in common_seeds(subject, baseline)]
+            [
+                paired_ranks(subject, baseline, seed, column=figure.column)
+                for seed in common_seeds(subject, baseline)
+            ]
         )
     except ConfigError:
         return None
     k = subject.sources[0].k
-    ours, theirs = (hits(pairs[name].to_numpy(np.int64) - 1, k) for name in ("subject", "baseline"))
+    ours, theirs = (figure.of(pairs[name].to_numpy() - 1, k) for name in ("subject", "baseline"))
     return paired_interval(ours, theirs, users=pairs["user"].to_numpy())
 
 

@@ -8,17 +8,24 @@ from typing import Any
 
 import pandas as pd
 
+from ecct_tf.config import EvaluationConfig
 from ecct_tf.config.flat import flat_config
 from ecct_tf.config.parsing import near_sibling
 from ecct_tf.config.yaml_text import parse_yaml, resolved
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting.csv_files import read_table
 
-__all__ = ["QUALITY", "SIDES", "Run", "read_run", "read_runs"]
+__all__ = ["CATALOG", "QUALITY", "SIDES", "Run", "read_run", "read_runs"]
 
 QUALITY = ("hr", "ndcg", "mrr", "auc", "gauc", "log_loss")
+# Over the whole catalog, where a run measured that.
+CATALOG = (
+    *("catalog_hr", "catalog_recall", "catalog_ndcg", "catalog_mrr"),
+    *("coverage", "novelty"),
+)
 SIDES = ("edge", "cloud", "everything")
 
+_COLD = EvaluationConfig().cold_interactions
 _BYTES = ("downlink_bytes", "uplink_bytes", "weights_bytes", "item_table_bytes")
 _REQUIRED: dict[str, type] = {
     "method": str,
@@ -48,7 +55,8 @@ class Run:
       seconds: duration, all parts together.
       metrics: one row a round; None for a method without rounds.
       results: test quality by model; None until the run is complete.
-      devices: rank of each test interaction by own model; None where the file is missing.
+      devices: rank of each test interaction by own model, among the candidates and, where it was
+        measured, in the catalog and at the start; None where the file is missing.
       reference_ranks: the same by the models that the run carries for reference.
     """
 
@@ -83,6 +91,11 @@ class Run:
     def candidates(self) -> int:
         """Items that a held-out item is ranked among, itself included."""
         return int(self.config["evaluation.negatives"]) + 1
+
+    @property
+    def cold_interactions(self) -> int:
+        """Training interactions up to which a device is cold; the default for an earlier run."""
+        return int(self.config.get("evaluation.cold_interactions", _COLD))
 
     @property
     def complete(self) -> bool:
@@ -232,7 +245,7 @@ def _results(path: Path) -> pd.DataFrame:
         path / "results.csv",
         text=("method", "model", "side", "sees"),
         required=("hr", "ndcg", "mrr", "num_users"),
-        optional=("auc", "gauc", "log_loss", "k"),
+        optional=("auc", "gauc", "log_loss", "k", *CATALOG),
     )
 
 
@@ -240,7 +253,10 @@ def _ranks(file: Path) -> pd.DataFrame | None:
     if not file.exists():
         return None
     return read_table(
-        file, text=("model", "side"), required=("user", "interactions", "rank"), optional=()
+        file,
+        text=("model", "side"),
+        required=("user", "interactions", "rank"),
+        optional=("catalog_rank", "start_rank"),
     )
 
 

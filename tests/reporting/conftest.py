@@ -76,6 +76,8 @@ def _maker(folder: Path) -> MakeRun:
         ranks: Mapping[tuple[str, str], Sequence[int]] | None = None,
         users: Sequence[int] = (1, 2, 3, 4),
         interactions: Sequence[int] = (10, 20, 30, 40),
+        catalog_ranks: Mapping[tuple[str, str], Sequence[int]] | None = None,
+        start_ranks: Mapping[tuple[str, str], Sequence[int]] | None = None,
         status: str = "complete",
         seconds: float = 12.0,
     ) -> Path:
@@ -117,6 +119,12 @@ def _maker(folder: Path) -> MakeRun:
                 for (model, side), places in ranks.items()
                 for user, count, rank in zip(users, interactions, places, strict=True)
             ]
+            for column, found in (("catalog_rank", catalog_ranks), ("start_rank", start_ranks)):
+                if found is not None:
+                    models = dict.fromkeys((row["model"], row["side"]) for row in devices)
+                    cells = [rank for key in models for rank in found.get(key, [""] * len(users))]
+                    for row, cell in zip(devices, cells, strict=True):
+                        row[column] = cell
             pd.DataFrame(devices).to_csv(path / "devices.csv", index=False)
         if metrics is None:
             sizes = dict(zip(BYTES, (400, 800, 4000, 40960), strict=True))
