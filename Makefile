@@ -4,6 +4,9 @@
 PYTHON ?= python3.11
 UV ?= uv
 ARGS ?=
+# Processes that share the files of tests: one a core, at most four, since each takes over a gigabyte.
+WORKERS ?= logical
+PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A surrounding environment must not leak into ours.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
@@ -42,8 +45,8 @@ install: $(INSTALLED) ## make .venv from Python 3.11 and requirements.lock
 demo: $(INSTALLED) ## install, then train ECCT on MovieLens-100K; ARGS="--rounds 3" is passed on
 	@$(BIN)/ecct simulate $(ARGS)
 
-test: $(INSTALLED) ## install, then run the tests; ARGS="-k name" is passed on
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED) ## install, then run the tests; ARGS="-k name" is passed on, WORKERS=0 runs them in one process
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-odd-places: $(INSTALLED) ## doctor and a round of simulate without network, HOME, UTF-8, shared memory, ...
 	@ECCT_ALL_ODD_PLACES=1 $(BIN)/python -m pytest tests/test_odd_places.py $(ARGS)
@@ -51,7 +54,7 @@ test-odd-places: $(INSTALLED) ## doctor and a round of simulate without network,
 install-current: $(CURRENT_INSTALLED) ## make .venv-current: Python 3.12, current TensorFlow, LiteRT, no TFF
 
 test-current: $(CURRENT_INSTALLED) ## run the tests of the export and the cloud there
-	@TF_USE_LEGACY_KERAS=1 .venv-current/bin/python -m pytest $(or $(ARGS),tests/mobile_export tests/cloud tests/wire tests/cycle tests/test_tracking.py mobile_export cloud ecct_tf/wire ecct_tf/cycle)
+	@TF_USE_LEGACY_KERAS=1 .venv-current/bin/python -m pytest $(PARALLEL) $(or $(ARGS),tests/mobile_export tests/cloud tests/wire tests/cycle tests/test_tracking.py mobile_export cloud ecct_tf/wire ecct_tf/cycle)
 
 test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) ## run exported files under LiteRT.js (needs Node 20 and npm)
 	@ECCT_REQUIRE_NODE=1 .venv-current/bin/python -m pytest tests/mobile_export/test_mobile_export_browser.py $(ARGS)
