@@ -9,6 +9,7 @@ import tensorflow as tf
 from ecct_tf.config import Tier
 from ecct_tf.edge.layout import WeightLayout
 from ecct_tf.errors import ConfigError
+from ecct_tf.wire import architecture_fingerprint
 
 __all__ = ["EdgeInputs", "EdgeModel", "EdgeOutputs", "EdgeSpec"]
 
@@ -98,3 +99,9 @@ class EdgeModel:
     layout: WeightLayout
     reads_slots: bool
     forward: Callable[[tf.Tensor, EdgeInputs], EdgeOutputs]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of tier, sizes and layout, in hexadecimal: models that share it share weights."""
+        layout = [(weight.name, weight.shape) for weight in self.layout.weights]
+        return architecture_fingerprint(self.tier, dataclasses.asdict(self.spec), layout)

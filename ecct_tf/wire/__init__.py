@@ -3,16 +3,23 @@
 `UplinkForm` fixes the layout of one user's uplink; `pack_uplink` and `unpack_uplink` are
 for a device, `unpack_uplinks` reads thousands at once. `UplinkRecord` is the versioned
 envelope in which an uplink travels to the cloud and stands in its log. `DownlinkFile`,
-`ItemTableFile` and the delta of two item tables are what the cloud publishes, and
-`Publication` says where they lie.
+`ItemTableFile`, the delta of two item tables and `StartFile`, the starting weights of an edge
+model, are what the cloud publishes, and `Publication` says where they lie.
 """
 
 from ecct_tf.wire.downlink import DownlinkFile, DownlinkForm, WireDownlink
 from ecct_tf.wire.item_delta import apply_item_delta, delta_rows, item_delta
 from ecct_tf.wire.item_table import ItemTableFile, Section
-from ecct_tf.wire.publication import CURRENT_NAME, Publication, PublishedDelta, PublishedFile
+from ecct_tf.wire.publication import (
+    CURRENT_NAME,
+    Publication,
+    PublishedDelta,
+    PublishedFile,
+    PublishedStart,
+)
 from ecct_tf.wire.record import HEADER, RECORD_SCHEMA, UplinkRecord
 from ecct_tf.wire.sealed import digest_of
+from ecct_tf.wire.start import StartFile, architecture_fingerprint
 from ecct_tf.wire.uplink import (
     UplinkForm,
     WireUplink,
@@ -33,12 +40,15 @@ __all__ = [
     "Publication",
     "PublishedDelta",
     "PublishedFile",
+    "PublishedStart",
     "Section",
+    "StartFile",
     "UplinkForm",
     "UplinkRecord",
     "WireDownlink",
     "WireUplink",
     "apply_item_delta",
+    "architecture_fingerprint",
     "decoded",
     "delta_rows",
     "digest_of",

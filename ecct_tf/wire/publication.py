@@ -6,12 +6,13 @@ files that it names never change, so a device never meets half a publication.
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 from ecct_tf.errors import CodecError
 from ecct_tf.wire.whole_numbers import LARGEST_UINT32, check_whole
 
-__all__ = ["CURRENT_NAME", "Publication", "PublishedDelta", "PublishedFile"]
+__all__ = ["CURRENT_NAME", "Publication", "PublishedDelta", "PublishedFile", "PublishedStart"]
 
 CURRENT_NAME = "current.json"
 
@@ -60,6 +61,34 @@ class PublishedDelta:
 
 
 @dataclasses.dataclass(frozen=True)
+class PublishedStart:
+    """Starting weights of one edge model, for devices that never trained.
+
+    Attributes:
+      file: the weights.
+      tier: the edge architecture.
+      fingerprint: of the architecture, as the file has it.
+      codec: how the weights are written.
+      weights: how many they are.
+      largest_error: the most that a weight differs from what the cloud trained.
+    """
+
+    file: PublishedFile
+    tier: str
+    fingerprint: str
+    codec: str
+    weights: int
+    largest_error: float
+
+    def __post_init__(self) -> None:
+        check_whole(self.weights, "number of weights", what=_WHAT, most=LARGEST_UINT32)
+        if not (math.isfinite(self.largest_error) and self.largest_error >= 0):
+            raise CodecError(
+                f"{_WHAT}: expected a largest error of at least 0, got {self.largest_error}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
 class Publication:
     """The content of `current.json`.
 
@@ -74,6 +103,7 @@ class Publication:
       deltas: to it from older ones.
       devices: folder with one file for each user, `USER.ecdn`; empty if there is none.
       device_bytes: length of a file with one user's downlink.
+      starts: starting weights, by tier; none where devices start at random.
     """
 
     cloud_version: int
@@ -86,6 +116,7 @@ class Publication:
     deltas: tuple[PublishedDelta, ...]
     devices: str
     device_bytes: int
+    starts: tuple[PublishedStart, ...] = ()
 
     def __post_init__(self) -> None:
         check_whole(self.cloud_version, "cloud_version", what=_WHAT)
@@ -107,6 +138,10 @@ class Publication:
             if delta.from_sha256 == own_sha256:
                 return delta.file
         return self.item_table
+
+    def start_of(self, tier: str) -> PublishedStart | None:
+        """The starting weights of `tier`; None where the cloud made none."""
+        return next((start for start in self.starts if start.tier == tier), None)
 
     def to_json(self) -> str:
         """The text of `current.json`."""
@@ -133,6 +168,11 @@ class Publication:
             body["deltas"] = tuple(
                 PublishedDelta(**{**delta, "file": PublishedFile(**delta["file"])})
                 for delta in body["deltas"]
+            )
+            # Those of before there were starting weights have none.
+            body["starts"] = tuple(
+                PublishedStart(**{**start, "file": PublishedFile(**start["file"])})
+                for start in body.get("starts", ())
             )
             return cls(**body)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
