@@ -6,7 +6,6 @@ data set is read.
 
 import dataclasses
 import logging
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cloud.array_files import read_arrays
+from cloud.published_files import put, put_each, put_starts
 from cloud.registry import Registry, Version
 from cloud.segments import segment_downlinks
 from cloud.uplink_log import AskedItems, AskedNotes, Note
-from cloud.version_files import StoredCloud, read_arrays
+from cloud.version_files import StoredCloud
 from ecct_tf.config import CodecName, ExchangeConfig
 from ecct_tf.errors import RegistryError
-from ecct_tf.files import naming, write_atomically, write_text
+from ecct_tf.files import write_text
 from ecct_tf.knowledge import ItemTable, build_codec
 from ecct_tf.knowledge.table_arrays import item_table
 from ecct_tf.knowledge.table_files import item_table_file
@@ -31,7 +32,6 @@ from ecct_tf.wire import (
     DownlinkFile,
     Publication,
     PublishedDelta,
-    PublishedFile,
     delta_rows,
     digest_of,
     item_delta,
@@ -73,6 +73,7 @@ def publish(
     version: int | None = None,
     delta_from: Sequence[int] | None = None,
     codec: CodecName | None = None,
+    start_codec: CodecName = "float16",
     round_number: int | None = None,
     one_file_each: bool = False,
     far_round: bool = False,
@@ -88,6 +89,7 @@ def publish(
         force before, if it is stored.
       codec: of user embeddings and item table; None for the one in the `exchange` section of
         the version's job, which is int8 by default.
+      start_codec: of the starting weights of edge models, where the version has some.
       round_number: from which queries are drawn, and which uplinks will answer; None for the
         round after the last one that was published, or the same one when that was of this
         version.
@@ -110,6 +112,7 @@ def publish(
             version=version,
             delta_from=delta_from,
             codec=codec,
+            start_codec=start_codec,
             round_number=round_number,
             one_file_each=one_file_each,
             far_round=far_round,
@@ -124,6 +127,7 @@ def _publish(
     version: int | None,
     delta_from: Sequence[int] | None,
     codec: CodecName | None,
+    start_codec: CodecName,
     round_number: int | None,
     one_file_each: bool,
     far_round: bool,
@@ -145,12 +149,13 @@ def _publish(
     if round_number is not None and not far_round:
         _check_near(number, _newest(stored, out, notes.notes()))
     codec = codec or _codec(chosen)
+    starts = put_starts(out, stored.starts, start_codec)
     table = item_table_file(stored.table, codec).to_bytes()
     downlinks, segments, names = _downlinks(
         stored, version=chosen.number, round_number=number, codec=codec, table=table
     )
     stem = f"{chosen.number:06d}"
-    whole = _put(out, f"downlinks-{stem}", ".ecdn", downlinks.to_bytes())
+    whole = put(out, f"downlinks-{stem}", ".ecdn", downlinks.to_bytes())
     deltas, unchanged, without = [], [], []
     for base, older in bases.items():
         old = item_table_file(older, codec).to_bytes()
@@ -161,19 +166,20 @@ def _publish(
         if delta is None or len(delta) >= len(table):
             without.append(base)
             continue
-        file = _put(out, "items-delta", ".ecid", delta)
+        file = put(out, "items-delta", ".ecid", delta)
         deltas.append(PublishedDelta(file, base, digest_of(old), delta_rows(delta)))
     publication = Publication(
         cloud_version=chosen.number,
         round_number=number,
         codec=codec,
         downlinks=whole,
-        segments=_put(out, f"segments-{stem}", ".ecdn", segments.to_bytes()),
+        segments=put(out, f"segments-{stem}", ".ecdn", segments.to_bytes()),
         segment_names=names,
-        item_table=_put(out, "items", ".ecit", table),
+        item_table=put(out, "items", ".ecit", table),
         deltas=tuple(deltas),
-        devices=_put_each(out, whole, downlinks) if one_file_each else "",
+        devices=put_each(out, whole, downlinks) if one_file_each else "",
         device_bytes=len(downlinks.only(int(downlinks.keys[0])).to_bytes()),
+        starts=starts,
     )
     # Before a device can read of the round, so that no answer to it is unknown.
     notes.add(
@@ -300,26 +306,3 @@ def _base_tables(
 def _table_of(version: Version) -> ItemTable:
     version.verify()
     return item_table(read_arrays(version.path / "item_table.npz"))
-
-
-def _put(out: Path, stem: str, suffix: str, content: bytes) -> PublishedFile:
-    """Writes a sealed file under a name that its content decides, so that it never changes."""
-    digest = digest_of(content)
-    path = out / f"{stem}-{digest[:16]}{suffix}"
-    if not path.exists():
-        write_atomically(path, lambda file: file.write(content))
-    return PublishedFile(path.name, len(content), digest)
-
-
-def _put_each(out: Path, whole: PublishedFile, downlinks: DownlinkFile) -> str:
-    folder = out / Path(whole.path).stem
-    if not folder.exists():
-        prepared = out / f".{folder.name}.part"
-        shutil.rmtree(prepared, ignore_errors=True)
-        prepared.mkdir(parents=True)
-        for key in downlinks.keys.tolist():
-            path = prepared / f"{key}.ecdn"
-            with naming(path):
-                path.write_bytes(downlinks.only(key).to_bytes())
-        prepared.rename(folder)
-    return folder.name

@@ -6,6 +6,7 @@
     item_table.npz     the item table that devices hold of this version
     knowledge.npz      what is known of the uplinks, and its round
     vocabulary.json    original ids of users and items by number
+    edge_starts.*      starting weights of edge models, where the job trained some
 
 Only the owner may read what is about single users: `history.npz` and `knowledge.npz`.
 With them a recommender is built without the data that it was trained on. All of it comes
@@ -13,9 +14,7 @@ from a `CloudView` and from uplinks.
 """
 
 import dataclasses
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,19 +22,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cloud.array_files import read_arrays, write_arrays
+from cloud.edge_starts import EdgeStart, read_starts, write_starts
 from cloud.input_space import InputSpace
 from cloud.recommender import CloudRecommender
 from cloud.registry import Version
 from cloud.vocabulary import Vocabulary
-from ecct_tf.config import CloudConfig, FeatureConfig
+from ecct_tf.config import CloudConfig, FeatureConfig, Tier
 from ecct_tf.config.parsing import build
 from ecct_tf.data import CentralizedTable, CloudView, FeatureSchema, OlderInteractions
 from ecct_tf.errors import ConfigError, RegistryError
-from ecct_tf.files import open_plain, read_plain_text, write_atomically, write_text
+from ecct_tf.files import read_plain_text, write_text
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
 from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
 
-__all__ = ["StoredCloud", "read_arrays", "write_arrays"]
+__all__ = ["StoredCloud"]
 
 Array = npt.NDArray[np.float32]
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -59,6 +60,7 @@ class StoredCloud:
       knowledge: the uplinks.
       round_number: the round that their staleness counts to.
       vocabulary: of users and items.
+      starts: starting weights of edge models, by tier.
     """
 
     config: CloudConfig
@@ -74,6 +76,7 @@ class StoredCloud:
     knowledge: KnowledgeStore
     round_number: int
     vocabulary: Vocabulary
+    starts: Mapping[Tier, EdgeStart] = dataclasses.field(default_factory=dict)
 
     def recommender(self) -> CloudRecommender:
         """The recommender of this version, ready to serve; it has no columns to train on."""
@@ -117,6 +120,7 @@ class StoredCloud:
         write_arrays(folder / "knowledge.npz", store, private=True)
         tokens = dataclasses.asdict(self.vocabulary)
         write_text(folder / "vocabulary.json", json.dumps(tokens, ensure_ascii=False) + "\n")
+        write_starts(folder, self.starts)
 
     @classmethod
     def of(cls, version: Version) -> "StoredCloud":
@@ -137,6 +141,7 @@ class StoredCloud:
         """
         recommender = read_arrays(folder / "recommender.npz")
         knowledge = read_arrays(folder / "knowledge.npz")
+        starts = read_starts(folder)
         try:
             settings = json.loads(read_plain_text(folder / "recommender.json"))
             tokens = json.loads(read_plain_text(folder / "vocabulary.json"))
@@ -154,37 +159,13 @@ class StoredCloud:
                 round_number=int(knowledge.pop("round_number")),
                 knowledge=KnowledgeStore.from_arrays(knowledge),
                 vocabulary=Vocabulary(tuple(tokens["users"]), tuple(tokens["items"])),
+                starts=starts,
             )
         except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
             raise RegistryError(
                 f"{folder}: expected the files of a version of the cloud: {error!r}. It is "
                 "damaged or was written by another version of ECCT-TF; restore it from a copy."
             ) from error
-
-
-def write_arrays(path: Path, arrays: Arrays, *, private: bool = False) -> None:
-    """Writes an `.npz` file atomically; equal arrays give equal bytes."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **dict(arrays))
-    write_atomically(path, lambda file: file.write(buffer.getvalue()), private=private)
-
-
-def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Reads an `.npz` file.
-
-    Raises:
-      RegistryError: it is missing or damaged.
-    """
-    try:
-        with open_plain(path) as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    # The last two: of a ZIP archive whose flags are damaged.
-    except (
-        OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError,
-    ) as error:  # fmt: skip
-        raise RegistryError(
-            f"{path}: expected arrays, cannot read them: {error}; restore the file from a copy"
-        ) from error
 
 
 def _fields(value: Any) -> dict[str, npt.NDArray[Any]]:

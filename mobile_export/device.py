@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.errors import DeviceError
+from ecct_tf.wire import StartFile
 from mobile_export.device_model import DeviceModel
 from mobile_export.device_state import DeviceState, ReceivedDownlink, read_state, write_state
 from mobile_export.device_training import TrainingPlan, TrainingReport, train_round
@@ -79,6 +80,10 @@ class Device:
         """Opens a device with a newer model file; its weights, history and downlink stay."""
         write_state(path, model.adopt(read_state(path)))
         return cls(path, model)
+
+    def adopt_start(self, start: StartFile) -> None:
+        """Begins with starting weights that the cloud sent; see `DeviceModel.adopt_start`."""
+        self._keep(self.model.adopt_start(self._state, start))
 
     @property
     def state(self) -> DeviceState:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ecct_tf.data.samples import pad_history
 from ecct_tf.errors import DeviceError
-from ecct_tf.wire import UplinkRecord
+from ecct_tf.wire import StartFile, UplinkRecord
 from mobile_export.device_state import DeviceState, ReceivedDownlink
 from mobile_export.interpreter import Runtime
 from mobile_export.loaded_file import LoadedFile
@@ -121,6 +121,33 @@ class DeviceModel:
         if downlink is not None and downlink.table_sha256 not in ("", self.file.table_sha256):
             downlink = None
         return dataclasses.replace(state, model=self.file.sha256, values=values, downlink=downlink)
+
+    def adopt_start(self, state: DeviceState, start: StartFile) -> DeviceState:
+        """A device that never trained with starting weights that did not come in its file.
+
+        A file of `ecct export` holds its starting weights; newer ones can be fetched apart.
+
+        Args:
+          state: of the device.
+          start: from the cloud.
+
+        Raises:
+          CodecError: when they are of another architecture; it names both fingerprints.
+          DeviceError: when the device has trained, or its file does not train.
+        """
+        self.check(state)
+        start.check(self.file.architecture, where=self.file.name)
+        if state.round_number:
+            raise DeviceError(
+                f"device of user {state.user}: it has trained (rounds: {state.round_number}), "
+                "which starting weights would undo; begin it anew if that is meant"
+            )
+        if not self.trainable:
+            raise DeviceError(
+                f"{self.file.name} does not train, so its weights are constants; export a file "
+                "with the new starting weights"
+            )
+        return self.with_weights(state, start.weights)
 
     def check(self, state: DeviceState) -> None:
         """Raises `DeviceError` when `state` is another file's."""

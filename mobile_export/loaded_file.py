@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ecct_tf.errors import DeviceError, ExportError
 from ecct_tf.installation import install_command
+from ecct_tf.wire import architecture_fingerprint
 from mobile_export.interpreter import Runtime
 from mobile_export.packing import check_digest, digest, expected_digest, read_metadata
 from mobile_export.signatures import FILE_SCHEMA, Sizes, contract_of
@@ -37,6 +38,7 @@ class LoadedFile:
       contract: its signatures by name.
       layout: SHA-256 of how it lays out its weights and optimiser slots; files that share
         it can take each other's weights.
+      architecture: fingerprint of its edge model, as files of starting weights have it.
 
     Args:
       path: the file. Its hash is checked before it is loaded.
@@ -68,6 +70,9 @@ class LoadedFile:
         self.sizes = _sizes(self.metadata)
         self.table_sha256 = str(self.metadata["items"]["table_sha256"])
         self.layout = _layout(self.metadata)
+        self.architecture = architecture_fingerprint(
+            self.metadata["tier"], self.metadata["model"], self.metadata["weights"]["layout"]
+        )
         self._runners = _runners(content, runtime=runtime, name=path.name)
 
     def call(self, signature: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:

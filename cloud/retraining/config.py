@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
+from cloud.retraining.edge_config import EdgeModelsConfig, EdgeStartConfig
 from ecct_tf.config import (
     CODECS,
     CloudConfig,
@@ -217,6 +218,8 @@ class JobConfig:
       cloud: the recommender. Here `fit_epochs` is the most that the first phase of a job from
         scratch takes, in which the item side learns, and `update_epochs` the most that the
         phase after it takes, in which it does not.
+      edge: the edge models that it trains starting weights for.
+      edge_start: how it trains them.
       validation: how the job measures itself.
       gate: when the new version is promoted.
       checkpoint: when the state is written.
@@ -234,6 +237,8 @@ class JobConfig:
     exchange: UplinkConfig = dataclasses.field(default_factory=UplinkConfig)
     uplink_log: UplinkLogConfig = dataclasses.field(default_factory=UplinkLogConfig)
     cloud: CloudConfig = dataclasses.field(default_factory=lambda: CloudConfig(update_epochs=20))
+    edge: EdgeModelsConfig = dataclasses.field(default_factory=EdgeModelsConfig)
+    edge_start: EdgeStartConfig = dataclasses.field(default_factory=EdgeStartConfig)
     validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)
     checkpoint: JobCheckpointConfig = dataclasses.field(default_factory=JobCheckpointConfig)

@@ -20,8 +20,8 @@ class JobFolder:
     """What a job writes.
 
     Files: `config.yaml` (resolved), `inputs.json`, `knowledge.npz` and `replay_window.npz`
-    (what it reads), `metrics.csv`, `events/` (TensorBoard), `checkpoints/`, `quarantine/` and
-    `result.json`.
+    (what it reads), `metrics.csv`, `events/` (TensorBoard), `checkpoints/`, `starts/`
+    (starting weights of edge models, tier by tier), `quarantine/` and `result.json`.
 
     Args:
       path: where it is.

@@ -12,7 +12,9 @@ from cloud.retraining.config import JobConfig
 from cloud.vocabulary import Vocabulary, renumber
 from ecct_tf.data import (
     CloudView,
+    Kind,
     OlderInteractions,
+    Side,
     cloud_view,
     load_dataset,
     refuse_heavy_users,
@@ -39,11 +41,14 @@ class History:
       view: what the cloud knows.
       vocabulary: of the view.
       fingerprint: SHA-256 of the view, in hexadecimal.
+      profile_sizes: how many values each private categorical column has, in the order of the
+        schema; of the columns themselves nothing is here.
     """
 
     view: CloudView
     vocabulary: Vocabulary
     fingerprint: str
+    profile_sizes: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +95,12 @@ def load_history(config: JobConfig, *, known: Vocabulary | None, progress: bool)
     own = Vocabulary(dataset.user_tokens, dataset.item_tokens)
     vocabulary = own if known is None else known.extended(own)
     renumbered = view if vocabulary == own else renumber(view, own, vocabulary)
-    return History(renumbered, vocabulary, _fingerprint(renumbered, vocabulary))
+    sizes = tuple(
+        len(found.vocabulary)
+        for found in dataset.user_columns
+        if found.column.side is Side.FEDERATED and found.column.kind is Kind.CATEGORICAL
+    )
+    return History(renumbered, vocabulary, _fingerprint(renumbered, vocabulary), sizes)
 
 
 def hold_out(

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cloud.array_files import read_arrays, write_arrays
 from cloud.retraining.log_reading import WINDOW
-from cloud.version_files import read_arrays, write_arrays
 from ecct_tf.errors import RunFolderError
 from ecct_tf.files import open_plain, read_plain_text, write_text
 from ecct_tf.knowledge import KnowledgeStore

@@ -102,7 +102,7 @@ def _run(
             )
             with losses_told():
                 trained = _train(config, prepared, engine, progress, checkpoints=job.path)
-                version = store(config, prepared, trained, draft)
+                version = store(config, prepared, trained, draft, folder=job.path)
     return decide(config, registry, version, parent=inputs.parent, anyway=anyway)
 
 

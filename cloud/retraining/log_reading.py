@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cloud.array_files import read_arrays
 from cloud.registry import Registry, Version
 from cloud.retraining.config import JobConfig
 from cloud.retraining.forgetting import forget_rounds
@@ -30,7 +31,6 @@ from cloud.uplink_log import (
     read_uplinks,
     warn_of,
 )
-from cloud.version_files import read_arrays
 from ecct_tf.errors import ConfigError
 
 __all__ = [

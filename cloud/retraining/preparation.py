@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cloud.array_files import read_arrays, write_arrays
 from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.forgetting import forget_knowledge
@@ -26,7 +27,7 @@ from cloud.retraining.log_reading import (
 from cloud.retraining.start import check_parent, known_before
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.uplink_log import ForgetNotes
-from cloud.version_files import StoredCloud, read_arrays, write_arrays
+from cloud.version_files import StoredCloud
 from ecct_tf.budget import DataSize, check_needs, cloud_needs
 from ecct_tf.data import Kind
 from ecct_tf.errors import DataError, RunFolderError

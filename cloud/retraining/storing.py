@@ -4,11 +4,13 @@ import dataclasses
 import logging
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cloud.array_files import write_arrays
 from cloud.growth import grow_knowledge, grow_table
 from cloud.recommender import CloudRecommender
 from cloud.registry import Draft, Registry, Version
@@ -19,8 +21,9 @@ from cloud.retraining.log_reading import WINDOW
 from cloud.retraining.preparation import Prepared
 from cloud.retraining.quality import by_user
 from cloud.retraining.start import build_recommender, revived
+from cloud.retraining.starts import edge_starts
 from cloud.serving import ServingContent, export_serving
-from cloud.version_files import StoredCloud, write_arrays
+from cloud.version_files import StoredCloud
 from ecct_tf.errors import CheckpointError
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
 from ecct_tf.tensorflow_files import is_pattern
@@ -31,17 +34,23 @@ _log = logging.getLogger(__name__)
 
 
 def store(
-    config: JobConfig, prepared: Prepared, trained: CloudRecommender, draft: Draft
+    config: JobConfig,
+    prepared: Prepared,
+    trained: CloudRecommender,
+    draft: Draft,
+    *,
+    folder: Path,
 ) -> Version:
-    """Fills the draft and commits it.
+    """Trains the starting weights that are asked for, fills the draft and commits it.
 
     Args:
       config: the job.
       prepared: what the job worked with.
       trained: the recommender at the end of its training.
       draft: where to put it; what a kill left of an earlier attempt is removed.
+      folder: of the job, which keeps what was trained of the starting weights.
     """
-    stored = _stored(config, prepared, trained)
+    stored = _stored(config, prepared, trained, folder=folder)
     shutil.rmtree(draft.path)
     draft.path.mkdir()
     stored.write(draft.path)
@@ -55,18 +64,21 @@ def store(
             config.registry,
         )
     return draft.commit(
-        data=_data(prepared),
+        data={**_data(prepared), "edge_starts": _about_starts(stored, prepared)},
         config=dataclasses.asdict(config),
         metrics=_metrics(config, prepared, trained),
     )
 
 
-def _stored(config: JobConfig, prepared: Prepared, trained: CloudRecommender) -> StoredCloud:
+def _stored(
+    config: JobConfig, prepared: Prepared, trained: CloudRecommender, *, folder: Path
+) -> StoredCloud:
     # What was held out to measure is history again where the version serves.
     view = prepared.history.view
     serving = build_recommender(config, view, space=trained.space)
     serving.freeze()
     serving.restore(trained.snapshot())
+    table = _table(prepared, serving)
     return StoredCloud(
         config=config.cloud,
         features=config.features,
@@ -77,10 +89,11 @@ def _stored(config: JobConfig, prepared: Prepared, trained: CloudRecommender) ->
         snapshot=serving.snapshot(),
         states=serving.states,
         older=view.older,
-        table=_table(prepared, serving),
+        table=table,
         knowledge=prepared.knowledge,
         round_number=prepared.inputs.round_number,
         vocabulary=prepared.history.vocabulary,
+        starts=edge_starts(config, prepared, table, folder=folder / "starts"),
     )
 
 
@@ -92,6 +105,19 @@ def _table(prepared: Prepared, serving: CloudRecommender) -> ItemTable:
     if parent.table.num_items == prepared.history.view.num_items:
         return parent.table
     return grow_table(parent.table, serving.publish())
+
+
+def _about_starts(stored: StoredCloud, prepared: Prepared) -> dict[str, Any]:
+    """By tier: how many weights, of which architecture, and the version that they stay from."""
+    before = {} if prepared.parent is None else prepared.parent.starts
+    return {
+        tier: {
+            "weights": len(start.weights),
+            "fingerprint": start.fingerprint,
+            "kept_from": prepared.inputs.parent if before.get(tier) is start else None,
+        }
+        for tier, start in stored.starts.items()
+    }
 
 
 def _data(prepared: Prepared) -> dict[str, Any]:

@@ -39,6 +39,14 @@ __all__ = ["publish"]
     help="How embeddings and item table are written; by default as the version's job was told.",
 )
 @click.option(
+    "--start-codec",
+    "start_codec",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float16",
+    show_default=True,
+    help="How starting weights of edge models are written, where the version has some.",
+)
+@click.option(
     "--round",
     "round_number",
     type=click.IntRange(min=0, max=2**31 - 1),
@@ -56,13 +64,15 @@ def publish(
     version: int | None,
     delta_from: tuple[int, ...],
     codec: CodecName | None,
+    start_codec: CodecName,
     round_number: int | None,
     far_round: bool,
     one_file_each: bool,
 ) -> None:
     """Write what devices fetch of a version in REGISTRY: downlinks, item table and its delta.
 
-    The folder's current.json names the files; devices read it first.
+    Starting weights of edge models come along where the version has some. The folder's
+    current.json names the files; devices read it first.
     """
     prepare("cloud")
     from cloud.publishing import publish as write
@@ -75,6 +85,7 @@ def publish(
             version=version,
             delta_from=delta_from or None,
             codec=codec,
+            start_codec=start_codec,
             round_number=round_number,
             far_round=far_round,
             one_file_each=one_file_each,
@@ -103,6 +114,10 @@ def _print(published: Published, *, out: Path) -> None:
         table.add_row(label, f"{delta.file.num_bytes:,}", delta.file.path)
     whole = f"item table, whole: {published.num_rows:,} rows"
     table.add_row(whole, f"{found.item_table.num_bytes:,}", found.item_table.path)
+    for start in found.starts:
+        label = f"starting weights of tier {start.tier}: {start.weights:,}, {start.codec}"
+        error = f", off by {start.largest_error:.1g} at most" if start.largest_error else ""
+        table.add_row(label + error, f"{start.file.num_bytes:,}", start.file.path)
     print_table(table, open_console())
     for number in published.without_delta:
         click.echo(

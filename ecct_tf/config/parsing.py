@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import functools
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -100,9 +100,7 @@ def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _
             else build(inner, value, prefix=path)
         )
     hooks: dict[Any, Callable[[Any], Any]] = {int: _int, float: _float}
-    hooks |= {
-        many: functools.partial(_tuple, many) for many in (tuple[float, ...], tuple[str, ...])
-    }
+    hooks |= {many: functools.partial(_tuple, many) for many in _tuples(hints.values())}
     try:
         made = dacite.from_dict(target, built, dacite.Config(strict=True, type_hooks=hooks))
         numbers(made, prefix.removesuffix("."))
@@ -194,6 +192,15 @@ def _float(value: Any) -> float:
         raise dacite.WrongTypeError(float, value) from error
 
 
+def _tuples(hints: Iterable[Any]) -> Iterator[Any]:
+    """The kinds of tuples among `hints`, and in their unions."""
+    for hint in hints:
+        if get_origin(hint) is tuple:
+            yield hint
+        elif get_origin(hint) in (Union, types.UnionType):
+            yield from _tuples(get_args(hint))
+
+
 def _tuple(expected: Any, value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise dacite.WrongTypeError(expected, value)
@@ -210,7 +217,8 @@ def _near_choice(field_type: Any, value: Any) -> str:
             choices += [choice for choice in get_args(hint) if isinstance(choice, str)]
         else:
             pending += get_args(hint)
-    names = [value] if isinstance(value, str) else value if isinstance(value, list | dict) else []
+    several = isinstance(value, list | tuple | dict)
+    names = [value] if isinstance(value, str) else value if several else []
     wrong = [name for name in names if isinstance(name, str) and name not in choices]
     return near_miss(wrong[0], choices) if wrong else ""
 
@@ -226,6 +234,8 @@ def _expected(field_type: Any) -> str:
     if get_origin(field_type) is Literal:
         return f"one of {', '.join(inner)}"
     if get_origin(field_type) is tuple:
+        if get_origin(inner[0]) is Literal:
+            return f"a list out of {', '.join(get_args(inner[0]))}"
         return "a list of texts" if inner[0] is str else "a list of numbers"
     if get_origin(field_type) is dict:
         return f"numbers for {_expected(inner[0])}"

@@ -1,6 +1,7 @@
 """Configuration of the starting weights that the cloud makes for edge models."""
 
 import dataclasses
+from typing import ClassVar
 
 from ecct_tf.config.checks import at_least, numbers, positive, within
 
@@ -25,6 +26,9 @@ class StartConfig:
       weight_decay: how strongly Adam pulls all weights towards zero (decoupled).
     """
 
+    # Its name in messages, where it is not a run's.
+    section: ClassVar[str] = "start"
+
     inner_fraction: float = 0.25
     epochs: int = 4
     max_positions: int = 128
@@ -35,10 +39,9 @@ class StartConfig:
     weight_decay: float = 1e-5
 
     def __post_init__(self) -> None:
-        numbers(self, "start")
-        within(self, "start", 0.0, 1.0, "inner_fraction")
-        positive(self, "start", "inner_fraction", "learning_rate")
-        at_least(
-            self, "start", 1, "epochs", "max_positions", "max_samples", "negatives", "batch_size"
-        )
-        at_least(self, "start", 0, "weight_decay")
+        name = self.section
+        numbers(self, name)
+        within(self, name, 0.0, 1.0, "inner_fraction")
+        positive(self, name, "inner_fraction", "learning_rate")
+        at_least(self, name, 1, "epochs", "max_positions", "max_samples", "negatives", "batch_size")
+        at_least(self, name, 0, "weight_decay")

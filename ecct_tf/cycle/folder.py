@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cloud.version_files import read_arrays, write_arrays
+from cloud.array_files import read_arrays, write_arrays
 from ecct_tf.config import Tier, dump_config
 from ecct_tf.cycle.config import CycleConfig
 from ecct_tf.errors import ConfigError, RunFolderError

@@ -79,8 +79,8 @@ class Pictures:
             caption = "One seed."
         if by_bytes:
             caption += (
-                " Everything that crosses: item table, shared weights, embeddings and logits;"
-                " logarithmic scale."
+                " Everything that crosses: item table with starting weights where there are any,"
+                " shared weights, embeddings and logits; logarithmic scale."
             )
         return self._draw(
             "bytes" if by_bytes else "rounds",

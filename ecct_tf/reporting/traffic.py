@@ -19,7 +19,8 @@ class Traffic:
       parts: in a round in which it takes part: `downlink` and `uplink` of knowledge, shared
         `weights` both ways.
       per_round: their sum.
-      item_table: the item table, once; a mean over all devices, whether they fetched it or not.
+      item_table: the item table, and starting weights where the cloud made some, once; a mean
+        over all devices, whether they fetched it or not.
       total: all rounds and the item table; a mean over all devices.
       rounds: rounds of a run.
     """

@@ -92,13 +92,16 @@ def test_nothing_that_only_devices_know_is_left_behind(calm, jobs, datasets, tmp
 
 def test_control_a_job_that_reads_everything_differs(jobs, datasets, tmp_path, monkeypatch):
     found = {}
+    sizes = tuple(len(column.vocabulary) for column in datasets[0].user_columns)
     for history in ("older", "all"):
         config = jobs.small_job(tmp_path, history=history)
         for dataset in datasets:
             monkeypatch.setattr(
                 "cloud.retraining.history.load_dataset", lambda *_, data=dataset, **__: data
             )
-            print_of = load_history(config, known=None, progress=False).fingerprint
-            found.setdefault(history, []).append(print_of)
+            read = load_history(config, known=None, progress=False)
+            found.setdefault(history, []).append(read.fingerprint)
+            # Of private columns nothing but how many values they have.
+            assert read.profile_sizes == sizes
     assert found["older"][0] == found["older"][1]
     assert found["all"][0] != found["all"][1]

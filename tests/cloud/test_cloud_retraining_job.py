@@ -25,7 +25,14 @@ def chain(jobs, tmp_path_factory):
     """Version 1 from scratch with half of the users' uplinks, version 2 warm with all."""
     folder = tmp_path_factory.mktemp("chain")
     jobs.write_log(folder, range(12))
-    config = jobs.small_job(folder, gate__minimum_gain=-1.0)
+    config = jobs.small_job(
+        folder,
+        gate__minimum_gain=-1.0,
+        edge__start="cloud",
+        edge__tiers="[linear]",
+        edge_start__epochs=1,
+        edge_start__max_positions=2,
+    )
     first = retrain(config, folder / "first", show=False)
     jobs.write_log(folder, range(6, 20), round_number=1, cloud_version=1)
     second = retrain(config, folder / "second", show=False)
@@ -73,6 +80,22 @@ def test_the_item_side_stays_in_a_warm_chain(chain):
     ]
     assert "model/fusion_scale:0" in moved
     assert not [name for name in moved if name.startswith("model/item_")]
+
+
+def test_starting_weights_are_trained_and_stay_with_the_item_table(chain):
+    folder = chain[0]
+    first, second = Registry(folder / "registry").versions()[:2]
+    about = [version.manifest.data["edge_starts"]["linear"] for version in (first, second)]
+    assert [each["kept_from"] for each in about] == [None, 1]
+    start, kept = (StoredCloud.of(version).starts["linear"] for version in (first, second))
+    assert len(start.weights) == start.model.layout.size == about[0]["weights"]
+    assert np.isfinite(start.weights).all()
+    assert not np.array_equal(start.weights, start.model.layout.initial(0))
+    np.testing.assert_array_equal(kept.weights, start.weights)
+    assert not (folder / "second" / "starts").exists()
+    # Both private columns of the synthetic data, each with its unknown value.
+    assert len(start.spec.profile_sizes) == 2
+    assert about[0]["fingerprint"] == about[1]["fingerprint"] == start.model.fingerprint
 
 
 def test_the_saved_model_answers_as_the_version_does(chain):
@@ -165,6 +188,9 @@ def test_new_users_and_items_in_a_warm_job(chain, jobs, monkeypatch):
     )
     assert after.table.num_items == jobs.ITEMS + 5
     assert np.isfinite(after.table.cloud).all()
+    # Another table: its start is trained anew, on the longer history.
+    first = StoredCloud.read(Registry(folder / "registry").version(1).path)
+    assert not np.array_equal(after.starts["linear"].weights, first.starts["linear"].weights)
 
 
 def test_refusals(chain, jobs, tmp_path):

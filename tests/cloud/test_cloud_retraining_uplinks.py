@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cloud.array_files import read_arrays
 from cloud.retraining import retrain
 from cloud.retraining.preparation import prepare
 from cloud.uplink_log import UplinkLogWriter, log_files
 from cloud.uplink_log.framing import read_frames
-from cloud.version_files import read_arrays
 from ecct_tf.wire import UplinkRecord
 
 

@@ -18,13 +18,14 @@ from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.uplink_log import Asked, Forgotten, ReplayWindow, UplinkLogWriter
 from ecct_tf.data.samples import pad_history
 from ecct_tf.edge import ItemTensors
-from ecct_tf.errors import DeviceError, ExportError
+from ecct_tf.edge.start_files import start_file
+from ecct_tf.errors import CodecError, DeviceError, ExportError
 from ecct_tf.federated import DeviceData, prepare_devices, stack_devices
 from ecct_tf.federated.devices import device_profile
 from ecct_tf.knowledge import Downlink, KnowledgeStore
 from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.simulation.uplink_log import uplink_records
-from ecct_tf.wire import digest_of
+from ecct_tf.wire import StartFile, digest_of
 from mobile_export.device import (
     Device,
     DeviceFleet,
@@ -351,6 +352,29 @@ def test_a_state_of_another_file_is_refused_until_it_is_adopted(packed, device, 
     other = DeviceModel(packed("linear"), runtime=RUNTIME)
     with pytest.raises(DeviceError, match="not laid out as those of edge-linear"):
         Device.adopt(device.path, other)
+
+
+def test_a_start_that_came_apart_from_the_file_is_for_devices_that_never_trained(
+    works, device, plan, monkeypatch
+):
+    edge = works["mlp"].model
+    start, _ = start_file(edge, edge.layout.initial(11), "int8")
+    before = device.state
+    device.adopt_start(StartFile.from_bytes(start.to_bytes()))
+    np.testing.assert_array_equal(device.weights, start.weights)
+    # The optimiser's slots stay as the file begins with them.
+    size = len(start.weights)
+    np.testing.assert_array_equal(device.state.values[size:], before.values[size:])
+    other = works["linear"].model
+    wrong, _ = start_file(other, other.layout.initial(0), "int8")
+    with pytest.raises(CodecError, match=rf"{other.fingerprint[:16]}.*{edge.fingerprint[:16]}"):
+        device.adopt_start(wrong)
+    device.train(plan)
+    with pytest.raises(DeviceError, match=r"has trained \(rounds: 1\)"):
+        device.adopt_start(start)
+    monkeypatch.setattr(DeviceModel, "trainable", property(lambda _: False))
+    with pytest.raises(DeviceError, match="does not train"):
+        device.model.adopt_start(before, start)
 
 
 def test_what_does_not_fit_is_refused_with_a_reason(device, model, views, downlink):

@@ -1,0 +1,61 @@
+"""The files of a publication: each written once, under a name that its content decides."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from cloud.edge_starts import EdgeStart
+from ecct_tf.config import CodecName, Tier
+from ecct_tf.edge.start_files import start_file
+from ecct_tf.files import naming, write_atomically
+from ecct_tf.wire import DownlinkFile, PublishedFile, PublishedStart, digest_of
+
+__all__ = ["put", "put_each", "put_starts"]
+
+
+def put(out: Path, stem: str, suffix: str, content: bytes) -> PublishedFile:
+    """Writes a sealed file under a name that its content decides, so that it never changes."""
+    digest = digest_of(content)
+    path = out / f"{stem}-{digest[:16]}{suffix}"
+    if not path.exists():
+        write_atomically(path, lambda file: file.write(content))
+    return PublishedFile(path.name, len(content), digest)
+
+
+def put_each(out: Path, whole: PublishedFile, downlinks: DownlinkFile) -> str:
+    """Writes a file with the downlink of each user; returns the name of their folder."""
+    folder = out / Path(whole.path).stem
+    if not folder.exists():
+        prepared = out / f".{folder.name}.part"
+        shutil.rmtree(prepared, ignore_errors=True)
+        prepared.mkdir(parents=True)
+        for key in downlinks.keys.tolist():
+            path = prepared / f"{key}.ecdn"
+            with naming(path):
+                path.write_bytes(downlinks.only(key).to_bytes())
+        prepared.rename(folder)
+    return folder.name
+
+
+def put_starts(
+    out: Path, starts: Mapping[Tier, EdgeStart], codec: CodecName
+) -> tuple[PublishedStart, ...]:
+    """The starting weights of each tier, which devices that never trained fetch.
+
+    Raises:
+      RegistryError: they are of an architecture that this release does not build.
+    """
+    found = []
+    for tier, start in sorted(starts.items()):
+        file, error = start_file(start.model, start.weights, codec)
+        found.append(
+            PublishedStart(
+                file=put(out, f"start-{tier}", ".ecsw", file.to_bytes()),
+                tier=tier,
+                fingerprint=start.fingerprint,
+                codec=codec,
+                weights=len(start.weights),
+                largest_error=error,
+            )
+        )
+    return tuple(found)

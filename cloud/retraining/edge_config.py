@@ -1,0 +1,62 @@
+"""Configuration of the edge models that a job trains starting weights for."""
+
+import dataclasses
+from typing import ClassVar
+
+from ecct_tf.config import STARTS, TIERS, StartConfig, StartName, Tier
+from ecct_tf.config.checks import at_least, numbers, one_of
+from ecct_tf.config.parsing import near_miss
+from ecct_tf.errors import ConfigError
+
+__all__ = ["EdgeModelsConfig", "EdgeStartConfig"]
+
+
+@dataclasses.dataclass(frozen=True)
+class EdgeModelsConfig:
+    """The edge models in devices' files, whose starting weights a version holds.
+
+    Attributes:
+      start: `cloud` trains starting weights of each tier on the job's history and keeps them in
+        the version; `random` leaves devices to begin at random.
+      tiers: the architectures that devices have.
+      profile_sizes: values of each private categorical column, the unknown one not counted, in
+        the order of the schema; null counts them in `data`. The cloud needs how many there are,
+        never whose.
+      hidden_dim: width of the hidden layer of `mlp` and `attention`.
+      profile_dim: width of the embedding of one private column.
+      heads: attention heads of `attention`.
+    """
+
+    start: StartName = "random"
+    tiers: tuple[Tier, ...] = ("mlp",)
+    profile_sizes: tuple[int, ...] | None = None
+    hidden_dim: int = 32
+    profile_dim: int = 2
+    heads: int = 2
+
+    def __post_init__(self) -> None:
+        numbers(self, "edge")
+        one_of(self, "edge", "start", STARTS)
+        at_least(self, "edge", 1, "hidden_dim", "profile_dim", "heads")
+        for tier in self.tiers:
+            if tier not in TIERS:
+                raise ConfigError(
+                    f"edge.tiers: expected tiers out of {', '.join(TIERS)}, got {tier!r}"
+                    f"{near_miss(tier, TIERS)}"
+                )
+        if not self.tiers or len(set(self.tiers)) < len(self.tiers):
+            raise ConfigError(
+                f"edge.tiers: expected one or more tiers, each once, got {list(self.tiers)}"
+            )
+        if any(size < 1 for size in self.profile_sizes or ()):
+            raise ConfigError(
+                "edge.profile_sizes: expected at least 1 value of each column, got "
+                f"{list(self.profile_sizes or ())}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class EdgeStartConfig(StartConfig):  # noqa: D101 - it is documented as what it extends
+    __doc__ = StartConfig.__doc__
+
+    section: ClassVar[str] = "edge_start"

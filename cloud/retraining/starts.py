@@ -1,0 +1,126 @@
+"""Starting weights of a version's edge models: trained by the job, or kept from its parent."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.array_files import read_arrays, write_arrays
+from cloud.edge_starts import EdgeStart
+from cloud.input_space import build_input_space
+from cloud.recommender import CloudRecommender
+from cloud.retraining.config import JobConfig
+from cloud.retraining.preparation import Prepared
+from cloud.retraining.start import build_recommender
+from cloud.start import starting_weights
+from ecct_tf.config import Tier
+from ecct_tf.data import CloudView
+from ecct_tf.edge import EdgeModel, EdgeSpec, build_edge_model
+from ecct_tf.knowledge import ItemTable
+from ecct_tf.phases import phase
+
+__all__ = ["edge_models", "edge_starts"]
+
+_log = logging.getLogger(__name__)
+
+
+def edge_models(
+    config: JobConfig, table: ItemTable, *, profile_sizes: tuple[int, ...]
+) -> list[EdgeModel]:
+    """The edge models of the job's tiers, for devices that hold `table`.
+
+    Args:
+      config: the job.
+      table: that the version publishes.
+      profile_sizes: values of each private column, the unknown one not counted.
+    """
+    edge = config.edge
+    spec = EdgeSpec(
+        interaction_dim=len(table.feature_mean),
+        history_length=config.features.history_length,
+        num_blocks=len(table.blocks),
+        profile_sizes=tuple(size + 1 for size in profile_sizes),
+        cloud_dim=table.cloud.shape[1],
+        embedding_dim=config.exchange.embedding_dim,
+        hidden_dim=edge.hidden_dim,
+        profile_dim=edge.profile_dim,
+        heads=edge.heads,
+    )
+    return [build_edge_model(tier, spec) for tier in sorted(edge.tiers)]
+
+
+def edge_starts(
+    config: JobConfig, prepared: Prepared, table: ItemTable, *, folder: Path
+) -> dict[Tier, EdgeStart]:
+    """The starting weights of the version that the job makes, by tier; none when not asked for.
+
+    Where the item table stays the parent's, so do its starting weights, if they were trained
+    with the same settings for the same architectures: devices hold files with them, and who
+    comes later starts like those who came before. Any other table gets new ones.
+
+    Args:
+      config: the job.
+      prepared: what the job works with.
+      table: that the version publishes.
+      folder: where each tier's weights are kept once they are trained, so that a job that was
+        stopped does not train them again.
+
+    Raises:
+      ConfigError: the cloud's histories are too short to train any.
+    """
+    if config.edge.start == "random":
+        return {}
+    own = config.edge.profile_sizes
+    sizes = prepared.history.profile_sizes if own is None else own
+    models = edge_models(config, table, profile_sizes=sizes)
+    settings = {"seed": config.seed, **dataclasses.asdict(config.edge_start)}
+    parent = prepared.parent
+    if parent is not None and table is parent.table:
+        kept = {
+            model.tier: start
+            for model in models
+            if (start := parent.starts.get(model.tier)) is not None
+            and (start.fingerprint, start.settings) == (model.fingerprint, settings)
+        }
+        if len(kept) == len(models):
+            _log.info("starting weights: those of version %s stay", prepared.inputs.parent)
+            return kept
+    with phase("training starting weights"):
+        trained = _trained(config, prepared.history.view, models, folder=folder)
+    return {
+        model.tier: EdgeStart.of(model, trained[model.tier], settings=settings) for model in models
+    }
+
+
+def _trained(
+    config: JobConfig, view: CloudView, models: list[EdgeModel], *, folder: Path
+) -> dict[Tier, npt.NDArray[np.float32]]:
+    known: list[CloudRecommender] = []
+
+    def build(inner: CloudView) -> CloudRecommender:
+        # All tiers learn from one inner cloud.
+        if not known:
+            space = build_input_space(
+                inner, config.cloud, features=config.features, seed=config.seed
+            )
+            known.append(build_recommender(config, inner, space=space))
+            known[0].fit()
+        return known[0]
+
+    found = {}
+    for model in models:
+        path = folder / f"{model.tier}-{model.fingerprint[:16]}.npz"
+        if not path.exists():
+            made = starting_weights(
+                view,
+                [model],
+                config.edge_start,
+                features=config.features,
+                build=build,
+                seed=config.seed,
+            )
+            write_arrays(path, {"weights": made[model.tier]})
+        found[model.tier] = read_arrays(path)["weights"]
+    return found
