@@ -12,6 +12,7 @@ from cloud.retraining.config import (
     UplinkConfig,
     ValidationConfig,
 )
+from cloud.retraining.edge_config import EdgeModelsConfig, EdgeStartConfig
 from ecct_tf.config import (
     CloudConfig,
     CodecName,
@@ -158,6 +159,14 @@ class CycleConfig:
                 **{field.name: getattr(self.exchange, field.name) for field in declared}
             ),
             cloud=self.cloud,
+            edge=EdgeModelsConfig(
+                start=self.edge.start,
+                tiers=tuple(sorted(tier for tier, share in self.edge.tiers.items() if share > 0)),
+                hidden_dim=self.edge.hidden_dim,
+                profile_dim=self.edge.profile_dim,
+                heads=self.edge.heads,
+            ),
+            edge_start=EdgeStartConfig(**dataclasses.asdict(self.start)),
             validation=self.validation,
             gate=self.gate,
             checkpoint=self.checkpoint,

@@ -11,16 +11,15 @@ import numpy.typing as npt
 from ecct_tf.config import Tier
 from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.data import DeviceView, Kind
+from ecct_tf.errors import ConfigError
 from ecct_tf.federated import DeviceWork
-from ecct_tf.federated.crossing import shared_as_received
 from ecct_tf.federated.devices import device_profile, profile_sizes
 from ecct_tf.federated.server import begin_server
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import read_item_table_file
 from ecct_tf.simulation.builder import assign_tiers, device_work
-from ecct_tf.simulation.ecct import cloud_starts
 from ecct_tf.simulation.experiment import Experiment
-from ecct_tf.wire import CURRENT_NAME, DownlinkFile, ItemTableFile, Publication
+from ecct_tf.wire import CURRENT_NAME, DownlinkFile, ItemTableFile, Publication, StartFile
 from mobile_export.device import DeviceFleet, DeviceModel
 from mobile_export.export import Labels, export_edge_model
 from mobile_export.interpreter import Runtime
@@ -39,10 +38,12 @@ class Fetched:
     Attributes:
       publication: its `current.json`.
       downlinks: of all users.
+      starts: starting weights of edge models, by tier; none where devices start at random.
     """
 
     publication: Publication
     downlinks: DownlinkFile
+    starts: Mapping[str, StartFile]
 
 
 def fetch(public: Path) -> Fetched:
@@ -53,7 +54,11 @@ def fetch(public: Path) -> Fetched:
     """
     publication = Publication.from_json((public / CURRENT_NAME).read_text(encoding="utf-8"))
     content = (public / publication.downlinks.path).read_bytes()
-    return Fetched(publication, DownlinkFile.from_bytes(content))
+    starts = {
+        start.tier: StartFile.from_bytes((public / start.file.path).read_bytes())
+        for start in publication.starts
+    }
+    return Fetched(publication, DownlinkFile.from_bytes(content), starts)
 
 
 class EdgeSide:
@@ -94,7 +99,7 @@ class EdgeSide:
             work = self._work(tier, table)
             export_edge_model(
                 work.model,
-                self._initial(work, table),
+                self._initial(work, fetched),
                 table,
                 task=DeviceTask(
                     features=work.features,
@@ -129,7 +134,7 @@ class EdgeSide:
                     )
                     for view in views
                 ],
-                server=begin_server(self._initial(work, table)[: work.shared_size]),
+                server=begin_server(self._initial(work, fetched)[: work.shared_size]),
             )
 
     def fleets(self, fetched: Fetched, *, cycle: int) -> dict[Tier, DeviceFleet]:
@@ -154,15 +159,20 @@ class EdgeSide:
         sizes = profile_sizes(self.views[tier][0])
         return device_work(self.experiment.config, tier, table=table, profile_sizes=sizes)
 
-    def _initial(self, work: DeviceWork, table: ItemTable) -> Array:
-        """What devices of a tier start with, as they receive it: `[P] float32`."""
+    def _initial(self, work: DeviceWork, fetched: Fetched) -> Array:
+        """What a new device of a tier starts with, as it receives it: `[P] float32`."""
         config = self.experiment.config
         if config.edge.start == "random":
             return work.model.layout.initial(config.seed)
-        if self._folder.starts() is None:
-            self._folder.write_starts(cloud_starts(self.experiment, table))
-        starts = self._folder.starts() or {}
-        return shared_as_received(starts[work.model.tier], work.weights_codec)
+        start = fetched.starts.get(work.model.tier)
+        if start is None:
+            raise ConfigError(
+                f"edge.start=cloud: expected starting weights of tier {work.model.tier!r} with "
+                f"version {fetched.publication.cloud_version}, which has none; an earlier release "
+                "made it. Begin the cycles anew in another --out"
+            )
+        start.check(work.model.fingerprint, where="the edge model of this configuration")
+        return start.weights
 
     def _labels(self, fetched: Fetched) -> Labels:
         view = self.experiment.groups[0][0]

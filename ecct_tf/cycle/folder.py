@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cloud.array_files import read_arrays, write_arrays
 from ecct_tf.config import Tier, dump_config
@@ -113,15 +112,6 @@ class CycleFolder:
         arrays = {name: np.asarray(value) for name, value in server._asdict().items()}
         write_arrays(prepared / "shared.npz", arrays)
         prepared.rename(out)
-
-    def starts(self) -> Mapping[str, npt.NDArray[np.float32]] | None:
-        """Starting weights by tier, `[P] float32`; None before `write_starts`."""
-        path = self.path / "starts.npz"
-        return read_arrays(path) if path.exists() else None
-
-    def write_starts(self, starts: Mapping[Tier, npt.NDArray[np.float32]]) -> None:
-        """Keeps starting weights: files of a later item table begin with the same."""
-        write_arrays(self.path / "starts.npz", {str(tier): start for tier, start in starts.items()})
 
     def forget_before(self, cycle: int) -> None:
         """Removes the devices as they were before `cycle`; nothing begins with them any more."""

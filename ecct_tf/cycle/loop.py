@@ -195,5 +195,11 @@ class _Loop:
             if (current.cloud_version, current.round_number) == (version.number, cycle):
                 return found
         # Each cycle asks anew, whether or not the gate let a new version through.
-        publish(registry, public, round_number=cycle, now_seconds=self._seconds(cycle))
+        publish(
+            registry,
+            public,
+            start_codec=self._config.exchange.weights_codec,
+            round_number=cycle,
+            now_seconds=self._seconds(cycle),
+        )
         return fetch(public)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +11,16 @@ import pytest
 from cloud.publishing import publish
 from cloud.registry import Registry
 from cloud.retraining import retrain
+from cloud.retraining.history import load_history
+from cloud.retraining.starts import edge_models
 from cloud.uplink_log import log_files
 from ecct_tf.config import ServerConfig
 from ecct_tf.cycle import load_cycle_config, loop, run_cycles
 from ecct_tf.cycle.edge import EdgeSide, fetch
 from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.cycle.rounds import local_round
-from ecct_tf.errors import ConfigError, DeviceError, RunFolderError
+from ecct_tf.edge.start_files import start_file
+from ecct_tf.errors import CodecError, ConfigError, DeviceError, RunFolderError
 from ecct_tf.simulation.experiment import build_experiment
 from mobile_export.device import DeviceFleet, DeviceModel, ReceivedDownlink, TrainingPlan
 
@@ -245,6 +249,65 @@ def test_a_new_item_table_reaches_devices_as_a_new_file(chain, config):
     found.receive(ReceivedDownlink.read(new.downlinks, user))
     with pytest.raises(DeviceError, match="belongs to item table"):
         found.receive(ReceivedDownlink.read(old.downlinks, user))
+
+
+@pytest.fixture(scope="module")
+def starting(config):
+    """The same cycles with starting weights from the cloud, for devices of one tier."""
+    edge = dataclasses.replace(config.edge, start="cloud", tiers={"linear": 1.0, "mlp": 0.0})
+    return dataclasses.replace(config, edge=edge)
+
+
+@pytest.fixture(scope="module")
+def published_start(chain, starting, tmp_path_factory):
+    """What the chain published with a start beside it, as a job of `starting` would train one."""
+    folder = CycleFolder(chain.path)
+    job = starting.job(registry=folder.registry, uplinks=None)
+    fetched = fetch(folder.public)
+    experiment = build_experiment(starting.run(), progress=False)
+    table = EdgeSide(experiment, folder, runtime=RUNTIME).table(fetched)
+    sizes = load_history(job, known=None, progress=False).profile_sizes
+    (model,) = edge_models(job, table, profile_sizes=sizes)
+    file, _ = start_file(model, model.layout.initial(5), starting.exchange.weights_codec)
+    other = CycleFolder(tmp_path_factory.mktemp("starting"))
+    other.public = folder.public
+    return other, experiment, dataclasses.replace(fetched, starts={"linear": file})
+
+
+def test_a_job_of_cycles_trains_what_their_devices_start_with(starting):
+    job = starting.job(registry=Path("registry"), uplinks=None)
+    assert (job.edge.start, job.edge.tiers) == ("cloud", ("linear",))
+    assert (job.edge.hidden_dim, job.exchange.embedding_dim) == (8, EDGE_DIM)
+    assert dataclasses.asdict(job.edge_start) == dataclasses.asdict(starting.start)
+
+
+def test_new_devices_begin_with_the_published_start(published_start):
+    folder, experiment, fetched = published_start
+    edge = EdgeSide(experiment, folder, runtime=RUNTIME)
+    edge.begin(fetched)
+    start = fetched.starts["linear"].weights
+    assert start.astype(np.float16).astype(np.float32).tobytes() == start.tobytes()
+    fleet = edge.fleets(fetched, cycle=0)["linear"]
+    assert len(fleet.users) == USERS
+    for device in fleet:
+        np.testing.assert_array_equal(device.weights, start)
+    size = fleet.model.shared_size
+    np.testing.assert_array_equal(folder.shared("linear", 0).shared, start[:size])
+    # Who comes later finds it in the file, whatever others learned meanwhile.
+    late = fleet.model.begin(user=99, profile=np.zeros(2, np.int32))
+    np.testing.assert_array_equal(fleet.model.weights(late), start)
+
+
+def test_a_version_without_a_start_and_one_of_another_model_are_refused(published_start):
+    folder, experiment, fetched = published_start
+    other = CycleFolder(folder.path / "other")
+    other.public = folder.public
+    edge = EdgeSide(experiment, other, runtime=RUNTIME)
+    with pytest.raises(ConfigError, match="which has none"):
+        edge.files(dataclasses.replace(fetched, starts={}))
+    file = dataclasses.replace(fetched.starts["linear"], fingerprint="ab" * 32)
+    with pytest.raises(CodecError, match="abababababababab"):
+        edge.files(dataclasses.replace(fetched, starts={"linear": file}))
 
 
 @pytest.mark.parametrize(
