@@ -24,7 +24,13 @@ from ecct_tf.errors import ExportError
 from ecct_tf.federated import Cohort, CohortState, EcctProcess, EcctState
 from ecct_tf.knowledge import Encoded, ItemTable
 from ecct_tf.simulation.builder import build_process, edge_config
-from ecct_tf.simulation.edge_state import check_shapes, edge_arrays, edge_state, table_digest
+from ecct_tf.simulation.edge_state import (
+    check_shapes,
+    edge_arrays,
+    edge_state,
+    starting_arrays,
+    table_digest,
+)
 from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.run_folder import RunFolder
 from mobile_export.examples import DeviceExample
@@ -51,6 +57,7 @@ class RunModels:
       state: as in the checkpoint.
       table: the item table as devices hold it.
       user_embeddings: `[users, d_c] float32`, what the next downlinks would say.
+      starts: `[P] float32`, what devices of each tier started with.
     """
 
     path: Path
@@ -59,6 +66,7 @@ class RunModels:
     state: EcctState
     table: ItemTable
     user_embeddings: Array
+    starts: Mapping[str, Array]
 
     @property
     def tiers(self) -> list[str]:
@@ -77,18 +85,33 @@ class RunModels:
             receives=work.receives,
         )
 
-    def weights(self, tier: str, *, user: int | None = None) -> Array:
-        """`[P] float32`: the shared weights with the mean of the private ones, or a device's own.
+    def weights(self, tier: str, *, user: int | None = None, new_device: bool = False) -> Array:
+        """`[P] float32`: the shared weights, with the mean of the private ones by default.
+
+        Args:
+          tier: which.
+          user: whose device's own weights instead.
+          new_device: those of a device that comes now and has not trained: the newest shared
+            ones, and private ones as every device started with them.
 
         Raises:
-          ExportError: when no device of the tier has the user.
+          ExportError: when no device of the tier has the user, or the checkpoint does not say
+            how devices started.
         """
         cohort, state = self._cohort(tier)
-        every = state.weights()
+        every, shared = state.weights(), cohort.work.shared_size
+        if new_device:
+            if tier not in self.starts:
+                raise ExportError(
+                    f"the checkpoint of {self.path} does not hold the starting weights of tier "
+                    f"{tier!r}; an earlier release wrote it. Run its configuration anew."
+                )
+            found: Array = np.concatenate([every[0, :shared], self.starts[tier][shared:]])
+            return found
         if user is None:
             mean: Array = every.mean(axis=0, dtype=np.float64).astype(np.float32)
             # The mean of equal numbers need not be that number.
-            mean[: cohort.work.shared_size] = every[0, : cohort.work.shared_size]
+            mean[:shared] = every[0, :shared]
             return mean
         owns: Array = every[self._device_of(cohort, user)]
         return owns
@@ -99,13 +122,15 @@ class RunModels:
         found: Array = state.weights()[[self._device_of(cohort, user) for user in users]]
         return found
 
-    def labels(self, tier: str, *, user: int | None = None) -> Labels:
+    def labels(self, tier: str, *, user: int | None = None, new_device: bool = False) -> Labels:
         """Vocabularies, item tokens and where the weights come from."""
         view = self.experiment.groups[0][0]
         columns = [
             column for column in view.profile.columns if column.column.kind is Kind.CATEGORICAL
         ]
         whose = "mean over devices" if user is None else f"device of user {user}"
+        if new_device:
+            whose = "a device that has not trained"
         return Labels(
             profile={column.column.name: column.vocabulary for column in columns},
             items=self.experiment.dataset.item_tokens,
@@ -117,6 +142,7 @@ class RunModels:
                 "rounds": self.state.round_number,
                 "weights": f"{tier}: {whose}",
                 "user": user,
+                "new_device": new_device,
             },
             fingerprints=self.fingerprints(tier),
         )
@@ -197,7 +223,13 @@ class RunModels:
                 )
 
     def reference(
-        self, tier: str, *, user: int | None, steps: int, training: TrainingConfig | None = None
+        self,
+        tier: str,
+        *,
+        user: int | None,
+        steps: int,
+        new_device: bool = False,
+        training: TrainingConfig | None = None,
     ) -> Reference:
         """What a file of `tier` is checked against.
 
@@ -205,9 +237,10 @@ class RunModels:
           tier: which.
           user: whose device's weights; None for the mean.
           steps: of training by the simulation's device work, at least; 0 for none.
+          new_device: whether it has the weights of a device that has not trained.
           training: how to train; None for the run's own settings.
         """
-        weights, task = self.weights(tier, user=user), self.task(tier)
+        weights, task = self.weights(tier, user=user, new_device=new_device), self.task(tier)
         task = dataclasses.replace(task, training=training or task.training)
         return Reference(
             model=self._cohort(tier)[0].work.model,
@@ -338,6 +371,7 @@ def open_run(path: Path, *, dataset: Dataset | None = None) -> RunModels:
         state=edge_state(arrays, process.cohorts),
         table=table,
         user_embeddings=arrays["downlinks/user_embeddings"],
+        starts=starting_arrays(arrays, process.cohorts, config=folder.config),
     )
 
 

@@ -82,7 +82,8 @@ def measure_quality(
     variant, contract = find_variant(metadata["variant"]["name"]), contract_of(metadata)
     tier = str(metadata["tier"])
     user = metadata["provenance"].get("user")
-    reference = models.reference(tier, user=user, steps=0)
+    new_device = metadata["provenance"].get("new_device", False)
+    reference = models.reference(tier, user=user, steps=0, new_device=new_device)
     own_weights = "set_weights" in contract and not variant.adapters and user is None
     candidates = models.experiment.test
     interpreter.load(path)

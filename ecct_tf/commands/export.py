@@ -42,6 +42,7 @@ def static_shapes(
 @click.command(
     epilog=examples(
         "ecct export runs/mine --out files",
+        "ecct export runs/mine --out files --new-device",
         "ecct export runs/mine --out files --tier mlp --variant all --static 32,100",
     )
 )
@@ -55,6 +56,12 @@ def static_shapes(
     "user",
     type=int,
     help="User whose device's own weights to export; by default the mean of all.",
+)
+@click.option(
+    "--new-device",
+    is_flag=True,
+    help="Export what a device that has not trained begins with: the newest shared weights, and "
+    "private ones as the run's devices started with them.",
 )
 @click.option(
     "--variant",
@@ -81,6 +88,7 @@ def export(
     out: Path,
     tier: str | None,
     user: int | None,
+    new_device: bool,
     variants: tuple[str, ...],
     static: tuple[int, int] | None,
     overwrite: bool,
@@ -89,6 +97,10 @@ def export(
 
     A manifest with SHA-256 and a model card lie beside them.
     """
+    if new_device and user is not None:
+        raise click.UsageError(
+            f"--new-device has no weights of a user: give it, or --device {user}, not both"
+        )
     prepare("cloud")
     names = list(_VARIANTS) if "all" in variants else list(variants)
     from ecct_tf.commands.edge_models import open_run
@@ -96,7 +108,7 @@ def export(
 
     models = open_run(run)
     for chosen in [tier] if tier else models.tiers:
-        reference = models.reference(chosen, user=user, steps=0)
+        reference = models.reference(chosen, user=user, steps=0, new_device=new_device)
         files = export_edge_model(
             reference.model,
             reference.weights,
@@ -105,7 +117,7 @@ def export(
             out=out,
             variants=names,
             static=static,
-            labels=models.labels(chosen, user=user),
+            labels=models.labels(chosen, user=user, new_device=new_device),
             examples=models.examples(chosen, count=32),
             overwrite=overwrite,
         )

@@ -68,8 +68,13 @@ def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, 
             # Against another model every figure would be noise.
             _conclude(file, [hashed, Check("origin", "file", False, str(error))])
             return
-        user = metadata["provenance"].get("user")
-        reference = models.reference(metadata["tier"], user=user, steps=steps)
+        origin = metadata["provenance"]
+        reference = models.reference(
+            metadata["tier"],
+            user=origin.get("user"),
+            steps=steps,
+            new_device=origin.get("new_device", False),
+        )
         checks.append(Check("origin", "file", True, f"of the run {run} as it stands"))
     with ExitStack() as stack:
         interpreters = [stack.enter_context(Interpreter("tensorflow"))]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.config import RunConfig
 from ecct_tf.edge import item_tensors
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import Arrays, Cohort, CohortState, EcctState
@@ -14,11 +15,11 @@ from ecct_tf.federated.cohort import ServerState
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
 from ecct_tf.knowledge.store import FIELDS
 
-__all__ = ["check_shapes", "edge_arrays", "edge_state", "table_digest"]
+__all__ = ["check_shapes", "edge_arrays", "edge_state", "starting_arrays", "table_digest"]
 
 
 def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, npt.NDArray[Any]]:
-    """Weights of the devices, server optimiser, knowledge store, round."""
+    """Weights of the devices, what they started with, server optimiser, knowledge store, round."""
     arrays: dict[str, npt.NDArray[Any]] = {
         "round_number": np.array(state.round_number, np.int64),
         "fetched": state.fetched,
@@ -27,6 +28,8 @@ def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, npt.ND
         for name, value in kept.server._asdict().items():
             arrays[f"{_prefix(cohort)}/{name}"] = np.asarray(value)
         arrays[f"{_prefix(cohort)}/private"] = kept.private
+        if cohort.start is not None:
+            arrays[f"{_prefix(cohort)}/start"] = cohort.start
     for name in FIELDS:
         arrays[f"knowledge/{name}"] = getattr(state.knowledge, name)
     return arrays
@@ -82,6 +85,29 @@ def table_digest(table: ItemTable) -> npt.NDArray[np.uint8]:
     for array in item_tensors(table):
         digest.update(np.ascontiguousarray(array).tobytes())
     return np.frombuffer(digest.digest(), np.uint8)
+
+
+def starting_arrays(
+    arrays: Arrays, cohorts: Sequence[Cohort], *, config: RunConfig
+) -> dict[str, npt.NDArray[np.float32]]:
+    """What devices started with, `[P] float32` by tier.
+
+    A tier whose start the cloud made is missing where the arrays, of an earlier release, lack it.
+
+    Args:
+      arrays: of a checkpoint.
+      cohorts: of the run.
+      config: of the run.
+    """
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    for cohort in cohorts:
+        start: npt.NDArray[np.float32] | None = cohort.initial(config.seed)
+        # Without a cloud devices start at random, whatever the setting.
+        if config.edge.start == "cloud" and config.method == "ecct":
+            start = arrays.get(f"{_prefix(cohort)}/start")
+        if start is not None:
+            found[cohort.work.model.tier] = start
+    return found
 
 
 def _prefix(cohort: Cohort) -> str:

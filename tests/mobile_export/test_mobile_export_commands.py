@@ -1,5 +1,6 @@
 """`ecct export`, `verify`, `evaluate` and `inspect` over a tiny run, with and without TFF."""
 
+import dataclasses
 import importlib.util
 import json
 import shutil
@@ -11,9 +12,11 @@ import pytest
 from ecct_tf.cli import main
 from ecct_tf.commands.edge_models import open_run
 from ecct_tf.config import load_config
+from ecct_tf.errors import ExportError
 from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.run_folder import RunFolder
+from mobile_export.device import DeviceModel
 from mobile_export.packing import read_metadata
 
 WITH_TFF = importlib.util.find_spec("tensorflow_federated") is not None
@@ -72,6 +75,82 @@ def other_run(tmp_path_factory):
     """The same settings with another seed, whose files have the same names and shapes."""
     path = tmp_path_factory.mktemp("runs") / "other"
     return _unlearned(path, load_config(overrides=[*SETTINGS, "seed=1"]))
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """A run whose devices start with the cloud's weights; half of them have learned since.
+
+    Its folder, that of the same run before the first round, and the start as devices got it.
+    """
+    settings = (*SETTINGS, "edge.start=cloud", "edge.tiers={linear: 1.0}", "start.epochs=1")
+    config = load_config(overrides=[*settings, "start.max_positions=2"])
+    experiment = build_experiment(config)
+    algorithm = build_ecct(experiment)
+    (cohort,) = algorithm.process.cohorts
+    arrays = dict(algorithm.to_arrays(algorithm.initialize()))
+    paths = {}
+    for name in ("begun", "learned"):
+        path = tmp_path_factory.mktemp("runs") / name
+        folder = RunFolder.create(path, config)
+        folder.write_item_table(algorithm.table)
+        if name == "learned":
+            arrays["cohort/linear/shared"] = arrays["cohort/linear/shared"] + np.float32(0.5)
+            arrays["cohort/linear/private"] = arrays["cohort/linear/private"].copy()
+            arrays["cohort/linear/private"][::2] += 1.0
+            arrays["round_number"] = np.array(2, np.int64)
+        folder.checkpoints.save(2, arrays, fingerprint=experiment.fingerprint())
+        paths[name] = path
+    return paths["begun"], paths["learned"], cohort.start
+
+
+def test_a_file_from_before_the_first_round_holds_the_start(started):
+    begun, _, start = started
+    models = open_run(begun)
+    np.testing.assert_array_equal(models.weights("linear"), start)
+    np.testing.assert_array_equal(models.weights("linear", new_device=True), start)
+
+
+def test_what_never_trained_begins_with_the_private_part_of_the_start(started):
+    _, learned, start = started
+    models = open_run(learned)
+    shared = models.process.cohorts[0].work.shared_size
+    newest = np.concatenate([start[:shared] + np.float32(0.5), start[shared:]])
+    assert 0 < shared < len(start)
+    np.testing.assert_array_equal(models.weights("linear", new_device=True), newest)
+    users = [int(device.users[0]) for device in models.process.cohorts[0].devices.devices]
+    # Every other device has been asked; this one has not.
+    np.testing.assert_array_equal(models.weights("linear", user=users[1]), newest)
+    assert not np.array_equal(models.weights("linear", user=users[0]), newest)
+    mean = models.weights("linear")
+    np.testing.assert_allclose(mean[shared:], start[shared:] + 0.5, rtol=1e-6)
+
+
+def test_the_command_exports_what_a_new_device_begins_with(started, ecct, tmp_path):
+    _, learned, _ = started
+    code, _, _ = ecct("export", learned, "--out", tmp_path, "--new-device")
+    assert code == 0
+    path = tmp_path / "edge-linear-trainable-int8.tflite"
+    metadata = read_metadata(path.read_bytes())
+    assert metadata["provenance"]["new_device"] is True
+    assert metadata["provenance"]["weights"] == "linear: a device that has not trained"
+    model = DeviceModel(path, runtime="tensorflow" if RUNTIME else "litert")
+    columns = len(metadata["profile"])
+    state = model.begin(user=1, profile=np.zeros(columns, np.int32))
+    expected = open_run(learned).weights("linear", new_device=True)
+    np.testing.assert_array_equal(model.weights(state), expected)
+    # Evaluated and verified against the same weights, not against the mean of all devices.
+    reference = open_run(learned).reference("linear", user=None, steps=0, new_device=True)
+    np.testing.assert_array_equal(reference.weights, expected)
+    code, _, told = ecct("export", learned, "--out", tmp_path, "--new-device", "--device", "1")
+    assert code == 2
+    assert "--new-device has no weights of a user" in told
+
+
+def test_a_checkpoint_that_does_not_say_how_devices_started_is_named(started):
+    models = dataclasses.replace(open_run(started[1]), starts={})
+    with pytest.raises(ExportError, match="does not hold the starting weights of tier 'linear'"):
+        models.weights("linear", new_device=True)
 
 
 @pytest.fixture
