@@ -104,7 +104,15 @@ def _summary(
     lines += _uplinks(
         config, manifest.data["uplinks"], heard=manifest.data["users_heard_of"], out=out
     )
+    starts = manifest.data.get("edge_starts")
+    if starts:
+        lines.append(("Starts", "; ".join(_start(tier, about) for tier, about in starts.items())))
     return [*lines, ("Took", took)]
+
+
+def _start(tier: str, about: dict[str, Any]) -> str:
+    origin = "trained" if about["kept_from"] is None else f"kept from version {about['kept_from']}"
+    return f"{tier}, {about['weights']:,} weights, {origin}"
 
 
 def _quality(config: JobConfig, result: JobResult) -> str:

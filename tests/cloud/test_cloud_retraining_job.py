@@ -3,11 +3,13 @@
 import csv
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from click.testing import CliRunner
 
 from cloud.registry import Registry
 from cloud.retraining import retrain
@@ -15,9 +17,18 @@ from cloud.retraining.gate import decide
 from cloud.retraining.log_survey import survey
 from cloud.retraining.preparation import prepare
 from cloud.version_files import StoredCloud
+from ecct_tf.cli import cli
 from ecct_tf.data import SyntheticConfig, synthetic_dataset
 from ecct_tf.errors import CheckpointError, ConfigError, DataError, RegistryError, RunFolderError
 from ecct_tf.sealed_json import seal_json, unseal_json
+
+OWN = {
+    "gate__minimum_gain": -1.0,
+    "edge__start": "cloud",
+    "edge__tiers": "[linear]",
+    "edge_start__epochs": 1,
+    "edge_start__max_positions": 2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +36,7 @@ def chain(jobs, tmp_path_factory):
     """Version 1 from scratch with half of the users' uplinks, version 2 warm with all."""
     folder = tmp_path_factory.mktemp("chain")
     jobs.write_log(folder, range(12))
-    config = jobs.small_job(
-        folder,
-        gate__minimum_gain=-1.0,
-        edge__start="cloud",
-        edge__tiers="[linear]",
-        edge_start__epochs=1,
-        edge_start__max_positions=2,
-    )
+    config = jobs.small_job(folder, **OWN)
     first = retrain(config, folder / "first", show=False)
     jobs.write_log(folder, range(6, 20), round_number=1, cloud_version=1)
     second = retrain(config, folder / "second", show=False)
@@ -96,6 +100,16 @@ def test_starting_weights_are_trained_and_stay_with_the_item_table(chain):
     # Both private columns of the synthetic data, each with its unknown value.
     assert len(start.spec.profile_sizes) == 2
     assert about[0]["fingerprint"] == about[1]["fingerprint"] == start.model.fingerprint
+
+
+def test_the_command_says_where_starting_weights_come_from(chain, jobs):
+    folder = chain[0]
+    overrides = [f"--set={each}" for each in jobs.settings(folder, **OWN)]
+    for name, origin in (("first", "trained"), ("second", "kept from version 1")):
+        command = ["cloud", "retrain", "--out", str(folder / name), *overrides]
+        output = CliRunner().invoke(cli, command).output
+        (line,) = [line for line in output.splitlines() if line.startswith("Starts")]
+        assert re.fullmatch(rf"Starts +linear, \d+ weights, {origin}", line)
 
 
 def test_the_saved_model_answers_as_the_version_does(chain):
