@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from ecct_tf.config import EvaluationConfig, RunConfig
-from ecct_tf.data import Dataset, FeatureSchema, evaluation_candidates, leave_one_out
+from ecct_tf.data import Candidates, Dataset, FeatureSchema, evaluation_candidates, leave_one_out
 from ecct_tf.data.temporal import temporal_split
 from ecct_tf.simulation import catalog
 from ecct_tf.simulation.catalog import catalog_plan, item_users, rank_catalog
+from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.group_quality import group_rows
+from ecct_tf.simulation.methods import build_algorithm
 from ecct_tf.simulation.results import measured_rows, rank_rows, start_line, start_places
 from ecct_tf.simulation.simulate import simulate
 
@@ -205,3 +207,16 @@ def test_a_run_files_what_it_measured(small_config, tmp_path):
         ranks = [int(each["catalog_rank"]) for each in csv.DictReader(file)]
     assert ranks == (row.catalog.places + 1).tolist()
     assert result.notes == ()
+
+
+@pytest.mark.parametrize("split", ["leave_one_out", "temporal"])
+def test_a_baseline_ranks_in_blocks_as_at_once(small_config, split):
+    experiment = build_experiment(small_config("method=ease-recency", f"data.split={split}"))
+    algorithm, test = build_algorithm(experiment), experiment.test
+    everything = np.arange(1, experiment.split.num_items + 1, dtype=np.int32)
+    items = np.concatenate([test.items[:, :1], np.tile(everything, (len(test.users), 1))], axis=1)
+    scores = algorithm.scores(None, Candidates(test.users, test.positions, items))["everything"]
+    found = rank_catalog(experiment, algorithm, None)["everything"]
+    for row, (user, position) in enumerate(zip(test.users, test.positions, strict=True)):
+        scores[row, [*experiment.split.before(int(user), int(position)), test.items[row, 0]]] = -9e9
+    assert found.places.tolist() == (scores[:, 1:] >= scores[:, :1]).sum(axis=1).tolist()
