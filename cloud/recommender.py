@@ -11,21 +11,17 @@ import tensorflow as tf
 
 from cloud.batches import CloudBatches
 from cloud.divergence import check_learned
-from cloud.earlier_snapshots import with_sent_tower
+from cloud.edge_knowledge import edge_knowledge
 from cloud.features import category_matrix, tail_length, training_positions, user_state
 from cloud.input_space import InputSpace, build_input_space
-from cloud.model import CloudModel, CloudModelSpec, EdgeAnswers, EdgeKnowledge
+from cloud.model import CloudModel, CloudModelSpec
+from cloud.moments import own_positions, with_moments
 from cloud.queries import choose_queries
 from cloud.similarity import preference_sources
-from ecct_tf.config import CloudConfig, FeatureConfig, SampleConfig
-from ecct_tf.data import CloudView, sample_negatives
-from ecct_tf.edge.features import (
-    ItemTensors,
-    interaction_features,
-    item_tensors,
-    pad_history,
-)
-from ecct_tf.errors import CheckpointError, DataError, PrivacyError
+from cloud.snapshots import check_fits, with_sent_tower
+from ecct_tf.config import CloudConfig, FeatureConfig
+from ecct_tf.data import CloudView
+from ecct_tf.errors import DataError, PrivacyError
 from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
 
 __all__ = ["CloudRecommender"]
@@ -33,7 +29,6 @@ __all__ = ["CloudRecommender"]
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
-_MOMENT_NEGATIVES = SampleConfig().negatives
 # Bounds the dense [users, items] logits that queries are chosen from.
 _USERS_AT_ONCE = 2048
 
@@ -214,23 +209,11 @@ class CloudRecommender:
             feature_mean=np.zeros(width, np.float32),
             feature_scale=np.ones(width, np.float32),
         )
-        users, histories, candidates = self._own_positions()
-        features = interaction_features(
-            ItemTensors(*(tf.constant(array) for array in item_tensors(table))),
-            block_sizes=tuple(block.source.shape[1] for block in blocks),
-            config=self._features,
-            history=tf.constant(histories),
-            candidates=tf.constant(candidates),
-            clip=False,
-        ).features.numpy()
-        flat = features.reshape(-1, width)
-        logits = self.scores(users, candidates, knowledge=None, round_number=0)
-        return dataclasses.replace(
+        return with_moments(
             table,
-            feature_mean=flat.mean(axis=0),
-            feature_scale=1.0 / np.maximum(flat.std(axis=0), 1e-3),
-            logit_mean=float(logits.mean()),
-            logit_scale=float(1.0 / max(logits.std(), 1e-3)),
+            own_positions(self._view, length=self._features.history_length, seed=self._seed),
+            features=self._features,
+            logits=lambda users, items: self.scores(users, items, knowledge=None, round_number=0),
         )
 
     def user_embeddings(
@@ -243,7 +226,10 @@ class CloudRecommender:
           knowledge: the uplinks to fuse, or None for the cloud's own view alone.
           round_number: the present round, from which staleness counts.
         """
-        fused = None if knowledge is None else self._edge_knowledge(knowledge, users, round_number)
+        fused = None
+        if knowledge is not None:
+            half_life = self.config.staleness_half_life
+            fused = edge_knowledge(knowledge, users, round_number=round_number, half_life=half_life)
         vectors: Array = self.model.user_vectors(self.states[users], fused).numpy()
         return vectors
 
@@ -365,19 +351,7 @@ class CloudRecommender:
         """
         variables = self._variables()
         snapshot = with_sent_tower(snapshot, variables)
-        expected = {name: tuple(variable.shape) for name, variable in variables.items()}
-        received = {name: np.shape(value) for name, value in snapshot.items()}
-        if expected != received:
-            wrong = sorted(
-                name for name in {*expected, *received} if expected.get(name) != received.get(name)
-            )
-            raise CheckpointError(
-                f"the snapshot does not fit this cloud recommender in {len(wrong)} variables, "
-                f"the first {wrong[0]}: expected shape {expected.get(wrong[0])}, received "
-                f"{received.get(wrong[0])}; it comes from another configuration, or from a release "
-                "with another model. Restore it with those that wrote it, or begin anew in a new "
-                "folder: a retraining job with `start: scratch` (`--set start=scratch`), or a run"
-            )
+        check_fits(snapshot, {name: tuple(found.shape) for name, found in variables.items()})
         for name, variable in variables.items():
             variable.assign(snapshot[name])
 
@@ -386,44 +360,3 @@ class CloudRecommender:
         for found in self.model.optimizer.variables:
             named[f"optimizer/{found.name}"] = found
         return named
-
-    def _own_positions(self) -> tuple[Ids, Ids, Ids]:
-        """Positions of the cloud's own view, from which it measures what devices will meet.
-
-        Returns:
-          Users `[n]`, histories `[n, L]` and candidates `[n, 1 + negatives]`, the positive
-          first, with as many negatives as a device usually draws.
-        """
-        rng = np.random.default_rng([self._seed, 4])
-        users, histories, candidates = [], [], []
-        for user in range(self._view.num_users):
-            older = self._view.older.of(user)
-            if len(older) < 2:
-                continue
-            negatives = sample_negatives(
-                rng, positives=older, num_items=self._view.num_items, size=_MOMENT_NEGATIVES
-            )
-            users.append(user)
-            histories.append(pad_history(older[:-1], self._features.history_length))
-            candidates.append(np.concatenate([older[-1:], negatives]))
-        return (
-            np.array(users, np.int32),
-            np.stack(histories),
-            np.stack(candidates).astype(np.int32),
-        )
-
-    def _edge_knowledge(
-        self, knowledge: KnowledgeStore, users: Ids, round_number: int
-    ) -> EdgeKnowledge:
-        trust = knowledge.trust(
-            round_number=round_number, half_life=self.config.staleness_half_life
-        )
-        answers = knowledge.answers(
-            users, round_number=round_number, half_life=self.config.staleness_half_life
-        )
-        return EdgeKnowledge(
-            items=tf.constant(knowledge.items[users]),
-            embeddings=tf.constant(knowledge.embeddings[users]),
-            trust=tf.constant(trust[users]),
-            answers=EdgeAnswers(*(tf.constant(array) for array in answers)),
-        )

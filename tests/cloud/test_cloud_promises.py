@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cloud.moments import own_positions
 from cloud.retraining.config import UplinkLogConfig
 from cloud.retraining.phases import fit_phase, later_phase
 from ecct_tf.config import CloudConfig, SampleConfig
@@ -62,8 +63,8 @@ def test_labelled_rows_are_every_position_once_with_fresh_negatives_and_no_trust
     assert not first["trust"].any()
 
 
-def test_moments_come_from_as_many_negatives_as_a_device_usually_draws(cloud, view):
-    users, histories, candidates = cloud._own_positions()
+def test_moments_come_from_as_many_negatives_as_a_device_usually_draws(view):
+    users, histories, candidates = own_positions(view, length=3, seed=0)
     assert candidates.shape[1] == 1 + SampleConfig().negatives
     for user, history, row in zip(users, histories, candidates, strict=True):
         older = view.older.of(int(user))

@@ -1,0 +1,96 @@
+"""Mean and scale of what devices compute from an item table, measured on the cloud's own view."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.config import FeatureConfig, SampleConfig
+from ecct_tf.data import CloudView, sample_negatives
+from ecct_tf.edge.features import ItemTensors, interaction_features, item_tensors, pad_history
+from ecct_tf.knowledge import ItemTable
+
+__all__ = ["OwnPositions", "own_positions", "with_moments"]
+
+Array = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
+
+_NEGATIVES = SampleConfig().negatives
+
+
+class OwnPositions(NamedTuple):
+    """Positions of the cloud's own view, which stand for what devices will meet.
+
+    Attributes:
+      users: `[n] int32`.
+      histories: `[n, L] int32`, what came before.
+      candidates: `[n, 1 + negatives] int32`, the positive first, with as many negatives as a
+        device usually draws.
+    """
+
+    users: Ids
+    histories: Ids
+    candidates: Ids
+
+
+def own_positions(view: CloudView, *, length: int, seed: int) -> OwnPositions:
+    """The newest position of each user that has two older interactions or more.
+
+    Args:
+      view: the cloud's side of the data.
+      length: L.
+      seed: of the negatives.
+    """
+    rng = np.random.default_rng([seed, 4])
+    users, histories, candidates = [], [], []
+    for user in range(view.num_users):
+        older = view.older.of(user)
+        if len(older) < 2:
+            continue
+        negatives = sample_negatives(
+            rng, positives=older, num_items=view.num_items, size=_NEGATIVES
+        )
+        users.append(user)
+        histories.append(pad_history(older[:-1], length))
+        candidates.append(np.concatenate([older[-1:], negatives]))
+    return OwnPositions(
+        np.array(users, np.int32), np.stack(histories), np.stack(candidates).astype(np.int32)
+    )
+
+
+def with_moments(
+    table: ItemTable,
+    positions: OwnPositions,
+    *,
+    features: FeatureConfig,
+    logits: Callable[[Ids, Ids], Array],
+) -> ItemTable:
+    """`table` with the moments of interaction features and cloud logits.
+
+    Args:
+      table: its own moments are 0 and 1.
+      positions: where to measure.
+      features: how devices pool histories.
+      logits: `(users [n], items [n, c]) -> z_c [n, c]`, of the cloud's own view.
+    """
+    width = len(table.feature_mean)
+    computed = interaction_features(
+        ItemTensors(*(tf.constant(array) for array in item_tensors(table))),
+        block_sizes=tuple(block.source.shape[1] for block in table.blocks),
+        config=features,
+        history=tf.constant(positions.histories),
+        candidates=tf.constant(positions.candidates),
+        clip=False,
+    ).features.numpy()
+    flat = computed.reshape(-1, width)
+    found = logits(positions.users, positions.candidates)
+    return dataclasses.replace(
+        table,
+        feature_mean=flat.mean(axis=0),
+        feature_scale=1.0 / np.maximum(flat.std(axis=0), 1e-3),
+        logit_mean=float(found.mean()),
+        logit_scale=float(1.0 / max(found.std(), 1e-3)),
+    )
