@@ -244,6 +244,7 @@ def build_centralized(
             embedding_dim=config.edge.embedding_dim,
             hidden_dim=config.edge.hidden_dim,
             profile_dim=config.edge.profile_dim,
+            heads=config.edge.heads,
         ),
     )
     devices = prepare_devices(

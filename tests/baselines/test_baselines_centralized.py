@@ -102,6 +102,20 @@ def test_the_best_epoch_scores_and_the_rest_is_skipped(build, small_validation):
     np.testing.assert_array_equal(upto.weights, state.best_weights)
 
 
+def test_the_bound_has_as_many_heads_as_the_runs_devices(
+    baseline_config, small_dataset, small_split, small_validation
+):
+    edge = dataclasses.replace(baseline_config.edge, tiers={"attention": 1.0}, heads=3)
+    algorithm = build_centralized(
+        dataclasses.replace(baseline_config, edge=edge),
+        dataset=small_dataset,
+        split=small_split,
+        groups=[[device_view(small_dataset, small_split, int(u))] for u in small_split.users],
+        validation=small_validation,
+    )
+    assert algorithm._trainer.model.spec.heads == 3
+
+
 def test_the_better_reading_of_the_item_table_is_taken(centralized, small_validation):
     state, _ = run(centralized, 1)
     qualities = []
