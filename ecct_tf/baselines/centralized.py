@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from cloud import CloudRecommender
 from cloud.shared_spaces import InputSpaces
+from cloud.start import starting_weights
 from ecct_tf.baselines.pooled import PooledScorer, PooledTrainer, pool_samples
 from ecct_tf.baselines.state_arrays import check_arrays
 from ecct_tf.config import TIERS, EdgeConfig, RunConfig, SampleConfig, Tier
 from ecct_tf.config.baselines import CentralizedConfig
-from ecct_tf.data import Candidates, Dataset, DeviceView, Split, cloud_view
-from ecct_tf.edge import EdgeSpec, ItemTensors, build_edge_model, item_tensors
+from ecct_tf.data import Candidates, CloudView, Dataset, DeviceView, Split, cloud_view
+from ecct_tf.edge import EdgeModel, EdgeSpec, ItemTensors, build_edge_model, item_tensors
 from ecct_tf.errors import ConfigError, DivergenceError
 from ecct_tf.evaluation import evaluate_scores
 from ecct_tf.federated.algorithm import Arrays, RoundReport
@@ -76,6 +77,7 @@ class Centralized:
         k: int,
         seed: int,
         num_devices: int,
+        start: Array | None = None,
     ) -> None:
         """Joins the parts; use `build_centralized`.
 
@@ -87,6 +89,7 @@ class Centralized:
           k: list length of the NDCG.
           seed: of the run.
           num_devices: whose samples are pooled.
+          start: `[P] float32`, what the cloud made for devices to start with; None for random.
         """
         self._config = config
         self._trainer = trainer
@@ -95,6 +98,7 @@ class Centralized:
         self._k = k
         self._seed = seed
         self._num_devices = num_devices
+        self._start = start
 
     @property
     def rounds(self) -> int:
@@ -107,8 +111,9 @@ class Centralized:
         return self._num_devices
 
     def initialize(self) -> CentralizedState:
-        """Random weights, the same start as the devices of ECCT."""
-        start = self._trainer.model.layout.initial(self._seed)
+        """What the devices of ECCT start with: the cloud's weights, or random ones."""
+        own = self._start
+        start = self._trainer.model.layout.initial(self._seed) if own is None else own
         return CentralizedState(
             weights=start,
             slots=np.stack([np.zeros_like(start), np.zeros_like(start)]),
@@ -128,6 +133,9 @@ class Centralized:
         del participants, answering
         if int(state.epochs) - int(state.best_epoch) >= self._config.patience:
             return state, RoundReport(0, self._num_devices, math.nan)
+        if self._start is not None and not int(state.epochs):
+            # A start that no epoch improves on stays: a bound must not fall below it.
+            state = self._validated(state)
         state = self._validated(self._epoch(state, round_number))
         return state, RoundReport(0, self._num_devices, float(state.loss))
 
@@ -274,13 +282,33 @@ def build_centralized(
         k=config.evaluation.k,
         seed=config.seed,
         num_devices=len(groups),
+        start=_start(config, cloud_view(dataset, split), model, known),
     )
+
+
+def _start(
+    config: RunConfig, view: CloudView, model: EdgeModel, spaces: InputSpaces
+) -> Array | None:
+    if config.edge.start == "random":
+        return None
+    found = starting_weights(
+        view,
+        [model],
+        config.start,
+        features=config.features,
+        build=lambda inner: _fitted(config, inner, spaces),
+        seed=config.seed,
+    )
+    return found[model.tier]
 
 
 def _cloud(
     config: RunConfig, dataset: Dataset, split: Split, spaces: InputSpaces
 ) -> CloudRecommender:
-    view = cloud_view(dataset, split)
+    return _fitted(config, cloud_view(dataset, split), spaces)
+
+
+def _fitted(config: RunConfig, view: CloudView, spaces: InputSpaces) -> CloudRecommender:
     cloud = CloudRecommender(
         view,
         config.cloud,

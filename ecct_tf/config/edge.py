@@ -42,8 +42,8 @@ class EdgeConfig:
       shared: weights that are a federated mean over the devices of a tier: `none`,
         `backbone` (all but the head) or `all`. The others are private to each device.
       start: where the weights of all devices start: `cloud` for weights that the cloud trained
-        on its own view and sends with the item table, or `random`. Methods without a cloud
-        always start at random.
+        on its own view and sends with the item table, or `random`. The centralized bound starts
+        alike; methods without a cloud always start at random.
       embedding_dim: d_e, width of the edge embedding `h_e`.
       hidden_dim: width of the hidden layer of `mlp` and `attention`.
       profile_dim: width of the embedding of one private column.

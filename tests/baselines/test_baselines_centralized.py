@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ecct_tf.baselines.centralized import build_centralized
+from ecct_tf.config import StartConfig
 from ecct_tf.data import device_view, evaluation_candidates
 from ecct_tf.errors import CheckpointError, ConfigError
 from ecct_tf.evaluation import evaluate_scores
@@ -100,6 +101,33 @@ def test_the_best_epoch_scores_and_the_rest_is_skipped(build, small_validation):
     assert evaluate_scores(scores, k=10).ndcg == float(state.best_ndcg)
     upto, _ = run(eager, int(state.best_epoch))
     np.testing.assert_array_equal(upto.weights, state.best_weights)
+
+
+def test_it_starts_with_the_clouds_weights_as_devices_do_and_never_falls_below_them(
+    baseline_config, small_dataset, small_split, small_validation
+):
+    config = dataclasses.replace(
+        baseline_config,
+        edge=dataclasses.replace(baseline_config.edge, start="cloud"),
+        start=StartConfig(epochs=1, max_positions=2),
+        # No epoch moves anything.
+        centralized=dataclasses.replace(baseline_config.centralized, learning_rate=1e-12),
+    )
+    algorithm = build_centralized(
+        config,
+        dataset=small_dataset,
+        split=small_split,
+        groups=[[device_view(small_dataset, small_split, int(u))] for u in small_split.users],
+        validation=small_validation,
+    )
+    begun = algorithm.initialize()
+    drawn = algorithm._trainer.model.layout.initial(config.seed)
+    assert not np.array_equal(begun.weights, drawn)
+    assert np.isfinite(begun.weights).all()
+    after, _ = run(algorithm, 1)
+    assert (int(after.epochs), int(after.best_epoch)) == (1, 0)
+    np.testing.assert_array_equal(after.best_weights, begun.weights)
+    assert float(after.best_ndcg) > 0
 
 
 def test_the_bound_has_as_many_heads_as_the_runs_devices(
