@@ -50,9 +50,10 @@ def own_positions(view: CloudView, *, length: int, seed: int) -> OwnPositions:
         older = view.older.of(user)
         if len(older) < 2:
             continue
+        # Rows of one: each is a sample of its own, since means are measured with them.
         negatives = sample_negatives(
-            rng, positives=older, num_items=view.num_items, size=_NEGATIVES
-        )
+            rng, positives=older, num_items=view.num_items, size=1, rows=_NEGATIVES
+        ).ravel()
         users.append(user)
         histories.append(pad_history(older[:-1], length))
         candidates.append(np.concatenate([older[-1:], negatives]))

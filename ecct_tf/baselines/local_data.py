@@ -169,8 +169,9 @@ class NegativeSampler:
                 np.random.default_rng([self.seed, 0xBA5E, purpose, round_number, user]),
                 positives=items,
                 num_items=self.num_items,
-                size=count * self.negatives,
-            ).reshape(count, self.negatives)
+                size=self.negatives,
+                rows=count,
+            )
             for user, items, count in zip(
                 device.users, device.training_items, device.counts, strict=True
             )

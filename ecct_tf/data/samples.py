@@ -64,8 +64,12 @@ def draw_samples(
         histories[row] = pad_history(history[:position], history_length)
         candidates[row, 0] = history[position]
     candidates[:, 1:] = sample_negatives(
-        rng, positives=history, num_items=num_items, size=len(positions) * samples.negatives
-    ).reshape(len(positions), samples.negatives)
+        rng,
+        positives=history,
+        num_items=num_items,
+        size=samples.negatives,
+        rows=len(positions),
+    )
     return LocalSamples(histories, candidates)
 
 

@@ -3,6 +3,8 @@
 A run and `ecct data check` ask the same question here.
 """
 
+import logging
+
 import numpy as np
 
 from ecct_tf.config import RunConfig
@@ -10,6 +12,8 @@ from ecct_tf.data import Dataset, Kind, Side, Split, refuse_heavy_users
 from ecct_tf.errors import ConfigError, DataError
 
 __all__ = ["check_usable"]
+
+_log = logging.getLogger(__name__)
 
 # The methods that compute the cloud's item table; the quick baselines are among them.
 _WITH_CLOUD = ("ecct", "edge-only", "cloud-only", "centralized")
@@ -25,13 +29,15 @@ def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
     """
     _refuse_unread_columns(dataset)
     _refuse_one_time(dataset)
+    touched = {user: len(np.unique(split.train(user))) for user in split.users.tolist()}
     refuse_heavy_users(
-        {user: len(np.unique(split.train(user))) for user in split.users.tolist()},
+        touched,
         num_items=split.num_items,
         needed=1,
         what="training",
         user_tokens=dataset.user_tokens,
     )
+    _warn_of_repeated_negatives(config, [split.num_items - count for count in touched.values()])
     if len(split.users) and (config.baselines or config.method in _WITH_CLOUD):
         _check_cloud(config, split)
 
@@ -64,6 +70,47 @@ def _refuse_one_time(dataset: Dataset) -> None:
             "newest are held out. Give the column with the times, or, if the rows are in order of "
             "time already, number them 0, 1, 2, … in a column of their own."
         )
+
+
+def _warn_of_repeated_negatives(config: RunConfig, left: list[int]) -> None:
+    """Counts the users who leave fewer items untouched than their rows have negatives.
+
+    Args:
+      config: of the run.
+      left: of each user, the items without those that are trained with.
+    """
+    for key, negatives in _drawn(config).items():
+        short = sum(count < negatives for count in left)
+        if short:
+            _log.warning(
+                "%d of %d users leave fewer items untouched than %s=%d asks for: a position has "
+                "each of them as a negative, some more than once. With %s=%d none is repeated.",
+                short,
+                len(left),
+                key,
+                negatives,
+                key,
+                min(left),
+            )
+
+
+def _drawn(config: RunConfig) -> dict[str, int]:
+    """The settings by which the run's method draws negatives to train with."""
+    federated = config.federated_baseline
+    if config.method in ("fedavg", "fedprox", "fine-tuning"):
+        return {"federated_baseline.negatives": federated.negatives}
+    if config.method == "pfedrec":
+        return {"federated_baseline.pfedrec.negatives": federated.pfedrec.negatives}
+    if config.method == "centralized":
+        return {"centralized.negatives": config.centralized.negatives}
+    drawn = {}
+    if config.method in ("ecct", "edge-only"):
+        drawn["samples.negatives"] = config.samples.negatives
+        if config.edge.start == "cloud":
+            drawn["start.negatives"] = config.start.negatives
+    if config.method in ("ecct", "cloud-only"):
+        drawn["cloud.negatives"] = config.cloud.negatives
+    return drawn
 
 
 def _check_cloud(config: RunConfig, split: Split) -> None:

@@ -81,7 +81,7 @@ def test_the_top_share_asks_about_best_guesses(make_cloud, view, everybody):
 
 
 def test_fitting_lowers_the_loss_and_repeats(make_cloud):
-    first, second = (make_cloud(fit_epochs=6, negatives=20, l2=1e-5) for _ in range(2))
+    first, second = (make_cloud(fit_epochs=6, negatives=8, l2=1e-5) for _ in range(2))
     losses = first.fit()
     assert len(losses) == 6
     assert losses[-1] < 0.9 * losses[0]

@@ -73,6 +73,70 @@ def test_bulk_negatives_are_the_same_draws():
         assert one.bit_generator.state == other.bit_generator.state
 
 
+def test_the_draws_of_a_large_catalogue_are_independent_ones():
+    """What stands was measured with these draws; they must not move."""
+    positives = np.array([2, 5, 9], np.int32)
+    one, other = np.random.default_rng(3), np.random.default_rng(3)
+    drawn = sample_negatives(one, positives=positives, num_items=75, size=9, rows=20)
+    ranks = other.integers(72, size=180)
+    assert drawn.tolist() == complement_items(positives, ranks).reshape(20, 9).tolist()
+    assert one.bit_generator.state == other.bit_generator.state
+    assert any(len(set(row)) < 9 for row in drawn.tolist())
+
+
+@pytest.mark.parametrize("left", [9, 10, 40, 71])
+def test_a_row_of_a_small_catalogue_has_no_item_twice(left):
+    drawn = sample_negatives(
+        np.random.default_rng(0),
+        positives=np.array([1, 3], np.int32),
+        num_items=left + 2,
+        size=9,
+        rows=300,
+    )
+    assert drawn.shape == (300, 9)
+    assert all(len(set(row)) == 9 for row in drawn.tolist())
+    counts = np.bincount(drawn.ravel(), minlength=left + 3)
+    assert counts[[0, 1, 3]].tolist() == [0, 0, 0]
+    # Each of the others has the share 9 / left of the 300 rows: nobody is preferred.
+    share = 9 / left
+    deviation = np.sqrt(300 * share * (1 - share))
+    assert abs(counts[counts > 0] - 300 * share).max() <= 4 * deviation
+    assert (counts > 0).sum() == left
+
+
+def test_every_place_of_a_row_is_uniform():
+    drawn = sample_negatives(
+        np.random.default_rng(1), positives=np.zeros(0, np.int32), num_items=5, size=4, rows=5000
+    )
+    for place in range(4):
+        # 1,000 each, standard deviation about 28.
+        assert abs(np.bincount(drawn[:, place], minlength=6)[1:] - 1000).max() < 130
+    pairs = np.unique(drawn[:, 0] * 10 + drawn[:, 3], return_counts=True)[1]
+    assert len(pairs) == 20
+    assert abs(pairs - 250).max() < 70
+
+
+def test_a_catalogue_smaller_than_a_row_gives_each_item_in_turn():
+    drawn = sample_negatives(
+        np.random.default_rng(0), positives=np.array([2], np.int32), num_items=4, size=8, rows=50
+    )
+    for row in drawn.tolist():
+        assert sorted(row[:3]) == sorted(row[3:6]) == [1, 3, 4]
+        assert len(set(row[6:])) == 2
+
+
+def test_bulk_negatives_mix_small_and_large_rests():
+    histories = [np.arange(1, 190, dtype=np.int32), np.array([7], np.int32)]
+    one, other = np.random.default_rng(4), np.random.default_rng(4)
+    users = np.array([1, 0, 1, 0], np.int32)
+    bulk = BulkNegatives(histories, num_items=200).draw(one, users=users, size=8)
+    for user, row in zip(users, bulk, strict=True):
+        single = sample_negatives(other, positives=histories[user], num_items=200, size=8)
+        np.testing.assert_array_equal(row, single)
+    assert all(len(set(row)) == 8 for row in bulk[[1, 3]].tolist())
+    assert one.bit_generator.state == other.bit_generator.state
+
+
 def test_bulk_negatives_refuse_a_history_of_everything():
     negatives = BulkNegatives([np.array([1, 2], np.int32)], num_items=2)
     with pytest.raises(DataError, match="user 0: positives cover all 2 items"):

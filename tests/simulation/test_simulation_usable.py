@@ -121,3 +121,26 @@ def test_data_of_one_moment_has_no_newest_interaction(write, time):
         given = ["data.dataset=files", f"data.schema={schema}", f"data.split={split}"]
         with pytest.raises(DataError, match=rf"all 100 interactions have the time {time}|temporal"):
             build_experiment(load_config(overrides=[*given, "evaluation.negatives=20"]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        # Each trains on three of the ten items, which leaves seven.
+        ([], {"samples.negatives=9"}),
+        (["edge.start=cloud"], {"samples.negatives=9", "start.negatives=19"}),
+        (["edge.start=cloud", "method=edge-only", "samples.negatives=7"], {"start.negatives=19"}),
+        (["method=centralized"], {"centralized.negatives=19"}),
+        (["method=pfedrec"], {"federated_baseline.pfedrec.negatives=8"}),
+        (["method=fedavg"], set()),
+        (["method=popularity"], set()),
+    ],
+)
+def test_negatives_that_a_small_catalogue_repeats_are_counted(write, caplog, settings, expected):
+    overrides = ["data.dataset=files", f"data.schema={write(SMALL)}", "cloud.rank=4"]
+    overrides += ["evaluation.negatives=5", "evaluation.k=3", "edge.start=random", *settings]
+    build_experiment(load_config(None, overrides=overrides), progress=False)
+    told = [r.getMessage() for r in caplog.records if "fewer items untouched" in r.getMessage()]
+    assert {text.partition(" than ")[2].partition(" ")[0] for text in told} == expected
+    assert all(text.startswith("20 of 20 users leave fewer items") for text in told)
+    assert all("negatives=7 none is repeated" in text for text in told)
