@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import CloudView, sample_negatives
+from ecct_tf.data.clock import clock_reading
 from ecct_tf.edge.features import ItemTensors, interaction_features, item_tensors, pad_history
 from ecct_tf.knowledge import ItemTable
 
@@ -29,23 +30,25 @@ class OwnPositions(NamedTuple):
       histories: `[n, L] int32`, what came before.
       candidates: `[n, 1 + negatives] int32`, the positive first, with as many negatives as a
         device usually draws.
+      clocks: `[n, W] float32`, readings of the clock at their own times.
     """
 
     users: Ids
     histories: Ids
     candidates: Ids
+    clocks: Array
 
 
-def own_positions(view: CloudView, *, length: int, seed: int) -> OwnPositions:
+def own_positions(view: CloudView, *, features: FeatureConfig, seed: int) -> OwnPositions:
     """The newest position of each user that has two older interactions or more.
 
     Args:
       view: the cloud's side of the data.
-      length: L.
+      features: how devices pool histories and read the clock.
       seed: of the negatives.
     """
     rng = np.random.default_rng([seed, 4])
-    users, histories, candidates = [], [], []
+    users, histories, candidates, clocks = [], [], [], []
     for user in range(view.num_users):
         older = view.older.of(user)
         if len(older) < 2:
@@ -55,10 +58,15 @@ def own_positions(view: CloudView, *, length: int, seed: int) -> OwnPositions:
             rng, positives=older, num_items=view.num_items, size=1, rows=_NEGATIVES
         ).ravel()
         users.append(user)
-        histories.append(pad_history(older[:-1], length))
+        histories.append(pad_history(older[:-1], features.history_length))
+        times = view.older.times_of(user)
+        clocks.append(clock_reading(times[:-1], now=int(times[-1]), config=features))
         candidates.append(np.concatenate([older[-1:], negatives]))
     return OwnPositions(
-        np.array(users, np.int32), np.stack(histories), np.stack(candidates).astype(np.int32)
+        np.array(users, np.int32),
+        np.stack(histories),
+        np.stack(candidates).astype(np.int32),
+        np.stack(clocks),
     )
 
 
@@ -84,6 +92,7 @@ def with_moments(
         config=features,
         history=tf.constant(positions.histories),
         candidates=tf.constant(positions.candidates),
+        clock=tf.constant(positions.clocks),
         clip=False,
     ).features.numpy()
     flat = computed.reshape(-1, width)

@@ -211,7 +211,7 @@ class CloudRecommender:
         )
         return with_moments(
             table,
-            own_positions(self._view, length=self._features.history_length, seed=self._seed),
+            own_positions(self._view, features=self._features, seed=self._seed),
             features=self._features,
             logits=lambda users, items: self.scores(users, items, knowledge=None, round_number=0),
         )

@@ -21,6 +21,7 @@ import tensorflow as tf
 from cloud.recommender import CloudRecommender
 from ecct_tf.config import FeatureConfig, SampleConfig, StartConfig, Tier
 from ecct_tf.data import CloudView, OlderInteractions
+from ecct_tf.data.clock import clock_readings
 from ecct_tf.data.samples import draw_samples
 from ecct_tf.edge import (
     EdgeInputs,
@@ -93,7 +94,7 @@ def starting_weights(
         interaction features than the cloud's item table yields.
     """
     inner = inner_view(view, config.inner_fraction)
-    drawn = _draw(view, inner, config, history_length=features.history_length, seed=seed)
+    drawn = _draw(view, inner, config, features=features, seed=seed)
     cloud = build(inner)
     table = cloud.publish()
     items = ItemTensors(*(tf.constant(array) for array in item_tensors(table)))
@@ -114,11 +115,15 @@ def starting_weights(
 
 
 class _Drawn(NamedTuple):
-    """Positions that the inner cloud has not seen: `[p]`, `[p, L]`, `[p, c]`, the item first."""
+    """Positions that the inner cloud has not seen.
+
+    `[p]`, `[p, L]`, `[p, c]`, the item first, and readings of the clock `[p, W]`.
+    """
 
     users: Ids
     histories: Ids
     candidates: Ids
+    clocks: Array
 
 
 class _Samples(NamedTuple):
@@ -132,7 +137,7 @@ class _Samples(NamedTuple):
 
 
 def _draw(
-    view: CloudView, inner: CloudView, config: StartConfig, *, history_length: int, seed: int
+    view: CloudView, inner: CloudView, config: StartConfig, *, features: FeatureConfig, seed: int
 ) -> _Drawn:
     known = np.diff(inner.older.offsets)
     samples = SampleConfig(negatives=config.negatives, max_positions=config.max_positions)
@@ -146,14 +151,15 @@ def _draw(
             history,
             num_older=int(known[user]),
             num_items=view.num_items,
-            history_length=history_length,
+            history_length=features.history_length,
             samples=samples,
             seed=seed,
             user=user,
         )
         left -= drawn.candidates.size
         users = np.full(len(drawn.candidates), user, np.int32)
-        parts.append(_Drawn(users, drawn.histories, drawn.candidates))
+        clocks = clock_readings(view.older.times_of(user), drawn.positions, config=features)
+        parts.append(_Drawn(users, drawn.histories, drawn.candidates, clocks))
     if not parts:
         raise ConfigError(
             "the cloud cannot train starting weights: expected a user with two or more older "
@@ -175,9 +181,16 @@ def _samples(
     sizes = tuple(block.source.shape[1] for block in table.blocks)
 
     @tf.function(reduce_retracing=True)
-    def compute(histories: tf.Tensor, candidates: tf.Tensor, vectors: tf.Tensor) -> Any:
+    def compute(
+        histories: tf.Tensor, candidates: tf.Tensor, vectors: tf.Tensor, clocks: tf.Tensor
+    ) -> Any:
         found = interaction_features(
-            items, block_sizes=sizes, config=features, history=histories, candidates=candidates
+            items,
+            block_sizes=sizes,
+            config=features,
+            history=histories,
+            candidates=candidates,
+            clock=clocks,
         )
         repeated = tf.repeat(vectors[:, None], tf.shape(candidates)[1], axis=1)
         _, logit = cloud_knowledge(items, repeated, candidates)
@@ -192,7 +205,12 @@ def _samples(
     for start in range(0, len(drawn.users), _CHUNK):
         rows = slice(start, start + _CHUNK)
         vectors = cloud.user_embeddings(drawn.users[rows], knowledge=None, round_number=0)
-        found = compute(drawn.histories[rows], drawn.candidates[rows], tf.constant(vectors))
+        found = compute(
+            drawn.histories[rows],
+            drawn.candidates[rows],
+            tf.constant(vectors),
+            drawn.clocks[rows],
+        )
         parts.append([part.numpy() for part in found])
     joined = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     pairs = drawn.candidates.size

@@ -95,7 +95,7 @@ def join_weights(shared: tf.Tensor, private: tf.Tensor) -> tf.Tensor:
     return tf.concat([tf.tile(shared[None], [tf.shape(private)[0], 1]), private], axis=1)
 
 
-def data_type(*, history_length: int, columns: int) -> Any:
+def data_type(*, history_length: int, columns: int, clock_width: int) -> Any:
     """The type of a shard's data; the numbers of devices and of positions vary."""
     integer = np.int32
     return compat.struct_type(
@@ -104,6 +104,7 @@ def data_type(*, history_length: int, columns: int) -> Any:
             histories=compat.tensor_type(integer, (None, None, history_length)),
             positives=compat.tensor_type(integer, (None, None)),
             profile=compat.tensor_type(integer, (None, None, columns)),
+            clock=compat.tensor_type(np.float32, (None, None, clock_width)),
         )
     )
 

@@ -56,7 +56,9 @@ class FederatedBaseline:
         size = plan.work.shared_size
         model = plan.work.training.model
         self._data_type = data_type(
-            history_length=model.history_length, columns=plan.devices[0].data.profile.shape[1]
+            history_length=model.history_length,
+            columns=plan.devices[0].data.profile.shape[1],
+            clock_width=model.features.clock_width,
         )
         self.round = build_averaging_round(
             build_distribute(size, plan.work.weights_codec),

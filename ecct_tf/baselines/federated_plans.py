@@ -55,8 +55,7 @@ def averaging_plan(
     own = config.federated_baseline
     model = history_model(
         num_items=num_items,
-        history_length=config.features.history_length,
-        decays=config.features.decays,
+        features=config.features,
         profile_sizes=profile_sizes(groups[0][0]),
         embedding_dim=own.embedding_dim,
         hidden_dim=own.hidden_dim,
@@ -85,6 +84,7 @@ def averaging_plan(
             positions=own.positions,
             max_positions=own.max_positions,
             seed=config.seed,
+            features=model.features,
         ),
         sampler=NegativeSampler(own.negatives, num_items, config.seed),
         work=AveragingWork(training, model.size, config.exchange.weights_codec),
@@ -129,6 +129,7 @@ def pfedrec_plan(
             positions="all",
             max_positions=own.max_positions,
             seed=config.seed,
+            features=model.features,
         ),
         sampler=NegativeSampler(own.negatives, num_items, config.seed),
         work=AveragingWork(

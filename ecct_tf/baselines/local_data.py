@@ -7,13 +7,15 @@ anew in each round, from (seed, purpose, round, user) alone.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.config import FeatureConfig
 from ecct_tf.config.baselines import Positions
 from ecct_tf.data import DeviceView, sample_negatives
+from ecct_tf.data.clock import clock_readings
 from ecct_tf.edge import pad_history
 from ecct_tf.errors import DataError
 from ecct_tf.federated.devices import device_profile, padded_length
@@ -40,12 +42,14 @@ class LocalData(NamedTuple):
       histories: `[N, L] int32`, the items before the position, newest last, 0 for padding.
       positives: `[N] int32`, the item at the position.
       profile: `[N, columns] int32`, the private categorical columns of its user.
+      clock: `[N, W] float32`, the reading of the clock at the position; W is 0 without a clock.
     """
 
     samples: npt.NDArray[np.int32]
     histories: Ids
     positives: Ids
     profile: Ids
+    clock: npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +80,7 @@ def prepare_local_devices(
     positions: Positions,
     max_positions: int,
     seed: int,
+    features: FeatureConfig,
 ) -> tuple[LocalDevice, ...]:
     """Cuts each device's training history into positions.
 
@@ -85,6 +90,7 @@ def prepare_local_devices(
       positions: `all` of the training history, or those that are `recent`.
       max_positions: the newest of them that are used.
       seed: of the run; a device's order of positions depends on it and on its first user.
+      features: how the clock is read.
 
     Raises:
       DataError: when a device has no user.
@@ -93,7 +99,7 @@ def prepare_local_devices(
     for index, group in enumerate(groups):
         if not group:
             raise DataError(f"device {index}: expected at least one user, got none")
-        devices.append(_device(group, history_length, positions, max_positions, seed))
+        devices.append(_device(group, history_length, positions, max_positions, seed, features))
     return tuple(devices)
 
 
@@ -195,8 +201,9 @@ def _device(
     positions: Positions,
     max_positions: int,
     seed: int,
+    features: FeatureConfig,
 ) -> LocalDevice:
-    histories, positives, profiles, counts = [], [], [], []
+    histories, positives, profiles, counts, clocks = [], [], [], [], []
     # A model of histories has nothing to learn at the first position, which has none.
     earliest = 1 if history_length else 0
     for view in group:
@@ -210,6 +217,9 @@ def _device(
         positives.append(view.history[first:])
         profiles.append(device_profile(view))
         counts.append(len(own))
+        clocks.append(
+            clock_readings(view.times, np.arange(first, first + len(own)), config=features)
+        )
     total = sum(counts)
     order = np.random.default_rng([seed, 0x10CA, group[0].user]).permutation(total)
     return LocalDevice(
@@ -223,11 +233,12 @@ def _device(
             histories=np.concatenate(histories)[order],
             positives=np.concatenate(positives).astype(np.int32)[order],
             profile=np.repeat(np.stack(profiles), counts, axis=0)[order],
+            clock=np.concatenate(clocks)[order],
         ),
     )
 
 
-def _stack(arrays: Sequence[Ids], batch_size: int) -> Ids:
+def _stack(arrays: Sequence[npt.NDArray[Any]], batch_size: int) -> npt.NDArray[Any]:
     """Stacks arrays by device, padded at their ends to whole batches of the longest.
 
     A batch that none of them fills is as long as the longest.

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from ecct_tf.config import FeatureConfig
+from ecct_tf.edge.clock import elapsed_weights, is_known, request_context
 from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.primitives import concat, dense, embed, relu, row_dot
 
@@ -27,12 +29,14 @@ class Rows(NamedTuple):
       history: `[C, B, L, W] float32`, rows of the item table.
       history_mask: `[C, B, L] float32`.
       profile: `[C, B, columns] int32`.
+      clock: `[C, B, W] float32`, readings of the time; W is 0 without a clock.
     """
 
     candidates: tf.Tensor
     history: tf.Tensor
     history_mask: tf.Tensor
     profile: tf.Tensor
+    clock: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +51,7 @@ class LocalModel:
       history_length: L.
       head: the weights besides the table.
       forward: `(head [C, H], Rows) -> logits [C, B, K]`.
+      features: how it reads the clock.
     """
 
     num_items: int
@@ -56,6 +61,7 @@ class LocalModel:
     history_length: int
     head: WeightLayout
     forward: Callable[[tf.Tensor, Rows], tf.Tensor]
+    features: FeatureConfig
 
     @property
     def table_size(self) -> int:
@@ -79,8 +85,7 @@ class LocalModel:
 def history_model(
     *,
     num_items: int,
-    history_length: int,
-    decays: tuple[float, ...],
+    features: FeatureConfig,
     profile_sizes: tuple[int, ...],
     embedding_dim: int,
     hidden_dim: int,
@@ -93,10 +98,13 @@ def history_model(
     elementwise and dot products of the candidate with each pooled history, and profile
     embeddings enter a network of one hidden layer. The logit also has the dot products
     and a bias of the item (the last column of its row), so that it starts as the
-    factorisation of an item-to-item matrix.
+    factorisation of an item-to-item matrix. With a clock the history is pooled by elapsed time
+    too, and the time of the request enters the network.
     """
-    pools = len(decays)
+    clocked = features.clock
+    pools = len(features.decays) + (len(features.clock_hours) if clocked else 0)
     width = embedding_dim * (1 + pools) + pools + 1 + profile_dim * len(profile_sizes)
+    width += features.context_width
     head = WeightLayout(
         (
             *(
@@ -110,8 +118,8 @@ def history_model(
             Weight("output/bias", (1,), "head"),
         )
     )
-    ages = np.arange(history_length - 1, -1, -1)
-    pooling = np.stack([decay**ages for decay in decays]).astype(np.float32)
+    ages = np.arange(features.history_length - 1, -1, -1)
+    pooling = np.stack([decay**ages for decay in features.decays]).astype(np.float32)
 
     def forward(flat: tf.Tensor, rows: Rows) -> tf.Tensor:
         weights = head.unpack(flat)
@@ -120,6 +128,10 @@ def history_model(
         # Splits rather than slices: the gradient of a slice fills a tensor with zeros.
         candidate, item_bias = tf.split(rows.candidates, [embedding_dim, 1], axis=-1)
         mix = rows.history_mask[..., None, :] * tf.constant(pooling)
+        if clocked and features.clock_hours:
+            elapsed = elapsed_weights(rows.clock, config=features, mask=rows.history_mask)
+            elapsed = tf.linalg.matrix_transpose(elapsed) * is_known(rows.clock)
+            mix = tf.concat([mix, elapsed], axis=-2)
         mix /= tf.maximum(tf.reduce_sum(mix, axis=-1, keepdims=True), 1e-6)
         pooled, _ = tf.split(tf.matmul(mix, rows.history), [embedding_dim, 1], axis=-1)
         products = candidate[..., None, :] * pooled[..., None, :, :]
@@ -136,6 +148,10 @@ def history_model(
         def by_row(tensor: tf.Tensor, columns: int) -> tf.Tensor:
             return tf.reshape(tensor, [devices, positions * choices, columns])
 
+        context = []
+        if clocked:
+            given = request_context(rows.clock, config=features) * rows.clock[..., :1]
+            context = [tf.repeat(given, choices, axis=1)]
         flat_dots = by_row(dots, pools)
         item_bias = by_row(item_bias, 1)
         joined = concat(
@@ -145,6 +161,7 @@ def history_model(
                 flat_dots,
                 item_bias,
                 *profile,
+                *context,
             ]
         )
         hidden = relu(dense(joined, weights["hidden/kernel"], weights["hidden/bias"]))
@@ -160,9 +177,10 @@ def history_model(
         row_width=embedding_dim + 1,
         embedding_dim=embedding_dim,
         initial_scale=initial_scale,
-        history_length=history_length,
+        history_length=features.history_length,
         head=head,
         forward=forward,
+        features=features,
     )
 
 
@@ -190,4 +208,6 @@ def score_function_model(*, num_items: int, embedding_dim: int, initial_scale: f
         history_length=0,
         head=head,
         forward=forward,
+        # It reads no history, and no clock either.
+        features=FeatureConfig(clock=False),
     )

@@ -18,6 +18,7 @@ from ecct_tf.baselines.local_data import (
 from ecct_tf.baselines.local_models import LocalModel
 from ecct_tf.baselines.local_training import LocalTraining, local_logits
 from ecct_tf.data import Candidates, Split
+from ecct_tf.data.clock import request_readings
 from ecct_tf.edge import pad_history
 from ecct_tf.errors import DataError
 
@@ -153,7 +154,12 @@ class LocalScorer:
         histories = np.zeros((len(rows), extent, length), np.int32)
         items = np.ones((len(rows), extent, candidates.items.shape[1]), np.int32)
         profile = np.zeros((len(rows), extent, columns), np.int32)
+        features = self._model.features
+        clock = np.zeros((len(rows), extent, features.clock_width), np.float32)
         for device, own in enumerate(rows):
+            clock[device, : len(own)] = request_readings(
+                self._split, candidates.users[own], candidates.positions[own], config=features
+            )
             for place, row in enumerate(own):
                 user = int(candidates.users[row])
                 number, index = self._place[user]
@@ -162,10 +168,17 @@ class LocalScorer:
                     histories[device, place] = pad_history(before, length)
                 items[device, place] = candidates.items[row]
                 profile[device, place] = self._devices[number].profiles[index]
-        logits: npt.NDArray[np.float32] = self._logits(weights, histories, items, profile).numpy()
+        logits: npt.NDArray[np.float32] = self._logits(
+            weights, histories, items, profile, clock
+        ).numpy()
         return logits
 
-    def _logits_of(self, weights: Any, histories: Any, items: Any, profile: Any) -> Any:
+    def _logits_of(self, weights: Any, histories: Any, items: Any, profile: Any, clock: Any) -> Any:
         return local_logits(
-            self._model, weights, histories=histories, candidates=items, profile=profile
+            self._model,
+            weights,
+            histories=histories,
+            candidates=items,
+            profile=profile,
+            clock=clock,
         )

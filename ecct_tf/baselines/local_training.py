@@ -74,6 +74,7 @@ class LocalTraining:
                 candidates=candidates[:, part],
                 histories=data.histories[:, part],
                 profile=data.profile[:, part],
+                clock=data.clock[:, part],
                 mask=mask,
                 active=tf.cast(within < own_steps, tf.float32)[:, None],
             )
@@ -99,6 +100,7 @@ class LocalTraining:
         candidates: tf.Tensor,
         histories: tf.Tensor,
         profile: tf.Tensor,
+        clock: tf.Tensor,
         mask: tf.Tensor,
         active: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -114,7 +116,11 @@ class LocalTraining:
             logits = model.forward(
                 head,
                 Rows(
-                    candidates=rows[1], history=rows[0], history_mask=history_mask, profile=profile
+                    candidates=rows[1],
+                    history=rows[0],
+                    history_mask=history_mask,
+                    profile=profile,
+                    clock=clock,
                 ),
             )
             labels = tf.one_hot(tf.zeros([devices, batch], tf.int32), tf.shape(candidates)[2])
@@ -175,6 +181,7 @@ def local_logits(
     histories: tf.Tensor,
     candidates: tf.Tensor,
     profile: tf.Tensor,
+    clock: tf.Tensor,
 ) -> tf.Tensor:
     """Logits `[C, B, K]` of candidates `[C, B, K]` after histories `[C, B, L]`.
 
@@ -184,6 +191,7 @@ def local_logits(
       histories: `[C, B, L] int32`, newest last.
       candidates: `[C, B, K] int32`.
       profile: `[C, B, columns] int32`.
+      clock: `[C, B, W] float32`.
     """
     table = tf.reshape(weights[:, : model.table_size], [-1, model.num_items + 1, model.row_width])
     return model.forward(
@@ -193,5 +201,6 @@ def local_logits(
             history=tf.gather(table, histories, batch_dims=1),
             history_mask=tf.cast(histories > 0, tf.float32),
             profile=profile,
+            clock=clock,
         ),
     )

@@ -11,6 +11,7 @@ import tensorflow as tf
 from ecct_tf.config import FeatureConfig
 from ecct_tf.config.baselines import CentralizedConfig
 from ecct_tf.data import Candidates, Split
+from ecct_tf.data.clock import request_readings
 from ecct_tf.edge import (
     EdgeInputs,
     EdgeModel,
@@ -244,6 +245,7 @@ class PooledScorer:
                 candidates.items[rows],
                 np.stack([self._profiles[int(user)] for user in users]),
                 self._user_embeddings[users],
+                request_readings(self._split, users, positions, config=self._features),
             ).numpy()
         return result
 
@@ -255,6 +257,7 @@ class PooledScorer:
         candidates: tf.Tensor,
         profile: tf.Tensor,
         user_embeddings: tf.Tensor,
+        clock: tf.Tensor,
     ) -> tf.Tensor:
         inputs = pair_inputs(
             items,
@@ -265,5 +268,6 @@ class PooledScorer:
             profile=profile,
             user_embeddings=user_embeddings,
             use_logit=True,
+            clock=clock,
         )
         return self._model.forward(weights, inputs).logit

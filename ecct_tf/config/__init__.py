@@ -13,6 +13,7 @@ from ecct_tf.config.baselines import (
 )
 from ecct_tf.config.cloud import CloudConfig, LabelVisibility, NextItemConfig, SimilarityConfig
 from ecct_tf.config.edge import (
+    CLOCK_CONTEXT,
     OPTIMIZERS,
     SHARINGS,
     STARTS,
@@ -53,6 +54,7 @@ from ecct_tf.config.start import StartConfig
 
 __all__ = [
     "CATALOG_SCOPES",
+    "CLOCK_CONTEXT",
     "CODECS",
     "DATASETS",
     "METHODS",

@@ -1,12 +1,14 @@
 """Configuration of the edge model and of what a device trains on."""
 
 import dataclasses
+import math
 from typing import Literal
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.errors import ConfigError
 
 __all__ = [
+    "CLOCK_CONTEXT",
     "OPTIMIZERS",
     "SHARINGS",
     "STARTS",
@@ -30,6 +32,9 @@ TIERS: tuple[Tier, ...] = ("linear", "mlp", "attention")
 SHARINGS: tuple[Sharing, ...] = ("none", "backbone", "all")
 OPTIMIZERS: tuple[OptimizerName, ...] = ("sgd", "adagrad", "adam")
 STARTS: tuple[StartName, ...] = ("cloud", "random")
+
+CLOCK_CONTEXT = ("known", "session", "hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
+"""What a reading of the clock begins with; hours since each of the newest L items follow."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +88,23 @@ class FeatureConfig:
       history_length: L, how many of the newest interactions a device reads.
       decays: weights `decay**age` of the pooled dot products; age counts interactions.
       last_items: how many of the newest items get a dot product of their own.
+      clock: whether models read the time: pauses since the newest interactions, and the place in
+        the session. It never leaves the device. Edge models with a clock cannot be exported yet.
+      clock_hours: hours after which an interaction weighs half as much, in mean dot products
+        weighted by elapsed time; read with `clock` only.
+      clock_pauses: the newest interactions, counted from 1, whose pauses are inputs of their own;
+        those beyond `history_length` are left out. Read with `clock` only.
+      clock_calendar: whether models read hour and weekday too, of times as given, which are UTC in
+        most data sets; read with `clock` only.
     """
 
     history_length: int = 30
     decays: tuple[float, ...] = (1.0, 0.95, 0.8, 0.5)
     last_items: int = 3
+    clock: bool = False
+    clock_hours: tuple[float, ...] = (0.02, 0.3, 5.0, 100.0)
+    clock_pauses: tuple[int, ...] = (1, 3, 10)
+    clock_calendar: bool = False
 
     def __post_init__(self) -> None:
         numbers(self, "features")
@@ -106,6 +123,24 @@ class FeatureConfig:
             raise ConfigError(
                 f"features.decays: expected one or more numbers in (0, 1], got {self.decays}"
             )
+        if not all(0.0 < hours < math.inf for hours in self.clock_hours):
+            raise ConfigError(
+                f"features.clock_hours: expected numbers above 0, got {self.clock_hours}"
+            )
+        if not all(pause >= 1 for pause in self.clock_pauses):
+            raise ConfigError(
+                "features.clock_pauses: expected whole numbers of at least 1, got "
+                f"{self.clock_pauses}"
+            )
+
+    def refuse_clock(self, why: str) -> None:
+        """Refuses a clock where `why` says that there is none.
+
+        Raises:
+          ConfigError: when models read the time.
+        """
+        if self.clock:
+            raise ConfigError(f"features.clock: {why}; expected false, got true")
 
     @property
     def per_block(self) -> int:
@@ -114,7 +149,32 @@ class FeatureConfig:
 
     def width(self, *, num_blocks: int, num_attributes: int) -> int:
         """F, the number of interaction features."""
-        return num_blocks * self.per_block + 2 * num_attributes
+        without = num_blocks * self.per_block + 2 * num_attributes
+        return without + self.clock_features(num_blocks=num_blocks)
+
+    @property
+    def clock_width(self) -> int:
+        """W, values of a reading of the clock; 0 without one."""
+        return len(CLOCK_CONTEXT) + self.history_length if self.clock else 0
+
+    @property
+    def pause_slots(self) -> tuple[int, ...]:
+        """Which of `clock_pauses` the history has slots for."""
+        return tuple(pause for pause in self.clock_pauses if pause <= self.history_length)
+
+    @property
+    def context_width(self) -> int:
+        """Inputs that tell the time of a request, alike for all candidates; 0 without a clock."""
+        if not self.clock:
+            return 0
+        calendar = len(CLOCK_CONTEXT) - 2 if self.clock_calendar else 0
+        return 1 + calendar + len(self.pause_slots)
+
+    def clock_features(self, *, num_blocks: int) -> int:
+        """How many of the interaction features come from the clock, at the end."""
+        if not self.clock:
+            return 0
+        return num_blocks * len(self.clock_hours) + self.context_width
 
 
 @dataclasses.dataclass(frozen=True)

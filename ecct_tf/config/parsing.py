@@ -236,7 +236,8 @@ def _expected(field_type: Any) -> str:
     if get_origin(field_type) is tuple:
         if get_origin(inner[0]) is Literal:
             return f"a list out of {', '.join(get_args(inner[0]))}"
-        return "a list of texts" if inner[0] is str else "a list of numbers"
+        words = {str: "a list of texts", int: "a list of whole numbers"}
+        return words.get(inner[0], "a list of numbers")
     if get_origin(field_type) is dict:
         return f"numbers for {_expected(inner[0])}"
     return " or ".join(_expected(part) for part in inner)

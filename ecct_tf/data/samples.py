@@ -26,10 +26,12 @@ class LocalSamples(NamedTuple):
     Attributes:
       histories: `[p, L] int32`, what came before each position, newest last.
       candidates: `[p, 1 + negatives] int32`, the item of the position first.
+      positions: `[p] int64`, where in the history they are.
     """
 
     histories: npt.NDArray[np.int32]
     candidates: npt.NDArray[np.int32]
+    positions: npt.NDArray[np.int64]
 
 
 def draw_samples(
@@ -70,7 +72,7 @@ def draw_samples(
         size=samples.negatives,
         rows=len(positions),
     )
-    return LocalSamples(histories, candidates)
+    return LocalSamples(histories, candidates, np.array(positions, np.int64))
 
 
 def sample_order(

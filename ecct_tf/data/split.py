@@ -135,6 +135,11 @@ class Split:
             return self.items[:0]
         return self.items[start : end - int(self.validation_counts[user] + self.test_counts[user])]
 
+    def train_times(self, user: int) -> npt.NDArray[np.int64]:
+        """`[t] int64`: when each interaction of the training part was, seconds."""
+        start, _ = self._bounds(user)
+        return self.timestamps[start : start + len(self.train(user))]
+
     def older(self, user: int) -> npt.NDArray[np.int32]:
         """`[o] int32`: the training interactions that the cloud may know."""
         train = self.train(user)
@@ -181,6 +186,20 @@ class Split:
                 f"position must be in 0..{end - start} for user {user}, received {position}."
             )
         return self.items[start : start + position]
+
+    def times_before(self, user: int, position: int) -> npt.NDArray[np.int64]:
+        """`[position] int64`: when each of `before` was, seconds."""
+        start, _ = self._bounds(user)
+        return self.timestamps[start : start + len(self.before(user, position))]
+
+    def time_of(self, user: int, position: int) -> int:
+        """Second of the user's interaction at `position`."""
+        start, end = self._bounds(user)
+        if not 0 <= position < end - start:
+            raise DataError(
+                f"position must be in 0..{end - start - 1} for user {user}, received {position}."
+            )
+        return int(self.timestamps[start + position])
 
     def history(self, user: int, part: Part) -> npt.NDArray[np.int32]:
         """`[h] int32`: all that came before the first interaction of `part`."""

@@ -54,6 +54,11 @@ class OlderInteractions:
             raise DataError(f"user must be in 0..{len(self.offsets) - 2}, received {user}.")
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
+    def times_of(self, user: int) -> npt.NDArray[np.int64]:
+        """`[o] int64`: when the older items of `user` were, seconds."""
+        self.of(user)
+        return self.timestamps[self.offsets[user] : self.offsets[user + 1]]
+
 
 @dataclass(frozen=True, eq=False)
 class CloudView:
@@ -107,20 +112,28 @@ class DeviceView:
       history: `[n] int32`, the whole training part, oldest first.
       num_older: how many of `history` the cloud knows too.
       profile: the user's federated columns, one row.
+      times: `[n] int64`, seconds, when each of `history` happened.
     """
 
     user: int
     history: npt.NDArray[np.int32]
     num_older: int
     profile: FederatedTable
+    times: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "history", owned(self.history, np.int32))
+        object.__setattr__(self, "times", owned(self.times, np.int64))
         _check_type("DeviceView.profile", self.profile, FederatedTable)
         if self.profile.columns and self.profile.num_rows != 1:
             raise PrivacyError(
                 f"DeviceView.profile: expected the one row of user {self.user}, received "
                 f"{self.profile.num_rows} rows."
+            )
+        if len(self.times) != len(self.history):
+            raise DataError(
+                f"DeviceView.times: expected one for each of {len(self.history)} interactions, "
+                f"received {len(self.times)}."
             )
         if not 0 <= self.num_older <= len(self.history):
             raise DataError(
@@ -177,6 +190,7 @@ def device_view(dataset: Dataset, split: Split, user: int) -> DeviceView:
         history=split.train(user),
         num_older=len(split.older(user)),
         profile=FederatedTable(dataset.schema, profile),
+        times=split.train_times(user),
     )
 
 

@@ -3,7 +3,8 @@
 For each item-to-item block of the item table they are recency-weighted dot products
 of the history with the candidate at several decays, and the dot products with the
 last items alone; then the candidate's attributes and how far they lie from the
-history's. Nothing here is trained, so a phone computes a sample's features once.
+history's, and, with a clock, what `ecct_tf.edge.clock` says. Nothing here is trained, so a
+phone computes a sample's features once.
 """
 
 from typing import NamedTuple
@@ -15,6 +16,7 @@ import tensorflow as tf
 from ecct_tf import fixed_order
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data.samples import pad_history
+from ecct_tf.edge.clock import clock_features, is_known
 from ecct_tf.knowledge.item_table import ItemTable
 
 __all__ = [
@@ -92,6 +94,7 @@ def interaction_features(
     config: FeatureConfig,
     history: tf.Tensor,
     candidates: tf.Tensor,
+    clock: tf.Tensor | None = None,
     clip: bool = True,
 ) -> Interactions:
     """Computes the interaction features.
@@ -102,6 +105,7 @@ def interaction_features(
       config: how to pool.
       history: `[..., L] int32`, newest last, 0 for padding (at the front).
       candidates: `[..., K] int32`.
+      clock: `[..., W] float32`, readings as `ecct_tf.data.clock` makes them; None is silent.
       clip: whether to clip the standardised features; not while their moments are measured.
 
     Returns:
@@ -123,7 +127,10 @@ def interaction_features(
         mean = _mean_attributes(items, config, history, mask)
         pooled += [attributes, tf.abs(attributes - mean[..., None, :])]
     raw = tf.concat(pooled, axis=-1)
-    scaled = (raw - items.feature_mean) * items.feature_scale
+    if config.clock:
+        scaled = _with_clock(items, raw, slots, config=config, clock=clock, mask=mask)
+    else:
+        scaled = (raw - items.feature_mean) * items.feature_scale
     slot_mask = tf.broadcast_to(
         mask[..., None, :, None], tf.concat([tf.shape(slots[0]), [1]], axis=0)
     )
@@ -132,6 +139,26 @@ def interaction_features(
         slots=tf.stack(slots, axis=-1),
         slot_mask=slot_mask,
     )
+
+
+def _with_clock(
+    items: ItemTensors,
+    raw: tf.Tensor,
+    slots: list[tf.Tensor],
+    *,
+    config: FeatureConfig,
+    clock: tf.Tensor | None,
+    mask: tf.Tensor,
+) -> tf.Tensor:
+    """Standardises `raw` and adds what the clock says; a silent one says the mean, which is 0."""
+    added = config.clock_features(num_blocks=len(slots))
+    scaled = (raw - items.feature_mean[:-added]) * items.feature_scale[:-added]
+    if clock is None:
+        rows = tf.concat([tf.shape(scaled)[:-1], [added]], axis=0)
+        return tf.concat([scaled, tf.zeros(rows)], axis=-1)
+    found = clock_features(slots, config=config, clock=clock, mask=mask)
+    found = (found - items.feature_mean[-added:]) * items.feature_scale[-added:]
+    return tf.concat([scaled, found * is_known(clock)], axis=-1)
 
 
 def _blocks(rows: tf.Tensor, sizes: tuple[int, ...]) -> list[tf.Tensor]:

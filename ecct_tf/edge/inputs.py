@@ -65,6 +65,7 @@ def pair_inputs(
     profile: tf.Tensor,
     user_embeddings: tf.Tensor,
     use_logit: bool,
+    clock: tf.Tensor | None = None,
 ) -> EdgeInputs:
     """Inputs for K candidates of each user.
 
@@ -77,6 +78,7 @@ def pair_inputs(
       profile: `[..., columns] int32`.
       user_embeddings: `[..., d_c] float32`, decoded from the downlink.
       use_logit: whether stage 2 has begun.
+      clock: `[..., W] float32`, readings of the time; None says nothing.
 
     Returns:
       Inputs with `[..., K]` rows.
@@ -92,6 +94,7 @@ def pair_inputs(
             config=config,
             history=history,
             candidates=candidates,
+            clock=clock,
         ),
         profile=tf.broadcast_to(tf.expand_dims(profile, -2), tf.concat([rows, [columns]], axis=0)),
         cloud_embedding=embedding,

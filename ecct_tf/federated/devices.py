@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView, EncodedColumn, Kind
+from ecct_tf.data.clock import clock_readings
 from ecct_tf.data.samples import LocalSamples, draw_samples, pad_history, sample_order
 from ecct_tf.edge import ItemTensors, interaction_features
 from ecct_tf.errors import DataError
@@ -112,8 +113,15 @@ def prepare_devices(
             raise DataError(f"device {index}: expected 1 to 255 users, got {len(group)}")
     histories = np.concatenate([user.histories for group in drawn for user in group])
     candidates = np.concatenate([user.candidates for group in drawn for user in group])
+    clocks = np.concatenate(
+        [
+            clock_readings(view.times, part.positions, config=features)
+            for group, parts in zip(groups, drawn, strict=True)
+            for view, part in zip(group, parts, strict=True)
+        ]
+    )
     computed, slots = _features_in_chunks(
-        items, block_sizes, features, histories, candidates, with_slots=with_slots
+        items, block_sizes, features, histories, candidates, clocks, with_slots=with_slots
     )
     devices = []
     start = 0
@@ -197,19 +205,23 @@ def _features_in_chunks(
     config: FeatureConfig,
     histories: npt.NDArray[np.int32],
     candidates: npt.NDArray[np.int32],
+    clocks: npt.NDArray[np.float32],
     *,
     with_slots: bool,
 ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
     tensors = ItemTensors(*(tf.constant(array) for array in items))
 
     @tf.function(reduce_retracing=True)
-    def compute(history: tf.Tensor, candidate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def compute(
+        history: tf.Tensor, candidate: tf.Tensor, clock: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         found = interaction_features(
             tensors,
             block_sizes=block_sizes,
             config=config,
             history=history,
             candidates=candidate,
+            clock=clock,
         )
         slots = found.slots if with_slots else found.slots[..., :0, :]
         return tf.cast(found.features, tf.float16), tf.cast(slots, tf.float16)
@@ -219,6 +231,7 @@ def _features_in_chunks(
         part = compute(
             tf.constant(histories[start : start + _CHUNK]),
             tf.constant(candidates[start : start + _CHUNK]),
+            tf.constant(clocks[start : start + _CHUNK]),
         )
         features.append(part[0].numpy())
         slots.append(part[1].numpy())

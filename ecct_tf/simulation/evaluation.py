@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data import Candidates, Split
+from ecct_tf.data.clock import request_readings
 from ecct_tf.edge import ItemTensors, item_tensors, pad_history, pair_inputs
 from ecct_tf.federated import Cloud, EcctProcess, EcctState
 from ecct_tf.knowledge import ItemTable
@@ -63,6 +64,12 @@ class EdgeEvaluator:
                 for row in rows
             )
             length = self._features.history_length
+            clock = request_readings(
+                self._split,
+                candidates.users[rows],
+                candidates.positions[rows],
+                config=self._features,
+            )
             history = np.stack([pad_history(items, length) for items in histories])
             coder = cohort.work.exchange.coder
             sent = cloud.downlinks(who, round_number=state.round_number)
@@ -78,6 +85,7 @@ class EdgeEvaluator:
                     tf.constant(candidates.items[rows[chunk]]),
                     tf.constant(profile[place[chunk]]),
                     tf.gather(received, place[chunk]),
+                    tf.constant(clock[chunk]),
                 ).numpy()
         return result
 
@@ -93,6 +101,7 @@ class EdgeEvaluator:
                 candidates: tf.Tensor,
                 profile: tf.Tensor,
                 user_embeddings: tf.Tensor,
+                clock: tf.Tensor,
             ) -> tf.Tensor:
                 inputs = pair_inputs(
                     self._items,
@@ -103,6 +112,7 @@ class EdgeEvaluator:
                     profile=profile,
                     user_embeddings=user_embeddings,
                     use_logit=use_logit,
+                    clock=clock,
                 )
                 return work.model.forward(weights, inputs).logit
 

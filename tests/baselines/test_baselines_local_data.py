@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from ecct_tf.baselines.local_data import NegativeSampler, cut_shards, prepare_local_devices
+from ecct_tf.config import FeatureConfig
+from ecct_tf.data.clock import clock_reading
 from ecct_tf.errors import DataError
 
 
 def prepare(groups, **changes):
     settings = {"history_length": 4, "positions": "all", "max_positions": 100, "seed": 3}
+    settings["features"] = FeatureConfig(history_length=4, clock=True)
     return prepare_local_devices(groups, **{**settings, **changes})
 
 
@@ -23,6 +26,20 @@ def test_a_position_reads_the_items_before_it_and_no_other(small_groups):
         assert device.data.positives[row] == view.history[position]
         before = view.history[max(0, position - 4) : position]
         assert device.data.histories[row].tolist() == [0] * (4 - len(before)) + before.tolist()
+
+
+def test_the_clock_of_a_position_is_read_at_its_own_time(small_groups):
+    view = small_groups[0][0]
+    (device,) = prepare([[view]])
+    for row, place in enumerate(device.order):
+        position = int(place) + 1
+        reading = clock_reading(
+            view.times[:position],
+            now=int(view.times[position]),
+            config=FeatureConfig(history_length=4, clock=True),
+        )
+        assert device.data.clock[row].tolist() == reading.tolist()
+        assert reading[0] == 1
 
 
 def test_recent_positions_are_those_the_cloud_does_not_see(small_groups):

@@ -31,6 +31,7 @@ def shard(positives, samples=None):
         histories=np.zeros((devices, rows, 0), np.int32),
         positives=positives,
         profile=np.zeros((devices, rows, 0), np.int32),
+        clock=np.zeros((devices, rows, 0), np.float32),
     )
 
 

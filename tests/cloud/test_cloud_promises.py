@@ -8,7 +8,7 @@ import pytest
 from cloud.moments import own_positions
 from cloud.retraining.config import UplinkLogConfig
 from cloud.retraining.phases import fit_phase, later_phase
-from ecct_tf.config import CloudConfig, SampleConfig
+from ecct_tf.config import CloudConfig, FeatureConfig, SampleConfig
 from ecct_tf.knowledge import KnowledgeStore
 
 EMPTY = KnowledgeStore.empty(num_users=24, num_queries=6, embedding_dim=3)
@@ -64,7 +64,9 @@ def test_labelled_rows_are_every_position_once_with_fresh_negatives_and_no_trust
 
 
 def test_moments_come_from_as_many_negatives_as_a_device_usually_draws(view):
-    users, histories, candidates = own_positions(view, length=3, seed=0)
+    users, histories, candidates, _ = own_positions(
+        view, features=FeatureConfig(history_length=3), seed=0
+    )
     assert candidates.shape[1] == 1 + SampleConfig().negatives
     for user, history, row in zip(users, histories, candidates, strict=True):
         older = view.older.of(int(user))

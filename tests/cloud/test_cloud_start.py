@@ -103,3 +103,49 @@ def test_histories_of_one_interaction_are_refused_with_the_way_out(make_view, mo
     view = make_view([[1], [2]], num_items=4)
     with pytest.raises(ConfigError, match=r"edge\.start=random"):
         starting_weights(view, models, START, features=FEATURES, build=CloudRecommender, seed=0)
+
+
+def test_the_start_learns_to_read_the_clock_from_older_times(view, config):
+    features = dataclasses.replace(FEATURES, clock=True)
+    next_item = dataclasses.replace(config.next_item, epochs=0)
+
+    def build(inner):
+        return CloudRecommender(
+            inner,
+            dataclasses.replace(config, next_item=next_item),
+            features=features,
+            edge_dim=3,
+            num_queries=2,
+            seed=0,
+        )
+
+    table = build(view).publish()
+    model = build_edge_model(
+        "linear",
+        EdgeSpec(
+            interaction_dim=len(table.feature_mean),
+            history_length=FEATURES.history_length,
+            num_blocks=len(table.blocks),
+            profile_sizes=(3,),
+            cloud_dim=table.cloud.shape[1],
+        ),
+    )
+    read = slice(
+        len(table.feature_mean) - features.clock_features(num_blocks=len(table.blocks)),
+        len(table.feature_mean),
+    )
+
+    def weights(times):
+        older = dataclasses.replace(view.older, timestamps=times)
+        known = dataclasses.replace(view, older=older)
+        start = starting_weights(known, [model], START, features=features, build=build, seed=0)[
+            "linear"
+        ]
+        return model.layout.to_dict(start)["head/inputs"]
+
+    times = view.older.timestamps
+    with_times, with_numbers = weights(times), weights(np.arange(len(times)))
+    assert with_times[read].all()
+    # Numbers of rows are no times: nothing reaches those weights.
+    assert not with_numbers[read].any()
+    assert with_numbers[: read.start].any()

@@ -36,6 +36,8 @@ REFUSED = {
     "features.history_length": [0, 256],
     "features.decays": [(), (0.0,), (1.0, 1.1), (math.nan,)],
     "features.last_items": [-1, 31],
+    "features.clock_hours": [(0.0,), (1.0, -1.0), (math.inf,), (math.nan,)],
+    "features.clock_pauses": [(0,), (1, -3)],
     "samples.negatives": [0],
     "samples.max_positions": [0],
     "edge.tiers": [

@@ -314,6 +314,7 @@ def test_a_version_without_a_start_and_one_of_another_model_are_refused(publishe
     ("override", "message"),
     [
         ("data.nodes=4", "serves one user"),
+        ("features.clock=true", r"features\.clock: devices of a cycle run exported files"),
         ("edge.embedding_dim=4", "as in exchange.embedding_dim"),
         ("evaluation.every=2", "each cycle is evaluated"),
         ("evaluation.catalog=own", "a cycle ranks among sampled candidates only"),

@@ -19,9 +19,14 @@ from ecct_tf.data import (
     device_view,
     leave_one_out,
 )
+from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.errors import PrivacyError
-from ecct_tf.federated import compat
-from ecct_tf.knowledge import KnowledgeStore
+from ecct_tf.federated import DeviceData, compat, prepare_devices
+from ecct_tf.federated.devices import profile_sizes
+from ecct_tf.knowledge import Downlink, KnowledgeStore
+from ecct_tf.simulation.builder import device_work
+from ecct_tf.simulation.ecct import build_cloud
+from ecct_tf.simulation.experiment import build_experiment
 
 STATE = {"shared", "first_moment", "second_moment", "round_number"}
 UPLINK = {"users", "items", "embeddings.0"}
@@ -249,6 +254,85 @@ def test_control_the_cloud_does_depend_on_what_it_may_know(dataset, split, confi
     got, _ = _products(changed, leave_one_out(changed), config)
     differing = {name for name in products if products[name] != got[name]}
     assert {"attributes", "users 0", "preference source", "sequence source"} <= differing
+
+
+def _with_times(dataset, mask, added):
+    """The same order with other pauses: the k-th of a user's masked times moves by k `added`."""
+    times = dataset.timestamps.copy()
+    for user in range(dataset.num_users):
+        mine = np.flatnonzero(mask & (dataset.users == user))
+        mine = mine[np.argsort(times[mine], kind="stable")]
+        times[mine] += added * (1 + np.arange(len(mine)))
+    return dataclasses.replace(dataset, timestamps=times)
+
+
+@pytest.fixture(scope="module")
+def clocked(config):
+    next_item = dataclasses.replace(config.cloud.next_item, epochs=0)
+    return dataclasses.replace(
+        config,
+        features=dataclasses.replace(config.features, clock=True),
+        cloud=dataclasses.replace(config.cloud, fit_epochs=1, next_item=next_item),
+    )
+
+
+def test_the_cloud_does_not_depend_on_recent_times(dataset, split, clocked):
+    mask = _held_back(dataset, split)
+    moved = _with_times(dataset, mask, 5000)
+    other = leave_one_out(moved)
+    assert other.items.tobytes() == split.items.tobytes()
+    before, _ = _products(dataset, split, clocked)
+    after, _ = _products(moved, other, clocked)
+    assert [name for name in before if before[name] != after[name]] == []
+    # Control: the times that it may know make the moments of its item table.
+    earlier = _with_times(dataset, ~mask, 1)
+    early, _ = _products(earlier, leave_one_out(earlier), clocked)
+    assert {name for name in before if before[name] != early[name]} == {
+        "feature_mean",
+        "feature_scale",
+    }
+
+
+def test_an_answer_is_given_without_the_clock(dataset, split, clocked):
+    """With the same weights the same bytes, whatever the recent times: none is in the payload."""
+    answers, samples = [], []
+    for data in (dataset, _with_times(dataset, _held_back(dataset, split), 5000)):
+        experiment = build_experiment(clocked, dataset=data, progress=False)
+        table = build_cloud(experiment).publish()
+        work = device_work(
+            clocked, "mlp", table=table, profile_sizes=profile_sizes(experiment.groups[0][0])
+        )
+        items = ItemTensors(*map(tf.constant, item_tensors(table)))
+        (device,) = prepare_devices(
+            experiment.groups[:1],
+            items=items,
+            block_sizes=work.block_sizes,
+            features=work.features,
+            samples=clocked.samples,
+            with_slots=False,
+            seed=3,
+        ).devices
+        samples.append(device)
+        spec = work.exchange
+        uplink = work.answer(
+            tf.constant(work.model.layout.initial(0)),
+            noise_seed=tf.constant(0),
+            items=items,
+            data=DeviceData(*map(tf.constant, device)),
+            downlink=Downlink(
+                spec.coder.encode(tf.fill([1, spec.cloud_dim], 0.5)),
+                tf.range(1, 1 + spec.num_queries)[None],
+            ),
+        )
+        answers.append(b"".join(part.numpy().tobytes() for part in tf.nest.flatten(uplink)))
+    assert answers[0] == answers[1]
+    # What a device trains on did change, in its features alone.
+    differing = [
+        name
+        for name in DeviceData._fields
+        if not np.array_equal(getattr(samples[0], name), getattr(samples[1], name))
+    ]
+    assert differing == ["features"]
 
 
 def test_canaries_on_the_devices_do_not_reach_the_cloud(dataset, split, config):

@@ -1,0 +1,75 @@
+"""What a reading of the clock says about candidates, with TFLite builtin operators.
+
+A time that is the same for all candidates of a list cannot rank them; it matters through what it
+does to item features. So the dot products of the history with a candidate are pooled by elapsed
+time as well, and pauses, session, hour and weekday stand beside them for the hidden layer.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from ecct_tf import fixed_order
+from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig
+
+__all__ = ["clock_features", "elapsed_weights", "is_known", "request_context"]
+
+_MINUTES = 60.0
+# Pauses are told apart from a minute to years, about 1 to 15 on the log scale.
+_PAUSE_SCALE = 0.1
+
+
+def is_known(clock: tf.Tensor) -> tf.Tensor:
+    """1 where the time is known, else 0: `[..., 1, 1] float32` of `clock` `[..., W]`."""
+    return tf.expand_dims(clock[..., :1], -2)
+
+
+def elapsed_weights(clock: tf.Tensor, *, config: FeatureConfig, mask: tf.Tensor) -> tf.Tensor:
+    """Weights of the slots for each of H hours, `[..., L, H] float32`, which sum to 1.
+
+    A slot weighs as `h / (h + elapsed)`, half after h hours; slots that are empty nothing.
+
+    Args:
+      clock: `[..., W] float32`.
+      config: the hours.
+      mask: `[..., L] float32`, 1 where a slot is in use.
+    """
+    elapsed = clock[..., len(CLOCK_CONTEXT) :]
+    weights = [hours / (hours + elapsed) * mask for hours in config.clock_hours]
+    stacked = tf.stack(weights, axis=-1)
+    return stacked / tf.maximum(fixed_order.sum_last(stacked, axis=-2, keepdims=True), 1e-6)
+
+
+def request_context(clock: tf.Tensor, *, config: FeatureConfig) -> tf.Tensor:
+    """Session, hour and weekday, pauses on a log scale of minutes: `[..., c] float32`.
+
+    Args:
+      clock: `[..., W] float32`.
+      config: whose pauses, and whether there are hour and weekday.
+    """
+    columns = [clock[..., 1 : len(CLOCK_CONTEXT) if config.clock_calendar else 2]]
+    width = config.clock_width
+    for pause in config.pause_slots:
+        hours = clock[..., width - pause : width - pause + 1]
+        columns.append(_PAUSE_SCALE * tf.math.log(1.0 + _MINUTES * hours))
+    return tf.concat(columns, axis=-1)
+
+
+def clock_features(
+    slots: Sequence[tf.Tensor], *, config: FeatureConfig, clock: tf.Tensor, mask: tf.Tensor
+) -> tf.Tensor:
+    """Features of K candidates that come from the clock, `[..., K, n] float32`, not yet scaled.
+
+    Args:
+      slots: `[..., K, L] float32` for each block, dot products of history and candidate.
+      config: which features.
+      clock: `[..., W] float32`.
+      mask: `[..., L] float32`, 1 where a slot is in use.
+    """
+    parts = []
+    if config.clock_hours:
+        weights = elapsed_weights(clock, config=config, mask=mask)
+        parts = [fixed_order.matmul(block, weights) for block in slots]
+    context = tf.expand_dims(request_context(clock, config=config), -2)
+    rows = tf.concat([tf.shape(slots[0])[:-1], [context.shape[-1]]], axis=0)
+    return tf.concat([*parts, tf.broadcast_to(context, rows)], axis=-1)
