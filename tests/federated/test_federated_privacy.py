@@ -170,7 +170,8 @@ def test_the_cloud_receives_a_store_of_uplinks_only(experiment, make_cloud):
             assert set(kwargs) <= {"knowledge", "round_number"}
             assert kwargs.get("knowledge") is None
     fields = [field.name for field in dataclasses.fields(KnowledgeStore)]
-    assert fields == ["items", "embeddings", "logits", "rounds", "logit_rounds"]
+    newest = ["items", "embeddings", "logits", "rounds", "logit_rounds"]
+    assert fields == [*newest, "earlier_items", "earlier_logits", "earlier_rounds"]
 
 
 def _held_back(dataset, split):
