@@ -54,9 +54,10 @@ internal fun drawSamples(
     val labels = ArrayList<Float>()
     for (position in first until history.size) {
         val before = padHistory(history, metadata.historyLength, position)
+        val negatives = drawn.row(random, options.negatives)
         for (index in 0..options.negatives) {
             histories += before
-            candidates += if (index == 0) history[position] else drawn.next(random)
+            candidates += if (index == 0) history[position] else negatives[index - 1]
             labels += if (index == 0) 1f else 0f
         }
     }
@@ -68,7 +69,10 @@ internal fun drawSamples(
     )
 }
 
-/** Draws items in `1..items` outside [positives], uniformly and with replacement. */
+/** With so many items for each that a position has, a position seldom repeats one. */
+private const val AMPLE = 8
+
+/** Draws items in `1..items` outside [positives], uniformly. */
 internal class NegativeSampler(positives: IntArray, items: Int) {
     private val known = positives.toSortedSet().toIntArray()
     private val remaining = items - known.size
@@ -81,9 +85,24 @@ internal class NegativeSampler(positives: IntArray, items: Int) {
         }
     }
 
-    /** The next item: a rank among the others needs no rejection, however long the history. */
-    fun next(random: SplitMix64): Int {
-        val rank = random.below(remaining)
+    /**
+     * The negatives of one position, as the simulation's devices draw them: each by itself in a
+     * large catalog; in a small one all different, or each item equally often, or once more,
+     * where fewer are left than [size].
+     */
+    fun row(random: SplitMix64, size: Int): IntArray {
+        if (remaining >= AMPLE * size) return IntArray(size) { item(random.below(remaining)) }
+        val pack = IntArray(remaining) { it }
+        return IntArray(size) { draw ->
+            // What was drawn goes behind what is left.
+            val last = remaining - 1 - draw % remaining
+            val place = random.below(last + 1)
+            item(pack[place]).also { pack[place] = pack[last].also { pack[last] = pack[place] } }
+        }
+    }
+
+    /** The item of a rank among the others: no rejection is needed, however long the history. */
+    private fun item(rank: Int): Int {
         var low = 0
         var high = known.size
         while (low < high) {

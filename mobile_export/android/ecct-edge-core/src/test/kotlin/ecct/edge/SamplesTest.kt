@@ -33,8 +33,22 @@ class SamplesTest {
     fun negativesAreItemsThatTheUserNeverTouched() {
         val sampler = NegativeSampler(intArrayOf(1, 3, 3, 5), 5)
         val random = SplitMix64(1)
-        assertEquals(setOf(2, 4), List(50) { sampler.next(random) }.toSet())
+        assertEquals(setOf(2, 4), List(50) { sampler.row(random, 1).single() }.toSet())
         assertFailsWith<InputException> { NegativeSampler(intArrayOf(1, 2, 3), 3) }
+    }
+
+    @Test
+    fun aSmallCatalogRepeatsNoNegativeOfAPosition() {
+        val random = SplitMix64(1)
+        val small = NegativeSampler(intArrayOf(2, 4), 6)
+        repeat(50) {
+            assertEquals(setOf(1, 3, 5, 6), small.row(random, 4).toSet())
+            assertEquals(3, small.row(random, 3).toSet().size)
+            // More than are left: each once, then once more.
+            val often = small.row(random, 6).groupBy { it }.values.map { it.size }.sorted()
+            assertEquals(listOf(1, 1, 2, 2), often)
+        }
+        assertContentEquals(IntArray(3) { 7 }, NegativeSampler(IntArray(6) { it + 1 }, 7).row(random, 3))
     }
 
     @Test
