@@ -325,7 +325,8 @@ def test_a_publication_with_a_round_beyond_the_field_is_not_gone_on_with(registr
 def test_the_command_reports_bytes(registry, tmp_path):
     arguments = ["cloud", "publish", str(registry.path), "--out", str(tmp_path)]
     arguments += ["--delta-from", "1", "--delta-from", "2"]
-    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    wide = {"COLUMNS": "120"}
+    result = CliRunner().invoke(cli, arguments, env=wide, catch_exceptions=False)
     found = current(tmp_path)
     (line,) = (line for line in result.output.splitlines() if "from version 1" in line)
     assert "1 of 41 rows" in line
