@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ecct_tf.errors import ExportError
 from ecct_tf.tensorflow_files import literal, writing
-from mobile_export.schema import operators, read_model, signature_names
+from mobile_export.schema import builtin_name, operators, read_model, reading, schema
 
 __all__ = ["QUANTISED_SCOPE", "Calibration", "Precision", "check_operators", "convert"]
 
@@ -112,16 +112,25 @@ def check_operators(content: bytes) -> dict[str, dict[str, int]]:
     Raises:
       ExportError: when one is not builtin.
     """
-    model = read_model(content)
-    names = signature_names(model)
     counts: dict[str, dict[str, int]] = {}
-    for index, operator, name in operators(model):
-        where = names.get(index, f"subgraph {index}")
-        if name.startswith(("CUSTOM", "UNKNOWN")):
-            layer = _origin(model.subgraphs[index].tensors[operator.outputs[0]])
-            raise ExportError(_message(name.removeprefix("CUSTOM:Flex"), f"{where}: {layer}"))
-        found = counts.setdefault(where, {})
-        found[name] = found.get(name, 0) + 1
+    with reading(content) as root:
+        codes = [
+            builtin_name(schema().OperatorCodeT.InitFromObj(root.OperatorCodes(index)))
+            for index in range(root.OperatorCodesLength())
+        ]
+        signatures = [root.SignatureDefs(index) for index in range(root.SignatureDefsLength())]
+        names = {found.SubgraphIndex(): found.SignatureKey().decode() for found in signatures}
+        for index in range(root.SubgraphsLength()):
+            graph, where = root.Subgraphs(index), names.get(index, f"subgraph {index}")
+            for place in range(graph.OperatorsLength()):
+                operator = graph.Operators(place)
+                name = codes[operator.OpcodeIndex()]
+                if name.startswith(("CUSTOM", "UNKNOWN")):
+                    layer = (graph.Tensors(operator.Outputs(0)).Name() or b"").decode()
+                    message = _message(name.removeprefix("CUSTOM:Flex"), f"{where}: {layer}")
+                    raise ExportError(message)
+                found = counts.setdefault(where, {})
+                found[name] = found.get(name, 0) + 1
     return counts
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from ecct_tf.errors import ExportError
 from mobile_export.lookups import centre_lookups
 from mobile_export.products import choose_products
-from mobile_export.schema import read_model, schema, write_model
+from mobile_export.schema import read_model, reading, schema, write_model
 from mobile_export.slimming import put_first, slim
 
 __all__ = [
@@ -85,17 +85,16 @@ def read_metadata(content: bytes) -> dict[str, Any]:
     Raises:
       ExportError: when `content` is no `.tflite` file, or has no such metadata.
     """
-    model = read_model(content)
-    for entry in model.metadata or []:
-        name = entry.name.decode() if isinstance(entry.name, bytes) else entry.name
-        if name == METADATA:
-            try:
-                found: dict[str, Any] = json.loads(
-                    bytes(bytearray(model.buffers[entry.buffer].data))
-                )
-            except (ValueError, TypeError, IndexError) as error:
-                raise ExportError(f"the metadata of the file is damaged: {error}") from error
-            return found
+    with reading(content) as root:
+        entries = [root.Metadata(index) for index in range(root.MetadataLength())]
+        for entry in entries:
+            if entry.Name() == METADATA.encode():
+                text = root.Buffers(entry.Buffer()).DataAsNumpy()
+                try:
+                    found: dict[str, Any] = json.loads(bytes(text))
+                except (ValueError, TypeError) as error:
+                    raise ExportError(f"the metadata of the file is damaged: {error}") from error
+                return found
     raise ExportError(
         f"the file has no metadata entry {METADATA!r}: it was not written by `ecct export`"
     )
