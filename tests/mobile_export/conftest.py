@@ -26,6 +26,7 @@ from mobile_export.export import export_edge_model
 from mobile_export.graph import EdgeGraph
 from mobile_export.items import ItemStore
 from mobile_export.parameters import all_weights, low_rank
+from mobile_export.signatures import signatures
 from mobile_export.task import DeviceTask, file_sizes
 
 
@@ -100,14 +101,14 @@ def weights_of():
 
 
 @pytest.fixture(scope="session")
-def exported(works, table, task_of, weights_of):
-    """Content and interpreter of a converted file, once for each set of arguments."""
+def graph_of(works, table, task_of, weights_of):
+    """`graph_of(tier, ...)`: a trainable file before its conversion."""
 
-    @functools.cache
-    def exported(
+    def graph_of(
         tier,
         encoding="int8",
         *,
+        only=None,
         adapters=False,
         static=None,
         codec="int8",
@@ -121,16 +122,35 @@ def exported(works, table, task_of, weights_of):
         make = functools.partial(low_rank, rank=2) if adapters else all_weights
         parameters = make(work.model, weights, sharing=task.sharing)
         batch, candidates = static or (None, None)
-        graph = EdgeGraph(
-            work.model,
-            parameters=parameters,
-            items=ItemStore(table, encoding),
-            task=task,
-            sizes=file_sizes(
-                work.model, task, trained=parameters.size, batch=batch, candidates=candidates
-            ),
-            trainable=True,
+        sizes = file_sizes(
+            work.model, task, trained=parameters.size, batch=batch, candidates=candidates
         )
+        contract = signatures(sizes, trainable=True)
+        chosen = {name: contract[name] for name in only or contract}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mobile_export.graph.signatures", lambda *_, **__: chosen)
+            return EdgeGraph(
+                work.model,
+                parameters=parameters,
+                items=ItemStore(table, encoding),
+                task=task,
+                sizes=sizes,
+                trainable=True,
+            )
+
+    return graph_of
+
+
+@pytest.fixture(scope="session")
+def exported(graph_of):
+    """Content and graph of a converted file, once for each set of arguments.
+
+    Converting takes seconds: a test that runs one signature names it in `only`.
+    """
+
+    @functools.cache
+    def exported(*args, **kwargs):
+        graph = graph_of(*args, **kwargs)
         return graph, convert(graph, precision="float32")
 
     return exported

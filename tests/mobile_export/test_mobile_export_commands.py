@@ -211,13 +211,13 @@ def test_the_command_offers_every_variant():
 def test_all_variants_and_all_tiers(ecct, run, tmp_path, monkeypatch):
     # The module: `ecct_tf.commands.export` itself is the command of that name.
     module = sys.modules["ecct_tf.commands.export"]
-    monkeypatch.setattr(module, "_VARIANTS", ("trainable-float32",))
+    monkeypatch.setattr(module, "_VARIANTS", ("inference-float16",))
     code, out, err = ecct("export", run, "--out", tmp_path, "--variant", "all")
     assert code == 0, err
     assert f"Check each with: ecct verify FILE --run {run}" in out
     assert sorted(path.name for path in tmp_path.glob("*.tflite")) == [
-        "edge-linear-trainable-float32.tflite",
-        "edge-mlp-trainable-float32.tflite",
+        "edge-linear-inference-float16.tflite",
+        "edge-mlp-inference-float16.tflite",
     ]
 
 
@@ -380,13 +380,13 @@ def test_export_keeps_the_files_of_two_runs_apart(ecct, files, other_run, tmp_pa
     out = tmp_path / "out"
     shutil.copytree(files, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    options = ["--out", out, "--tier", "mlp", "--variant", "trainable-float32"]
+    options = ["--out", out, "--tier", "mlp", "--variant", "inference-float16"]
     code, _, err = ecct("export", other_run, *options)
     assert (code, "this one is of another run" in err, "--overwrite" in err) == (2, True, True)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert ecct("export", other_run, *options, "--overwrite")[0] == 0
     listed = json.loads((out / "manifest.json").read_text())["files"]
-    assert list(listed) == ["edge-mlp-trainable-float32.tflite"]
+    assert list(listed) == ["edge-mlp-inference-float16.tflite"]
     # What is of the same run joins; the card tells of all.
     assert ecct("export", other_run, *options[:2], "--tier", "linear", *options[4:])[0] == 0
     assert len(json.loads((out / "manifest.json").read_text())["files"]) == 2
