@@ -187,3 +187,10 @@ def test_what_a_file_leaves_out_of_a_section_has_the_default_of_that_section():
     changed = server.federated_baseline.server
     assert changed == dataclasses.replace(default, learning_rate=0.5)
     assert RunConfig().federated_baseline.pfedrec.server != RunConfig().server
+
+
+@pytest.mark.parametrize("name", ["cloud_start.yaml"])
+def test_settings_whose_figures_stand_in_the_documentation_load(name):
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "settings" / name
+    assert load_config(path) != RunConfig()
+    assert "dataset" not in path.read_text(), "one set of settings for all data"
