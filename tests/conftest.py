@@ -9,6 +9,8 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+# The width of the terminal that tests run in is none of what they test.
+os.environ.pop("COLUMNS", None)
 
 from ecct_tf.doctor import worker_processes
 

@@ -46,7 +46,7 @@ def clock_reading(times: Times, *, now: int, config: FeatureConfig) -> Array:
       config: whether there is a clock, and L.
 
     Example:
-      >>> config = FeatureConfig(history_length=2, clock=True)
+      >>> config = FeatureConfig(history_length=2, last_items=2, clock=True)
       >>> noon = 3 * 365 * 86_400 + 43_200
       >>> clock_reading(np.array([noon - 7200, noon - 60]), now=noon, config=config)[-2:].tolist()
       [2.0, 0.01666666753590107]

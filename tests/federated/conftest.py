@@ -184,7 +184,7 @@ def assert_states_equal():
                 getattr(one.knowledge, field.name),
                 expected,
                 rtol=0,
-                atol=atol * max(1.0, np.abs(expected).max()),
+                atol=atol * max(1.0, np.abs(expected).max(initial=0.0)),
                 err_msg=field.name,
             )
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -140,9 +141,15 @@ class _StopTheWorker(Callback):
 
     def on_round(self, result, state):
         del result, state
-        # The newest: a fixture of another module may have one too.
-        own = max(w.pid for w in worker_processes() if w.parent_pid == os.getpid())
-        os.kill(own, signal.SIGSTOP)
+        # The newest: a fixture of another module may have one too. Numbers of processes begin
+        # anew at some point, so that the highest need not be the newest.
+        own = [w.pid for w in worker_processes() if w.parent_pid == os.getpid()]
+        os.kill(max(own, key=_started), signal.SIGSTOP)
+
+
+def _started(pid):
+    """When a process began, in ticks since the machine did (proc(5): field 22 of its stat)."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def test_a_stopped_worker_ends_the_run_with_how_to_resume_it(config, tmp_path):
