@@ -6,7 +6,7 @@ UV ?= uv
 ARGS ?=
 # Processes that share the files of tests: one a core, at most four, since each takes over a gigabyte.
 WORKERS ?= logical
-PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n $(WORKERS) --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # A surrounding environment must not leak into ours.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
