@@ -4,7 +4,7 @@
 PYTHON ?= python3.11
 UV ?= uv
 ARGS ?=
-# Processes that share the files of tests: one a core, at most four, since each takes over a gigabyte.
+# Processes that share the files of tests: one a core, at most two, since each grows to six gigabytes.
 WORKERS ?= logical
 PARALLEL := -n $(WORKERS) --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 
