@@ -74,6 +74,7 @@ def starting_weights(
     *,
     features: FeatureConfig,
     build: Callable[[CloudView], CloudRecommender],
+    reads_logit: bool = True,
     seed: int,
 ) -> dict[Tier, Array]:
     """Trains the starting weights of edge models.
@@ -84,6 +85,8 @@ def starting_weights(
       config: how to train.
       features: how devices pool histories.
       build: makes a cloud of the run's kind, fitted to a view.
+      reads_logit: whether devices will have the cloud's logit as an input. Where they will not,
+        the weights must not come to lean on it.
       seed: from which all randomness derives.
 
     Returns:
@@ -108,7 +111,13 @@ def starting_weights(
                 f"{model.spec.interaction_dim}"
             )
         samples = _samples(
-            drawn, table, items, cloud, features=features, with_slots=model.reads_slots
+            drawn,
+            table,
+            items,
+            cloud,
+            features=features,
+            with_slots=model.reads_slots,
+            reads_logit=reads_logit,
         )
         found[model.tier] = _train(model, samples, config, seed=seed)
     return found
@@ -176,6 +185,7 @@ def _samples(
     *,
     features: FeatureConfig,
     with_slots: bool,
+    reads_logit: bool,
 ) -> _Samples:
     """What an edge model reads of each position's candidates, computed in chunks."""
     sizes = tuple(block.source.shape[1] for block in table.blocks)
@@ -198,7 +208,7 @@ def _samples(
         return (
             tf.cast(found.features, tf.float16),
             tf.cast(slots, tf.float16),
-            input_logit(items, logit, use_logit=True),
+            input_logit(items, logit, use_logit=reads_logit),
         )
 
     parts = []

@@ -242,6 +242,7 @@ def cloud_starts(
             config.start,
             features=config.features,
             build=lambda view: _fitted_cloud(config, view, spaces=spaces),
+            reads_logit=config.exchange.down and config.exchange.logits,
             seed=config.seed,
         )
 

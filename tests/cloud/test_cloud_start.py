@@ -38,8 +38,10 @@ def train(view, models, make_cloud):
         cloud.fit()
         return cloud
 
-    def train(config=START, *, seed=0, which=models):
-        return starting_weights(view, which, config, features=FEATURES, build=made, seed=seed)
+    def train(config=START, *, seed=0, which=models, **options):
+        return starting_weights(
+            view, which, config, features=FEATURES, build=made, seed=seed, **options
+        )
 
     return train
 
@@ -82,6 +84,15 @@ def test_weights_that_read_the_cloud_embedding_are_silent(starts, models):
         assert first[:width].any()
         # The logit right behind is read.
         assert named["head/inputs"][width + silent] != 0.0
+
+
+def test_weights_of_devices_that_hear_no_logit_do_not_lean_on_one(train, models):
+    model = models[1]
+    named = model.layout.to_dict(train(which=[model], reads_logit=False)["mlp"])
+    silent = slice(model.spec.interaction_dim, model.spec.interaction_dim + model.spec.cloud_dim)
+    assert not named["head/inputs"][silent].any()
+    assert named["head/inputs"][silent.stop] == 0.0
+    assert named["hidden/kernel"][: silent.start].any()
 
 
 def test_no_value_of_a_private_column_stays_untrained(starts, models):

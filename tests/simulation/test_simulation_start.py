@@ -5,7 +5,7 @@ import pytest
 
 from ecct_tf.evaluation import evaluate_scores
 from ecct_tf.simulation.experiment import build_experiment
-from ecct_tf.simulation.methods import build_algorithm
+from ecct_tf.simulation.methods import ABLATIONS, build_algorithm
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +58,15 @@ def test_the_start_crosses_once_with_the_item_table(started):
     cohorts = started["cloud"][0].process.cohorts
     expected = sum(2 * cohort.work.model.layout.size * len(cohort) for cohort in cohorts)
     assert fetched["cloud"] - fetched["random"] == expected
+
+
+@pytest.mark.parametrize(("name", "reads"), [("no exchange", False), ("embeddings only", False)])
+def test_an_ablation_without_logits_has_a_start_that_reads_none(small_config, name, reads):
+    """Its devices would otherwise lean on an input that they never get."""
+    config = small_config("edge.start=cloud", "start.epochs=1", "edge.tiers={linear: 1.0}")
+    for ablated, expected in ((ABLATIONS[name].of(config), reads), (config, True)):
+        algorithm = build_algorithm(build_experiment(ablated))
+        (cohort,) = algorithm.process.cohorts
+        spec = cohort.work.model.spec
+        head = cohort.work.model.layout.to_dict(cohort.start)["head/inputs"]
+        assert (head[spec.interaction_dim + spec.cloud_dim] != 0.0) == expected
