@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ecct_tf.cli import main
+from ecct_tf.commands import edge_models
 from ecct_tf.commands.edge_models import open_run
 from ecct_tf.config import load_config
 from ecct_tf.errors import ExportError
@@ -346,6 +347,20 @@ def test_a_file_that_is_missing_or_none_of_ours_is_refused(ecct, command, run, t
     code, out, err = ecct(command, other, *options)
     assert code != 0
     assert "expected" in out + err
+
+
+def test_a_run_whose_models_read_the_time_is_refused_before_its_data_are_read(
+    ecct, run, tmp_path, monkeypatch
+):
+    timed = tmp_path / "timed"
+    timed.mkdir()
+    text = (run / "config.yaml").read_text()
+    (timed / "config.yaml").write_text(text.replace("clock: false", "clock: true"))
+    monkeypatch.setattr(edge_models, "build_experiment", lambda *_, **__: pytest.fail("read"))
+    code, _, err = ecct("export", timed, "--out", tmp_path / "files")
+    assert code == 2
+    assert "features.clock: exported files have none" in err
+    assert str(timed) in err
 
 
 def test_a_file_is_not_measured_against_another_run(ecct, files, trainable, other_run):
