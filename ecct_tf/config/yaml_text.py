@@ -72,8 +72,8 @@ def parse_yaml(text: str, *, where: str) -> Any:
       `str` for those with quotes.
 
     Raises:
-      ConfigError: the text is not YAML, has a key twice or a tag of a programming language, is
-        nested too deep, or contains itself.
+      ConfigError: the text is not YAML, has a key twice, a character of value 0 or a tag of a
+        programming language, is nested too deep, or contains itself.
 
     Example:
       >>> parse_yaml("on: [no, '1', 1.50]", where="example")
@@ -172,6 +172,7 @@ class _Reader:
                     f"{self._where}: {_line(key_node)}: expected a name as key, received a list "
                     "or a section"
                 )
+            self._check_text(key_node)
             key, inner = key_node.value, f"{path}.{key_node.value}" if path else key_node.value
             if key in lines:
                 raise ConfigError(
@@ -201,9 +202,18 @@ class _Reader:
     def _scalar(self, node: yaml.ScalarNode) -> PlainText | str | None:
         if node.tag != _TEXT:
             raise self._foreign(node)
+        self._check_text(node)
         if node.style is not None:
             return str(node.value)
         return None if node.value in _NULL else PlainText(node.value)
+
+    def _check_text(self, node: yaml.ScalarNode) -> None:
+        if "\0" in node.value:
+            raise ConfigError(
+                f"{self._where}: {_line(node)}: expected text, received {node.value!r} with a "
+                r"character of value 0, which no name and no path can hold. In double quotes \0 "
+                r"stands for it; write \\0 for a backslash and a zero, or use single quotes."
+            )
 
     def _foreign(self, node: yaml.Node) -> ConfigError:
         return ConfigError(

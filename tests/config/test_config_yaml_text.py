@@ -156,6 +156,28 @@ def test_yaml_that_is_no_settings_file_is_refused(text, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("read", "text", "line"),
+    [
+        # The first is the example that was met: a traceback when the file is opened.
+        (read_files_schema, 'name: x\ninteractions: {path: "r\\0.csv"}\n', 2),
+        (load_config, 'data: {folder: "a\\0b"}\n', 1),
+        (load_job_config, 'registry: registry\nuplinks: "log\\x00"\n', 2),
+        (load_config, '\n"rou\\0nds": 5\n', 2),
+    ],
+)
+def test_a_character_of_value_0_is_refused_with_its_line(tmp_path, read, text, line):
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"settings\.yaml: line {line}: .*value 0"):
+        read(path)
+
+
+def test_a_character_of_value_0_in_an_option_is_refused():
+    with pytest.raises(ConfigError, match="value 0"):
+        load_config(overrides=['data.folder="a\\0b"'])
+
+
 def test_what_is_written_is_read_alike_by_every_reader():
     values = {name: name for name in (*NAMES, "true", "~", "", "null", ".inf", "plain")}
     text = dump_yaml(values)
