@@ -86,7 +86,14 @@ def _cells(path: Path, header: str, column: Any) -> list[Cell]:
             f"{column.type}. Save the part that you need, or the bytes as text, in a column of "
             "its own."
         )
-    values = column.to_pylist()
+    try:
+        values = column.to_pylist()
+    # Arrow reads texts and times without a look; what is none shows when Python takes it.
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: column {header!r}: expected values of {column.type}, received others: "
+            f"{error}. The file is damaged, or holds times that no calendar has; export it anew."
+        ) from error
     wrong = [row for row, value in enumerate(values) if not _decodable(value)]
     if wrong:
         shown: dict[str, list[Cell]] = {header: [str(value) for value in values]}
