@@ -244,7 +244,7 @@ def test_text_that_an_encoding_cannot_begin_is_refused(load, encoding):
 
 @pytest.mark.parametrize("encoding", ["hex", "rot13", "zlib", '"utf-8\\0"'])
 def test_a_codec_that_is_none_of_text_is_refused(load, encoding):
-    with pytest.raises(ConfigError, match="encoding: expected one that Python knows|value 0"):
+    with pytest.raises(ConfigError, match=r"encoding: expected one that Python knows|value 0"):
         load("d.csv", TEXT.encode(), encoding=encoding)
 
 
