@@ -20,9 +20,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from mobile_tables import export_bench
 
-from ecct_tf.commands.edge_models import RunModels, open_run
-from ecct_tf.commands.edge_quality import measure_quality
 from ecct_tf.errors import ExportError
+from ecct_tf.runs.models import RunModels
+from ecct_tf.runs.opening import open_models
+from ecct_tf.runs.quality import measure_quality
 from mobile_export.behaviour import TRAINING_TOLERANCE, check_guards
 from mobile_export.examples import DeviceExample, example_inputs
 from mobile_export.export import ExportedFile, export_edge_model
@@ -301,7 +302,7 @@ def main() -> None:
         Interpreter("litert", python=given.litert_python) as litert,
         Interpreter("tensorflow") as tensorflow,
     ):
-        bench = Bench(open_run(given.run), [litert, tensorflow], Path(folder), given.calls)
+        bench = Bench(open_models(given.run), [litert, tensorflow], Path(folder), given.calls)
         for name in chosen:
             parts[name](bench)
     if bench.missed:

@@ -50,7 +50,7 @@ ROWS = (
     ("ecct_tf.baselines", "ecct_tf.reporting"),
     # From here on the parts are put together.
     ("ecct_tf.simulation",),
-    ("ecct_tf.cycle", "ecct_tf.doctor", "ecct_tf.starter"),
+    ("ecct_tf.cycle", "ecct_tf.doctor", "ecct_tf.runs", "ecct_tf.starter"),
     ("ecct_tf.trial",),
     ("ecct_tf.commands",),
     ("ecct_tf.cli",),

@@ -28,10 +28,10 @@ def evaluate(
     device where the file can take them, and beside it by the float model of the run.
     """
     prepare("cloud")
-    from ecct_tf.commands.edge_models import open_run
-    from ecct_tf.commands.edge_quality import measure_quality
     from ecct_tf.config.parsing import near_sibling
     from ecct_tf.errors import ExportError
+    from ecct_tf.runs.opening import open_models
+    from ecct_tf.runs.quality import measure_quality
     from mobile_export.card import note_measured
     from mobile_export.interpreter import Interpreter, Runtime
 
@@ -40,7 +40,7 @@ def evaluate(
         raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none{near}")
     runtime: Runtime = "tensorflow" if tensorflow else "litert"
     with Interpreter(runtime, python=None if tensorflow else litert_python) as interpreter:
-        quality = measure_quality(file, open_run(run), interpreter, rows=rows)
+        quality = measure_quality(file, open_models(run), interpreter, rows=rows)
     click.echo(quality.told())
     if rows is None:
         note_measured(file, {"hr": quality.file.hr, "ndcg": quality.file.ndcg})

@@ -103,10 +103,10 @@ def export(
         )
     prepare("cloud")
     names = list(_VARIANTS) if "all" in variants else list(variants)
-    from ecct_tf.commands.edge_models import open_run
+    from ecct_tf.runs.opening import open_models
     from mobile_export.export import export_edge_model
 
-    models = open_run(run)
+    models = open_models(run)
     for chosen in [tier] if tier else models.tiers:
         reference = models.reference(chosen, user=user, steps=0, new_device=new_device)
         files = export_edge_model(

@@ -59,9 +59,9 @@ def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, 
     checks: list[Check] = []
     reference = None
     if run is not None:
-        from ecct_tf.commands.edge_models import open_run
+        from ecct_tf.runs.opening import open_models
 
-        metadata, models = read_metadata(file.read_bytes()), open_run(run)
+        metadata, models = read_metadata(file.read_bytes()), open_models(run)
         try:
             models.check_origin(file, metadata)
         except ExportError as error:

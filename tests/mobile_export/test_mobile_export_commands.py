@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ecct_tf.cli import main
-from ecct_tf.commands import edge_models
-from ecct_tf.commands.edge_models import open_run
 from ecct_tf.config import load_config
 from ecct_tf.errors import ExportError
+from ecct_tf.runs import opening
+from ecct_tf.runs.opening import open_models
 from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.run_folder import RunFolder
@@ -107,14 +107,14 @@ def started(tmp_path_factory):
 
 def test_a_file_from_before_the_first_round_holds_the_start(started):
     begun, _, start = started
-    models = open_run(begun)
+    models = open_models(begun)
     np.testing.assert_array_equal(models.weights("linear"), start)
     np.testing.assert_array_equal(models.weights("linear", new_device=True), start)
 
 
 def test_what_never_trained_begins_with_the_private_part_of_the_start(started):
     _, learned, start = started
-    models = open_run(learned)
+    models = open_models(learned)
     shared = models.process.cohorts[0].work.shared_size
     newest = np.concatenate([start[:shared] + np.float32(0.5), start[shared:]])
     assert 0 < shared < len(start)
@@ -138,10 +138,10 @@ def test_the_command_exports_what_a_new_device_begins_with(started, ecct, tmp_pa
     model = DeviceModel(path, runtime="tensorflow" if RUNTIME else "litert")
     columns = len(metadata["profile"])
     state = model.begin(user=1, profile=np.zeros(columns, np.int32))
-    expected = open_run(learned).weights("linear", new_device=True)
+    expected = open_models(learned).weights("linear", new_device=True)
     np.testing.assert_array_equal(model.weights(state), expected)
     # Evaluated and verified against the same weights, not against the mean of all devices.
-    reference = open_run(learned).reference("linear", user=None, steps=0, new_device=True)
+    reference = open_models(learned).reference("linear", user=None, steps=0, new_device=True)
     np.testing.assert_array_equal(reference.weights, expected)
     code, _, told = ecct("export", learned, "--out", tmp_path, "--new-device", "--device", "1")
     assert code == 2
@@ -149,7 +149,7 @@ def test_the_command_exports_what_a_new_device_begins_with(started, ecct, tmp_pa
 
 
 def test_a_checkpoint_that_does_not_say_how_devices_started_is_named(started):
-    models = dataclasses.replace(open_run(started[1]), starts={})
+    models = dataclasses.replace(open_models(started[1]), starts={})
     with pytest.raises(ExportError, match="does not hold the starting weights of tier 'linear'"):
         models.weights("linear", new_device=True)
 
@@ -223,7 +223,7 @@ def test_all_variants_and_all_tiers(ecct, run, tmp_path, monkeypatch):
 
 
 def test_one_device_has_its_own_weights(ecct, run, tmp_path):
-    models = open_run(run)
+    models = open_models(run)
     cohort = models.process.cohorts[0]
     tier, user = cohort.work.model.tier, int(cohort.devices.devices[-1].users[0])
     options = ["--tier", tier, "--device", user, "--variant", "trainable-float32"]
@@ -356,7 +356,7 @@ def test_a_run_whose_models_read_the_time_is_refused_before_its_data_are_read(
     timed.mkdir()
     text = (run / "config.yaml").read_text()
     (timed / "config.yaml").write_text(text.replace("clock: false", "clock: true"))
-    monkeypatch.setattr(edge_models, "build_experiment", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr(opening, "build_experiment", lambda *_, **__: pytest.fail("read"))
     code, _, err = ecct("export", timed, "--out", tmp_path / "files")
     assert code == 2
     assert "features.clock: exported files have none" in err
@@ -368,7 +368,7 @@ def test_a_file_is_not_measured_against_another_run(ecct, files, trainable, othe
     code, out, err = ecct("evaluate", trainable, "--run", other_run, *RUNTIME)
     assert (code, out) == (2, "")
     found = json.loads(before["manifest.json"])["files"][trainable.name]["fingerprints"]
-    expected = open_run(other_run).fingerprints("linear")
+    expected = open_models(other_run).fingerprints("linear")
     for name in ("settings", "data", "item_table"):
         assert f"{name}: {found[name][:12]}… in the file, {expected[name][:12]}… in the run" in err
     # Neither the manifest nor the card has learned wrong figures.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.commands.edge_models import RunModels
+from ecct_tf.runs.models import RunModels
 from ecct_tf.evaluation import Metrics, evaluate_scores
 from mobile_export.examples import DeviceExample, example_inputs
 from mobile_export.interpreter import Interpreter
