@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.runs.models import RunModels
 from ecct_tf.evaluation import Metrics, evaluate_scores
+from ecct_tf.runs.models import RunModels
 from mobile_export.examples import DeviceExample, example_inputs
 from mobile_export.interpreter import Interpreter
 from mobile_export.packing import check_digest, expected_digest, read_metadata

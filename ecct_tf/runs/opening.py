@@ -1,0 +1,91 @@
+"""From a run folder to its edge models."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ecct_tf.data import Dataset
+from ecct_tf.errors import ExportError
+from ecct_tf.runs.models import RunModels
+from ecct_tf.simulation.builder import build_process, edge_config
+from ecct_tf.simulation.edge_state import (
+    check_shapes,
+    edge_arrays,
+    edge_state,
+    starting_arrays,
+    table_digest,
+)
+from ecct_tf.simulation.experiment import build_experiment
+from ecct_tf.simulation.run_folder import RunFolder
+
+__all__ = ["open_models"]
+
+
+def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
+    """Opens the edge models of the run in `path` at its newest checkpoint.
+
+    Nothing that the cloud computed is computed again, so that a run can be exported by another
+    version of TensorFlow, and without TFF.
+
+    Args:
+      path: the run folder.
+      dataset: the run's data, where a program handed it over.
+
+    Raises:
+      ConfigError: when its models read the time.
+      RunFolderError: when `path` is no run folder, or has no whole item table.
+      ExportError: when the run has no edge model of ECCT's, or no checkpoint.
+      CheckpointError: when the checkpoints are damaged.
+    """
+    folder = RunFolder.open(path)
+    if folder.config.method not in ("ecct", "edge-only"):
+        raise ExportError(
+            f"the run {path} is of method {folder.config.method!r}, which has no edge model of "
+            "ECCT's at any round; export a run of method ecct or edge-only"
+        )
+    # Before the data are read, which takes longer than to say so.
+    folder.config.features.refuse_clock(
+        f"exported files have none, and the models of the run {path} read the time; train a run "
+        "without it"
+    )
+    checkpoint = folder.checkpoints.newest()
+    if checkpoint is None:
+        raise ExportError(f"the run {path} has no checkpoint: {_without_checkpoint(folder)}")
+    experiment = build_experiment(folder.config, dataset=dataset)
+    if checkpoint.fingerprint != experiment.fingerprint():
+        raise ExportError(f"the data is not what the run {path} was trained on; restore it")
+    arrays, table = checkpoint.arrays, folder.read_item_table()
+    if not np.array_equal(arrays["item_table_sha256"], table_digest(table)):
+        raise ExportError(
+            f"{path}: item_table.npz is not the item table of the run's checkpoint; restore it"
+        )
+    process = build_process(
+        edge_config(folder.config),
+        experiment.groups,
+        table=table,
+        table_bytes=table.encoded_bytes(folder.config.exchange.codec),
+        num_users=experiment.dataset.num_users,
+    )
+    check_shapes(arrays, edge_arrays(process.initialize(folder.config.seed), process.cohorts))
+    return RunModels(
+        path=path,
+        experiment=experiment,
+        process=process,
+        state=edge_state(arrays, process.cohorts),
+        table=table,
+        user_embeddings=arrays["downlinks/user_embeddings"],
+        starts=starting_arrays(arrays, process.cohorts, config=folder.config),
+    )
+
+
+def _without_checkpoint(folder: RunFolder) -> str:
+    """Why a run with an edge model has no checkpoint, and the way out."""
+    path, status = folder.path, folder.status
+    if status == "complete":
+        return "it is complete, so they were removed or not copied; copy its checkpoints/ too"
+    if status == "running":
+        return (
+            "it has not finished a round; wait for one, or, if the run was killed, continue it "
+            f"with `ecct resume {path}`"
+        )
+    return f"it was {status} before its first; continue it with `ecct resume {path}`"
