@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cloud.edge_starts import EdgeStart
-from ecct_tf.config import CodecName, Tier
+from ecct_tf.config import CodecName, Tier, tier_slug
 from ecct_tf.edge.start_files import start_file
 from ecct_tf.files import naming, write_atomically
 from ecct_tf.wire import DownlinkFile, PublishedFile, PublishedStart, digest_of
@@ -50,7 +50,7 @@ def put_starts(
         file, error = start_file(start.model, start.weights, codec)
         found.append(
             PublishedStart(
-                file=put(out, f"start-{tier}", ".ecsw", file.to_bytes()),
+                file=put(out, f"start-{tier_slug(tier)}", ".ecsw", file.to_bytes()),
                 tier=tier,
                 fingerprint=start.fingerprint,
                 codec=codec,

@@ -31,6 +31,7 @@ from ecct_tf.edge import (
     input_logit,
     interaction_features,
     item_tensors,
+    with_item_vectors,
 )
 from ecct_tf.edge.training import PooledStep, pooled_step
 from ecct_tf.errors import ConfigError
@@ -117,9 +118,10 @@ def starting_weights(
             cloud,
             features=features,
             with_slots=model.reads_slots,
+            with_items=model.reads_items,
             reads_logit=reads_logit,
         )
-        found[model.tier] = _train(model, samples, config, seed=seed)
+        found[model.tier] = _train(model, samples, items, config, seed=seed)
     return found
 
 
@@ -136,13 +138,18 @@ class _Drawn(NamedTuple):
 
 
 class _Samples(NamedTuple):
-    """S pairs: `[S, F]` and `[S, L or 0, blocks] float16`, `[S] int16`, `[S] float32` twice."""
+    """S pairs: `[S, F]` and `[S, L or 0, blocks] float16`, `[S] int16`, `[S] float32` twice.
+
+    And what item vectors come from, `[S, L] int32` and `[S] int32`.
+    """
 
     features: npt.NDArray[np.float16]
     slots: npt.NDArray[np.float16]
     slot_counts: npt.NDArray[np.int16]
     cloud_logit: Array
     labels: Array
+    histories: Ids
+    candidates: Ids
 
 
 def _draw(
@@ -185,6 +192,7 @@ def _samples(
     *,
     features: FeatureConfig,
     with_slots: bool,
+    with_items: bool,
     reads_logit: bool,
 ) -> _Samples:
     """What an edge model reads of each position's candidates, computed in chunks."""
@@ -229,10 +237,21 @@ def _samples(
     labels = np.zeros(drawn.candidates.shape, np.float32)
     labels[:, 0] = 1.0
     used = (drawn.histories > 0).sum(axis=1).astype(np.int16)
-    return _Samples(computed, slots, np.repeat(used, width), logit, labels.ravel())
+    histories = drawn.histories if with_items else drawn.histories[:, :0]
+    return _Samples(
+        computed,
+        slots,
+        np.repeat(used, width),
+        logit,
+        labels.ravel(),
+        np.repeat(histories, width, axis=0),
+        drawn.candidates.ravel(),
+    )
 
 
-def _train(model: EdgeModel, samples: _Samples, config: StartConfig, *, seed: int) -> Array:
+def _train(
+    model: EdgeModel, samples: _Samples, items: ItemTensors, config: StartConfig, *, seed: int
+) -> Array:
     step: PooledStep = tf.function(
         pooled_step(model, learning_rate=config.learning_rate, weight_decay=config.weight_decay),
         reduce_retracing=True,
@@ -248,7 +267,12 @@ def _train(model: EdgeModel, samples: _Samples, config: StartConfig, *, seed: in
         for start in range(0, len(order), config.batch_size):
             rows = order[start : start + config.batch_size]
             number += 1
-            inputs = _inputs(model, _Samples._make(np.asarray(part)[rows] for part in samples), rng)
+            batch = _Samples._make(np.asarray(part)[rows] for part in samples)
+            inputs = _inputs(model, batch, rng)
+            if model.reads_items:
+                inputs = with_item_vectors(
+                    inputs, items, history=batch.histories, candidates=batch.candidates
+                )
             clock = tf.constant(number, tf.float32)
             weights, slots, loss = step(weights, slots, clock, inputs, samples.labels[rows])
             total += float(loss) * len(rows)

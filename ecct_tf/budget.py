@@ -7,7 +7,7 @@ refuse what cannot fit, with its reason, instead of dying of it after an hour.
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ecct_tf.config import CloudConfig, FeatureConfig, RunConfig
 from ecct_tf.errors import ResourceError
@@ -134,8 +134,14 @@ def cloud_needs(size: DataSize, config: CloudConfig, *, features: FeatureConfig)
     return needs
 
 
-def run_needs(size: DataSize, config: RunConfig) -> list[Need]:
-    """What a run needs up to the end of its first round."""
+def run_needs(size: DataSize, config: RunConfig, *, reads: Collection[str] = ()) -> list[Need]:
+    """What a run needs up to the end of its first round.
+
+    Args:
+      size: of the data.
+      config: of the run.
+      reads: what its edge models read beside what every one does, see `ecct_tf.edge`.
+    """
     needs = []
     uses_cloud = config.method in ("ecct", "cloud-only", "edge-only", "centralized")
     if uses_cloud or config.baselines:
@@ -170,7 +176,7 @@ def run_needs(size: DataSize, config: RunConfig) -> list[Need]:
             )
         )
     elif config.method in ("ecct", "edge-only", "centralized"):
-        needs.append(_device_need(size, config, present))
+        needs.append(_device_need(size, config, present, reads=reads))
         needs.append(
             Need(
                 "queries",
@@ -184,13 +190,16 @@ def run_needs(size: DataSize, config: RunConfig) -> list[Need]:
     return needs
 
 
-def _device_need(size: DataSize, config: RunConfig, present: int) -> Need:
+def _device_need(
+    size: DataSize, config: RunConfig, present: int, *, reads: Collection[str]
+) -> Need:
     samples = config.samples
     positions = min(size.recent, size.devices * samples.max_positions)
     blocks = 3 + (size.categories > 0)
     width = config.features.width(num_blocks=blocks, num_attributes=size.attributes)
-    slots = config.features.history_length * blocks if config.edge.tiers.get("attention") else 0
-    row = 2 * (width + slots) + 7
+    length = config.features.history_length
+    slots, ids = (length * blocks if "slots" in reads else 0), (length if "items" in reads else 0)
+    row = 2 * (width + slots) + 4 * ids + 7
     rows = positions * (1 + samples.negatives)
     share = present / max(size.devices, 1)
     return Need(

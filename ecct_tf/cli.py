@@ -40,6 +40,8 @@ def _run() -> int:
     Raises:
       KeyboardInterrupt: it was stopped.
     """
+    from pathlib import Path
+
     import click
 
     from ecct_tf import plain_text
@@ -47,6 +49,11 @@ def _run() -> int:
     from ecct_tf.errors import EcctError
 
     plain_text.tolerate()
+    # What a configuration names as `module:name` may lie where the command is given. Last, so that
+    # no file there takes the place of a package.
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
     try:
         # Not raised but returned: the code of a command that told on its own what failed.
         return cli(standalone_mode=False) or 0

@@ -25,6 +25,7 @@ __all__ = [
     "exp_of_negative",
     "fixed_order",
     "matmul",
+    "root",
     "root_from_one",
     "sum_halves",
     "sum_last",
@@ -143,6 +144,11 @@ def exp_of_negative(values: tf.Tensor) -> tf.Tensor:
         power = power * rest + 1.0 / math.factorial(degree)
     powers_of_2 = tf.constant(2.0 ** -np.arange(127), tf.float32)
     return power * tf.gather(powers_of_2, tf.cast(-halvings, tf.int32))
+
+
+def root(values: tf.Tensor) -> tf.Tensor:
+    """`tf.sqrt` of values from 1 to 4¹⁵; within `fixed_order()` as `root_from_one` does it."""
+    return root_from_one(values) if _FIXED.get() else tf.sqrt(values)
 
 
 def root_from_one(values: tf.Tensor) -> tf.Tensor:

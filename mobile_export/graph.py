@@ -59,7 +59,7 @@ class EdgeGraph(tf.Module):
         self._model = model
         self._parameters = parameters
         self._task = task
-        self._inputs = InputGraph(model.spec, items, task)
+        self._inputs = InputGraph(model, items, task)
         self._optimizer = build_optimizer(task.training.optimizer)
         self._trainable = trainable
         self._sizes = sizes

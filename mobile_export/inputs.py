@@ -6,11 +6,12 @@ import tensorflow as tf
 
 from ecct_tf.edge import (
     EdgeInputs,
-    EdgeSpec,
+    EdgeModel,
     cloud_knowledge,
     input_logit,
     interaction_features,
     pair_inputs,
+    with_item_vectors,
 )
 from mobile_export import guards
 from mobile_export.items import ItemStore
@@ -25,13 +26,14 @@ class InputGraph:
     """Builds inputs inside a graph that is being traced.
 
     Args:
-      spec: sizes of the edge model.
+      model: the edge model, for its sizes and for what it reads.
       items: the item table.
       task: what the device does.
     """
 
-    def __init__(self, spec: EdgeSpec, items: ItemStore, task: DeviceTask) -> None:
-        self._spec = spec
+    def __init__(self, model: EdgeModel, items: ItemStore, task: DeviceTask) -> None:
+        self._spec = model.spec
+        self._reads_items = model.reads_items
         self._items = items
         self._task = task
 
@@ -51,7 +53,7 @@ class InputGraph:
             profile=profile,
             user_embeddings=self._user_embedding(given),
             use_logit=self._task.uses_logits,
-            clock=_clock(given),
+            reads_items=self._reads_items,
         )
         return inputs._replace(profile=tf.expand_dims(profile, 0))
 
@@ -80,7 +82,6 @@ class InputGraph:
             config=self._task.features,
             history=self.known(given["history"]),
             candidates=tf.expand_dims(candidates, -1),
-            clock=_clock(given),
         )
         embedding, logit = cloud_knowledge(
             items, tf.expand_dims(self._user_embedding(given), 0), candidates
@@ -94,6 +95,10 @@ class InputGraph:
             cloud_embedding=embedding,
             cloud_logit=input_logit(items, logit, use_logit=self._task.uses_logits),
         )
+        if self._reads_items:
+            inputs = with_item_vectors(
+                inputs, items, history=self.known(given["history"]), candidates=candidates
+            )
         return inputs, logit
 
     def _profile(self, given: Tensors) -> tf.Tensor:
@@ -118,11 +123,6 @@ def _some(ids: tf.Tensor) -> tf.Tensor:
     if ids.shape[0] is not None:
         return ids
     return tf.reshape(ids, [tf.maximum(tf.size(ids), 1)])
-
-
-def _clock(given: Tensors) -> tf.Tensor | None:
-    """The reading of the clock; None for a signature that is given none, whose clock is silent."""
-    return guards.silent_unless_possible(given["clock"]) if "clock" in given else None
 
 
 def _as_stored(values: tf.Tensor) -> tf.Tensor:

@@ -3,9 +3,8 @@
 import dataclasses
 from typing import ClassVar
 
-from ecct_tf.config import STARTS, TIERS, StartConfig, StartName, Tier
+from ecct_tf.config import STARTS, StartConfig, StartName, Tier, check_tier_form
 from ecct_tf.config.checks import at_least, numbers, one_of
-from ecct_tf.config.parsing import near_miss
 from ecct_tf.errors import ConfigError
 
 __all__ = ["EdgeModelsConfig", "EdgeStartConfig"]
@@ -39,11 +38,7 @@ class EdgeModelsConfig:
         one_of(self, "edge", "start", STARTS)
         at_least(self, "edge", 1, "hidden_dim", "profile_dim", "heads")
         for tier in self.tiers:
-            if tier not in TIERS:
-                raise ConfigError(
-                    f"edge.tiers: expected tiers out of {', '.join(TIERS)}, got {tier!r}"
-                    f"{near_miss(tier, TIERS)}"
-                )
+            check_tier_form(tier, setting="edge.tiers")
         if not self.tiers or len(set(self.tiers)) < len(self.tiers):
             raise ConfigError(
                 f"edge.tiers: expected one or more tiers, each once, got {list(self.tiers)}"

@@ -18,6 +18,7 @@ from cloud.retraining.quality import Quality, measure
 from cloud.retraining.start import begin, starting_space
 from cloud.retraining.storing import store
 from cloud.retraining.trainer import Trainer
+from ecct_tf.edge.registry import find_builder
 from ecct_tf.errors import ConfigError
 from ecct_tf.tensorflow_files import is_pattern
 
@@ -45,7 +46,8 @@ def retrain(
       The result; None on a worker that is not the first of its cluster.
 
     Raises:
-      ConfigError: settings that do not fit the folder, the data or the promoted version.
+      ConfigError: an edge model that there is not; settings that do not fit the folder, the data or
+        the promoted version.
       DataError: the history is not the one that the job began with.
       RunFolderError: another process is at the job.
       RegistryError: the registry is damaged.
@@ -56,6 +58,9 @@ def retrain(
             f"{folder}: expected a folder without *, ?, [ or \\ in its path for a job on parameter "
             "servers, which take them for patterns where they restore; give another --out"
         )
+    for tier in config.edge.tiers:
+        # Before data are read.
+        find_builder(tier)
     engine = build_engine(config.distribution, wait_seconds=config.cluster.wait_seconds)
     job = JobFolder(folder)
     try:

@@ -15,7 +15,7 @@ from cloud.retraining.config import JobConfig
 from cloud.retraining.preparation import Prepared
 from cloud.retraining.start import build_recommender
 from cloud.start import starting_weights
-from ecct_tf.config import Tier
+from ecct_tf.config import Tier, tier_slug
 from ecct_tf.data import CloudView
 from ecct_tf.edge import EdgeModel, EdgeSpec, build_edge_model
 from ecct_tf.knowledge import ItemTable
@@ -47,6 +47,7 @@ def edge_models(
         hidden_dim=edge.hidden_dim,
         profile_dim=edge.profile_dim,
         heads=edge.heads,
+        item_dim=sum(block.source.shape[1] for block in table.blocks),
     )
     return [build_edge_model(tier, spec) for tier in sorted(edge.tiers)]
 
@@ -111,7 +112,7 @@ def _trained(
 
     found = {}
     for model in models:
-        path = folder / f"{model.tier}-{model.fingerprint[:16]}.npz"
+        path = folder / f"{tier_slug(model.tier)}-{model.fingerprint[:16]}.npz"
         if not path.exists():
             made = starting_weights(
                 view,

@@ -18,16 +18,23 @@ from cloud.shared_spaces import InputSpaces
 from cloud.start import starting_weights
 from ecct_tf.baselines.pooled import PooledScorer, PooledTrainer, pool_samples
 from ecct_tf.baselines.state_arrays import check_arrays
-from ecct_tf.config import TIERS, EdgeConfig, RunConfig, SampleConfig, Tier
+from ecct_tf.config import RunConfig, SampleConfig
 from ecct_tf.config.baselines import CentralizedConfig
 from ecct_tf.data import Candidates, CloudView, Dataset, DeviceView, Split, cloud_view
-from ecct_tf.edge import EdgeModel, EdgeSpec, ItemTensors, build_edge_model, item_tensors
+from ecct_tf.edge import (
+    EdgeModel,
+    EdgeSpec,
+    ItemTensors,
+    build_edge_model,
+    item_tensors,
+    largest_tier,
+)
 from ecct_tf.errors import ConfigError, DivergenceError
 from ecct_tf.evaluation import evaluate_scores
 from ecct_tf.federated.algorithm import Arrays, RoundReport
 from ecct_tf.federated.devices import device_profile, prepare_devices, profile_sizes
 
-__all__ = ["Centralized", "CentralizedState", "build_centralized", "largest_tier"]
+__all__ = ["Centralized", "CentralizedState", "build_centralized"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -193,16 +200,6 @@ class Centralized:
         return state
 
 
-def largest_tier(config: EdgeConfig) -> Tier:
-    """The tier of the most capacity among those that devices have: a bound must not lack any.
-
-    >>> largest_tier(EdgeConfig(tiers={"mlp": 0.3, "linear": 0.7, "attention": 0.0}))
-    'mlp'
-    """
-    # TIERS is in ascending order of capacity.
-    return max((tier for tier, share in config.tiers.items() if share > 0), key=TIERS.index)
-
-
 def build_centralized(
     config: RunConfig,
     *,
@@ -253,6 +250,7 @@ def build_centralized(
             hidden_dim=config.edge.hidden_dim,
             profile_dim=config.edge.profile_dim,
             heads=config.edge.heads,
+            item_dim=sum(block_sizes),
         ),
     )
     devices = prepare_devices(
@@ -262,6 +260,7 @@ def build_centralized(
         features=config.features,
         samples=SampleConfig(negatives=own.negatives, max_positions=own.max_positions),
         with_slots=model.reads_slots,
+        with_items=model.reads_items,
         seed=config.seed,
     ).devices
     users = np.arange(dataset.num_users, dtype=np.int32)

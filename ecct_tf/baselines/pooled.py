@@ -20,6 +20,7 @@ from ecct_tf.edge import (
     input_logit,
     pad_history,
     pair_inputs,
+    with_item_vectors,
 )
 from ecct_tf.edge.training import pooled_step
 from ecct_tf.federated.algorithm import mean_loss
@@ -43,6 +44,7 @@ class PooledBatch(NamedTuple):
       user_embeddings: `[B, d_c] float32`.
       candidates: `[B] int32`.
       labels: `[B] float32`.
+      histories: `[B, L] int32`; `[B, 0]` for tiers that do not read item vectors.
     """
 
     features: Array
@@ -52,6 +54,7 @@ class PooledBatch(NamedTuple):
     user_embeddings: Array
     candidates: npt.NDArray[np.int32]
     labels: Array
+    histories: npt.NDArray[np.int32]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,6 +69,7 @@ class PooledSamples:
       users: `[S] int32`.
       candidates: `[S] int32`.
       labels: `[S] uint8`.
+      histories: `[S, L] int32`; `[S, 0]` for tiers that do not read item vectors.
     """
 
     features: npt.NDArray[np.float16]
@@ -75,6 +79,7 @@ class PooledSamples:
     users: npt.NDArray[np.int32]
     candidates: npt.NDArray[np.int32]
     labels: npt.NDArray[np.uint8]
+    histories: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -89,6 +94,7 @@ class PooledSamples:
             user_embeddings=user_embeddings[self.users[rows]],
             candidates=self.candidates[rows],
             labels=self.labels[rows].astype(np.float32),
+            histories=self.histories[rows],
         )
 
 
@@ -106,6 +112,7 @@ def pool_samples(devices: Sequence[DeviceData]) -> PooledSamples:
         users=joined([device.users[device.owner] for device in devices]),
         candidates=joined([device.candidates for device in devices]),
         labels=joined([device.labels for device in devices]),
+        histories=joined([device.histories for device in devices]),
     )
 
 
@@ -178,6 +185,10 @@ class PooledTrainer:
             cloud_embedding=embedding,
             cloud_logit=input_logit(self._items, logit, use_logit=True),
         )
+        if self.model.reads_items:
+            inputs = with_item_vectors(
+                inputs, self._items, history=batch.histories, candidates=batch.candidates
+            )
         return self._update(weights, slots, step, inputs, batch.labels)
 
 
@@ -269,5 +280,6 @@ class PooledScorer:
             user_embeddings=user_embeddings,
             use_logit=True,
             clock=clock,
+            reads_items=self._model.reads_items,
         )
         return self._model.forward(weights, inputs).logit

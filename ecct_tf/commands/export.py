@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ecct_tf.commands.options import examples, existing_run, prepare, shown_command
-from ecct_tf.config import TIERS
+from ecct_tf.config.edge_names import target_of
 
 __all__ = ["export", "static_shapes"]
 
@@ -39,6 +39,14 @@ def static_shapes(
     return batch, candidates
 
 
+def _tier(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuses a name that no edge model has."""
+    del context, parameter
+    if value is not None:
+        target_of(value, setting="--tier")
+    return value
+
+
 @click.command(
     epilog=examples(
         "ecct export runs/mine --out files",
@@ -49,7 +57,10 @@ def static_shapes(
 @click.argument("run", type=existing_run)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
 @click.option(
-    "--tier", type=click.Choice(TIERS), help="Tier to export, by default every one of the run."
+    "--tier",
+    metavar="NAME",
+    callback=_tier,
+    help="Tier to export, by default every one of the run.",
 )
 @click.option(
     "--device",

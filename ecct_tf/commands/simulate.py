@@ -66,7 +66,7 @@ def simulate(
     out: Path | None,
 ) -> None:
     """Train ECCT on simulated devices and compare it with its baselines."""
-    from ecct_tf.config import load_config
+    from ecct_tf.config import check_tier_names, load_config
 
     short = typed_options(
         {
@@ -79,6 +79,7 @@ def simulate(
         }
     )
     config = load_config(config_path, overrides=[*overrides, *short])
+    check_tier_names(config.edge.tiers)
     if out is None:
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         out = Path("runs") / f"{config.method}-{config.data.dataset}-seed{config.seed}-{now}"

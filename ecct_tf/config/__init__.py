@@ -26,7 +26,10 @@ from ecct_tf.config.edge import (
     StartName,
     Tier,
     TrainingConfig,
+    check_tier_form,
+    tier_slug,
 )
+from ecct_tf.config.edge_names import check_tier_names, edge_model_names
 from ecct_tf.config.exchange import (
     CODECS,
     CodecName,
@@ -94,7 +97,11 @@ __all__ = [
     "Tier",
     "TrainingConfig",
     "TypedOption",
+    "check_tier_form",
+    "check_tier_names",
     "dump_config",
+    "edge_model_names",
     "load_config",
     "load_over",
+    "tier_slug",
 ]

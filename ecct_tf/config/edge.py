@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from typing import Literal
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
@@ -21,20 +22,55 @@ __all__ = [
     "StartName",
     "Tier",
     "TrainingConfig",
+    "check_tier_form",
+    "tier_slug",
 ]
 
-Tier = Literal["linear", "mlp", "attention"]
+Tier = str
+"""The name of an edge architecture: `mlp`, a name that a package registers, or `module:name`."""
+
 Sharing = Literal["none", "backbone", "all"]
 OptimizerName = Literal["sgd", "adagrad", "adam"]
 StartName = Literal["cloud", "random"]
 
 TIERS: tuple[Tier, ...] = ("linear", "mlp", "attention")
+"""The architectures that the library brings; `edge_model_names` knows those of others too."""
 SHARINGS: tuple[Sharing, ...] = ("none", "backbone", "all")
 OPTIMIZERS: tuple[OptimizerName, ...] = ("sgd", "adagrad", "adam")
 STARTS: tuple[StartName, ...] = ("cloud", "random")
 
+_WORD = r"[A-Za-z_][A-Za-z0-9_]*"
+_FORM = re.compile(rf"{_WORD}|{_WORD}(\.{_WORD})*:{_WORD}")
+_LONGEST_NAME = 128
+
 CLOCK_CONTEXT = ("known", "session", "hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
 """What a reading of the clock begins with; hours since each of the newest L items follow."""
+
+
+def check_tier_form(tier: Tier, *, setting: str) -> None:
+    """Refuses what cannot name an edge architecture; nothing is looked up or imported.
+
+    Args:
+      tier: a name such as `mlp`, or `module:name`, such as `my_pkg.gru:gru4rec`.
+      setting: where it stands, for the message.
+
+    Raises:
+      ConfigError: when it has neither form.
+    """
+    if not _FORM.fullmatch(tier) or len(tier) > _LONGEST_NAME:
+        raise ConfigError(
+            f"{setting}: expected a name such as mlp, or module:name such as my_pkg.gru:gru4rec, "
+            f"of at most {_LONGEST_NAME} characters, got {tier!r}"
+        )
+
+
+def tier_slug(tier: Tier) -> str:
+    """The part of a file's name that stands for an architecture; no two have the same.
+
+    >>> tier_slug("mlp"), tier_slug("my_pkg.gru:gru4rec")
+    ('mlp', 'my_pkg.gru.gru4rec')
+    """
+    return tier.replace(":", ".")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +79,8 @@ class EdgeConfig:
 
     Attributes:
       tiers: share of the devices that run each architecture; the shares sum to 1. Which
-        device gets which is drawn from the seed.
+        device gets which is drawn from the seed. An architecture is `linear`, `mlp`, `attention`,
+        a name that an installed package registers, or `module:name` of your own.
       shared: weights that are a federated mean over the devices of a tier: `none`,
         `backbone` (all but the head) or `all`. The others are private to each device.
       start: where the weights of all devices start: `cloud` for weights that the cloud trained
@@ -68,9 +105,8 @@ class EdgeConfig:
         one_of(self, "edge", "shared", SHARINGS)
         one_of(self, "edge", "start", STARTS)
         at_least(self, "edge", 1, "embedding_dim", "hidden_dim", "profile_dim", "heads")
-        unknown = sorted(set(self.tiers) - set(TIERS))
-        if unknown:
-            raise ConfigError(f"edge.tiers: expected tiers out of {TIERS}, got {unknown}")
+        for tier in self.tiers:
+            check_tier_form(tier, setting="edge.tiers")
         if not all(share >= 0 for share in self.tiers.values()):
             raise ConfigError(f"edge.tiers: shares must not be negative, got {self.tiers}")
         if abs(sum(self.tiers.values()) - 1.0) > 1e-6:
@@ -89,7 +125,7 @@ class FeatureConfig:
       decays: weights `decay**age` of the pooled dot products; age counts interactions.
       last_items: how many of the newest items get a dot product of their own.
       clock: whether models read the time: pauses since the newest interactions, and the place in
-        the session. It never leaves the device.
+        the session. It never leaves the device. Edge models with a clock cannot be exported yet.
       clock_hours: hours after which an interaction weighs half as much, in mean dot products
         weighted by elapsed time; read with `clock` only.
       clock_pauses: the newest interactions, counted from 1, whose pauses are inputs of their own;
@@ -132,6 +168,15 @@ class FeatureConfig:
                 "features.clock_pauses: expected whole numbers of at least 1, got "
                 f"{self.clock_pauses}"
             )
+
+    def refuse_clock(self, why: str) -> None:
+        """Refuses a clock where `why` says that there is none.
+
+        Raises:
+          ConfigError: when models read the time.
+        """
+        if self.clock:
+            raise ConfigError(f"features.clock: {why}; expected false, got true")
 
     @property
     def per_block(self) -> int:

@@ -239,5 +239,5 @@ def _expected(field_type: Any) -> str:
         words = {str: "a list of texts", int: "a list of whole numbers"}
         return words.get(inner[0], "a list of numbers")
     if get_origin(field_type) is dict:
-        return f"numbers for {_expected(inner[0])}"
+        return "numbers by name" if inner[0] is str else f"numbers for {_expected(inner[0])}"
     return " or ".join(_expected(part) for part in inner)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import Tier
+from ecct_tf.config import Tier, tier_slug
 from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.data import DeviceView, Kind
 from ecct_tf.errors import ConfigError
@@ -131,7 +131,6 @@ class EdgeSide:
                         history=view.history,
                         profile=device_profile(view),
                         num_older=view.num_older,
-                        times=view.times,
                     )
                     for view in views
                 ],
@@ -153,7 +152,7 @@ class EdgeSide:
         return read_item_table_file(ItemTableFile.from_bytes(path.read_bytes()))
 
     def _model(self, tier: Tier, fetched: Fetched) -> DeviceModel:
-        (path,) = self.files(fetched).glob(f"edge-{tier}-*.tflite")
+        (path,) = self.files(fetched).glob(f"edge-{tier_slug(tier)}-*.tflite")
         return DeviceModel(path, runtime=self._runtime)
 
     def _work(self, tier: Tier, table: ItemTable) -> DeviceWork:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cloud.array_files import read_arrays, write_arrays
-from ecct_tf.config import Tier, dump_config
+from ecct_tf.config import Tier, dump_config, tier_slug
 from ecct_tf.cycle.config import CycleConfig
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.federated.cohort import ServerState
@@ -93,7 +93,7 @@ class CycleFolder:
 
     def edge(self, tier: Tier, cycle: int) -> Path:
         """What the devices of `tier` were after `cycle`: `states/` and `shared.npz`."""
-        return self.path / "edge" / tier / f"{cycle:06d}"
+        return self.path / "edge" / tier_slug(tier) / f"{cycle:06d}"
 
     def shared(self, tier: Tier, cycle: int) -> ServerState:
         """The shared weights of `tier` after `cycle`."""

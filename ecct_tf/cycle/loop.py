@@ -14,7 +14,7 @@ from cloud.retraining import JobResult, retrain
 from cloud.uplink_log import UplinkLogWriter
 from cloud.version_files import StoredCloud
 from ecct_tf.bars import open_bar, show_figures, validation_text
-from ecct_tf.config import Tier
+from ecct_tf.config import Tier, tier_slug
 from ecct_tf.cycle.config import CycleConfig
 from ecct_tf.cycle.edge import EdgeSide, Fetched, fetch
 from ecct_tf.cycle.folder import CycleFolder, Row
@@ -136,7 +136,7 @@ class _Loop:
         now = self._seconds(cycle)
         for tier, fleet in self._edge.fleets(fetched, cycle=cycle).items():
             records = answers(fleet, created_at_seconds=now)
-            log.append(records, name=f"cycle-{cycle:06d}-{tier}")
+            log.append(records, name=f"cycle-{cycle:06d}-{tier_slug(tier)}")
         # From here on the log stays as it is: a job may have read it.
         for marker in done:
             marker.touch()

@@ -2,10 +2,19 @@
 
 `interaction_features` turns a device's history and the item table into frozen features;
 `pair_inputs` adds the private profile and the cloud's knowledge; `build_edge_model`
-gives one of three tiers as a forward function over one flat weight vector. All of it
-is written over primitives whose forward and gradient use TFLite builtin operators.
+gives the model of a name as a forward function over one flat weight vector: one of three tiers, or
+anybody's own, whose builder returns an `Architecture` of `layers`. All of it is written over
+primitives whose forward and gradient use TFLite builtin operators.
 """
 
+from ecct_tf.edge import layers
+from ecct_tf.edge.architecture import Architecture, Weights, architecture
+from ecct_tf.edge.building import (
+    build_edge_model,
+    check_edge_models,
+    largest_tier,
+    model_of,
+)
 from ecct_tf.edge.features import (
     Interactions,
     ItemTensors,
@@ -13,13 +22,14 @@ from ecct_tf.edge.features import (
     item_tensors,
     pad_history,
 )
-from ecct_tf.edge.inputs import cloud_knowledge, input_logit, pair_inputs
+from ecct_tf.edge.inputs import cloud_knowledge, input_logit, pair_inputs, with_item_vectors
 from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
 from ecct_tf.edge.optimizers import LocalOptimizer, build_optimizer
-from ecct_tf.edge.tiers import build_edge_model
+from ecct_tf.edge.origin import changed_sources, edge_origins
 
 __all__ = [
+    "Architecture",
     "EdgeInputs",
     "EdgeModel",
     "EdgeOutputs",
@@ -29,12 +39,21 @@ __all__ = [
     "LocalOptimizer",
     "Weight",
     "WeightLayout",
+    "Weights",
+    "architecture",
     "build_edge_model",
     "build_optimizer",
+    "changed_sources",
+    "check_edge_models",
     "cloud_knowledge",
+    "edge_origins",
     "input_logit",
     "interaction_features",
     "item_tensors",
+    "largest_tier",
+    "layers",
+    "model_of",
     "pad_history",
     "pair_inputs",
+    "with_item_vectors",
 ]

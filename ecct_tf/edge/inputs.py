@@ -7,7 +7,13 @@ from ecct_tf.config import FeatureConfig
 from ecct_tf.edge.features import Interactions, ItemTensors, bounded, interaction_features
 from ecct_tf.edge.model import EdgeInputs
 
-__all__ = ["cloud_knowledge", "input_logit", "join_inputs", "pair_inputs"]
+__all__ = [
+    "cloud_knowledge",
+    "input_logit",
+    "join_inputs",
+    "pair_inputs",
+    "with_item_vectors",
+]
 
 
 def cloud_knowledge(
@@ -55,6 +61,27 @@ def input_logit(items: ItemTensors, cloud_logit: tf.Tensor, *, use_logit: bool) 
     return bounded((cloud_logit - items.logit_mean) * items.logit_scale)
 
 
+def with_item_vectors(
+    inputs: EdgeInputs, items: ItemTensors, *, history: tf.Tensor, candidates: tf.Tensor
+) -> EdgeInputs:
+    """`inputs` with the item vectors of histories and candidates, for models that read them.
+
+    Args:
+      inputs: of B rows.
+      items: the item table. An item of a history has the vector that it has as a source of
+        item-to-item knowledge, a candidate the one that it has as a target, all blocks in a row.
+      history: `[..., B, L] int32`, newest last, 0 for padding; `[..., 1, L]` when all rows share
+        one.
+      candidates: `[..., B] int32`.
+    """
+    mask = tf.expand_dims(tf.cast(history > 0, tf.float32), -1)
+    return inputs._replace(
+        history_items=tf.gather(items.source, history) * mask,
+        history_mask=mask,
+        candidate_items=tf.gather(items.target, candidates),
+    )
+
+
 def pair_inputs(
     items: ItemTensors,
     *,
@@ -66,6 +93,7 @@ def pair_inputs(
     user_embeddings: tf.Tensor,
     use_logit: bool,
     clock: tf.Tensor | None = None,
+    reads_items: bool = False,
 ) -> EdgeInputs:
     """Inputs for K candidates of each user.
 
@@ -79,14 +107,15 @@ def pair_inputs(
       user_embeddings: `[..., d_c] float32`, decoded from the downlink.
       use_logit: whether stage 2 has begun.
       clock: `[..., W] float32`, readings of the time; None says nothing.
+      reads_items: whether the model reads item vectors.
 
     Returns:
-      Inputs with `[..., K]` rows.
+      Inputs with `[..., K]` rows; all of a user have one history.
     """
     rows = tf.shape(candidates)
     embedding, logit = cloud_knowledge(items, tf.expand_dims(user_embeddings, -2), candidates)
     columns = profile.shape[-1]
-    return join_inputs(
+    inputs = join_inputs(
         items,
         interaction_features(
             items,
@@ -100,4 +129,9 @@ def pair_inputs(
         cloud_embedding=embedding,
         cloud_logit=logit,
         use_logit=use_logit,
+    )
+    if not reads_items:
+        return inputs
+    return with_item_vectors(
+        inputs, items, history=tf.expand_dims(history, -2), candidates=candidates
     )

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -16,7 +16,7 @@ __all__ = ["EdgeInputs", "EdgeModel", "EdgeOutputs", "EdgeSpec"]
 
 @dataclasses.dataclass(frozen=True)
 class EdgeSpec:
-    """Sizes that every tier of one run agrees on.
+    """Sizes that every tier of one run agrees on, and all that a builder knows.
 
     Attributes:
       interaction_dim: F, width of the frozen interaction features.
@@ -28,6 +28,8 @@ class EdgeSpec:
       hidden_dim: width of the hidden layer of the `mlp` and `attention` tiers.
       profile_dim: width of the embedding of one profile column.
       heads: attention heads of the `attention` tier.
+      item_dim: d, width of an item vector of the item table; 0 where it is not known, and then
+        no model can read item vectors.
     """
 
     interaction_dim: int
@@ -39,11 +41,12 @@ class EdgeSpec:
     hidden_dim: int = 32
     profile_dim: int = 4
     heads: int = 2
+    item_dim: int = 0
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name != "profile_sizes" and value < 1:
+            if field.name not in ("profile_sizes", "item_dim") and value < 1:
                 raise ConfigError(f"EdgeSpec.{field.name} must be at least 1, got {value}")
         if any(size < 2 for size in self.profile_sizes):
             raise ConfigError(
@@ -58,12 +61,18 @@ class EdgeInputs(NamedTuple):
     Attributes:
       interactions: `[..., B, F] float32`, frozen and standardised interaction features.
       slots: `[..., B, L, num_blocks] float32`, dot products of the candidate with each
-        history slot; only the `attention` tier reads them.
+        history slot, for models that declare `slots`.
       slot_mask: `[..., B, L, 1] float32`, 1 where the slot holds an interaction.
       profile: `[..., B, columns] int32`, private categorical features, or `[..., 1, columns]`
         when all rows are of one user.
       cloud_embedding: `[..., B, d_c] float32`, `h_c` from the downlink.
       cloud_logit: `[..., B] float32`, `z_c` from the downlink (zero in stage 1).
+      history_items: `[..., B, L, d] float32`, the item vectors of the history, newest last and
+        zero for padding, or `[..., 1, L, d]` when all rows have one history; None for models that
+        do not declare `items`.
+      history_mask: `[..., B, L, 1] float32` or `[..., 1, L, 1]`, 1 where it holds an interaction;
+        None likewise.
+      candidate_items: `[..., B, d] float32`, the item vector of each candidate; None likewise.
     """
 
     interactions: tf.Tensor
@@ -72,6 +81,13 @@ class EdgeInputs(NamedTuple):
     profile: tf.Tensor
     cloud_embedding: tf.Tensor
     cloud_logit: tf.Tensor
+    history_items: tf.Tensor = None
+    history_mask: tf.Tensor = None
+    candidate_items: tf.Tensor = None
+
+    def map(self, function: Callable[[tf.Tensor], tf.Tensor]) -> "EdgeInputs":
+        """`function` of each tensor that there is."""
+        return EdgeInputs(*(None if part is None else function(part) for part in self))
 
 
 class EdgeOutputs(NamedTuple):
@@ -89,7 +105,7 @@ class EdgeModel:
       tier: its name.
       spec: the sizes it was built for.
       layout: its weights in the flat vector.
-      reads_slots: whether `EdgeInputs.slots` is read; when not, it may be empty.
+      reads: what it reads beside what every model may, see `ecct_tf.edge.architecture`.
       forward: `(flat weights [..., P], EdgeInputs) -> EdgeOutputs`, pure, made of TFLite
         builtin operators in both directions.
     """
@@ -97,11 +113,29 @@ class EdgeModel:
     tier: Tier
     spec: EdgeSpec
     layout: WeightLayout
-    reads_slots: bool
+    reads: frozenset[str]
     forward: Callable[[tf.Tensor, EdgeInputs], EdgeOutputs]
+
+    @property
+    def reads_slots(self) -> bool:
+        """Whether `EdgeInputs.slots` is read; when not, it may be empty."""
+        return "slots" in self.reads
+
+    @property
+    def reads_items(self) -> bool:
+        """Whether the item vectors in `EdgeInputs` are read; when not, they are None."""
+        return "items" in self.reads
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """The sizes that it was built for; the item vectors' only where it reads them."""
+        sizes = dataclasses.asdict(self.spec)
+        if not self.reads_items:
+            del sizes["item_dim"]
+        return sizes
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of tier, sizes and layout, in hexadecimal: models that share it share weights."""
         layout = [(weight.name, weight.shape) for weight in self.layout.weights]
-        return architecture_fingerprint(self.tier, dataclasses.asdict(self.spec), layout)
+        return architecture_fingerprint(self.tier, self.sizes, layout)

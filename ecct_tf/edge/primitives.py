@@ -19,7 +19,18 @@ import tensorflow as tf
 
 from ecct_tf import fixed_order
 
-__all__ = ["attend", "concat", "dense", "embed", "relu", "row_dot", "spread", "tanh", "unpack"]
+__all__ = [
+    "add_row",
+    "attend",
+    "concat",
+    "dense",
+    "embed",
+    "relu",
+    "row_dot",
+    "spread",
+    "tanh",
+    "unpack",
+]
 
 
 @tf.custom_gradient
@@ -58,6 +69,12 @@ def tanh(inputs: tf.Tensor) -> Any:
     """Hyperbolic tangent, `[...] float32` to the same shape."""
     outputs = fixed_order.tanh(inputs)
     return outputs, lambda upstream: upstream * (1.0 - outputs * outputs)
+
+
+@tf.custom_gradient
+def add_row(rows: tf.Tensor, row: tf.Tensor) -> Any:
+    """Adds `row` `[..., n] float32` to each of `rows` `[..., B, n] float32`."""
+    return rows + tf.expand_dims(row, -2), lambda up: (up, tf.reduce_sum(up, axis=-2))
 
 
 @tf.custom_gradient
@@ -182,7 +199,7 @@ def attend(scores: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> Any:
 
     Args:
       scores: `[..., L, K] float32`, one column a head.
-      values: `[..., L, V] float32`, not trained (no gradient flows to them).
+      values: `[..., L, V] float32`.
       mask: `[..., L, 1] float32`, 1 for a real slot, 0 for padding.
 
     Returns:
@@ -200,7 +217,7 @@ def attend(scores: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> Any:
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         by_slot = tf.matmul(values, upstream, transpose_b=True)
         mean = tf.reduce_sum(by_slot * weights, axis=-2, keepdims=True)
-        return weights * (by_slot - mean), tf.zeros_like(values), tf.zeros_like(mask)
+        return weights * (by_slot - mean), tf.matmul(weights, upstream), tf.zeros_like(mask)
 
     return outputs, gradient
 

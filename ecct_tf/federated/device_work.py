@@ -21,6 +21,7 @@ from ecct_tf.edge import (
     cloud_knowledge,
     input_logit,
     pair_inputs,
+    with_item_vectors,
 )
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.federated.divergence import healthy_rows
@@ -144,7 +145,7 @@ class DeviceWork:
         user_embeddings = self._user_embeddings(downlink)
         start = self._join_weights(shared, private, stacked)
         inputs, teacher = self._sample_inputs(items, data, user_embeddings, stacked)
-        final, loss = self._train(start, inputs, teacher, data, stacked)
+        final, loss = self._train(start, inputs, teacher, items, data, stacked)
         healthy = healthy_rows(final)
         loss = tf.where(healthy, loss, np.nan)
         counts = tf.cast(data.samples, tf.float32)
@@ -203,6 +204,7 @@ class DeviceWork:
         start: tf.Tensor,
         inputs: EdgeInputs,
         teacher: tf.Tensor,
+        items: ItemTensors,
         data: DeviceData,
         stacked: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -239,9 +241,18 @@ class DeviceWork:
             epoch, within = index // epoch_steps, index % epoch_steps
             first = within * batch
             mask = tf.cast(tf.range(batch) + first < data.samples[..., None], tf.float32)
+            batch_inputs = inputs.map(lambda part: cut(part, first))
+            if self.model.reads_items:
+                # Of a batch at a time: of all samples they would fill the memory.
+                batch_inputs = with_item_vectors(
+                    batch_inputs,
+                    items,
+                    history=cut(data.histories, first),
+                    candidates=cut(data.candidates, first),
+                )
             gradient, batch_loss = self._gradient(
                 weights,
-                EdgeInputs(*(cut(part, first) for part in inputs)),
+                batch_inputs,
                 teacher=cut(teacher, first),
                 labels=cut(labels, first),
                 mask=mask,
@@ -338,6 +349,7 @@ class DeviceWork:
                 profile=data.profile,
                 user_embeddings=self._user_embeddings(downlink),
                 use_logit=self._uses_logits,
+                reads_items=self.model.reads_items,
             )
             outputs = self.model.forward(weights, _merge_users(inputs))
         real = tf.where(users >= 0)[:, 0]
@@ -366,6 +378,13 @@ def _merge_users(inputs: EdgeInputs) -> EdgeInputs:
         merged.set_shape([*static[:split], None, *static[split + 2 :]])
         return merged
 
+    if inputs.history_items is not None:
+        # Users have a history each: with more of them than one, each row gets its own.
+        inputs = inputs._replace(
+            history_items=_of_each_row(inputs.history_items, inputs.interactions),
+            history_mask=_of_each_row(inputs.history_mask, inputs.interactions),
+            candidate_items=merge(inputs.candidate_items, 1),
+        )
     return EdgeInputs(
         interactions=merge(inputs.interactions, 1),
         slots=merge(inputs.slots, 2),
@@ -373,4 +392,19 @@ def _merge_users(inputs: EdgeInputs) -> EdgeInputs:
         profile=merge(inputs.profile, 1),
         cloud_embedding=merge(inputs.cloud_embedding, 1),
         cloud_logit=merge(inputs.cloud_logit, 0),
+        history_items=inputs.history_items,
+        history_mask=inputs.history_mask,
+        candidate_items=inputs.candidate_items,
     )
+
+
+def _of_each_row(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """`[..., U, 1, L, n]` as `[..., 1, L, n]` of one user, or as `[..., U * K, L, n]`, repeated."""
+    lead, (users, _, slots, width) = tf.shape(values)[:-4], values.shape[-4:]
+    if users == 1:
+        return tf.squeeze(values, axis=-4)
+    queries = tf.shape(like)[-2]
+    repeated = tf.repeat(values, queries, axis=-3)
+    merged = tf.reshape(repeated, tf.concat([lead, [-1, slots, width]], axis=0))
+    merged.set_shape([*values.shape[:-4], None, slots, width])
+    return merged

@@ -27,7 +27,6 @@ __all__ = [
     "padded_length",
     "prepare_devices",
     "profile_sizes",
-    "sample_clocks",
     "sample_histories",
     "stack_devices",
 ]
@@ -51,6 +50,8 @@ class DeviceData(NamedTuple):
       features: `[N, F] float16`, standardised interaction features.
       slots: `[N, L, blocks] float16`; `[N, 0, blocks]` for tiers that do not read them.
       slot_counts: `[N] uint8`, history slots in use.
+      histories: `[N, L] int32`, the history behind each sample; `[N, 0]` for tiers that do not
+        read item vectors.
     """
 
     users: npt.NDArray[np.int32]
@@ -63,6 +64,7 @@ class DeviceData(NamedTuple):
     features: npt.NDArray[np.float16]
     slots: npt.NDArray[np.float16]
     slot_counts: npt.NDArray[np.uint8]
+    histories: npt.NDArray[np.int32]
 
 
 _BY_USER = ("users", "profile", "history")
@@ -92,6 +94,7 @@ def prepare_devices(
     features: FeatureConfig,
     samples: SampleConfig,
     with_slots: bool,
+    with_items: bool = False,
     seed: int,
 ) -> DeviceSet:
     """Draws each device's samples and computes their features.
@@ -103,6 +106,7 @@ def prepare_devices(
       features: how histories are pooled.
       samples: which samples to draw.
       with_slots: whether the tier reads dot products by slot.
+      with_items: whether it reads item vectors, for which samples keep their histories.
       seed: of the run; a user's samples depend on it and on the user alone.
 
     Raises:
@@ -129,9 +133,12 @@ def prepare_devices(
     for group, parts in zip(groups, drawn, strict=True):
         positions = sum(len(part.histories) for part in parts)
         rows = slice(start, start + positions)
-        devices.append(
-            _assemble(group, parts, computed[rows], slots[rows], histories[rows], features, seed)
+        device = _assemble(
+            group, parts, computed[rows], slots[rows], histories[rows], features, seed
         )
+        # Without item vectors nothing of the histories stays.
+        nothing = np.zeros((len(device.labels), 0), np.int32)
+        devices.append(device if with_items else device._replace(histories=nothing))
         start += positions
     return DeviceSet(tuple(devices))
 
@@ -175,37 +182,11 @@ def sample_histories(
 
     Devices of the simulation keep features instead; a phone begins with the histories.
     """
-    histories = [_draw(view, items, features, samples, seed).histories for view in group]
-    return _by_sample(histories, group, samples=samples, seed=seed)
-
-
-def sample_clocks(
-    group: Sequence[DeviceView],
-    *,
-    items: ItemTensors,
-    features: FeatureConfig,
-    samples: SampleConfig,
-    seed: int,
-) -> npt.NDArray[np.float32]:
-    """The reading of the clock behind each sample, `[N, W] float32`, as `sample_histories`."""
-    drawn = [_draw(view, items, features, samples, seed) for view in group]
-    clocks = [
-        clock_readings(view.times, part.positions, config=features)
-        for view, part in zip(group, drawn, strict=True)
-    ]
-    return _by_sample(clocks, group, samples=samples, seed=seed)
-
-
-def _by_sample(
-    parts: Sequence[npt.NDArray[Any]],
-    group: Sequence[DeviceView],
-    *,
-    samples: SampleConfig,
-    seed: int,
-) -> npt.NDArray[Any]:
-    """What belongs to the positions of a device's users, `[p, …]` each, in the order of samples."""
-    repeated = np.repeat(np.concatenate(parts), 1 + samples.negatives, axis=0)
-    return repeated[sample_order(len(repeated), seed=seed, user=group[0].user)]
+    histories = np.concatenate(
+        [_draw(view, items, features, samples, seed).histories for view in group]
+    )
+    by_sample = np.repeat(histories, 1 + samples.negatives, axis=0)
+    return by_sample[sample_order(len(by_sample), seed=seed, user=group[0].user)]
 
 
 def _draw(
@@ -298,6 +279,7 @@ def _assemble(
         features=rows(features),
         slots=rows(slots),
         slot_counts=each((histories > 0).sum(axis=1).astype(np.uint8)),
+        histories=np.repeat(histories, width, axis=0)[order],
     )
 
 

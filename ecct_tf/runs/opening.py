@@ -1,10 +1,12 @@
 """From a run folder to its edge models."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from ecct_tf.data import Dataset
+from ecct_tf.edge import check_edge_models
 from ecct_tf.errors import ExportError
 from ecct_tf.runs.models import RunModels
 from ecct_tf.simulation.builder import build_process, edge_config
@@ -20,6 +22,8 @@ from ecct_tf.simulation.run_folder import RunFolder
 
 __all__ = ["open_models"]
 
+_log = logging.getLogger(__name__)
+
 
 def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
     """Opens the edge models of the run in `path` at its newest checkpoint.
@@ -32,6 +36,7 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
       dataset: the run's data, where a program handed it over.
 
     Raises:
+      ConfigError: when its models read the time, or cannot be imported or built.
       RunFolderError: when `path` is no run folder, or has no whole item table.
       ExportError: when the run has no edge model of ECCT's, or no checkpoint.
       CheckpointError: when the checkpoints are damaged.
@@ -42,9 +47,17 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
             f"the run {path} is of method {folder.config.method!r}, which has no edge model of "
             "ECCT's at any round; export a run of method ecct or edge-only"
         )
+    # Before the data are read, which takes longer than to say so.
+    folder.config.features.refuse_clock(
+        f"exported files have none, and the models of the run {path} read the time; train a run "
+        "without it"
+    )
     checkpoint = folder.checkpoints.newest()
     if checkpoint is None:
         raise ExportError(f"the run {path} has no checkpoint: {_without_checkpoint(folder)}")
+    check_edge_models(folder.config.edge, folder.config.features)
+    for change in folder.changed_edge_models():
+        _log.warning("%s: %s. What is computed now need not be what the run trained", path, change)
     experiment = build_experiment(folder.config, dataset=dataset)
     if checkpoint.fingerprint != experiment.fingerprint():
         raise ExportError(f"the data is not what the run {path} was trained on; restore it")

@@ -91,6 +91,7 @@ def device_work(
       table: the item table as devices received it.
       profile_sizes: rows of each private column, the unknown row included.
     """
+    block_sizes = tuple(block.source.shape[1] for block in table.blocks)
     model = build_edge_model(
         tier,
         EdgeSpec(
@@ -103,6 +104,7 @@ def device_work(
             hidden_dim=config.edge.hidden_dim,
             profile_dim=config.edge.profile_dim,
             heads=config.edge.heads,
+            item_dim=sum(block_sizes),
         ),
     )
     return DeviceWork(
@@ -110,7 +112,7 @@ def device_work(
         sharing=config.edge.shared,
         training=config.training,
         features=config.features,
-        block_sizes=tuple(block.source.shape[1] for block in table.blocks),
+        block_sizes=block_sizes,
         exchange=ExchangeSpec(
             cloud_dim=table.cloud.shape[1],
             embedding_dim=config.edge.embedding_dim,
@@ -147,6 +149,7 @@ def _cohorts(
                 features=config.features,
                 samples=config.samples,
                 with_slots=work.model.reads_slots,
+                with_items=work.model.reads_items,
                 seed=config.seed,
             )
         works.append((work, devices))

@@ -113,6 +113,7 @@ class EdgeEvaluator:
                     user_embeddings=user_embeddings,
                     use_logit=use_logit,
                     clock=clock,
+                    reads_items=work.model.reads_items,
                 )
                 return work.model.forward(weights, inputs).logit
 

@@ -26,7 +26,8 @@ from ecct_tf.data import (
     split_dataset,
     user_devices,
 )
-from ecct_tf.data.clock import silence, tells_time
+from ecct_tf.data.clock import tells_time
+from ecct_tf.edge import check_edge_models
 from ecct_tf.phases import phase
 from ecct_tf.simulation.usable import check_usable
 
@@ -83,10 +84,12 @@ def build_experiment(
       progress: whether a download may show a progress bar.
 
     Raises:
-      ConfigError: the configuration does not fit the data.
+      ConfigError: the configuration does not fit the data, or an edge model cannot be built; the
+        latter before data are read.
       DataError: the data is wrong, or a run of this configuration could not use it.
       ResourceError: the run would need more memory than there is.
     """
+    models = check_edge_models(config.edge, config.features)
     if dataset is None:
         with phase("reading the data"):
             dataset = load_dataset(config.data, seed=config.seed, progress=progress)
@@ -94,7 +97,8 @@ def build_experiment(
         dataset = shorten_dataset(config.data, dataset)
     split = split_dataset(config.data, dataset)
     check_usable(config, dataset, split)
-    check_needs(run_needs(_size(config, dataset, split), config), what="this run")
+    reads = {read for model in models.values() for read in model.reads}
+    check_needs(run_needs(_size(config, dataset, split), config, reads=reads), what="this run")
     if len(split.heavy_users):
         _log.warning(
             "%d of %d users touched more than data.max_item_share=%g of the items and are left out",
@@ -110,7 +114,13 @@ def build_experiment(
             config.data.split,
         )
     if config.features.clock and not tells_time(dataset.timestamps):
-        _log.warning("%s", silence(dataset.name, dataset.timestamps))
+        _log.warning(
+            "features.clock: the times of data set %r, %d to %d, are no seconds since 1970 but "
+            "numbers of rows; the clock stays silent",
+            dataset.name,
+            dataset.timestamps.min(),
+            dataset.timestamps.max(),
+        )
     drawn = functools.partial(
         evaluation_candidates,
         split,

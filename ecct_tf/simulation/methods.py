@@ -4,8 +4,9 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from cloud.shared_spaces import InputSpaces
-from ecct_tf.baselines.centralized import build_centralized, largest_tier
+from ecct_tf.baselines.centralized import build_centralized
 from ecct_tf.config import RunConfig
+from ecct_tf.edge import largest_tier
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import Algorithm
 from ecct_tf.simulation import closed_form, ecct

@@ -21,6 +21,7 @@ import numpy as np
 from ecct_tf.config import RunConfig, dump_config, load_config
 from ecct_tf.config.parsing import near_sibling
 from ecct_tf.data import Candidates
+from ecct_tf.edge import changed_sources, edge_origins
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.files import write_atomically, write_text
 from ecct_tf.knowledge import ItemTable
@@ -158,11 +159,25 @@ class RunFolder:
         values = {"status": status, "round": round_number, "seconds": round(seconds, 1)}
         write_text(self.path / "status.json", _json(values, indent=None))
 
+    def changed_edge_models(self) -> list[str]:
+        """For each edge model whose source is not what the run began with, what changed, in words.
+
+        Raises:
+          ConfigError: when an edge model of the run cannot be imported.
+        """
+        path = self.path / "environment.json"
+        try:
+            recorded = json.loads(path.read_text(encoding="utf-8")).get("edge_models", {})
+        except (OSError, ValueError, AttributeError):
+            # Nothing depends on the file in runs of the library's own models.
+            recorded = {}
+        return changed_sources(recorded)
+
     def note_resumed(self, round_number: int) -> None:
         """Records in `environment.json` that the run was gone on with."""
         path = self.path / "environment.json"
         environment = json.loads(path.read_text(encoding="utf-8"))
-        packages = _environment(self.config)["packages"]
+        packages = _packages()
         note = {"time": _now(), "round": round_number}
         if packages != environment["packages"]:
             note["packages"] = packages
@@ -264,13 +279,17 @@ def _now() -> str:
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def _environment(config: RunConfig) -> dict[str, Any]:
+def _packages() -> dict[str, str | None]:
     versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
+    return versions
+
+
+def _environment(config: RunConfig) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -279,5 +298,6 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "packages": versions,
+        "packages": _packages(),
+        "edge_models": edge_origins(tier for tier, share in config.edge.tiers.items() if share > 0),
     }

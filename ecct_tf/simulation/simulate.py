@@ -13,6 +13,7 @@ from cloud.shared_spaces import InputSpaces
 from ecct_tf import __version__
 from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset, described, refuse_in_memory
+from ecct_tf.edge import check_edge_models
 from ecct_tf.errors import CheckpointError, DataError, RunFolderError, WorkerError
 from ecct_tf.federated import Algorithm, federated_runtime
 from ecct_tf.phases import phase
@@ -86,7 +87,9 @@ def simulate(
       leaves no folder.
     """
     config = _with_data(config, dataset)
-    _uplink_log(config)  # Refuses a run without uplinks before there is a folder.
+    # What cannot work is refused before there is a folder.
+    _uplink_log(config)
+    check_edge_models(config.edge, config.features)
     folder = None if out is None else RunFolder.create(out, config)
     if folder is None:
         return _run(config, None, dataset=dataset, callbacks=callbacks)
@@ -110,8 +113,9 @@ def resume(
     Raises:
       RunFolderError: when `path` is no run folder, its run is complete, or another process
         is at it.
-      CheckpointError: when all checkpoints are damaged, or the data is not what the run
-        began with.
+      CheckpointError: when all checkpoints are damaged, or the data or the source of an edge model
+        is not what the run began with.
+      ConfigError: when an edge model of the run cannot be imported.
       DataError: when a program must hand over the data.
     """
     folder = RunFolder.open(path)
@@ -121,6 +125,7 @@ def resume(
                 f"the run {path} is complete: there is nothing to go on with. See its results "
                 f"with `ecct report {path}`."
             )
+        _check_edge_models(folder)
         checkpoint = folder.checkpoints.newest()
         _check_data(folder, dataset, begun=checkpoint is not None)
         with _log_of(folder, "is resumed"):
@@ -148,6 +153,18 @@ def _with_data(config: RunConfig, dataset: Dataset | None) -> RunConfig:
         return config
     data = described(config.data, dataset, seed=config.seed)
     return dataclasses.replace(config, data=data)
+
+
+def _check_edge_models(folder: RunFolder) -> None:
+    """Refuses edge models of other source than the run began with: two would be mixed in it."""
+    check_edge_models(folder.config.edge, folder.config.features)
+    changes = folder.changed_edge_models()
+    if changes:
+        raise CheckpointError(
+            f"{folder.path}: the source of an edge model changed since the run began: "
+            f"{'; '.join(changes)}. Restore the source and resume, or begin a new run with "
+            f"--config {folder.path / 'config.yaml'}"
+        )
 
 
 def _check_data(folder: RunFolder, dataset: Dataset | None, *, begun: bool) -> None:

@@ -66,6 +66,7 @@ def test_overrides_come_after_the_file_and_the_last_one_wins(tmp_path):
         ("features.clock_pauses=[2, 1]", "features", "clock_pauses", (2, 1)),
         ("edge.tiers={linear: 1}", "edge", "tiers", {"linear": 1.0}),
         ("edge.tiers.attention=1e0", "edge", "tiers", {"attention": 1.0}),
+        ("edge.tiers={my_pkg.gru:gru4rec: 1}", "edge", "tiers", {"my_pkg.gru:gru4rec": 1.0}),
         ("data.nodes=3", "data", "nodes", 3),
         ("data.nodes=null", "data", "nodes", None),
         ("data.folder=3e4", "data", "folder", str(Path.cwd() / "3e4")),
@@ -115,8 +116,8 @@ def test_values_of_overrides(override, section, name, value):
         ("features.decays=0.5", "features.decays: expected a list of numbers, got 0.5"),
         ("features.decays=fast", "features.decays: expected a list of numbers, got 'fast'"),
         ("features.decays=[a]", "features.decays: expected a number, got 'a'"),
-        ("edge.tiers=[1]", "edge.tiers: expected numbers for one of linear, mlp, attention"),
-        ("edge.tiers={mpl: 1.0}", "edge.tiers: expected numbers for one of linear, mlp,"),
+        ("edge.tiers=[1]", "edge.tiers: expected numbers by name, got [1]"),
+        ("edge.tiers={my-pkg.gru: 1.0}", "edge.tiers: expected a name such as mlp, or module:name"),
         (
             "data.dataset=foo",
             "data.dataset: expected one of movielens-100k, movielens-1m, movielens-latest-small, "

@@ -43,7 +43,7 @@ REFUSED = {
     "edge.tiers": [
         {},
         {"mlp": 0.9},
-        {"forest": 1.0},
+        {"forest fire": 1.0},
         {"mlp": 2.0, "linear": -1.0},
         {"mlp": math.nan},
     ],

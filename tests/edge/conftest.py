@@ -18,6 +18,7 @@ def spec():
         hidden_dim=6,
         profile_dim=2,
         heads=2,
+        item_dim=3,
     )
 
 
@@ -41,6 +42,9 @@ def make_inputs():
             profile=rng.integers(0, sizes, (*lead, len(sizes))).astype(np.int32),
             cloud_embedding=normal(spec.cloud_dim),
             cloud_logit=normal(),
+            history_items=normal(spec.history_length, spec.item_dim) * mask,
+            history_mask=mask,
+            candidate_items=normal(spec.item_dim),
         )
 
     return make

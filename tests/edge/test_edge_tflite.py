@@ -17,6 +17,8 @@ from ecct_tf.edge import (
 from ecct_tf.knowledge import build_codec, collaborative_loss
 
 BATCH = 3
+# Inputs that the library's tiers read; item vectors come after them.
+SHARED = 6
 
 
 def convert(function, *example):
@@ -61,8 +63,7 @@ def check(function, *example):
 
 def train_step(model, optimizer, *arguments):
     weights, step, rate, labels, teacher, mask, *rest = arguments
-    inputs = EdgeInputs(*rest[: len(EdgeInputs._fields)])
-    slots = tuple(rest[len(EdgeInputs._fields) :])
+    inputs, slots = EdgeInputs(*rest[:SHARED]), tuple(rest[SHARED:])
     with tf.GradientTape() as tape:
         tape.watch(weights)
         loss = collaborative_loss(
@@ -90,7 +91,7 @@ def test_train_step(tier, optimizer_name, spec, make_inputs):
         np.array([1.0, 0.0, 1.0], np.float32),
         np.array([2.0, -1.0, 0.5], np.float32),
         np.array([1.0, 1.0, 0.0], np.float32),  # the last row is padding
-        *make_inputs(spec, BATCH),
+        *make_inputs(spec, BATCH)[:SHARED],
         *(slot.numpy() + np.float32(0.01) for slot in optimizer.initial_slots(weights)),
     )
     check(functools.partial(train_step, model, optimizer), *arguments)
@@ -104,7 +105,7 @@ def test_forward(tier, spec, make_inputs):
         outputs = model.forward(weights, EdgeInputs(*inputs))
         return {"embedding": outputs.embedding, "logit": outputs.logit}
 
-    check(forward, model.layout.initial(1), *make_inputs(spec, BATCH))
+    check(forward, model.layout.initial(1), *make_inputs(spec, BATCH)[:SHARED])
 
 
 def test_pair_inputs_and_interaction_features():
@@ -125,7 +126,7 @@ def test_pair_inputs_and_interaction_features():
     )
 
     def inputs(history, candidates, profile, user_embeddings):
-        return pair_inputs(
+        found = pair_inputs(
             items,
             block_sizes=sizes,
             config=config,
@@ -134,7 +135,9 @@ def test_pair_inputs_and_interaction_features():
             profile=profile,
             user_embeddings=user_embeddings,
             use_logit=True,
-        )._asdict()
+            reads_items=True,
+        )
+        return found._asdict()
 
     check(
         inputs,

@@ -16,7 +16,7 @@ def forward_and_gradient(model, weights, inputs):
     weights = tf.constant(weights)
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        embedding, logit = model.forward(weights, EdgeInputs(*map(tf.constant, inputs)))
+        embedding, logit = model.forward(weights, inputs.map(tf.constant))
         total = tf.reduce_sum(tf.square(logit - 1.0)) + tf.reduce_sum(tf.sin(embedding))
     return embedding.numpy(), logit.numpy(), tape.gradient(total, weights).numpy()
 
@@ -31,7 +31,7 @@ def test_stacked_equals_each_device(tier, spec, make_inputs):
     assert stacked[1].shape == (DEVICES, BATCH)
     assert np.abs(stacked[2]).max() > 0
     for device in range(DEVICES):
-        own = EdgeInputs(*(part[device] for part in inputs))
+        own = inputs.map(lambda part: part[device])  # noqa: B023 - called at once
         alone = forward_and_gradient(model, weights[device], own)
         for together, single in zip(stacked, alone, strict=True):
             np.testing.assert_allclose(together[device], single, rtol=1e-6, atol=1e-6)
@@ -152,5 +152,5 @@ def test_tiers_grow_in_this_order(spec):
 
 
 def test_unknown_tier(spec):
-    with pytest.raises(ConfigError, match=r"'linear', 'mlp', 'attention'.*'forest'"):
-        build_edge_model("forest", spec)
+    with pytest.raises(ConfigError, match=r"linear, mlp, attention.*'mpl'; did you mean mlp\?"):
+        build_edge_model("mpl", spec)

@@ -197,23 +197,18 @@ def test_edge_nodes_answer_for_each_of_their_users(
             with fixed_order():
                 expected = work.model.forward(
                     weights,
-                    EdgeInputs(
-                        *(
-                            tensor[0]
-                            for tensor in pair_inputs(
-                                ItemTensors(*map(tf.constant, items)),
-                                block_sizes=work.block_sizes,
-                                config=work.features,
-                                history=tf.constant(node.history[row][None]),
-                                candidates=tf.constant(queries),
-                                profile=tf.constant(node.profile[row][None]),
-                                user_embeddings=tf.constant(
-                                    cloud.downlinks(np.array([user]), round_number=0)
-                                ),
-                                use_logit=True,
-                            )
-                        )
-                    ),
+                    pair_inputs(
+                        ItemTensors(*map(tf.constant, items)),
+                        block_sizes=work.block_sizes,
+                        config=work.features,
+                        history=tf.constant(node.history[row][None]),
+                        candidates=tf.constant(queries),
+                        profile=tf.constant(node.profile[row][None]),
+                        user_embeddings=tf.constant(
+                            cloud.downlinks(np.array([user]), round_number=0)
+                        ),
+                        use_logit=True,
+                    ).map(lambda tensor: tensor[0]),
                 )
             np.testing.assert_array_equal(state.knowledge.items[user], queries[0])
             np.testing.assert_allclose(state.knowledge.logits[user], expected.logit, atol=1e-5)

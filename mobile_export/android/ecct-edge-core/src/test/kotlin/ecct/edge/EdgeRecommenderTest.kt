@@ -274,8 +274,7 @@ class EdgeRecommenderTest {
             assertContentEquals(trained.copyOf(weights), device.weights())
             assertEquals(0.25f, kept.values[weights])
             val other = kept.run {
-                val layout = "1".repeat(64)
-                DeviceState("0".repeat(64), layout, user, profile, history, times, olderItems, values, downlink, round)
+                DeviceState("0".repeat(64), "1".repeat(64), user, profile, history, olderItems, values, downlink, round)
             }
             states.write(other)
             assertFailsWith<StateFileException> { open(adopt = true) }

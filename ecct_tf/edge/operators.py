@@ -1,0 +1,270 @@
+"""What an edge model may be made of, checked when it is built instead of first at the export.
+
+The forward function and its gradient are traced with open numbers of rows, for one device and for a
+stack of them. What is left is a list of operators: each must be one that the converter turns into
+TFLite's builtin operators, and nothing of the model may depend on Python, on a device's state or on
+a number of rows that is fixed.
+"""
+
+import functools
+import traceback
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
+from ecct_tf.errors import ConfigError
+
+__all__ = ["BUILTIN", "HINTS", "check_operators", "input_specs"]
+
+BUILTIN = frozenset(
+    (
+        "Abs", "Add", "AddN", "AddV2", "All", "Any", "ArgMax", "ArgMin", "BatchMatMul",
+        "BatchMatMulV2", "BiasAdd", "BroadcastTo", "Cast", "Ceil", "Concat", "ConcatV2", "Const",
+        "Cos", "Cumsum", "Div", "DivNoNan", "Elu", "Equal", "Exp", "ExpandDims", "Fill", "Floor",
+        "FloorDiv", "FloorMod", "GatherNd", "GatherV2", "Gelu", "Greater", "GreaterEqual",
+        "Identity", "IdentityN", "LeakyRelu", "Less", "LessEqual", "Log", "LogSoftmax",
+        "LogicalAnd", "LogicalNot", "LogicalOr", "MatMul", "MatrixTranspose", "Max", "Maximum",
+        "Mean", "Min", "Minimum", "Mul", "Neg", "NoOp", "NotEqual", "OneHot", "OnesLike", "Pack",
+        "Pad", "PadV2", "Placeholder", "Pow", "PreventGradient", "Prod", "Range", "Rank",
+        "RealDiv", "Relu", "Relu6", "Reshape", "Round", "Rsqrt", "Select", "SelectV2", "Shape",
+        "Sigmoid", "Sign", "Sin", "Size", "Slice", "Softmax", "Split", "SplitV", "Sqrt", "Square",
+        "SquaredDifference", "Squeeze", "StopGradient", "StridedSlice", "Sub", "Sum", "Tanh",
+        "Tile", "TopKV2", "Transpose", "Unpack", "ZerosLike",
+    )
+)  # fmt: skip
+"""TensorFlow's operators that the converter turns into TFLite's builtin ones."""
+
+_LAYERS = "ecct_tf.edge.layers"
+_HIDDEN = "leave tf.function away: the model is traced with the whole, in a fixed order of sums"
+HINTS = {
+    "BroadcastGradientArgs": (
+        f"a product, sum or difference of tensors has a gradient that phones lack; use multiply, "
+        f"add, subtract, add_row or blend of {_LAYERS}"
+    ),
+    "ConcatOffset": f"use concat of {_LAYERS}",
+    "DynamicStitch": f"a sum or mean over an axis: use masked_sum or masked_mean of {_LAYERS}",
+    "EagerPyFunc": "write it with tensors; a phone has no Python",
+    "InvertPermutation": "give the permutation of a transpose as transpose_a or transpose_b",
+    "PartitionedCall": _HIDDEN,
+    "PyFunc": "write it with tensors; a phone has no Python",
+    "ReluGrad": f"use relu of {_LAYERS}",
+    "SigmoidGrad": f"use sigmoid of {_LAYERS}",
+    "SoftmaxGrad": f"use softmax of {_LAYERS}",
+    "StatefulPartitionedCall": _HIDDEN,
+    "StridedSliceGrad": f"a slice of a trained value: use split, newest_slots or unstack_slots of "
+    f"{_LAYERS}",
+    "TanhGrad": f"use tanh of {_LAYERS}",
+    "VarHandleOp": "declare the variable as a Weight of the layout: a model has no state",
+    "While": "unroll the loop, as GRU does",
+}
+_OF_OUTPUTS = ("ReluGrad", "SigmoidGrad", "TanhGrad")
+# What `Architecture.reads` names, as fields of the inputs. The mask of the slots tells their use.
+_FIELDS = {
+    "slots": ("slots",),
+    "items": ("history_items", "history_mask", "candidate_items"),
+}
+_RANDOM = "draw nothing inside: a model must answer alike each time"
+
+
+def check_operators(model: EdgeModel) -> None:
+    """Traces a model and refuses what no phone could run.
+
+    Raises:
+      ConfigError: with the operator, the place in the model's source and what to write instead.
+    """
+    for stacked in (False, True):
+        what = f"edge model {model.tier!r}, {'stacked' if stacked else 'of one device'}"
+        traced = _traced(model, stacked=stacked, what=what)
+        _check_inputs(model, traced.inputs, what=what)
+        _check_outputs(model, traced.outputs, stacked=stacked, what=what)
+        _check_graph(traced, what=what)
+        if traced.gradient is None:
+            raise ConfigError(f"{what}: expected a logit that depends on the weights; it does not")
+
+
+def input_specs(
+    spec: EdgeSpec, *, rows: int | None, lead: tuple[int | None, ...] = (), reads_items: bool
+) -> EdgeInputs:
+    """The shapes and dtypes of a model's inputs.
+
+    Args:
+      spec: the sizes.
+      rows: B; None for any number.
+      lead: sizes before it.
+      reads_items: whether there are item vectors.
+    """
+
+    def tensor(*shape: int, dtype: Any = tf.float32) -> tf.TensorSpec:
+        return tf.TensorSpec((*lead, rows, *shape), dtype)
+
+    length, width = spec.history_length, spec.item_dim
+    inputs = EdgeInputs(
+        interactions=tensor(spec.interaction_dim),
+        slots=tensor(length, spec.num_blocks),
+        slot_mask=tensor(length, 1),
+        profile=tensor(len(spec.profile_sizes), dtype=tf.int32),
+        cloud_embedding=tensor(spec.cloud_dim),
+        cloud_logit=tensor(),
+    )
+    if not reads_items:
+        return inputs
+    return inputs._replace(
+        history_items=tensor(length, width),
+        history_mask=tensor(length, 1),
+        candidate_items=tensor(width),
+    )
+
+
+class _Traced(NamedTuple):
+    """A model's graph: its inputs, the operators of its forward pass, its outputs and gradient."""
+
+    graph: tf.Graph
+    inputs: EdgeInputs
+    forward: Collection[tf.Operation]
+    outputs: EdgeOutputs
+    gradient: tf.Tensor | None
+
+
+def _traced(model: EdgeModel, *, stacked: bool, what: str) -> _Traced:
+    lead = (None,) if stacked else ()
+    # All that there is, whatever the model declares: what it reads without is found so.
+    reads_items = model.spec.item_dim > 0
+    specs = input_specs(model.spec, rows=None, lead=lead, reads_items=reads_items)
+    graph = tf.Graph()
+    with graph.as_default():
+        flat = tf.compat.v1.placeholder(tf.float32, (*lead, model.layout.size))
+        inputs = specs.map(lambda part: tf.compat.v1.placeholder(part.dtype, part.shape))
+        try:
+            with tf.GradientTape() as tape:
+                tape.watch(flat)
+                outputs = model.forward(flat, inputs)
+            forward = frozenset(graph.get_operations())
+            gradient = None
+            if isinstance(outputs, EdgeOutputs):
+                gradient = tape.gradient([outputs.embedding, outputs.logit], flat)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"{what}: tracing its forward function or gradient failed{_raised_at(error)}: "
+                f"{type(error).__name__}: {_first_line(error)}"
+            ) from error
+    if not isinstance(outputs, EdgeOutputs):
+        raise ConfigError(
+            f"{what}: expected forward to return EdgeOutputs(embedding, logit), got "
+            f"{type(outputs).__name__}"
+        )
+    return _Traced(graph, inputs, forward, outputs, gradient)
+
+
+def _check_inputs(model: EdgeModel, inputs: EdgeInputs, *, what: str) -> None:
+    for readable, names in _FIELDS.items():
+        if readable in model.reads:
+            continue
+        for name in names:
+            tensor = getattr(inputs, name)
+            if tensor is not None and tensor.consumers():
+                place = _outside(
+                    (frame.filename, frame.lineno) for frame in tensor.consumers()[0].traceback
+                )
+                raise ConfigError(
+                    f"{what} reads {name}{place}, which is not computed unless it is declared: "
+                    f"declare it with architecture(..., reads=['{readable}'])"
+                )
+
+
+def _check_graph(traced: _Traced, *, what: str) -> None:
+    forward = traced.forward
+    for operation in traced.graph.get_operations():
+        kind = operation.type
+        if kind not in BUILTIN:
+            hint = HINTS.get(kind) or (_RANDOM if "Random" in kind else "phones lack it")
+            raise ConfigError(f"{what}: operator {kind}{_place(operation, forward)}: {hint}")
+        doubles = [each for each in operation.outputs if each.dtype.base_dtype == tf.float64]
+        if doubles:
+            raise ConfigError(
+                f"{what}: operator {kind}{_place(operation, forward)} yields float64: expected "
+                "float32; cast constants"
+            )
+
+
+def _check_outputs(model: EdgeModel, outputs: EdgeOutputs, *, stacked: bool, what: str) -> None:
+    rank = 2 if stacked else 1
+    for name, tensor, shape in (
+        ("embedding", outputs.embedding, (model.spec.embedding_dim,)),
+        ("logit", outputs.logit, ()),
+    ):
+        lead = "[devices, rows" if stacked else "[rows"
+        width = "".join(f", {extent}" for extent in shape)
+        found = tensor.shape
+        if (
+            tensor.dtype != tf.float32
+            or found.rank != rank + len(shape)
+            or tuple(found[rank:]) != shape
+        ):
+            raise ConfigError(
+                f"{what}: expected {name} {lead}{width}] float32, got {found} {tensor.dtype.name}"
+            )
+        if any(extent is not None for extent in found[:rank]):
+            raise ConfigError(
+                f"{what}: expected {name} for any number of rows, got the fixed shape {found}; "
+                "build no tensor of a fixed number of rows"
+            )
+
+
+def _place(operation: tf.Operation, forward: Collection[tf.Operation]) -> str:
+    """The line of the model that made the operator, or the one whose gradient it is."""
+    made = operation if operation in forward else _differentiated(operation, forward)
+    if made is None:
+        return ""
+    return _outside((frame.filename, frame.lineno) for frame in made.traceback or [])
+
+
+def _differentiated(
+    operation: tf.Operation, forward: Collection[tf.Operation]
+) -> tf.Operation | None:
+    """The operator of the forward pass whose gradient `operation` belongs to, if it shows."""
+    read = [
+        tensor.op.inputs[0] if tensor.op.type == "Shape" else tensor for tensor in operation.inputs
+    ]
+    read = [tensor for tensor in read if tensor.op in forward and tensor.op.type != "Const"]
+    if not read:
+        return None
+    common = set.intersection(*({*tensor.consumers()} & {*forward} for tensor in read))
+    readers = [each for each in common if each.type not in ("Shape", "Const")]
+    # What a gradient reads is an input of its operator, or its output.
+    if operation.type in _OF_OUTPUTS or not readers:
+        return read[-1].op
+    same = [each for each in readers if operation.type.startswith(each.type)]
+    return (same or readers)[0]
+
+
+def _raised_at(error: Exception) -> str:
+    return _outside(
+        (frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
+    )
+
+
+def _outside(frames: Iterable[tuple[str, int | None]]) -> str:
+    own = [
+        (name, line)
+        for name, line in frames
+        if not name.startswith("<") and not any(Path(name).is_relative_to(it) for it in _inside())
+    ]
+    if not own:
+        return ""
+    name, line = own[-1]
+    return f" at {Path(name).name}, line {line}"
+
+
+@functools.cache
+def _inside() -> tuple[Path, ...]:
+    tensorflow = [Path(tf.__file__).parent, *(Path(each) for each in tf.__path__)]
+    return (Path(__file__).parents[1], *tensorflow)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
