@@ -90,6 +90,11 @@ def _about(files: Sequence[Mapping[str, Any]]) -> list[str]:
         f"- loss: {training['loss']} (weight {training['distillation_weight']:g}, temperature "
         f"{training['temperature']:g})",
     ]
+    if clock := found.get("clock"):
+        lines.append(
+            f"- clock: the models read the time from the input `clock`, {clock['width']} values "
+            "that the app computes on the device from the times of interactions; zeros say nothing"
+        )
     lines += [f"- {name}: {value}" for name, value in _common(files).items()]
     return [*lines, ""]
 

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.data.clock import clock_reading
 from ecct_tf.data.samples import pad_history
 from ecct_tf.errors import DeviceError
 from ecct_tf.wire import StartFile, UplinkRecord
 from mobile_export.device_state import DeviceState, ReceivedDownlink
+from mobile_export.device_times import InteractionTimes, interaction_times, whole_seconds
 from mobile_export.interpreter import Runtime
 from mobile_export.loaded_file import LoadedFile
 from mobile_export.wire import pack_uplink, uplink_form
@@ -77,6 +79,7 @@ class DeviceModel:
         history: npt.ArrayLike = (),
         profile: npt.ArrayLike = (),
         num_older: int = 0,
+        times: InteractionTimes = None,
     ) -> DeviceState:
         """The state of a device that has just got the file: its weights, no downlink.
 
@@ -85,6 +88,7 @@ class DeviceModel:
           history: items of the user's training part, oldest first.
           profile: rows of the private columns; 0 for unknown.
           num_older: how many of `history` the cloud knows too.
+          times: when each of `history` was, seconds since 1970; None where it is unknown.
         """
         columns = self.file.sizes.profile_columns
         if np.shape(profile) != (columns,):
@@ -100,6 +104,7 @@ class DeviceModel:
             history=np.asarray(history),
             num_older=num_older,
             values=self._first,
+            times=interaction_times(times, count=np.size(history)),
         )
 
     def adopt(self, state: DeviceState) -> DeviceState:
@@ -208,8 +213,17 @@ class DeviceModel:
             )
         return dataclasses.replace(state, downlink=downlink)
 
-    def score(self, state: DeviceState, candidates: npt.ArrayLike) -> Array:
-        """Logits of `candidates` for the user as of now, `[K] float32`."""
+    def score(
+        self, state: DeviceState, candidates: npt.ArrayLike, *, now: float | None = None
+    ) -> Array:
+        """Logits of `candidates` for the user as of now, `[K] float32`.
+
+        Args:
+          state: of the device.
+          candidates: item ids.
+          now: of the request, seconds since 1970, which a file with a clock reads; None leaves
+            the clock silent.
+        """
         self._load(state)
         items = np.asarray(candidates)
         if items.ndim != 1 or not items.size or not np.issubdtype(items.dtype, np.integer):
@@ -217,7 +231,7 @@ class DeviceModel:
                 f"score: expected a list of item ids, got {items.dtype} {items.shape}"
             )
         width = self.file.sizes.candidates or len(items)
-        given = self._now(state)
+        given = {**self._now(state), **self._reading(state, now)}
         logits = [
             self._call(
                 "score", {**given, "candidates": _filled(items[start : start + width], width)}
@@ -304,6 +318,13 @@ class DeviceModel:
     def _now(self, state: DeviceState) -> Arrays:
         history = pad_history(state.history, self.file.sizes.history_length)
         return {"history": history, **self._user(state)}
+
+    def _reading(self, state: DeviceState, now: float | None) -> Arrays:
+        """What a file with a clock reads of the time of a request."""
+        if not self.file.features.clock:
+            return {}
+        moment = 0 if now is None else whole_seconds(now, what="score: now")
+        return {"clock": clock_reading(state.times, now=moment, config=self.file.features)}
 
     def _user(self, state: DeviceState) -> Arrays:
         """Profile and downlink as the signatures take them; without a downlink, zeros."""

@@ -1,8 +1,11 @@
 """The state of one device: all that it keeps between rounds, as one file that proves itself.
 
-Little-endian, in this order: `ECDS`, the format (uint16, 1), two bytes of 0, the length of
+Little-endian, in this order: `ECDS`, the format (uint16, 2), two bytes of 0, the length of
 the header (uint32), the header (JSON: model, user, round, and dtype and length of each
 array), the arrays one after another, and the SHA-256 of all before it.
+
+Format 2 has the times of the interactions. Where none is known the state is one of format 1,
+which has none, so that releases from before there were times can read it.
 """
 
 import dataclasses
@@ -18,13 +21,14 @@ from ecct_tf.errors import CodecError, DeviceError
 from ecct_tf.files import write_atomically
 from ecct_tf.wire import DownlinkFile
 from ecct_tf.wire.sealed import seal, unseal
+from mobile_export.device_times import UNKNOWN_TIME, InteractionTimes, interaction_times
 
 __all__ = ["DeviceState", "ReceivedDownlink", "read_state", "write_state"]
 
-_MAGIC, _FORMAT = b"ECDS", 1
+_MAGIC, _WITHOUT_TIMES, _WITH_TIMES = b"ECDS", 1, 2
 _PREFIX = struct.Struct("<4sHxxI")
 _EMBEDDINGS = {"int8": "|i1", "float16": "<f2", "float32": "<f4"}
-_ITEMS = "<i4"
+_ITEMS, _TIMES = "<i4", "<i8"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +95,8 @@ class DeviceState:
         step. Empty for a file that does not train.
       downlink: the last one; None before the first.
       round_number: rounds of training done.
+      times: `[n] int64`, seconds since 1970 when each of `history` was, 0 where it is unknown;
+        given without any, all of them are.
     """
 
     model: str
@@ -102,27 +108,47 @@ class DeviceState:
     values: npt.NDArray[np.float32]
     downlink: ReceivedDownlink | None = None
     round_number: int = 0
+    times: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "profile", _items("profile", self.profile))
         object.__setattr__(self, "history", _items("history", self.history))
         object.__setattr__(self, "values", _kept(self.values, np.float32))
+        given = self.times if len(self.times) else None
+        times = interaction_times(given, count=len(self.history))
+        object.__setattr__(self, "times", _kept(times, np.int64))
         if not 0 <= self.num_older <= len(self.history):
             raise DeviceError(
                 f"device of user {self.user}: num_older must be in 0..{len(self.history)}, the "
                 f"length of its history, got {self.num_older}"
             )
 
-    def with_interactions(self, items: npt.ArrayLike) -> "DeviceState":
-        """The state after the user interacted with `items`, oldest first."""
+    def with_interactions(
+        self, items: npt.ArrayLike, *, times: InteractionTimes = None
+    ) -> "DeviceState":
+        """The state after the user interacted with `items`, oldest first.
+
+        Args:
+          items: `[m]`, row numbers.
+          times: when each was, seconds since 1970; None where it is unknown.
+        """
         added = _items("interactions", items)
-        return dataclasses.replace(self, history=np.concatenate([self.history, added]))
+        return dataclasses.replace(
+            self,
+            history=np.concatenate([self.history, added]),
+            times=np.concatenate([self.times, interaction_times(times, count=len(added))]),
+        )
+
+    @property
+    def _tells_time(self) -> bool:
+        return bool((self.times != UNKNOWN_TIME).any())
 
     def as_bytes(self) -> bytes:
         """The content of its file; equal states give equal bytes."""
         arrays: dict[str, npt.NDArray[Any]] = {
             "profile": self.profile.astype(_ITEMS),
             "history": self.history.astype(_ITEMS),
+            **({"times": self.times.astype(_TIMES)} if self._tells_time else {}),
             "values": self.values.astype("<f4"),
         }
         header: dict[str, Any] = {
@@ -146,7 +172,8 @@ class DeviceState:
                 header["downlink"]["table_sha256"] = self.downlink.table_sha256
         header["arrays"] = {name: [part.dtype.str, len(part)] for name, part in arrays.items()}
         text = json.dumps(header, separators=(",", ":")).encode()
-        prefix = _PREFIX.pack(_MAGIC, _FORMAT, len(text))
+        number = _WITH_TIMES if self._tells_time else _WITHOUT_TIMES
+        prefix = _PREFIX.pack(_MAGIC, number, len(text))
         return seal(b"".join([prefix, text, *(part.tobytes() for part in arrays.values())]))
 
     @classmethod
@@ -160,8 +187,10 @@ class DeviceState:
         Raises:
           DeviceError: when they are no state, damaged, or of another format.
         """
+        old = content[4:6] == _WITHOUT_TIMES.to_bytes(2, "little")
+        number = _WITHOUT_TIMES if old else _WITH_TIMES
         try:
-            body = unseal(content, magic=_MAGIC, format_number=_FORMAT, what="state of a device")
+            body = unseal(content, magic=_MAGIC, format_number=number, what="state of a device")
         except CodecError as error:
             raise DeviceError(
                 f"{name}: {error}. Restore the file from a backup, or begin the device anew."
@@ -187,6 +216,7 @@ class DeviceState:
             values=arrays["values"],
             downlink=downlink,
             round_number=header["round"],
+            times=arrays.get("times", np.zeros(0, np.int64)),
         )
 
 

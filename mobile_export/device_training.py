@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import SampleConfig
+from ecct_tf.data.clock import clock_readings
 from ecct_tf.data.samples import draw_samples, sample_order
 from ecct_tf.errors import DeviceError
 from mobile_export.device_model import DeviceModel
@@ -129,8 +130,12 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
     labels = np.zeros(drawn.candidates.shape, np.float32)
     labels[:, 0] = 1.0
     order = sample_order(labels.size, **seeds)
-    width = labels.shape[1]
+    width, features = labels.shape[1], model.file.features
+    # What the clock said at each position, when its interaction happened.
+    readings = clock_readings(state.times[known], drawn.positions, config=features)
+    timed = {"clock": np.repeat(readings, width, axis=0)[order]} if features.clock else {}
     return {
+        **timed,
         "history": np.repeat(drawn.histories, width, axis=0)[order],
         "candidates": drawn.candidates.reshape(-1)[order],
         "labels": labels.reshape(-1)[order],

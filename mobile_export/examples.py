@@ -23,6 +23,7 @@ class DeviceExample:
       profile: `[columns] int32`.
       user_embedding: `[d_c]`, int8 for the int8 codec, otherwise float32.
       user_embedding_scale: its scale; 1 for other codecs.
+      clock: `[W] float32`, reading of the clock; None for a silent one.
     """
 
     history: npt.NDArray[np.int32]
@@ -30,6 +31,7 @@ class DeviceExample:
     profile: npt.NDArray[np.int32]
     user_embedding: npt.NDArray[Any]
     user_embedding_scale: float = 1.0
+    clock: npt.NDArray[np.float32] | None = None
 
 
 def example_inputs(example: DeviceExample, signature: Signature, *, seed: int = 0) -> Inputs:
@@ -42,6 +44,8 @@ def example_inputs(example: DeviceExample, signature: Signature, *, seed: int = 
         shape = [len(example.candidates) if extent is None else extent for extent in port.shape]
         if port.name == "history":
             given["history"] = np.broadcast_to(example.history, shape)
+        elif port.name == "clock" and example.clock is not None:
+            given["clock"] = np.broadcast_to(example.clock, shape)
         elif port.name in ("candidates", "queries"):
             given[port.name] = np.resize(example.candidates, shape)
         elif port.name == "profile":

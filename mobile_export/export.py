@@ -12,7 +12,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 import ecct_tf
-from ecct_tf.config import tier_slug
+from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig, tier_slug
+from ecct_tf.data.clock import EARLIEST, SESSION_GAP
 from ecct_tf.edge import EdgeModel, build_optimizer
 from ecct_tf.errors import ExportError
 from ecct_tf.files import write_bytes, write_text
@@ -221,6 +222,7 @@ def _metadata(
             "temperature": training.temperature,
         },
         "features": dataclasses.asdict(task.features),
+        **({"clock": _about_clock(task.features)} if task.features.clock else {}),
         "exchange": {**dataclasses.asdict(task.exchange), "receives": task.receives},
         "items": {
             "rows": items.rows,
@@ -243,6 +245,20 @@ def _metadata(
         "versions": {"ecct-tf": ecct_tf.__version__, "tensorflow": tf.__version__},
         "provenance": dict(labels.provenance),
         "fingerprints": dict(labels.fingerprints),
+    }
+
+
+def _about_clock(features: FeatureConfig) -> dict[str, Any]:
+    """How the input `clock` is made; `ecct_tf.data.clock.clock_reading` makes it in Python."""
+    return {
+        "width": features.clock_width,
+        "context": list(CLOCK_CONTEXT),
+        "session": "log(1 + items of the history since the last pause of over session_gap_seconds)",
+        "session_gap_seconds": SESSION_GAP,
+        "elapsed": "hours since each item of the history, newest last; empty slots as the oldest",
+        "largest_hours": guards.LARGEST_PAUSE,
+        "earliest_seconds": EARLIEST,
+        "silent": "all 0 where the time of the request or of an item is before earliest_seconds",
     }
 
 

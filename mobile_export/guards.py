@@ -5,11 +5,15 @@ Comparisons with NaN are false, which is what the selections below rest on. What
 is a scalar: a tensor of zeros of a known shape would be stored in the file.
 """
 
+import numpy as np
 import tensorflow as tf
+
+from ecct_tf.config import CLOCK_CONTEXT
 
 __all__ = [
     "LARGEST_EMBEDDING",
     "LARGEST_GRADIENT_NORM",
+    "LARGEST_PAUSE",
     "LARGEST_WEIGHTS_NORM",
     "at_most",
     "bounded_or_zero",
@@ -17,6 +21,7 @@ __all__ = [
     "known_ids",
     "norm",
     "plausible",
+    "silent_unless_possible",
     "unit",
     "whole",
 ]
@@ -25,6 +30,8 @@ LARGEST_WEIGHTS_NORM = 1e4
 LARGEST_EMBEDDING = 1e3
 # Inputs are clipped to ±10, so that a gradient of real samples stays far below.
 LARGEST_GRADIENT_NORM = 1e3
+# In hours, more than a thousand years.
+LARGEST_PAUSE = 1e7
 
 _FINITE = 3e38
 
@@ -37,6 +44,22 @@ def known_ids(ids: tf.Tensor, rows: int) -> tf.Tensor:
 def bounded_or_zero(values: tf.Tensor, largest: float) -> tf.Tensor:
     """Values that are not finite, or larger than `largest`, become 0; `[...] float32`."""
     return tf.where(tf.abs(values) <= largest, values, 0.0)
+
+
+def silent_unless_possible(clock: tf.Tensor) -> tf.Tensor:
+    """Readings of the clock, silent where a value is not finite or none that a clock gives.
+
+    Args:
+      clock: `[..., W] float32`.
+    """
+    least = np.zeros(clock.shape[-1], np.float32)
+    most = np.full(clock.shape[-1], LARGEST_PAUSE, np.float32)
+    # Whether the time is known; sines and cosines behind the place in the session.
+    most[0] = 1.0
+    least[2 : len(CLOCK_CONTEXT)], most[2 : len(CLOCK_CONTEXT)] = -1.0, 1.0
+    fine = tf.logical_and(clock >= least, clock <= most)
+    all_fine = tf.reduce_min(tf.cast(fine, tf.float32), axis=-1, keepdims=True)
+    return tf.where(all_fine > 0.0, clock, 0.0)
 
 
 def unit(values: tf.Tensor) -> tf.Tensor:

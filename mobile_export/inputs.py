@@ -53,6 +53,7 @@ class InputGraph:
             profile=profile,
             user_embeddings=self._user_embedding(given),
             use_logit=self._task.uses_logits,
+            clock=_clock(given),
             reads_items=self._reads_items,
         )
         return inputs._replace(profile=tf.expand_dims(profile, 0))
@@ -82,6 +83,7 @@ class InputGraph:
             config=self._task.features,
             history=self.known(given["history"]),
             candidates=tf.expand_dims(candidates, -1),
+            clock=_clock(given),
         )
         embedding, logit = cloud_knowledge(
             items, tf.expand_dims(self._user_embedding(given), 0), candidates
@@ -123,6 +125,11 @@ def _some(ids: tf.Tensor) -> tf.Tensor:
     if ids.shape[0] is not None:
         return ids
     return tf.reshape(ids, [tf.maximum(tf.size(ids), 1)])
+
+
+def _clock(given: Tensors) -> tf.Tensor | None:
+    """The reading of the clock; None for a signature that is given none, whose clock is silent."""
+    return guards.silent_unless_possible(given["clock"]) if "clock" in given else None
 
 
 def _as_stored(values: tf.Tensor) -> tf.Tensor:

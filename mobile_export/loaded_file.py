@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ecct_tf.config import FeatureConfig
 from ecct_tf.errors import DeviceError, ExportError
 from ecct_tf.installation import install_command
 from ecct_tf.wire import architecture_fingerprint
@@ -34,6 +35,7 @@ class LoadedFile:
       num_bytes: its size.
       metadata: what it tells of itself.
       sizes: what its shapes follow from.
+      features: how it reads histories and the clock, as far as its caller prepares that.
       table_sha256: of the item table that it holds, as the cloud publishes it, in hexadecimal.
       contract: its signatures by name.
       layout: SHA-256 of how it lays out its weights and optimiser slots; files that share
@@ -68,6 +70,11 @@ class LoadedFile:
             )
         self.contract = contract_of(self.metadata)
         self.sizes = _sizes(self.metadata)
+        self.features = FeatureConfig(
+            history_length=self.sizes.history_length,
+            last_items=0,
+            clock=self.sizes.clock_width > 0,
+        )
         self.table_sha256 = str(self.metadata["items"]["table_sha256"])
         self.layout = _layout(self.metadata)
         self.architecture = architecture_fingerprint(
@@ -116,6 +123,7 @@ def _sizes(metadata: Mapping[str, Any]) -> Sizes:
     weights = int(metadata["weights"]["size"])
     slots = len(metadata["training"]["slot_starts"])
     shapes = {port["name"]: port["shape"] for port in signatures["infer"]["inputs"]}
+    listed = {port["name"]: port["shape"] for port in signatures["score"]["inputs"]}
     return Sizes(
         history_length=metadata["features"]["history_length"],
         profile_columns=len(metadata["profile"]),
@@ -128,11 +136,8 @@ def _sizes(metadata: Mapping[str, Any]) -> Sizes:
         weights=weights,
         state=weights * (1 + slots) + 1,
         batch=shapes["candidates"][0],
-        candidates=next(
-            port["shape"][0]
-            for port in signatures["score"]["inputs"]
-            if port["name"] == "candidates"
-        ),
+        candidates=listed["candidates"][0],
+        clock_width=listed.get("clock", [0])[0],
     )
 
 

@@ -10,11 +10,16 @@ whatever the caller gives (`None` below), in a static file they are fixed.
 Histories are item ids, newest last, 0 for empty slots at the front. An id that the item
 table does not have, a value that is not finite and a learning rate out of range are
 replaced inside the graph, see `mobile_export.guards`.
+
+Where the models read the time, histories come with a reading of the clock, as
+`ecct_tf.data.clock.clock_reading` makes it; zeros are a silent one. `uplink` takes none.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
+
+from ecct_tf.config import CLOCK_CONTEXT
 
 __all__ = [
     "FILE_SCHEMA",
@@ -89,6 +94,8 @@ class Sizes:
       state: S, values of `save`: weights, optimiser slots, step.
       batch: B of a static file; None for a dynamic one.
       candidates: C of a static file; None for a dynamic one.
+      clock_width: W, values of a reading of the clock; without a clock, 0, there is no `clock`
+        input.
     """
 
     history_length: int
@@ -103,6 +110,7 @@ class Sizes:
     state: int
     batch: int | None = None
     candidates: int | None = None
+    clock_width: int = 0
 
 
 def signatures(sizes: Sizes, *, trainable: bool) -> Mapping[str, Signature]:
@@ -152,11 +160,22 @@ def _user(sizes: Sizes) -> tuple[Port, ...]:
     return tuple(ports)
 
 
+def _clock(sizes: Sizes, *lead: int | None) -> tuple[Port, ...]:
+    """The time that belongs to a history: `[*lead, W]`; it never leaves the device."""
+    if not sizes.clock_width:
+        return ()
+    shape = (*lead, sizes.clock_width)
+    told = "reading of the clock: " + ", ".join(CLOCK_CONTEXT)
+    told += "; then hours since each item of the history; zeros say nothing"
+    return (Port("clock", "float32", shape, told),)
+
+
 def _rows(sizes: Sizes) -> tuple[Port, ...]:
     """Rows with a history of their own: a sample is judged from what came before it."""
     return (
         Port("history", "int32", (sizes.batch, sizes.history_length), "what came before each row"),
         Port("candidates", "int32", (sizes.batch,), "the item of each row"),
+        *_clock(sizes, sizes.batch),
         *_user(sizes),
     )
 
@@ -180,6 +199,7 @@ def _score(sizes: Sizes) -> Signature:
         (
             Port("history", "int32", (sizes.history_length,), "the user's newest items"),
             Port("candidates", "int32", (sizes.candidates,), "items to rank"),
+            *_clock(sizes),
             *_user(sizes),
         ),
         (

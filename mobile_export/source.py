@@ -56,6 +56,7 @@ class SourceModel:
             return {"logit": logit, "embedding": embedding}
         if signature == "score":
             return {"logit": self._forward(inputs["history"], inputs["candidates"], inputs)[1]}
+        # It has no `clock` among its inputs: answers say nothing of the time.
         with fixed_order():
             embedding, logit = self._forward(inputs["history"], inputs["queries"], inputs)
         return self._uplink(inputs["queries"], embedding, logit)
@@ -77,6 +78,7 @@ class SourceModel:
             inputs["candidates"],
             profile=inputs["profile"],
             user_embeddings=self._vectors(inputs, scales=inputs["user_embedding_scale"]),
+            clock=inputs.get("clock"),
         )
         logits: npt.NDArray[np.float32] = self.model.forward(
             tf.constant(weights), found
@@ -98,6 +100,7 @@ class SourceModel:
             candidates,
             profile=np.broadcast_to(profile, (*lead, len(profile))),
             user_embeddings=np.broadcast_to(vector, (*lead, len(vector))),
+            clock=inputs.get("clock"),
         )
         if lead:
             found = found.map(lambda part: tf.reshape(part, [-1, *part.shape[2:]]))
@@ -117,6 +120,7 @@ class SourceModel:
         *,
         profile: npt.NDArray[np.int32],
         user_embeddings: npt.NDArray[np.float32],
+        clock: npt.NDArray[np.float32] | None,
     ) -> EdgeInputs:
         return pair_inputs(
             self._tensors,
@@ -127,6 +131,7 @@ class SourceModel:
             profile=tf.constant(profile),
             user_embeddings=tf.constant(user_embeddings),
             use_logit=self.task.uses_logits,
+            clock=None if clock is None else tf.constant(clock),
             reads_items=self.model.reads_items,
         )
 

@@ -6,10 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.config import FeatureConfig
+from ecct_tf.data.clock import clock_reading
 from mobile_export.examples import DeviceExample
 from mobile_export.packing import read_metadata
 
 __all__ = ["synthetic_examples"]
+
+# Any time, and the seconds in which its user did what the history has: about two months.
+_NOW, _SPAN = 1_790_000_000, 5_000_000
 
 
 def synthetic_examples(path: Path, *, count: int = 4, candidates: int = 32) -> list[DeviceExample]:
@@ -23,6 +28,9 @@ def synthetic_examples(path: Path, *, count: int = 4, candidates: int = 32) -> l
     rows, length = metadata["items"]["rows"], metadata["model"]["history_length"]
     width, codec = metadata["model"]["cloud_dim"], metadata["exchange"]["codec"]
     sizes = [column["rows"] for column in metadata["profile"]]
+    reads = FeatureConfig(
+        history_length=length, last_items=0, clock=bool(metadata["features"].get("clock"))
+    )
 
     def vector() -> tuple[npt.NDArray[Any], float]:
         if codec == "int8":
@@ -39,6 +47,11 @@ def synthetic_examples(path: Path, *, count: int = 4, candidates: int = 32) -> l
                 profile=np.array([rng.integers(size) for size in sizes], np.int32),
                 user_embedding=embedding,
                 user_embedding_scale=scale,
+                clock=clock_reading(
+                    np.sort(_NOW - rng.integers(0, _SPAN, length)), now=_NOW, config=reads
+                )
+                if reads.clock
+                else None,
             )
         )
     return found

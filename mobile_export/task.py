@@ -38,12 +38,8 @@ class DeviceTask:
         """Refuses a model of other sizes.
 
         Raises:
-          ConfigError: when history length or widths differ, or when the model reads the time.
+          ConfigError: when history length or widths differ.
         """
-        self.features.refuse_clock(
-            "exported files have none, so that a model that reads the time cannot be exported; "
-            "train a run without it"
-        )
         spec = model.spec
         for name, ours, models in (
             ("history_length", self.features.history_length, spec.history_length),
@@ -88,4 +84,5 @@ def file_sizes(
         state=trained * (1 + slots) + 1,
         batch=batch,
         candidates=candidates,
+        clock_width=task.features.clock_width,
     )

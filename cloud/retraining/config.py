@@ -249,7 +249,6 @@ class JobConfig:
         one_of(self, "job", "history", get_args(History))
         one_of(self, "job", "distribution", get_args(Distribution))
         at_least(self, "job", 0, "seed")
-        self.features.refuse_clock("phones that read the item table run exported files without one")
         if self.data.nodes is not None:
             raise ConfigError(
                 "data.nodes: a cloud job has no edge nodes, expected null, got "

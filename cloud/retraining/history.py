@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +24,12 @@ from ecct_tf.data import (
     undivided,
     without_heavy_users,
 )
+from ecct_tf.data.clock import silence, tells_time
 from ecct_tf.errors import DataError
 
 __all__ = ["HeldOut", "History", "Validation", "hold_out", "load_history"]
+
+_log = logging.getLogger(__name__)
 
 Ids = npt.NDArray[np.int32]
 
@@ -86,6 +90,8 @@ def load_history(config: JobConfig, *, known: Vocabulary | None, progress: bool)
       progress: whether a download may show a bar.
     """
     dataset = load_dataset(config.data, seed=config.seed, progress=progress)
+    if config.features.clock and not tells_time(dataset.timestamps):
+        _log.warning("%s", silence(dataset.name, dataset.timestamps))
     older = config.history == "older"
     if older:
         split = split_dataset(config.data, dataset)

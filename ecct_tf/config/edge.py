@@ -125,7 +125,7 @@ class FeatureConfig:
       decays: weights `decay**age` of the pooled dot products; age counts interactions.
       last_items: how many of the newest items get a dot product of their own.
       clock: whether models read the time: pauses since the newest interactions, and the place in
-        the session. It never leaves the device. Edge models with a clock cannot be exported yet.
+        the session. It never leaves the device.
       clock_hours: hours after which an interaction weighs half as much, in mean dot products
         weighted by elapsed time; read with `clock` only.
       clock_pauses: the newest interactions, counted from 1, whose pauses are inputs of their own;
@@ -168,15 +168,6 @@ class FeatureConfig:
                 "features.clock_pauses: expected whole numbers of at least 1, got "
                 f"{self.clock_pauses}"
             )
-
-    def refuse_clock(self, why: str) -> None:
-        """Refuses a clock where `why` says that there is none.
-
-        Raises:
-          ConfigError: when models read the time.
-        """
-        if self.clock:
-            raise ConfigError(f"features.clock: {why}; expected false, got true")
 
     @property
     def per_block(self) -> int:

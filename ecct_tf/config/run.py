@@ -284,9 +284,6 @@ class RunConfig:
                 f"edge node; got data.nodes={self.data.nodes}. Set one of the two aside."
             )
 
-        if self.runtime.real_devices:
-            self.features.refuse_clock("exported files, which runtime.real_devices runs, have none")
-
     @property
     def stage_1_rounds(self) -> int:
         """Rounds of this run that exchange embeddings only.

@@ -100,7 +100,6 @@ class CycleConfig:
                 "data.nodes: an exported file serves one user, so that devices of a cycle are "
                 f"no edge nodes; expected null, got {self.data.nodes}"
             )
-        self.features.refuse_clock("devices of a cycle run exported files, which have none")
         if self.edge.embedding_dim != self.exchange.embedding_dim:
             raise ConfigError(
                 f"edge.embedding_dim: expected {self.exchange.embedding_dim}, as in "

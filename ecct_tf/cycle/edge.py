@@ -131,6 +131,7 @@ class EdgeSide:
                         history=view.history,
                         profile=device_profile(view),
                         num_older=view.num_older,
+                        times=view.times,
                     )
                     for view in views
                 ],

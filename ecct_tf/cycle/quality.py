@@ -34,7 +34,7 @@ def edge_scores(
 
     Each device scores as it would before its next round: with the newest downlink and the
     newest shared weights, and with a history of all that came before the tested
-    interaction. Its state on disk does not change.
+    interaction, whose time is that of the request. Its state on disk does not change.
 
     Args:
       fleets: the devices, by tier.
@@ -56,9 +56,14 @@ def edge_scores(
             downlink = ReceivedDownlink.read(downlinks, user)
             state = model.with_weights(model.receive(device.state, downlink), received)
             for row in rows_of.get(user, []):
-                history = split.before(user, int(candidates.positions[row]))
-                asked = dataclasses.replace(state, history=history)
-                scores[row] = model.score(asked, candidates.items[row])
+                position = int(candidates.positions[row])
+                asked = dataclasses.replace(
+                    state,
+                    history=split.before(user, position),
+                    times=split.times_before(user, position),
+                )
+                now = split.time_of(user, position)
+                scores[row] = model.score(asked, candidates.items[row], now=now)
     return scores
 
 

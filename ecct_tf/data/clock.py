@@ -11,10 +11,19 @@ import numpy.typing as npt
 from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig
 from ecct_tf.data.split import Split
 
-__all__ = ["EARLIEST", "clock_reading", "clock_readings", "request_readings", "tells_time"]
+__all__ = [
+    "EARLIEST",
+    "SESSION_GAP",
+    "clock_reading",
+    "clock_readings",
+    "request_readings",
+    "silence",
+    "tells_time",
+]
 
 EARLIEST = 365 * 86_400
-"""Seconds since 1970 from which a number is a time; data without times number their rows."""
+"""Seconds since 1970 from which a number is a time; data without times number their rows, and 0
+stands for a time that is unknown."""
 
 SESSION_GAP = 30 * 60
 """Seconds without an interaction that end a session."""
@@ -32,13 +41,22 @@ def tells_time(times: Times) -> bool:
     return bool(len(times)) and EARLIEST <= int(times.max()) != int(times.min())
 
 
+def silence(name: str, times: Times) -> str:
+    """A warning that the clock of a data set is silent, since its `times` tell no time."""
+    return (
+        f"features.clock: the times of data set {name!r}, {times.min()} to {times.max()}, are no "
+        "seconds since 1970 but numbers of rows; the clock stays silent"
+    )
+
+
 def clock_reading(times: Times, *, now: int, config: FeatureConfig) -> Array:
     """What a model reads of the time, `[W] float32`; `[0]` where the clock is off.
 
     First come `CLOCK_CONTEXT`: whether the time is known; log(1 + n), n the interactions since
     the last pause of over half an hour, of the newest L; sine and cosine of the hour and of the
     weekday. Then the hours since each of the newest L interactions, newest last; empty slots
-    repeat the oldest. Everything is 0 where `now` is no time.
+    repeat the oldest. Everything is 0, which is a silent clock, where `now` or the time of one of
+    these interactions is before `EARLIEST`, and so no time.
 
     Args:
       times: `[n] int64`, seconds, when the interactions of the history were, oldest first.
@@ -52,9 +70,9 @@ def clock_reading(times: Times, *, now: int, config: FeatureConfig) -> Array:
       [2.0, 0.01666666753590107]
     """
     reading = np.zeros(config.clock_width, np.float32)
-    if not config.clock or now < EARLIEST:
-        return reading
     newest = np.asarray(times, np.int64)[-config.history_length :]
+    if not config.clock or min(now, newest.min(initial=now)) < EARLIEST:
+        return reading
     day, week = now % _DAY / _DAY, (now - _FIRST_MONDAY) % _WEEK / _WEEK
     angles = 2 * np.pi * np.array([day, week])
     context = len(CLOCK_CONTEXT)

@@ -27,6 +27,7 @@ __all__ = [
     "padded_length",
     "prepare_devices",
     "profile_sizes",
+    "sample_clocks",
     "sample_histories",
     "stack_devices",
 ]
@@ -182,11 +183,37 @@ def sample_histories(
 
     Devices of the simulation keep features instead; a phone begins with the histories.
     """
-    histories = np.concatenate(
-        [_draw(view, items, features, samples, seed).histories for view in group]
-    )
-    by_sample = np.repeat(histories, 1 + samples.negatives, axis=0)
-    return by_sample[sample_order(len(by_sample), seed=seed, user=group[0].user)]
+    histories = [_draw(view, items, features, samples, seed).histories for view in group]
+    return _by_sample(histories, group, samples=samples, seed=seed)
+
+
+def sample_clocks(
+    group: Sequence[DeviceView],
+    *,
+    items: ItemTensors,
+    features: FeatureConfig,
+    samples: SampleConfig,
+    seed: int,
+) -> npt.NDArray[np.float32]:
+    """The reading of the clock behind each sample, `[N, W] float32`, as `sample_histories`."""
+    drawn = [_draw(view, items, features, samples, seed) for view in group]
+    clocks = [
+        clock_readings(view.times, part.positions, config=features)
+        for view, part in zip(group, drawn, strict=True)
+    ]
+    return _by_sample(clocks, group, samples=samples, seed=seed)
+
+
+def _by_sample(
+    parts: Sequence[npt.NDArray[Any]],
+    group: Sequence[DeviceView],
+    *,
+    samples: SampleConfig,
+    seed: int,
+) -> npt.NDArray[Any]:
+    """What belongs to the positions of a device's users, `[p, …]` each, in the order of samples."""
+    repeated = np.repeat(np.concatenate(parts), 1 + samples.negatives, axis=0)
+    return repeated[sample_order(len(repeated), seed=seed, user=group[0].user)]
 
 
 def _draw(

@@ -18,6 +18,7 @@ from ecct_tf.config import TrainingConfig
 from ecct_tf.config.flat import flat_config, settings_with_effect
 from ecct_tf.config.yaml_text import parse_yaml, resolved
 from ecct_tf.data import Candidates, Kind
+from ecct_tf.data.clock import clock_reading
 from ecct_tf.edge import pad_history
 from ecct_tf.errors import ExportError
 from ecct_tf.federated import Cohort, CohortState, EcctProcess, EcctState
@@ -36,6 +37,8 @@ from mobile_export.variants import Variant
 __all__ = ["RunModels"]
 
 Array = npt.NDArray[np.float32]
+
+_HOUR = 3_600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +178,10 @@ class RunModels:
         check_origin(metadata, expected, file=file, run=self.path)
 
     def examples(self, tier: str, *, count: int = 8, candidates: int = 32) -> list[DeviceExample]:
-        """What some devices of `tier` hold: training histories, profiles, downlinks."""
+        """What some devices of `tier` hold: training histories, profiles, downlinks.
+
+        Their clocks say that an hour has passed since.
+        """
         cohort, _ = self._cohort(tier)
         rng = np.random.default_rng(0)
         found = []
@@ -187,6 +193,7 @@ class RunModels:
                     profile=device.profile[0],
                     history=device.history[0],
                     candidates=rng.integers(1, self.table.num_items + 1, candidates),
+                    clock=self._later_on(int(device.users[0])),
                 )
             )
         return found
@@ -194,7 +201,7 @@ class RunModels:
     def tested(self, tier: str, candidates: Candidates) -> Iterator[tuple[int, DeviceExample]]:
         """For each row of `candidates` that a device of `tier` owns: the row and its inputs."""
         cohort, _ = self._cohort(tier)
-        length = self.experiment.config.features.history_length
+        features, split = self.experiment.config.features, self.experiment.split
         owner = {
             int(user): device.profile[place]
             for device in cohort.devices.devices
@@ -202,15 +209,20 @@ class RunModels:
         }
         for row, user in enumerate(candidates.users.tolist()):
             if user in owner:
-                before = self.experiment.split.before(user, int(candidates.positions[row]))
+                position = int(candidates.positions[row])
                 yield (
                     row,
                     self._example(
                         cohort,
                         user=user,
                         profile=owner[user],
-                        history=pad_history(before, length),
+                        history=pad_history(split.before(user, position), features.history_length),
                         candidates=candidates.items[row],
+                        clock=clock_reading(
+                            split.times_before(user, position),
+                            now=split.time_of(user, position),
+                            config=features,
+                        ),
                     ),
                 )
 
@@ -283,6 +295,7 @@ class RunModels:
         profile: npt.NDArray[np.int32],
         history: npt.NDArray[np.int32],
         candidates: npt.NDArray[Any],
+        clock: Array,
     ) -> DeviceExample:
         inputs = encoded_inputs(self._downlink(cohort, user))
         return DeviceExample(
@@ -291,7 +304,14 @@ class RunModels:
             profile=profile,
             user_embedding=inputs["user_embedding"],
             user_embedding_scale=float(inputs.get("user_embedding_scale", np.ones(1))[0]),
+            clock=clock,
         )
+
+    def _later_on(self, user: int) -> Array:
+        """The reading of the clock of `user` an hour after the newest training interaction."""
+        times = self.experiment.split.train_times(user)
+        now = int(times[-1]) + _HOUR if len(times) else 0
+        return clock_reading(times, now=now, config=self.experiment.config.features)
 
     def _downlink(self, cohort: Cohort, user: int) -> Encoded:
         vector = tf.constant(self.user_embeddings[user])

@@ -36,7 +36,7 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
       dataset: the run's data, where a program handed it over.
 
     Raises:
-      ConfigError: when its models read the time, or cannot be imported or built.
+      ConfigError: when an edge model cannot be imported or built.
       RunFolderError: when `path` is no run folder, or has no whole item table.
       ExportError: when the run has no edge model of ECCT's, or no checkpoint.
       CheckpointError: when the checkpoints are damaged.
@@ -47,11 +47,6 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
             f"the run {path} is of method {folder.config.method!r}, which has no edge model of "
             "ECCT's at any round; export a run of method ecct or edge-only"
         )
-    # Before the data are read, which takes longer than to say so.
-    folder.config.features.refuse_clock(
-        f"exported files have none, and the models of the run {path} read the time; train a run "
-        "without it"
-    )
     checkpoint = folder.checkpoints.newest()
     if checkpoint is None:
         raise ExportError(f"the run {path} has no checkpoint: {_without_checkpoint(folder)}")

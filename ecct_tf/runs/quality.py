@@ -141,5 +141,8 @@ def _float_scores(
             "user_embedding": np.stack([example.user_embedding for example in some]),
             "user_embedding_scale": scales,
         }
+        clocks = [example.clock for example in some if example.clock is not None]
+        if clocks:
+            inputs["clock"] = np.stack(clocks)
         parts.append(source.scores(weights[start : start + _USERS_AT_ONCE], inputs))
     return np.concatenate(parts)

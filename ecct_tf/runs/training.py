@@ -12,7 +12,7 @@ from ecct_tf.config import RunConfig
 from ecct_tf.data import DeviceView
 from ecct_tf.edge import EdgeModel, ItemTensors, Weight, WeightLayout
 from ecct_tf.federated import DeviceData, DeviceWork, prepare_devices, stack_devices
-from ecct_tf.federated.devices import sample_histories
+from ecct_tf.federated.devices import sample_clocks, sample_histories
 from ecct_tf.knowledge import Downlink, Encoded
 from mobile_export.parameters import Parameters
 from mobile_export.reference import SimulatedTraining
@@ -57,9 +57,15 @@ def simulated_training(
         with_items=work.model.reads_items,
         seed=config.seed,
     ).devices
-    histories = sample_histories(
-        group, items=items, features=config.features, samples=config.samples, seed=config.seed
-    )
+    drawn: dict[str, Any] = {
+        "items": items,
+        "features": config.features,
+        "samples": config.samples,
+        "seed": config.seed,
+    }
+    frozen: Arrays = {"history": sample_histories(group, **drawn)}
+    if config.features.clock:
+        frozen["clock"] = sample_clocks(group, **drawn)
     epochs = -(-steps // -(-int(data.samples) // batch))
     # The codec of the shared weights is the transport's, not the device's.
     work = dataclasses.replace(
@@ -93,7 +99,7 @@ def simulated_training(
     if data.profile.shape[1]:
         own["profile"] = data.profile[0]
     return SimulatedTraining(
-        batches=list(_batches(data, histories, batch=batch, epochs=epochs, own=own)),
+        batches=list(_batches(data, frozen, batch=batch, epochs=epochs, own=own)),
         start=start,
         final=np.concatenate([shared, result.private.numpy()]).astype(np.float32),
     )
@@ -126,7 +132,7 @@ def encoded_inputs(encoded: Encoded) -> Arrays:
 
 def _batches(
     data: DeviceData,
-    histories: npt.NDArray[np.int32],
+    frozen: Arrays,
     *,
     batch: int,
     epochs: int,
@@ -138,7 +144,7 @@ def _batches(
             rows = slice(start, min(start + batch, count))
             labels = data.labels[rows].astype(np.float32)
             yield {
-                "history": histories[rows],
+                **{name: values[rows] for name, values in frozen.items()},
                 "candidates": data.candidates[rows],
                 "labels": labels,
                 "mask": np.ones_like(labels),

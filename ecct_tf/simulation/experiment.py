@@ -26,7 +26,7 @@ from ecct_tf.data import (
     split_dataset,
     user_devices,
 )
-from ecct_tf.data.clock import tells_time
+from ecct_tf.data.clock import silence, tells_time
 from ecct_tf.edge import check_edge_models
 from ecct_tf.phases import phase
 from ecct_tf.simulation.usable import check_usable
@@ -114,13 +114,7 @@ def build_experiment(
             config.data.split,
         )
     if config.features.clock and not tells_time(dataset.timestamps):
-        _log.warning(
-            "features.clock: the times of data set %r, %d to %d, are no seconds since 1970 but "
-            "numbers of rows; the clock stays silent",
-            dataset.name,
-            dataset.timestamps.min(),
-            dataset.timestamps.max(),
-        )
+        _log.warning("%s", silence(dataset.name, dataset.timestamps))
     drawn = functools.partial(
         evaluation_candidates,
         split,

@@ -142,6 +142,7 @@ class RealDevices:
             history=view.history,
             profile=device.data.profile[0],
             num_older=view.num_older,
+            times=view.times,
         )
         embedding = device.downlink.user_embeddings
         received = ReceivedDownlink(

@@ -10,9 +10,12 @@ from click.testing import CliRunner
 from cloud.edge_starts import EdgeStart, read_starts
 from cloud.publishing import publish
 from cloud.registry import Registry
+from cloud.retraining import history as job_history
 from cloud.retraining import load_job_config, starts
+from cloud.retraining.history import load_history
 from cloud.version_files import StoredCloud
 from ecct_tf.cli import cli
+from ecct_tf.data import load_dataset
 from ecct_tf.edge import EdgeSpec, build_edge_model
 from ecct_tf.errors import ConfigError, RegistryError
 from ecct_tf.wire import CURRENT_NAME, Publication, StartFile
@@ -122,6 +125,33 @@ def test_a_start_stays_while_table_architecture_and_settings_do(
         assert found["mlp"].weights is made["mlp"]
         random = dataclasses.replace(config, edge=dataclasses.replace(config.edge, start="random"))
         assert starts.edge_starts(random, prepared, parent.table, folder=tmp_path) == {}
+
+
+def test_a_job_with_a_clock_trains_its_starts_on_the_times_of_its_history(
+    jobs, stored_cloud, tmp_path, monkeypatch, caplog
+):
+    job = jobs.small_job(tmp_path, **OWN, features__clock="true")
+    history = load_history(job, known=None, progress=False)
+    assert "features.clock" not in caplog.text
+    seen = []
+
+    def train(view, models, *_, features, **__):
+        seen.append((view.older.times_of(0), features.clock))
+        return {model.tier: model.layout.initial(0) for model in models}
+
+    monkeypatch.setattr(starts, "starting_weights", train)
+    prepared = SimpleNamespace(parent=None, inputs=None, history=history)
+    starts.edge_starts(job, prepared, stored_cloud.table, folder=tmp_path)
+    dataset = load_dataset(job.data, seed=job.seed, progress=False)
+    own = np.sort(dataset.timestamps[dataset.users == 0])
+    for times, clock in seen:
+        assert clock
+        assert times.tolist() == own[: len(times)].tolist()
+    # Rows that are only numbered tell no time, which a job says as a run does.
+    numbered = dataclasses.replace(dataset, timestamps=np.arange(len(dataset.users)))
+    monkeypatch.setattr(job_history, "load_dataset", lambda *_, **__: numbered)
+    load_history(job, known=None, progress=False)
+    assert caplog.text.count("the clock stays silent") == 1
 
 
 def test_starts_are_published_with_bytes_error_and_fingerprint(registry, with_starts, tmp_path):

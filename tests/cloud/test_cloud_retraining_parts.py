@@ -166,7 +166,6 @@ def test_a_configuration_reads_back(tmp_path):
         ("start=tepid", r"start: expected one of warm, scratch"),
         ("distribution=many", r"distribution: expected one of none"),
         ("data.nodes=3", r"data\.nodes: a cloud job has no edge nodes"),
-        ("features.clock=true", r"features\.clock: phones .* run exported files"),
         ("exchange.queries=0", r"exchange\.queries"),
         ("gate.minimum=1", r"unknown key gate\.minimum"),
     ],

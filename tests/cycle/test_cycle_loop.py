@@ -18,6 +18,7 @@ from ecct_tf.config import ServerConfig
 from ecct_tf.cycle import load_cycle_config, loop, run_cycles
 from ecct_tf.cycle.edge import EdgeSide, fetch
 from ecct_tf.cycle.folder import CycleFolder
+from ecct_tf.cycle.quality import edge_scores
 from ecct_tf.cycle.rounds import local_round
 from ecct_tf.edge.start_files import start_file
 from ecct_tf.errors import CodecError, ConfigError, DeviceError, RunFolderError
@@ -41,6 +42,7 @@ SMALL = (
     f"exchange.embedding_dim={EDGE_DIM}",
     "features.history_length=6",
     "features.last_items=2",
+    "features.clock=true",
     "evaluation.negatives=20",
     "validation.negatives=20",
     "cloud.rank=3",
@@ -109,6 +111,44 @@ def test_what_crosses_is_counted(chain):
         assert row["file_bytes"] == "0"
     files = [path.stat().st_size for path in folder.export.glob("*/*.tflite")]
     assert int(chain.rows[0]["file_bytes"]) == each * sum(files)
+
+
+def test_devices_keep_times_and_rank_as_of_the_request(chain, config):
+    folder = CycleFolder(chain.path)
+    experiment = build_experiment(config.run(), progress=False)
+    edge, fetched = EdgeSide(experiment, folder, runtime=RUNTIME), fetch(folder.public)
+    fleets = edge.fleets(fetched, cycle=2)
+    for tier, views in edge.views.items():
+        for view in views:
+            assert np.array_equal(fleets[tier][view.user].state.times, view.times)
+    measured = {
+        "servers": {tier: folder.shared(tier, 2) for tier in edge.views},
+        "downlinks": fetched.downlinks,
+        "codec": config.exchange.weights_codec,
+    }
+
+    def changed(split, candidates):
+        before, after = (
+            edge_scores(fleets, candidates=candidates, split=each, **measured)
+            for each in (experiment.split, split)
+        )
+        return (before != after).any(axis=1).tolist()
+
+    # A later request for the newest interaction, the test's, changes its own list and no other.
+    split = experiment.split
+    times = split.timestamps.copy()
+    times[split.offsets[1:] - 1] += 30 * 86_400
+    later = dataclasses.replace(split, timestamps=times)
+    few = slice(0, 3)
+    for candidates, expected in ((experiment.test, True), (experiment.validation, False)):
+        some = dataclasses.replace(
+            candidates,
+            **{
+                field.name: getattr(candidates, field.name)[few]
+                for field in dataclasses.fields(candidates)
+            },
+        )
+        assert changed(later, some) == [expected] * 3
 
 
 class Killed(BaseException):
@@ -314,7 +354,6 @@ def test_a_version_without_a_start_and_one_of_another_model_are_refused(publishe
     ("override", "message"),
     [
         ("data.nodes=4", "serves one user"),
-        ("features.clock=true", r"features\.clock: devices of a cycle run exported files"),
         ("edge.embedding_dim=4", "as in exchange.embedding_dim"),
         ("evaluation.every=2", "each cycle is evaluated"),
         ("evaluation.catalog=own", "a cycle ranks among sampled candidates only"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,10 @@ from ecct_tf.config import (
     TrainingConfig,
 )
 from ecct_tf.data import SyntheticConfig, synthetic_dataset
-from ecct_tf.edge import item_tensors
+from ecct_tf.edge import ItemTensors, item_tensors
+from ecct_tf.federated import DeviceData, prepare_devices, stack_devices
+from ecct_tf.knowledge import Downlink
+from ecct_tf.simulation.builder import device_work
 from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
 from mobile_export.conversion import convert
@@ -34,7 +38,7 @@ from mobile_export.task import DeviceTask, file_sizes
 def config():
     return RunConfig(
         seed=3,
-        features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2),
+        features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2, clock=False),
         samples=SampleConfig(negatives=3, max_positions=16),
         edge=EdgeConfig(
             tiers={"linear": 0.34, "mlp": 0.33, "attention": 0.33},
@@ -70,6 +74,29 @@ def works(algorithm):
 @pytest.fixture(scope="session")
 def table(algorithm):
     return algorithm.table
+
+
+@pytest.fixture(scope="session")
+def clocked(config, table, works, task_of, weights_of, tmp_path_factory):
+    """The mlp tier with a clock, hour and weekday included: configuration, table, work, file."""
+    features = dataclasses.replace(config.features, clock=True, clock_calendar=True)
+    config = dataclasses.replace(config, features=features)
+    added, rng = features.clock_features(num_blocks=len(table.blocks)), np.random.default_rng(4)
+    table = dataclasses.replace(
+        table,
+        feature_mean=np.append(table.feature_mean, rng.uniform(-0.5, 0.5, added).astype("f4")),
+        feature_scale=np.append(table.feature_scale, rng.uniform(0.5, 2.0, added).astype("f4")),
+    ).transmitted(config.exchange.codec)
+    sizes = works["mlp"].model.spec.profile_sizes
+    work = device_work(config, "mlp", table=table, profile_sizes=sizes)
+    (file,) = export_edge_model(
+        work.model,
+        weights_of(work),
+        table,
+        task=task_of(work),
+        out=tmp_path_factory.mktemp("clocked"),
+    )
+    return SimpleNamespace(config=config, table=table, work=work, path=file.path)
 
 
 @pytest.fixture(scope="session")
@@ -185,3 +212,49 @@ def packed(tmp_path_factory, works, table, task_of, weights_of):
         )
 
     return lambda tier, static=False: files(tier)[int(static)].path
+
+
+@pytest.fixture(scope="session")
+def simulated():
+    def simulated(work, view, *, items, config, weights, downlink):
+        """Weights and uplink of the simulation's device work."""
+        (data,) = prepare_devices(
+            [[view]],
+            items=items,
+            block_sizes=work.block_sizes,
+            features=config.features,
+            samples=config.samples,
+            with_slots=work.model.reads_slots,
+            seed=config.seed,
+        ).devices
+        padded = stack_devices([data], batch_size=work.training.batch_size)
+        split = work.shared_size
+        result = work(
+            shared=tf.constant(weights[:split]),
+            noise_seed=tf.constant(0),
+            items=ItemTensors(*map(tf.constant, items)),
+            data=DeviceData(*(tf.constant(part[0]) for part in padded)),
+            private=tf.constant(weights[split:]),
+            downlink=Downlink(
+                (
+                    tf.constant(downlink.user_embedding[None]),
+                    tf.constant([[downlink.scale]], tf.float16),
+                ),
+                tf.constant(downlink.queries[None]),
+            ),
+            stacked=False,
+        )
+        shared = weights[:split] + result.delta.numpy() / float(result.weight)
+        return np.concatenate([shared, result.private.numpy()]), result
+
+    return simulated
+
+
+@pytest.fixture(scope="session")
+def wire():
+    def wire(uplink):
+        """The bytes of the simulation's uplink of one user."""
+        parts = [uplink.users, uplink.items, *uplink.embeddings, *uplink.logits]
+        return b"".join(np.asarray(part).tobytes() for part in parts)
+
+    return wire

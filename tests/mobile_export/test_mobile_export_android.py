@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ecct_tf.data.clock import clock_reading, clock_readings
 from ecct_tf.edge import pad_history
 from ecct_tf.knowledge import Block
 from ecct_tf.wire import DownlinkFile, UplinkForm, UplinkRecord, pack_uplink
@@ -34,37 +35,55 @@ OLDER = 2
 CANDIDATES = [5, 35, 8, 0]
 PROFILE = 1
 CREATED_AT = 1_790_000_000
+# An hour, a day and a week before; the last three in one session.
+TIMES = [CREATED_AT - before for before in (700_000, 90_000, 3_600, 1_500, 70, 0)]
+NOW = CREATED_AT + 1_000
 
 
 @pytest.fixture(scope="module")
-def fresh(works, table, task_of, weights_of, tmp_path_factory):
-    """The mlp tier as exported now; tokens that a careless reader would split or lose."""
-    work = works["mlp"]
-    sizes = work.model.spec.profile_sizes
-    profile = {f"c{n}": [f"v{k}" for k in range(1, size)] for n, size in enumerate(sizes)}
-    tokens = [f"film {k}" for k in range(1, 39)] + ["Amélie – 雨", "two\u2028lines"]
-    (file,) = export_edge_model(
-        work.model,
-        weights_of(work),
-        _drawn(table),
-        task=task_of(work),
-        out=tmp_path_factory.mktemp("android"),
-        labels=Labels(profile, tokens, {"run": "golden", "user": None}),
-    )
-    return file.path
+def make(task_of, weights_of, tmp_path_factory):
+    """`make(work, table)`: a file with tokens that a careless reader would split or lose."""
+
+    def make(work, table):
+        sizes = work.model.spec.profile_sizes
+        profile = {f"c{n}": [f"v{k}" for k in range(1, size)] for n, size in enumerate(sizes)}
+        tokens = [f"film {k}" for k in range(1, 39)] + ["Amélie – 雨", "two\u2028lines"]
+        (file,) = export_edge_model(
+            work.model,
+            weights_of(work),
+            _drawn(table),
+            task=task_of(work),
+            out=tmp_path_factory.mktemp("android"),
+            labels=Labels(profile, tokens, {"run": "golden", "user": None}),
+        )
+        return file.path
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def fresh(make, works, table):
+    """The mlp tier as exported now."""
+    return make(works["mlp"], table)
+
+
+@pytest.fixture(scope="module")
+def fresh_clocked(make, clocked):
+    """The same with a clock."""
+    return make(clocked.work, clocked.table)
 
 
 @pytest.fixture(scope="module")
 def golden(fresh, works):
     """Folder of the golden files."""
-    if os.environ.get("WRITE_GOLDEN"):
-        GOLDEN.mkdir(parents=True, exist_ok=True)
-        shutil.copy(fresh, GOLDEN / "edge.tflite")
-        manifest = json.loads((fresh.parent / "manifest.json").read_text(encoding="utf-8"))
-        manifest["files"] = {"edge.tflite": manifest["files"][fresh.name]}
-        (GOLDEN / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-        (GOLDEN / "case.json").write_text(json.dumps(_case(GOLDEN, works), indent=1) + "\n")
-    return GOLDEN
+    return _written(GOLDEN, fresh, lambda: _case(GOLDEN, works))
+
+
+@pytest.fixture(scope="module")
+def golden_clocked(fresh_clocked, clocked, golden):
+    """Folder of the golden files of a model with a clock."""
+    folder = golden / "clock"
+    return _written(folder, fresh_clocked, lambda: _clocked_case(folder, clocked))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +91,29 @@ def case(golden):
     return json.loads((golden / "case.json").read_text(encoding="utf-8"))
 
 
+def _written(folder, fresh, case):
+    """`folder`, whose files are written anew where that is asked for."""
+    if os.environ.get("WRITE_GOLDEN"):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(fresh, folder / "edge.tflite")
+        manifest = json.loads((fresh.parent / "manifest.json").read_text(encoding="utf-8"))
+        manifest["files"] = {"edge.tflite": manifest["files"][fresh.name]}
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        (folder / "case.json").write_text(json.dumps(case(), indent=1) + "\n")
+    return folder
+
+
 def test_the_golden_file_is_what_is_exported_now(golden, fresh):
+    _check_exported(golden, fresh)
+
+
+def test_the_golden_file_with_a_clock_is_what_is_exported_now(golden_clocked, fresh_clocked):
+    _check_exported(golden_clocked, fresh_clocked)
+    path = golden_clocked / "edge.tflite"
+    check_digest(path.read_bytes(), expected_digest(path), name=path.name)
+
+
+def _check_exported(golden, fresh):
     found, expected = associated_files(golden / "edge.tflite"), associated_files(fresh)
     assert set(found) == set(expected)
     for name in set(expected) - {"ecct_edge.json"}:
@@ -96,6 +137,30 @@ def test_the_golden_case_is_what_python_writes_now(golden, case, works):
     for name in ("score", "trained"):
         for key, values in now[name].items():
             np.testing.assert_allclose(case[name][key], values, atol=1e-5)
+
+
+def test_the_golden_case_with_a_clock_is_what_python_writes_now(golden_clocked, clocked):
+    case = json.loads((golden_clocked / "case.json").read_text(encoding="utf-8"))
+    now = _clocked_case(golden_clocked, clocked)
+    assert set(case) == set(now)
+    assert (case["times"], case["now"], case["state"]) == (now["times"], now["now"], now["state"])
+    for name in ("score", "trained"):
+        for key, values in now[name].items():
+            np.testing.assert_allclose(case[name][key], values, atol=1e-5)
+    for found, expected in zip(case["readings"], now["readings"], strict=True):
+        np.testing.assert_allclose(found.pop("reading"), expected.pop("reading"), rtol=1e-6)
+        assert found == expected
+    np.testing.assert_allclose(case["clocks"], now["clocks"], rtol=1e-6)
+    assert case["uplink"] == now["uplink"]
+
+
+def test_python_reads_the_golden_state_with_times(golden_clocked):
+    case = json.loads((golden_clocked / "case.json").read_text(encoding="utf-8"))
+    content = bytes.fromhex(case["state"])
+    state = DeviceState.from_bytes(content, name="golden")
+    assert state.as_bytes() == content
+    assert content[4] == 2
+    assert state.times.tolist() == [*TIMES[:-1], 0]
 
 
 def test_python_reads_the_golden_state(case):
@@ -153,9 +218,7 @@ def _case(folder, works):
     loaded = tf.lite.Interpreter(model_path=str(path))
 
     def run(name):
-        runner = loaded.get_signature_runner(name)
-        outputs = runner(**example_inputs(example, _signature(metadata, name)))
-        return {key: value.tolist() for key, value in outputs.items()}
+        return _run(loaded, metadata, name, example)
 
     form = _form(work.exchange.codec, work.exchange.with_logits, work.exchange.num_queries)
     outputs = run("uplink")
@@ -183,6 +246,53 @@ def _case(folder, works):
     }  # fmt: skip
 
 
+def _run(loaded, metadata, name, example):
+    runner = loaded.get_signature_runner(name)
+    outputs = runner(**example_inputs(example, _signature(metadata, name)))
+    return {key: value.tolist() for key, value in outputs.items()}
+
+
+def _clocked_case(folder, clocked):
+    """What the Kotlin tests of a model with a clock compare with."""
+    path = folder / "edge.tflite"
+    metadata = json.loads(associated_files(path)["ecct_edge.json"])
+    features, times = clocked.config.features, np.array(TIMES)
+    asked = clock_reading(times, now=NOW, config=features)
+    example = dataclasses.replace(_example(metadata), clock=asked)
+    loaded = tf.lite.Interpreter(model_path=str(path))
+    draw = json.loads((GOLDEN / "wire.json").read_text(encoding="utf-8"))["draw"]
+    # Before a position lie as many items as its history has: none is longer than the slots.
+    places = np.count_nonzero(draw["histories"], axis=1)
+    draw["clocks"] = clock_readings(times, places, config=features).tolist()
+    requests = [
+        (TIMES, NOW),
+        (TIMES[:1], TIMES[1]),
+        ([], NOW),
+        ([*TIMES, NOW + 50, NOW + 60], NOW),
+        ([0, *TIMES[:5]], NOW),
+        ([0, *TIMES], NOW),
+        (TIMES, 31_535_999),
+    ]
+    state = _state(path, metadata, example)
+    return {
+        "times": TIMES,
+        "now": NOW,
+        "readings": [
+            {
+                "times": list(given),
+                "now": now,
+                "reading": clock_reading(np.array(given), now=now, config=features).tolist(),
+            }
+            for given, now in requests
+        ],
+        "clocks": draw["clocks"],
+        "score": _run(loaded, metadata, "score", example),
+        "uplink": _run(loaded, metadata, "uplink", example),
+        "state": dataclasses.replace(state, times=[*TIMES[:-1], 0]).as_bytes().hex(),
+        "trained": _trained(loaded, example, metadata, draw),
+    }
+
+
 def _trained(loaded, example, metadata, draw):
     """Two epochs on the drawn samples: mean loss of each, and the weights."""
     training = metadata["training"]
@@ -201,7 +311,10 @@ def _trained(loaded, example, metadata, draw):
                 ("history", "histories", np.int32),
                 ("candidates", "candidates", np.int32),
                 ("labels", "labels", np.float32),
+                ("clock", "clocks", np.float32),
             ):
+                if key not in draw:
+                    continue
                 rows = np.array(draw[key][start : start + used], dtype)
                 given[name] = np.pad(rows, [(0, size - used)] + [(0, 0)] * (rows.ndim - 1))
             given["mask"] = (np.arange(size) < used).astype(np.float32)

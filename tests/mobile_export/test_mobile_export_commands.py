@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import re
 import shutil
 import sys
 
@@ -12,7 +13,6 @@ import pytest
 from ecct_tf.cli import main
 from ecct_tf.config import load_config
 from ecct_tf.errors import ExportError
-from ecct_tf.runs import opening
 from ecct_tf.runs.opening import open_models
 from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
@@ -33,6 +33,7 @@ SETTINGS = (
     "exchange.stage_1_rounds=1",
     "exchange.queries=4",
     "features.history_length=6",
+    "features.clock=true",
     "cloud.rank=3",
     "cloud.next_item.epochs=0",
     "edge.tiers={linear: 0.5, mlp: 0.5}",
@@ -349,20 +350,6 @@ def test_a_file_that_is_missing_or_none_of_ours_is_refused(ecct, command, run, t
     assert "expected" in out + err
 
 
-def test_a_run_whose_models_read_the_time_is_refused_before_its_data_are_read(
-    ecct, run, tmp_path, monkeypatch
-):
-    timed = tmp_path / "timed"
-    timed.mkdir()
-    text = (run / "config.yaml").read_text()
-    (timed / "config.yaml").write_text(text.replace("clock: false", "clock: true"))
-    monkeypatch.setattr(opening, "build_experiment", lambda *_, **__: pytest.fail("read"))
-    code, _, err = ecct("export", timed, "--out", tmp_path / "files")
-    assert code == 2
-    assert "features.clock: exported files have none" in err
-    assert str(timed) in err
-
-
 def test_a_file_is_not_measured_against_another_run(ecct, files, trainable, other_run):
     before = {path.name: path.read_bytes() for path in files.iterdir()}
     code, out, err = ecct("evaluate", trainable, "--run", other_run, *RUNTIME)
@@ -447,6 +434,10 @@ def test_inspect_shows_what_a_file_holds(ecct, trainable):
     for title in ("Signatures", "Operators", "Largest constants", "Metadata"):
         assert title in out
     assert f"{trainable.stat().st_size:,} bytes" in out
+    # The clock and what a reading of it is, wherever a table breaks its lines.
+    whole = re.sub(r"[\s│]", "", out)
+    assert "clockfloat32[any,12]" in whole
+    assert "session_gap_seconds" in whole
 
 
 def test_inspect_prints_metadata_as_json_and_nothing_else(ecct, trainable):

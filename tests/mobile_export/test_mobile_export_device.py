@@ -9,7 +9,6 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from cloud.registry import Registry
 from cloud.retraining.config import JobConfig, UplinkConfig
@@ -17,12 +16,10 @@ from cloud.retraining.log_reading import declared, read_new
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.uplink_log import Asked, Forgotten, ReplayWindow, UplinkLogWriter
 from ecct_tf.data.samples import pad_history
-from ecct_tf.edge import ItemTensors
 from ecct_tf.edge.start_files import start_file
 from ecct_tf.errors import CodecError, DeviceError, ExportError
-from ecct_tf.federated import DeviceData, prepare_devices, stack_devices
 from ecct_tf.federated.devices import device_profile
-from ecct_tf.knowledge import Downlink, KnowledgeStore
+from ecct_tf.knowledge import KnowledgeStore
 from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.simulation.uplink_log import uplink_records
 from ecct_tf.wire import StartFile, digest_of
@@ -86,47 +83,9 @@ def held(view):
     }
 
 
-def simulated(work, view, *, items, config, weights, downlink):
-    """Weights and uplink of the simulation's device work."""
-    (data,) = prepare_devices(
-        [[view]],
-        items=items,
-        block_sizes=work.block_sizes,
-        features=config.features,
-        samples=config.samples,
-        with_slots=work.model.reads_slots,
-        seed=config.seed,
-    ).devices
-    padded = stack_devices([data], batch_size=work.training.batch_size)
-    split = work.shared_size
-    result = work(
-        shared=tf.constant(weights[:split]),
-        noise_seed=tf.constant(0),
-        items=ItemTensors(*map(tf.constant, items)),
-        data=DeviceData(*(tf.constant(part[0]) for part in padded)),
-        private=tf.constant(weights[split:]),
-        downlink=Downlink(
-            (
-                tf.constant(downlink.user_embedding[None]),
-                tf.constant([[downlink.scale]], tf.float16),
-            ),
-            tf.constant(downlink.queries[None]),
-        ),
-        stacked=False,
-    )
-    shared = weights[:split] + result.delta.numpy() / float(result.weight)
-    return np.concatenate([shared, result.private.numpy()]), result
-
-
-def wire(uplink):
-    """The bytes of the simulation's uplink of one user."""
-    parts = [uplink.users, uplink.items, *uplink.embeddings, *uplink.logits]
-    return b"".join(np.asarray(part).tobytes() for part in parts)
-
-
 @pytest.mark.parametrize("tier", ["linear", "mlp", "attention"])
 def test_it_trains_and_answers_as_the_simulations_devices(
-    tier, packed, works, items, config, views, plan, downlink, weights_of, tmp_path
+    tier, packed, works, items, config, views, plan, downlink, weights_of, tmp_path, simulated, wire
 ):
     work, start = works[tier], weights_of(works[tier])
     fleet = DeviceFleet(tmp_path, DeviceModel(packed(tier), runtime=RUNTIME))
@@ -147,7 +106,7 @@ def test_it_trains_and_answers_as_the_simulations_devices(
 
 
 def test_simulation_device_and_file_write_one_uplink_and_the_job_ingests_it(
-    packed, works, items, config, views, plan, downlink, weights_of, tmp_path
+    packed, works, items, config, views, plan, downlink, weights_of, tmp_path, simulated
 ):
     work, view = works["mlp"], views[4]
     model = DeviceModel(packed("mlp"), runtime=RUNTIME)

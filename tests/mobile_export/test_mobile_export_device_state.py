@@ -42,6 +42,10 @@ def states(draw):
         values=draw(floats),
         downlink=draw(st.none() | downlinks()),
         round_number=draw(st.integers(0, 1000)),
+        times=draw(
+            st.just([])
+            | st.lists(st.integers(0, 2**40), min_size=len(history), max_size=len(history))
+        ),
     )
 
 
@@ -63,6 +67,7 @@ def test_every_state_comes_back(state):
     again = DeviceState.from_bytes(content, name="a state")
     assert again.as_bytes() == content
     assert again.history.tolist() == state.history.tolist()
+    assert again.times.tolist() == state.times.tolist()
     assert again.values.tobytes() == state.values.tobytes()
     assert (again.user, again.model, again.num_older) == (state.user, state.model, state.num_older)
     if state.downlink is not None:
@@ -95,9 +100,34 @@ def test_a_longer_file_is_refused():
 
 def test_a_later_format_is_told():
     content = bytearray(unseal(STATE.as_bytes(), magic=b"ECDS", format_number=1, what=""))
-    content[4] = 2
-    with pytest.raises(DeviceError, match="expected format 1, found 2"):
+    content[4] = 3
+    with pytest.raises(DeviceError, match="expected format 2, found 3"):
         DeviceState.from_bytes(seal(bytes(content)), name="newer")
+
+
+def test_times_make_a_state_of_format_2_and_a_state_without_any_stays_one_of_format_1():
+    plain = STATE.with_interactions([5])
+    assert plain.times.tolist() == [0, 0, 0, 0]
+    timed = plain.with_interactions([6, 7], times=[1_790_000_000.9, None])
+    assert timed.times.tolist() == [0, 0, 0, 0, 1_790_000_000, 0]
+    contents = [state.as_bytes() for state in (plain, timed)]
+    assert [content[4] for content in contents] == [1, 2]
+    # The header of format 1 is what it was before there were times.
+    assert b'"arrays":{"profile":["<i4",2],"history":["<i4",4],"values"' in contents[0]
+    for state, content in zip((plain, timed), contents, strict=True):
+        again = DeviceState.from_bytes(content, name="kept")
+        assert again.times.tolist() == state.times.tolist()
+        assert again.times.dtype == np.int64
+
+
+@pytest.mark.parametrize("times", [[1.0], [1.0, 2.0, 3.0]])
+def test_each_interaction_has_a_time_of_its_own(times):
+    with pytest.raises(DeviceError, match=rf"one for each of 2 interactions, got {len(times)}"):
+        STATE.with_interactions([5, 6], times=times)
+    with pytest.raises(DeviceError, match="one for each of 4 interactions, got 3"):
+        dataclasses.replace(
+            STATE.with_interactions([], times=[]), history=[1, 2, 3, 4], times=[1] * 3
+        )
 
 
 @pytest.mark.parametrize("codec", ["int8", "float16", "float32"])

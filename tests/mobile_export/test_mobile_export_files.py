@@ -1,6 +1,5 @@
 """Files as `export_edge_model` writes them: operators, packing, manifest, verification."""
 
-import dataclasses
 import json
 import zipfile
 
@@ -194,20 +193,6 @@ def test_an_unknown_variant_is_refused(works, table, task_of, weights_of, tmp_pa
             out=tmp_path,
             variants=["int3"],
         )
-
-
-def test_a_model_that_reads_the_time_is_refused(works, table, task_of, weights_of, tmp_path):
-    work = works["linear"]
-    features = dataclasses.replace(work.features, clock=True)
-    with pytest.raises(ConfigError, match=r"features\.clock: exported files have none"):
-        export_edge_model(
-            work.model,
-            weights_of(work),
-            table,
-            task=dataclasses.replace(task_of(work), features=features),
-            out=tmp_path,
-        )
-    assert not list(tmp_path.iterdir())
 
 
 def test_weights_that_are_not_finite_are_refused(works, table, task_of, weights_of, tmp_path):

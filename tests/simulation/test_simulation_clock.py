@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from ecct_tf.data import load_dataset
-from ecct_tf.errors import ConfigError
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.methods import build_algorithm
 
@@ -83,8 +82,3 @@ def test_data_without_times_has_a_silent_clock(config, dataset, caplog):
 def test_data_with_times_is_not_warned_about(config, dataset, caplog):
     build_experiment(config, dataset=dataset, progress=False)
     assert "features.clock" not in caplog.text
-
-
-def test_what_runs_exported_files_refuses_a_clock(config):
-    with pytest.raises(ConfigError, match=r"features\.clock: .*real_devices"):
-        dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, real_devices=1))

@@ -41,7 +41,8 @@ def seen(monkeypatch):
 def test_real_devices_agree_in_both_stages_and_a_disagreement_ends_the_run(
     small_config, tmp_path, seen
 ):
-    config = small_config("rounds=2", "edge.tiers={linear: 1.0}", "runtime.real_devices=4")
+    timed = ("features.clock=true", "runtime.real_devices=4")
+    config = small_config("rounds=2", "edge.tiers={linear: 1.0}", *timed)
     simulate(config, out=tmp_path / "run")
     for row in metrics(tmp_path / "run"):
         assert int(row["real_devices"]) == 4

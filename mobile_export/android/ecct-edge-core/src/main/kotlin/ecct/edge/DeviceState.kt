@@ -8,14 +8,16 @@ import java.nio.ByteOrder
  * All that one device keeps between rounds. A value: whatever changes it makes a new one.
  *
  * The bytes are those of the Python device (`mobile_export.device_state`), which can read them.
- * Little-endian: `ECDS`, the format (uint16, 1), two bytes of 0, the length of the header
+ * Little-endian: `ECDS`, the format (uint16, 2), two bytes of 0, the length of the header
  * (uint32), the header (JSON), the arrays one after another, the SHA-256 of all before it.
+ * Format 2 has the times of the interactions; a state in which none is known is one of format 1.
  *
  * @property model SHA-256 of the model file that [values] belong to, in hexadecimal.
  * @property layout SHA-256 of how such files lay out [values]; a newer file may share it.
  * @property user the id that the cloud knows the user by.
  * @property profile `[columns] int32`, rows of the private columns.
  * @property history `[n] int32`, rows of every item of the user, oldest first.
+ * @property times `[n] int64`, seconds since 1970 when each of [history] was, 0 where it is unknown.
  * @property olderItems how many of them the cloud knows too; the others are trained on.
  * @property values `[S] float32`, weights, optimiser slots and step; empty for a file that
  *   does not train.
@@ -28,6 +30,7 @@ public class DeviceState internal constructor(
     public val user: Int,
     internal val profile: IntArray,
     internal val history: IntArray,
+    internal val times: LongArray,
     public val olderItems: Int,
     internal val values: FloatArray,
     public val downlink: Downlink?,
@@ -40,11 +43,15 @@ public class DeviceState internal constructor(
         model: String = this.model,
         profile: IntArray = this.profile,
         history: IntArray = this.history,
+        times: LongArray = if (history === this.history) this.times else LongArray(history.size),
         olderItems: Int = this.olderItems,
         values: FloatArray = this.values,
         downlink: Downlink? = this.downlink,
         round: Int = this.round,
-    ): DeviceState = DeviceState(model, layout, user, profile, history, olderItems, values, downlink, round)
+    ): DeviceState =
+        DeviceState(model, layout, user, profile, history, times, olderItems, values, downlink, round)
+
+    private val tellsTime: Boolean get() = times.any { it != UNKNOWN_TIME }
 
     /** Refuses the state unless it belongs to [model] and [user]; [name] is that of its file. */
     internal fun checkFits(model: ModelFile, user: Int, name: String) {
@@ -99,18 +106,21 @@ public class DeviceState internal constructor(
         val queries = downlink?.queries ?: IntArray(0)
         val header = header().toByteArray(Charsets.UTF_8)
         val numbers = profile.size + history.size + values.size + queries.size
+        val timed = if (tellsTime) Long.SIZE_BYTES * times.size else 0
         val body =
             ByteBuffer
-                .allocate(PREFIX_BYTES + header.size + Int.SIZE_BYTES * numbers + embedding.size)
+                .allocate(PREFIX_BYTES + header.size + Int.SIZE_BYTES * numbers + timed + embedding.size)
                 .order(ByteOrder.LITTLE_ENDIAN)
-        body.put(MAGIC.toByteArray(Charsets.US_ASCII)).putShort(FORMAT.toShort()).putShort(0)
+        val format = if (tellsTime) WITH_TIMES else WITHOUT_TIMES
+        body.put(MAGIC.toByteArray(Charsets.US_ASCII)).putShort(format.toShort()).putShort(0)
         body.putInt(header.size).put(header)
         profile.forEach { body.putInt(it) }
         history.forEach { body.putInt(it) }
+        if (tellsTime) times.forEach { body.putLong(it) }
         values.forEach { body.putFloat(it) }
         body.put(embedding)
         queries.forEach { body.putInt(it) }
-        return SEALED.seal(body.array())
+        return sealed(format).seal(body.array())
     }
 
     private fun header(): String {
@@ -118,6 +128,7 @@ public class DeviceState internal constructor(
             buildList {
                 add(array("profile", INTEGERS, profile.size))
                 add(array("history", INTEGERS, history.size))
+                if (tellsTime) add(array("times", LONGS, times.size))
                 add(array("values", FLOATS, values.size))
                 downlink?.let {
                     val values = it.embedding.size / it.codec.valueBytes
@@ -138,13 +149,17 @@ public class DeviceState internal constructor(
 
     internal companion object {
         private const val MAGIC = "ECDS"
-        private const val FORMAT = 1
+        private const val WITHOUT_TIMES = 1
+        private const val WITH_TIMES = 2
+        private const val FORMAT_PLACE = 4
         private const val PREFIX_BYTES = 12
         private const val INTEGERS = "<i4"
+        private const val LONGS = "<i8"
         private const val FLOATS = "<f4"
-        private val SEALED = Sealed(MAGIC, FORMAT, "state of a device")
         private val EMBEDDINGS =
             mapOf(Codec.FLOAT32 to FLOATS, Codec.FLOAT16 to "<f2", Codec.INT8 to "|i1")
+
+        private fun sealed(format: Int) = Sealed(MAGIC, format, "state of a device")
 
         /**
          * Reads a state.
@@ -154,7 +169,8 @@ public class DeviceState internal constructor(
          */
         fun decode(content: ByteArray, name: String): DeviceState =
             try {
-                read(SEALED.unseal(content), name)
+                val old = content.getOrNull(FORMAT_PLACE)?.toInt() == WITHOUT_TIMES
+                read(sealed(if (old) WITHOUT_TIMES else WITH_TIMES).unseal(content), name)
             } catch (error: SealException) {
                 throw unusable(name, error)
             } catch (error: JsonException) {
@@ -176,6 +192,10 @@ public class DeviceState internal constructor(
             val forms = header.child("arrays")
             val profile = body.integers(forms, "profile")
             val history = body.integers(forms, "history")
+            val times = if (forms.has("times")) body.longs(forms, "times") else LongArray(history.size)
+            if (times.size != history.size || times.any { it < 0 }) {
+                throw JsonException("times: expected one from 0 for each of ${history.size} interactions")
+            }
             val values = body.floats(forms, "values")
             return DeviceState(
                 model = header.text("model"),
@@ -183,6 +203,7 @@ public class DeviceState internal constructor(
                 user = header.count("user"),
                 profile = profile,
                 history = history,
+                times = times,
                 olderItems = header.count("num_older"),
                 values = values,
                 downlink = if (header.has("downlink")) body.downlink(forms, header.child("downlink")) else null,
@@ -225,6 +246,11 @@ public class DeviceState internal constructor(
         private fun ByteBuffer.integers(forms: JsonObject, name: String): IntArray {
             val part = ByteBuffer.wrap(bytes(Int.SIZE_BYTES * forms.length(name, INTEGERS))).order(order())
             return IntArray(part.remaining() / Int.SIZE_BYTES) { part.getInt() }
+        }
+
+        private fun ByteBuffer.longs(forms: JsonObject, name: String): LongArray {
+            val part = ByteBuffer.wrap(bytes(Long.SIZE_BYTES * forms.length(name, LONGS))).order(order())
+            return LongArray(part.remaining() / Long.SIZE_BYTES) { part.getLong() }
         }
 
         private fun ByteBuffer.floats(forms: JsonObject, name: String): FloatArray {

@@ -34,6 +34,9 @@ public class EdgeMetadata internal constructor(
     /** Whether the file can be trained. */
     public val trainable: Boolean get() = training != null
 
+    /** Whether the model reads the time, from the input `clock`. */
+    public val readsClock: Boolean get() = signatures["score"]?.input("clock") != null
+
     /** S, values of a saved state, or null for a file that only infers. */
     public val stateSize: Int? get() = signatures["save"]?.outputs?.single()?.shape?.single()
 

@@ -13,7 +13,7 @@ import kotlin.concurrent.withLock
  * ```
  * val model = ModelFile.open(File(folder, "edge-mlp-trainable-int8.tflite"))
  * EdgeRecommender.open(model, LiteRtInterpreter, StateFile(kept), user = 17).use { device ->
- *     device.interact(listOf("tt0111161", "tt0068646"))
+ *     device.interact(listOf("tt0111161", "tt0068646"), times = listOf(earlier, now))
  *     val best = device.score(candidates).sortedByDescending { it.logit }
  *     device.train()
  *     send(device.uplinkRecord(createdAtSeconds = now))
@@ -24,6 +24,7 @@ public class EdgeRecommender private constructor(
     public val model: ModelFile,
     private val runner: SignatureRunner,
     private val states: StateFile,
+    private val ownClock: () -> Long,
     private var current: DeviceState,
 ) : AutoCloseable {
     private val lock = ReentrantLock()
@@ -36,11 +37,26 @@ public class EdgeRecommender private constructor(
     /**
      * Adds interactions, oldest first, and returns how many the model knows; others are left
      * out, for it can say nothing of them.
+     *
+     * A model with a clock reads the times of the newest interactions. One that is unknown silences
+     * it until the interaction is no more among them.
+     *
+     * @param times seconds since 1970, UTC, when each was; null where that is unknown.
+     * @throws InputException when a time is negative, or over a day ahead of the device's clock.
      */
-    public fun interact(items: List<String>): Int =
+    public fun interact(items: List<String>, times: List<Long?>? = null): Int =
         locked {
-            val known = items.map(model::itemRow).filter { it != 0 }
-            if (known.isNotEmpty()) keep(current.copy(history = current.history + known))
+            val moments = interactionTimes(times, items.size, latestTime(ownClock()))
+            val rows = items.map(model::itemRow)
+            val known = rows.indices.filter { rows[it] != 0 }
+            if (known.isNotEmpty()) {
+                keep(
+                    current.copy(
+                        history = current.history + known.map(rows::get),
+                        times = current.times + known.map(moments::get),
+                    ),
+                )
+            }
             known.size
         }
 
@@ -77,16 +93,23 @@ public class EdgeRecommender private constructor(
      * Scores candidates for the user as of now, in their order.
      *
      * A static file takes them in portions of its own size, so that any number will do.
+     *
+     * @param nowSeconds of the request, since 1970, UTC, which a model with a clock reads; null
+     *   asks the device's clock.
+     * @throws InputException when it is negative, or over a day ahead of the device's clock.
      */
-    public fun score(candidates: List<String>): List<Score> =
+    public fun score(candidates: List<String>, nowSeconds: Long? = null): List<Score> =
         locked {
+            val own = ownClock()
+            val now = nowSeconds?.let { possible(it, "score: now", latestTime(own)) } ?: own
+            val inputs = userInputs() + history() + reading(now)
             val rows = IntArray(candidates.size) { model.itemRow(candidates[it]) }
             val portion = metadata.signature("score").input("candidates")?.shape?.single() ?: rows.size
             val logits = ArrayList<Float>(rows.size)
             val probabilities = ArrayList<Float>(rows.size)
             for (start in rows.indices step maxOf(portion, 1)) {
                 val part = rows.copyOfRange(start, minOf(start + portion, rows.size)).copyOf(portion)
-                val outputs = runner.run("score", userInputs() + history() + ("candidates" to part), rows = portion)
+                val outputs = runner.run("score", inputs + ("candidates" to part), rows = portion)
                 val used = minOf(portion, rows.size - start)
                 logits += outputs.floats("logit").take(used)
                 probabilities += outputs.floats("probability").take(used)
@@ -225,6 +248,13 @@ public class EdgeRecommender private constructor(
 
     private fun history() = mapOf("history" to padHistory(current.history, metadata.historyLength))
 
+    private fun reading(now: Long): Map<String, Any> =
+        if (metadata.readsClock) {
+            mapOf("clock" to clockReading(current.times, now, metadata.historyLength))
+        } else {
+            emptyMap()
+        }
+
     private fun userInputs(): Map<String, Any> =
         buildMap {
             if (metadata.profile.isNotEmpty()) put("profile", current.profile)
@@ -234,6 +264,8 @@ public class EdgeRecommender private constructor(
     private fun roundSeed(): Long = SplitMix64(current.user.toLong() shl 32 or current.round.toLong()).next()
 
     public companion object {
+        private const val MILLISECONDS = 1000L
+
         /**
          * Opens a device: where [states] has none, a new one with the weights of the file.
          *
@@ -243,6 +275,7 @@ public class EdgeRecommender private constructor(
          * @param adopt whether to take over a state of an older model whose weights are laid out
          *   alike: weights, history and downlink stay, the optimiser starts anew. Rows of known
          *   items must mean the same in both, as they do in a vocabulary that only grew.
+         * @param clock the device's own, seconds since 1970.
          * @throws StateFileException when the state is damaged, or of another model or user.
          * @throws ModelFileException when the graph is not what the metadata says.
          */
@@ -253,6 +286,7 @@ public class EdgeRecommender private constructor(
             user: Int,
             profile: Map<String, String>? = null,
             adopt: Boolean = false,
+            clock: () -> Long = { System.currentTimeMillis() / MILLISECONDS },
         ): EdgeRecommender {
             val kept = states.read()
             val rows = profile?.let(model::profileRows)
@@ -268,7 +302,7 @@ public class EdgeRecommender private constructor(
                     }
                 found.checkFits(model, user, states.file.path)
                 val state = if (rows == null) found else found.copy(profile = rows)
-                val device = EdgeRecommender(model, runner, states, state)
+                val device = EdgeRecommender(model, runner, states, clock, state)
                 if (kept != null && model.metadata.trainable) device.restore()
                 if (kept !== state) device.keep(state)
                 return device
@@ -285,6 +319,7 @@ public class EdgeRecommender private constructor(
                 user = user,
                 profile = model.profileRows(emptyMap()),
                 history = IntArray(0),
+                times = LongArray(0),
                 olderItems = 0,
                 values = if (model.metadata.trainable) runner.read("save").floats("state") else FloatArray(0),
                 downlink = null,

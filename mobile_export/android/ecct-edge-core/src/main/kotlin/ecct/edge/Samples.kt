@@ -6,11 +6,14 @@ package ecct.edge
  * @property histories `[N][L] int32`, what came before each sample, newest last, 0 at the front.
  * @property candidates `[N] int32`.
  * @property labels `[N] float32`, 1 for an interaction, 0 for a negative.
+ * @property clocks `[N][W] float32`, what the clock said when each interaction happened; null for
+ *   a model without a clock.
  */
 internal class Samples(
     val histories: Array<IntArray>,
     val candidates: IntArray,
     val labels: FloatArray,
+    val clocks: Array<FloatArray>?,
 ) {
     val size: Int get() = candidates.size
 }
@@ -38,7 +41,9 @@ internal fun drawSamples(
 ): Samples {
     // A state may name items that came after the file was made; they have no row to learn from.
     val items = 1 until metadata.itemRows
-    val history = state.history.filter { it in items }.toIntArray()
+    val kept = state.history.indices.filter { state.history[it] in items }
+    val history = kept.map(state.history::get).toIntArray()
+    val times = kept.map(state.times::get).toLongArray()
     val older = state.history.take(state.olderItems).count { it in items }
     val first = maxOf(1, older, history.size - options.positions)
     if (first >= history.size) {
@@ -52,11 +57,14 @@ internal fun drawSamples(
     val histories = ArrayList<IntArray>()
     val candidates = ArrayList<Int>()
     val labels = ArrayList<Float>()
+    val clocks = ArrayList<FloatArray>()
     for (position in first until history.size) {
         val before = padHistory(history, metadata.historyLength, position)
+        val reading = clockReading(times, times[position], metadata.historyLength, position)
         val negatives = drawn.row(random, options.negatives)
         for (index in 0..options.negatives) {
             histories += before
+            clocks += reading
             candidates += if (index == 0) history[position] else negatives[index - 1]
             labels += if (index == 0) 1f else 0f
         }
@@ -66,6 +74,7 @@ internal fun drawSamples(
         Array(order.size) { histories[order[it]] },
         IntArray(order.size) { candidates[order[it]] },
         FloatArray(order.size) { labels[order[it]] },
+        if (metadata.readsClock) Array(order.size) { clocks[order[it]] } else null,
     )
 }
 
@@ -128,7 +137,12 @@ private fun shuffled(size: Int, random: SplitMix64): IntArray {
 internal fun Samples.batch(start: Int, size: Int, rows: Int): Map<String, Any> {
     val used = minOf(size, this.size - start)
     val length = histories.first().size
-    return mapOf(
+    val timed =
+        clocks?.let { all ->
+            val width = all.first().size
+            mapOf("clock" to Array(rows) { if (it < used) all[start + it] else FloatArray(width) })
+        }
+    return timed.orEmpty() + mapOf(
         "history" to Array(rows) { if (it < used) histories[start + it] else IntArray(length) },
         "candidates" to IntArray(rows) { if (it < used) candidates[start + it] else 0 },
         "labels" to FloatArray(rows) { if (it < used) labels[start + it] else 0f },

@@ -274,7 +274,8 @@ class EdgeRecommenderTest {
             assertContentEquals(trained.copyOf(weights), device.weights())
             assertEquals(0.25f, kept.values[weights])
             val other = kept.run {
-                DeviceState("0".repeat(64), "1".repeat(64), user, profile, history, olderItems, values, downlink, round)
+                val layout = "1".repeat(64)
+                DeviceState("0".repeat(64), layout, user, profile, history, times, olderItems, values, downlink, round)
             }
             states.write(other)
             assertFailsWith<StateFileException> { open(adopt = true) }

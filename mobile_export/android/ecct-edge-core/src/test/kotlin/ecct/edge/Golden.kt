@@ -22,6 +22,18 @@ internal object Golden {
     val downlink: ByteArray get() = case.hex("downlink")
     val stateBytes: ByteArray get() = case.child("state").hex("bytes")
 
+    /** The same for a model that reads the time. */
+    object Clock {
+        val case: JsonObject = json("clock/case.json")
+        val times: List<Long> = longs(case.list("times"))
+        val now: Long = case.number("now").toLong()
+        val model: ModelFile
+            get() {
+                val manifest = Manifest.parse(resource("clock/manifest.json").toString(Charsets.UTF_8))
+                return ModelFile.parse("edge.tflite", resource("clock/edge.tflite"), manifest)
+            }
+    }
+
     /** The model with other metadata: a zip of the same files, in the place of a whole model. */
     fun modelWith(change: (String) -> String): ModelFile {
         val zipped = ByteArrayOutputStream()
@@ -47,6 +59,8 @@ internal fun JsonObject.hex(name: String): ByteArray =
     text(name).chunked(2).map { it.toInt(16).toByte() }.toByteArray()
 
 internal fun ints(values: Any?): IntArray = (values as List<*>).map { (it as Double).toInt() }.toIntArray()
+
+internal fun longs(values: Any?): List<Long> = (values as List<*>).map { (it as Double).toLong() }
 
 internal fun floats(values: Any?): FloatArray = (values as List<*>).map { (it as Double).toFloat() }.toFloatArray()
 

@@ -31,6 +31,40 @@ class RealModelTest {
             receive(Downlink.decode(Golden.downlink, model.metadata.exchange))
         }
 
+    @Test
+    fun aModelWithAClockAnswersAndTrainsAsInPython() {
+        val command = System.getProperty("ecct.interpreter").orEmpty().split(" ")
+        Assume.assumeTrue("the property ecct.interpreter names no interpreter", command.size == 3)
+        inFolder { folder ->
+            val golden = Golden.Clock.case
+            val now = Golden.Clock.now
+            val states = StateFile(File(folder, "device.state"))
+            val model = Golden.Clock.model
+            val make = EdgeInterpreterFactory { PythonInterpreter(command, it) }
+            EdgeRecommender.open(model, make, states, Golden.user, Golden.profile) { now }.use { device ->
+                device.interact(Golden.history, Golden.Clock.times)
+                device.setKnownToCloud(Golden.case.count("older"))
+                device.receive(Downlink.decode(Golden.downlink, model.metadata.exchange))
+                val scores = device.score(Golden.candidates).map { it.logit }.toFloatArray()
+                assertClose(floats(golden.child("score").list("logit")), scores, 1e-5f)
+                // Answers are computed with a silent clock, in a fixed order of sums.
+                val expected = encodeUplink(
+                    Golden.user,
+                    Outputs(
+                        model.metadata.signature("uplink").outputs.associate {
+                            it.name to typed(it, golden.child("uplink").list(it.name))
+                        },
+                    ),
+                    model.metadata.exchange,
+                )
+                assertContentEquals(expected, device.uplink())
+                val seed = Golden.wire.child("draw").count("seed").toLong()
+                device.train(TrainingOptions(epochs = 2, negatives = 3, seed = seed))
+                assertClose(floats(golden.child("trained").list("weights")), device.weights(), 1e-6f)
+            }
+        }
+    }
+
     private fun assertClose(expected: FloatArray, received: FloatArray, tolerance: Float) {
         assertEquals(expected.size, received.size)
         val largest = expected.indices.maxOf { abs(expected[it] - received[it]) }

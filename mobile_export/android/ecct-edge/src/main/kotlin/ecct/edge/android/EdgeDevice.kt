@@ -44,8 +44,13 @@ public class EdgeDevice internal constructor(
     /** What the device keeps now. */
     public suspend fun state(): DeviceState = alone { device.state }
 
-    /** Adds interactions, oldest first; how many of them the model knows. */
-    public suspend fun interact(items: List<String>): Int = alone { device.interact(items) }
+    /**
+     * Adds interactions, oldest first; how many of them the model knows.
+     *
+     * @param times seconds since 1970, UTC, when each was; null where that is unknown.
+     */
+    public suspend fun interact(items: List<String>, times: List<Long?>? = null): Int =
+        alone { device.interact(items, times) }
 
     /** Says how many of the oldest interactions the cloud has too. */
     public suspend fun setKnownToCloud(oldest: Int): Unit = alone { device.setKnownToCloud(oldest) }
@@ -60,8 +65,9 @@ public class EdgeDevice internal constructor(
     public suspend fun replaceSharedWeights(shared: FloatArray): Unit =
         alone { device.replaceSharedWeights(shared) }
 
-    /** Scores candidates for the user as of now, in their order. */
-    public suspend fun score(candidates: List<String>): List<Score> = alone { device.score(candidates) }
+    /** Scores candidates for the user as of [nowSeconds], by default as of now, in their order. */
+    public suspend fun score(candidates: List<String>, nowSeconds: Long? = null): List<Score> =
+        alone { device.score(candidates, nowSeconds) }
 
     /**
      * Trains on what the cloud does not know.
