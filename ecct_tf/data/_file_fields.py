@@ -17,7 +17,7 @@ from ecct_tf.data._raw_table import RawTable, refuse_rows
 from ecct_tf.data.files_schema import ColumnSpec, TimestampUnit
 from ecct_tf.errors import DataError
 
-__all__ = ["feature_values", "ids", "known_ids", "moments", "ratings", "unique_ids"]
+__all__ = ["feature_values", "ids", "known_ids", "moments", "ratings", "titles", "unique_ids"]
 
 # A float of 64 bits keeps whole numbers of so many digits.
 _EXACT_DIGITS = 15
@@ -179,6 +179,11 @@ def ratings(table: RawTable, header: str) -> npt.NDArray[np.float64]:
         way_out="Fix the rows, or take rating and min_rating out of the schema.",
     )
     return np.array(values, np.float64)
+
+
+def titles(table: RawTable, header: str) -> list[str]:
+    """The column `header` as it is; a Parquet column of lists is refused."""
+    return _cells(table, header)
 
 
 def feature_values(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:

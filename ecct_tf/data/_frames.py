@@ -25,6 +25,7 @@ __all__ = [
     "encode_side",
     "frame_ids",
     "frame_timestamps",
+    "frame_titles",
 ]
 
 TableName = Literal["user", "item"]
@@ -200,6 +201,28 @@ def frame_ids(frame: pd.DataFrame, name: str, *, table: str) -> list[str]:
         tokens.append(token)
     refuse_look_alikes(f"{table} table: column {name!r}", tokens)
     return tokens
+
+
+def frame_titles(items: pd.DataFrame | None, name: str, tokens: Sequence[str]) -> tuple[str, ...]:
+    """The title of each item of `tokens`, one line of text; empty where the table has none.
+
+    Raises:
+      DataError: there is no table, or it has no column `name`.
+    """
+    if items is None:
+        raise DataError(
+            f"titles: expected an items table with the column {name!r}, received none. Give the "
+            "table, or leave the title out."
+        )
+    titles = _column(items, name, table="items")
+    missing = titles.isna().tolist()
+    found = {
+        token: "" if absent else " ".join(str(title).split())
+        for token, title, absent in zip(
+            frame_ids(items, "item", table="items"), titles.tolist(), missing, strict=True
+        )
+    }
+    return tuple(found.get(token, "") for token in tokens)
 
 
 def frame_timestamps(interactions: pd.DataFrame) -> npt.NDArray[np.int64]:

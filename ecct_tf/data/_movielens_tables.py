@@ -52,7 +52,7 @@ def build_movielens(
       interactions: columns `user`, `item`, `timestamp`.
       users: columns `user`, `gender`, `age` (a number, which is grouped), `occupation`; None if
         the release says nothing of users.
-      items: columns `item`, `release_year`, `genres`.
+      items: columns `item`, `title`, `release_year`, `genres`.
       sizes: users, items and ratings of each edition of the release; others are warned of.
     """
     # The releases are complete: what lacks a row was cut short.
@@ -68,6 +68,7 @@ def build_movielens(
             users=users,
             items=items,
             required=required,
+            title="title",
         )
     except DataError as error:
         raise DataError(f"{place}: {error}") from error

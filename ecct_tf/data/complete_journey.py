@@ -89,6 +89,8 @@ def load_complete_journey(
             users=users[users["user"].isin(kept["user"])],
             items=items[items["item"].isin(kept["item"])],
             required=("user", "item"),
+            # The CSV files hold none.
+            title="title" if "title" in items.columns else None,
         )
     except (DataError, ValueError) as error:
         raise DataError(f"{place}: {error}") from error
@@ -141,6 +143,7 @@ def _derived(place: Path) -> _Tables:
     )
     items = _frame(
         item=[number[name] for name in types],
+        title=types,
         department=_most_common(products, "department").reindex(types),
         category=_most_common(products, "product_category").reindex(types),
     )

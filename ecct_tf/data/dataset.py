@@ -17,6 +17,7 @@ from ecct_tf.data._frames import (
     encode_side,
     frame_ids,
     frame_timestamps,
+    frame_titles,
 )
 from ecct_tf.data.schema import FeatureSchema
 from ecct_tf.data.tables import EncodedColumn
@@ -44,6 +45,8 @@ class Dataset:
       timestamps: `[n] int64`, seconds, not negative.
       user_columns: every user column of the schema, `num_users` rows.
       item_columns: every item column, `num_items + 1` rows, row 0 zero.
+      item_titles: item k is called `item_titles[k - 1]` where people read of it, an empty text
+        where nobody named it; no model reads it. Empty where no item has a title.
       source: which settings `load_dataset` loaded it by; None for data that a program made.
     """
 
@@ -56,6 +59,7 @@ class Dataset:
     timestamps: npt.NDArray[np.int64]
     user_columns: tuple[EncodedColumn, ...] = ()
     item_columns: tuple[EncodedColumn, ...] = ()
+    item_titles: tuple[str, ...] = ()
     source: str | None = None
 
     def __post_init__(self) -> None:
@@ -79,6 +83,11 @@ class Dataset:
         _check_range(f"{where}: timestamps", self.timestamps, low=0, high=None)
         self._check_columns("user", self.user_columns, rows=self.num_users)
         self._check_columns("item", self.item_columns, rows=self.num_items + 1)
+        if len(self.item_titles) not in (0, self.num_items):
+            raise DataError(
+                f"{where}: item_titles must be empty or have a title of each of the "
+                f"{self.num_items} items, received {len(self.item_titles)}."
+            )
         for encoded in self.item_columns:
             if np.any(encoded.values[0]):
                 raise DataError(
@@ -104,7 +113,7 @@ class Dataset:
                 )
 
     def fingerprint(self) -> str:
-        """SHA-256 of ids, interactions and columns, in hexadecimal; names of data sets aside."""
+        """SHA-256 of ids, interactions and columns, in hexadecimal; names and titles aside."""
         digest = hashlib.sha256()
 
         def update(*texts: str) -> None:
@@ -135,6 +144,10 @@ class Dataset:
         """Number of items, without the padding row."""
         return len(self.item_tokens)
 
+    def title(self, item: int) -> str:
+        """What item `item`, from 1, is called; an empty text where it has no title."""
+        return self.item_titles[item - 1] if self.item_titles else ""
+
     @property
     def num_interactions(self) -> int:
         """Number of interactions."""
@@ -149,6 +162,7 @@ def build_dataset(
     users: pd.DataFrame | None = None,
     items: pd.DataFrame | None = None,
     required: tuple[TableName, ...] = (),
+    title: str | None = None,
 ) -> Dataset:
     """Encodes raw tables to a `Dataset`.
 
@@ -165,6 +179,7 @@ def build_dataset(
       users: column `user` and the schema's user columns; None if it has none.
       items: column `item` and the schema's item columns; None if it has none.
       required: `user`, `item` or both, whose table must have a row of every id.
+      title: the column of `items` with what people call an item; None if it has none.
 
     Raises:
       DataError: a column or id is missing or repeated, a table that is `required` lacks an id,
@@ -177,6 +192,7 @@ def build_dataset(
         users=users,
         items=items,
         required=required,
+        title=title,
     )
     for rows in absent:
         _log.warning("data set %r: the %ss table: %s", name, rows.table, rows.told)
@@ -191,6 +207,7 @@ def encode_frames(
     users: pd.DataFrame | None,
     items: pd.DataFrame | None,
     required: tuple[TableName, ...] = (),
+    title: str | None = None,
 ) -> tuple[Dataset, tuple[AbsentRows, ...]]:
     """What `build_dataset` makes, and which ids lack a row in their table, for a report."""
     user_ids = frame_ids(interactions, "user", table="interactions")
@@ -208,6 +225,7 @@ def encode_frames(
         timestamps=timestamps,
         user_columns=user_side.columns,
         item_columns=item_side.columns,
+        item_titles=frame_titles(items, title, item_side.tokens) if title is not None else (),
     )
     return dataset, tuple(side.absent for side in (user_side, item_side) if side.absent)
 

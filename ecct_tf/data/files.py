@@ -38,6 +38,8 @@ _PART_SUFFIXES: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet", ".pq"),
     "recbole": (".inter", ".user", ".item"),
 }
+# No column of a schema has this name: the title is none of the features.
+_TITLE = "\0title"
 _A_YEAR = 365 * 86_400 * 1_000_000
 
 
@@ -83,6 +85,7 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
             interactions=kept,
             users=frames.get("user"),
             items=frames.get("item"),
+            title=None if schema.items is None or schema.items.title is None else _TITLE,
         )
     report = DataReport(
         name=schema.name,
@@ -138,7 +141,11 @@ def _read(schema_path: Path, file: InteractionsFile | TableFile, section: str) -
     if isinstance(file, InteractionsFile):
         named = [file.user, file.item, file.timestamp, file.rating]
     else:
-        named = [file.id, *(spec.header or name for name, spec in file.columns.items())]
+        named = [
+            file.id,
+            *(spec.header or name for name, spec in file.columns.items()),
+            file.title,
+        ]
     headers = list(dict.fromkeys(name for name in named if name is not None))
     kind, separator = resolve_format(file, section)
 
@@ -216,15 +223,13 @@ def _time_notes(raw: RawTable, header: str, frame: pd.DataFrame) -> Iterator[str
 def _side_table(schema_path: Path, file: TableFile, section: str) -> _SideTable:
     raw = _read(schema_path, file, section)
     ids, notes = fields.unique_ids(raw, file.id)
-    return _SideTable(
-        raw,
-        ids,
-        tuple(_id_notes(raw, file.id, notes)),
-        {
-            name: fields.feature_values(raw, spec.header or name, spec)
-            for name, spec in file.columns.items()
-        },
-    )
+    values: dict[str, list[Any]] = {
+        name: fields.feature_values(raw, spec.header or name, spec)
+        for name, spec in file.columns.items()
+    }
+    if file.title is not None:
+        values[_TITLE] = fields.titles(raw, file.title)
+    return _SideTable(raw, ids, tuple(_id_notes(raw, file.id, notes)), values)
 
 
 def _kept_rows(schema: FilesSchema, key: str, side: _SideTable, kept: pd.DataFrame) -> pd.DataFrame:

@@ -169,6 +169,8 @@ class TableFile:
       names: as for the interactions.
       required: whether each id of the interactions must have a row; otherwise one without has
         the unknown value in each column, which is counted.
+      title: header of the column with what people call an item, for lists that they read; of
+        items only, and no model reads it.
     """
 
     path: str
@@ -179,6 +181,7 @@ class TableFile:
     encoding: str = "utf-8"
     names: tuple[str, ...] | None = None
     required: bool = False
+    title: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,6 +231,10 @@ class FilesSchema:
     def __post_init__(self) -> None:
         if not self.name:
             raise ConfigError("name: expected a name for the data set, got an empty text")
+        if self.users is not None and self.users.title is not None:
+            raise ConfigError(
+                f"users.title: only items have titles, got {self.users.title!r}. Leave it out."
+            )
         for section, table, file in self.tables:
             resolve_format(file, section)
             for name, spec in file.columns.items():

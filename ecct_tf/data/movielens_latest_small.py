@@ -70,6 +70,7 @@ def load_movielens_latest_small(
         items=pd.DataFrame(
             {
                 "item": films["movieId"],
+                "title": films["title"],
                 "release_year": [year_in(str(title)) for title in films["title"]],
                 "genres": [
                     () if genres == _NO_GENRE else tuple(str(genres).split("|"))

@@ -93,6 +93,8 @@ def test_both_layouts_give_equal_datasets(tmp_path):
     official = load_movielens_100k(folder=_write(tmp_path / "o", _official_files()))
     atomic = load_movielens_100k(folder=_write(tmp_path / "a" / "ml-100k", _atomic_files()).parent)
     _same(official, atomic)
+    assert official.title(4) == "Misérables, Les (A Tale) (1997)"
+    assert atomic.title(4) == "Misérables, Les (A Tale)"
     assert official.schema == MOVIELENS_100K_SCHEMA
     assert official.user_tokens == ("1", "2", "10")
     assert official.users.tolist() == [1, 0, 0, 1]  # file order

@@ -44,6 +44,7 @@ def test_by_hand(folder, caplog):
     assert dataset.items.tolist() == [1, 2, 4]
     assert dataset.timestamps.tolist() == [30, 20, 10]
     assert dataset.user_columns == ()
+    assert dataset.title(1).endswith("(1995)")
     year, genres = dataset.item_columns
     assert year.values.tolist() == pytest.approx([0, 1995, (2 * 1995 + 1960) / 3, 1960, 1995])
     assert genres.vocabulary == ("Adventure", "Children", "Drama", "Sci-Fi")
