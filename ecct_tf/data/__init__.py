@@ -2,8 +2,8 @@
 
 A `FeatureSchema` tags every column federated or centralized. A `Dataset`
 (`load_movielens_100k`, `load_movielens_1m`, `load_movielens_latest_small`,
-`load_complete_journey`, `synthetic_dataset`, `load_files` for your own files or
-`build_dataset` for tables in memory) is what only the simulator holds.
+`load_complete_journey`, `synthetic_dataset`, `load_files` for your own files,
+`from_frames` or `build_dataset` for tables in memory) is what only the simulator holds.
 `leave_one_out` or `temporal_split` cuts each user's interactions into older,
 recent, validation and test; a `DataReport` and a `SplitReport` count what was
 left out. From dataset and split come the two sides: `cloud_view`, with older
@@ -22,6 +22,7 @@ from ecct_tf.data.files import load_files
 from ecct_tf.data.files_schema import FilesSchema, read_files_schema
 from ecct_tf.data.filters import FilterCount
 from ecct_tf.data.heavy_users import refuse_heavy_users, touched_counts, without_heavy_users
+from ecct_tf.data.in_memory import from_frames
 from ecct_tf.data.movielens import MOVIELENS_100K_SCHEMA, load_movielens_100k
 from ecct_tf.data.movielens_1m import MOVIELENS_1M_SCHEMA, load_movielens_1m
 from ecct_tf.data.movielens_latest_small import (
@@ -91,6 +92,7 @@ __all__ = [
     "device_view",
     "dirichlet_devices",
     "evaluation_candidates",
+    "from_frames",
     "leave_one_out",
     "load_complete_journey",
     "load_dataset",

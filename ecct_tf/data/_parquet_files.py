@@ -1,4 +1,4 @@
-"""Parquet files as texts, column by column; what is no id and no value is refused."""
+"""Parquet files and Arrow tables as texts, by column; what is no id and no value is refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecct_tf.parts import requirement_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["read_parquet"]
+__all__ = ["raw_arrow_table", "read_parquet", "refuse_without_arrow"]
 
 
 def read_parquet(path: Path, headers: Sequence[str], *, may_be_empty: bool = False) -> RawTable:
@@ -30,21 +30,17 @@ def read_parquet(path: Path, headers: Sequence[str], *, may_be_empty: bool = Fal
       DataError: pyarrow is not installed, the file is missing or no Parquet file, has no rows,
         lacks a column, or has one that holds no single values.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise DataError(
-            f"{path}: reading Parquet needs pyarrow, which is not installed. Install it with "
-            f"`{install_packages([requirement_text('pyarrow', 'cloud')])}`, or save the table "
-            "as CSV."
-        ) from error
+    refuse_without_arrow(f"{path}: reading Parquet", or_else="save the table as CSV")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         open_plain(path).close()  # Arrow would wait for a pipe.
         with pq.ParquetFile(path) as file:
             names = list(file.schema_arrow.names)
             places = wanted_places(path, names, headers)
-            table = file.read(columns=[names[place] for place in places.values()])
+            wanted = [names[place] for place in places.values()]
+            table = file.read(columns=wanted).rename_columns(list(places))
     except OSError as error:
         raise unreadable(path, error) from error
     except pa.ArrowException as error:
@@ -56,10 +52,36 @@ def read_parquet(path: Path, headers: Sequence[str], *, may_be_empty: bool = Fal
         raise DataError(
             f"{path}: the file has columns and no rows, expected at least one. Export it anew."
         )
+    return raw_arrow_table(path, table)
+
+
+def refuse_without_arrow(what: str, *, or_else: str) -> None:
+    """Raises `DataError` where pyarrow is not installed, which `what` needs."""
+    try:
+        import pyarrow  # noqa: F401 (whether it is there)
+    except ImportError as error:
+        raise DataError(
+            f"{what} needs pyarrow, which is not installed. Install it with "
+            f"`{install_packages([requirement_text('pyarrow', 'cloud')])}`, or {or_else}."
+        ) from error
+
+
+def raw_arrow_table(path: Path, table: pa.Table) -> RawTable:
+    """An Arrow table as texts.
+
+    Args:
+      path: what messages call it.
+      table: the columns that are wanted, each once.
+
+    Raises:
+      DataError: a column holds no single values.
+    """
+    import pyarrow as pa
+
     columns: dict[str, list[Cell]] = {}
     types: dict[str, str] = {}
-    for header, place in places.items():
-        column = table[names[place]]
+    for header in table.column_names:
+        column = table[header]
         columns[header] = _cells(path, header, column)
         kind = _element_type(column.type)
         if not _is_text(kind) and not pa.types.is_integer(kind) and not pa.types.is_null(kind):

@@ -48,6 +48,12 @@ class Dataset:
       item_titles: item k is called `item_titles[k - 1]` where people read of it, an empty text
         where nobody named it; no model reads it. Empty where no item has a title.
       source: which settings `load_dataset` loaded it by; None for data that a program made.
+
+    Example:
+      >>> from ecct_tf.data import from_frames
+      >>> data = from_frames({"user": ["b", "a"], "item": [20, 3], "timestamp": [1, 2]})
+      >>> data.user_tokens, data.users.tolist(), data.item_tokens, data.items.tolist()
+      (('a', 'b'), [1, 0], ('3', '20'), [2, 1])
     """
 
     name: str
@@ -184,6 +190,13 @@ def build_dataset(
     Raises:
       DataError: a column or id is missing or repeated, a table that is `required` lacks an id,
         a table has none of the ids, or a timestamp is not a whole number from 0.
+
+    Example:
+      >>> import pandas as pd
+      >>> clicks = pd.DataFrame({"user": ["b", "a"], "item": [20, 3], "timestamp": [1, 2]})
+      >>> schema = FeatureSchema("shop", ())
+      >>> build_dataset(name="shop", schema=schema, interactions=clicks).num_items
+      2
     """
     dataset, absent = encode_frames(
         name=name,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecct_tf.data import _file_fields as fields
 from ecct_tf.data._csv_files import read_csv
+from ecct_tf.data._frames import TableName
 from ecct_tf.data._ids import IdNotes
 from ecct_tf.data._parquet_files import read_parquet
 from ecct_tf.data._part_files import read_parts
@@ -31,7 +32,7 @@ from ecct_tf.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["load_files"]
+__all__ = ["assemble", "load_files", "wanted_headers"]
 
 _PART_SUFFIXES: dict[str, tuple[str, ...]] = {
     "csv": (".csv", ".tsv", ".txt", ".dat"),
@@ -44,7 +45,7 @@ _A_YEAR = 365 * 86_400 * 1_000_000
 
 
 def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
-    """Reads the files that the schema file `schema_path` describes.
+    r"""Reads the files that the schema file `schema_path` describes.
 
     Every row is checked; what the schema's filters remove is counted in the report.
 
@@ -52,11 +53,55 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
       ConfigError: the schema file is wrong.
       DataError: a file is missing, damaged or holds a wrong value; the message names file,
         line, column and value.
+
+    Example:
+      >>> import tempfile
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> _ = (folder / "clicks.csv").write_text("user,item,timestamp\nann,tea,3\nann,cup,5\n")
+      >>> _ = (folder / "schema.yaml").write_text("name: shop\ninteractions: {path: clicks.csv}")
+      >>> data, report = load_files(folder / "schema.yaml")
+      >>> data.item_tokens, report.interactions
+      (('cup', 'tea'), 2)
     """
     schema_path = Path(schema_path)
     schema = read_files_schema(schema_path)
     raw = _read(schema_path, schema.interactions, "interactions")
-    tables = {key: _side_table(schema_path, file, section) for section, key, file in schema.tables}
+    tables = {key: _read(schema_path, file, section) for section, key, file in schema.tables}
+    return assemble(schema, raw, tables, source=schema_path)
+
+
+def wanted_headers(file: InteractionsFile | TableFile) -> list[str]:
+    """The columns of a file that a schema names, each once."""
+    if isinstance(file, InteractionsFile):
+        named = [file.user, file.item, file.timestamp, file.rating]
+    else:
+        named = [
+            file.id,
+            *(spec.header or name for name, spec in file.columns.items()),
+            file.title,
+        ]
+    return list(dict.fromkeys(name for name in named if name is not None))
+
+
+def assemble(
+    schema: FilesSchema,
+    raw: RawTable,
+    side_tables: Mapping[TableName, RawTable],
+    *,
+    source: Path | str,
+) -> tuple[Dataset, DataReport]:
+    """The data set and the report of tables of texts that a schema describes.
+
+    Args:
+      schema: what the columns are.
+      raw: the interactions.
+      side_tables: those of users and items that the schema has.
+      source: what to call the schema in messages and in the report.
+
+    Raises:
+      DataError: as `load_files`.
+    """
+    tables = {key: _side_table(side_tables[key], file) for _, key, file in schema.tables}
     frame, notes = _interactions(raw, schema.interactions)
     for _, key, file in schema.tables:
         fields.known_ids(
@@ -71,14 +116,14 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
         _refuse_duplicates(raw, frame, schema.interactions)
     # From here on in time order: a shared second must not lose a finer order.
     frame = frame.sort_values("moment", kind="stable")
-    with _naming(schema_path):
+    with _naming(source):
         kept, filters = apply_filters(
             frame, schema.filters, min_rating=schema.interactions.min_rating
         )
     if schema.filters.short_users == "refuse":
         _refuse_short_users(raw, frame, kept, schema)
     frames = {key: _kept_rows(schema, key, side, kept) for key, side in tables.items()}
-    with _naming(schema_path):
+    with _naming(source):
         dataset, absent = encode_frames(
             name=schema.name,
             schema=schema.features(),
@@ -89,7 +134,7 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
         )
     report = DataReport(
         name=schema.name,
-        schema=str(schema_path),
+        schema=str(source),
         files=(
             FileReport("interactions", str(raw.path), raw.num_rows),
             *(
@@ -121,11 +166,11 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
 
 
 @contextlib.contextmanager
-def _naming(schema_path: Path) -> Iterator[None]:
+def _naming(source: Path | str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"{schema_path}: {error}") from error
+        raise DataError(f"{source}: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,16 +182,7 @@ class _SideTable:
 
 
 def _read(schema_path: Path, file: InteractionsFile | TableFile, section: str) -> RawTable:
-    path = schema_path.parent / file.path
-    if isinstance(file, InteractionsFile):
-        named = [file.user, file.item, file.timestamp, file.rating]
-    else:
-        named = [
-            file.id,
-            *(spec.header or name for name, spec in file.columns.items()),
-            file.title,
-        ]
-    headers = list(dict.fromkeys(name for name in named if name is not None))
+    path, headers = schema_path.parent / file.path, wanted_headers(file)
     kind, separator = resolve_format(file, section)
 
     def read(path: Path, headers: Sequence[str], *, is_part: bool = False) -> RawTable:
@@ -220,8 +256,7 @@ def _time_notes(raw: RawTable, header: str, frame: pd.DataFrame) -> Iterator[str
         )
 
 
-def _side_table(schema_path: Path, file: TableFile, section: str) -> _SideTable:
-    raw = _read(schema_path, file, section)
+def _side_table(raw: RawTable, file: TableFile) -> _SideTable:
     ids, notes = fields.unique_ids(raw, file.id)
     values: dict[str, list[Any]] = {
         name: fields.feature_values(raw, spec.header or name, spec)

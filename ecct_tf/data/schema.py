@@ -15,14 +15,24 @@ __all__ = ["Column", "FeatureSchema", "Kind", "Side"]
 
 
 class Side(enum.StrEnum):
-    """Where a column may exist: only on the device, or in the cloud."""
+    """Where a column may exist: only on the device, or in the cloud.
+
+    Example:
+      >>> Side("federated") is Side.FEDERATED
+      True
+    """
 
     FEDERATED = "federated"
     CENTRALIZED = "centralized"
 
 
 class Kind(enum.StrEnum):
-    """How a column's raw values are encoded."""
+    """How a column's raw values are encoded.
+
+    Example:
+      >>> [kind.value for kind in Kind]
+      ['categorical', 'multi_categorical', 'numeric']
+    """
 
     CATEGORICAL = "categorical"
     MULTI_CATEGORICAL = "multi_categorical"
@@ -42,6 +52,10 @@ class Column:
       table: `"user"` or `"item"`, the table that holds the column.
       side: the tag that decides where the column may exist.
       kind: the encoding.
+
+    Example:
+      >>> Column("town", "user", "federated", "categorical").side
+      <Side.FEDERATED: 'federated'>
     """
 
     name: str

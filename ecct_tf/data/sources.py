@@ -31,6 +31,10 @@ def load_dataset(config: DataConfig, *, seed: int, progress: bool = True) -> Dat
     Raises:
       ConfigError: the schema file is wrong.
       DataError: a file is missing or wrong, or the data is in no file (`in-memory`).
+
+    Example:
+      >>> load_dataset(DataConfig(dataset="synthetic", synthetic_users=8), seed=0).num_users
+      8
     """
     refuse_in_memory(config)
     source = _source(config, seed=seed)
@@ -58,8 +62,8 @@ def refuse_in_memory(config: DataConfig) -> None:
         which = f"the data set {config.name!r} (SHA-256 {config.fingerprint})"
     raise DataError(
         f"data.dataset=in-memory: {which} was handed over by a program and is in no file, so that "
-        "it cannot be loaded. Hand it over again, in Python: simulate(config, dataset=...) or "
-        "resume(path, dataset=...)."
+        "it cannot be loaded. Hand it over again, in Python: ecct_tf.open_run(path, data=...), "
+        "simulate(config, dataset=...) or resume(path, dataset=...)."
     )
 
 

@@ -231,6 +231,12 @@ def leave_one_out(dataset: Dataset, *, recent_fraction: float = 0.2) -> Split:
       recent_fraction: the newest `ceil(recent_fraction * len(train))` of each
         user's training part is recent (on the device only): at least one, and
         at least one older remains. 0 means that nothing is recent.
+
+    Example:
+      >>> from ecct_tf.data import SyntheticConfig, synthetic_dataset
+      >>> split = leave_one_out(synthetic_dataset(SyntheticConfig(users=8)))
+      >>> split.test(3) == split.touched(3)[-1], split.validation(3) == split.touched(3)[-2]
+      (True, True)
     """
     order = time_order(dataset)
     counts = np.bincount(dataset.users, minlength=dataset.num_users)

@@ -54,6 +54,10 @@ class SyntheticConfig:
       private_strength: weight of the private signal, 0 for none.
       central_strength: weight of the central signal, 0 for none.
       seed: the seed; equal configurations give equal data.
+
+    Example:
+      >>> SyntheticConfig(users=8, seed=1).items
+      400
     """
 
     users: int = 256
@@ -83,7 +87,13 @@ class SyntheticConfig:
 
 
 def synthetic_dataset(config: SyntheticConfig) -> Dataset:
-    """Generates a data set; users' interactions are distinct items in time order."""
+    """Generates a data set; users' interactions are distinct items in time order.
+
+    Example:
+      >>> data = synthetic_dataset(SyntheticConfig(users=8))
+      >>> data.num_users, data.num_items, [c.column.name for c in data.user_columns]
+      (8, 400, ['gender', 'age'])
+    """
     rng = np.random.default_rng(config.seed)
     category = np.resize(np.arange(config.groups), config.items)
     second = rng.integers(config.groups, size=config.items)

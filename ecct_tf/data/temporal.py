@@ -42,6 +42,12 @@ def temporal_split(
       ConfigError: a fraction is out of range.
       DataError: no user can train, or no validation or test interaction
         belongs to one who can.
+
+    Example:
+      >>> from ecct_tf.data import SyntheticConfig, synthetic_dataset
+      >>> split = temporal_split(synthetic_dataset(SyntheticConfig(users=8)))
+      >>> split.cuts[0] < split.cuts[1]
+      True
     """
     held_out = validation_fraction + test_fraction
     if not (validation_fraction > 0 and test_fraction > 0 and held_out < 1):

@@ -1,0 +1,132 @@
+"""What the columns of a table are, told from their names, types and sizes."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+from ecct_tf.data.files_schema import TimestampUnit
+from ecct_tf.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["infer_columns", "infer_header", "infer_unit"]
+
+_log = logging.getLogger(__name__)
+
+# Letters alone, small: `User_ID` and `userId` are one.
+_NAMES = {
+    "user": (
+        *("user", "userid", "uid", "customer", "customerid", "member", "memberid"),
+        *("visitor", "visitorid", "household", "householdid", "account", "accountid"),
+    ),
+    "item": (
+        *("item", "itemid", "iid", "movie", "movieid", "film", "filmid", "product", "productid"),
+        *("sku", "article", "articleid", "book", "bookid", "track", "trackid", "song", "songid"),
+    ),
+    "timestamp": ("timestamp", "time", "ts", "datetime", "date", "unixtime", "when", "at"),
+}
+_TITLES = ("title", "name")
+_MOST_VALUES = 100
+# In seconds the year 5138, in milliseconds 1973: numbers above are milliseconds.
+_FIRST_MILLISECONDS = 100_000_000_000
+
+
+def infer_header(table: pa.Table, what: str, *, section: str) -> str:
+    """The column of `table` with the ids or times of `what`: `user`, `item` or `timestamp`.
+
+    Raises:
+      DataError: no column has a name that says so, or several have.
+    """
+    names = list(map(str, table.column_names))
+    found = [name for name in names if _letters(name) in _NAMES[what]]
+    # One that is called as in a schema file needs no guess.
+    if what in names:
+        found = [what]
+    if len(found) == 1:
+        return found[0]
+    state = "none has" if not found else f"{' and '.join(map(repr, found))} have"
+    key = "id" if section != "interactions" else what
+    raise DataError(
+        f"{section}: expected one column whose name says that it holds the {what}, such as "
+        f"{what!r}; of {', '.join(names)} {state} one. Rename it, or name it in the schema: "
+        f"{{{section!r}: {{{key!r}: ...}}}}."
+    )
+
+
+def infer_unit(table: pa.Table, header: str) -> TimestampUnit:
+    """The unit of the times in the column `header`, where there is one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if header not in table.column_names:
+        return "s"
+    column = table[header]
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        return "iso8601"
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        largest = pc.max(column).as_py()
+        return "ms" if largest is not None and largest >= _FIRST_MILLISECONDS else "s"
+    first = next((str(value) for value in column.to_pylist() if value is not None), "")
+    return "s" if re.fullmatch(r"[0-9.]*", first) else "iso8601"
+
+
+def infer_columns(
+    table: pa.Table, what: str, *, ids: str
+) -> tuple[dict[str, dict[str, str]], str | None]:
+    """The feature columns of a table of users or items, and the column of titles.
+
+    Args:
+      table: the table.
+      what: `user` or `item`.
+      ids: its column of ids.
+
+    Returns:
+      Column specifications by name, as a schema has them, and the title's header or None.
+    """
+    names = [str(name) for name in table.column_names if str(name) != ids]
+    title = None
+    if what == "item":
+        titles = (name for wanted in _TITLES for name in names if name.lower() == wanted)
+        title = next(titles, None)
+    columns: dict[str, dict[str, str]] = {}
+    for name in names:
+        if name == title:
+            continue
+        kind, why_not = _kind(table[name], what)
+        if name in ("user", "item"):
+            kind, why_not = None, "is called as the ids are"
+        if kind is None:
+            _log.warning(
+                "%ss: the column %r %s and is left out; a schema says what it is",
+                what,
+                name,
+                why_not,
+            )
+        else:
+            columns[name] = {"kind": kind}
+    return columns, title
+
+
+def _kind(column: Any, what: str) -> tuple[str | None, str]:
+    """The kind of a feature column, or None and why it is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        if what == "user":
+            return None, "holds lists, which devices have none of,"
+        return "multi_categorical", ""
+    if what == "item" and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return "numeric", ""
+    values = pc.count_distinct(column).as_py()
+    if values > _MOST_VALUES:
+        return None, f"has {values:,} different values, above {_MOST_VALUES} for a category,"
+    return "categorical", ""
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
