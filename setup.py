@@ -11,10 +11,10 @@ ROOT = Path(__file__).parent
 
 def _version() -> str:
     """Reads `__version__` as text: importing the package would need its dependencies."""
-    text = (ROOT / "ecct_tf" / "__init__.py").read_text(encoding="utf-8")
+    text = (ROOT / "ecct_tf" / "version.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "([^"]+)"$', text, flags=re.MULTILINE)
     if found is None:
-        raise RuntimeError('expected a line `__version__ = "..."` in ecct_tf/__init__.py')
+        raise RuntimeError('expected a line `__version__ = "..."` in ecct_tf/version.py')
     return found.group(1)
 
 

@@ -34,6 +34,14 @@ class EcctError(Exception):
 
     Attributes:
       exit_code: of a command that ends with it.
+
+    Example:
+      >>> from ecct_tf.config import load_config
+      >>> try:
+      ...     load_config(overrides=["rounds=0"])
+      ... except EcctError as error:
+      ...     print(error)
+      --set rounds=0: run.rounds: expected at least 1, got 0
     """
 
     exit_code: ClassVar[int] = 2

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-import ecct_tf
 from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig, tier_slug
 from ecct_tf.data.clock import EARLIEST, SESSION_GAP
 from ecct_tf.edge import EdgeModel, build_optimizer
@@ -19,6 +18,7 @@ from ecct_tf.errors import ExportError
 from ecct_tf.files import write_bytes, write_text
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import item_table_file
+from ecct_tf.version import __version__
 from ecct_tf.wire import digest_of
 from mobile_export import guards
 from mobile_export.card import model_card
@@ -74,7 +74,7 @@ class ExportedFile:
     variant: str
     sha256: str
     num_bytes: int
-    operators: Mapping[str, Mapping[str, int]]
+    operators: Mapping[str, Mapping[str, int]] = dataclasses.field(repr=False)
 
 
 def export_edge_model(
@@ -242,7 +242,7 @@ def _metadata(
             "largest_gradient_norm": guards.LARGEST_GRADIENT_NORM,
             "largest_rate": 1.0,
         },
-        "versions": {"ecct-tf": ecct_tf.__version__, "tensorflow": tf.__version__},
+        "versions": {"ecct-tf": __version__, "tensorflow": tf.__version__},
         "provenance": dict(labels.provenance),
         "fingerprints": dict(labels.fingerprints),
     }

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from ecct_tf import cli as command_line
 from ecct_tf import installation, parts
 from ecct_tf.commands import root
-from ecct_tf.commands.options import quiet_tensorflow
 from ecct_tf.errors import MissingPartError
 from ecct_tf.installation import Installation, install_command, lock_for
+from ecct_tf.quiet import quiet_tensorflow
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = [

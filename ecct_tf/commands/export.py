@@ -114,24 +114,18 @@ def export(
         )
     prepare("cloud")
     names = list(_VARIANTS) if "all" in variants else list(variants)
+    from ecct_tf.runs.exporting import export_models
     from ecct_tf.runs.opening import open_models
-    from mobile_export.export import export_edge_model
 
-    models = open_models(run)
-    for chosen in [tier] if tier else models.tiers:
-        reference = models.reference(chosen, user=user, steps=0, new_device=new_device)
-        files = export_edge_model(
-            reference.model,
-            reference.weights,
-            reference.table,
-            task=reference.task,
-            out=out,
-            variants=names,
-            static=static,
-            labels=models.labels(chosen, user=user, new_device=new_device),
-            examples=models.examples(chosen, count=32),
-            overwrite=overwrite,
-        )
-        for file in files:
-            click.echo(f"{file.path}: {file.num_bytes:,} bytes, SHA-256 {file.sha256[:16]}…")
+    for file in export_models(
+        open_models(run),
+        out,
+        variants=names,
+        tier=tier,
+        user=user,
+        new_device=new_device,
+        static=static,
+        overwrite=overwrite,
+    ):
+        click.echo(f"{file.path}: {file.num_bytes:,} bytes, SHA-256 {file.sha256[:16]}…")
     click.echo(f"Check each with: {shown_command()} verify FILE --run {run}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecct_tf.config import DATASETS, METHODS, RunConfig, TypedOption
-from ecct_tf.user_folders import keep_keras_out_of_here
+from ecct_tf.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from ecct_tf.parts import Part
@@ -24,7 +24,6 @@ __all__ = [
     "existing_run",
     "method_option",
     "prepare",
-    "quiet_tensorflow",
     "set_option",
     "setting_option",
     "shown_command",
@@ -128,21 +127,6 @@ def prepare(part: "Part") -> None:
     _, _, name = click.get_current_context().command_path.partition(" ")
     require(part, by=f"`ecct {name}`")
     quiet_tensorflow()
-
-
-def quiet_tensorflow() -> None:
-    """Silences TensorFlow's own messages, unless the environment or `ecct -v` asks for them.
-
-    And chooses Keras 2, which the cloud needs. It must come before TensorFlow is imported, which
-    reads both settings then and never again.
-    """
-    import logging
-
-    verbose = logging.getLogger("ecct_tf").isEnabledFor(logging.INFO)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
-    keep_keras_out_of_here()
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    logging.getLogger("tensorflow").setLevel(logging.INFO if verbose else logging.ERROR)
 
 
 def shown_command() -> str:

@@ -4,7 +4,6 @@ import logging
 
 import click
 
-from ecct_tf import __version__
 from ecct_tf.commands.baselines import baselines
 from ecct_tf.commands.cloud import cloud
 from ecct_tf.commands.compare import compare
@@ -17,6 +16,7 @@ from ecct_tf.commands.new import new
 from ecct_tf.commands.report import report
 from ecct_tf.commands.simulate import resume, simulate
 from ecct_tf.commands.verify import verify
+from ecct_tf.version import __version__
 
 __all__ = ["cli"]
 

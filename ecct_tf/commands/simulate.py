@@ -1,6 +1,5 @@
 """`ecct simulate` and `ecct resume`."""
 
-import datetime
 import shlex
 from pathlib import Path
 
@@ -80,12 +79,11 @@ def simulate(
     )
     config = load_config(config_path, overrides=[*overrides, *short])
     check_tier_names(config.edge.tiers)
-    if out is None:
-        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        out = Path("runs") / f"{config.method}-{config.data.dataset}-seed{config.seed}-{now}"
     prepare("simulation")
+    from ecct_tf.runs.starting import default_folder
     from ecct_tf.simulation.run_folder import RunFolder
 
+    out = default_folder(config) if out is None else out
     RunFolder.check(out)
     click.echo(
         f"{config.method} on {config.data.dataset}: seed {config.seed}, run folder {out}", err=True

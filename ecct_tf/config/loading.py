@@ -48,12 +48,18 @@ class TypedOption(str):
 _PATHS = ("data.schema", "data.folder")
 
 
-def load_config(path: Path | None = None, *, overrides: Iterable[str] = ()) -> RunConfig:
+def load_config(
+    path: Path | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    default: RunConfig | None = None,
+) -> RunConfig:
     """Reads a run's configuration.
 
     Args:
       path: YAML file that mirrors `RunConfig`; what it leaves out has its default.
       overrides: `key=value` with dotted keys and YAML values, applied after the file.
+      default: what holds for the rest; None for the defaults of `RunConfig`.
 
     Paths in the file are relative to the file, those in overrides to the working directory;
     both come out absolute, so that a run can be gone on with from anywhere.
@@ -66,7 +72,7 @@ def load_config(path: Path | None = None, *, overrides: Iterable[str] = ()) -> R
       >>> load_config(overrides=["training.epochs=2"]).training.epochs
       2
     """
-    return load_over(RunConfig(), path, overrides=overrides, paths=_PATHS)
+    return load_over(default or RunConfig(), path, overrides=overrides, paths=_PATHS)
 
 
 def load_over(
@@ -125,7 +131,12 @@ def _make_absolute(values: dict[str, Any], paths: Iterable[str], base: Path) -> 
 
 
 def dump_config(config: Any) -> str:
-    """A whole configuration as YAML; what loaded it reads it back to an equal one."""
+    """A whole configuration as YAML; what loaded it reads it back to an equal one.
+
+    Example:
+      >>> dump_config(RunConfig(rounds=3)).splitlines()[1]
+      'rounds: 3'
+    """
     return dump_yaml(_plain(dataclasses.asdict(config)))
 
 

@@ -242,6 +242,10 @@ class RunConfig:
       checkpoint: when the state is written.
       federated_baseline: the methods `fedavg`, `fedprox`, `fine-tuning` and `pfedrec`.
       centralized: the method `centralized`.
+
+    Example:
+      >>> RunConfig(rounds=3).data.dataset, RunConfig(rounds=3).seed
+      ('movielens-100k', 0)
     """
 
     method: MethodName = "ecct"

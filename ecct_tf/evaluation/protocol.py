@@ -25,6 +25,11 @@ class Metrics:
         only for scores that are logits; a baseline's counts are not.
       k: the list length of `hr` and `ndcg`.
       num_users: how many distinct users were evaluated.
+
+    Example:
+      >>> found = evaluate_scores([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]], k=1)
+      >>> isinstance(found, Metrics), found.hr, found.num_users
+      (True, 0.5, 2)
     """
 
     hr: float

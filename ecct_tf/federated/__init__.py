@@ -12,7 +12,7 @@ and by the first round.
 from typing import TYPE_CHECKING, Any
 
 from ecct_tf.federated.algorithm import Algorithm, Arrays, RoundReport
-from ecct_tf.federated.cloud_protocol import Cloud
+from ecct_tf.federated.cloud_protocol import Cloud, DownlinkSource
 from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData, DeviceSet, prepare_devices, stack_devices
@@ -34,6 +34,7 @@ __all__ = [
     "DeviceResult",
     "DeviceSet",
     "DeviceWork",
+    "DownlinkSource",
     "EcctProcess",
     "EcctState",
     "FederatedRuntime",

@@ -11,15 +11,11 @@ import numpy.typing as npt
 
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
 
-__all__ = ["Cloud"]
+__all__ = ["Cloud", "DownlinkSource"]
 
 
-class Cloud(Protocol):
-    """The cloud side of an exchange."""
-
-    def publish(self) -> ItemTable:
-        """The item table that devices fetch once."""
-        ...
+class DownlinkSource(Protocol):
+    """What knows the next downlinks, which is all that scoring on devices needs of a cloud."""
 
     def downlinks(
         self, users: npt.NDArray[np.int32], *, round_number: int
@@ -29,6 +25,14 @@ class Cloud(Protocol):
         Without the devices' own uplinks, and in coordinates that weights trained on earlier
         downlinks can go on reading.
         """
+        ...
+
+
+class Cloud(DownlinkSource, Protocol):
+    """The cloud side of an exchange."""
+
+    def publish(self) -> ItemTable:
+        """The item table that devices fetch once."""
         ...
 
     def queries(self, users: npt.NDArray[np.int32], *, round_number: int) -> npt.NDArray[np.int32]:

@@ -1,15 +1,16 @@
-"""From a run folder to its edge models."""
+"""From a run folder to its data, its newest checkpoint and its edge models."""
 
 import logging
 from pathlib import Path
 
 import numpy as np
 
-from ecct_tf.data import Dataset
+from ecct_tf.data import Dataset, described
 from ecct_tf.edge import check_edge_models
-from ecct_tf.errors import ExportError
+from ecct_tf.errors import DataError, ExportError
 from ecct_tf.runs.models import RunModels
 from ecct_tf.simulation.builder import build_process, edge_config
+from ecct_tf.simulation.checkpoints import Checkpoint
 from ecct_tf.simulation.edge_state import (
     check_shapes,
     edge_arrays,
@@ -17,16 +18,16 @@ from ecct_tf.simulation.edge_state import (
     starting_arrays,
     table_digest,
 )
-from ecct_tf.simulation.experiment import build_experiment
+from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.run_folder import RunFolder
 
-__all__ = ["open_models"]
+__all__ = ["build_models", "newest_checkpoint", "open_models", "run_experiment"]
 
 _log = logging.getLogger(__name__)
 
 
 def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
-    """Opens the edge models of the run in `path` at its newest checkpoint.
+    """Opens the edge models of the run in `path` at its newest checkpoint, to export them.
 
     Nothing that the cloud computed is computed again, so that a run can be exported by another
     version of TensorFlow, and without TFF.
@@ -38,7 +39,7 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
     Raises:
       ConfigError: when an edge model cannot be imported or built.
       RunFolderError: when `path` is no run folder, or has no whole item table.
-      ExportError: when the run has no edge model of ECCT's, or no checkpoint.
+      ExportError: when the run has no edge model of ECCT's, no checkpoint, or other data.
       CheckpointError: when the checkpoints are damaged.
     """
     folder = RunFolder.open(path)
@@ -47,19 +48,79 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
             f"the run {path} is of method {folder.config.method!r}, which has no edge model of "
             "ECCT's at any round; export a run of method ecct or edge-only"
         )
+    checkpoint = newest_checkpoint(folder)
+    return build_models(folder, checkpoint, run_experiment(folder, checkpoint, dataset=dataset))
+
+
+def newest_checkpoint(folder: RunFolder) -> Checkpoint:
+    """The newest whole checkpoint of a run.
+
+    Raises:
+      ExportError: when it has none.
+      CheckpointError: when all are damaged.
+    """
     checkpoint = folder.checkpoints.newest()
     if checkpoint is None:
-        raise ExportError(f"the run {path} has no checkpoint: {_without_checkpoint(folder)}")
-    check_edge_models(folder.config.edge, folder.config.features)
-    for change in folder.changed_edge_models():
-        _log.warning("%s: %s. What is computed now need not be what the run trained", path, change)
-    experiment = build_experiment(folder.config, dataset=dataset)
-    if checkpoint.fingerprint != experiment.fingerprint():
-        raise ExportError(f"the data is not what the run {path} was trained on; restore it")
+        raise ExportError(f"the run {folder.path} has no checkpoint: {_without_checkpoint(folder)}")
+    return checkpoint
+
+
+def run_experiment(
+    folder: RunFolder, checkpoint: Checkpoint | None, *, dataset: Dataset | None = None
+) -> Experiment:
+    """The data of a run as it was trained on.
+
+    Args:
+      folder: of the run.
+      checkpoint: whose fingerprint the data must have; None for a run that needs none.
+      dataset: the data, where a program handed it over.
+
+    Raises:
+      ConfigError: when an edge model cannot be imported or built.
+      DataError: when the data is in no file, and `dataset` is None.
+      ExportError: when it is other data.
+    """
+    config, where = folder.config, f"the data is not what the run {folder.path} was trained on"
+    if dataset is not None:
+        try:
+            found = described(config.data, dataset, seed=config.seed)
+        except DataError as error:
+            raise ExportError(f"{where}: {error}") from error
+        if found != config.data:
+            raise ExportError(
+                f"{where}: expected {config.data.dataset}, received the data set {dataset.name!r} "
+                "in memory. Leave it out: the run's settings name its data."
+            )
+    if config.method in ("ecct", "edge-only"):
+        check_edge_models(config.edge, config.features)
+        for change in folder.changed_edge_models():
+            _log.warning(
+                "%s: %s. What is computed now need not be what the run trained", folder.path, change
+            )
+    experiment = build_experiment(config, dataset=dataset)
+    if checkpoint is not None and checkpoint.fingerprint != experiment.fingerprint():
+        raise ExportError(f"{where}; restore it")
+    return experiment
+
+
+def build_models(folder: RunFolder, checkpoint: Checkpoint, experiment: Experiment) -> RunModels:
+    """The edge models of a run of method ecct or edge-only.
+
+    Args:
+      folder: of the run.
+      checkpoint: of the run.
+      experiment: its data.
+
+    Raises:
+      RunFolderError: when the folder has no whole item table.
+      ExportError: when its item table is not the checkpoint's.
+      CheckpointError: when the checkpoint is of another configuration.
+    """
     arrays, table = checkpoint.arrays, folder.read_item_table()
     if not np.array_equal(arrays["item_table_sha256"], table_digest(table)):
         raise ExportError(
-            f"{path}: item_table.npz is not the item table of the run's checkpoint; restore it"
+            f"{folder.path}: item_table.npz is not the item table of the run's checkpoint; "
+            "restore it"
         )
     process = build_process(
         edge_config(folder.config),
@@ -70,7 +131,7 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
     )
     check_shapes(arrays, edge_arrays(process.initialize(folder.config.seed), process.cohorts))
     return RunModels(
-        path=path,
+        path=folder.path,
         experiment=experiment,
         process=process,
         state=edge_state(arrays, process.cohorts),

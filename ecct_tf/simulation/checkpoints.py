@@ -12,14 +12,17 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.errors import CheckpointError
-from ecct_tf.federated import Arrays
 from ecct_tf.files import write_atomically
+
+if TYPE_CHECKING:
+    # What reads a run's figures alone imports no TensorFlow.
+    from ecct_tf.federated import Arrays
 
 __all__ = ["Checkpoint", "CheckpointStore"]
 
@@ -57,7 +60,7 @@ class CheckpointStore:
         self._folder = folder
         self._keep = keep
 
-    def save(self, round_number: int, arrays: Arrays, *, fingerprint: str) -> Path:
+    def save(self, round_number: int, arrays: "Arrays", *, fingerprint: str) -> Path:
         """Writes a checkpoint, then removes those that are too old."""
         buffer = io.BytesIO()
         meta = np.array([str(_FORMAT), str(round_number), fingerprint])

@@ -25,7 +25,14 @@ from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.real_devices import real_devices
 
-__all__ = ["EcctAlgorithm", "EcctRunState", "build_cloud", "build_ecct", "build_edge_only"]
+__all__ = [
+    "EcctAlgorithm",
+    "EcctRunState",
+    "build_cloud",
+    "build_ecct",
+    "build_edge_only",
+    "restored_cloud",
+]
 
 Array = npt.NDArray[np.float32]
 
@@ -140,9 +147,7 @@ class EcctAlgorithm:
                 "was computed now, so that going on would not repeat the run; go on where it "
                 "was begun, with the same data, library versions and kind of machine"
             )
-        start = len("cloud/")
-        cloud = {name[start:]: value for name, value in arrays.items() if name.startswith("cloud/")}
-        return EcctRunState(edge_state(arrays, self.process.cohorts), cloud)
+        return EcctRunState(edge_state(arrays, self.process.cohorts), _cloud_arrays(arrays))
 
     def cloud_at(self, state: EcctRunState) -> CloudRecommender | SilentCloud:
         """The cloud as it is in `state`; there is one object, which the next call sets anew."""
@@ -169,7 +174,54 @@ def build_cloud(
     return _fitted_cloud(experiment.config, view, config=config, spaces=spaces)
 
 
+def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> CloudRecommender:
+    """The cloud recommender as it is in a checkpoint, to be asked for scores.
+
+    Nothing is trained anew; the item-to-item embeddings that its towers read are computed again,
+    from the same data.
+
+    Args:
+      experiment: the data of the run.
+      arrays: of the checkpoint.
+      table: the item table of the run's devices.
+
+    Raises:
+      CheckpointError: when the arrays have other variables or other shapes, or the embeddings do
+        not come out as they were.
+    """
+    config = experiment.config
+    # No tower reads the block that is learned, which takes most of the time.
+    unlearned = dataclasses.replace(config.cloud.next_item, epochs=0)
+    settings = dataclasses.replace(config.cloud, next_item=unlearned)
+    view = cloud_view(experiment.dataset, experiment.split)
+    cloud = _unfitted_cloud(config, view, config=settings)
+    cloud.freeze()
+    cloud.restore(_cloud_arrays(arrays))
+    items = cloud.model.item_vectors(np.arange(experiment.dataset.num_items + 1)).numpy()
+    # A step of the coarsest codec is a 127th of a row's largest value.
+    if np.abs(items - table.cloud).max() > np.abs(items).max() / 50:
+        raise CheckpointError(
+            "checkpoint: the item embeddings that were computed now are not those that the cloud "
+            "learned with; ask the cloud where the run was made, with the same library versions "
+            "and kind of machine"
+        )
+    return cloud
+
+
 def _fitted_cloud(
+    run: RunConfig,
+    view: CloudView,
+    *,
+    config: CloudConfig | None = None,
+    spaces: InputSpaces | None = None,
+) -> CloudRecommender:
+    cloud = _unfitted_cloud(run, view, config=config, spaces=spaces)
+    with phase("fitting the cloud"):
+        cloud.fit()
+    return cloud
+
+
+def _unfitted_cloud(
     run: RunConfig,
     view: CloudView,
     *,
@@ -178,7 +230,7 @@ def _fitted_cloud(
 ) -> CloudRecommender:
     settings = config or run.cloud
     known = InputSpaces() if spaces is None else spaces
-    cloud = CloudRecommender(
+    return CloudRecommender(
         view,
         settings,
         features=run.features,
@@ -187,9 +239,12 @@ def _fitted_cloud(
         seed=run.seed,
         space=known.of(view, settings, features=run.features, seed=run.seed),
     )
-    with phase("fitting the cloud"):
-        cloud.fit()
-    return cloud
+
+
+def _cloud_arrays(arrays: Arrays) -> dict[str, Array]:
+    """Of a checkpoint, what the cloud's `snapshot` was."""
+    start = len("cloud/")
+    return {name[start:]: value for name, value in arrays.items() if name.startswith("cloud/")}
 
 
 def build_ecct(experiment: Experiment, *, spaces: InputSpaces | None = None) -> EcctAlgorithm:

@@ -8,7 +8,7 @@ from ecct_tf.config import FeatureConfig
 from ecct_tf.data import Candidates, Split
 from ecct_tf.data.clock import request_readings
 from ecct_tf.edge import ItemTensors, item_tensors, pad_history, pair_inputs
-from ecct_tf.federated import Cloud, EcctProcess, EcctState
+from ecct_tf.federated import DownlinkSource, EcctProcess, EcctState
 from ecct_tf.knowledge import ItemTable
 
 __all__ = ["EdgeEvaluator"]
@@ -34,7 +34,7 @@ class EdgeEvaluator:
         self._scorers: dict[tuple[int, bool], tf.types.experimental.GenericFunction] = {}
 
     def scores(
-        self, state: EcctState, cloud: Cloud, candidates: Candidates
+        self, state: EcctState, cloud: DownlinkSource, candidates: Candidates
     ) -> npt.NDArray[np.float32]:
         """Edge logits of `candidates`: `[rows, 1 + negatives] float32`.
 

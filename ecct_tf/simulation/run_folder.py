@@ -14,21 +14,22 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecct_tf.config import RunConfig, dump_config, load_config
 from ecct_tf.config.parsing import near_sibling
 from ecct_tf.data import Candidates
-from ecct_tf.edge import changed_sources, edge_origins
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.files import write_atomically, write_text
-from ecct_tf.knowledge import ItemTable
-from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
 from ecct_tf.locks import exclusive
 from ecct_tf.simulation.checkpoints import CheckpointStore
 from ecct_tf.simulation.unstarted import discard_if_idle, is_unstarted
+
+if TYPE_CHECKING:
+    # What reads a run's figures alone imports no TensorFlow.
+    from ecct_tf.knowledge import ItemTable
 
 __all__ = ["RunFolder"]
 
@@ -165,6 +166,8 @@ class RunFolder:
         Raises:
           ConfigError: when an edge model of the run cannot be imported.
         """
+        from ecct_tf.edge import changed_sources
+
         path = self.path / "environment.json"
         try:
             recorded = json.loads(path.read_text(encoding="utf-8")).get("edge_models", {})
@@ -237,17 +240,21 @@ class RunFolder:
         """Writes test quality by groups of users."""
         write_text(self.path / "quality_by_group.csv", _table(rows))
 
-    def write_item_table(self, table: ItemTable) -> None:
+    def write_item_table(self, table: "ItemTable") -> None:
         """Writes the item table as devices received it."""
+        from ecct_tf.knowledge.table_arrays import item_table_arrays
+
         arrays = item_table_arrays(table)
         write_atomically(self.path / _ITEM_TABLE, lambda file: np.savez(file, **arrays))
 
-    def read_item_table(self) -> ItemTable:
+    def read_item_table(self) -> "ItemTable":
         """The item table as devices received it.
 
         Raises:
           RunFolderError: when it is missing or damaged.
         """
+        from ecct_tf.knowledge.table_arrays import item_table
+
         path = self.path / _ITEM_TABLE
         try:
             with np.load(path, allow_pickle=False) as stored:
@@ -290,6 +297,8 @@ def _packages() -> dict[str, str | None]:
 
 
 def _environment(config: RunConfig) -> dict[str, Any]:
+    from ecct_tf.edge import edge_origins
+
     return {
         "seed": config.seed,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],

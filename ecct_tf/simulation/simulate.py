@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from cloud.shared_spaces import InputSpaces
-from ecct_tf import __version__
 from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset, described, refuse_in_memory
 from ecct_tf.edge import check_edge_models
@@ -39,6 +38,7 @@ from ecct_tf.simulation.tensorboard import TensorBoardWriter
 from ecct_tf.simulation.unstarted import discard_unstarted
 from ecct_tf.simulation.uplink_log import UplinkLogger
 from ecct_tf.simulation.worker_load import worker_load
+from ecct_tf.version import __version__
 
 __all__ = ["SimulationResult", "resume", "simulate"]
 

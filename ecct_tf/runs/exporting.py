@@ -1,0 +1,55 @@
+"""A run's edge models as files for phones."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ecct_tf.runs.models import RunModels
+from mobile_export.export import ExportedFile, export_edge_model
+
+__all__ = ["export_models"]
+
+# Devices on whose data `inference-int8` is calibrated.
+_EXAMPLES = 32
+
+
+def export_models(
+    models: RunModels,
+    out: Path,
+    *,
+    variants: Sequence[str] = ("trainable-int8",),
+    tier: str | None = None,
+    user: int | None = None,
+    new_device: bool = False,
+    static: tuple[int, int] | None = None,
+    overwrite: bool = False,
+) -> Iterator[ExportedFile]:
+    """Writes files of each tier, a manifest and a model card; yields the files of a tier at once.
+
+    Args:
+      models: of the run.
+      out: folder; made when it is missing.
+      variants: names out of `mobile_export.variants.VARIANTS`.
+      tier: the one to export; None for every one of the run.
+      user: the number of the user whose device's own weights to export; None for the mean.
+      new_device: whether to export what a device that has not trained begins with.
+      static: B and C of additional static-shape files.
+      overwrite: whether files of another run in `out` may be replaced.
+
+    Raises:
+      ConfigError: a variant is unknown.
+      ExportError: the run lacks the tier or the user's device, or `out` has files of another run.
+    """
+    for chosen in models.tiers if tier is None else [tier]:
+        reference = models.reference(chosen, user=user, steps=0, new_device=new_device)
+        yield from export_edge_model(
+            reference.model,
+            reference.weights,
+            reference.table,
+            task=reference.task,
+            out=out,
+            variants=variants,
+            static=static,
+            labels=models.labels(chosen, user=user, new_device=new_device),
+            examples=models.examples(chosen, count=_EXAMPLES),
+            overwrite=overwrite,
+        )
