@@ -13,6 +13,7 @@ from ecct_tf.commands.evaluate import evaluate
 from ecct_tf.commands.export import export
 from ecct_tf.commands.inspect import inspect
 from ecct_tf.commands.new import new
+from ecct_tf.commands.recommend import recommend
 from ecct_tf.commands.report import report
 from ecct_tf.commands.simulate import resume, simulate
 from ecct_tf.commands.verify import verify
@@ -33,7 +34,7 @@ def cli(verbose: int) -> None:
 
 
 for _command in (
-    simulate, resume, baselines, compare, report, new, data, doctor,
+    simulate, resume, baselines, compare, report, recommend, new, data, doctor,
     export, verify, inspect, evaluate, cloud,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -1,0 +1,63 @@
+"""`ecct recommend`: a table at 80 columns, JSON, and what it refuses."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import ecct_tf as ecct
+from ecct_tf.commands.root import cli
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of data that a command can load, of films with titles."""
+    folder = tmp_path_factory.mktemp("films")
+    rows = [
+        f"u{user},f{(7 * user + 3 * step) % 40},{step}" for user in range(9) for step in range(6)
+    ]
+    (folder / "clicks.csv").write_text("\n".join(["user,item,timestamp", *rows]), encoding="utf-8")
+    films = [f'f{film},"The long way home, {"part " * 8}{film}"' for film in range(40)]
+    (folder / "films.csv").write_text("\n".join(["item,title", *films]), encoding="utf-8")
+    (folder / "schema.yaml").write_text(
+        "name: films\ninteractions: {path: clicks.csv}\n"
+        "items: {path: films.csv, id: item, title: title, columns: {}}\n",
+        encoding="utf-8",
+    )
+    settings = {"baselines": False, "evaluation.negatives": 20}
+    return ecct.simulate(
+        folder / "schema.yaml", method="popularity", out=folder / "run", settings=settings
+    )
+
+
+def _ecct(*words, columns="80"):
+    return CliRunner(env={"COLUMNS": columns}).invoke(cli, [*map(str, words)])
+
+
+def test_a_table_has_titles_and_the_history_beside_it_at_80_columns(run):
+    printed = _ecct("recommend", run.path, "--user", "u4", "--k", 3).output
+    expected = run.recommend("u4", k=3)
+    assert max(map(len, printed.splitlines())) <= 80
+    assert all(item in printed for item in expected.items)
+    assert "The long way home" in printed
+    assert "5 items met before, which are left out; the newest 3 are shown." in printed
+    assert printed.splitlines()[0].strip() == "popularity, after 0 rounds: user u4"
+
+
+def test_json_has_all_that_a_program_gets(run):
+    result = _ecct("recommend", run.path, "--user", "u4", "--json")
+    assert json.loads(result.output) == json.loads(json.dumps(run.recommend("u4").as_dict()))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--user", "u44"), "user 'u44': expected .*did you mean u4"),
+        (("--user", "u4", "--side", "edge"), "side: expected one of everything"),
+        (("--user", "u4", "--k", "0"), "k: expected a list length of at least 1"),
+    ],
+)
+def test_what_it_refuses_is_one_of_the_library_s_errors(run, words, told):
+    result = _ecct("recommend", run.path, *words)
+    with pytest.raises(ecct.EcctError, match=told):
+        raise result.exception
