@@ -77,8 +77,8 @@ def table(algorithm):
 
 
 @pytest.fixture(scope="session")
-def clocked(config, table, works, task_of, weights_of, tmp_path_factory):
-    """The mlp tier with a clock, hour and weekday included: configuration, table, work, file."""
+def clocked_parts(config, table, works):
+    """The mlp tier with a clock, hour and weekday included: configuration, table and work."""
     features = dataclasses.replace(config.features, clock=True, clock_calendar=True)
     config = dataclasses.replace(config, features=features)
     added, rng = features.clock_features(num_blocks=len(table.blocks)), np.random.default_rng(4)
@@ -89,14 +89,21 @@ def clocked(config, table, works, task_of, weights_of, tmp_path_factory):
     ).transmitted(config.exchange.codec)
     sizes = works["mlp"].model.spec.profile_sizes
     work = device_work(config, "mlp", table=table, profile_sizes=sizes)
+    return SimpleNamespace(config=config, table=table, work=work)
+
+
+@pytest.fixture(scope="session")
+def clocked(clocked_parts, task_of, weights_of, tmp_path_factory):
+    """The same with the `path` of its file."""
+    work = clocked_parts.work
     (file,) = export_edge_model(
         work.model,
         weights_of(work),
-        table,
+        clocked_parts.table,
         task=task_of(work),
         out=tmp_path_factory.mktemp("clocked"),
     )
-    return SimpleNamespace(config=config, table=table, work=work, path=file.path)
+    return SimpleNamespace(**vars(clocked_parts), path=file.path)
 
 
 @pytest.fixture(scope="session")
@@ -128,8 +135,8 @@ def weights_of():
 
 
 @pytest.fixture(scope="session")
-def graph_of(works, table, task_of, weights_of):
-    """`graph_of(tier, ...)`: a trainable file before its conversion."""
+def graph_of(works, table, clocked_parts, task_of, weights_of):
+    """`graph_of(tier, ...)`: a trainable file before its conversion; `mlp` also with a clock."""
 
     def graph_of(
         tier,
@@ -140,9 +147,10 @@ def graph_of(works, table, task_of, weights_of):
         static=None,
         codec="int8",
         clip_norm=8.0,
+        clock=False,
         **training,
     ):
-        work = works[tier]
+        work = clocked_parts.work if clock else works[tier]
         exchange = dataclasses.replace(work.exchange, codec=codec, clip_norm=clip_norm)
         work = dataclasses.replace(work, exchange=exchange)
         task, weights = task_of(work, **training), weights_of(work)
@@ -159,7 +167,7 @@ def graph_of(works, table, task_of, weights_of):
             return EdgeGraph(
                 work.model,
                 parameters=parameters,
-                items=ItemStore(table, encoding),
+                items=ItemStore(clocked_parts.table if clock else table, encoding),
                 task=task,
                 sizes=sizes,
                 trainable=True,

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ecct_tf.data.clock import clock_reading
 from mobile_export.examples import DeviceExample, example_inputs
 
 FOLDER = Path(__file__).parent / "browser"
 UNUSED = {"unused": np.zeros(1, np.float32)}
 STATIC = (6, 4)
+NOW = 1_790_000_000
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +77,17 @@ def in_litert(content, calls):
 
 
 @pytest.mark.parametrize(
-    ("tier", "codec", "layer"),
-    [("linear", "float16", "api"), ("mlp", "int8", "wasm"), ("attention", "float32", "api")],
+    ("tier", "codec", "layer", "clock"),
+    [
+        ("linear", "float16", "api", False),
+        ("mlp", "int8", "wasm", True),
+        ("attention", "float32", "api", False),
+    ],
 )
-def test_static_files_infer_and_train_alike(node, works, exported, tmp_path, tier, codec, layer):
-    graph, content = exported(tier, static=STATIC, codec=codec, optimizer="adam")
+def test_static_files_infer_and_train_alike(
+    node, works, clocked_parts, exported, tmp_path, tier, codec, layer, clock
+):
+    graph, content = exported(tier, static=STATIC, codec=codec, clock=clock, optimizer="adam")
     spec = works[tier].model.spec
     example = DeviceExample(
         history=np.array([0, 0, 3, 9, 4, 11], np.int32),
@@ -87,6 +95,11 @@ def test_static_files_infer_and_train_alike(node, works, exported, tmp_path, tie
         profile=np.ones(len(spec.profile_sizes), np.int32),
         user_embedding=np.arange(spec.cloud_dim).astype(np.int8),
         user_embedding_scale=2.0**-7,
+        clock=clock_reading(
+            np.array([NOW - 90_000, NOW - 4_000, NOW - 60, NOW]),
+            now=NOW + 5,
+            config=clocked_parts.config.features,
+        ),
     )
     inputs = {name: example_inputs(example, part) for name, part in graph.contract.items()}
     asked = [(name, inputs[name]) for name in ("infer", "score", "uplink")]
