@@ -48,7 +48,7 @@ ROWS = (
     ("ecct_tf.edge",),
     ("closed form",),
     ("ecct_tf.federated", "cloud", "mobile_export"),
-    ("ecct_tf.baselines", "ecct_tf.reporting"),
+    ("ecct_tf.baselines", "ecct_tf.reporting", "ecct_tf.testing"),
     # From here on the parts are put together.
     ("ecct_tf.simulation",),
     ("ecct_tf.cycle", "ecct_tf.doctor", "ecct_tf.runs", "ecct_tf.starter"),

@@ -5,6 +5,7 @@ import logging
 import click
 
 from ecct_tf.commands.baselines import baselines
+from ecct_tf.commands.check import check
 from ecct_tf.commands.cloud import cloud
 from ecct_tf.commands.compare import compare
 from ecct_tf.commands.data import data
@@ -35,6 +36,6 @@ def cli(verbose: int) -> None:
 
 for _command in (
     simulate, resume, baselines, compare, report, recommend, new, data, doctor,
-    export, verify, inspect, evaluate, cloud,
+    export, verify, inspect, evaluate, check, cloud,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -8,7 +8,7 @@ a number of rows that is fixed.
 
 import functools
 import traceback
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import tensorflow as tf
 from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
 from ecct_tf.errors import ConfigError
 
-__all__ = ["BUILTIN", "HINTS", "check_operators", "input_specs"]
+__all__ = ["BUILTIN", "HINTS", "check_operators", "forward_graph", "input_specs"]
 
 BUILTIN = frozenset(
     (
@@ -85,6 +85,16 @@ def check_operators(model: EdgeModel) -> None:
             raise ConfigError(f"{what}: expected a logit that depends on the weights; it does not")
 
 
+def forward_graph(model: EdgeModel) -> tuple[tf.Graph, Callable[[tf.Operation], str]]:
+    """The graph of a model's forward pass, and a function that tells an operator's place.
+
+    Raises:
+      ConfigError: when it cannot be traced.
+    """
+    traced = _traced(model, stacked=False, with_gradient=False, what=f"edge model {model.tier!r}")
+    return traced.graph, lambda operation: _place(operation, traced.forward)
+
+
 def input_specs(
     spec: EdgeSpec, *, rows: int | None, lead: tuple[int | None, ...] = (), reads_items: bool
 ) -> EdgeInputs:
@@ -128,7 +138,7 @@ class _Traced(NamedTuple):
     gradient: tf.Tensor | None
 
 
-def _traced(model: EdgeModel, *, stacked: bool, what: str) -> _Traced:
+def _traced(model: EdgeModel, *, stacked: bool, what: str, with_gradient: bool = True) -> _Traced:
     lead = (None,) if stacked else ()
     # All that there is, whatever the model declares: what it reads without is found so.
     reads_items = model.spec.item_dim > 0
@@ -143,7 +153,7 @@ def _traced(model: EdgeModel, *, stacked: bool, what: str) -> _Traced:
                 outputs = model.forward(flat, inputs)
             forward = frozenset(graph.get_operations())
             gradient = None
-            if isinstance(outputs, EdgeOutputs):
+            if with_gradient and isinstance(outputs, EdgeOutputs):
                 gradient = tape.gradient([outputs.embedding, outputs.logit], flat)
         except ConfigError:
             raise
