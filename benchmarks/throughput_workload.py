@@ -101,6 +101,7 @@ def synthetic_devices(rng: np.random.Generator, *, number: int) -> DeviceSet:
                 features=rng.normal(0.0, 1.0, (samples, width)).astype(np.float16),
                 slots=np.zeros((samples, 0, len(BLOCK_SIZES)), np.float16),
                 slot_counts=np.full(samples, length, np.uint8),
+                histories=np.zeros((samples, 0), np.int32),
             )
         )
     return DeviceSet(tuple(devices))

@@ -1,6 +1,7 @@
 """The centralized bound: trains on pooled samples, stops by validation and by nothing else."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from ecct_tf.errors import CheckpointError, ConfigError
 from ecct_tf.evaluation import evaluate_scores
 from ecct_tf.simulation.methods import display_name
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "own_edge_models"
+GRU = "own_edge_models.gru:gru4rec"
 NOBODY = np.array([], np.int64)
 
 
@@ -65,11 +68,14 @@ def test_an_epoch_lowers_the_loss_over_all_devices_samples(centralized):
         ({"attention": 1.0}, "attention"),
         # Of several the one of the most capacity; a share of zero is no device.
         ({"linear": 0.5, "mlp": 0.5, "attention": 0.0}, "mlp"),
+        # One's own, which reads item vectors.
+        ({"mlp": 0.5, GRU: 0.5}, GRU),
     ],
 )
 def test_the_bound_has_the_runs_tier(
-    tiers, tier, baseline_config, small_dataset, small_split, small_validation
+    tiers, tier, baseline_config, small_dataset, small_split, small_validation, monkeypatch
 ):
+    monkeypatch.syspath_prepend(EXAMPLES)
     edge = dataclasses.replace(baseline_config.edge, tiers=tiers)
     config = dataclasses.replace(baseline_config, method="centralized", edge=edge)
     bound = build_centralized(

@@ -1,17 +1,19 @@
 """Starting weights of edge models in jobs, versions and publications."""
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cloud.edge_starts import EdgeStart, read_starts
+from cloud.edge_starts import EdgeStart, read_starts, write_starts
+from cloud.published_files import put_starts
 from cloud.publishing import publish
 from cloud.registry import Registry
 from cloud.retraining import history as job_history
-from cloud.retraining import load_job_config, starts
+from cloud.retraining import load_job_config, retrain, starts
 from cloud.retraining.history import load_history
 from cloud.version_files import StoredCloud
 from ecct_tf.cli import cli
@@ -227,3 +229,35 @@ def test_damaged_starts_and_those_of_another_release_are_refused(stored_cloud, t
 def test_what_a_job_cannot_train_is_refused(override, message):
     with pytest.raises(ConfigError, match=message):
         load_job_config(None, overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("tiers", "message"),
+    [
+        ("[lineal]", "expected an edge model out of linear, mlp, attention.*did you mean linear"),
+        ("['nobody.models:tiny']", "there is no module nobody"),
+    ],
+)
+def test_a_job_refuses_a_model_that_there_is_not_before_it_begins(jobs, tmp_path, tiers, message):
+    config = jobs.small_job(tmp_path, **{**OWN, "edge__tiers": tiers})
+    with pytest.raises(ConfigError, match=message):
+        retrain(config, tmp_path / "job", show=False)
+    assert not (tmp_path / "job").exists()
+
+
+def test_the_start_of_a_model_of_ones_own_is_kept_and_published(jobs, stored_cloud, tmp_path):
+    config = jobs.small_job(tmp_path, **{**OWN, "edge__tiers": "['own_edge_models.dcn:dcn']"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2] / "examples" / "own_edge_models")
+        (model,) = starts.edge_models(config, stored_cloud.table, profile_sizes=SIZES)
+        write_starts(
+            tmp_path, {model.tier: EdgeStart.of(model, model.layout.initial(7), settings={})}
+        )
+        found = read_starts(tmp_path)
+        assert found[model.tier].model.fingerprint == model.fingerprint
+        (published,) = put_starts(tmp_path, found, "float32")
+    assert published.tier == "own_edge_models.dcn:dcn"
+    assert published.file.path.startswith("start-own_edge_models.dcn.dcn")
+    file = StartFile.from_bytes((tmp_path / published.file.path).read_bytes())
+    assert file.tier == published.tier
+    np.testing.assert_array_equal(file.weights, model.layout.initial(7))

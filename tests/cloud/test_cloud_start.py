@@ -1,6 +1,7 @@
 """Starting weights: what the cloud may learn them from, and what they are good for."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +103,17 @@ def test_no_value_of_a_private_column_stays_untrained(starts, models):
     trained = model.layout.to_dict(starts["mlp"])
     for name in ("profile_0", "profile_1"):
         assert (trained[name] != first[name]).all()
+
+
+def test_a_model_of_ones_own_learns_from_item_vectors(train, models, cloud, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples" / "own_edge_models")
+    width = sum(block.source.shape[1] for block in cloud.publish().blocks)
+    spec = dataclasses.replace(models[0].spec, item_dim=width)
+    model = build_edge_model("own_edge_models.gru:gru4rec", spec)
+    (found,) = train(which=[model]).values()
+    first, trained = (model.layout.to_dict(each) for each in (model.layout.initial(0), found))
+    for name in ("gru/kernel", "gru/recurrent", "candidate/kernel"):
+        assert np.abs(trained[name] - first[name]).max() > 1e-4, name
 
 
 def test_a_model_of_another_table_is_refused(train, models):
