@@ -243,15 +243,26 @@ class CloudModel(tfrs.Model):
         """The smallest change of `users` `[n, d_c]` that explains the devices' logits.
 
         A ridge regression for each user of `z_e - z_c` on the item vectors of the answers: what
-        a device says of a few items then moves the user's logits of all items that lie near.
+        a device says of a few items then moves the user's logits of all items that lie near. Its
+        intercept is left out: a device whose logits all lie higher than the cloud's ranks alike.
         """
         vectors = self.item_vectors(answers.items)
-        trusted = vectors * answers.trust[..., None]
         expected = tf.einsum("nd,nad->na", users, vectors) + self.item_logits(answers.items)
+        trust = answers.trust[..., None]
+        total = tf.reduce_sum(trust, axis=1, keepdims=True)
+
+        def centred(values: tf.Tensor) -> tf.Tensor:
+            return values - tf.math.divide_no_nan(
+                tf.reduce_sum(trust * values, axis=1, keepdims=True), total
+            )
+
+        vectors = centred(vectors)
+        trusted = vectors * trust
         gram = tf.matmul(trusted, vectors, transpose_a=True)
         gram += self.spec.answer_ridge * tf.eye(tf.shape(gram)[-1])
-        wanted = tf.einsum("nad,na->nd", trusted, answers.logits - expected)
-        return tf.linalg.solve(gram, wanted[..., None])[..., 0]
+        residuals = centred((answers.logits - expected)[..., None])
+        wanted = tf.matmul(trusted, residuals, transpose_a=True)
+        return tf.linalg.solve(gram, wanted)[..., 0]
 
     def sent_vectors(self, states: tf.Tensor) -> tf.Tensor:
         """`u` as downlinks carry it, of states `[n, s] float32`: `[n, d_c] float32`."""
@@ -284,9 +295,12 @@ class CloudModel(tfrs.Model):
         if "teacher" in inputs:
             users = self.user_vectors(inputs["teacher_states"], _knowledge(inputs, "teacher_"))
             students = self.logits(users, inputs["teacher_items"])
+            # What a device adds to all its logits changes no ranking, and learning it would bend
+            # the user tower, whose item side is fixed.
+            students, teacher = _centred(students), _centred(inputs["teacher"])
             each = distillation(
-                students, inputs["teacher"], temperature=self.spec.temperature
-            ) - _teacher_entropy(inputs["teacher"], self.spec.temperature)
+                students, teacher, temperature=self.spec.temperature
+            ) - _teacher_entropy(teacher, self.spec.temperature)
             weighted = each * inputs["teacher_trust"][:, None]
             if "teacher_weights" in inputs:
                 weighted *= inputs["teacher_weights"]
@@ -303,6 +317,11 @@ class _Anchor(tf.keras.regularizers.Regularizer):
 
     def __call__(self, kernel: tf.Tensor) -> tf.Tensor:
         return self._weight * tf.reduce_sum(tf.square(kernel - self._start))
+
+
+def _centred(logits: tf.Tensor) -> tf.Tensor:
+    """`[n, Q]` logits without each row's mean."""
+    return logits - tf.reduce_mean(logits, axis=-1, keepdims=True)
 
 
 def _teacher_entropy(teacher: tf.Tensor, temperature: float) -> tf.Tensor:

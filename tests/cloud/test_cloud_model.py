@@ -108,7 +108,7 @@ def test_a_student_that_equals_its_teacher_has_no_gap(cloud, states):
         "teacher_trust": tf.ones([4]),
     }
     assert float(model.compute_loss(inputs)) == pytest.approx(0.0, abs=1e-5)
-    inputs["teacher"] = teacher + 1.0
+    inputs["teacher"] = teacher + tf.constant([1.0, -1.0])
     far = float(model.compute_loss(inputs))
     assert far > 0.01
     inputs["teacher_trust"] = tf.zeros([4])
@@ -169,22 +169,50 @@ def _answered(model, states, *, gap, trust):
 
 
 def test_answers_move_a_user_as_the_ridge_regression_by_hand(make_cloud, states):
-    """u + A'(A A' + λ / t)^-1 gap, computed for each user in float64."""
+    """u + C'(C C' + λ / t)^-1 gap, of centred rows and gaps, for each user in float64."""
     ridge, trust = 0.5, 0.25
     model = make_cloud(answer_ridge=ridge).model
     alone = model.user_vectors(states, None).numpy()
     moved, items = _answered(model, states, gap=np.array([2.0, -1.0], np.float32), trust=trust)
     for user in range(len(alone)):
         rows = model.item_vectors(items[user]).numpy().astype(np.float64)
+        rows -= rows.mean(axis=0)
         inverse = np.linalg.inv(rows @ rows.T + ridge / trust * np.eye(2))
-        expected = alone[user] + rows.T @ inverse @ [2.0, -1.0]
+        expected = alone[user] + rows.T @ inverse @ [1.5, -1.5]
         np.testing.assert_allclose(moved[user], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("gap", "trust", "ridge"), [(0.0, 1.0, 1.0), (2.0, 0.0, 1.0), (2.0, 1.0, 0.0)]
+    ("gap", "trust", "ridge"),
+    [
+        (0.0, 1.0, 1.0),
+        ([2.0, -1.0], 0.0, 1.0),
+        ([2.0, -1.0], 1.0, 0.0),
+        # All logits of a device higher by the same: it ranks alike.
+        (2.0, 1.0, 1.0),
+    ],
 )
 def test_answers_without_news_trust_or_weight_change_nothing(make_cloud, states, gap, trust, ridge):
     model = make_cloud(answer_ridge=ridge).model
-    moved, _ = _answered(model, states, gap=gap, trust=trust)
+    moved, _ = _answered(model, states, gap=np.array(gap, np.float32), trust=trust)
     np.testing.assert_allclose(moved, model.user_vectors(states, None), atol=1e-5)
+
+
+def test_a_teacher_whose_logits_all_lie_higher_teaches_alike(make_cloud, states):
+    model = make_cloud().model
+    items, count = tf.constant([[1, 2, 3]] * len(states)), len(states)
+    teacher = tf.constant(np.random.default_rng(0).normal(size=(count, 3)), tf.float32)
+
+    def gradient(shift: float) -> tf.Tensor:
+        inputs = {
+            "teacher_states": states,
+            "teacher_items": items,
+            "teacher": teacher + shift,
+            "teacher_trust": tf.ones([count]),
+        }
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(inputs)
+        return tape.gradient(loss, model.user_linear.kernel).numpy()
+
+    assert np.abs(gradient(0.0)).max() > 1e-4
+    np.testing.assert_allclose(gradient(5.0), gradient(0.0), atol=1e-6)
