@@ -24,7 +24,7 @@ _NOT_READ = frozenset(
         "free_dim", "hidden_dim", "fit_epochs", "update_epochs", "batch_size",
         "update_batch_size", "learning_rate", "negatives", "tail", "l2", "distillation_weight",
         "temperature", "label_visibility", "staleness_half_life", "query_top_share",
-        "answer_ridge", "downlink_rate",
+        "answer_ridge", "answers_kept", "downlink_rate",
     }
 )  # fmt: skip
 

@@ -51,8 +51,9 @@ def test_the_factored_form_by_hand():
 
 def test_devices_by_hand():
     need = needs_of(SIZE, "participation.devices_per_round=3000", "samples.negatives=9")["devices"]
-    # Three blocks of 4 decays and 3 last items, two values for one attribute, as float16; and 7.
-    row = 2 * (3 * 7 + 2) + 7
+    # Three blocks of 4 decays and 3 last items, two values for one attribute; from the clock four
+    # means a block, three pauses and the place in the session, as float16; and 7.
+    row = 2 * (3 * 7 + 2 + 3 * 4 + 4) + 7
     assert need.kept_bytes == 120_000 * row + 6000 * 4096
     assert need.peak_bytes == 120_000 * row * 2
     assert "120,000 samples" in need.settings
@@ -121,6 +122,6 @@ def test_a_method_needs_what_it_computes(method, phases):
 
 def test_a_job_needs_the_cloud_alone():
     config = load_config().cloud
-    needs = cloud_needs(ML_100K, config, features=FeatureConfig())
+    needs = cloud_needs(ML_100K, config, features=FeatureConfig(clock=False))
     assert [need.phase for need in needs] == ["item similarity", "next item", "inputs of the cloud"]
     assert in_words(total_bytes(needs)) == "1.0 GB"

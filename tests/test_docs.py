@@ -165,8 +165,8 @@ def test_the_loop_of_the_architecture_runs(capsys):
     code = _blocks(DOCS / "architecture.md", "python")[0]
     exec(compile(code, "docs/architecture.md", "exec"), {})
     rounds = [line.split() for line in capsys.readouterr().out.splitlines()]
-    # An uplink of stage 1 has 532 bytes for each user, one of stage 2 558 (docs/exchange.md).
-    assert rounds == [["1", "64", str(64 * 532)], ["2", "64", str(64 * 558)]]
+    # An uplink with logits has 558 bytes for each user (docs/exchange.md).
+    assert rounds == [["1", "64", str(64 * 558)], ["2", "64", str(64 * 558)]]
 
 
 def _command_lines(page: Path) -> list[list[str]]:

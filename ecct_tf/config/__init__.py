@@ -7,6 +7,7 @@ run folder. Nothing here imports TensorFlow, so a mistake is told before any wor
 
 from ecct_tf.config.baselines import (
     CentralizedConfig,
+    EdgeOnlyConfig,
     FederatedBaselineConfig,
     FineTuningConfig,
     PersonalEmbeddingConfig,
@@ -74,6 +75,7 @@ __all__ = [
     "DataConfig",
     "DatasetName",
     "EdgeConfig",
+    "EdgeOnlyConfig",
     "EvaluationConfig",
     "ExchangeConfig",
     "FeatureConfig",

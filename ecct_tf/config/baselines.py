@@ -10,6 +10,7 @@ from ecct_tf.errors import ConfigError
 __all__ = [
     "FEDERATED_BASELINES",
     "CentralizedConfig",
+    "EdgeOnlyConfig",
     "FederatedBaselineConfig",
     "FederatedBaselineName",
     "FineTuningConfig",
@@ -191,3 +192,30 @@ class CentralizedConfig:
                 "centralized.patience: expected at most centralized.epochs "
                 f"({self.epochs}), got {self.patience}"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class EdgeOnlyConfig:
+    """The edge model without any cloud: its weights begin at random and have more to learn.
+
+    Everything else of its local training is that of the run.
+
+    Attributes:
+      rounds: rounds of a run.
+      learning_rate: of the shared weights, on devices.
+      private_learning_rate: of the private weights.
+      server: how the devices' changes are averaged.
+    """
+
+    rounds: int = 30
+    learning_rate: float = 0.1
+    private_learning_rate: float = 0.002
+    server: ServerConfig = dataclasses.field(
+        default_factory=lambda: ServerConfig(optimizer="adam", learning_rate=0.01, momentum=0.8)
+    )
+
+    def __post_init__(self) -> None:
+        numbers(self, "edge_only")
+        at_least(self, "edge_only", 1, "rounds")
+        at_least(self, "edge_only", 0, "private_learning_rate")
+        positive(self, "edge_only", "learning_rate")

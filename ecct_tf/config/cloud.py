@@ -126,12 +126,12 @@ class CloudConfig:
     l2: float = 1e-3
     distillation_weight: float = 4.0
     temperature: float = 2.0
-    answer_ridge: float = 0.0
+    answer_ridge: float = 3.0
     answers_kept: int = 3
     label_visibility: LabelVisibility = "both"
     staleness_half_life: float = 5.0
     query_top_share: float = 0.5
-    downlink_rate: float = 1.0
+    downlink_rate: float = 0.0
     similarity: SimilarityConfig = dataclasses.field(default_factory=SimilarityConfig)
     next_item: NextItemConfig = dataclasses.field(default_factory=NextItemConfig)
 

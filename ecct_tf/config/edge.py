@@ -94,7 +94,7 @@ class EdgeConfig:
 
     tiers: dict[Tier, float] = dataclasses.field(default_factory=lambda: {"mlp": 1.0})
     shared: Sharing = "backbone"
-    start: StartName = "random"
+    start: StartName = "cloud"
     embedding_dim: int = 16
     hidden_dim: int = 32
     profile_dim: int = 2
@@ -137,7 +137,7 @@ class FeatureConfig:
     history_length: int = 30
     decays: tuple[float, ...] = (1.0, 0.95, 0.8, 0.5)
     last_items: int = 3
-    clock: bool = False
+    clock: bool = True
     clock_hours: tuple[float, ...] = (0.02, 0.3, 5.0, 100.0)
     clock_pauses: tuple[int, ...] = (1, 3, 10)
     clock_calendar: bool = False
@@ -239,7 +239,7 @@ class TrainingConfig:
     epochs: int = 1
     batch_size: int = 32
     optimizer: OptimizerName = "sgd"
-    learning_rate: float = 0.1
+    learning_rate: float = 0.02
     private_learning_rate: float = 0.002
     distillation_weight: float = 0.02
     temperature: float = 2.0

@@ -31,8 +31,9 @@ class ExchangeConfig:
       up: whether the cloud asks devices and learns from their answers (an ablation).
       logits: whether logits ever cross. Without them every round exchanges embeddings only (an
         ablation).
-      stage_1_rounds: rounds that exchange embeddings only; then logits cross too. Null for 5, or
-        for half the rounds of a run with fewer than 10.
+      stage_1_rounds: rounds that exchange embeddings only; then logits cross too. Null for none
+        with `edge.start=cloud`, whose weights read logits, else for 5, or for half the rounds
+        of a run with fewer than 10.
       queries: Q, items that a device is asked about in each round.
       clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
       clip_logit: largest absolute `z_e` that leaves a device.
@@ -88,7 +89,7 @@ class ServerConfig:
     """
 
     optimizer: Literal["average", "adam"] = "adam"
-    learning_rate: float = 0.01
+    learning_rate: float = 0.002
     momentum: float = 0.8
 
     def __post_init__(self) -> None:

@@ -3,7 +3,11 @@
 import dataclasses
 from typing import Literal, get_args
 
-from ecct_tf.config.baselines import CentralizedConfig, FederatedBaselineConfig
+from ecct_tf.config.baselines import (
+    CentralizedConfig,
+    EdgeOnlyConfig,
+    FederatedBaselineConfig,
+)
 from ecct_tf.config.checks import (
     at_least,
     numbers,
@@ -224,7 +228,8 @@ class RunConfig:
     Attributes:
       method: `ecct`, or a baseline: `fedavg`, `fedprox`, `fine-tuning`, `pfedrec`,
         `centralized`, `cloud-only`, `edge-only`, `popularity`, `ease`, `ease-recency`.
-      rounds: rounds of the exchange; the federated baselines and `centralized` have their own.
+      rounds: rounds of the exchange, few where devices begin with weights of the cloud; the
+        federated baselines, `edge-only` and `centralized` have their own.
       seed: from which all randomness derives.
       baselines: whether the final table also has quick baselines for reference.
       data: the data and who holds it.
@@ -240,6 +245,7 @@ class RunConfig:
       evaluation: how quality is measured.
       runtime: how TFF computes.
       checkpoint: when the state is written.
+      edge_only: the method `edge-only`.
       federated_baseline: the methods `fedavg`, `fedprox`, `fine-tuning` and `pfedrec`.
       centralized: the method `centralized`.
 
@@ -249,7 +255,7 @@ class RunConfig:
     """
 
     method: MethodName = "ecct"
-    rounds: int = 30
+    rounds: int = 10
     seed: int = 0
     baselines: bool = True
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -265,6 +271,7 @@ class RunConfig:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     runtime: RuntimeConfig = dataclasses.field(default_factory=RuntimeConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
+    edge_only: EdgeOnlyConfig = dataclasses.field(default_factory=EdgeOnlyConfig)
     federated_baseline: FederatedBaselineConfig = dataclasses.field(
         default_factory=FederatedBaselineConfig
     )
@@ -293,10 +300,15 @@ class RunConfig:
         """Rounds of this run that exchange embeddings only.
 
         Example:
-          >>> RunConfig().stage_1_rounds, RunConfig(rounds=3).stage_1_rounds
-          (5, 1)
+          >>> RunConfig().stage_1_rounds
+          0
+          >>> RunConfig(rounds=30, edge=EdgeConfig(start="random")).stage_1_rounds
+          5
         """
         if not self.exchange.logits:
             return self.rounds
         given = self.exchange.stage_1_rounds
-        return min(_STAGE_1_ROUNDS, self.rounds // 2) if given is None else given
+        if given is not None:
+            return given
+        # Weights that the cloud trained read its logits from the first round on.
+        return 0 if self.edge.start == "cloud" else min(_STAGE_1_ROUNDS, self.rounds // 2)

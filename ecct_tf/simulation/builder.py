@@ -65,11 +65,27 @@ def build_process(
 
 
 def edge_config(config: RunConfig) -> RunConfig:
-    """The configuration of a run's devices: where there is no cloud, nothing is exchanged."""
+    """The configuration of a run's devices.
+
+    Where there is no cloud, nothing is exchanged, weights begin at random, and rounds and rates
+    are those of the section `edge_only`.
+    """
     if config.method != "edge-only":
         return config
-    silent = dataclasses.replace(config.exchange, down=False, up=False)
-    return dataclasses.replace(config, exchange=silent)
+    own = config.edge_only
+    training = dataclasses.replace(
+        config.training,
+        learning_rate=own.learning_rate,
+        private_learning_rate=own.private_learning_rate,
+    )
+    return dataclasses.replace(
+        config,
+        rounds=own.rounds,
+        edge=dataclasses.replace(config.edge, start="random"),
+        training=training,
+        server=own.server,
+        exchange=dataclasses.replace(config.exchange, down=False, up=False, stage_1_rounds=None),
+    )
 
 
 def assign_tiers(shares: dict[Tier, float], *, num_devices: int, seed: int) -> list[Tier]:

@@ -39,8 +39,8 @@ def baseline_config():
     average = ServerConfig(optimizer="average", learning_rate=2.0, momentum=0.5)
     return RunConfig(
         seed=SEED,
-        features=FeatureConfig(history_length=5, decays=(1.0, 0.5), last_items=2),
-        edge=EdgeConfig(embedding_dim=3, hidden_dim=4),
+        features=FeatureConfig(history_length=5, decays=(1.0, 0.5), last_items=2, clock=False),
+        edge=EdgeConfig(start="random", embedding_dim=3, hidden_dim=4),
         federated_baseline=FederatedBaselineConfig(
             rounds=2,
             embedding_dim=3,

@@ -73,7 +73,7 @@ def make_cloud(view, config):
         return CloudRecommender(
             other or view,
             dataclasses.replace(config, **changes),
-            features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2),
+            features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2, clock=False),
             edge_dim=EDGE_DIM,
             num_queries=num_queries,
             seed=seed,
@@ -203,7 +203,7 @@ def stored_cloud(taught_cloud, view, knowledge):
     """That cloud as a version."""
     return StoredCloud(
         config=taught_cloud.config,
-        features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2),
+        features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2, clock=False),
         edge_dim=EDGE_DIM,
         num_queries=NUM_QUERIES,
         seed=0,

@@ -65,7 +65,7 @@ def test_labelled_rows_are_every_position_once_with_fresh_negatives_and_no_trust
 
 def test_moments_come_from_as_many_negatives_as_a_device_usually_draws(view):
     users, histories, candidates, _ = own_positions(
-        view, features=FeatureConfig(history_length=3), seed=0
+        view, features=FeatureConfig(history_length=3, clock=False), seed=0
     )
     assert candidates.shape[1] == 1 + SampleConfig().negatives
     for user, history, row in zip(users, histories, candidates, strict=True):

@@ -11,7 +11,7 @@ from cloud.shared_spaces import InputSpaces
 from ecct_tf.config import CloudConfig, FeatureConfig, NextItemConfig
 
 CONFIG = CloudConfig(rank=3, next_item=NextItemConfig(epochs=1, rank=2))
-FEATURES = FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2)
+FEATURES = FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2, clock=False)
 
 
 @pytest.fixture

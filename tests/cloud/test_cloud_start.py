@@ -12,7 +12,7 @@ from ecct_tf.config import FeatureConfig, StartConfig
 from ecct_tf.edge import EdgeSpec, build_edge_model
 from ecct_tf.errors import ConfigError
 
-FEATURES = FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2)
+FEATURES = FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2, clock=False)
 START = StartConfig(epochs=1, negatives=3, batch_size=16)
 
 

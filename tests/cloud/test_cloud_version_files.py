@@ -23,7 +23,7 @@ def trained(make_cloud, knowledge):
 def stored(trained, view, knowledge):
     return StoredCloud(
         config=trained.config,
-        features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2),
+        features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2, clock=False),
         edge_dim=3,
         num_queries=6,
         seed=0,

@@ -93,6 +93,9 @@ REFUSED = {
     "federated_baseline.positions": ["older"],
     "federated_baseline.proximal": [-0.1],
     "centralized.learning_rate": [0.0],
+    "edge_only.rounds": [0],
+    "edge_only.learning_rate": [0.0],
+    "edge_only.private_learning_rate": [-0.1],
 }
 ALLOWED = {
     "data.nodes": [None, 1],
@@ -160,7 +163,10 @@ def test_configurations_are_frozen():
 def test_feature_width():
     features = changed("features.decays", (1.0, 0.5))
     assert features.per_block == 2 + 3
-    assert features.width(num_blocks=3, num_attributes=2) == 3 * 5 + 4
+    # By elapsed time: four means a block, and three pauses with the place in the session.
+    assert features.width(num_blocks=3, num_attributes=2) == 3 * 5 + 4 + 3 * 4 + 4
+    silent = dataclasses.replace(features, clock=False)
+    assert silent.width(num_blocks=3, num_attributes=2) == 3 * 5 + 4
 
 
 def test_no_tensorflow_is_imported():
@@ -189,7 +195,9 @@ def test_a_job_and_a_cycle_refuse_such_a_list_too():
     ("rounds", "stage_1"), [(1, 0), (2, 1), (3, 1), (9, 4), (10, 5), (11, 5), (30, 5)]
 )
 def test_stage_1_leaves_rounds_for_stage_2(rounds, stage_1):
-    assert RunConfig(rounds=rounds).stage_1_rounds == stage_1
+    random = load_config(overrides=[f"rounds={rounds}", "edge.start=random"])
+    assert random.stage_1_rounds == stage_1
+    assert RunConfig(rounds=rounds).stage_1_rounds == 0
 
 
 def test_a_stage_1_that_takes_the_whole_run_is_refused():

@@ -16,7 +16,7 @@ from ecct_tf.data.clock import (
 )
 
 CONFIG = FeatureConfig(history_length=4, last_items=2, clock=True)
-OFF = FeatureConfig(history_length=4, last_items=2)
+OFF = FeatureConfig(history_length=4, last_items=2, clock=False)
 # Wednesday, 2024-05-15, 18:00 UTC.
 NOW = 1_715_796_000
 HOUR = 3600

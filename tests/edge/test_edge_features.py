@@ -15,7 +15,7 @@ from ecct_tf.edge import (
 )
 from ecct_tf.knowledge import Block, ItemTable
 
-CONFIG = FeatureConfig(history_length=3, decays=(1.0, 0.5), last_items=2)
+CONFIG = FeatureConfig(history_length=3, decays=(1.0, 0.5), last_items=2, clock=False)
 # Row 0 is padding. It is not zero here, to show that nothing of it comes through.
 FIRST = np.array([[9, 9], [1, 0], [0, 2], [3, 1]], np.float32)
 SOURCE = np.array([[9], [1], [2], [3]], np.float32)

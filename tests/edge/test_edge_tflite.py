@@ -110,7 +110,7 @@ def test_forward(tier, spec, make_inputs):
 
 def test_pair_inputs_and_interaction_features():
     rng = np.random.default_rng(0)
-    config = FeatureConfig(history_length=4, decays=(1.0, 0.5), last_items=2)
+    config = FeatureConfig(history_length=4, decays=(1.0, 0.5), last_items=2, clock=False)
     sizes = (2, 3)
     width = config.width(num_blocks=2, num_attributes=2)
     items = ItemTensors(

@@ -130,7 +130,7 @@ def test_attention_without_history_equals_the_prediction_from_zero_slots(spec, m
     ("tier", "low", "high"), [("linear", 500, 3000), ("mlp", 2000, 6000), ("attention", 2000, 6000)]
 )
 def test_size_at_default_settings(tier, low, high):
-    features, edge = FeatureConfig(), EdgeConfig()
+    features, edge = FeatureConfig(clock=False), EdgeConfig()
     spec = EdgeSpec(
         interaction_dim=features.width(num_blocks=3, num_attributes=2),
         history_length=features.history_length,

@@ -63,15 +63,18 @@ def runtime():
 def config():
     return RunConfig(
         seed=3,
-        features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2),
+        features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2, clock=False),
         samples=SampleConfig(negatives=3, max_positions=16),
         edge=EdgeConfig(
             tiers={"linear": 0.34, "mlp": 0.33, "attention": 0.33},
             embedding_dim=3,
             hidden_dim=4,
             profile_dim=2,
+            start="random",
         ),
-        training=TrainingConfig(batch_size=6, private_learning_rate=0.05, distillation_weight=0.3),
+        training=TrainingConfig(
+            batch_size=6, learning_rate=0.1, private_learning_rate=0.05, distillation_weight=0.3
+        ),
         server=ServerConfig(optimizer="average", learning_rate=1.0, momentum=0.0),
         exchange=ExchangeConfig(
             codec="float32", weights_codec="float32", stage_1_rounds=1, queries=4

@@ -45,8 +45,11 @@ def config():
             embedding_dim=3,
             hidden_dim=8,
             profile_dim=2,
+            start="random",
         ),
-        training=TrainingConfig(batch_size=6, private_learning_rate=0.05, distillation_weight=0.3),
+        training=TrainingConfig(
+            batch_size=6, learning_rate=0.1, private_learning_rate=0.05, distillation_weight=0.3
+        ),
         exchange=ExchangeConfig(codec="int8", weights_codec="float32", stage_1_rounds=0, queries=4),
         cloud=CloudConfig(rank=3, free_dim=2, hidden_dim=4),
         evaluation=EvaluationConfig(negatives=5, k=3),

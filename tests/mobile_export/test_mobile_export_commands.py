@@ -37,6 +37,7 @@ SETTINGS = (
     "cloud.rank=3",
     "cloud.next_item.epochs=0",
     "edge.tiers={linear: 0.5, mlp: 0.5}",
+    "edge.start=random",
     "edge.hidden_dim=4",
     "baselines=false",
 )

@@ -11,6 +11,8 @@ SMALL = (
     "evaluation.negatives=20",
     "cloud.rank=4",
     "baselines=false",
+    # Weights of the cloud take seconds to train, and have tests of their own.
+    "edge.start=random",
 )
 
 

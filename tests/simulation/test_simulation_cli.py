@@ -18,6 +18,7 @@ SMALL = [
     "--set=data.synthetic_items=120",
     "--set=evaluation.negatives=20",
     "--set=cloud.rank=4",
+    "--set=edge.start=random",
 ]
 
 

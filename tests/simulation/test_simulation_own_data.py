@@ -18,6 +18,7 @@ SETTINGS = [
     "evaluation.negatives=12",
     "exchange.stage_1_rounds=1",
     "cloud.rank=4",
+    "edge.start=random",
 ]
 
 

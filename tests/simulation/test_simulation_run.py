@@ -29,6 +29,7 @@ def config() -> RunConfig:
             "evaluation.negatives=20",
             "exchange.stage_1_rounds=1",
             "cloud.rank=4",
+            "edge.start=random",
             "edge.tiers={linear: 0.25, mlp: 0.5, attention: 0.25}",
         ]
     )
