@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecct_tf.errors import DeviceError
@@ -77,6 +77,7 @@ def test_every_state_comes_back(state):
         assert again.downlink.round_number == state.downlink.round_number
 
 
+@settings(deadline=None)  # It writes files, however busy the machine is.
 @given(data=st.data())
 def test_a_truncated_or_altered_file_is_refused_and_left_alone(data, tmp_path_factory):
     content = STATE.as_bytes()
