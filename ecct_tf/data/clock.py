@@ -116,7 +116,7 @@ def request_readings(
     """Readings of evaluated requests, `[k, W] float32`.
 
     A request is made at the time of its held-out interaction: one time for all candidates of a
-    list, which names none of them.
+    list, which names none of them. Where nothing came after the history its time is unknown.
 
     Args:
       split: what happened when.
@@ -128,11 +128,10 @@ def request_readings(
     if config.clock:
         pairs = zip(users.tolist(), positions.tolist(), strict=True)
         for row, (user, position) in enumerate(pairs):
-            readings[row] = clock_reading(
-                split.times_before(user, position),
-                now=split.time_of(user, position),
-                config=config,
-            )
+            times = split.times_before(user, position)
+            if len(times) < len(split.touched(user)):
+                now = split.time_of(user, position)
+                readings[row] = clock_reading(times, now=now, config=config)
     return readings
 
 

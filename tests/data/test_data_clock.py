@@ -97,6 +97,17 @@ def test_positions_and_requests_are_read_at_their_own_times(make_plain):
     asked = request_readings(split, np.array([0, 0]), np.array([3, 4]), config=CONFIG)
     np.testing.assert_allclose(asked[:, -1], [60 / 3600, 40 / 3600], rtol=1e-6)
     np.testing.assert_allclose(asked[1, -2:], [100 / 3600, 40 / 3600], rtol=1e-6)
+    # A request after all that there is has no time, so that its clock is silent.
+    assert not request_readings(split, np.array([0]), np.array([5]), config=CONFIG).any()
+
+
+@pytest.mark.parametrize("unknown", [0, EARLIEST - 1])
+def test_a_time_that_is_unknown_silences_while_it_is_among_the_newest(unknown):
+    times = np.array([unknown, NOW - 50, NOW - 40, NOW - 30])
+    assert not clock_reading(times, now=NOW, config=CONFIG).any()
+    later = np.append(times, NOW - 20)
+    assert clock_reading(later, now=NOW, config=CONFIG)[0] == 1.0
+    assert not clock_reading(later, now=unknown, config=CONFIG).any()
 
 
 def test_without_a_clock_readings_are_empty(make_plain):
