@@ -177,9 +177,7 @@ def _check_inputs(model: EdgeModel, inputs: EdgeInputs, *, what: str) -> None:
         for name in names:
             tensor = getattr(inputs, name)
             if tensor is not None and tensor.consumers():
-                place = _outside(
-                    (frame.filename, frame.lineno) for frame in tensor.consumers()[0].traceback
-                )
+                place = _made_at(tensor.consumers()[0])
                 raise ConfigError(
                     f"{what} reads {name}{place}, which is not computed unless it is declared: "
                     f"declare it with architecture(..., reads=['{readable}'])"
@@ -228,9 +226,23 @@ def _check_outputs(model: EdgeModel, outputs: EdgeOutputs, *, stacked: bool, wha
 def _place(operation: tf.Operation, forward: Collection[tf.Operation]) -> str:
     """The line of the model that made the operator, or the one whose gradient it is."""
     made = operation if operation in forward else _differentiated(operation, forward)
-    if made is None:
-        return ""
-    return _outside((frame.filename, frame.lineno) for frame in made.traceback or [])
+    if made is not None:
+        return _made_at(made)
+    # Of shapes that are known nothing is read: any operator of the kind may be the one.
+    kind = operation.type.removesuffix("Grad")
+    same = [each for each in forward if each.type == kind and not _of_the_library(each)]
+    return " or".join(sorted({_made_at(each) for each in same}))
+
+
+def _of_the_library(operation: tf.Operation) -> bool:
+    frames = [frame.filename for frame in operation.traceback or []]
+    library, *tensorflow = _inside()
+    own = [name for name in frames if not any(Path(name).is_relative_to(it) for it in tensorflow)]
+    return bool(own) and Path(own[-1]).is_relative_to(library)
+
+
+def _made_at(operation: tf.Operation) -> str:
+    return _outside((frame.filename, frame.lineno) for frame in operation.traceback or [])
 
 
 def _differentiated(
