@@ -30,6 +30,7 @@ def config(small_config):
     return small_config(
         "rounds=2",
         f'edge.tiers={{mlp: 0.34, "{GRU}": 0.33, "{DCN}": 0.33}}',
+        "edge.start=random",
         "edge.embedding_dim=4",
         "edge.hidden_dim=4",
         "features.history_length=3",
@@ -62,6 +63,7 @@ def metrics(run):
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed_bit_by_bit(whole, killed):
     resume(killed)
     assert metrics(killed) == metrics(whole)
@@ -91,6 +93,7 @@ def test_a_run_whose_package_is_gone_opens_but_does_not_resume(killed, monkeypat
             opened(killed)
 
 
+@pytest.mark.slow
 def test_its_file_is_verified_against_the_run(whole, tmp_path):
     from mobile_export.export import export_edge_model
     from mobile_export.interpreter import Interpreter
