@@ -17,6 +17,7 @@ QUICK = {
     "exchange.stage_1_rounds": 0,
     "evaluation.catalog": "none",
     "cloud.next_item.epochs": 0,
+    "edge.start": "random",
 }
 
 
