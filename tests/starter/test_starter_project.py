@@ -86,6 +86,7 @@ def test_its_script_trains_and_reports(short):
         "ECCT edge",
         "ECCT cloud",
         "FedAvg",
+        "Recommended",
         "Report",
     ]
     assert "ECCT" in (short / "report.html").read_text()

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from ecct_tf.config import load_config
+import ecct_tf as ecct
 from ecct_tf.reporting import read_run, write_report
-from ecct_tf.simulation.simulate import simulate
 
 HERE = Path(__file__).parent
 
@@ -13,12 +12,13 @@ def main() -> None:
     runs = []
     for method in ("ecct", "fedavg"):
         out = HERE / "runs" / method
-        overrides = [f"method={method}", "baselines=false"]
-        result = simulate(load_config(HERE / "config.yaml", overrides=overrides), out=out)
-        runs.append(out)
-        for row in result.rows:
-            print(f"{row.model}: HR@{row.metrics.k} {row.metrics.hr:.3f}")
-    print("Report:", write_report([read_run(run) for run in runs], HERE / "report.html"))
+        settings = {"baselines": False}
+        runs.append(ecct.simulate(HERE / "config.yaml", method=method, out=out, settings=settings))
+        for row in runs[-1].results.itertuples():
+            print(f"{row.model}: HR@{row.k} {row.hr:.3f}")
+    best = runs[0].recommend(runs[0].data.user_tokens[0], k=3)
+    print(f"Recommended: {', '.join(best.items)} to {best.user}")
+    print("Report:", write_report([read_run(run.path) for run in runs], HERE / "report.html"))
 
 
 if __name__ == "__main__":
