@@ -57,6 +57,8 @@ ROWS = (
     ("ecct_tf.cli",),
     # The names that programs import, from wherever they are; no module of ours takes one from it.
     ("ecct_tf",),
+    # A program, which `ecct new` writes.
+    ("ecct_tf.starter.template",),
 )
 LEVEL = {name: level for level, row in enumerate(ROWS) for name in row}
 
