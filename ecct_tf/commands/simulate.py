@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,9 @@ from ecct_tf.commands.options import (
     typed_options,
 )
 from ecct_tf.stopping import going_on
+
+if TYPE_CHECKING:
+    from ecct_tf.simulation.simulate import SimulationResult
 
 __all__ = ["resume", "simulate"]
 
@@ -99,15 +103,21 @@ def simulate(
     from ecct_tf.simulation.table import print_results
 
     with going_on(lambda: _stopped(out)):
-        print_results(run(config, out=out), out=out)
-    _say_next(out, ecct=config.method == "ecct")
+        result = run(config, out=out)
+        print_results(result, out=out)
+    _say_next(out, result)
 
 
-def _say_next(out: Path, *, ecct: bool) -> None:
+def _say_next(out: Path, result: "SimulationResult") -> None:
     """What to type after a run, as it was typed: `make demo` leaves no `ecct` on the path."""
+    experiment = result.experiment
+    ecct = experiment.config.method == "ecct"
+    user = experiment.dataset.user_tokens[int(experiment.test.users[0])]
     name, run = shown_command(), shlex.quote(str(out))
     click.echo("Next:")
     click.echo(f"  {name} report {run}    # the run as one page, to open in a browser")
+    whose = shlex.quote(user)
+    click.echo(f"  {name} recommend {run} --user {whose}    # what it recommends to a user")
     if ecct:
         click.echo(f"  {name} export {run} --out files    # its models as files for phones")
     click.echo(f"  {name} new my_project    # a project for your own data")
@@ -124,7 +134,7 @@ def resume(run: Path) -> None:
     with going_on(lambda: f"Stopped. Resume with: {resume_command(run)}"):
         result = go_on(run)
         print_results(result, out=run)
-    _say_next(run, ecct=result.experiment.config.method == "ecct")
+    _say_next(run, result)
 
 
 def resume_command(run: Path) -> str:
