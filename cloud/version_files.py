@@ -30,6 +30,7 @@ from cloud.registry import Version
 from cloud.vocabulary import Vocabulary
 from ecct_tf.config import CloudConfig, FeatureConfig, Tier
 from ecct_tf.config.parsing import build
+from ecct_tf.config.stored import complete_settings
 from ecct_tf.data import CentralizedTable, CloudView, FeatureSchema, OlderInteractions
 from ecct_tf.errors import ConfigError, RegistryError
 from ecct_tf.files import read_plain_text, write_text
@@ -40,6 +41,8 @@ __all__ = ["StoredCloud"]
 
 Array = npt.NDArray[np.float32]
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+_SECTIONS = ("cloud", "features")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,9 +148,14 @@ class StoredCloud:
         try:
             settings = json.loads(read_plain_text(folder / "recommender.json"))
             tokens = json.loads(read_plain_text(folder / "vocabulary.json"))
+            known = complete_settings(
+                {name: settings[name] for name in _SECTIONS},
+                where="recommender.json",
+                sections=_SECTIONS,
+            )
             return cls(
-                config=build(CloudConfig, settings["cloud"]),
-                features=build(FeatureConfig, settings["features"]),
+                config=build(CloudConfig, known["cloud"]),
+                features=build(FeatureConfig, known["features"]),
                 edge_dim=settings["edge_dim"],
                 num_queries=settings["num_queries"],
                 seed=settings["seed"],

@@ -28,7 +28,9 @@ value, and what is left out has the default below:
 An unknown key, a key that is there twice, a wrong type or a value out of range is refused before
 any work. Names keep the text that was written (`on`, `007`, `2024-05-31`); numbers and `true`,
 `false` and `null` are those of YAML 1.2, and a switch may also be `yes`, `no`, `on` or `off`. The
-resolved configuration of a run is in its run folder.
+resolved configuration of a run is in its run folder. Settings that came after a run, or after a
+version of the cloud, have the meaning there that held before them: a run of before `features.clock`
+reads no clock.
 
 A job of `ecct cloud retrain` has [settings of its own](#a-retraining-job), of which some
 sections are those of a run.

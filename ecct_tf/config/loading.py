@@ -1,12 +1,14 @@
 """From YAML and `--set key=value` to a checked `RunConfig`, and back."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from ecct_tf.config.parsing import build, check_keys, read_mapping
 from ecct_tf.config.run import RunConfig
+from ecct_tf.config.stored import complete_settings, is_run_settings
 from ecct_tf.config.yaml_text import dump_yaml, parse_yaml
 from ecct_tf.errors import ConfigError
 from ecct_tf.user_folders import expanded
@@ -64,6 +66,9 @@ def load_config(
     Paths in the file are relative to the file, those in overrides to the working directory;
     both come out absolute, so that a run can be gone on with from anywhere.
 
+    The file of a run folder is read as the run was: a setting that came after it has the meaning
+    that held before (`ecct_tf.config.stored`).
+
     Raises:
       ConfigError: for an unknown key, a wrong type or a value out of range; the message
         names the file or override and the key.
@@ -72,11 +77,24 @@ def load_config(
       >>> load_config(overrides=["training.epochs=2"]).training.epochs
       2
     """
-    return load_over(default or RunConfig(), path, overrides=overrides, paths=_PATHS)
+    if path is None or not is_run_settings(path):
+        return load_over(default or RunConfig(), path, overrides=overrides, paths=_PATHS)
+    return load_over(
+        default or RunConfig(),
+        path,
+        overrides=overrides,
+        paths=_PATHS,
+        complete=functools.partial(complete_settings, where=str(path)),
+    )
 
 
 def load_over(
-    default: _T, path: Path | None, *, overrides: Iterable[str] = (), paths: Iterable[str] = ()
+    default: _T,
+    path: Path | None,
+    *,
+    overrides: Iterable[str] = (),
+    paths: Iterable[str] = (),
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
 ) -> _T:
     """Reads a configuration of any kind, as `load_config` reads a run's.
 
@@ -85,6 +103,7 @@ def load_over(
       path: the YAML file.
       overrides: `key=value`, applied after the file.
       paths: dotted keys that hold paths.
+      complete: adds to the file what it leaves out, before the overrides.
 
     Raises:
       ConfigError: as `load_config`.
@@ -93,6 +112,8 @@ def load_over(
     values: dict[str, Any] = {} if path is None else read_mapping(path)
     overrides = list(overrides)
     check_keys(values, target, where=str(path))
+    if complete is not None:
+        values = complete(values)
     if path is not None:
         _make_absolute(values, paths, path.parent)
     for override in overrides:

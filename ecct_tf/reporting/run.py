@@ -11,6 +11,7 @@ import pandas as pd
 from ecct_tf.config import EvaluationConfig
 from ecct_tf.config.flat import flat_config
 from ecct_tf.config.parsing import near_sibling
+from ecct_tf.config.stored import earlier_settings
 from ecct_tf.config.yaml_text import parse_yaml, resolved
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting.csv_files import read_table
@@ -208,7 +209,7 @@ def _config(path: Path, text: str) -> dict[str, Any]:
         raise RunFolderError(f"{error}; it was damaged") from error
     if not isinstance(values, dict):
         raise RunFolderError(f"{file}: expected keys and values, got {type(values).__name__}")
-    flat = flat_config(values)
+    flat = flat_config(earlier_settings(values))
     for key, kind in _REQUIRED.items():
         if key not in flat:
             raise RunFolderError(

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecct_tf.config import RunConfig, dump_config, load_config
-from ecct_tf.config.parsing import near_sibling
+from ecct_tf.config.parsing import near_sibling, read_mapping
+from ecct_tf.config.stored import missing_settings
 from ecct_tf.data import Candidates
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.files import write_atomically, write_text
@@ -159,6 +160,10 @@ class RunFolder:
         """Records how far the run is, and after how long; a resumed run adds up its parts."""
         values = {"status": status, "round": round_number, "seconds": round(seconds, 1)}
         write_text(self.path / "status.json", _json(values, indent=None))
+
+    def later_settings(self) -> list[str]:
+        """The settings, by dotted key, that came after the release that began the run."""
+        return missing_settings(read_mapping(self.path / "config.yaml"))
 
     def changed_edge_models(self) -> list[str]:
         """For each edge model whose source is not what the run began with, what changed, in words.

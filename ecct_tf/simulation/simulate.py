@@ -128,6 +128,15 @@ def resume(
         _check_edge_models(folder)
         checkpoint = folder.checkpoints.newest()
         _check_data(folder, dataset, begun=checkpoint is not None)
+        later = folder.later_settings()
+        if later:
+            _log.warning(
+                "%s: an earlier release began the run, without %s; they mean what held then. What "
+                "is computed from here on is this release's, and need not be what that one would "
+                "have reached",
+                path,
+                ", ".join(later),
+            )
         with _log_of(folder, "is resumed"):
             return _run(
                 folder.config,

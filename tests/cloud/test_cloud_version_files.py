@@ -1,6 +1,7 @@
 """A version read back is the version that was written."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -68,6 +69,26 @@ def test_equal_versions_have_equal_bytes(stored, tmp_path):
     assert len(names) == 6
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_version_of_before_a_setting_means_what_held_then(stored, tmp_path):
+    told = dataclasses.replace(stored, config=dataclasses.replace(stored.config, answer_ridge=0.0))
+    told.write(tmp_path)
+    path = tmp_path / "recommender.json"
+    settings = json.loads(path.read_text())
+    for section, name in (("cloud", "answer_ridge"), ("cloud", "answers_kept")):
+        del settings[section][name]
+    settings["features"] = {
+        name: value for name, value in settings["features"].items() if not name.startswith("clock")
+    }
+    path.write_text(json.dumps(settings))
+    read = StoredCloud.read(tmp_path)
+    assert read.features == stored.features
+    assert (read.config.answer_ridge, read.config.num_earlier) == (0.0, 0)
+    del settings["cloud"]["rank"]
+    path.write_text(json.dumps(settings))
+    with pytest.raises(RegistryError, match=r"lacks cloud\.rank"):
+        StoredCloud.read(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["recommender.npz", "vocabulary.json", "item_table.npz"])

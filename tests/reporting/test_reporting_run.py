@@ -81,6 +81,14 @@ def test_a_run_of_an_earlier_version_is_told_from_a_damaged_one(make_run, lackin
         read_run(file.parent)
 
 
+def test_settings_of_before_they_were_there_mean_what_held_then(make_run) -> None:
+    path = make_run() / "config.yaml"
+    written = path.read_text()
+    assert "  clock: true\n" in written
+    path.write_text(written.replace("  clock: true\n", ""))
+    assert read_run(path.parent).config["features.clock"] is False
+
+
 def test_metrics_of_an_earlier_version_are_told(make_run) -> None:
     path = make_run()
     metrics = pd.read_csv(path / "metrics.csv")

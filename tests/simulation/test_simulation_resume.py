@@ -113,6 +113,19 @@ def test_other_data_is_refused(config, tmp_path):
         resume(out)
 
 
+def test_a_run_of_an_earlier_release_is_resumed_as_it_was_meant(tmp_path, small_config, caplog):
+    out = tmp_path / "run"
+    simulate(small_config("method=popularity", "features.clock=false"), out=out)
+    written = (out / "config.yaml").read_text()
+    assert "  clock: false\n" in written
+    (out / "config.yaml").write_text(written.replace("  clock: false\n", ""))
+    folder = RunFolder.open(out)
+    assert not folder.config.features.clock
+    folder.set_status("interrupted", round_number=0)
+    assert not resume(out).experiment.config.features.clock
+    assert "an earlier release began the run, without features.clock;" in caplog.text
+
+
 def test_altered_metrics_are_refused(config, tmp_path):
     out = tmp_path / "run"
     stop(config, out, 2)

@@ -1,0 +1,160 @@
+"""Settings as run folders and versions of the cloud keep them, read by later releases.
+
+What is stored has every setting that there was. A setting that is missing came later: it has the
+meaning that held before there was one, which need not be today's default.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from ecct_tf.config.run import RunConfig
+from ecct_tf.config.yaml_text import resolved
+from ecct_tf.errors import ConfigError
+
+__all__ = ["complete_settings", "earlier_settings", "is_run_settings", "missing_settings"]
+
+# What held before each setting. One that is added to `RunConfig` gets a line here.
+_BEFORE: Mapping[str, Any] = {
+    "cloud.answer_ridge": 0.0,
+    "cloud.answers_kept": 1,
+    "cloud.downlink_rate": 1.0,
+    "cloud.similarity.dense_items": 5000,
+    "cloud.similarity.factors": 512,
+    "cloud.similarity.form": "dense",
+    "data.fingerprint": None,
+    "data.keep_first": None,
+    "data.keep_last": None,
+    "data.max_item_share": 1.0,
+    "data.name": None,
+    "edge.start": "random",
+    "evaluation.catalog": "none",
+    "evaluation.cold_interactions": 10,
+    "exchange.logits": True,
+    "exchange.uplink_log": None,
+    "features.clock": False,
+    "runtime.real_devices": 0,
+    "runtime.real_devices_runtime": "tensorflow",
+    "runtime.round_deadline_seconds": 1800.0,
+}
+# What nothing read before: with the settings above it has no effect.
+_UNREAD = ("features.clock_", "start.")
+# Without the section `edge_only` that method took the settings of all others.
+_EDGE_ONLY = {
+    "rounds": "rounds",
+    "learning_rate": "training.learning_rate",
+    "private_learning_rate": "training.private_learning_rate",
+    "server": "server",
+}
+# Rounds without logits where nobody said how many, also of a run that `edge.start=cloud` began.
+_STAGE_1_ROUNDS = 5
+
+
+def is_run_settings(path: Path) -> bool:
+    """Whether `path` is the file in which a run folder keeps its settings."""
+    beside = (path.with_name(name) for name in ("environment.json", "status.json"))
+    return path.name == "config.yaml" and any(other.is_file() for other in beside)
+
+
+def missing_settings(
+    values: Mapping[str, Any], config: type[Any] = RunConfig, *, prefix: str = ""
+) -> list[str]:
+    """The settings of `config` that `values` lacks, by dotted key, sections as they are nested.
+
+    >>> from ecct_tf.config import EdgeConfig
+    >>> missing_settings({"tiers": {"mlp": 1.0}, "shared": "none", "heads": 2}, EdgeConfig)
+    ['start', 'embedding_dim', 'hidden_dim', 'profile_dim']
+    """
+    found, hints = [], get_type_hints(config)
+    for field in dataclasses.fields(config):
+        inner, key = hints[field.name], f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(inner):
+            part = values.get(field.name, {})
+            if isinstance(part, Mapping) and isinstance(inner, type):
+                found += missing_settings(part, inner, prefix=f"{key}.")
+        elif field.name not in values:
+            found.append(key)
+    return found
+
+
+def complete_settings(
+    values: Mapping[str, Any], *, where: str, sections: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """`values` with the settings that came later, as what held before.
+
+    Args:
+      values: settings nested as in YAML, with known keys.
+      where: they are stored, for messages.
+      sections: those of `RunConfig` that are stored there; None for all, and what is in none.
+
+    Raises:
+      ConfigError: a setting is missing that every release stored.
+
+    Example:
+      >>> stored = {"features": {"history_length": 30, "decays": [1.0], "last_items": 3}}
+      >>> complete_settings(stored, where="recommender.json", sections=["features"])
+      {'features': {'history_length': 30, 'decays': [1.0], 'last_items': 3, 'clock': False}}
+    """
+    filled = earlier_settings(values, sections=sections)
+    lost = _missing(filled, sections)
+    if lost:
+        raise ConfigError(
+            f"{where} lacks {', '.join(lost)}: expected every setting, as it was written. Restore "
+            "the file from a copy, or begin anew with settings of your own."
+        )
+    return filled
+
+
+def earlier_settings(
+    values: Mapping[str, Any], *, sections: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """As `complete_settings`, but what is missing for another reason stays so.
+
+    >>> earlier_settings({"method": "ecct"}, sections=["features"])["features"]
+    {'clock': False}
+    """
+    filled: dict[str, Any] = copy.deepcopy(dict(values))
+    missing = _missing(values, sections)
+    if "edge_only" not in values and "edge_only.rounds" in missing:
+        _keep_stage_1(filled)
+        own = {name: copy.deepcopy(_at(filled, key)) for name, key in _EDGE_ONLY.items()}
+        filled["edge_only"] = {name: value for name, value in own.items() if value is not None}
+    for key in set(missing) & set(_BEFORE):
+        _put(filled, key, _BEFORE[key])
+    return filled
+
+
+def _missing(values: Mapping[str, Any], sections: Iterable[str] | None) -> list[str]:
+    chosen = ("",) if sections is None else tuple(f"{section}." for section in sections)
+    return [
+        key
+        for key in missing_settings(values)
+        if key.startswith(chosen) and not key.startswith(_UNREAD)
+    ]
+
+
+def _keep_stage_1(values: dict[str, Any]) -> None:
+    """Says how many rounds exchange embeddings alone where the meaning of null has changed."""
+    exchange, rounds = values.get("exchange"), resolved(values.get("rounds"))
+    if not isinstance(exchange, dict) or not isinstance(rounds, int):
+        return
+    if resolved(exchange.get("stage_1_rounds")) is None and _at(values, "edge.start") == "cloud":
+        exchange["stage_1_rounds"] = min(_STAGE_1_ROUNDS, rounds // 2)
+
+
+def _at(values: Mapping[str, Any], key: str) -> Any:
+    found: Any = values
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def _put(values: dict[str, Any], key: str, value: object) -> None:
+    *parents, last = key.split(".")
+    for name in parents:
+        values = values.setdefault(name, {})
+        if not isinstance(values, dict):  # Damaged; whoever reads it says so.
+            return
+    values[last] = value
