@@ -6,6 +6,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
+from ecct_tf.data._parquet_files import holds_values
 from ecct_tf.data.files_schema import TimestampUnit
 from ecct_tf.errors import DataError
 
@@ -89,7 +90,12 @@ def infer_columns(
     names = [str(name) for name in table.column_names if str(name) != ids]
     title = None
     if what == "item":
-        titles = (name for wanted in _TITLES for name in names if name.lower() == wanted)
+        titles = (
+            name
+            for wanted in _TITLES
+            for name in names
+            if name.lower() == wanted and _is_single(table[name].type)
+        )
         title = next(titles, None)
     columns: dict[str, dict[str, str]] = {}
     for name in names:
@@ -116,16 +122,37 @@ def _kind(column: Any, what: str) -> tuple[str | None, str]:
     import pyarrow.compute as pc
 
     kind = column.type
+    if not holds_values(kind):
+        return None, f"holds {kind}, neither texts nor numbers nor times,"
+    if pc.all(pc.is_null(column, nan_is_null=True)).as_py():
+        return None, "has no values"
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         if what == "user":
             return None, "holds lists, which devices have none of,"
         return "multi_categorical", ""
-    if what == "item" and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+    if what == "item" and _is_number(kind):
         return "numeric", ""
-    values = pc.count_distinct(column).as_py()
+    # Arrow counts no values behind a dictionary, which pandas' categories are.
+    plain = column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
+    values = pc.count_distinct(plain).as_py()
     if values > _MOST_VALUES:
         return None, f"has {values:,} different values, above {_MOST_VALUES} for a category,"
     return "categorical", ""
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )
+
+
+def _is_single(kind: Any) -> bool:
+    """Whether a column holds one text, number or time a row."""
+    import pyarrow as pa
+
+    return holds_values(kind) and not (pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _letters(name: str) -> str:

@@ -15,7 +15,7 @@ from ecct_tf.parts import requirement_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["raw_arrow_table", "read_parquet", "refuse_without_arrow"]
+__all__ = ["holds_values", "raw_arrow_table", "read_parquet", "refuse_without_arrow"]
 
 
 def read_parquet(path: Path, headers: Sequence[str], *, may_be_empty: bool = False) -> RawTable:
@@ -89,11 +89,12 @@ def raw_arrow_table(path: Path, table: pa.Table) -> RawTable:
     return RawTable(path, columns, None, types)
 
 
-def _cells(path: Path, header: str, column: Any) -> list[Cell]:
+def holds_values(kind: pa.DataType) -> bool:
+    """Whether a column of the type `kind` holds texts, numbers or times, or lists of them."""
     import pyarrow as pa
 
-    kind = _element_type(column.type)
-    if not (
+    kind = _element_type(kind)
+    return (
         _is_text(kind)
         or pa.types.is_null(kind)
         or pa.types.is_boolean(kind)
@@ -102,7 +103,13 @@ def _cells(path: Path, header: str, column: Any) -> list[Cell]:
         or pa.types.is_decimal(kind)
         or pa.types.is_date(kind)
         or pa.types.is_timestamp(kind)
-    ):
+    )
+
+
+def _cells(path: Path, header: str, column: Any) -> list[Cell]:
+    import pyarrow as pa
+
+    if not holds_values(column.type):
         raise DataError(
             f"{path}: column {header!r}: expected texts, numbers or times, received "
             f"{column.type}. Save the part that you need, or the bytes as text, in a column of "

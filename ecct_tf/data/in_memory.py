@@ -101,15 +101,16 @@ def _arrow(frame: Any, section: str) -> pa.Table:
     import pyarrow as pa
 
     try:
-        if type(frame).__module__.partition(".")[0] == "pandas":
+        if type(frame).__module__.partition(".")[0] == "pandas" and hasattr(frame, "columns"):
             table = pa.Table.from_pandas(frame, preserve_index=False)
         else:
             table = frame if isinstance(frame, pa.Table) else pa.table(frame)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(
-            f"{section}: expected a table such as a pandas frame, with values of one type in each "
-            f"column, received {type(frame).__name__}: {error}. Convert columns of several types "
-            "to text."
+            f"{section}: expected a table such as a pandas frame, whose columns have a name each "
+            f"and values of one type, received {type(frame).__name__}: "
+            f"{str(error).removesuffix('.')}. Convert columns of several types to text, and leave "
+            "out what the data set does not need."
         ) from error
     if not table.num_rows:
         raise DataError(f"{section}: expected at least one row, received a table without any.")
@@ -135,6 +136,7 @@ def _described(
     if name is not None:
         values["name"] = name
     values.setdefault("name", "data")
+    check_keys(values, FilesSchema, where=where)
     given = dict(values.get("interactions") or {})
     for key in ("user", "item", "timestamp"):
         if key not in given:
@@ -169,7 +171,6 @@ def _described(
             if title is not None:
                 file.setdefault("title", title)
         values[section] = file
-    check_keys(values, FilesSchema, where=where)
     try:
         return build(FilesSchema, values)
     except ConfigError as error:

@@ -1,6 +1,8 @@
 """Tables of a program as a data set: read as files are, and told apart where no schema says."""
 
 import datetime
+import decimal
+import re
 
 import pandas as pd
 import pyarrow as pa
@@ -169,3 +171,66 @@ def test_where_pyarrow_is_missing_the_other_way_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"from_frames needs pyarrow.*or use build_dataset"):
         from_frames(CLICKS)
+
+
+def goods(**columns):
+    """The items of `CLICKS` with `columns` of three values each."""
+    return {"sku": [7, 8, 9], **columns}
+
+
+def kinds(items):
+    columns = from_frames(CLICKS, items=items).item_columns
+    return {each.column.name: each.column.kind for each in columns}
+
+
+@pytest.mark.parametrize("values", [["a", "b", None], [1, 2, 1]])
+def test_categories_of_pandas_are_categories(values):
+    items = pd.DataFrame(goods(shelf=pd.Categorical(values)))
+    assert kinds(items) == {"shelf": Kind.CATEGORICAL}
+    users = pd.DataFrame({"customer_id": ["ann", "bob"], "town": pd.Categorical(["Rome", "Oslo"])})
+    (town,) = from_frames(CLICKS, users=users).user_columns
+    assert town.vocabulary == ("Oslo", "Rome")
+
+
+def test_decimals_of_items_are_numbers():
+    price = [decimal.Decimal("2.50"), None, decimal.Decimal("4.00")]
+    assert kinds(goods(price=price)) == {"price": Kind.NUMERIC}
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ([{"a": 1}] * 3, r"holds struct<a: int64>, neither texts nor numbers nor times, and is"),
+        ([[["a"]]] * 3, "holds list<item: list<item: string>>, neither"),
+        ([datetime.timedelta(1)] * 3, r"holds duration\[us\], neither"),
+        ([None] * 3, "has no values and is left out"),
+        (pa.array([float("nan")] * 3), "has no values and is left out"),
+    ],
+)
+def test_a_column_that_can_be_no_feature_is_left_out(values, why, caplog):
+    assert kinds(goods(extra=values)) == {}
+    assert re.search(f"items: the column 'extra' {why}", caplog.text)
+
+
+def test_lists_are_no_titles():
+    items = goods(name=[["a"], ["b"], ["a"]])
+    assert kinds(items) == {"name": Kind.MULTI_CATEGORICAL}
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"interactions": 3}, "schema: interactions is a section, expected keys and values, got 3"),
+        ({"interactions": ["a"]}, "schema: interactions is a section"),
+        ({"items": "sku"}, "schema: items is a section"),
+    ],
+)
+def test_a_section_that_is_none_is_refused(schema, words):
+    with pytest.raises(ConfigError, match=words):
+        from_frames(CLICKS, items=goods(), schema=schema)
+
+
+@pytest.mark.parametrize("table", [pd.Series([1]), pd.Index([1]), "clicks.csv"])
+def test_what_is_no_table_is_refused(table):
+    with pytest.raises(DataError, match=r"interactions: expected a table such as a pandas frame"):
+        from_frames(table)
