@@ -15,9 +15,11 @@ from click.testing import CliRunner
 from ecct_tf import cli as command_line
 from ecct_tf import installation, parts
 from ecct_tf.commands import root
+from ecct_tf.config import EdgeConfig, RunConfig
 from ecct_tf.errors import MissingPartError
 from ecct_tf.installation import Installation, install_command, lock_for
 from ecct_tf.quiet import quiet_tensorflow
+from ecct_tf.simulation import experiment
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = [
@@ -332,6 +334,40 @@ def test_no_command_imports_tensorflow_before_it_is_made_quiet(tmp_path):
         check=True,
         timeout=120,
     )
+
+
+def test_what_needs_no_tensorflow_runs_without_it_and_would_have_it_quiet(tmp_path):
+    """Those are the commands of a plain wheel."""
+    lines = [
+        ["new", "shop"],
+        ["data", "check", "shop/schema.yaml"],
+        ["data", "check", "shop/schema.yaml", "--set", "edge.tiers={attention: 1.0}"],
+    ]
+    code = (
+        "import json, os, sys\n"
+        "sys.modules['tensorflow'] = None\n"
+        "os.environ.pop('TF_CPP_MIN_LOG_LEVEL', None)\n"
+        "from ecct_tf.cli import cli\n"
+        "for line in json.loads(sys.argv[1]):\n"
+        "    cli(line, standalone_mode=False)\n"
+        "assert os.environ['TF_CPP_MIN_LOG_LEVEL'] == '3'\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, json.dumps(lines)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("tiers", [{"mlp": 1.0}, {"linear": 0.5, "attention": 0.5}], ids=str)
+def test_memory_is_estimated_alike_without_tensorflow(monkeypatch, tiers):
+    config = RunConfig(edge=EdgeConfig(tiers=tiers))
+    built = experiment._reads(config)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert experiment._reads(config) == built
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecct_tf.config import DATASETS, METHODS, RunConfig, TypedOption
-from ecct_tf.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from ecct_tf.parts import Part
@@ -117,7 +116,7 @@ def examples(*lines: str) -> str:
 
 
 def prepare(part: "Part") -> None:
-    """Makes ready what a command works with, before it imports TensorFlow.
+    """Refuses to go on without what a command works with, before it imports TensorFlow.
 
     Raises:
       MissingPartError: the part of the distribution that the command needs is not installed.
@@ -126,7 +125,6 @@ def prepare(part: "Part") -> None:
 
     _, _, name = click.get_current_context().command_path.partition(" ")
     require(part, by=f"`ecct {name}`")
-    quiet_tensorflow()
 
 
 def shown_command() -> str:

@@ -18,6 +18,7 @@ from ecct_tf.commands.recommend import recommend
 from ecct_tf.commands.report import report
 from ecct_tf.commands.simulate import resume, simulate
 from ecct_tf.commands.verify import verify
+from ecct_tf.quiet import quiet_tensorflow
 from ecct_tf.version import __version__
 
 __all__ = ["cli"]
@@ -32,6 +33,7 @@ def cli(verbose: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for name in ("ecct_tf", "cloud", "mobile_export"):
         logging.getLogger(name).setLevel(level)
+    quiet_tensorflow()
 
 
 for _command in (

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import importlib.util
 import logging
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.budget import DataSize, check_needs, run_needs
-from ecct_tf.config import RunConfig
+from ecct_tf.config import TIERS, RunConfig
 from ecct_tf.data import (
     Candidates,
     Dataset,
@@ -27,7 +28,6 @@ from ecct_tf.data import (
     user_devices,
 )
 from ecct_tf.data.clock import silence, tells_time
-from ecct_tf.edge import check_edge_models
 from ecct_tf.phases import phase
 from ecct_tf.simulation.usable import check_usable
 
@@ -89,7 +89,7 @@ def build_experiment(
       DataError: the data is wrong, or a run of this configuration could not use it.
       ResourceError: the run would need more memory than there is.
     """
-    models = check_edge_models(config.edge, config.features)
+    reads = _reads(config)
     if dataset is None:
         with phase("reading the data"):
             dataset = load_dataset(config.data, seed=config.seed, progress=progress)
@@ -97,7 +97,6 @@ def build_experiment(
         dataset = shorten_dataset(config.data, dataset)
     split = split_dataset(config.data, dataset)
     check_usable(config, dataset, split)
-    reads = {read for model in models.values() for read in model.reads}
     check_needs(run_needs(_size(config, dataset, split), config, reads=reads), what="this run")
     if len(split.heavy_users):
         _log.warning(
@@ -130,6 +129,17 @@ def build_experiment(
         test=drawn(part="test"),
         groups=tuple(tuple(group) for group in _device_groups(config, dataset, split)),
     )
+
+
+def _reads(config: RunConfig) -> set[str]:
+    """What the edge models read beside what every one does; builds them, so that all can work."""
+    # `ecct data check` needs no TensorFlow, in which models are built.
+    if importlib.util.find_spec("tensorflow") is None and set(config.edge.tiers) <= set(TIERS):
+        return {"slots"} if "attention" in config.edge.tiers else set()
+    from ecct_tf.edge import check_edge_models
+
+    models = check_edge_models(config.edge, config.features)
+    return {read for model in models.values() for read in model.reads}
 
 
 def _size(config: RunConfig, dataset: Dataset, split: Split) -> DataSize:
