@@ -16,12 +16,13 @@ import numpy.typing as npt
 from ecct_tf.config import FeatureConfig
 from ecct_tf.errors import DeviceError, ExportError
 from ecct_tf.installation import install_command
+from ecct_tf.parts import is_installed
 from ecct_tf.wire import architecture_fingerprint
 from mobile_export.interpreter import Runtime
 from mobile_export.packing import check_digest, digest, expected_digest, read_metadata
 from mobile_export.signatures import FILE_SCHEMA, Sizes, contract_of
 
-__all__ = ["LoadedFile"]
+__all__ = ["LoadedFile", "interpreter_of"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -95,22 +96,44 @@ class LoadedFile:
         return found
 
 
-def _runners(content: bytes, *, runtime: Runtime, name: str) -> dict[str, Any]:
+def interpreter_of(runtime: Runtime) -> Any:
+    """The class of `runtime` that loads a file.
+
+    Raises:
+      ExportError: the runtime is not installed here.
+    """
     try:
         if runtime == "litert":
             from ai_edge_litert import interpreter
 
-            kind = interpreter.Interpreter
-        else:
-            import tensorflow as tf
+            return interpreter.Interpreter
+        import tensorflow as tf
 
-            kind = tf.lite.Interpreter
+        return tf.lite.Interpreter
     except ImportError as error:
         raise ExportError(
-            f"{runtime} is not installed here: {error}. To add it: "
-            f"{install_command('litert' if runtime == 'litert' else 'export')}. Where there is "
-            'TensorFlow, runtime="tensorflow" takes its interpreter.'
+            f"{runtime} is not installed here: {error}. {_way_out(runtime)}"
         ) from error
+
+
+def _way_out(runtime: Runtime) -> str:
+    other = '`--runtime tensorflow`, in Python runtime="tensorflow"'
+    if runtime == "tensorflow":
+        return f"To add it: {install_command('export')}"
+    if is_installed("tensorflow-federated"):
+        # The two want different packages, so that LiteRT cannot be added to this environment.
+        return (
+            f"TensorFlow's interpreter is installed: {other}. LiteRT needs an environment without "
+            "TensorFlow Federated; in a clone `make install-current` makes one, .venv-current"
+        )
+    return (
+        f"To add it: {install_command('litert')}. Where there is TensorFlow, {other}, takes its "
+        "interpreter"
+    )
+
+
+def _runners(content: bytes, *, runtime: Runtime, name: str) -> dict[str, Any]:
+    kind = interpreter_of(runtime)
     try:
         loaded = kind(model_content=content, num_threads=1)
         return {key: loaded.get_signature_runner(key) for key in loaded.get_signature_list()}

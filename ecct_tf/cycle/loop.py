@@ -25,6 +25,7 @@ from ecct_tf.errors import ConfigError, RegistryError
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.wire import CURRENT_NAME
 from mobile_export.device import DeviceFleet, ReceivedDownlink, TrainingPlan
+from mobile_export.loaded_file import interpreter_of
 
 __all__ = ["CycleResult", "run_cycles"]
 
@@ -65,11 +66,15 @@ def run_cycles(config: CycleConfig, out: Path, *, cycles: int, show: bool = True
 
     Raises:
       ConfigError: when the folder is another chain's.
+      ExportError: when the runtime of devices' files is not installed.
       RunFolderError: when another process is at it.
     """
     if cycles < 1:
         raise ConfigError(f"--cycles: expected at least 1, got {cycles}")
     folder = CycleFolder(out)
+    if len(folder.rows()) <= cycles:
+        # Before the first version is trained, and before the folder remembers the runtime.
+        interpreter_of(config.runtime)
     with folder.claimed(config):
         if len(folder.rows()) <= cycles:
             loop = _Loop(config, folder, show=show)

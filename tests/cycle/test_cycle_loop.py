@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.cycle.quality import edge_scores
 from ecct_tf.cycle.rounds import local_round
 from ecct_tf.edge.start_files import start_file
-from ecct_tf.errors import CodecError, ConfigError, DeviceError, RunFolderError
+from ecct_tf.errors import CodecError, ConfigError, DeviceError, ExportError, RunFolderError
 from ecct_tf.simulation.experiment import build_experiment
 from mobile_export.device import DeviceFleet, DeviceModel, ReceivedDownlink, TrainingPlan
 
@@ -366,3 +367,13 @@ def test_a_version_without_a_start_and_one_of_another_model_are_refused(publishe
 def test_what_a_cycle_cannot_do_is_refused(override, message):
     with pytest.raises(ConfigError, match=message):
         load_cycle_config(None, overrides=[*SMALL, override])
+
+
+def test_a_missing_runtime_is_told_before_any_work_and_leaves_no_folder(
+    config, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    with pytest.raises(ExportError, match="litert is not installed here"):
+        run_cycles(dataclasses.replace(config, runtime="litert"), tmp_path / "cycles", cycles=1)
+    # A folder would remember the runtime, and refuse the one that the message names.
+    assert not (tmp_path / "cycles").exists()

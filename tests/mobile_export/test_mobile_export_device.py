@@ -375,8 +375,10 @@ def test_an_altered_file_is_refused_before_it_is_loaded(packed, tmp_path):
 
 def test_a_missing_runtime_is_told(packed, monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
-    with pytest.raises(ExportError, match="litert is not installed here"):
+    with pytest.raises(ExportError, match="litert is not installed here") as told:
         DeviceModel(packed("mlp"))
+    assert "`--runtime tensorflow`" in str(told.value)
+    assert "--litert-python" not in str(told.value)  # which no device and no cycle takes
 
 
 LIFE = """
