@@ -29,7 +29,7 @@ __all__ = ["resume", "simulate"]
 @click.command(
     epilog=examples(
         "ecct simulate --dataset synthetic --rounds 3",
-        "ecct simulate --rounds 30 --seed 1 --out runs/mine",
+        "ecct simulate --rounds 20 --seed 1 --out runs/mine",
         "ecct simulate --config runs/mine/config.yaml --set edge.shared=none",
     )
 )
