@@ -105,14 +105,17 @@ def simulate(
     with going_on(lambda: _stopped(out)):
         result = run(config, out=out)
         print_results(result, out=out)
-    _say_next(out, result)
+    _say_next(out, user=_tested_user(result), ecct=config.method == "ecct")
 
 
-def _say_next(out: Path, result: "SimulationResult") -> None:
-    """What to type after a run, as it was typed: `make demo` leaves no `ecct` on the path."""
+def _tested_user(result: "SimulationResult") -> str:
+    """The id of a user who can be recommended something: the first who was tested."""
     experiment = result.experiment
-    ecct = experiment.config.method == "ecct"
-    user = experiment.dataset.user_tokens[int(experiment.test.users[0])]
+    return experiment.dataset.user_tokens[int(experiment.test.users[0])]
+
+
+def _say_next(out: Path, *, user: str, ecct: bool) -> None:
+    """What to type after a run, as it was typed: `make demo` leaves no `ecct` on the path."""
     name, run = shown_command(), shlex.quote(str(out))
     click.echo("Next:")
     click.echo(f"  {name} report {run}    # the run as one page, to open in a browser")
@@ -134,7 +137,7 @@ def resume(run: Path) -> None:
     with going_on(lambda: f"Stopped. Resume with: {resume_command(run)}"):
         result = go_on(run)
         print_results(result, out=run)
-    _say_next(run, result)
+    _say_next(run, user=_tested_user(result), ecct=result.experiment.config.method == "ecct")
 
 
 def resume_command(run: Path) -> str:

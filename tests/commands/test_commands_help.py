@@ -187,10 +187,10 @@ def test_a_command_to_copy_is_the_one_that_was_typed(monkeypatch, tmp_path, type
 
 def test_a_run_ends_with_commands_that_exist(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["ecct"])
-    simulate._say_next(Path("runs/my run"), ecct=True)
+    simulate._say_next(Path("runs/my run"), user="Ann O'Hara", ecct=True)
     head, *lines = capsys.readouterr().out.splitlines()
     assert head == "Next:"
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         words = shlex.split(line, comments=True)
         assert words[0] == "ecct"
