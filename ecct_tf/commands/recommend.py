@@ -22,14 +22,14 @@ __all__ = ["recommend"]
 )
 @click.argument("run", type=existing_run)
 @click.option("--user", required=True, metavar="ID", help="Whom for, by the id in the data.")
-@click.option("--k", default=10, show_default=True, help="How many items.")
+@click.option(
+    "--k", default=10, show_default=True, type=click.IntRange(min=1), help="How many items."
+)
 @click.option(
     "--side",
-    metavar="NAME",
-    help="Whose model: edge, cloud; by default the edge, or the one that RUN has.",
-    shell_complete=lambda _context, _option, typed: [
-        side for side in ("edge", "cloud") if side.startswith(typed)
-    ],
+    type=click.Choice(["edge", "cloud", "everything"]),
+    help="Whose model; by default the edge, or the one that RUN has. That of a method with all "
+    "data in one place, such as ease, is everything.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; by default a table.")
 def recommend(run: Path, user: str, k: int, side: str | None, as_json: bool) -> None:

@@ -54,10 +54,22 @@ def test_json_has_all_that_a_program_gets(run):
     [
         (("--user", "u44"), "user 'u44': expected .*did you mean u4"),
         (("--user", "u4", "--side", "edge"), "side: expected one of everything"),
-        (("--user", "u4", "--k", "0"), "k: expected a list length of at least 1"),
     ],
 )
 def test_what_it_refuses_is_one_of_the_library_s_errors(run, words, told):
     result = _ecct("recommend", run.path, *words)
     with pytest.raises(ecct.EcctError, match=told):
         raise result.exception
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--k", "0"), "Invalid value for '--k': 0 is not in the range x>=1"),
+        (("--side", "clod"), "Invalid value for '--side': 'clod' is not one of 'edge', 'cloud'"),
+    ],
+)
+def test_what_was_mistyped_is_told_before_the_run_is_opened(tmp_path, words, told):
+    result = _ecct("recommend", tmp_path, "--user", "u4", *words, columns="200")
+    assert result.exit_code == 2
+    assert told in result.output
