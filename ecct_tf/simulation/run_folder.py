@@ -117,9 +117,10 @@ class RunFolder:
         """
         if not (path / "config.yaml").is_file():
             what = "is not a folder" if not path.is_dir() else "has no config.yaml"
+            near = near_sibling(path) or "."
             raise RunFolderError(
-                f"{path} is not a run folder: it {what}{near_sibling(path)}. Give the folder that "
-                "`ecct simulate` named when it began."
+                f"{path} is not a run folder: it {what}{near} Give the folder that `ecct simulate` "
+                "named when it began."
             )
         return cls(path, load_config(path / "config.yaml"))
 

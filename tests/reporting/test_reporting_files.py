@@ -110,7 +110,7 @@ def test_compare_prints_whole_rows_through_a_pipe(campaign) -> None:
 @pytest.mark.parametrize(
     ("width", "shown", "left_out"),
     [
-        (60, ["model", "HR@10", "ECCT edge over it"], "95 % interval, NDCG@10"),
+        (60, ["model", "HR@10", "ECCT edge over it"], "95 % interval; NDCG@10; over it, NDCG@10;"),
         (80, ["model", "HR@10", "95 % interval", "ECCT edge over it"], "NDCG@10"),
     ],
 )

@@ -138,6 +138,9 @@ def test_altered_metrics_are_refused(config, tmp_path):
 def test_what_is_no_run_folder_is_refused(tmp_path):
     with pytest.raises(RunFolderError, match="is not a run folder: it is not a folder"):
         resume(tmp_path / "nothing")
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(RunFolderError, match=r"did you mean .*mine\? Give the folder that"):
+        resume(tmp_path / "mien")
     with pytest.raises(RunFolderError, match=r"is not a run folder: it has no config\.yaml"):
         resume(tmp_path)
 
