@@ -67,9 +67,10 @@ def _print(found: "Recommendations") -> None:
         before = "" if met is None else met.title or met.item
         table.add_row(*best[:2], *([title or ""] if titled else []), best[2], before)
     print_table(table, console)
-    shown = min(len(found.history), max(len(found), 1))
+    met, shown = len(found.history), min(len(found.history), max(len(found), 1))
+    left_out = "which is left out" if met == 1 else "which are left out"
+    newest = f"; the newest {shown} {'is' if shown == 1 else 'are'} shown" if met > 1 else ""
     prose(
-        f"{counted(len(found.history), 'item')} met before, which are left out; the newest "
-        f"{shown} are shown.",
+        f"{counted(met, 'item')} met before, {left_out}{newest}." if met else "Nothing met before.",
         console,
     )

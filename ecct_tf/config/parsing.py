@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import functools
+import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -106,10 +107,11 @@ def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _
         numbers(made, prefix.removesuffix("."))
         return made
     except dacite.WrongTypeError as error:
-        expected = _expected(error.field_type)
+        # Of a mapping dacite hands over what it was about to make of the value.
+        value = built[str(error.field_path)] if inspect.isgenerator(error.value) else error.value
         raise ConfigError(
-            f"{prefix}{error.field_path}: expected {expected}, got {error.value!r}"
-            f"{_near_choice(error.field_type, error.value)}"
+            f"{prefix}{error.field_path}: expected {_expected(error.field_type)}, got {value!r}"
+            f"{_near_choice(error.field_type, value)}"
         ) from error
     except dacite.MissingValueError as error:
         raise ConfigError(f"{prefix}{error.field_path}: missing; give a value") from error

@@ -110,7 +110,7 @@ class Recommendations:
         newest = [
             f"{each.item} ({each.title})" if each.title else each.item for each in self.history[:3]
         ]
-        return "\n".join([*lines, f"after {', '.join(newest)}"])
+        return "\n".join([*lines, f"after {', '.join(newest) or 'nothing'}"])
 
     def _repr_html_(self) -> str:
         """Two tables side by side for a notebook: what is recommended, and after what."""

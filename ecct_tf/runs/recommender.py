@@ -48,10 +48,10 @@ def recommend(
 
     Raises:
       DataError: when there is no such user, or they take no part in the run.
-      ConfigError: when `k` is below 1, or the run has no model of that side.
+      ConfigError: when `k` is no whole number from 1, or the run has no model of that side.
     """
-    if k < 1:
-        raise ConfigError(f"k: expected a list length of at least 1, received {k}. Usual: 10.")
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise ConfigError(f"k: expected a list length of at least 1, received {k!r}. Usual: 10.")
     experiment, config = scores.experiment, scores.experiment.config
     moment = _moment(experiment, user)
     if side is None:
@@ -84,7 +84,7 @@ def user_number(experiment: Experiment, user: str | int) -> int:
     Raises:
       DataError: when there is none, or they take no part.
     """
-    dataset, split, token = experiment.dataset, experiment.split, str(user)
+    dataset, split, token = experiment.dataset, experiment.split, _token(user)
     numbers = {other: number for number, other in enumerate(dataset.user_tokens)}
     if token not in numbers:
         some = ", ".join(map(repr, dataset.user_tokens[:3]))
@@ -99,6 +99,15 @@ def user_number(experiment: Experiment, user: str | int) -> int:
             why = "they met more of the catalog than data.max_item_share"
         raise DataError(f"user {token!r} takes no part in the run: {why}. Ask for another user.")
     return number
+
+
+def _token(user: object) -> str:
+    """An id as data sets have it: of a frame it may come as a float or as bytes."""
+    if isinstance(user, float | np.floating) and user.is_integer():
+        return str(int(user))
+    if isinstance(user, bytes):
+        return user.decode(errors="replace")
+    return str(user)
 
 
 def _moment(experiment: Experiment, user: str | int) -> _Moment:

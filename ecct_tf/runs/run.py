@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset, load_dataset
+from ecct_tf.errors import ConfigError
 from ecct_tf.installation import require
 from ecct_tf.parts import Part
 from ecct_tf.quiet import quiet_tensorflow
@@ -59,8 +60,13 @@ class Run:
 
         Raises:
           RunFolderError: when `path` is no run folder.
-          ConfigError: when its configuration cannot be read.
+          ConfigError: when its configuration cannot be read, or `data` is no data set.
         """
+        if not isinstance(data, Dataset | None):
+            raise ConfigError(
+                f"data: expected a Dataset or None, got {type(data).__name__}; from_frames makes "
+                "a Dataset of tables"
+            )
         self._folder = RunFolder.open(Path(path))
         self._given = data
 

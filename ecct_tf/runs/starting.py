@@ -112,7 +112,17 @@ def run_config(
       ...
       ecct_tf.errors.ConfigError: data: expected one of movielens-100k, ... did you mean ...?
     """
+    if not isinstance(settings or {}, Mapping):
+        raise ConfigError(
+            'settings: expected settings by dotted key, such as {"training.epochs": 2}, got '
+            f"{settings!r}"
+        )
     settings = dict(settings or {})
+    for key in settings:
+        if not isinstance(key, str) or not key or "=" in key:
+            raise ConfigError(
+                f'settings: expected a dotted key such as "training.epochs", got {key!r}'
+            )
     given = [
         _Argument.of(name, _KEYS[name], value)
         for name, value in (named or {}).items()
@@ -179,9 +189,9 @@ _KEYS = {"rounds": "rounds", "seed": "seed", "method": "method", "edge": "edge.t
 def _plain(value: Any) -> object:
     if isinstance(value, Path):
         return str(value)
-    # NumPy's and pandas' numbers.
-    if callable(getattr(value, "item", None)):
-        return value.item()
+    # NumPy's and pandas' numbers and arrays.
+    if callable(getattr(value, "tolist", None)):
+        return value.tolist()
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(type(value).__name__)

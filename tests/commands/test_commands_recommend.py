@@ -6,7 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 import ecct_tf as ecct
+from ecct_tf.commands.recommend import _print
 from ecct_tf.commands.root import cli
+from ecct_tf.runs.recommendations import Recommendations, TouchedItem
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,23 @@ def test_a_table_has_titles_and_the_history_beside_it_at_80_columns(run):
 def test_json_has_all_that_a_program_gets(run):
     result = _ecct("recommend", run.path, "--user", "u4", "--json")
     assert json.loads(result.output) == json.loads(json.dumps(run.recommend("u4").as_dict()))
+
+
+@pytest.mark.parametrize(
+    ("met", "words"),
+    [
+        (0, "Nothing met before."),
+        (1, "1 item met before, which is left out."),
+        (2, "2 items met before, which are left out; the newest 1 is shown."),
+    ],
+)
+def test_the_history_is_counted_in_words(met, words, capsys):
+    history = (TouchedItem("[red]a[/red]", "", 1),) * met
+    _print(Recommendations("u", "edge", "ECCT edge", 1, ("[b]c[/b]",), (0.5,), ("",), history))
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == words
+    # Ids are no markup.
+    assert "[b]c[/b]" in printed
 
 
 @pytest.mark.parametrize(

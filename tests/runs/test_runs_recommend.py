@@ -161,8 +161,27 @@ def test_recommendations_as_text_frames_and_json():
     assert "Tea &amp; milk" in html
 
 
+@pytest.mark.parametrize("k", [2.0, "3", True, None])
+def test_a_list_length_is_a_whole_number(run, k):
+    with pytest.raises(ConfigError, match=rf"k: expected a list length .* received {k!r}"):
+        run.recommend("u17", k)
+
+
+def test_ids_are_taken_as_a_frame_has_them(run):
+    by_name = run.recommend("u17", 2)
+    assert run.recommend(b"u17", np.int64(2)) == by_name
+    # Of whole numbers that a frame holds as floats; there is no user 17.
+    with pytest.raises(DataError, match="user '17': expected"):
+        run.recommend(np.float64(17.0))
+
+
+def test_data_that_is_no_data_set_is_refused(run, snippet):
+    with pytest.raises(ConfigError, match="data: expected a Dataset or None, got DataFrame"):
+        ecct.open_run(run.path, data=snippet["df"])
+
+
 def test_nothing_left_to_recommend_is_no_error():
     empty = dataclasses.replace(FOUND, items=(), scores=(), titles=(), history=())
     assert isinstance(empty.frame, pd.DataFrame)
     assert len(empty) == 0
-    assert repr(empty)
+    assert repr(empty).endswith("after nothing")

@@ -35,6 +35,8 @@ def test_values_keep_their_types():
     config = run_config("movielens-100k", settings={**settings, "training.learning_rate": 1e-7})
     assert config.exchange.up is False
     assert config.data.folder.endswith("/1e3")
+    decays = run_config("synthetic", settings={"features.decays": np.array([1.0, 0.5])})
+    assert decays.features.decays == (1.0, 0.5)
     assert (config.exchange.stage_1_rounds, config.training.learning_rate) == (None, 1e-7)
 
 
@@ -67,6 +69,15 @@ def test_a_configuration_and_a_data_set_are_taken_as_they_are(shop):
         ("synthetic", {"settings": {"traning.epochs": 1}}, r"settings\['traning\.epochs'\]"),
         ("synthetic", {"settings": {"rounds": object()}}, r"a value that a YAML file can hold"),
         ("synthetic", {"settings": {"cloud.l2": float("nan")}}, r"that a YAML file can hold"),
+        ("synthetic", {"settings": ["rounds=3"]}, r"settings: expected settings by dotted key"),
+        ("synthetic", {"settings": {"": 3}}, r"settings: expected a dotted key .* got ''"),
+        ("synthetic", {"settings": {3: 4}}, r"settings: expected a dotted key .* got 3"),
+        ("synthetic", {"settings": {"a=b": 4}}, r"settings: expected a dotted key .* got 'a=b'"),
+        (
+            "synthetic",
+            {"named": {"edge": "mlp"}},
+            r'edge="mlp": expected numbers by name, got .mlp',
+        ),
         (
             "synthetic",
             {"named": {"edge": {"mlp": 1.0}}, "settings": {"edge.tiers": {"mlp": 1.0}}},
