@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import tensorflow as tf
 from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig, tier_slug
 from ecct_tf.data.clock import EARLIEST, SESSION_GAP
 from ecct_tf.edge import EdgeModel, build_optimizer
-from ecct_tf.errors import ExportError
+from ecct_tf.errors import ConfigError, ExportError
 from ecct_tf.files import write_bytes, write_text
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import item_table_file
@@ -110,11 +111,17 @@ def export_edge_model(
       The files, in the order of `variants`, dynamic before static.
 
     Raises:
-      ConfigError: when the parts do not fit, or a variant is unknown.
+      ConfigError: when the parts do not fit, a variant is unknown, or `static` is no two shapes.
       ExportError: when the model needs an operator that is not builtin, or `out` holds files of
         another run.
     """
     task.check(model)
+    if isinstance(variants, str):
+        raise ConfigError(
+            f"variants: expected a list of names, got {variants!r}; give [{variants!r}]"
+        )
+    if static is not None:
+        _check_shapes(static)
     labels = labels or Labels()
     _check_labels(model, table, labels)
     chosen = [find_variant(name) for name in variants]
@@ -198,6 +205,7 @@ def _metadata(
     columns = list(labels.profile) or [
         f"column_{index}" for index in range(len(model.spec.profile_sizes))
     ]
+    column_files = _column_files(labels)
     return {
         "schema": FILE_SCHEMA,
         "tier": model.tier,
@@ -233,7 +241,7 @@ def _metadata(
             "file": "items.txt" if labels.items else None,
         },
         "profile": [
-            {"name": name, "rows": rows, "unknown_row": 0, "file": _column_file(labels, name)}
+            {"name": name, "rows": rows, "unknown_row": 0, "file": column_files.get(name)}
             for name, rows in zip(columns, model.spec.profile_sizes, strict=True)
         ],
         "guards": {
@@ -262,15 +270,34 @@ def _about_clock(features: FeatureConfig) -> dict[str, Any]:
     }
 
 
-def _column_file(labels: Labels, name: str) -> str | None:
-    return f"profile_{name}.txt" if name in labels.profile else None
+def _check_shapes(static: object) -> None:
+    if (
+        not isinstance(static, Sequence)
+        or len(static) != 2
+        or not all(isinstance(size, int) and size >= 1 for size in static)
+    ):
+        raise ConfigError(
+            "static: expected training rows B and candidates C, two whole numbers of at least 1 "
+            f"such as (32, 100), got {static!r}"
+        )
+
+
+def _column_files(labels: Labels) -> dict[str, str]:
+    """For each profile column the file with its vocabulary, whose name is no path."""
+    files: dict[str, str] = {}
+    for name in labels.profile:
+        plain = file = re.sub(r"[^\w .()+-]", "_", name).strip(" .") or "_"
+        while f"profile_{file}.txt" in files.values():
+            file = f"{plain}_{len(files)}"
+        files[name] = f"profile_{file}.txt"
+    return files
 
 
 def _vocabulary_files(labels: Labels) -> dict[str, str]:
     """One value a line; line k, counted from 0, is row k. Row 0 is unknown or padding."""
     files = {
-        f"profile_{name}.txt": vocabulary_text("<unknown>", values)
-        for name, values in labels.profile.items()
+        file: vocabulary_text("<unknown>", labels.profile[name])
+        for name, file in _column_files(labels).items()
     }
     if labels.items:
         files["items.txt"] = vocabulary_text("<padding>", labels.items)

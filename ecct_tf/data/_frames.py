@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -217,12 +218,22 @@ def frame_titles(items: pd.DataFrame | None, name: str, tokens: Sequence[str]) -
     titles = _column(items, name, table="items")
     missing = titles.isna().tolist()
     found = {
-        token: "" if absent else " ".join(str(title).split())
+        token: "" if absent else _one_line(str(title))
         for token, title, absent in zip(
             frame_ids(items, "item", table="items"), titles.tolist(), missing, strict=True
         )
     }
     return tuple(found.get(token, "") for token in tokens)
+
+
+def _one_line(text: str) -> str:
+    r"""`text` without line breaks and what a terminal would obey.
+
+    >>> _one_line("Tea \n and\x1b[2J milk")
+    'Tea and [2J milk'
+    """
+    kept = (" " if unicodedata.category(each) == "Cc" else each for each in text)
+    return " ".join("".join(kept).split())
 
 
 def frame_timestamps(interactions: pd.DataFrame) -> npt.NDArray[np.int64]:

@@ -26,6 +26,20 @@ def test_titles_follow_the_numbers_of_the_items_and_are_one_line():
     assert [dataset.title(item) for item in (1, 2, 3)] == ["", "", "The third one"]
 
 
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Tea\x1b[2J \x07& milk", "Tea [2J & milk"),
+        ("a\r\n\tb\x85", "a b"),
+        # Letters of several signs stay whole.
+        ("\U0001f469\u200d\U0001f692 <b>é</b>", "\U0001f469\u200d\U0001f692 <b>é</b>"),
+    ],
+)
+def test_a_title_has_nothing_that_a_terminal_would_obey(title, expected):
+    items = pd.DataFrame({"item": ["a"], "name": [title]})
+    assert _build("name", items).title(1) == expected
+
+
 def test_titles_are_no_part_of_what_a_model_learns_from():
     titled, plain = _build("name"), _build(None)
     assert (plain.item_titles, plain.title(3)) == ((), "")

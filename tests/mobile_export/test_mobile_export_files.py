@@ -11,7 +11,7 @@ from ecct_tf.errors import ConfigError, ExportError
 from mobile_export.behaviour import check_outputs
 from mobile_export.conversion import check_operators, convert
 from mobile_export.examples import DeviceExample
-from mobile_export.export import Labels, export_edge_model
+from mobile_export.export import Labels, _column_files, export_edge_model
 from mobile_export.inspection import inspection_tables, tensor_sizes
 from mobile_export.interpreter import Interpreter
 from mobile_export.packing import (
@@ -51,6 +51,40 @@ def files(works, table, task_of, weights_of, labels, tmp_path_factory):
         variants=VARIANTS,
         labels=labels,
     )
+
+
+def test_a_vocabulary_s_file_is_named_by_no_path():
+    names = ("age", "../to/wn", "..\\to\\wn", ".. to\nwn", "größe (cm)", "/")
+    files = _column_files(Labels({name: ["x"] for name in names}, [], {}))
+    assert list(files.values()) == [
+        "profile_age.txt",
+        "profile__to_wn.txt",
+        "profile__to_wn_2.txt",
+        "profile_to_wn.txt",
+        "profile_größe (cm).txt",
+        "profile__.txt",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"variants": "trainable-int8"}, r"a list of names, got .*; give \['trainable-int8'\]"),
+        ({"static": 3}, r"static: expected training rows B and candidates C, .* got 3"),
+        ({"static": (0, 5)}, r"of at least 1 such as \(32, 100\), got \(0, 5\)"),
+        ({"static": (8.0, 5)}, r"static: expected .* got \(8\.0, 5\)"),
+        ({"static": "8,5"}, r"static: expected .* got '8,5'"),
+    ],
+)
+def test_what_is_no_variant_and_no_shape_is_refused(
+    options, words, works, table, task_of, weights_of, tmp_path
+):
+    work = works["mlp"]
+    with pytest.raises(ConfigError, match=words):
+        export_edge_model(
+            work.model, weights_of(work), table, task=task_of(work), out=tmp_path, **options
+        )
+    assert not list(tmp_path.iterdir())
 
 
 # The files of the mlp tier in both encodings are exported anyway.
