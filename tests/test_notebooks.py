@@ -35,7 +35,6 @@ SMALL = {
     "SETTINGS": [*DATA, "validation.negatives=20"],
     "CYCLES": 2,
     "ROUNDS": 2,
-    "STAGE_1_ROUNDS": 1,
     "FEDAVG_ROUNDS": 2,
     "MIXED_ROUNDS": 2,
     "DEVICES_PER_ROUND": 12,
