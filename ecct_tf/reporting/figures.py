@@ -130,17 +130,29 @@ def _name_ends(
     """Writes each name where its curve ends, moved apart where they would overlap."""
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height
-    ends = {curve: _x(curve, by_bytes)[-1] for curve in curves}
+    ends = {curve: float(_x(curve, by_bytes)[-1]) for curve in curves}
     early = [curve for curve in curves if _ends_early(axes, ends[curve])]
-    for curve in early:
-        end = (ends[curve], curve.mean[-1])
-        _name(axes, curve, end, xycoords="data", theme=theme, places=places)
     late = [curve for curve in curves if curve not in early]
-    order = sorted(late, key=lambda curve: float(curve.mean[-1]))
-    wanted = [float(curve.mean[-1] - low) / (high - low) * height for curve in order]
-    for curve, pixels in zip(order, _apart(wanted, gap=_LABEL_PIXELS), strict=True):
-        place = (1.0, pixels / height)
-        _name(axes, curve, place, xycoords="axes fraction", theme=theme, places=places)
+    for column in (*_columns(axes, {curve: ends[curve] for curve in early}), late):
+        order = sorted(column, key=lambda curve: float(curve.mean[-1]))
+        wanted = [float(curve.mean[-1] - low) / (high - low) * height for curve in order]
+        for curve, pixels in zip(order, _apart(wanted, gap=_LABEL_PIXELS), strict=True):
+            place = (1.0 if curve in late else ends[curve], pixels / height)
+            horizontal = "axes fraction" if curve in late else "data"
+            coordinates = (horizontal, "axes fraction")
+            _name(axes, curve, place, xycoords=coordinates, theme=theme, places=places)
+
+
+def _columns(axes: Axes, ends: Mapping[Curve, float]) -> list[list[Curve]]:
+    """Curves by where they end: those whose names would stand beside each other are together."""
+    pixels = {curve: axes.transData.transform((x, 0.0))[0] for curve, x in ends.items()}
+    columns: list[list[Curve]] = []
+    for curve in sorted(pixels, key=lambda curve: pixels[curve]):
+        before = columns[-1][-1] if columns else None
+        if before is None or pixels[curve] - pixels[before] > room_for([before.name]):
+            columns.append([])
+        columns[-1].append(curve)
+    return columns
 
 
 def _name(
@@ -148,7 +160,7 @@ def _name(
     curve: Curve,
     place: tuple[float, float],
     *,
-    xycoords: str,
+    xycoords: tuple[str, str],
     theme: Theme,
     places: Mapping[str, int | None],
 ) -> None:

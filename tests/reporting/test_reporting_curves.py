@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from ecct_tf.reporting import compare_runs, read_runs
-from ecct_tf.reporting.curves import curves_of
-from ecct_tf.reporting.figures import _apart
+from ecct_tf.reporting.curves import Curve, curves_of
+from ecct_tf.reporting.figures import _apart, course_figure
+from ecct_tf.reporting.theme import PAPER, drawing
 
 
 def test_a_curve_is_the_mean_over_seeds_by_round_and_by_bytes(make_run, course, result) -> None:
@@ -43,3 +44,31 @@ def test_names_move_apart_as_little_as_they_can() -> None:
     # 10 and 12 are pushed apart around their middle; 100 stays.
     assert _apart([10.0, 12.0, 100.0], gap=6) == pytest.approx([8.0, 14.0, 100.0])
     assert _apart([5.0, 5.0, 5.0], gap=2) == pytest.approx([3.0, 5.0, 7.0])
+
+
+@pytest.mark.parametrize("by_bytes", [False, True], ids=["by rounds", "by bytes"])
+def test_names_of_curves_that_end_early_stand_apart(by_bytes) -> None:
+    """Ten rounds of ECCT beside forty of another method: two names end where two curves meet."""
+
+    def curve(name: str, rounds: int, end: float, *, shift: float = 0.0) -> Curve:
+        steps = np.arange(1.0, rounds + 1)
+        quality = np.linspace(0.4, end, rounds)
+        return Curve(name, "edge", steps, quality, None, (steps + shift) * 2**20, None)
+
+    curves = [
+        curve("ECCT edge", 10, 0.780),
+        curve("no exchange edge", 10, 0.779, shift=-0.02),
+        curve("short", 3, 0.778),
+        curve("FedAvg", 40, 0.74),
+    ]
+    places = {each.name: number for number, each in enumerate(curves)}
+    with drawing():
+        figure = course_figure(curves, theme=PAPER, places=places, label="HR@10", by_bytes=by_bytes)
+        (axes,) = figure.axes
+        heights = {
+            text.get_text(): text.get_window_extent().y0
+            for text in axes.texts
+            if text.get_text() in places
+        }
+    assert set(heights) == set(places)
+    assert heights["ECCT edge"] - heights["no exchange edge"] > 12
