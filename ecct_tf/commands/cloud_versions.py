@@ -146,7 +146,7 @@ def open_registry(path: Path) -> Registry:
     )
     if not any((path / name).is_dir() for name in ("versions", "drafts", "promotions")):
         raise RegistryError(
-            f"{path}: expected a registry, {found}{near_sibling(path)}; give the folder "
+            f"{path}: expected a registry, {found}{near_sibling(path) or '.'} Give the folder "
             "that `registry` names in job.yaml, which the first `ecct cloud retrain` makes"
         )
     return Registry(path)

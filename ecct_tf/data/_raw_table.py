@@ -124,9 +124,10 @@ def wanted_places(
                 "expected once. Rename the others."
             )
         if wanted not in found:
+            meant = f"{hint}." if hint else near_miss(header, found) or "."
             raise DataError(
-                f"{path}: the column {header!r} is missing, the file has {', '.join(found)}"
-                f"{hint or near_miss(header, found)}. Correct the schema or the file."
+                f"{path}: the column {header!r} is missing, the file has {', '.join(found)}{meant} "
+                "Correct the schema or the file."
             )
         places[header] = found.index(wanted)
     return places
@@ -139,6 +140,6 @@ def unreadable(path: Path, error: OSError) -> DataError:
         near_miss(path.name, (other.name for other in folder.iterdir())) if folder.is_dir() else ""
     )
     return DataError(
-        f"{path}: cannot be read: {error.strerror or error}{near}. Correct the path in the schema; "
-        "a relative one starts at the schema file's folder."
+        f"{path}: cannot be read: {error.strerror or error}{near or '.'} Correct the path in the "
+        "schema; a relative one starts at the schema file's folder."
     )

@@ -41,6 +41,8 @@ def test_a_misspelt_path_gets_a_near_name(ecct, typed, near):
     code, said = ecct(*typed)
     assert code == 2
     assert f"did you mean {near}?" in said
+    assert "?." not in said
+    assert "?;" not in said
 
 
 @pytest.mark.parametrize("typed", [("compare", "elsewhere/far"), ("data", "check", "zzz.csv")])
