@@ -7,6 +7,7 @@ from typing import Any
 from ecct_tf.config import EdgeConfig, FeatureConfig, Tier
 from ecct_tf.config.edge_names import is_own_tier
 from ecct_tf.edge.architecture import READABLE, Architecture
+from ecct_tf.edge.layout import WeightLayout
 from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
 from ecct_tf.edge.operators import check_operators
 from ecct_tf.edge.registry import find_builder
@@ -37,9 +38,10 @@ def build_edge_model(tier: Tier, spec: EdgeSpec) -> EdgeModel:
 def _built(builder: Callable[[EdgeSpec], Any], tier: Tier, spec: EdgeSpec) -> EdgeModel:
     try:
         found = builder(spec)
-    except ConfigError:
-        raise
-    except Exception as error:
+    except ConfigError as error:
+        raise ConfigError(f"edge model {tier!r}: {error}") from error
+    # A script that is imported may mean to end the program; a run names what did.
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"edge model {tier!r}: its builder failed for {spec}: {type(error).__name__}: {error}"
         ) from error
@@ -60,6 +62,19 @@ def model_of(tier: Tier, spec: EdgeSpec, found: Any) -> EdgeModel:
         raise ConfigError(
             f"{what}: expected its builder to return an ecct_tf.edge.Architecture, got "
             f"{type(found).__name__}; ecct_tf.edge.architecture(layers, forward) makes one"
+        )
+    if not isinstance(found.layout, WeightLayout) or not callable(found.forward):
+        raise ConfigError(
+            f"{what}: expected a WeightLayout and a function forward, got "
+            f"{type(found.layout).__name__} and {type(found.forward).__name__}"
+        )
+    if not found.layout.size or not all(weight.size for weight in found.layout.weights):
+        empty = [repr(weight.name) for weight in found.layout.weights if not weight.size]
+        got = f"{', '.join(empty)} without any" if empty else "no weights"
+        raise ConfigError(f"{what}: expected weights of at least one number each, got {got}")
+    if isinstance(found.reads, str) or not isinstance(found.reads, Iterable):
+        raise ConfigError(
+            f"{what}: reads: expected names out of {READABLE}, got {found.reads!r}; give a set"
         )
     unknown = sorted(set(found.reads) - set(READABLE))
     if unknown:

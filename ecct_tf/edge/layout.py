@@ -8,8 +8,9 @@ named tensors of the forward function.
 
 import dataclasses
 import math
+import operator
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,28 @@ class Weight:
     shape: tuple[int, ...]
     part: Part
     scale: float = 0.0
+
+    def __post_init__(self) -> None:
+        name: object = self.name
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise ConfigError(f"weight: expected a name of letters, got {name!r}")
+        try:
+            shape = tuple(map(operator.index, self.shape))
+        except TypeError:
+            shape = (-1,)
+        if min(shape, default=0) < 0:
+            raise ConfigError(
+                f"weight {name!r}: expected a shape of whole numbers from 0, got {self.shape!r}"
+            )
+        object.__setattr__(self, "shape", shape)
+        if self.part not in get_args(Part):
+            raise ConfigError(
+                f"weight {name!r}: expected a part out of {get_args(Part)}, got {self.part!r}"
+            )
+        if not 0 <= self.scale < math.inf:
+            raise ConfigError(
+                f"weight {name!r}: expected a scale from 0, got {self.scale!r}; 0 starts at zero"
+            )
 
     @property
     def size(self) -> int:

@@ -157,7 +157,7 @@ def _traced(model: EdgeModel, *, stacked: bool, what: str, with_gradient: bool =
                 gradient = tape.gradient([outputs.embedding, outputs.logit], flat)
         except ConfigError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(
                 f"{what}: tracing its forward function or gradient failed{_raised_at(error)}: "
                 f"{type(error).__name__}: {_first_line(error)}"
@@ -264,7 +264,7 @@ def _differentiated(
     return (same or readers)[0]
 
 
-def _raised_at(error: Exception) -> str:
+def _raised_at(error: BaseException) -> str:
     return _outside(
         (frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
     )
@@ -288,5 +288,5 @@ def _inside() -> tuple[Path, ...]:
     return (Path(__file__).parents[1], *tensorflow)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip() or repr(error)).splitlines()[0]

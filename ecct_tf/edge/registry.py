@@ -31,7 +31,8 @@ def find_builder(tier: Tier, *, setting: str = "edge.tiers") -> Callable[[EdgeSp
     what = f"{setting}: edge model {tier!r}"
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    # A script may end the program when it is imported; a run names what did.
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{what}: {_not_imported(module_name, error)}") from error
     builder = getattr(module, name, None)
     if not callable(builder):
@@ -46,7 +47,7 @@ def find_builder(tier: Tier, *, setting: str = "edge.tiers") -> Callable[[EdgeSp
     return found
 
 
-def _not_imported(module: str, error: Exception) -> str:
+def _not_imported(module: str, error: BaseException) -> str:
     """What failed while `module` was imported, and where."""
     if isinstance(error, ModuleNotFoundError) and _is_part(error.name, module):
         return (
@@ -54,7 +55,8 @@ def _not_imported(module: str, error: Exception) -> str:
             f"folder where {module.split('.')[0]} lies"
         )
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith("<frozen")]
+    machinery = str(Path(importlib.__file__).parent)
+    own = [frame for frame in frames if not frame.filename.startswith(("<frozen", machinery))]
     # The innermost place outside of the machinery of imports.
     place = f" at {Path(own[-1].filename).name}, line {own[-1].lineno}" if len(own) > 1 else ""
     if isinstance(error, SyntaxError) and error.filename is not None:

@@ -37,7 +37,8 @@ def start_file(
         )
     coder = build_codec(codec)
     tensors, values, scales = [], [], [np.zeros(0, np.float16)]
-    for tensor in model.layout.to_dict(weights).values():
+    for values_of in model.layout.to_dict(weights).values():
+        tensor = np.atleast_1d(values_of)
         rows = tensor.reshape(-1, tensor.shape[-1])
         encoded = [np.asarray(part).ravel() for part in coder.encode(tf.constant(rows))]
         tensors.append((rows.shape[0], rows.shape[1]))

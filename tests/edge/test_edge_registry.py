@@ -14,6 +14,9 @@ from ecct_tf.edge import (
     edge_origins,
     largest_tier,
 )
+from ecct_tf.edge.architecture import Architecture
+from ecct_tf.edge.building import model_of
+from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.errors import ConfigError
 
 TINY = """
@@ -120,6 +123,72 @@ def test_what_cannot_be_built_says_why(folder, spec, name, message):
     (folder / "failing_import.py").write_text("import xyz\n")
     with pytest.raises(ConfigError, match=message):
         build_edge_model(name, spec)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("raise SystemExit(3)", r"importing failing\.odd failed at odd\.py, line 1: SystemExit: 3"),
+        (
+            "def m(spec):\n    raise SystemExit(3)",
+            r"'failing\.odd:m': its builder .* SystemExit: 3",
+        ),
+        ("def m(spec:", r"failed at odd\.py, line 1: SyntaxError"),
+        ("\0", r"importing failing\.odd failed: SyntaxError"),
+        ("from .nothing import x", r"failed at odd\.py, line 1: ModuleNotFoundError"),
+        ("m = lambda spec: None", r"to return an ecct_tf\.edge\.Architecture, got NoneType"),
+    ],
+)
+def test_a_module_that_fails_is_named_with_its_place(folder, spec, source, message):
+    package = folder / "failing"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "odd.py").write_text(source)
+    importlib.invalidate_caches()
+    with pytest.raises(ConfigError, match=message):
+        build_edge_model("failing.odd:m", spec)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (("", (3,), "head"), "weight: expected a name of letters, got ''"),
+        (("a\nb", (3,), "head"), r"weight: expected a name of letters, got 'a\\nb'"),
+        ((3, (3,), "head"), "weight: expected a name of letters, got 3"),
+        (
+            ("w", (-3,), "head"),
+            r"weight 'w': expected a shape of whole numbers from 0, got \(-3,\)",
+        ),
+        (("w", (3.0,), "head"), r"weight 'w': expected a shape .* got \(3\.0,\)"),
+        (("w", None, "head"), "weight 'w': expected a shape .* got None"),
+        (("w", (3,), "tail"), r"weight 'w': expected a part out of .*, got 'tail'"),
+        (("w", (3,), "head", float("nan")), "weight 'w': expected a scale from 0, got nan"),
+        (("w", (3,), "head", -1.0), "weight 'w': expected a scale from 0, got -1"),
+    ],
+)
+def test_a_weight_that_can_be_none_is_refused(weight, message):
+    with pytest.raises(ConfigError, match=message):
+        Weight(*weight)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ({"layout": WeightLayout(())}, "at least one number each, got no weights"),
+        (
+            {"layout": WeightLayout((Weight("w", (0, 3), "head"),))},
+            "at least one number each, got 'w' without any",
+        ),
+        ({"layout": None}, "expected a WeightLayout and a function forward, got NoneType"),
+        ({"forward": None}, "expected a WeightLayout and a function forward, got .* NoneType"),
+        ({"reads": None}, "reads: expected names out of .*, got None"),
+        ({"reads": "slots"}, "reads: expected names out of .*, got 'slots'; give a set"),
+    ],
+)
+def test_an_architecture_of_nonsense_is_refused(spec, found, message):
+    parts = {"layout": WeightLayout((Weight("w", (3,), "head"),)), "forward": print, **found}
+    with pytest.raises(ConfigError, match=f"edge model 'm:n'.*{message}"):
+        model_of("m:n", spec, Architecture(**parts))
 
 
 def test_only_tiers_that_devices_have_are_built():

@@ -1,5 +1,6 @@
 """Files of starting weights: the layout by hand, codecs, damage, and other architectures."""
 
+import dataclasses
 import hashlib
 import struct
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from ecct_tf.edge import EdgeSpec, build_edge_model
+from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.start_files import start_file
 from ecct_tf.errors import CodecError
 from ecct_tf.wire import Publication, PublishedFile, StartFile
@@ -69,6 +71,15 @@ def test_the_stated_error_is_that_of_the_codec(model, codec):
     most = {"float32": 0.0, "float16": peak * 2.0**-11, "int8": 0.502 * peak / 127}[codec]
     assert error <= most
     assert (error > 0) == (codec != "float32")
+
+
+def test_a_weight_that_is_one_number_crosses_too(model):
+    layout = WeightLayout((Weight("kernel", (2, 2), "backbone"), Weight("gain", (), "head")))
+    numbers = np.array([1, -2, 3, 4, 5], np.float32)
+    for codec in ("int8", "float32"):
+        file, error = start_file(dataclasses.replace(model, layout=layout), numbers, codec)
+        np.testing.assert_allclose(file.weights, numbers, atol=0.03)
+        assert error == np.abs(file.weights - numbers).max()
 
 
 def test_small_weights_survive_beside_large_ones(model):
