@@ -79,7 +79,8 @@ def config():
         exchange=ExchangeConfig(
             codec="float32", weights_codec="float32", stage_1_rounds=1, queries=4
         ),
-        cloud=CloudConfig(rank=3, free_dim=2, hidden_dim=4),
+        # The stub that stands in for the cloud keeps no earlier answers.
+        cloud=CloudConfig(rank=3, free_dim=2, hidden_dim=4, answer_ridge=0.0),
         evaluation=EvaluationConfig(negatives=5, k=3),
         runtime=RuntimeConfig(shard_size=5),
     )

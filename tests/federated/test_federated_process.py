@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ecct_tf.config import RunConfig, ServerConfig, TrainingConfig
+from ecct_tf.config import EdgeConfig, RunConfig, ServerConfig, TrainingConfig
 from ecct_tf.errors import ConfigError, DivergenceError
 from ecct_tf.federated import DeviceSet, build_ecct_process
 from ecct_tf.federated.divergence import check_round
@@ -240,7 +240,9 @@ def test_a_process_needs_devices_that_speak_one_language(compose, cohorts):
 
 def test_the_stage_follows_the_schedule(experiment):
     assert [experiment.process.stage_of(number) for number in range(3)] == [1, 2, 2]
-    assert [RunConfig(rounds=rounds).stage_1_rounds for rounds in (30, 10, 3)] == [5, 5, 1]
+    random = EdgeConfig(start="random")
+    stages = [RunConfig(rounds=rounds, edge=random).stage_1_rounds for rounds in (30, 10, 3)]
+    assert stages == [5, 5, 1]
 
 
 def test_a_round_that_diverges_ends_the_run_with_round_group_and_settings(compose, run_rounds):
