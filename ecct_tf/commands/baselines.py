@@ -46,7 +46,7 @@ __all__ = ["baselines"]
         name for name in METHODS if name.startswith(typed)
     ],
 )
-@setting_option("--rounds", "rounds", "Rounds of each run", kind=int)
+@setting_option("--rounds", "rounds", "Rounds of each run that has any", kind=int)
 @click.option("--seeds", default="0,1,2", show_default=True, help="Comma-separated.")
 @click.option(
     "--out",
@@ -70,9 +70,10 @@ def baselines(
     Each goes into a run folder of its own below --out. What is complete there already is
     left as it is, and what was interrupted is gone on with.
     """
-    from ecct_tf.config import load_config
+    from ecct_tf.config import ROUNDS_KEYS, load_config
 
-    short = typed_options({("--dataset", "data.dataset"): dataset, ("--rounds", "rounds"): rounds})
+    each = {("--rounds", key): rounds for key in dict.fromkeys(ROUNDS_KEYS.values())}
+    short = typed_options({("--dataset", "data.dataset"): dataset, **each})
     config = load_config(config_path, overrides=[*overrides, *short])
     names, option = [*single_methods], "--method" if single_methods else "--methods"
     if methods is not None or not names:

@@ -37,7 +37,7 @@ __all__ = ["resume", "simulate"]
 @set_option
 @dataset_option
 @method_option
-@setting_option("--rounds", "rounds", "Rounds of the exchange", kind=int)
+@setting_option("--rounds", "rounds", "Rounds of the run, whatever its method", kind=int)
 @setting_option("--seed", "seed", "Seed of all randomness", kind=int)
 @setting_option(
     "--real-devices",
@@ -69,19 +69,23 @@ def simulate(
     out: Path | None,
 ) -> None:
     """Train ECCT on simulated devices and compare it with its baselines."""
-    from ecct_tf.config import check_tier_names, load_config
+    from ecct_tf.config import check_tier_names, load_config, rounds_key
 
-    short = typed_options(
-        {
-            ("--dataset", "data.dataset"): dataset,
-            ("--method", "method"): method,
-            ("--rounds", "rounds"): rounds,
-            ("--seed", "seed"): seed,
-            ("--real-devices", "runtime.real_devices"): real_devices,
-            ("--uplink-log", "exchange.uplink_log"): uplink_log,
-        }
-    )
-    config = load_config(config_path, overrides=[*overrides, *short])
+    options: dict[tuple[str, str], object] = {
+        ("--dataset", "data.dataset"): dataset,
+        ("--method", "method"): method,
+        ("--seed", "seed"): seed,
+        ("--real-devices", "runtime.real_devices"): real_devices,
+        ("--uplink-log", "exchange.uplink_log"): uplink_log,
+    }
+
+    def typed(key: str) -> list[str]:
+        return typed_options({**options, ("--rounds", key): rounds})
+
+    config = load_config(config_path, overrides=[*overrides, *typed("rounds")])
+    if rounds is not None and config.method != "ecct":
+        key = rounds_key(config.method, option=f"--rounds {rounds}")
+        config = load_config(config_path, overrides=[*overrides, *typed(key)])
     check_tier_names(config.edge.tiers)
     prepare("simulation")
     from ecct_tf.runs.starting import default_folder

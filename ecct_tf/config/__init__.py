@@ -44,6 +44,7 @@ from ecct_tf.config.run import (
     CATALOG_SCOPES,
     DATASETS,
     METHODS,
+    ROUNDS_KEYS,
     SPLITS,
     CatalogScope,
     CheckpointConfig,
@@ -53,6 +54,7 @@ from ecct_tf.config.run import (
     MethodName,
     RunConfig,
     SplitName,
+    rounds_key,
 )
 from ecct_tf.config.start import StartConfig
 
@@ -63,6 +65,7 @@ __all__ = [
     "DATASETS",
     "METHODS",
     "OPTIMIZERS",
+    "ROUNDS_KEYS",
     "SHARINGS",
     "SPLITS",
     "STARTS",
@@ -105,5 +108,6 @@ __all__ = [
     "edge_model_names",
     "load_config",
     "load_over",
+    "rounds_key",
     "tier_slug",
 ]

@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 import functools
-import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -107,8 +106,9 @@ def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _
         numbers(made, prefix.removesuffix("."))
         return made
     except dacite.WrongTypeError as error:
-        # Of a mapping dacite hands over what it was about to make of the value.
-        value = built[str(error.field_path)] if inspect.isgenerator(error.value) else error.value
+        # Of a text in place of a mapping dacite names what it was about to make of it.
+        given = built.get(str(error.field_path))
+        value = given if isinstance(given, str) else error.value
         raise ConfigError(
             f"{prefix}{error.field_path}: expected {_expected(error.field_type)}, got {value!r}"
             f"{_near_choice(error.field_type, value)}"

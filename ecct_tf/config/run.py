@@ -31,6 +31,7 @@ __all__ = [
     "CATALOG_SCOPES",
     "DATASETS",
     "METHODS",
+    "ROUNDS_KEYS",
     "SPLITS",
     "CatalogScope",
     "CheckpointConfig",
@@ -40,6 +41,7 @@ __all__ = [
     "MethodName",
     "RunConfig",
     "SplitName",
+    "rounds_key",
 ]
 
 MethodName = Literal[
@@ -312,3 +314,32 @@ class RunConfig:
             return given
         # Weights that the cloud trained read its logits from the first round on.
         return 0 if self.edge.start == "cloud" else min(_STAGE_1_ROUNDS, self.rounds // 2)
+
+
+ROUNDS_KEYS: dict[MethodName, str] = {
+    "ecct": "rounds",
+    "edge-only": "edge_only.rounds",
+    "fedavg": "federated_baseline.rounds",
+    "fedprox": "federated_baseline.rounds",
+    "fine-tuning": "federated_baseline.rounds",
+    "pfedrec": "federated_baseline.pfedrec.rounds",
+}
+"""The setting that says how many rounds a run of a method has; the other methods have none."""
+
+
+def rounds_key(method: MethodName, *, option: str) -> str:
+    """The setting that `option` means for a run of `method`.
+
+    Raises:
+      ConfigError: when such a run has no rounds.
+
+    Example:
+      >>> rounds_key("edge-only", option="--rounds")
+      'edge_only.rounds'
+    """
+    if method not in ROUNDS_KEYS:
+        instead = "; set centralized.epochs" if method == "centralized" else ""
+        raise ConfigError(
+            f"{option}: a run of method {method} has no rounds{instead or '; leave it out'}"
+        )
+    return ROUNDS_KEYS[method]

@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecct_tf.config import DATASETS, RunConfig, TypedOption, check_tier_names, load_config
+from ecct_tf.config import (
+    DATASETS,
+    RunConfig,
+    TypedOption,
+    check_tier_names,
+    load_config,
+    rounds_key,
+)
 from ecct_tf.config.parsing import near_miss, read_mapping
 from ecct_tf.data import Dataset, described
 from ecct_tf.errors import ConfigError
@@ -46,7 +53,7 @@ def simulate(
       data: a `Dataset`, as `from_frames` makes it; the name of data that can be loaded, such as
         `"movielens-100k"`; the path of a YAML file with settings or with the schema of files; or
         a `RunConfig`.
-      rounds: of the exchange.
+      rounds: of the run, whatever its method.
       seed: of all randomness.
       method: `"ecct"`, or a baseline.
       edge: share of the devices by edge model, such as `{"mlp": 0.5, "linear": 0.5}`.
@@ -132,17 +139,25 @@ def run_config(
         if key in settings and any(argument.option == name for argument in given):
             raise ConfigError(f"settings[{key!r}]: {name} says the same; give one of the two")
     given += [_Argument.of(f"settings[{key!r}]", key, value) for key, value in settings.items()]
-    if isinstance(data, RunConfig):
-        config = load_config(overrides=given, default=data)
-    elif isinstance(data, Dataset):
-        config = load_config(overrides=given)
-        found = described(config.data, data, seed=config.seed)
-        config = dataclasses.replace(config, data=found)
-    else:
-        source, path = _source(data)
-        config = load_config(path, overrides=[*source, *given])
+    config = _loaded(data, given)
+    rounds = (named or {}).get("rounds")
+    if rounds is not None and config.method != "ecct":
+        key = rounds_key(config.method, option=f"rounds={rounds}")
+        others = [argument for argument in given if argument.option != "rounds"]
+        config = _loaded(data, [*others, _Argument.of("rounds", key, rounds)])
     check_tier_names(config.edge.tiers)
     return config
+
+
+def _loaded(data: Dataset | RunConfig | str | Path, given: "Sequence[_Argument]") -> RunConfig:
+    if isinstance(data, RunConfig):
+        return load_config(overrides=given, default=data)
+    if isinstance(data, Dataset):
+        config = load_config(overrides=given)
+        found = described(config.data, data, seed=config.seed)
+        return dataclasses.replace(config, data=found)
+    source, path = _source(data)
+    return load_config(path, overrides=[*source, *given])
 
 
 def default_folder(config: RunConfig) -> Path:

@@ -196,3 +196,28 @@ def test_a_run_ends_with_commands_that_exist(capsys, monkeypatch):
         assert words[0] == "ecct"
         COMMANDS[words[1],].make_context(words[1], words[2:])
     assert "'runs/my run'" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"), [("ecct", (3, 30)), ("edge-only", (10, 3)), (None, (3, 30))]
+)
+def test_rounds_are_those_of_the_method(method, expected, monkeypatch):
+    taken = []
+    monkeypatch.setattr(
+        "ecct_tf.runs.starting.default_folder", lambda config: taken.append(config) or 1 / 0
+    )
+    typed = ["--method", method] if method else []
+    CliRunner().invoke(cli, ["simulate", "--dataset", "synthetic", "--rounds", "3", *typed])
+    assert [(config.rounds, config.edge_only.rounds) for config in taken] == [expected]
+
+
+def test_rounds_of_all_methods_of_a_campaign(monkeypatch):
+    taken = []
+    monkeypatch.setattr(
+        "ecct_tf.simulation.campaign.plan_runs", lambda config, **_: taken.append(config) or 1 / 0
+    )
+    CliRunner().invoke(cli, ["baselines", "--dataset", "synthetic", "--rounds", "3"])
+    (config,) = taken
+    federated = config.federated_baseline
+    assert config.rounds == config.edge_only.rounds == 3
+    assert federated.rounds == federated.pfedrec.rounds == 3

@@ -30,6 +30,22 @@ def test_arguments_are_settings_by_shorter_names():
     assert config.training.epochs == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "rounds_of"),
+    [
+        ("ecct", lambda config: config.rounds),
+        ("edge-only", lambda config: config.edge_only.rounds),
+        ("fedprox", lambda config: config.federated_baseline.rounds),
+        ("pfedrec", lambda config: config.federated_baseline.pfedrec.rounds),
+    ],
+)
+def test_rounds_are_those_of_the_method(method, rounds_of):
+    config = run_config("synthetic", named={"method": method, "rounds": 3})
+    assert rounds_of(config) == 3
+    # Nothing else is another.
+    assert (config.rounds == 3) == (method == "ecct")
+
+
 def test_values_keep_their_types():
     settings = {"exchange.up": False, "data.folder": "1e3", "exchange.stage_1_rounds": None}
     config = run_config("movielens-100k", settings={**settings, "training.learning_rate": 1e-7})
@@ -73,6 +89,16 @@ def test_a_configuration_and_a_data_set_are_taken_as_they_are(shop):
         ("synthetic", {"settings": {"": 3}}, r"settings: expected a dotted key .* got ''"),
         ("synthetic", {"settings": {3: 4}}, r"settings: expected a dotted key .* got 3"),
         ("synthetic", {"settings": {"a=b": 4}}, r"settings: expected a dotted key .* got 'a=b'"),
+        (
+            "synthetic",
+            {"named": {"rounds": 3, "method": "ease"}},
+            r"^rounds=3: a run of method ease has no rounds; leave it out",
+        ),
+        (
+            "synthetic",
+            {"named": {"rounds": 3, "method": "centralized"}},
+            r"set centralized\.epochs",
+        ),
         (
             "synthetic",
             {"named": {"edge": "mlp"}},
