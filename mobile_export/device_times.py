@@ -45,6 +45,12 @@ def interaction_times(
     """
     if times is None:
         return np.full(count, UNKNOWN_TIME, np.int64)
+    listed = isinstance(times, Iterable) and not isinstance(times, str | bytes)
+    if not listed or (isinstance(times, np.ndarray) and times.ndim != 1):
+        raise DeviceError(
+            f"times: expected a list of {count}, one for each interaction, got {times!r}; "
+            f"{_WAY_OUT}"
+        )
     given = times if isinstance(times, np.ndarray) else list(times)
     if len(given) != count:
         raise DeviceError(
@@ -78,12 +84,23 @@ def whole_seconds(time: float, *, what: str, latest: float = math.inf) -> int:
         finite = math.isfinite(time)
     except TypeError as error:
         raise DeviceError(f"{what}: expected a time, got {time!r}; {_WAY_OUT}") from error
+    except OverflowError:
+        # Of a whole number that is larger than any float.
+        finite = True
+    if isinstance(time, bool | np.bool_):
+        raise DeviceError(f"{what}: expected a time, got {time!r}; {_WAY_OUT}")
     if not finite or time < 0:
         raise DeviceError(f"{what}: expected seconds from 0, got {time}; {_WAY_OUT}")
-    if time > min(latest, np.iinfo(np.int64).max):
+    largest = np.iinfo(np.int64).max
+    if time > min(latest, largest):
+        last = (
+            f"{latest:.0f}, a day from now by this device's clock"
+            if latest < largest
+            else f"{largest}, what 8 bytes hold"
+        )
         raise DeviceError(
-            f"{what}: expected a time up to {latest:.0f}, a day from now by this device's clock, "
-            f"got {time:.0f}; are these milliseconds? Otherwise {_WAY_OUT}"
+            f"{what}: expected a time up to {last}, got {time}; are these milliseconds? Otherwise "
+            f"{_WAY_OUT}"
         )
     return int(time)
 

@@ -15,7 +15,7 @@ from mobile_export.behaviour import check_outputs
 from mobile_export.card import model_card
 from mobile_export.device import Device, DeviceFleet, DeviceModel, ReceivedDownlink, TrainingPlan
 from mobile_export.device_state import DeviceState, write_state
-from mobile_export.device_times import latest_time
+from mobile_export.device_times import interaction_times, latest_time
 from mobile_export.examples import example_inputs
 from mobile_export.interpreter import CallRefusedError, Interpreter
 from mobile_export.packing import read_metadata
@@ -223,6 +223,23 @@ def test_times_that_cannot_be_are_refused_and_change_nothing(device, model, mome
         )  # fmt: skip
     assert device.path.read_bytes() == before
     assert not device.path.with_name("new.state").exists()
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (NOW, "expected a list of 2, one for each interaction, got 1790000000"),
+        ("12", "expected a list of 2, one for each interaction, got '12'"),
+        (np.array(NOW), "expected a list of 2"),
+        (np.zeros((2, 2), np.int64), "expected a list of 2"),
+        ([NOW, 10**400], "interaction 1: expected a time up to 9223372036854775807, what 8 bytes"),
+        ([NOW, 2**63], "interaction 1: expected a time up to 9223372036854775807, what 8 bytes"),
+        ([True, NOW], "interaction 0: expected a time, got True"),
+    ],
+)
+def test_what_is_no_list_of_times_is_refused(times, message):
+    with pytest.raises(DeviceError, match=f"times: {message}"):
+        interaction_times(times, count=2)
 
 
 def test_a_device_without_a_time_of_its_own_believes_any():
