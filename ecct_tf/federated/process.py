@@ -39,6 +39,8 @@ __all__ = ["EcctProcess", "EcctState", "build_ecct_process"]
 
 Ids = npt.NDArray[np.int64]
 
+_RATES = ("learning_rate", "private_learning_rate")
+
 
 @dataclasses.dataclass(frozen=True)
 class EcctState:
@@ -101,6 +103,7 @@ def build_ecct_process(
     runtime: RuntimeConfig,
     starts: Mapping[Tier, npt.NDArray[np.float32]] | None = None,
     witness: Witness | None = None,
+    section: str | None = None,
 ) -> EcctProcess:
     """Composes the process.
 
@@ -116,6 +119,7 @@ def build_ecct_process(
       starts: starting weights by tier, `[P] float32`, which cross with the item table in the
         codec of the weights; a tier that is missing starts at random.
       witness: sees what devices did in each round.
+      section: of the settings, where the rates are in one of their own.
 
     Raises:
       ConfigError: when there is no device, or when cohorts exchange different payloads.
@@ -196,7 +200,7 @@ def build_ecct_process(
                     devices=len(members),
                     loss=float(totals[0]),
                     shared=server_state[0],
-                    settings=_rates(work, server),
+                    settings=_rates(work, server, section=section),
                 )
                 before = cohort_state
                 cohort_state = _updated(cohort_state, server_state, cut, private)
@@ -305,11 +309,12 @@ def _private_rows(state: CohortState, shard: Shard) -> npt.NDArray[np.float32]:
     return rows
 
 
-def _rates(work: DeviceWork, server: ServerConfig) -> dict[str, object]:
+def _rates(work: DeviceWork, server: ServerConfig, *, section: str | None) -> dict[str, object]:
     """The settings that decide whether training stays finite."""
-    names = ("learning_rate", "private_learning_rate", "optimizer", "epochs")
-    rates = {f"training.{name}": getattr(work.training, name) for name in names}
-    return {**rates, "server.learning_rate": server.learning_rate}
+    own, averaged = section or "training", f"{section}.server" if section else "server"
+    rates = {f"{own}.{name}": getattr(work.training, name) for name in _RATES}
+    shared = {f"training.{name}": getattr(work.training, name) for name in ("optimizer", "epochs")}
+    return {**rates, **shared, f"{averaged}.learning_rate": server.learning_rate}
 
 
 def _users_by_device(cohorts: tuple[Cohort, ...]) -> Ids:

@@ -61,6 +61,7 @@ def build_process(
         runtime=config.runtime,
         starts=starts,
         witness=witness,
+        section="edge_only" if config.method == "edge-only" else None,
     )
 
 

@@ -9,7 +9,7 @@ from cloud import shared_spaces
 from cloud.input_space import build_input_space
 from ecct_tf.config import METHODS, RunConfig, load_config
 from ecct_tf.data import Candidates
-from ecct_tf.errors import ConfigError, RunFolderError
+from ecct_tf.errors import ConfigError, DivergenceError, RunFolderError
 from ecct_tf.evaluation import ranks
 from ecct_tf.federated import federated_runtime
 from ecct_tf.simulation import simulate as simulate_module
@@ -269,3 +269,12 @@ def test_a_run_and_its_quick_references_compute_one_input_space(
     reference, own = simulate(config).rows
     assert reference == own
     assert len(computed) == 1
+
+
+def test_an_edge_alone_that_diverges_names_the_settings_that_it_has(small_config):
+    config = small_config("method=edge-only", "edge_only.learning_rate=1e30", "edge_only.rounds=1")
+    with pytest.raises(DivergenceError) as caught:
+        simulate(config)
+    for words in ("edge_only.learning_rate=1e+30", "edge_only.server.learning_rate=0.01"):
+        assert words in str(caught.value)
+    assert "training.learning_rate" not in str(caught.value)
