@@ -19,6 +19,10 @@ _LEFT_WORKERS = pytest.StashKey[list[int]]()
 
 def pytest_configure(config):
     config.stash[_LEFT_WORKERS] = []
+    # A shell lets what it starts in the background ignore Ctrl-C, and so would the commands that
+    # tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -221,5 +221,6 @@ print(*sorted(set(sys.modules) - before))
         "ecct_tf",
         "ecct_tf.cli",
         "ecct_tf.stopping",
+        "ecct_tf.version",  # one line
     }, done.stderr
     assert not added & {"click", "importlib.metadata", "logging", "re", "typing"}
