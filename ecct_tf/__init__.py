@@ -16,10 +16,13 @@ Example:
   1
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
 
 from ecct_tf.version import __version__
+
+# Type checkers take this name for true. `typing` itself is not imported: a stop in a command's
+# first moments is answered once this module is there.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ecct_tf.config import RunConfig, dump_config, load_config
@@ -89,10 +92,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    value = getattr(import_module(_HOME_OF[name]), name)
     # The next access finds it without this function.
     globals()[name] = value
     return value

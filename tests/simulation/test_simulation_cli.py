@@ -19,6 +19,7 @@ SMALL = [
     "--set=evaluation.negatives=20",
     "--set=cloud.rank=4",
     "--set=edge.start=random",
+    "--set=edge_only.rounds=2",
 ]
 
 
