@@ -74,11 +74,13 @@ def run_data(
     method = "ecct" if rng.random() < (0.4 if changed else 0.1) else str(rng.choice(_CHEAP))
     if changed is not None:
         options += ["--set", changed]
+    if method not in _CHEAP:  # which have no rounds
+        options += ["--rounds", "1"]
     out = folder / "run"
     step(f"simulate {method} {changed or ''}", _SIMULATE_SECONDS)
     ran = run(
         "simulate", "--dataset", "files", "--set", f"data.schema={schema}", "--method", method,
-        "--rounds", "1", "--out", str(out), *options,
+        "--out", str(out), *options,
     )  # fmt: skip
     note["simulate"] = f"{ran.command}\n{ran.out}\n{ran.error}"
     if ran.code:
