@@ -25,6 +25,7 @@ from ecct_tf.edge import (
 )
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.federated.divergence import healthy_rows
+from ecct_tf.federated.user_rows import merge_users
 from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, collaborative_loss, noise
 
@@ -351,7 +352,7 @@ class DeviceWork:
                 use_logit=self._uses_logits,
                 reads_items=self.model.reads_items,
             )
-            outputs = self.model.forward(weights, _merge_users(inputs))
+            outputs = self.model.forward(weights, merge_users(inputs))
         real = tf.where(users >= 0)[:, 0]
         embeddings = tf.reshape(
             outputs.embedding, [-1, exchange.num_queries, exchange.embedding_dim]
@@ -364,47 +365,3 @@ class DeviceWork:
             tf.gather(logits, real),
             noise_seed=self.noise_seed(noise_seed),
         )
-
-
-def _merge_users(inputs: EdgeInputs) -> EdgeInputs:
-    """Merges the user axis into the rows: `[..., U, K, *]` to `[..., U * K, *]`."""
-
-    def merge(tensor: tf.Tensor, trailing: int) -> tf.Tensor:
-        shape = tf.shape(tensor)
-        split = tensor.shape.rank - trailing - 2
-        rows = shape[split] * shape[split + 1]
-        merged = tf.reshape(tensor, tf.concat([shape[:split], [rows], shape[split + 2 :]], axis=0))
-        static = tensor.shape
-        merged.set_shape([*static[:split], None, *static[split + 2 :]])
-        return merged
-
-    if inputs.history_items is not None:
-        # Users have a history each: with more of them than one, each row gets its own.
-        inputs = inputs._replace(
-            history_items=_of_each_row(inputs.history_items, inputs.interactions),
-            history_mask=_of_each_row(inputs.history_mask, inputs.interactions),
-            candidate_items=merge(inputs.candidate_items, 1),
-        )
-    return EdgeInputs(
-        interactions=merge(inputs.interactions, 1),
-        slots=merge(inputs.slots, 2),
-        slot_mask=merge(inputs.slot_mask, 2),
-        profile=merge(inputs.profile, 1),
-        cloud_embedding=merge(inputs.cloud_embedding, 1),
-        cloud_logit=merge(inputs.cloud_logit, 0),
-        history_items=inputs.history_items,
-        history_mask=inputs.history_mask,
-        candidate_items=inputs.candidate_items,
-    )
-
-
-def _of_each_row(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """`[..., U, 1, L, n]` as `[..., 1, L, n]` of one user, or as `[..., U * K, L, n]`, repeated."""
-    lead, (users, _, slots, width) = tf.shape(values)[:-4], values.shape[-4:]
-    if users == 1:
-        return tf.squeeze(values, axis=-4)
-    queries = tf.shape(like)[-2]
-    repeated = tf.repeat(values, queries, axis=-3)
-    merged = tf.reshape(repeated, tf.concat([lead, [-1, slots, width]], axis=0))
-    merged.set_shape([*values.shape[:-4], None, slots, width])
-    return merged
