@@ -84,7 +84,7 @@ def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, 
         except ExportError as error:
             if litert_python is not None:
                 raise
-            checks.append(Check("runtime", "ai-edge-litert", None, f"not run: {error}"))
+            checks.append(Check("runtime", "ai-edge-litert", None, str(error)))
         checks += verify_file(
             file,
             interpreters,

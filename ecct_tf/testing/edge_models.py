@@ -119,7 +119,7 @@ def edge_model_findings(
         if only is not None and name not in only:
             continue
         if built is None:
-            findings.append(Finding(name, None, "not run: there is no model"))
+            findings.append(Finding(name, None, "there is no model"))
         else:
             findings.append(_run(name, check, built, seed))
     return tuple(findings)
@@ -129,7 +129,7 @@ def _build(
     model: str | Callable[[EdgeSpec], Any], spec: EdgeSpec
 ) -> tuple[EdgeModel | None, Finding]:
     try:
-        builder = find_builder(model, setting="edge model") if isinstance(model, str) else model
+        builder = find_builder(model, setting="model") if isinstance(model, str) else model
         name = model if isinstance(model, str) else "of_ones_own"
         built = model_of(name, spec, builder(spec))
     except Exception as error:
