@@ -52,6 +52,11 @@ class Cohort:
         """`[P] float32`, what every device starts with: as received, or drawn from `seed`."""
         return self.work.model.layout.initial(seed) if self.start is None else self.start
 
+    def members(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Which of the devices `numbers` of all cohorts are here, by their numbers here."""
+        own = numbers - self.first
+        return own[(own >= 0) & (own < len(self))]
+
     def __len__(self) -> int:
         return len(self.devices.devices)
 

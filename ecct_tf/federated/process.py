@@ -18,19 +18,15 @@ from ecct_tf.config import RuntimeConfig, ServerConfig, Tier
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.algorithm import RoundReport, mean_loss
 from ecct_tf.federated.cloud_protocol import Cloud
-from ecct_tf.federated.cohort import Cohort, CohortState, ServerState, Shard
-from ecct_tf.federated.crossing import (
-    decode_rows,
-    make_downlinks,
-    received_uplink,
-    shared_as_received,
-)
+from ecct_tf.federated.cohort import Cohort, CohortState
+from ecct_tf.federated.cohort_round import run_cohort
+from ecct_tf.federated.crossing import shared_as_received
 from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.devices import DeviceSet
-from ecct_tf.federated.divergence import check_round
 from ecct_tf.federated.server import begin_server
-from ecct_tf.federated.witness import CohortRound, Witness
-from ecct_tf.knowledge import ItemTable, KnowledgeStore, build_codec
+from ecct_tf.federated.traffic import RoundTraffic
+from ecct_tf.federated.witness import Witness
+from ecct_tf.knowledge import ItemTable, KnowledgeStore
 
 if TYPE_CHECKING:
     from ecct_tf.federated.rounds import CohortRounds
@@ -146,6 +142,8 @@ def build_ecct_process(
 
         return CohortRounds(cohorts, table=table, server=server, runtime=runtime)
 
+    traffic = RoundTraffic(cohorts, table_bytes=table_bytes)
+
     def stage_of(round_number: int) -> Stage:
         return 1 if round_number < stage_1_rounds else 2
 
@@ -167,87 +165,40 @@ def build_ecct_process(
     ) -> tuple[EcctState, RoundReport]:
         _check_participants(participants, answering, int(firsts[-1]))
         stage = stage_of(state.round_number)
-        new_cohorts = []
-        knowledge = state.knowledge
-        uplinks = []
-        loss, weight, weights_bytes = 0.0, 0.0, 0
-        for index, cohort in enumerate(cohorts):
-            members = answering - cohort.first
-            members = members[(members >= 0) & (members < len(cohort))]
-            cohort_state = state.cohorts[index]
-            started = np.sum(
-                (participants >= cohort.first) & (participants < cohort.first + len(cohort))
+        done = [
+            run_cohort(
+                index,
+                cohort,
+                state.cohorts[index],
+                stage=stage,
+                round_number=state.round_number,
+                cloud=cloud,
+                members=cohort.members(answering),
+                rounds=tff_rounds,
+                rates=_rates(cohort.work, server, section=section),
+                witness=witness,
             )
-            coder = build_codec(cohort.work.weights_codec)
-            per_transfer = coder.encoded_bytes(1, cohort.work.shared_size)
-            if cohort.work.shared_size:
-                weights_bytes += int(started + len(members)) * per_transfer
-            if len(members):
-                work = cohort.work.in_stage(stage)
-                cut = tff_rounds().shards(index, members)
-                downlinks = make_downlinks(cloud, work, shards=cut, round_number=state.round_number)
-                server_state, uplink, private, totals = tff_rounds().run(
-                    index,
-                    stage,
-                    members,
-                    server=cohort_state.server,
-                    private=[_private_rows(cohort_state, shard) for shard in cut],
-                    downlinks=downlinks,
-                )
-                check_round(
-                    round_number=state.round_number,
-                    group=f"devices of the tier {work.model.tier}",
-                    devices=len(members),
-                    loss=float(totals[0]),
-                    shared=server_state[0],
-                    settings=_rates(work, server, section=section),
-                )
-                before = cohort_state
-                cohort_state = _updated(cohort_state, server_state, cut, private)
-                received = received_uplink(work, uplink)
-                if work.sends:
-                    uplinks.append(received)
-                rows = decode_rows(work, received)
-                if witness is not None:
-                    codec = cohort.work.weights_codec
-                    witness.see(
-                        CohortRound(
-                            cohort=cohort,
-                            work=work,
-                            round_number=state.round_number,
-                            noise_seed=int(before.server.round_number),
-                            shared=shared_as_received(before.server.shared, codec),
-                            shards=cut,
-                            downlinks=downlinks,
-                            before=before.private,
-                            after=cohort_state.private,
-                            uplink=received,
-                        )
-                    )
-                knowledge = knowledge.updated(rows, round_number=state.round_number)
-                loss, weight = loss + float(totals[0]), weight + float(totals[1])
-            new_cohorts.append(cohort_state)
+            for index, cohort in enumerate(cohorts)
+        ]
+        knowledge = state.knowledge
+        for rows in (each.rows for each in done if each.rows is not None):
+            knowledge = knowledge.updated(rows, round_number=state.round_number)
         measured = cloud.update(knowledge, round_number=state.round_number, use_logits=stage == 2)
-        users = _users_by_device(cohorts)
-        sample = cohorts[0].work.in_stage(stage)
-        new_fetches = participants[~state.fetched[participants]]
-        fetch_bytes = table_bytes + _start_bytes_by_device(cohorts)
-        fetched = state.fetched.copy()
-        fetched[participants] = True
         report = RoundReport(
             stage=stage,
             devices=len(answering),
-            train_loss=mean_loss(loss, weight),
-            downlink_bytes=int(users[participants].sum()) * sample.downlink_bytes,
-            uplink_bytes=int(users[answering].sum()) * sample.uplink_bytes,
-            weights_bytes=weights_bytes,
-            item_table_bytes=int(fetch_bytes[new_fetches].sum()),
+            train_loss=mean_loss(
+                sum(each.loss for each in done), sum(each.weight for each in done)
+            ),
+            **traffic(stage, participants, answering, fetched=state.fetched),
             cloud=measured,
             witnessed={} if witness is None else witness.measured(),
-            uplinks=uplinks,
+            uplinks=[each.uplink for each in done if each.uplink is not None],
         )
-        new_state = EcctState(tuple(new_cohorts), knowledge, fetched, state.round_number + 1)
-        return new_state, report
+        fetched = state.fetched.copy()
+        fetched[participants] = True
+        states = tuple(each.state for each in done)
+        return EcctState(states, knowledge, fetched, state.round_number + 1), report
 
     return EcctProcess(
         cohorts=cohorts,
@@ -282,44 +233,12 @@ def _received_start(
     return shared_as_received(start, work.weights_codec)
 
 
-def _start_bytes_by_device(cohorts: tuple[Cohort, ...]) -> Ids:
-    """`[devices] int64`: bytes of the starting weights that each device fetches."""
-    sizes = [
-        0
-        if cohort.start is None
-        else build_codec(cohort.work.weights_codec).encoded_bytes(1, len(cohort.start))
-        for cohort in cohorts
-    ]
-    return np.repeat(np.array(sizes, np.int64), [len(cohort) for cohort in cohorts])
-
-
-def _updated(
-    state: CohortState, server: Any, shards: Sequence[Shard], private: Sequence[Any]
-) -> CohortState:
-    rows = state.private.copy()
-    for shard, values in zip(shards, private, strict=True):
-        rows[shard.members] = np.asarray(values)
-    return CohortState(ServerState(*(np.asarray(part) for part in server)), rows)
-
-
-def _private_rows(state: CohortState, shard: Shard) -> npt.NDArray[np.float32]:
-    """Private weights of a shard's devices, `[C, P_private]`, or `[P_private]` of a device."""
-    stacked = shard.data.samples.ndim > 0
-    rows: npt.NDArray[np.float32] = state.private[shard.members if stacked else shard.members[0]]
-    return rows
-
-
 def _rates(work: DeviceWork, server: ServerConfig, *, section: str | None) -> dict[str, object]:
     """The settings that decide whether training stays finite."""
     own, averaged = section or "training", f"{section}.server" if section else "server"
     rates = {f"{own}.{name}": getattr(work.training, name) for name in _RATES}
     shared = {f"training.{name}": getattr(work.training, name) for name in ("optimizer", "epochs")}
     return {**rates, **shared, f"{averaged}.learning_rate": server.learning_rate}
-
-
-def _users_by_device(cohorts: tuple[Cohort, ...]) -> Ids:
-    counts = [len(device.users) for cohort in cohorts for device in cohort.devices.devices]
-    return np.array(counts, np.int64)
 
 
 def _check_participants(participants: Ids, answering: Ids, num_devices: int) -> None:

@@ -1,0 +1,78 @@
+"""Bytes that a round moves, as encoded."""
+
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.federated.cohort import Cohort
+from ecct_tf.federated.device_work import Stage
+from ecct_tf.knowledge import build_codec
+
+__all__ = ["RoundBytes", "RoundTraffic"]
+
+Ids = npt.NDArray[np.int64]
+
+
+class RoundBytes(TypedDict):
+    """The byte counts of a `RoundReport`."""
+
+    downlink_bytes: int
+    uplink_bytes: int
+    weights_bytes: int
+    item_table_bytes: int
+
+
+class RoundTraffic:
+    """Counts what crosses between the devices of all cohorts and the cloud."""
+
+    def __init__(self, cohorts: tuple[Cohort, ...], *, table_bytes: int) -> None:
+        """Prepares the counts of each device.
+
+        Args:
+          cohorts: all of a process; they exchange payloads of one specification.
+          table_bytes: size of the item table on the wire.
+        """
+        self._work = cohorts[0].work
+        sizes = [len(cohort) for cohort in cohorts]
+        self._users = np.array(
+            [len(device.users) for cohort in cohorts for device in cohort.devices.devices], np.int64
+        )
+        self._weights = np.repeat(
+            [_encoded(cohort, cohort.work.shared_size) for cohort in cohorts], sizes
+        )
+        starts = [0 if cohort.start is None else len(cohort.start) for cohort in cohorts]
+        self._fetched = table_bytes + np.repeat(
+            [_encoded(cohort, size) for cohort, size in zip(cohorts, starts, strict=True)], sizes
+        )
+
+    def __call__(
+        self,
+        stage: Stage,
+        participants: Ids,
+        answering: Ids,
+        *,
+        fetched: npt.NDArray[np.bool_],
+    ) -> RoundBytes:
+        """Counts a round.
+
+        Args:
+          stage: of the exchange.
+          participants: devices that get a downlink.
+          answering: those of them that finish the round.
+          fetched: `[devices] bool`, which have the item table and their starting weights.
+        """
+        work = self._work.in_stage(stage)
+        both = np.concatenate([participants, answering])
+        return {
+            "downlink_bytes": int(self._users[participants].sum()) * work.downlink_bytes,
+            "uplink_bytes": int(self._users[answering].sum()) * work.uplink_bytes,
+            "weights_bytes": int(self._weights[both].sum()),
+            "item_table_bytes": int(self._fetched[participants[~fetched[participants]]].sum()),
+        }
+
+
+def _encoded(cohort: Cohort, size: int) -> int:
+    """Bytes of `size` weights of a device, in one direction."""
+    coder = build_codec(cohort.work.weights_codec)
+    return coder.encoded_bytes(1, size) if size else 0
