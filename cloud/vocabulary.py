@@ -52,8 +52,8 @@ class Vocabulary:
 def renumber(view: CloudView, own: Vocabulary, target: Vocabulary) -> CloudView:
     """`view` in the numbers of `target`, which knows all users and items of `own`.
 
-    Who and what `own` does not know has no interactions there, no category and, in a numeric
-    column, the mean of the others.
+    Who and what `own` does not know has no interactions there, no category, a vector of zeros and,
+    in a numeric column, the mean of the others.
 
     Raises:
       DataError: `own` is not the view's vocabulary, or `target` lacks some of it.

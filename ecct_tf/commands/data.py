@@ -38,6 +38,8 @@ _LONG = {
     "negatives": "evaluation.negatives",
     "k": "evaluation.k",
 }
+# In the table of columns, what kinds have that have no vocabulary.
+_WITHOUT_VALUES = {"numeric": "numbers", "vector": "vectors"}
 _SEEN = {
     ("user", "federated"): "the user's own device, nobody else",
     ("user", "centralized"): "the cloud",
@@ -155,7 +157,7 @@ def _print_files(console: Console, report: DataReport) -> None:
                 column.name,
                 column.table,
                 column.kind,
-                "numbers" if column.kind == "numeric" else f"{column.vocabulary:,}",
+                _WITHOUT_VALUES.get(column.kind) or f"{column.vocabulary:,}",
                 f"{column.missing:,}",
                 column.side,
                 _SEEN[column.table, column.side],

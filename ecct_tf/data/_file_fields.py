@@ -7,6 +7,7 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ecct_tf.data._ids import IdNotes, canonical_ids, line_break_in, refuse_look
 from ecct_tf.data._raw_table import RawTable, refuse_rows
 from ecct_tf.data.files_schema import ColumnSpec, TimestampUnit
 from ecct_tf.errors import DataError
+from ecct_tf.files import open_plain
 
 __all__ = ["feature_values", "ids", "known_ids", "moments", "ratings", "titles", "unique_ids"]
 
@@ -192,6 +194,8 @@ def feature_values(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:
         many = [_words(cell, spec.separator) for cell in table.columns[header]]
         _check_allowed(table, header, many, spec.values)
         return many
+    if spec.kind == "vector":
+        return _vectors(table, header, spec)
     texts = _single(table, header)
     if spec.kind == "categorical":
         _refuse(
@@ -218,6 +222,57 @@ def feature_values(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:
     return [_group(number, spec.borders) if number is not None else "" for number in numbers]
 
 
+def _vectors(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:
+    """One `[width] float32` a row, None where it is missing."""
+    if spec.array is not None:
+        return list(_array(Path(spec.array), rows=table.num_rows, column=header))
+    words = [_words(cell, spec.separator) for cell in table.columns[header]]
+    width = next((len(each) for each in words if each), 0)
+    found: list[Any] = []
+    wrong = []
+    for row, each in enumerate(words):
+        numbers = [_finite(word) for word in each]
+        if each and (len(each) != width or None in numbers):
+            wrong.append(row)
+        found.append(np.array(numbers, np.float32) if each else None)
+    refuse_rows(
+        table,
+        header,
+        wrong,
+        expected=f"{width} numbers, as in the first vector, or nothing where it is missing",
+        way_out="Fix or blank the rows, or give the separator between the numbers.",
+    )
+    return found
+
+
+def _array(path: Path, *, rows: int, column: str) -> npt.NDArray[np.float32]:
+    """The vectors of a `.npy` file, `[rows, width] float32`."""
+    try:
+        with open_plain(path) as file:
+            found = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{path}: column {column!r}: expected a NumPy file of vectors, cannot read it: {error}"
+        ) from error
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "fiu":
+        shape = getattr(found, "shape", type(found).__name__)
+        raise DataError(
+            f"{path}: column {column!r}: expected numbers of shape [{rows}, width], received "
+            f"{shape} of {getattr(found, 'dtype', 'no type')}. Save one row for each row of the "
+            "table."
+        )
+    if len(found) != rows:
+        raise DataError(
+            f"{path}: column {column!r}: expected {rows} rows, one for each of the table, "
+            f"received {len(found)}. Save the vectors in the order of the table's rows."
+        )
+    if not np.isfinite(found).all():
+        row = int(np.argwhere(~np.isfinite(found))[0][0])
+        raise DataError(f"{path}: column {column!r}: row {row} (from 0) is not finite. Fix it.")
+    vectors: npt.NDArray[np.float32] = found.astype(np.float32)
+    return vectors
+
+
 def _single(table: RawTable, header: str) -> list[str]:
     """The column as stripped texts; a Parquet column of lists is refused."""
     return [cell.strip() for cell in _cells(table, header)]
@@ -231,7 +286,7 @@ def _cells(table: RawTable, header: str) -> list[str]:
         header,
         wrong,
         expected="one value",
-        way_out="Only a multi_categorical column may hold lists.",
+        way_out="Only multi_categorical columns and vectors may be lists.",
     )
     return [cell for cell in table.columns[header] if isinstance(cell, str)]
 

@@ -6,7 +6,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
-from ecct_tf.data._parquet_files import holds_values
+from ecct_tf.data._parquet_files import holds_values, is_list
 from ecct_tf.data.files_schema import TimestampUnit
 from ecct_tf.errors import DataError
 
@@ -126,9 +126,13 @@ def _kind(column: Any, what: str) -> tuple[str | None, str]:
         return None, f"holds {kind}, neither texts nor numbers nor times,"
     if pc.all(pc.is_null(column, nan_is_null=True)).as_py():
         return None, "has no values"
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         if what == "user":
             return None, "holds lists, which devices have none of,"
+        # Fractions are no names of categories: as many in each row are an embedding.
+        fractions = pa.types.is_floating(kind.value_type)
+        if fractions and pc.count_distinct(pc.list_value_length(column)).as_py() == 1:
+            return "vector", ""
         return "multi_categorical", ""
     if what == "item" and _is_number(kind):
         return "numeric", ""
@@ -150,9 +154,7 @@ def _is_number(kind: Any) -> bool:
 
 def _is_single(kind: Any) -> bool:
     """Whether a column holds one text, number or time a row."""
-    import pyarrow as pa
-
-    return holds_values(kind) and not (pa.types.is_list(kind) or pa.types.is_large_list(kind))
+    return holds_values(kind) and not is_list(kind)
 
 
 def _letters(name: str) -> str:

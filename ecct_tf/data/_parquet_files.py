@@ -15,7 +15,7 @@ from ecct_tf.parts import requirement_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["holds_values", "raw_arrow_table", "read_parquet", "refuse_without_arrow"]
+__all__ = ["holds_values", "is_list", "raw_arrow_table", "read_parquet", "refuse_without_arrow"]
 
 
 def read_parquet(path: Path, headers: Sequence[str], *, may_be_empty: bool = False) -> RawTable:
@@ -106,6 +106,17 @@ def holds_values(kind: pa.DataType) -> bool:
     )
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of the type `kind` holds lists, as long as they like or all as long."""
+    import pyarrow as pa
+
+    return (
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or bool(pa.types.is_fixed_size_list(kind))
+    )
+
+
 def _cells(path: Path, header: str, column: Any) -> list[Cell]:
     import pyarrow as pa
 
@@ -140,7 +151,7 @@ def _element_type(kind: pa.DataType) -> pa.DataType:
     """The type of a column's single values: within a list, and behind a dictionary."""
     import pyarrow as pa
 
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         kind = kind.value_type
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 

@@ -39,17 +39,23 @@ def encode_column(column: Column, raw: Sequence[Any], *, padding: bool) -> Encod
     Args:
       column: the declaration; its kind decides the encoding.
       raw: one value a row; None, NaN and blank text count as missing. Multi-categorical: a
-        text with blanks between its words, or a tuple of words that may hold blanks.
+        text with blanks between its words, or a tuple of words that may hold blanks. Vector: a
+        sequence of numbers, as many in each row.
       padding: whether to put a row of zeros first (item tables: item 0).
 
     Returns:
       The column with `len(raw) + padding` rows. A missing numeric value
-      becomes the mean of the values present.
+      becomes the mean of the values present, a missing vector zeros.
+
+    Raises:
+      DataError: a value is none of the column's kind; the message names the row.
     """
     first = 1 if padding else 0
     rows = len(raw) + first
     if column.kind is Kind.MULTI_CATEGORICAL:
         return _encode_many(column, raw, rows=rows, first=first)
+    if column.kind is Kind.VECTOR:
+        return _encode_vectors(column, raw, rows=rows, first=first)
     texts = [_text(value) for value in raw]
     missing = sum(not text for text in texts)
     if column.kind is Kind.NUMERIC:
@@ -77,6 +83,40 @@ def _encode_many(column: Column, raw: Sequence[Any], *, rows: int, first: int) -
     for row, present in enumerate(words, start=first):
         hot[row, [code[word] for word in present]] = 1.0
     return EncodedColumn(column, hot, vocabulary, missing=sum(not row for row in words))
+
+
+def _encode_vectors(column: Column, raw: Sequence[Any], *, rows: int, first: int) -> EncodedColumn:
+    vectors = {
+        row: np.asarray(value, object)
+        for row, value in enumerate(raw, start=first)
+        if not (value is None or (not hasattr(value, "__len__") and not _text(value)))
+        and len(value)
+    }
+    if not vectors:
+        raise DataError(
+            f"column {column.name!r}: expected at least one vector, all {len(raw)} values are "
+            "missing. Take the column out of the schema."
+        )
+    width = next(iter(vectors.values())).size
+    values = np.zeros((rows, width), np.float32)
+    for row, vector in vectors.items():
+        try:
+            values[row] = vector.astype(np.float32).reshape(width)
+            fits = bool(np.isfinite(values[row]).all())
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise DataError(
+                f"column {column.name!r}, row {row - first} (from 0): expected {width} finite "
+                f"numbers, as in the first vector, received {_shortened(raw[row - first])}. Fix "
+                "the row, or blank it where the vector is missing."
+            )
+    return EncodedColumn(column, values, (), missing=len(raw) - len(vectors))
+
+
+def _shortened(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
       (('cup', 'tea'), 2)
     """
     schema_path = Path(schema_path)
-    schema = read_files_schema(schema_path)
+    schema = _with_arrays_beside(read_files_schema(schema_path), schema_path.parent)
     raw = _read(schema_path, schema.interactions, "interactions")
     tables = {key: _read(schema_path, file, section) for section, key, file in schema.tables}
     return assemble(schema, raw, tables, source=schema_path)
@@ -77,7 +78,7 @@ def wanted_headers(file: InteractionsFile | TableFile) -> list[str]:
     else:
         named = [
             file.id,
-            *(spec.header or name for name, spec in file.columns.items()),
+            *(spec.header or name for name, spec in file.columns.items() if spec.array is None),
             file.title,
         ]
     return list(dict.fromkeys(name for name in named if name is not None))
@@ -163,6 +164,23 @@ def assemble(
         ),
     )
     return dataset, report
+
+
+def _with_arrays_beside(schema: FilesSchema, folder: Path) -> FilesSchema:
+    """`schema` with the paths of its files of vectors as they are from here."""
+
+    def resolved(file: TableFile | None) -> TableFile | None:
+        if file is None:
+            return None
+        columns = {
+            name: spec
+            if spec.array is None
+            else dataclasses.replace(spec, array=str(folder / spec.array))
+            for name, spec in file.columns.items()
+        }
+        return dataclasses.replace(file, columns=columns)
+
+    return dataclasses.replace(schema, users=resolved(schema.users), items=resolved(schema.items))
 
 
 @contextlib.contextmanager

@@ -93,21 +93,25 @@ class ColumnSpec:
     """One feature column of a user or item table.
 
     Attributes:
-      kind: `categorical`, `multi_categorical` (several values in a cell) or `numeric`.
+      kind: `categorical`, `multi_categorical` (several values in a cell), `numeric`, or `vector`:
+        as many numbers in each cell, such as a text or image embedding.
       side: `federated` (only on the user's device) or `centralized` (the cloud may know it).
         By default user columns are federated, and item columns are always centralized.
       header: the column's header in the file, where it differs from its name here.
-      separator: between the values of a multi_categorical cell.
+      separator: between the values of a multi_categorical cell, or the numbers of a vector.
       values: the allowed values of a categorical column; any other is an error.
       borders: makes a numeric column categorical: groups below, between and from the borders.
+      array: a NumPy file (`.npy`) of vectors `[rows, width]`, row by row as the table's file has
+        them; a relative path starts at the schema file's folder.
     """
 
-    kind: Literal["categorical", "multi_categorical", "numeric"]
+    kind: Literal["categorical", "multi_categorical", "numeric", "vector"]
     side: Literal["federated", "centralized"] | None = None
     header: str | None = None
     separator: str | None = None
     values: tuple[str, ...] | None = None
     borders: tuple[float, ...] | None = None
+    array: str | None = None
 
     def check(self, where: str, *, table: Literal["user", "item"]) -> None:
         """Raises `ConfigError` if the column means nothing in `table`."""
@@ -117,10 +121,16 @@ class ColumnSpec:
                 f"{where}.side: expected centralized, got federated: items are the same for all, "
                 "and no device has item columns of its own. Leave the column out."
             )
-        if table == "user" and encoded is Kind.NUMERIC:
+        if side is Side.FEDERATED and encoded is Kind.NUMERIC:
             raise ConfigError(
                 f"{where}.kind: the models read a user's columns as categories, got numeric. Add "
                 "borders, for example [18, 25, 35], to group the numbers."
+            )
+        if side is Side.FEDERATED and encoded is Kind.VECTOR:
+            raise ConfigError(
+                f"{where}.kind: expected categorical, or numeric with borders, for a federated "
+                "column, got vector. Leave the column out, or let the cloud know it by side: "
+                "centralized."
             )
         if side is Side.FEDERATED and encoded is Kind.MULTI_CATEGORICAL:
             raise ConfigError(
@@ -128,15 +138,19 @@ class ColumnSpec:
                 "column, got multi_categorical. Make a categorical column of it."
             )
         for name, kinds in (
-            ("separator", ("multi_categorical",)),
+            ("separator", ("multi_categorical", "vector")),
             ("values", ("categorical", "multi_categorical")),
             ("borders", ("numeric",)),
+            ("array", ("vector",)),
         ):
             if getattr(self, name) is not None and self.kind not in kinds:
                 raise ConfigError(
                     f"{where}.{name}: has no meaning for a {self.kind} column, only for "
                     f"{' and '.join(kinds)}. Leave it out or change the kind."
                 )
+        for name in ("header", "separator"):
+            if self.array is not None and getattr(self, name) is not None:
+                raise ConfigError(f"{where}.{name}: has no meaning beside array. Leave it out.")
         if self.separator == "":
             raise ConfigError(f"{where}.separator: expected a text, got an empty one")
         if self.borders is not None and (

@@ -49,7 +49,7 @@ class ColumnReport:
       table: `user` or `item`.
       side: `federated` or `centralized`.
       kind: how it is encoded.
-      vocabulary: number of known values; 0 for numeric columns.
+      vocabulary: number of known values; 0 for numeric columns and vectors.
       missing: users or items without a value, those without a row in the table among them.
     """
 

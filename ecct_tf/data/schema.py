@@ -31,12 +31,13 @@ class Kind(enum.StrEnum):
 
     Example:
       >>> [kind.value for kind in Kind]
-      ['categorical', 'multi_categorical', 'numeric']
+      ['categorical', 'multi_categorical', 'numeric', 'vector']
     """
 
     CATEGORICAL = "categorical"
     MULTI_CATEGORICAL = "multi_categorical"
     NUMERIC = "numeric"
+    VECTOR = "vector"
 
 
 _TABLES = ("user", "item")
@@ -74,6 +75,12 @@ class Column:
             )
         object.__setattr__(self, "side", _member(Side, self.side, where=f"{where}: side"))
         object.__setattr__(self, "kind", _member(Kind, self.kind, where=f"{where}: kind"))
+        if self.kind is Kind.VECTOR and self.side is Side.FEDERATED:
+            raise ConfigError(
+                f"{where}: expected side centralized for a column of vectors, received federated: "
+                "an edge model reads one category from a private column. Make a categorical "
+                "column of it, or leave it out."
+            )
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,10 @@ class EncodedColumn:
       column: the declaration.
       values: categorical: `[rows] int32`, 0 is unknown and k is
         `vocabulary[k - 1]`; multi-categorical: `[rows, len(vocabulary)]
-        float32` multi-hot; numeric: `[rows] float32`, finite.
-      vocabulary: the known values in code order; empty for numeric columns.
-      missing: how many raw values were absent (numeric: replaced by the mean).
+        float32` multi-hot; numeric: `[rows] float32`, finite; vector: `[rows, width]
+        float32`, finite.
+      vocabulary: the known values in code order; empty for numeric columns and vectors.
+      missing: how many raw values were absent (numeric: replaced by the mean; vector: by zeros).
     """
 
     column: Column
@@ -44,14 +45,15 @@ class EncodedColumn:
         categorical = self.column.kind is Kind.CATEGORICAL
         dtype = np.int32 if categorical else np.float32
         received = np.asarray(self.values)
-        ndim = 2 if self.column.kind is Kind.MULTI_CATEGORICAL else 1
+        many = self.column.kind is Kind.MULTI_CATEGORICAL
+        ndim = 2 if many or self.column.kind is Kind.VECTOR else 1
         if received.ndim != ndim or received.dtype != dtype:
             raise DataError(
                 f"{where}: expected {ndim} axes of {np.dtype(dtype)}, received shape "
                 f"{list(received.shape)} of {received.dtype}. Encode raw values with "
                 "build_dataset."
             )
-        if ndim == 2 and received.shape[1] != len(self.vocabulary):
+        if many and received.shape[1] != len(self.vocabulary):
             raise DataError(
                 f"{where}: expected one column per vocabulary entry ({len(self.vocabulary)}), "
                 f"received {received.shape[1]}."
