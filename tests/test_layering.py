@@ -41,6 +41,7 @@ ROWS = (
         "ecct_tf.evaluation",
         "ecct_tf.fixed_order",
         "ecct_tf.package_checks",
+        "ecct_tf.plugins",
         "ecct_tf.tensorflow_files",
         "ecct_tf.wire",
     ),

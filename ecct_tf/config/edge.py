@@ -2,10 +2,10 @@
 
 import dataclasses
 import math
-import re
 from typing import Literal
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
+from ecct_tf.config.part_names import check_name_form
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -39,10 +39,6 @@ SHARINGS: tuple[Sharing, ...] = ("none", "backbone", "all")
 OPTIMIZERS: tuple[OptimizerName, ...] = ("sgd", "adagrad", "adam")
 STARTS: tuple[StartName, ...] = ("cloud", "random")
 
-_WORD = r"[A-Za-z_][A-Za-z0-9_]*"
-_FORM = re.compile(rf"{_WORD}|{_WORD}(\.{_WORD})*:{_WORD}")
-_LONGEST_NAME = 128
-
 CLOCK_CONTEXT = ("known", "session", "hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
 """What a reading of the clock begins with; hours since each of the newest L items follow."""
 
@@ -57,11 +53,8 @@ def check_tier_form(tier: Tier, *, setting: str) -> None:
     Raises:
       ConfigError: when it has neither form.
     """
-    if not _FORM.fullmatch(tier) or len(tier) > _LONGEST_NAME:
-        raise ConfigError(
-            f"{setting}: expected a name such as mlp, or module:name such as my_pkg.gru:gru4rec, "
-            f"of at most {_LONGEST_NAME} characters, got {tier!r}"
-        )
+    examples = "a name such as mlp, or module:name such as my_pkg.gru:gru4rec"
+    check_name_form(tier, setting=setting, examples=examples)
 
 
 def tier_slug(tier: Tier) -> str:

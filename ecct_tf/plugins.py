@@ -1,0 +1,162 @@
+"""Functions that a user brings by `module:name`: found, and known again by their source.
+
+Nothing is imported before a part is asked for. The code of the library's own parts is known by
+the library's version; of others the source counts, that of the function's module, and of the
+modules of its package that it imports.
+"""
+
+import ast
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ecct_tf.errors import ConfigError
+
+__all__ = ["Origin", "change_of", "find_function", "origin_of"]
+
+Origin = dict[str, str | None]
+
+
+def find_function(target: str, *, what: str) -> Callable[..., Any]:
+    """The function that `module:name` stands for; imports its module.
+
+    Args:
+      target: `module:name`.
+      what: names the part in messages.
+
+    Raises:
+      ConfigError: its module cannot be imported, with the place where that failed, or has no such
+        function.
+    """
+    module_name, _, name = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    # A script may end the program when it is imported; a run names what did.
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{what}: {_not_imported(module_name, error)}") from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        public = [other for other, value in vars(module).items() if callable(value)]
+        known = difflib.get_close_matches(name, public, n=1)
+        hint = f"; did you mean {module_name}:{known[0]}?" if known else ""
+        there = "has none" if found is None else f"has {found!r} of that name"
+        raise ConfigError(
+            f"{what}: expected a function {name} in the module {module_name}, which {there}{hint}"
+        )
+    function: Callable[..., Any] = found
+    return function
+
+
+def origin_of(target: str, *, what: str) -> Origin:
+    """What is to be recorded of a function that is not the library's own.
+
+    Returns:
+      `target`, `distribution` and `version` of the package that it was installed with, if any, and
+      `source_sha256` in hexadecimal.
+
+    Raises:
+      ConfigError: it cannot be imported.
+    """
+    find_function(target, what=what)
+    module = target.partition(":")[0]
+    distribution = _distribution(module)
+    return {
+        "target": target,
+        "distribution": distribution,
+        "version": None if distribution is None else importlib.metadata.version(distribution),
+        "source_sha256": _source_digest(module),
+    }
+
+
+def change_of(before: Mapping[str, str | None], now: Origin, *, what: str) -> str | None:
+    """What changed since `before` was recorded, in words; None where the source is the same."""
+    if now["source_sha256"] == before.get("source_sha256"):
+        return None
+    versions = ""
+    if now["version"] != before.get("version"):
+        versions = f" (version {before.get('version')}, now {now['version']})"
+    return (
+        f"{what}: source SHA-256 {_short(before.get('source_sha256'))} was recorded, "
+        f"{now['target']} now has {_short(now['source_sha256'])}{versions}"
+    )
+
+
+def _not_imported(module: str, error: BaseException) -> str:
+    """What failed while `module` was imported, and where."""
+    if isinstance(error, ModuleNotFoundError) and _is_part(error.name, module):
+        return (
+            f"there is no module {error.name}: install its package, or run the command in the "
+            f"folder where {module.split('.')[0]} lies"
+        )
+    frames = traceback.extract_tb(error.__traceback__)
+    machinery = str(Path(importlib.__file__).parent)
+    own = [frame for frame in frames if not frame.filename.startswith(("<frozen", machinery))]
+    # The innermost place outside of the machinery of imports.
+    place = f" at {Path(own[-1].filename).name}, line {own[-1].lineno}" if len(own) > 1 else ""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        place = f" at {Path(error.filename).name}, line {error.lineno}"
+    return f"importing {module} failed{place}: {type(error).__name__}: {error}"
+
+
+def _is_part(missing: str | None, module: str) -> bool:
+    return missing is not None and (module == missing or module.startswith(f"{missing}."))
+
+
+def _distribution(module: str) -> str | None:
+    found = importlib.metadata.packages_distributions().get(module.partition(".")[0])
+    return found[0] if found else None
+
+
+def _source_digest(module: str) -> str:
+    """SHA-256 of the names and sources of `module` and of what it imports of its package."""
+    digest, package = hashlib.sha256(), module.partition(".")[0]
+    pending, seen = [module], {module}
+    sources: dict[str, bytes] = {}
+    while pending:
+        name = pending.pop()
+        path = _source_path(name)
+        if path is None:
+            continue
+        sources[name] = path.read_bytes()
+        base = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for other in _imports(sources[name], base=base):
+            if other.partition(".")[0] == package and other not in seen:
+                seen.add(other)
+                pending.append(other)
+    for name in sorted(sources):
+        digest.update(f"{name} {len(sources[name])}\n".encode())
+        digest.update(sources[name])
+    return digest.hexdigest()
+
+
+def _source_path(module: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        # `from package import name` may name a function.
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
+
+
+def _imports(source: bytes, *, base: str) -> Iterable[str]:
+    """Names that a source imports, absolute, whether they are modules or not."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = base.split(".")[: len(base.split(".")) - node.level + 1] if node.level else []
+            origin = ".".join([*parents, *([node.module] if node.module else [])])
+            yield origin
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def _short(digest: str | None) -> str:
+    return "none" if digest is None else f"{digest[:16]}…"
