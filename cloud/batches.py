@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +26,14 @@ class CloudBatches:
       view: the cloud's view.
       config: sizes of the batches.
       positions: labelled positions of the view.
-      states: `[users, s] float32`, the user tower's input after the whole older history.
+      states: `[users, s]`, the user tower's input after the whole older history.
       edge_dim: d_e.
     """
 
     view: CloudView
     config: CloudConfig
     positions: CloudPositions
-    states: Array
+    states: npt.NDArray[Any]
     edge_dim: int
 
     def labelled(self, rng: np.random.Generator) -> tf.data.Dataset:

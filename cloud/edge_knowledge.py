@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from cloud.model import EdgeAnswers, EdgeKnowledge
+from cloud.exchange_model import EdgeAnswers, EdgeKnowledge
 from ecct_tf.knowledge import KnowledgeStore
 
 __all__ = ["edge_knowledge"]

@@ -1,6 +1,7 @@
 """What the cloud recommender reads: fixed arrays made from the cloud's view once."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -117,12 +118,12 @@ class CloudPositions:
 
     Attributes:
       users: `[n] int32`.
-      states: `[n, s] float32`, the user tower's input before the position.
+      states: `[n, s]`, the user tower's input before the position.
       items: `[n] int32`, the item that came next.
     """
 
     users: Ids
-    states: Array
+    states: npt.NDArray[Any]
     items: Ids
 
 

@@ -7,20 +7,19 @@ cloud embedding of a (user, item) pair, whose sum plus an item bias is the logit
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cloud.exchange_model import ExchangeModel, ExchangeSizes
 from cloud.keras_version import require_keras_2
-from ecct_tf.knowledge import binary_cross_entropy, distillation
 
 require_keras_2()
 
 import tensorflow_recommenders as tfrs  # noqa: E402 (with Keras 3 it fails in words of its own)
 
-__all__ = ["CloudModel", "CloudModelSpec", "EdgeAnswers", "EdgeKnowledge"]
+__all__ = ["CloudModel", "CloudModelSpec"]
 
 Array = npt.NDArray[np.float32]
 
@@ -30,19 +29,15 @@ _START_LOGIT = -2.0
 
 
 @dataclasses.dataclass(frozen=True)
-class CloudModelSpec:
+class CloudModelSpec(ExchangeSizes):
     """Sizes and loss weights of the cloud model.
 
     Attributes:
       num_items: number of items, the padding row not counted.
       rank: width of one item-to-item block; the cloud embedding has `2 * rank`.
       hidden_dim: width of the user tower's hidden layer.
-      edge_dim: d_e, width of the edge embeddings that fusion takes in.
-      distillation_weight: λ_c.
-      temperature: T of the distillation.
+      free_dim: columns of the cloud embedding that are learned freely.
       l2: how firmly the towers are held to where they start.
-      answer_ridge: λ of the regression by which a user's logits move the user's embedding; 0
-        leaves logits to the distillation.
       seed: of the random initial weights.
     """
 
@@ -50,46 +45,11 @@ class CloudModelSpec:
     rank: int
     free_dim: int
     hidden_dim: int
-    edge_dim: int
-    distillation_weight: float
-    temperature: float
     l2: float
-    answer_ridge: float
     seed: int
 
 
-class EdgeAnswers(NamedTuple):
-    """A of the users' newest answers.
-
-    Attributes:
-      items: `[n, A] int32`.
-      logits: `[n, A] float32`, `z_e`.
-      trust: `[n, A] float32`, less than 1 for stale answers, 0 where there is none.
-    """
-
-    items: tf.Tensor
-    logits: tf.Tensor
-    trust: tf.Tensor
-
-
-@dataclasses.dataclass(frozen=True)
-class EdgeKnowledge:
-    """The newest uplink of each user in a batch.
-
-    Attributes:
-      items: `[n, Q] int32`, 0 where nothing is known.
-      embeddings: `[n, Q, d_e] float32`, `h_e`.
-      trust: `[n] float32`, 0 for a user without knowledge, less than 1 for stale knowledge.
-      answers: what devices said of items; None where only the embeddings are fused.
-    """
-
-    items: tf.Tensor
-    embeddings: tf.Tensor
-    trust: tf.Tensor
-    answers: EdgeAnswers | None = None
-
-
-class CloudModel(tfrs.Model):
+class CloudModel(ExchangeModel):
     """Two towers, a fusion input, and a loss of labels and distilled edge logits."""
 
     def __init__(
@@ -175,31 +135,15 @@ class CloudModel(tfrs.Model):
             bias_initializer=constant(_START_LOGIT),
             name="attribute_bias",
         )
-        self.fusion_gate = dense(1, kernel_initializer="zeros", name="fusion_gate")
-        self.fusion_mean = dense(
-            width, use_bias=False, kernel_initializer="zeros", name="fusion_mean"
-        )
-        self.fusion_scale = self.add_weight(
-            name="fusion_scale", shape=(width,), initializer=constant(1.0)
-        )
+        self.add_fusion(width)
         # The labelled candidates are a ranking task in TFRS's sense.
         self.task = tfrs.tasks.Ranking(
             loss=tf.keras.losses.BinaryCrossentropy(
                 from_logits=True, reduction=tf.keras.losses.Reduction.NONE
             )
         )
-
-        self._build_weights(state_dim)
-
-    def _build_weights(self, state_dim: int) -> None:
-        """Creates every variable now: later calls may come from inside a `tf.function`."""
-        nobody = EdgeKnowledge(
-            items=tf.zeros([1, 1], tf.int32),
-            embeddings=tf.zeros([1, 1, self.spec.edge_dim]),
-            trust=tf.zeros([1]),
-        )
         nothing = tf.zeros([1, state_dim])
-        self.logits(self.user_vectors(nothing, nobody), tf.zeros([1, 1], tf.int32))
+        self.build_fusion(nothing)
         self.sent_vectors(nothing)
         self.follow(1.0)
 
@@ -208,8 +152,9 @@ class CloudModel(tfrs.Model):
         for layer in (self.item_linear, self.item_embedding, self.item_bias, self.attribute_bias):
             layer.trainable = False
 
-    def item_vectors(self, items: tf.Tensor) -> tf.Tensor:
+    def item_vectors(self, items: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """`[...] int32` items to `[..., d_c] float32`, the `v` of `h_c = u ⊙ v`."""
+        del training
         return self.item_linear(tf.gather(self._item_inputs, items)) + self.item_embedding(items)
 
     def item_logits(self, items: tf.Tensor) -> tf.Tensor:
@@ -217,52 +162,10 @@ class CloudModel(tfrs.Model):
         attributes = self.attribute_bias(tf.gather(self._attributes, items))
         return tf.squeeze(attributes + self.item_bias(items), -1)
 
-    def user_vectors(self, states: tf.Tensor, knowledge: EdgeKnowledge | None) -> tf.Tensor:
-        """User embeddings `u`.
-
-        Args:
-          states: `[n, s] float32`.
-          knowledge: the edge's embeddings to fuse, or None for the cloud's view alone.
-
-        Returns:
-          `[n, d_c] float32`.
-        """
-        alone = self.user_linear(states) + self.user_residual(self.user_hidden(states))
-        if knowledge is None:
-            return alone
-        vectors = self.item_vectors(knowledge.items)
-        gates = tf.tanh(self.fusion_gate(knowledge.embeddings))
-        attended = tf.reduce_mean(gates * vectors, axis=1) * self.fusion_scale
-        mean = self.fusion_mean(tf.reduce_mean(knowledge.embeddings, axis=1))
-        fused = alone + knowledge.trust[:, None] * (attended + mean)
-        if knowledge.answers is None or not self.spec.answer_ridge:
-            return fused
-        return fused + self._answered(fused, knowledge.answers)
-
-    def _answered(self, users: tf.Tensor, answers: EdgeAnswers) -> tf.Tensor:
-        """The smallest change of `users` `[n, d_c]` that explains the devices' logits.
-
-        A ridge regression for each user of `z_e - z_c` on the item vectors of the answers: what
-        a device says of a few items then moves the user's logits of all items that lie near. Its
-        intercept is left out: a device whose logits all lie higher than the cloud's ranks alike.
-        """
-        vectors = self.item_vectors(answers.items)
-        expected = tf.einsum("nd,nad->na", users, vectors) + self.item_logits(answers.items)
-        trust = answers.trust[..., None]
-        total = tf.reduce_sum(trust, axis=1, keepdims=True)
-
-        def centred(values: tf.Tensor) -> tf.Tensor:
-            return values - tf.math.divide_no_nan(
-                tf.reduce_sum(trust * values, axis=1, keepdims=True), total
-            )
-
-        vectors = centred(vectors)
-        trusted = vectors * trust
-        gram = tf.matmul(trusted, vectors, transpose_a=True)
-        gram += self.spec.answer_ridge * tf.eye(tf.shape(gram)[-1])
-        residuals = centred((answers.logits - expected)[..., None])
-        wanted = tf.matmul(trusted, residuals, transpose_a=True)
-        return tf.linalg.solve(gram, wanted)[..., 0]
+    def user_alone(self, states: tf.Tensor, *, training: bool = False) -> tf.Tensor:
+        """`u` of the cloud's own view, of states `[n, s] float32`: `[n, d_c] float32`."""
+        del training
+        return self.user_linear(states) + self.user_residual(self.user_hidden(states))
 
     def sent_vectors(self, states: tf.Tensor) -> tf.Tensor:
         """`u` as downlinks carry it, of states `[n, s] float32`: `[n, d_c] float32`."""
@@ -276,36 +179,14 @@ class CloudModel(tfrs.Model):
             for new, old in zip(source.variables, target.variables, strict=True):
                 old.assign(new if rate == 1.0 else old + rate * (new - old))
 
-    def logits(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """`z_c` of user embeddings `[n, d_c]` with items `[n, c] int32`: `[n, c] float32`."""
-        products = tf.einsum("nd,ncd->nc", users, self.item_vectors(items))
-        return products + self.item_logits(items)
-
-    def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Loss of one batch: labels where the batch has them, edge logits where it has them."""
+    def label_loss(
+        self, users: tf.Tensor, items: tf.Tensor, labels: tf.Tensor, *, training: bool = False
+    ) -> tf.Tensor:
+        """The binary cross-entropy of labelled candidates, a mean over all: `[] float32`."""
         del training
-        loss = tf.constant(0.0)
-        if "labels" in inputs:
-            users = self.user_vectors(inputs["states"], _knowledge(inputs, ""))
-            # The mean is taken here, since Keras refuses its own within a `tf.distribute.Strategy`.
-            rows = self.task(
-                labels=inputs["labels"], predictions=self.logits(users, inputs["items"])
-            )
-            loss += tf.reduce_sum(rows) / tf.cast(tf.size(rows), tf.float32)
-        if "teacher" in inputs:
-            users = self.user_vectors(inputs["teacher_states"], _knowledge(inputs, "teacher_"))
-            students = self.logits(users, inputs["teacher_items"])
-            # What a device adds to all its logits changes no ranking, and learning it would bend
-            # the user tower, whose item side is fixed.
-            students, teacher = _centred(students), _centred(inputs["teacher"])
-            each = distillation(
-                students, teacher, temperature=self.spec.temperature
-            ) - _teacher_entropy(teacher, self.spec.temperature)
-            weighted = each * inputs["teacher_trust"][:, None]
-            if "teacher_weights" in inputs:
-                weighted *= inputs["teacher_weights"]
-            loss += self.spec.distillation_weight * tf.reduce_mean(weighted)
-        return loss
+        # The mean is taken here, since Keras refuses its own within a `tf.distribute.Strategy`.
+        rows = self.task(labels=labels, predictions=self.logits(users, items))
+        return tf.reduce_sum(rows) / tf.cast(tf.size(rows), tf.float32)
 
 
 class _Anchor(tf.keras.regularizers.Regularizer):
@@ -317,24 +198,3 @@ class _Anchor(tf.keras.regularizers.Regularizer):
 
     def __call__(self, kernel: tf.Tensor) -> tf.Tensor:
         return self._weight * tf.reduce_sum(tf.square(kernel - self._start))
-
-
-def _centred(logits: tf.Tensor) -> tf.Tensor:
-    """`[n, Q]` logits without each row's mean."""
-    return logits - tf.reduce_mean(logits, axis=-1, keepdims=True)
-
-
-def _teacher_entropy(teacher: tf.Tensor, temperature: float) -> tf.Tensor:
-    """What the distillation loss cannot fall below; subtracted so that the loss reads as a gap."""
-    soft = tf.sigmoid(teacher / temperature)
-    return temperature**2 * binary_cross_entropy(teacher / temperature, soft)
-
-
-def _knowledge(inputs: dict[str, tf.Tensor], prefix: str) -> EdgeKnowledge | None:
-    if f"{prefix}edge_items" not in inputs:
-        return None
-    return EdgeKnowledge(
-        items=inputs[f"{prefix}edge_items"],
-        embeddings=inputs[f"{prefix}edge_embeddings"],
-        trust=inputs[f"{prefix}trust"],
-    )

@@ -1,6 +1,5 @@
 """The cloud side as one object: fits the model, publishes the item table, serves and learns."""
 
-import dataclasses
 import functools
 import logging
 from collections.abc import Mapping
@@ -12,14 +11,14 @@ import tensorflow as tf
 from cloud.batches import CloudBatches
 from cloud.divergence import check_learned
 from cloud.edge_knowledge import edge_knowledge
-from cloud.features import category_matrix, tail_length, training_positions, user_state
 from cloud.input_space import InputSpace, build_input_space
-from cloud.model import CloudModel, CloudModelSpec
 from cloud.moments import own_positions, with_moments
+from cloud.own_clouds import tower_parts
+from cloud.parts import built_in_parts
 from cloud.queries import choose_queries
-from cloud.similarity import preference_sources
 from cloud.snapshots import check_fits, with_sent_tower
 from ecct_tf.config import CloudConfig, FeatureConfig
+from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
 from ecct_tf.errors import DataError, PrivacyError
 from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
@@ -91,41 +90,19 @@ class CloudRecommender:
             )
         self.space = space
         self._edge_dim = edge_dim
-        self._user_columns = category_matrix(
-            view.users, rows=view.num_users, names=space.user_categories
-        )
-        self.states = self._all_states() if states is None else states
-        self.model = CloudModel(
-            CloudModelSpec(
-                num_items=view.num_items,
-                rank=space.rank,
-                free_dim=config.free_dim,
-                hidden_dim=config.hidden_dim,
-                edge_dim=edge_dim,
-                distillation_weight=config.distillation_weight,
-                temperature=config.temperature,
-                l2=config.l2,
-                answer_ridge=config.answer_ridge,
-                seed=seed,
-            ),
-            item_inputs=space.item_inputs,
-            attributes=space.attributes,
-            state_dim=self.states.shape[1],
-            preference_columns=slice(0, space.rank),
-        )
+        if config.model == BUILT_IN_CLOUD:
+            self._parts = built_in_parts(
+                view, config, space=space, edge_dim=edge_dim, seed=seed, states=states
+            )
+        else:
+            self._parts = tower_parts(
+                view, config, space=space, features=features, edge_dim=edge_dim, seed=seed
+            )
+        self.model, self.states = self._parts.model, self._parts.states
         self._compile()
 
-    def _all_states(self) -> Array:
-        blocks = (self.space.preference, self.space.sequence)
-        return np.stack(
-            [
-                user_state(blocks, self._view.older.of(user), self._user_columns[user])
-                for user in range(self._view.num_users)
-            ]
-        )
-
     def _compile(self) -> None:
-        optimizer = tf.keras.optimizers.Adam(self.config.learning_rate)
+        optimizer = self.model.new_optimizer(self.config.learning_rate)
         # Its slots exist from now on, so that a snapshot before the first step has them too.
         optimizer.build(self.model.trainable_variables)
         self.model.compile(optimizer)
@@ -133,19 +110,13 @@ class CloudRecommender:
     @functools.cached_property
     def batches(self) -> CloudBatches:
         """What the model learns from."""
-        histories = [self._view.older.of(user) for user in range(self._view.num_users)]
-        tail = self.config.tail
-        heads = [history[: len(history) - tail_length(len(history), tail)] for history in histories]
-        left_out = preference_sources(
-            self.space.preference,
-            heads,
-            num_items=self._view.num_items,
-            regularization=self.config.regularization,
-            similarity=self.config.similarity,
-        )
-        blocks = (dataclasses.replace(self.space.preference, source=left_out), self.space.sequence)
-        positions = training_positions(self._view, blocks, self._user_columns, tail=tail)
+        positions = self._parts.positions()
         return CloudBatches(self._view, self.config, positions, self.states, self._edge_dim)
+
+    @property
+    def user_columns(self) -> Array:
+        """`[users, c] float32`, the users' categories, as `space.user_categories` names them."""
+        return self._parts.user_columns
 
     @property
     def num_queries(self) -> int:
@@ -155,7 +126,7 @@ class CloudRecommender:
     @property
     def embedding_dim(self) -> int:
         """d_c, width of the cloud embedding."""
-        return 2 * self.model.spec.rank + self.model.spec.free_dim
+        return self.model.width
 
     def fit(self) -> list[float]:
         """Trains on the cloud's own view, before any exchange; the loss of each epoch.
@@ -172,6 +143,7 @@ class CloudRecommender:
             history = self.model.fit(data, epochs=1, verbose=0)
             losses.append(float(history.history["loss"][-1]))
             self._check_finite(losses[-1], f"epoch {epoch + 1} of the fit before the first round")
+            self._log_measured(f"the cloud's fit, epoch {epoch + 1}")
         _log.info(
             "cloud fitted on %d positions, loss %s", len(self.batches.positions.users), losses
         )
@@ -316,12 +288,18 @@ class CloudRecommender:
             )
             losses.append(float(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1]))
             self._check_finite(losses[-1], f"its update in round {round_number + 1}")
+        self._log_measured(f"the cloud's update of round {round_number + 1}")
         self.follow()
         return {"cloud_loss": float(np.mean(losses))}
 
     def follow(self) -> None:
         """Lets downlinks take on the configured share of what the user tower has learned."""
         self.model.follow(self.config.downlink_rate)
+
+    def _log_measured(self, when: str) -> None:
+        measured = self.model.measured()
+        if measured:
+            _log.info("%s: %s", when, ", ".join(f"{k} {v:.4f}" for k, v in measured.items()))
 
     def _check_finite(self, loss: float, when: str) -> None:
         names = ("learning_rate", "l2", "distillation_weight")
@@ -354,9 +332,9 @@ class CloudRecommender:
         check_fits(snapshot, {name: tuple(found.shape) for name, found in variables.items()})
         for name, variable in variables.items():
             variable.assign(snapshot[name])
+        self.model.restored()
 
     def _variables(self) -> dict[str, tf.Variable]:
-        named = {f"model/{found.name}": found for found in self.model.variables}
-        for found in self.model.optimizer.variables:
-            named[f"optimizer/{found.name}"] = found
-        return named
+        model = self.model
+        named = {f"model/{name}": found for name, found in model.named_variables().items()}
+        return named | {f"optimizer/{name}": found for name, found in model.named_slots().items()}

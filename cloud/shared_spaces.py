@@ -21,7 +21,7 @@ __all__ = ["InputSpaces"]
 # What the towers and their training read; all other fields, future ones too, are in the key.
 _NOT_READ = frozenset(
     {
-        "free_dim", "hidden_dim", "fit_epochs", "update_epochs", "batch_size",
+        "model", "free_dim", "hidden_dim", "fit_epochs", "update_epochs", "batch_size",
         "update_batch_size", "learning_rate", "negatives", "tail", "l2", "distillation_weight",
         "temperature", "label_visibility", "staleness_half_life", "query_top_share",
         "answer_ridge", "answers_kept", "downlink_rate",

@@ -57,7 +57,7 @@ class StoredCloud:
       seed: of the recommender.
       space: its input space.
       snapshot: its weights and optimiser, the item side frozen.
-      states: `[users, s] float32`, the user tower's inputs.
+      states: `[users, s]`, the user tower's inputs.
       older: the cloud's interactions.
       table: the item table that devices hold.
       knowledge: the uplinks.
@@ -73,7 +73,7 @@ class StoredCloud:
     seed: int
     space: InputSpace
     snapshot: Mapping[str, Array]
-    states: Array
+    states: npt.NDArray[Any]
     older: OlderInteractions
     table: ItemTable
     knowledge: KnowledgeStore

@@ -25,6 +25,7 @@ from ecct_tf.version import __version__
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from cloud.two_tower import CloudSpec, TwoTowerCloud
     from ecct_tf.config import RunConfig, dump_config, load_config
     from ecct_tf.data import (
         Column,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 # Where each name is; `TYPE_CHECKING` says the same to tools, and a test holds the two together.
 _HOMES = {
+    "cloud.two_tower": ("CloudSpec", "TwoTowerCloud"),
     "ecct_tf.config": ("RunConfig", "dump_config", "load_config"),
     "ecct_tf.data": (
         *("Column", "Dataset", "FeatureSchema", "Kind", "Side", "SyntheticConfig"),
@@ -64,6 +66,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CloudSpec",
     "Column",
     "Dataset",
     "EcctError",
@@ -75,6 +78,7 @@ __all__ = [
     "RunConfig",
     "Side",
     "SyntheticConfig",
+    "TwoTowerCloud",
     "__version__",
     "build_dataset",
     "dump_config",

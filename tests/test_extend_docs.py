@@ -1,8 +1,14 @@
 """The scripts in the docs pages of the group Extend run as they are printed."""
 
 import re
+import sys
+import types
 from pathlib import Path
 
+from cloud import CloudRecommender
+from ecct_tf.config import CloudConfig, FeatureConfig
+from ecct_tf.config.cloud import NextItemConfig
+from ecct_tf.data import cloud_view, from_frames, undivided
 from ecct_tf.edge import EdgeSpec, model_of
 from ecct_tf.edge.operators import check_operators
 
@@ -12,6 +18,27 @@ DOCS = Path(__file__).parents[1] / "docs"
 def _scripts(page):
     text = (DOCS / page).read_text(encoding="utf-8")
     return re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_cloud_of_the_page_is_one(monkeypatch):
+    page = types.ModuleType("page")
+    for script in _scripts("extend_cloud.md"):
+        exec(script, vars(page))
+    monkeypatch.setitem(sys.modules, "page", page)
+    clicks = {"user": list("aaabbbccc"), "item": list("xyzyzwzwx"), "timestamp": list(range(9))}
+    goods = {"item": list("wxyz"), "price": [1.0, 2, 3, 4], "text": [[0.5] * 4] * 4}
+    data = from_frames(clicks, items=goods)
+    features = FeatureConfig(history_length=3, decays=(1.0,), last_items=1, clock=False)
+    cloud = CloudRecommender(
+        cloud_view(data, undivided(data)),
+        CloudConfig(model="page:build", fit_epochs=1, rank=2, next_item=NextItemConfig(epochs=0)),
+        features=features,
+        edge_dim=2,
+        num_queries=2,
+        seed=0,
+    )
+    cloud.fit()
+    assert cloud.publish().cloud.shape == (5, 16)
 
 
 def test_the_edge_model_of_the_page_is_one():

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 import tensorflow as tf
 
-from cloud.model import CloudModel
+from cloud.exchange_model import ExchangeModel
 from cloud.retraining.cluster import Patience
 from ecct_tf.errors import WorkerError
 
@@ -46,7 +46,7 @@ class Engine(Protocol):
         """Where the model must be built."""
         ...
 
-    def prepare(self, model: CloudModel) -> None:
+    def prepare(self, model: ExchangeModel) -> None:
         """Takes the variables of `model` that now are trainable."""
         ...
 
@@ -87,7 +87,7 @@ class ReplicaEngine:
         self._strategy = strategy
         self._replicas = int(strategy.num_replicas_in_sync)
         self._run: Any = None
-        self._prepared: tuple[CloudModel, list[str]] | None = None
+        self._prepared: tuple[ExchangeModel, list[str]] | None = None
         self._rows: dict[str, Any] = {}
         self._total = self._batch_size = 0
 
@@ -96,7 +96,7 @@ class ReplicaEngine:
         scope: contextlib.AbstractContextManager[Any] = self._strategy.scope()
         return scope
 
-    def prepare(self, model: CloudModel) -> None:
+    def prepare(self, model: ExchangeModel) -> None:
         """Takes the variables of `model` that now are trainable; compiled once for them."""
         replicas, strategy = self._replicas, self._strategy
         names = [variable.name for variable in model.trainable_variables]
@@ -163,7 +163,7 @@ class ReplicaEngine:
 
 
 def _descend(
-    model: CloudModel, batch: dict[str, tf.Tensor], *, share: tf.Tensor, replicas: int
+    model: ExchangeModel, batch: dict[str, tf.Tensor], *, share: tf.Tensor, replicas: int
 ) -> tf.Tensor:
     """One replica's part of a step; the optimiser sums the gradients of all replicas.
 
@@ -176,13 +176,14 @@ def _descend(
 
 
 def gradients_of(
-    model: CloudModel, batch: dict[str, tf.Tensor], *, share: tf.Tensor, replicas: int
+    model: ExchangeModel, batch: dict[str, tf.Tensor], *, share: tf.Tensor, replicas: int
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """A replica's part of the loss and of the gradient of each trainable variable."""
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
         loss = share * model.compute_loss(batch, training=True)
-        total = loss + tf.add_n(model.losses) / replicas
+        # Towers without a regulariser have no losses of their own.
+        total = loss + tf.add_n(model.losses) / replicas if model.losses else loss
     gradients = tape.gradient(total, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cloud.model import CloudModel
+from cloud.exchange_model import ExchangeModel
 from cloud.retraining.cluster import Patience
 from cloud.retraining.engines import Rows, gradients_of, lost, part_of, rows_of
 from ecct_tf.errors import WorkerError
@@ -43,7 +43,7 @@ class ParameterServerEngine:
         self._workers = len(resolver.cluster_spec().as_dict().get("worker", ()))
         self._strategy = tf.distribute.ParameterServerStrategy(resolver)
         self._coordinator = tf.distribute.coordinator.ClusterCoordinator(self._strategy)
-        self._model: CloudModel | None = None
+        self._model: ExchangeModel | None = None
         self._gradients: Any = None
         self._rows: Rows = {}
         self._batch_size = 0
@@ -53,7 +53,7 @@ class ParameterServerEngine:
         scope: contextlib.AbstractContextManager[Any] = self._strategy.scope()
         return scope
 
-    def prepare(self, model: CloudModel) -> None:
+    def prepare(self, model: ExchangeModel) -> None:
         """Takes the variables of `model` that now are trainable."""
 
         @tf.function(reduce_retracing=True)

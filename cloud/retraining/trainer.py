@@ -159,4 +159,8 @@ class Trainer:
             row |= {f"{name}_{each}": value for each, value in dataclasses.asdict(quality).items()}
         state.judge(getattr(next(iter(measured.values())), self._validation.metric))
         self._progress.end_epoch(row)
+        metrics = self._recommender.model.measured()
+        if metrics:
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            _log.info("%s, epoch %d: %s", phase.name, state.epoch, shown)
         state.save()

@@ -21,10 +21,6 @@ class SilentCloud:
         self._table = table
         self._num_queries = num_queries
 
-    def publish(self) -> ItemTable:
-        """The item table."""
-        return self._table
-
     def downlinks(
         self, users: npt.NDArray[np.int32], *, round_number: int
     ) -> npt.NDArray[np.float32]:

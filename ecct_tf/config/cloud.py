@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal, get_args
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
+from ecct_tf.config.cloud_names import BUILT_IN_CLOUD, check_cloud_form
 from ecct_tf.errors import ConfigError
 
 __all__ = ["CloudConfig", "ItemSimilarity", "LabelVisibility", "NextItemConfig", "SimilarityConfig"]
@@ -78,6 +79,9 @@ class CloudConfig:
     """The cloud recommender and its training.
 
     Attributes:
+      model: `ecct`, the library's own two towers; a name that an installed package registers, or
+        `module:name` of your own (`docs/extend_cloud.md`), whose builder then decides what it
+        makes of `free_dim`, `hidden_dim` and `l2`.
       rank: width of each item-to-item block.
       free_dim: columns of the cloud embedding that are learned freely; d_c is
         `2 * rank + free_dim`.
@@ -111,6 +115,7 @@ class CloudConfig:
       next_item: the learned block of the item table.
     """
 
+    model: str = BUILT_IN_CLOUD
     rank: int = 24
     free_dim: int = 8
     regularization: float = 400.0
@@ -137,6 +142,7 @@ class CloudConfig:
 
     def __post_init__(self) -> None:
         numbers(self, "cloud")
+        check_cloud_form(self.model)
         at_least(
             self, "cloud", 1, "rank", "free_dim", "hidden_dim", "batch_size",
             "update_batch_size", "negatives", "answers_kept",
@@ -158,6 +164,11 @@ class CloudConfig:
             self, "cloud", 0.0, 1.0, "tail", "query_top_share", "sequence_decay", "downlink_rate"
         )
         one_of(self, "cloud", "label_visibility", ("both", "edge_only"))
+        if self.model != BUILT_IN_CLOUD and not self.fit_epochs and self.label_visibility == "both":
+            raise ConfigError(
+                f"cloud.fit_epochs: expected at least 1 with cloud.model={self.model}, whose "
+                "towers begin at random, got 0; set it to the passes that they need, such as 10"
+            )
 
     @property
     def num_earlier(self) -> int:

@@ -23,6 +23,7 @@ _BEFORE: Mapping[str, Any] = {
     "cloud.downlink_rate": 1.0,
     "cloud.similarity.dense_items": 5000,
     "cloud.similarity.factors": 512,
+    "cloud.model": "ecct",
     "cloud.similarity.form": "dense",
     "data.fingerprint": None,
     "data.keep_first": None,

@@ -12,7 +12,7 @@ and by the first round.
 from typing import TYPE_CHECKING, Any
 
 from ecct_tf.federated.algorithm import Algorithm, Arrays, RoundReport
-from ecct_tf.federated.cloud_protocol import Cloud, DownlinkSource
+from ecct_tf.federated.cloud_protocol import Cloud, DownlinkSource, TrainableCloud
 from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData, DeviceSet, prepare_devices, stack_devices
@@ -40,6 +40,7 @@ __all__ = [
     "FederatedRuntime",
     "RoundReport",
     "SimulatedDevice",
+    "TrainableCloud",
     "Witness",
     "build_ecct_process",
     "draw_participants",

@@ -1,25 +1,31 @@
-"""What the federated process needs of a cloud: publish, embed, ask, learn.
+"""What an exchange needs of a cloud: in a round, and in a whole run.
 
-The process knows no Keras and no TFRS. Whatever offers these methods can be the cloud
-of a run: the recommender in `cloud/`, a service, a stub in a test.
+The process knows no Keras and no TFRS. Whatever has the three methods of `Cloud` can be the cloud
+of its rounds: the recommender in `cloud/`, a service, a stub in a test. A run also fits, publishes,
+scores and writes checkpoints: `TrainableCloud` has what it calls. A retraining job keeps versions
+that grow; there the cloud is `cloud.CloudRecommender`, over towers of its own or of yours
+(`docs/extend_cloud.md`).
 """
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
 
-__all__ = ["Cloud", "DownlinkSource"]
+__all__ = ["Cloud", "DownlinkSource", "TrainableCloud"]
+
+Array = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
 
 
+@runtime_checkable
 class DownlinkSource(Protocol):
     """What knows the next downlinks, which is all that scoring on devices needs of a cloud."""
 
-    def downlinks(
-        self, users: npt.NDArray[np.int32], *, round_number: int
-    ) -> npt.NDArray[np.float32]:
+    def downlinks(self, users: Ids, *, round_number: int) -> Array:
         """`u` of `h_c = u ⊙ v` as it goes to the devices of `users` `[n]`: `[n, d_c]`.
 
         Without the devices' own uplinks, and in coordinates that weights trained on earlier
@@ -28,19 +34,60 @@ class DownlinkSource(Protocol):
         ...
 
 
+@runtime_checkable
 class Cloud(DownlinkSource, Protocol):
-    """The cloud side of an exchange."""
+    """What a round needs of the cloud."""
 
-    def publish(self) -> ItemTable:
-        """The item table that devices fetch once."""
-        ...
-
-    def queries(self, users: npt.NDArray[np.int32], *, round_number: int) -> npt.NDArray[np.int32]:
+    def queries(self, users: Ids, *, round_number: int) -> Ids:
         """The items to ask devices about, `[n, Q]`."""
         ...
 
     def update(
         self, knowledge: KnowledgeStore, *, round_number: int, use_logits: bool
     ) -> dict[str, float]:
-        """Learns from the uplinks; returns measurements."""
+        """Learns from the uplinks; returns measurements, of which a run records `cloud_loss`."""
+        ...
+
+
+@runtime_checkable
+class TrainableCloud(Cloud, Protocol):
+    """What a run needs of the cloud beside its rounds."""
+
+    def publish(self) -> ItemTable:
+        """The item table that devices fetch once; the item side stays as it is from here on."""
+        ...
+
+    def user_embeddings(
+        self, users: Ids, *, knowledge: KnowledgeStore | None, round_number: int
+    ) -> Array:
+        """`u` as the cloud itself predicts with it, `[n, d_c]`.
+
+        Args:
+          users: `[n]`, whose.
+          knowledge: the uplinks to fuse, or None for the cloud's own view alone.
+          round_number: the present round, from which staleness counts.
+        """
+        ...
+
+    def scores(
+        self,
+        users: Ids,
+        candidates: Ids,
+        *,
+        knowledge: KnowledgeStore | None,
+        round_number: int,
+    ) -> Array:
+        """`z_c` of `candidates` `[n, c]` of `users` `[n]`: `[n, c]`."""
+        ...
+
+    def snapshot(self) -> dict[str, Array]:
+        """All that learning changes, by name: the optimiser's state too."""
+        ...
+
+    def restore(self, snapshot: Mapping[str, Array]) -> None:
+        """Goes back to a snapshot of this cloud, or of one built from the same view.
+
+        Raises:
+          CheckpointError: it has other variables or other shapes.
+        """
         ...

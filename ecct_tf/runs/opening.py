@@ -93,7 +93,7 @@ def run_experiment(
             )
     if config.method in ("ecct", "edge-only"):
         check_edge_models(config.edge, config.features)
-        for change in folder.changed_edge_models():
+        for change in folder.changed_models():
             _log.warning(
                 "%s: %s. What is computed now need not be what the run trained", folder.path, change
             )

@@ -14,7 +14,14 @@ from ecct_tf.baselines.silent_cloud import SilentCloud, blank_item_table
 from ecct_tf.config import CloudConfig, RunConfig, Tier
 from ecct_tf.data import Candidates, CloudView, cloud_view
 from ecct_tf.errors import CheckpointError
-from ecct_tf.federated import Arrays, EcctProcess, EcctState, RoundReport
+from ecct_tf.federated import (
+    Arrays,
+    Cloud,
+    EcctProcess,
+    EcctState,
+    RoundReport,
+    TrainableCloud,
+)
 from ecct_tf.federated.algorithm import Ids
 from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.knowledge import ItemTable
@@ -68,7 +75,7 @@ class EcctAlgorithm:
     process: EcctProcess
     evaluator: EdgeEvaluator
     table: ItemTable
-    cloud: CloudRecommender | None
+    cloud: TrainableCloud | None
     _start: Mapping[str, Array]
 
     @property
@@ -149,7 +156,7 @@ class EcctAlgorithm:
             )
         return EcctRunState(edge_state(arrays, self.process.cohorts), _cloud_arrays(arrays))
 
-    def cloud_at(self, state: EcctRunState) -> CloudRecommender | SilentCloud:
+    def cloud_at(self, state: EcctRunState) -> Cloud:
         """The cloud as it is in `state`; there is one object, which the next call sets anew."""
         if self.cloud is None:
             return SilentCloud(self.table, num_queries=self.config.exchange.queries)
@@ -316,7 +323,7 @@ def _assemble(
     *,
     table: ItemTable,
     table_bytes: int,
-    cloud: CloudRecommender | None,
+    cloud: TrainableCloud | None,
     starts: Mapping[Tier, Array],
 ) -> EcctAlgorithm:
     config = edge_config(experiment.config)

@@ -166,21 +166,23 @@ class RunFolder:
         """The settings, by dotted key, that came after the release that began the run."""
         return missing_settings(read_mapping(self.path / "config.yaml"))
 
-    def changed_edge_models(self) -> list[str]:
-        """For each edge model whose source is not what the run began with, what changed, in words.
+    def changed_models(self) -> list[str]:
+        """For each edge or cloud model whose source is not what the run began with, what changed.
 
         Raises:
-          ConfigError: when an edge model of the run cannot be imported.
+          ConfigError: when a model of the run cannot be imported.
         """
+        from cloud.origin import changed_clouds
         from ecct_tf.edge import changed_sources
 
         path = self.path / "environment.json"
         try:
-            recorded = json.loads(path.read_text(encoding="utf-8")).get("edge_models", {})
+            recorded = json.loads(path.read_text(encoding="utf-8"))
+            edge, clouds = recorded.get("edge_models", {}), recorded.get("clouds", {})
         except (OSError, ValueError, AttributeError):
             # Nothing depends on the file in runs of the library's own models.
-            recorded = {}
-        return changed_sources(recorded)
+            edge, clouds = {}, {}
+        return changed_sources(edge) + changed_clouds(clouds)
 
     def note_resumed(self, round_number: int) -> None:
         """Records in `environment.json` that the run was gone on with."""
@@ -303,6 +305,7 @@ def _packages() -> dict[str, str | None]:
 
 
 def _environment(config: RunConfig) -> dict[str, Any]:
+    from cloud.origin import cloud_origins
     from ecct_tf.edge import edge_origins
 
     return {
@@ -315,4 +318,5 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "packages": _packages(),
         "edge_models": edge_origins(tier for tier, share in config.edge.tiers.items() if share > 0),
+        "clouds": cloud_origins(config.cloud.model),
     }

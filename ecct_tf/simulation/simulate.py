@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from cloud.origin import check_cloud
 from cloud.shared_spaces import InputSpaces
 from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset, described, refuse_in_memory
@@ -90,6 +91,7 @@ def simulate(
     # What cannot work is refused before there is a folder.
     _uplink_log(config)
     check_edge_models(config.edge, config.features)
+    check_cloud(config.cloud.model)
     folder = None if out is None else RunFolder.create(out, config)
     if folder is None:
         return _run(config, None, dataset=dataset, callbacks=callbacks)
@@ -113,9 +115,9 @@ def resume(
     Raises:
       RunFolderError: when `path` is no run folder, its run is complete, or another process
         is at it.
-      CheckpointError: when all checkpoints are damaged, or the data or the source of an edge model
-        is not what the run began with.
-      ConfigError: when an edge model of the run cannot be imported.
+      CheckpointError: when all checkpoints are damaged, or the data or the source of a model is
+        not what the run began with.
+      ConfigError: when a model of the run cannot be imported.
       DataError: when a program must hand over the data.
     """
     folder = RunFolder.open(path)
@@ -125,7 +127,7 @@ def resume(
                 f"the run {path} is complete: there is nothing to go on with. See its results "
                 f"with `ecct report {path}`."
             )
-        _check_edge_models(folder)
+        _check_models(folder)
         checkpoint = folder.checkpoints.newest()
         _check_data(folder, dataset, begun=checkpoint is not None)
         later = folder.later_settings()
@@ -164,13 +166,14 @@ def _with_data(config: RunConfig, dataset: Dataset | None) -> RunConfig:
     return dataclasses.replace(config, data=data)
 
 
-def _check_edge_models(folder: RunFolder) -> None:
-    """Refuses edge models of other source than the run began with: two would be mixed in it."""
+def _check_models(folder: RunFolder) -> None:
+    """Refuses models of other source than the run began with: two would be mixed in it."""
     check_edge_models(folder.config.edge, folder.config.features)
-    changes = folder.changed_edge_models()
+    check_cloud(folder.config.cloud.model)
+    changes = folder.changed_models()
     if changes:
         raise CheckpointError(
-            f"{folder.path}: the source of an edge model changed since the run began: "
+            f"{folder.path}: the source of a model changed since the run began: "
             f"{'; '.join(changes)}. Restore the source and resume, or begin a new run with "
             f"--config {folder.path / 'config.yaml'}"
         )

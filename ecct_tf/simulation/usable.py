@@ -8,6 +8,7 @@ import logging
 import numpy as np
 
 from ecct_tf.config import RunConfig
+from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import Dataset, Kind, Side, Split, refuse_heavy_users
 from ecct_tf.errors import ConfigError, DataError
 
@@ -27,7 +28,7 @@ def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
         train with, or the cloud has nothing to learn from.
       ConfigError: the cloud's embeddings are wider than the catalogue.
     """
-    _refuse_unread_columns(dataset)
+    _refuse_unread_columns(config, dataset)
     _refuse_one_time(dataset)
     touched = {user: len(np.unique(split.train(user))) for user in split.users.tolist()}
     refuse_heavy_users(
@@ -42,11 +43,22 @@ def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
         _check_cloud(config, split)
 
 
-def _refuse_unread_columns(dataset: Dataset) -> None:
+def _refuse_unread_columns(config: RunConfig, dataset: Dataset) -> None:
     """A device reads categories; a column that nobody reads must not vanish without a word."""
+    # A cloud of one's own may read all that is centralized.
+    built_in = config.cloud.model == BUILT_IN_CLOUD
+    for encoded in (*dataset.user_columns, *dataset.item_columns):
+        if built_in and encoded.column.kind is Kind.VECTOR:
+            _log.warning(
+                "data set %r: column %r holds vectors, which cloud.model=%s does not read; a cloud "
+                "of your own does",
+                dataset.name,
+                encoded.column.name,
+                BUILT_IN_CLOUD,
+            )
     for encoded in dataset.user_columns:
         column = encoded.column
-        if column.kind is Kind.NUMERIC:
+        if column.kind is Kind.NUMERIC and (built_in or column.side is Side.FEDERATED):
             raise DataError(
                 f"data set {dataset.name!r}: user column {column.name!r} is numeric, and the "
                 "models read a user's columns as categories. Group the numbers and declare the "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cloud.model import EdgeAnswers, EdgeKnowledge
+from cloud.exchange_model import EdgeAnswers, EdgeKnowledge
 from ecct_tf.errors import DataError
 
 

@@ -21,6 +21,7 @@ REFUSED = {
     "start.weight_decay": (-1e-3,),
     "edge.start": ("warm",),
     "cloud.downlink_rate": (-0.1, 1.1),
+    "cloud.model": ("own cloud", "my_pkg.cloud:", "a:b:c"),
     "cloud.answer_ridge": (-1.0,),
     "cloud.answers_kept": (0,),
     "data.dataset": ["netflix"],

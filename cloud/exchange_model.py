@@ -1,0 +1,267 @@
+"""What every cloud model has, whatever its towers: fusion, the devices' answers, distillation.
+
+A model keeps the product of its towers in parts, `h_c = u ⊙ v`: the cloud embedding of a (user,
+item) pair, whose sum plus an item bias is the logit `z_c`. Here is what turns two towers into the
+cloud of an exchange; which towers they are, a subclass says.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from cloud.keras_version import require_keras_2
+from ecct_tf.knowledge import binary_cross_entropy, distillation
+
+require_keras_2()
+
+import tensorflow_recommenders as tfrs  # noqa: E402 (with Keras 3 it fails in words of its own)
+
+__all__ = ["EdgeAnswers", "EdgeKnowledge", "ExchangeModel", "ExchangeSizes"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExchangeSizes:
+    """What decides how a cloud model takes uplinks in.
+
+    Attributes:
+      edge_dim: d_e, width of the edge embeddings that fusion takes in.
+      distillation_weight: λ_c.
+      temperature: T of the distillation.
+      answer_ridge: λ of the regression by which a user's logits move the user's embedding; 0
+        leaves logits to the distillation.
+    """
+
+    edge_dim: int
+    distillation_weight: float
+    temperature: float
+    answer_ridge: float
+
+
+class EdgeAnswers(NamedTuple):
+    """A of the users' newest answers.
+
+    Attributes:
+      items: `[n, A] int32`.
+      logits: `[n, A] float32`, `z_e`.
+      trust: `[n, A] float32`, less than 1 for stale answers, 0 where there is none.
+    """
+
+    items: tf.Tensor
+    logits: tf.Tensor
+    trust: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class EdgeKnowledge:
+    """The newest uplink of each user in a batch.
+
+    Attributes:
+      items: `[n, Q] int32`, 0 where nothing is known.
+      embeddings: `[n, Q, d_e] float32`, `h_e`.
+      trust: `[n] float32`, 0 for a user without knowledge, less than 1 for stale knowledge.
+      answers: what devices said of items; None where only the embeddings are fused.
+    """
+
+    items: tf.Tensor
+    embeddings: tf.Tensor
+    trust: tf.Tensor
+    answers: EdgeAnswers | None = None
+
+
+class ExchangeModel(tfrs.Model):
+    """Two towers, a fusion input, and a loss of labels and distilled edge logits.
+
+    A subclass brings the towers (`item_vectors`, `item_logits`, `user_alone`), what it learns from
+    labels (`label_loss`), and the slow copy of the user tower that downlinks are made with
+    (`sent_vectors`, `follow`). It calls `add_fusion` once, and `build_fusion` when its towers
+    answer.
+    """
+
+    spec: ExchangeSizes
+    width: int
+
+    def add_fusion(self, width: int) -> None:
+        """Adds the layers that take edge embeddings in.
+
+        Args:
+          width: d_c.
+        """
+        dense = tf.keras.layers.Dense
+        self.width = width
+        self.fusion_gate = dense(1, kernel_initializer="zeros", name="fusion_gate")
+        self.fusion_mean = dense(
+            width, use_bias=False, kernel_initializer="zeros", name="fusion_mean"
+        )
+        self.fusion_scale = self.add_weight(
+            name="fusion_scale", shape=(width,), initializer=tf.keras.initializers.Constant(1.0)
+        )
+
+    def build_fusion(self, states: tf.Tensor) -> None:
+        """Creates every variable now: later calls may come from inside a `tf.function`.
+
+        Args:
+          states: the user tower's input of one user.
+        """
+        nobody = EdgeKnowledge(
+            items=tf.zeros([1, 1], tf.int32),
+            embeddings=tf.zeros([1, 1, self.spec.edge_dim]),
+            trust=tf.zeros([1]),
+        )
+        self.logits(self.user_vectors(states, nobody), tf.zeros([1, 1], tf.int32))
+
+    def item_vectors(self, items: tf.Tensor, *, training: bool = False) -> tf.Tensor:
+        """`[...] int32` items to `[..., d_c] float32`, the `v` of `h_c = u ⊙ v`."""
+        raise NotImplementedError
+
+    def item_logits(self, items: tf.Tensor) -> tf.Tensor:
+        """`[...] int32` items to `[...] float32`, the item's share of `z_c`."""
+        raise NotImplementedError
+
+    def user_alone(self, states: tf.Tensor, *, training: bool = False) -> tf.Tensor:
+        """`u` of the cloud's own view, of states `[n, s]`: `[n, d_c] float32`."""
+        raise NotImplementedError
+
+    def sent_vectors(self, states: tf.Tensor) -> tf.Tensor:
+        """`u` as downlinks carry it, of states `[n, s]`: `[n, d_c] float32`."""
+        raise NotImplementedError
+
+    def follow(self, rate: float) -> None:
+        """Moves what downlinks are made with towards the user tower, by the share `rate`."""
+        raise NotImplementedError
+
+    def freeze_items(self) -> None:
+        """Ends the learning of the item side, which devices hold from now on."""
+        raise NotImplementedError
+
+    def label_loss(
+        self, users: tf.Tensor, items: tf.Tensor, labels: tf.Tensor, *, training: bool = False
+    ) -> tf.Tensor:
+        """The loss of labelled candidates, a mean over the rows: `[] float32`.
+
+        Args:
+          users: `[n, d_c] float32`.
+          items: `[n, c] int32`; what happened comes first, negatives follow.
+          labels: `[n, c] float32`.
+          training: whether the towers train.
+        """
+        raise NotImplementedError
+
+    def new_optimizer(self, learning_rate: float) -> Any:
+        """An optimiser that has not learned anything yet."""
+        return tf.keras.optimizers.Adam(learning_rate)
+
+    def measured(self) -> dict[str, float]:
+        """What metrics of the labels say since they were last asked, by name; often nothing."""
+        return {}
+
+    def named_variables(self) -> dict[str, tf.Variable]:
+        """All variables of the model by a name that another build of it has too."""
+        return {found.name: found for found in self.variables}
+
+    def named_slots(self) -> dict[str, tf.Variable]:
+        """All variables of the optimiser, likewise."""
+        return {found.name: found for found in self.optimizer.variables}
+
+    def restored(self) -> None:
+        """Called when the variables have been set: derived values follow them."""
+
+    def user_vectors(
+        self, states: tf.Tensor, knowledge: EdgeKnowledge | None, *, training: bool = False
+    ) -> tf.Tensor:
+        """User embeddings `u`.
+
+        Args:
+          states: `[n, s]`.
+          knowledge: the edge's embeddings to fuse, or None for the cloud's view alone.
+          training: whether the towers train.
+
+        Returns:
+          `[n, d_c] float32`.
+        """
+        alone = self.user_alone(states, training=training)
+        if knowledge is None:
+            return alone
+        vectors = self.item_vectors(knowledge.items)
+        gates = tf.tanh(self.fusion_gate(knowledge.embeddings))
+        attended = tf.reduce_mean(gates * vectors, axis=1) * self.fusion_scale
+        mean = self.fusion_mean(tf.reduce_mean(knowledge.embeddings, axis=1))
+        fused = alone + knowledge.trust[:, None] * (attended + mean)
+        if knowledge.answers is None or not self.spec.answer_ridge:
+            return fused
+        return fused + self._answered(fused, knowledge.answers)
+
+    def _answered(self, users: tf.Tensor, answers: EdgeAnswers) -> tf.Tensor:
+        """The smallest change of `users` `[n, d_c]` that explains the devices' logits.
+
+        A ridge regression for each user of `z_e - z_c` on the item vectors of the answers: what
+        a device says of a few items then moves the user's logits of all items that lie near. Its
+        intercept is left out: a device whose logits all lie higher than the cloud's ranks alike.
+        """
+        vectors = self.item_vectors(answers.items)
+        expected = tf.einsum("nd,nad->na", users, vectors) + self.item_logits(answers.items)
+        trust = answers.trust[..., None]
+        total = tf.reduce_sum(trust, axis=1, keepdims=True)
+
+        def centred(values: tf.Tensor) -> tf.Tensor:
+            return values - tf.math.divide_no_nan(
+                tf.reduce_sum(trust * values, axis=1, keepdims=True), total
+            )
+
+        vectors = centred(vectors)
+        trusted = vectors * trust
+        gram = tf.matmul(trusted, vectors, transpose_a=True)
+        gram += self.spec.answer_ridge * tf.eye(tf.shape(gram)[-1])
+        residuals = centred((answers.logits - expected)[..., None])
+        wanted = tf.matmul(trusted, residuals, transpose_a=True)
+        return tf.linalg.solve(gram, wanted)[..., 0]
+
+    def logits(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """`z_c` of user embeddings `[n, d_c]` with items `[n, c] int32`: `[n, c] float32`."""
+        products = tf.einsum("nd,ncd->nc", users, self.item_vectors(items))
+        return products + self.item_logits(items)
+
+    def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Loss of one batch: labels where the batch has them, edge logits where it has them."""
+        loss = tf.constant(0.0)
+        if "labels" in inputs:
+            users = self.user_vectors(inputs["states"], _knowledge(inputs, ""), training=training)
+            loss += self.label_loss(users, inputs["items"], inputs["labels"], training=training)
+        if "teacher" in inputs:
+            users = self.user_vectors(
+                inputs["teacher_states"], _knowledge(inputs, "teacher_"), training=training
+            )
+            students = self.logits(users, inputs["teacher_items"])
+            # What a device adds to all its logits changes no ranking, and learning it would bend
+            # the user tower, whose item side is fixed.
+            students, teacher = _centred(students), _centred(inputs["teacher"])
+            each = distillation(
+                students, teacher, temperature=self.spec.temperature
+            ) - _teacher_entropy(teacher, self.spec.temperature)
+            weighted = each * inputs["teacher_trust"][:, None]
+            if "teacher_weights" in inputs:
+                weighted *= inputs["teacher_weights"]
+            loss += self.spec.distillation_weight * tf.reduce_mean(weighted)
+        return loss
+
+
+def _centred(logits: tf.Tensor) -> tf.Tensor:
+    """`[n, Q]` logits without each row's mean."""
+    return logits - tf.reduce_mean(logits, axis=-1, keepdims=True)
+
+
+def _teacher_entropy(teacher: tf.Tensor, temperature: float) -> tf.Tensor:
+    """What the distillation loss cannot fall below; subtracted so that the loss reads as a gap."""
+    soft = tf.sigmoid(teacher / temperature)
+    return temperature**2 * binary_cross_entropy(teacher / temperature, soft)
+
+
+def _knowledge(inputs: Mapping[str, tf.Tensor], prefix: str) -> EdgeKnowledge | None:
+    if f"{prefix}edge_items" not in inputs:
+        return None
+    return EdgeKnowledge(
+        items=inputs[f"{prefix}edge_items"],
+        embeddings=inputs[f"{prefix}edge_embeddings"],
+        trust=inputs[f"{prefix}trust"],
+    )

@@ -1,0 +1,102 @@
+"""Clouds of one's own, by name: the builder, its origin, and what a recommender makes of it."""
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from cloud.exchange_model import ExchangeSizes
+from cloud.features import category_matrix
+from cloud.input_space import InputSpace
+from cloud.parts import CloudParts
+from cloud.tower_inputs import TowerInputs, tower_inputs, tower_positions
+from cloud.tower_model import TowerModel
+from cloud.two_tower import CloudSpec, TwoTowerCloud
+from ecct_tf.config import CloudConfig, FeatureConfig
+from ecct_tf.config.cloud_names import cloud_target
+from ecct_tf.data import CloudView
+from ecct_tf.errors import ConfigError
+from ecct_tf.plugins import find_function
+
+__all__ = ["tower_parts"]
+
+
+def tower_parts(
+    view: CloudView,
+    config: CloudConfig,
+    *,
+    space: InputSpace,
+    features: FeatureConfig,
+    edge_dim: int,
+    seed: int,
+) -> CloudParts:
+    """The cloud that `config.model` names, of a view.
+
+    Args:
+      view: the cloud's side of the data: nothing else reaches the builder.
+      config: names the model.
+      space: names the users' categories.
+      features: how long histories are.
+      edge_dim: d_e.
+      seed: of the random initial weights.
+
+    Raises:
+      ConfigError: there is no such model, or it is none that an exchange can be made of.
+    """
+    what = f"cloud.model {config.model!r}"
+    inputs = tower_inputs(view, features=features, tail=config.tail)
+    towers = _built(
+        find_function(cloud_target(config.model), what=what), inputs, config, seed, what
+    )
+    model = TowerModel(
+        towers,
+        ExchangeSizes(
+            edge_dim=edge_dim,
+            distillation_weight=config.distillation_weight,
+            temperature=config.temperature,
+            answer_ridge=config.answer_ridge,
+        ),
+        inputs=inputs,
+        what=what,
+    )
+    model.follow(1.0)
+    columns = category_matrix(view.users, rows=view.num_users, names=space.user_categories)
+    return CloudParts(
+        model,
+        np.arange(view.num_users, dtype=np.int32),
+        lambda: tower_positions(view, tail=config.tail),
+        columns,
+    )
+
+
+def _built(
+    builder: Callable[[CloudSpec], Any],
+    inputs: TowerInputs,
+    config: CloudConfig,
+    seed: int,
+    what: str,
+) -> TwoTowerCloud:
+    with _seeded(seed):
+        made = builder(CloudSpec(inputs.queries, inputs.candidates, config, seed))
+    if not isinstance(made, TwoTowerCloud):
+        raise ConfigError(
+            f"{what}: expected a function that returns a TwoTowerCloud of the spec, got "
+            f"{type(made).__name__}"
+        )
+    return made
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Initialisers without a seed of their own draw alike, whatever was built before."""
+    import tensorflow as tf
+
+    python, numpy = random.getstate(), np.random.get_state()
+    tf.keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

@@ -1,0 +1,113 @@
+"""What distinguishes one cloud from another: the model, what it reads, and where it learns."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.exchange_model import ExchangeModel
+from cloud.features import (
+    CloudPositions,
+    category_matrix,
+    tail_length,
+    training_positions,
+    user_state,
+)
+from cloud.input_space import InputSpace
+from cloud.model import CloudModel, CloudModelSpec
+from cloud.similarity import preference_sources
+from ecct_tf.config import CloudConfig
+from ecct_tf.data import CloudView
+
+__all__ = ["CloudParts", "built_in_parts", "early_histories"]
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CloudParts:
+    """What `CloudRecommender` makes an exchange of.
+
+    Attributes:
+      model: the towers, untrained.
+      states: `[users, s]`, what the user tower reads of each user's whole older history.
+      positions: the labelled positions; computed when they are asked for.
+      user_columns: `[users, c] float32`, the users' centralized categories, which segments are
+        made of.
+    """
+
+    model: ExchangeModel
+    states: npt.NDArray[Any]
+    positions: Callable[[], CloudPositions]
+    user_columns: Array
+
+
+def built_in_parts(
+    view: CloudView,
+    config: CloudConfig,
+    *,
+    space: InputSpace,
+    edge_dim: int,
+    seed: int,
+    states: Array | None = None,
+) -> CloudParts:
+    """The library's own cloud: towers that start as the linear item-to-item model.
+
+    Args:
+      view: the cloud's side of the data.
+      config: the model and its training.
+      space: what its inputs are made of.
+      edge_dim: d_e.
+      seed: of the random initial weights.
+      states: of an earlier recommender of the same view; None computes them.
+    """
+    columns = category_matrix(view.users, rows=view.num_users, names=space.user_categories)
+    blocks = (space.preference, space.sequence)
+    if states is None:
+        states = np.stack(
+            [
+                user_state(blocks, view.older.of(user), columns[user])
+                for user in range(view.num_users)
+            ]
+        )
+
+    def positions() -> CloudPositions:
+        left_out = preference_sources(
+            space.preference,
+            early_histories(view, tail=config.tail),
+            num_items=view.num_items,
+            regularization=config.regularization,
+            similarity=config.similarity,
+        )
+        before = (dataclasses.replace(space.preference, source=left_out), space.sequence)
+        return training_positions(view, before, columns, tail=config.tail)
+
+    model = CloudModel(
+        CloudModelSpec(
+            num_items=view.num_items,
+            rank=space.rank,
+            free_dim=config.free_dim,
+            hidden_dim=config.hidden_dim,
+            edge_dim=edge_dim,
+            distillation_weight=config.distillation_weight,
+            temperature=config.temperature,
+            l2=config.l2,
+            answer_ridge=config.answer_ridge,
+            seed=seed,
+        ),
+        item_inputs=space.item_inputs,
+        attributes=space.attributes,
+        state_dim=states.shape[1],
+        preference_columns=slice(0, space.rank),
+    )
+    # A stored version has no columns, but its states end with the users' categories.
+    categories = states[:, states.shape[1] - len(space.user_categories) :]
+    return CloudParts(model, states, positions, categories)
+
+
+def early_histories(view: CloudView, *, tail: float) -> list[npt.NDArray[np.int32]]:
+    """Each older history without its newest `tail`, which serves as labelled positions."""
+    histories = (view.older.of(user) for user in range(view.num_users))
+    return [history[: len(history) - tail_length(len(history), tail)] for history in histories]

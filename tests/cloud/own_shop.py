@@ -1,0 +1,69 @@
+"""A small shop with prices and text vectors, for clouds of one's own."""
+
+import numpy as np
+
+from ecct_tf.data import (
+    Column,
+    Dataset,
+    FeatureSchema,
+    Kind,
+    Side,
+    cloud_view,
+    leave_one_out,
+)
+from ecct_tf.data.tables import EncodedColumn
+
+SCHEMA = FeatureSchema(
+    "shop",
+    (
+        Column("town", "user", Side.FEDERATED, Kind.CATEGORICAL),
+        Column("plan", "user", Side.CENTRALIZED, Kind.CATEGORICAL),
+        Column("price", "item", Side.CENTRALIZED, Kind.NUMERIC),
+        Column("text", "item", Side.CENTRALIZED, Kind.VECTOR),
+        Column("tags", "item", Side.CENTRALIZED, Kind.MULTI_CATEGORICAL),
+    ),
+)
+
+
+def shop(*, users=16, items=24, met=7, width=64, seed=0):
+    """Users meet items whose text is near to their taste; numbers stay as a shop grows."""
+    draw = np.random.default_rng(seed)
+    text = draw.standard_normal((100, width)).astype(np.float32)[:items]
+    tastes = draw.standard_normal((100, width))[:users]
+    # Each user has a generator of its own, so that a larger shop begins with the smaller one's.
+    rows = [
+        np.argsort(-(text @ taste) - np.random.default_rng([seed, user]).gumbel(size=items))[:met]
+        for user, taste in enumerate(tastes)
+    ]
+    numbers = [f"{number:03d}" for number in range(100)]
+    tags = np.zeros((items + 1, 3), np.float32)
+    tags[np.arange(1, items + 1), np.arange(items) % 3] = 1.0
+    columns = dict(zip(("town", "plan", "price", "text", "tags"), SCHEMA.columns, strict=True))
+    return Dataset(
+        name="shop",
+        schema=SCHEMA,
+        user_tokens=tuple(f"u{number}" for number in numbers[:users]),
+        item_tokens=tuple(f"i{number}" for number in numbers[:items]),
+        users=np.repeat(np.arange(users, dtype=np.int32), met),
+        items=(1 + np.concatenate(rows)).astype(np.int32),
+        timestamps=np.arange(users * met, dtype=np.int64) * 60 + 1_600_000_000,
+        user_columns=(
+            EncodedColumn(columns["town"], np.arange(users, dtype=np.int32) % 3, ("Oslo", "Rome")),
+            EncodedColumn(columns["plan"], 1 + np.arange(users, dtype=np.int32) % 2, ("a", "b")),
+        ),
+        item_columns=(
+            EncodedColumn(
+                columns["price"], np.arange(items + 1, dtype=np.float32) ** 2 / (items + 1)
+            ),
+            EncodedColumn(
+                columns["text"], np.concatenate([np.zeros((1, width)), text]).astype("f")
+            ),
+            EncodedColumn(columns["tags"], tags, ("x", "y", "z")),
+        ),
+    )
+
+
+def shop_view(**sizes):
+    """The cloud's side of it."""
+    dataset = shop(**sizes)
+    return cloud_view(dataset, leave_one_out(dataset))

@@ -1,0 +1,352 @@
+"""A cloud of one's own: what it reads, what it is refused for, and how it takes part."""
+
+import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from cloud import CloudRecommender
+from cloud.origin import changed_clouds, check_cloud, cloud_origins
+from ecct_tf import TwoTowerCloud
+from ecct_tf.config import CloudConfig, FeatureConfig
+from ecct_tf.errors import CheckpointError, ConfigError
+from ecct_tf.federated import TrainableCloud
+from ecct_tf.knowledge import KnowledgeStore, UplinkRows
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own_cloud"
+FEATURES = FeatureConfig(history_length=4, decays=(1.0,), last_items=1, clock=False)
+QUERIES, EDGE_DIM = 4, 3
+
+
+def _shop_module():
+    path = Path(__file__).with_name("own_shop.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SHOP = _shop_module()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _on_the_path():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLE)
+        patch.setitem(sys.modules, "own_test_clouds", sys.modules[__name__])
+        yield
+
+
+@pytest.fixture(scope="module")
+def view():
+    return SHOP.shop_view()
+
+
+@pytest.fixture(scope="module")
+def make(view):
+    spaces = {}
+
+    def make(builder="own_cloud:build", other=None, **changes):
+        seen = other or view
+        config = CloudConfig(
+            **{
+                "model": builder if ":" in builder else f"own_test_clouds:{builder}",
+                "rank": 3,
+                "fit_epochs": 2,
+                "batch_size": 32,
+                "update_batch_size": 8,
+                "update_epochs": 1,
+                "next_item": dataclasses.replace(CloudConfig().next_item, epochs=0),
+                **changes,
+            }
+        )
+        made = CloudRecommender(
+            seen,
+            config,
+            features=FEATURES,
+            edge_dim=EDGE_DIM,
+            num_queries=QUERIES,
+            seed=0,
+            space=spaces.get(id(seen)),
+        )
+        spaces[id(seen)] = made.space
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def trained(make):
+    """The example's cloud, fitted and published, and its table: only to be read."""
+    cloud = make()
+    losses = cloud.fit()
+    return cloud, cloud.publish(), losses
+
+
+@pytest.fixture(scope="module")
+def knowledge(trained, view):
+    cloud, _, _ = trained
+    users = np.arange(view.num_users - 2, dtype=np.int32)
+    items = cloud.queries(users, round_number=0)
+    store = KnowledgeStore.empty(
+        num_users=view.num_users, num_queries=QUERIES, embedding_dim=EDGE_DIM
+    )
+    draw = np.random.default_rng(0)
+    return store.updated(
+        UplinkRows(
+            users=users,
+            items=items,
+            embeddings=draw.normal(size=(*items.shape, EDGE_DIM)).astype(np.float32),
+            logits=np.where(items % 2 == 0, 3.0, -3.0).astype(np.float32),
+        ),
+        round_number=0,
+    )
+
+
+# Builders of towers that are as small as can be.
+
+
+def towers(spec, *, width=3, **given):
+    user = tf.keras.layers.Embedding(spec.queries["user_id"].size, width)
+    item = tf.keras.layers.Embedding(spec.candidates["item_id"].size, width)
+    query, candidate = spec.query_inputs("user_id"), spec.candidate_inputs("item_id")
+    return TwoTowerCloud(
+        tf.keras.Model(query, user(query["user_id"])),
+        tf.keras.Model(candidate, item(candidate["item_id"])),
+        tables={"user": user, "item": item},
+        **given,
+    )
+
+
+plain = towers
+
+
+def ranking(spec):
+    return towers(
+        spec,
+        task=tfrs.tasks.Ranking(
+            loss=tf.keras.losses.BinaryCrossentropy(from_logits=True),
+            metrics=[tf.keras.metrics.BinaryAccuracy(name="right", threshold=0.0)],
+        ),
+    )
+
+
+def asks_for_the_town(spec):
+    return spec.query_inputs("town")
+
+
+def all_features(spec):
+    SEEN.append((dict(spec.queries), dict(spec.candidates)))
+    return plain(spec)
+
+
+SEEN = []
+
+
+def of_two_widths(spec):
+    return dataclasses.replace(
+        plain(spec), query_tower=towers(spec, width=2).query_tower, tables={}
+    )
+
+
+def with_dropout(spec):
+    inputs = spec.query_inputs("user_id")
+    values = tf.keras.layers.Embedding(spec.queries["user_id"].size, 3)(inputs["user_id"])
+    tower = tf.keras.Model(inputs, tf.keras.layers.Dropout(0.5)(values))
+    return dataclasses.replace(plain(spec), query_tower=tower, tables={})
+
+
+def not_finite(spec):
+    inputs = spec.candidate_inputs("price")
+    values = tf.repeat(tf.math.log(-1.0 - inputs["price"])[:, None], 3, axis=1)
+    return dataclasses.replace(
+        plain(spec), candidate_tower=tf.keras.Model(inputs, values), tables={}
+    )
+
+
+def no_towers(spec):
+    spec.query_inputs()
+
+
+def a_function(spec):
+    return dataclasses.replace(plain(spec), query_tower=lambda inputs: inputs["user_id"])
+
+
+def tables_of_nothing(spec):
+    made = plain(spec)
+    return dataclasses.replace(made, tables={"user": made.tables["item"]})
+
+
+def tables_of_a_stranger(spec):
+    return dataclasses.replace(plain(spec), tables={"shelf": []})
+
+
+def legacy_optimizer(spec):
+    return dataclasses.replace(plain(spec), optimizer=tf.keras.optimizers.legacy.SGD(0.1))
+
+
+@pytest.mark.parametrize(
+    ("builder", "told"),
+    [
+        ("of_two_widths", "one width, got embeddings of 2 from query_tower and 3 from candidate"),
+        ("with_dropout", r"query_tower: layer 'dropout\w*' \(Dropout\) draws random numbers"),
+        ("not_finite", "expected finite embeddings of candidate_tower"),
+        ("no_towers", "returns a TwoTowerCloud of the spec, got NoneType"),
+        ("a_function", "expected a tf.keras.Model as query_tower, got function"),
+        ("tables_of_nothing", r"tables\['user'\]: expected 16 rows.*shape \(25, 3\)"),
+        ("tables_of_a_stranger", r"tables\['shelf'\]: expected one of user, item, plan, tags"),
+        ("legacy_optimizer", "expected an optimiser of tf.keras.optimizers"),
+        ("asks_for_the_town", "federated ones stay on their devices"),
+    ],
+)
+def test_what_no_exchange_can_be_made_of_is_refused(make, builder, told):
+    with pytest.raises(ConfigError, match=f"(?s)cloud.model.*{told}|town.*{told}"):
+        make(builder)
+
+
+def test_towers_read_centralized_columns_and_no_others(make, view):
+    SEEN.clear()
+    make("all_features")
+    queries, candidates = SEEN[0]
+    assert sorted(queries) == ["history", "plan", "timestamp", "user_id"]
+    assert sorted(candidates) == ["item_id", "price", "tags", "text"]
+    # Numbers that only devices have appear in no array: the newest training item of each user,
+    # which the view lacks, among them.
+    for user in range(view.num_users):
+        older = view.older.of(user)[-FEATURES.history_length :]
+        assert queries["history"].values[user].tolist()[-len(older) :] == older.tolist()
+    assert candidates["text"].values.shape == (24, 64)
+    assert queries["plan"].vocabulary == ("a", "b")
+    assert queries["plan"].size == 3
+    assert candidates["tags"].size == 3
+
+
+def test_it_is_all_that_a_run_asks_of_a_cloud(trained):
+    cloud, table, losses = trained
+    assert isinstance(cloud, TrainableCloud)
+    assert losses[1] < losses[0]
+    assert table.cloud.shape == (25, 32)
+    assert not table.cloud[0].any()
+
+
+def test_a_score_is_the_product_of_the_published_parts(trained):
+    cloud, table, _ = trained
+    users, items = np.array([3, 5], np.int32), np.array([[1, 2], [9, 24]], np.int32)
+    sent = cloud.downlinks(users, round_number=0)
+    expected = np.einsum("nd,ncd->nc", sent, table.cloud[items]) + table.bias[items]
+    found = cloud.scores(users, items, knowledge=None, round_number=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_another_build_restores_what_the_first_learned_and_adapted_to(make, trained):
+    cloud, table, _ = trained
+    other = make()
+    other.freeze()
+    snapshot = cloud.snapshot()
+    # The mean of the prices, as if it had been measured on other data.
+    mean = next(n for n, v in snapshot.items() if n.startswith("model/candidate/") and not v.shape)
+    other.restore({**snapshot, mean: snapshot[mean] + 1.0})
+    assert np.abs(other.publish().cloud - table.cloud).max() > 1e-3
+    other.restore(snapshot)
+    np.testing.assert_array_equal(other.publish().cloud, table.cloud)
+    everybody = np.arange(16, dtype=np.int32)
+    np.testing.assert_array_equal(
+        other.downlinks(everybody, round_number=0), cloud.downlinks(everybody, round_number=0)
+    )
+    with pytest.raises(CheckpointError, match="does not fit"):
+        other.restore({**snapshot, "model/query/0": np.zeros((2, 2))})
+
+
+def test_uplinks_teach_it_and_downlinks_stay_as_published(make, trained, knowledge):
+    published, table, _ = trained
+    cloud = make(downlink_rate=0.0)
+    cloud.freeze()
+    cloud.restore(published.snapshot())
+    users = np.arange(16, dtype=np.int32)
+    before = cloud.downlinks(users, round_number=0)
+    alone = cloud.user_embeddings(users, knowledge=None, round_number=0)
+    assert cloud.update(knowledge, round_number=0, use_logits=True)["cloud_loss"] > 0
+    np.testing.assert_array_equal(cloud.downlinks(users, round_number=1), before)
+    learned = cloud.user_embeddings(users, knowledge=None, round_number=1)
+    assert np.abs(learned - alone).max() > 1e-4
+    fused = cloud.user_embeddings(users, knowledge=knowledge, round_number=1)
+    assert np.abs(fused - learned)[:14].max() > 1e-3
+    np.testing.assert_allclose(fused[14:], learned[14:], atol=1e-6)
+    # The item side is what devices hold.
+    np.testing.assert_array_equal(cloud.publish().cloud, table.cloud)
+
+
+def test_learning_goes_on_bit_by_bit_from_a_snapshot(make, trained, knowledge):
+    ends = []
+    for _ in range(2):
+        cloud = make()
+        cloud.freeze()
+        cloud.restore(trained[0].snapshot())
+        cloud.update(knowledge, round_number=0, use_logits=True)
+        ends.append(cloud.snapshot())
+    for name, value in ends[0].items():
+        np.testing.assert_array_equal(value, ends[1][name], err_msg=name)
+
+
+def test_downlinks_follow_by_their_rate(make, knowledge):
+    users = np.arange(16, dtype=np.int32)
+    cloud = make("plain", downlink_rate=0.5)
+    cloud.fit()
+    cloud.freeze()
+    before = cloud.downlinks(users, round_number=0)
+    cloud.update(knowledge, round_number=0, use_logits=True)
+    learned = cloud.user_embeddings(users, knowledge=None, round_number=1)
+    # The tower is one embedding, so that half of the way is half of the difference.
+    np.testing.assert_allclose(
+        cloud.downlinks(users, round_number=1), (before + learned) / 2, atol=1e-6
+    )
+
+
+def test_losses_are_means_over_the_rows(make):
+    """By hand: with zero embeddings, log 8 of a batch of 8 and log 2 of every label."""
+    for builder, expected in (("plain", np.log(8)), ("ranking", np.log(2))):
+        cloud = make(builder)
+        items = tf.reshape(tf.range(1, 17, dtype=tf.int32), [8, 2])
+        labels = tf.constant([[1.0, 0.0]] * 8)
+        cloud.model.candidate_tower.layers[-1].embeddings.assign(tf.zeros([25, 3]))
+        found = cloud.model.label_loss(tf.zeros([8, 3]), items, labels)
+        np.testing.assert_allclose(float(found), expected, rtol=1e-5)
+
+
+def test_metrics_of_a_task_are_measured_over_an_epoch(make, caplog):
+    cloud = make("ranking")
+    with caplog.at_level("INFO"):
+        cloud.fit()
+    assert "right" in caplog.text
+
+
+def test_a_build_does_not_depend_on_what_was_built_before(make):
+    first, _, second = make("plain"), make("ranking"), make("plain")
+    for one, other in zip(first.variables(), second.variables(), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_names_are_checked_and_sources_recorded():
+    check_cloud("ecct")
+    assert cloud_origins("ecct") == {}
+    with pytest.raises(ConfigError, match="did you mean own_cloud:build"):
+        check_cloud("own_cloud:buld")
+    with pytest.raises(ConfigError, match=r"cloud\.model 'no_such:build'.*no module no_such"):
+        check_cloud("no_such:build")
+    with pytest.raises(ConfigError, match=r"cloud\.model: expected a cloud model out of ecct"):
+        check_cloud("two_tower")
+    recorded = cloud_origins("own_cloud:build")
+    assert changed_clouds(recorded) == []
+    recorded["own_cloud:build"]["source_sha256"] = "0" * 64
+    (change,) = changed_clouds(recorded)
+    assert change.startswith("cloud.model 'own_cloud:build': source SHA-256 0000")
+
+
+def test_towers_that_begin_at_random_must_be_fitted():
+    with pytest.raises(ConfigError, match=r"cloud\.fit_epochs: expected at least 1"):
+        CloudConfig(model="own_cloud:build")
