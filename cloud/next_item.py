@@ -117,7 +117,7 @@ class _Trainer:
         """All that is learned."""
         return [self._source, self._target, self._mix, self._bias]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(self, contexts: tf.Tensor, targets: tf.Tensor, keep: tf.Tensor) -> None:
         """One step on a batch: `[B, L] int32`, `[B] int32`, `[B, L] float32`."""
         with tf.GradientTape() as tape:

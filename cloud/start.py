@@ -198,7 +198,7 @@ def _samples(
     """What an edge model reads of each position's candidates, computed in chunks."""
     sizes = tuple(block.source.shape[1] for block in table.blocks)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def compute(
         histories: tf.Tensor, candidates: tf.Tensor, vectors: tf.Tensor, clocks: tf.Tensor
     ) -> Any:
@@ -252,51 +252,100 @@ def _samples(
 def _train(
     model: EdgeModel, samples: _Samples, items: ItemTensors, config: StartConfig, *, seed: int
 ) -> Array:
-    step: PooledStep = tf.function(
-        pooled_step(model, learning_rate=config.learning_rate, weight_decay=config.weight_decay),
-        reduce_retracing=True,
-    )
+    epoch = _compiled_epoch(model, samples, items, config)
     initial = model.layout.initial(seed)
-    weights: tf.Tensor = tf.constant(initial)
-    slots: tf.Tensor = tf.zeros([2, len(initial)])
-    number = 0
-    for epoch in range(config.epochs):
-        rng = np.random.default_rng([seed, _ORDER, epoch])
-        order = rng.permutation(len(samples.labels))
-        total = 0.0
-        for start in range(0, len(order), config.batch_size):
-            rows = order[start : start + config.batch_size]
-            number += 1
-            batch = _Samples._make(np.asarray(part)[rows] for part in samples)
-            inputs = _inputs(model, batch, rng)
-            if model.reads_items:
-                inputs = with_item_vectors(
-                    inputs, items, history=batch.histories, candidates=batch.candidates
-                )
-            clock = tf.constant(number, tf.float32)
-            weights, slots, loss = step(weights, slots, clock, inputs, samples.labels[rows])
-            total += float(loss) * len(rows)
+    state = _Descent(tf.constant(initial), tf.zeros([2, len(initial)]), tf.constant(0.0))
+    for number in range(config.epochs):
+        rng = np.random.default_rng([seed, _ORDER, number])
+        order = rng.permutation(len(samples.labels)).astype(np.int32)
+        profile = _random_profiles(model, len(order), batch_size=config.batch_size, rng=rng)
+        state, total = epoch(state, order, profile)
         _log.info(
             "starting weights of tier %s: epoch %d on %d pairs, loss %.4f",
-            model.tier, epoch + 1, len(order), total / len(order),
+            model.tier, number + 1, len(order), float(total) / len(order),
         )  # fmt: skip
     # What no gradient has ever reached reads an input that was silent: it stays silent, until
     # a device that hears it learns what it is worth.
-    reached: Array = np.where(slots.numpy()[1] == 0.0, np.float32(0.0), weights.numpy())
+    slots, weights = state.slots.numpy(), state.weights.numpy()
+    reached: Array = np.where(slots[1] == 0.0, np.float32(0.0), weights)
     return reached
 
 
-def _inputs(model: EdgeModel, samples: _Samples, rng: np.random.Generator) -> EdgeInputs:
-    """The inputs of a batch, private columns drawn at random and the cloud embedding zero."""
-    rows = len(samples.labels)
-    profile = [rng.integers(0, size, rows) for size in model.spec.profile_sizes]
-    length = samples.slots.shape[1]
-    in_use = np.arange(length) >= length - samples.slot_counts[:, None]
+class _Descent(NamedTuple):
+    """Weights `[P]`, Adam's slots `[2, P]` and the steps taken, all `float32`."""
+
+    weights: tf.Tensor
+    slots: tf.Tensor
+    steps: tf.Tensor
+
+
+def _compiled_epoch(
+    model: EdgeModel, samples: _Samples, items: ItemTensors, config: StartConfig
+) -> Callable[[_Descent, Ids, Ids], tuple[_Descent, tf.Tensor]]:
+    """`(state, order [S], profiles [S, columns]) -> (state, sum of the losses [])`.
+
+    One graph for all steps of an epoch: a step is so small that calling it would cost as much.
+    """
+    step: PooledStep = pooled_step(
+        model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+    )
+    data = _Samples._make(tf.constant(part) for part in samples)
+    size = len(samples.labels)
+
+    def one(
+        start: tf.Tensor, total: tf.Tensor, state: _Descent, order: tf.Tensor, profile: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, _Descent]:
+        end = tf.minimum(start + config.batch_size, size)
+        rows = order[start:end]
+        batch = _Samples._make(tf.gather(part, rows) for part in data)
+        inputs = _inputs(model, batch, profile[start:end])
+        if model.reads_items:
+            inputs = with_item_vectors(
+                inputs, items, history=batch.histories, candidates=batch.candidates
+            )
+        steps = state.steps + 1.0
+        weights, slots, loss = step(state.weights, state.slots, steps, inputs, batch.labels)
+        total += loss * tf.cast(end - start, tf.float32)
+        return end, total, _Descent(weights, slots, steps)
+
+    @tf.function(autograph=False)
+    def epoch(state: _Descent, order: tf.Tensor, profile: tf.Tensor) -> Any:
+        _, total, after = tf.while_loop(
+            lambda start, *_: start < size,
+            lambda start, total, state: one(start, total, state, order, profile),
+            (tf.constant(0), tf.constant(0.0), state),
+        )
+        return after, total
+
+    def run(state: _Descent, order: Ids, profile: Ids) -> tuple[_Descent, tf.Tensor]:
+        after, total = epoch(state, tf.constant(order), tf.constant(profile))
+        return _Descent(*after), total
+
+    return run
+
+
+def _random_profiles(
+    model: EdgeModel, size: int, *, batch_size: int, rng: np.random.Generator
+) -> Ids:
+    """`[S, columns]`: private columns, which the cloud does not know, drawn at random."""
+    sizes = model.spec.profile_sizes
+    drawn = np.empty((size, len(sizes)), np.int32)
+    for start in range(0, size, batch_size):
+        rows = drawn[start : start + batch_size]
+        for column, values in enumerate(sizes):
+            rows[:, column] = rng.integers(0, values, len(rows))
+    return drawn
+
+
+def _inputs(model: EdgeModel, samples: _Samples, profile: tf.Tensor) -> EdgeInputs:
+    """The inputs of a batch, the cloud embedding zero."""
+    rows, length = tf.shape(samples.slots)[0], samples.slots.shape[1]
+    in_use = tf.range(length) >= length - tf.cast(samples.slot_counts, tf.int32)[:, None]
     return EdgeInputs(
-        interactions=samples.features.astype(np.float32),
-        slots=samples.slots.astype(np.float32),
-        slot_mask=in_use.astype(np.float32)[..., None],
-        profile=np.array(profile, np.int32).reshape(-1, rows).T,
-        cloud_embedding=np.zeros((rows, model.spec.cloud_dim), np.float32),
+        interactions=tf.cast(samples.features, tf.float32),
+        slots=tf.cast(samples.slots, tf.float32),
+        slot_mask=tf.cast(in_use, tf.float32)[..., None],
+        profile=profile,
+        cloud_embedding=tf.zeros([rows, model.spec.cloud_dim]),
         cloud_logit=samples.cloud_logit,
     )

@@ -134,7 +134,7 @@ def build_averaging_round(
     negatives_type = compat.tensor_type(np.int32, (None, None, negatives))
     private_type = compat.tensor_type(np.float32, (None, work.private_size))
 
-    @tf.function
+    @tf.function(autograph=False)
     def body(shared: Any, data: Any, negatives: Any, private: Any) -> LocalResult:
         return work(shared, data, negatives, private)
 

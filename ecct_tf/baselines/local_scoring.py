@@ -74,8 +74,8 @@ class LocalScorer:
             shard_size=shard_size,
             batch_size=1 if personal is None else personal.batch_size,
         )
-        self._train = tf.function(self._train_once, reduce_retracing=True)
-        self._logits = tf.function(self._logits_of, reduce_retracing=True)
+        self._train = tf.function(self._train_once, reduce_retracing=True, autograph=False)
+        self._logits = tf.function(self._logits_of, reduce_retracing=True, autograph=False)
 
     def scores(
         self,

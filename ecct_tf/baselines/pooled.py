@@ -144,7 +144,7 @@ class PooledTrainer:
         self._update = pooled_step(
             model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
         )
-        self._step = tf.function(self._train_batch, reduce_retracing=True)
+        self._step = tf.function(self._train_batch, reduce_retracing=True, autograph=False)
 
     def epoch(
         self, weights: Array, slots: Array, *, steps: int, order: npt.NDArray[np.int64]
@@ -224,7 +224,7 @@ class PooledScorer:
         self._user_embeddings = user_embeddings
         self._profiles = profiles
         self._split = split
-        self._logits = tf.function(self._logits_of, reduce_retracing=True)
+        self._logits = tf.function(self._logits_of, reduce_retracing=True, autograph=False)
 
     @property
     def num_readings(self) -> int:

@@ -246,7 +246,7 @@ def _features_in_chunks(
 ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
     tensors = ItemTensors(*(tf.constant(array) for array in items))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def compute(
         history: tf.Tensor, candidate: tf.Tensor, clock: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:

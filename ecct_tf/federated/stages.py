@@ -125,7 +125,7 @@ def build_work(work: DeviceWork, *, items: ItemTensors, sample: DeviceData, stac
         "downlink": downlink_type,
     }
 
-    @tf.function
+    @tf.function(autograph=False)
     def body(
         shared: Any, round_number: Any, items: Any, data: Any, private: Any, downlink: Any
     ) -> DeviceResult:

@@ -46,7 +46,7 @@ def simulated_twin(work: DeviceWork, items: ItemTensors) -> Twin:
     work = dataclasses.replace(work, weights_codec="float32")
     split = work.shared_size
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def train(data: DeviceData, start: tf.Tensor, downlink: Downlink) -> tf.Tensor:
         result = work(
             shared=start[:split],
@@ -60,7 +60,7 @@ def simulated_twin(work: DeviceWork, items: ItemTensors) -> Twin:
         change = result.delta / tf.maximum(result.weight, 1.0)
         return tf.concat([start[:split] + change, result.private], axis=0)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def answer(
         data: DeviceData, final: tf.Tensor, downlink: Downlink, noise_seed: tf.Tensor
     ) -> Uplink:

@@ -94,7 +94,7 @@ class EdgeEvaluator:
         if key not in self._scorers:
             work = self._process.cohorts[index].work
 
-            @tf.function(reduce_retracing=True)
+            @tf.function(reduce_retracing=True, autograph=False)
             def score(
                 weights: tf.Tensor,
                 history: tf.Tensor,
