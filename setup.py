@@ -92,6 +92,8 @@ CLOUD = [
     "tensorflow-recommenders>=0.7.7",
     "tf-keras>=2.15",
 ]
+# The simulation without TFF (`runtime.engine=local`): its cloud is the package `cloud`.
+LOCAL = CLOUD
 # Approximate retrieval. Each ScaNN is built for one TensorFlow, which its own extra names: an
 # environment of its own.
 SCANN = [*CLOUD, "scann[tf]>=1.4.2"]
@@ -140,6 +142,7 @@ setup(
     install_requires=BASE,
     extras_require={
         "simulation": SIMULATION,
+        "local": LOCAL,
         "cloud": CLOUD,
         "scann": SCANN,
         "export": EXPORT,

@@ -27,6 +27,7 @@ __all__ = [
     "install_packages",
     "lock_for",
     "require",
+    "require_engine",
     "this_installation",
 ]
 
@@ -174,6 +175,20 @@ def require(part: Part, *, by: str) -> None:
         f"{by} needs ECCT-TF's part `{part}`; this installation lacks {lacking}. To add it:\n"
         f"  {install_command(part, here)}"
     )
+
+
+def require_engine(engine: Literal["tff", "local"] | None, *, by: str) -> None:
+    """Refuses to go on without what a run's engine works with.
+
+    Args:
+      engine: as `runtime.engine` names it; None for TFF where it is installed.
+      by: who needs it, such as `ecct simulate`.
+
+    Raises:
+      MissingPartError: when a distribution of the part is not installed.
+    """
+    with_tff = engine == "tff" or is_installed("tensorflow-federated")
+    require("simulation" if with_tff else "local", by=by)
 
 
 def _pip(here: Installation) -> str:

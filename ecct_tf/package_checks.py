@@ -31,6 +31,7 @@ Status = Literal["ok", "warning", "error"]
 # A part is there, whole or in pieces, when this package is.
 _MARKERS: dict[Part, str] = {
     "simulation": "tensorflow-federated",
+    "local": "tensorflow-recommenders",
     "cloud": "tensorflow-recommenders",
     "export": "tensorflow",
     "litert": "ai-edge-litert",

@@ -21,11 +21,12 @@ __all__ = [
     "requirement_text",
 ]
 
-Part = Literal["simulation", "cloud", "export", "litert"]
+Part = Literal["simulation", "local", "cloud", "export", "litert"]
 
 DISTRIBUTION = "ecct-tf"
 NEEDED_BY: dict[Part, str] = {
-    "simulation": "`ecct simulate`, `ecct resume` and `ecct baselines`",
+    "simulation": "`ecct simulate`, `ecct resume` and `ecct baselines` by TFF",
+    "local": "the same commands without TFF",
     "cloud": "`ecct cloud`, `ecct export` and `ecct evaluate`",
     "export": "`ecct inspect` and `ecct verify`",
     "litert": "`ecct verify`, `ecct evaluate` and `ecct cloud cycle` in the runtime of phones",

@@ -20,6 +20,7 @@ from ecct_tf.errors import MissingPartError
 from ecct_tf.installation import Installation, install_command, lock_for
 from ecct_tf.quiet import quiet_tensorflow
 from ecct_tf.simulation import experiment
+from ecct_tf.simulation.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = [
@@ -228,9 +229,11 @@ def test_a_module_belongs_to_the_distribution_that_is_to_be_installed():
 
 
 NEEDY = {
-    "simulate": "simulation",
-    "resume run": "simulation",
-    "baselines": "simulation",
+    "simulate": "local",
+    "simulate --set runtime.engine=tff": "simulation",
+    "resume run": "local",
+    "resume run --engine tff": "simulation",
+    "baselines": "local",
     "export run --out out": "cloud",
     "evaluate a.tflite --run run": "cloud",
     "verify a.tflite --run run": "cloud",
@@ -247,6 +250,7 @@ NEEDY = {
 @pytest.mark.parametrize("line", NEEDY)
 def test_a_command_without_its_part_says_how_to_add_it(line, without, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(RunFolder, "open", lambda _: RunFolder(tmp_path, RunConfig()))
     without(EXTRAS)
     result = CliRunner().invoke(command_line.cli, line.split())
     assert isinstance(result.exception, MissingPartError)

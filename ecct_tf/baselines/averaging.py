@@ -1,45 +1,33 @@
-"""A round of federated averaging as one TFF computation.
+"""A round of federated averaging: ECCT's round with an empty exchange.
 
-distribute -> local training -> weighted mean -> finalize, over stacked devices. The stages
-at both ends are those of ECCT.
+distribute -> local training -> weighted mean -> finalize, over stacked devices. Only the work is
+other than ECCT's, and nothing is aggregated but sums.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
 from ecct_tf.baselines.local_data import LocalData
 from ecct_tf.baselines.local_training import LocalTraining
-from ecct_tf.config import CodecName
-from ecct_tf.federated import compat
+from ecct_tf.config import CodecName, ServerConfig
+from ecct_tf.federated.device_work import DeviceResult
 from ecct_tf.federated.divergence import healthy_rows
-from ecct_tf.federated.stages import Distribute, Finalize
+from ecct_tf.federated.stages import (
+    Round,
+    Work,
+    WorkTypes,
+    build_distribute,
+    build_finalize,
+    build_round,
+)
 from ecct_tf.knowledge import build_codec
 
-__all__ = ["AveragingWork", "LocalResult", "build_averaging_round", "data_type", "join_weights"]
+__all__ = ["AveragingWork", "build_averaging_round", "data_type", "join_weights"]
 
 Weighting = Literal["samples", "devices"]
-
-
-class LocalResult(NamedTuple):
-    """What the work of one shard yields.
-
-    Attributes:
-      private: `[C, P - P_shared] float32`, stays on the devices.
-      delta: `[P_shared] float32`, weighted sum of the changes of the shared weights.
-      weight: `[] float32`, behind `delta`.
-      loss: `[] float32`, sum of the devices' mean losses, weighted by their positions.
-      samples: `[] float32`, the positions behind `loss`.
-    """
-
-    private: tf.Tensor
-    delta: tf.Tensor
-    weight: tf.Tensor
-    loss: tf.Tensor
-    samples: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +53,7 @@ class AveragingWork:
 
     def __call__(
         self, shared: tf.Tensor, data: LocalData, negatives: tf.Tensor, private: tf.Tensor
-    ) -> LocalResult:
+    ) -> DeviceResult:
         """Trains a shard of C devices.
 
         Args:
@@ -81,12 +69,13 @@ class AveragingWork:
         change = coder.decode(coder.encode((final - start)[:, : self.shared_size]))
         samples = tf.cast(data.samples, tf.float32)
         weights = samples if self.weighting == "samples" else tf.cast(samples > 0.0, tf.float32)
-        return LocalResult(
+        return DeviceResult(
             private=final[:, self.shared_size :],
             delta=tf.linalg.matvec(change, weights, transpose_a=True),
             weight=tf.reduce_sum(weights),
             loss=tf.reduce_sum(loss * samples),
             samples=tf.reduce_sum(samples),
+            uplink=(),
         )
 
 
@@ -95,74 +84,51 @@ def join_weights(shared: tf.Tensor, private: tf.Tensor) -> tf.Tensor:
     return tf.concat([tf.tile(shared[None], [tf.shape(private)[0], 1]), private], axis=1)
 
 
-def data_type(*, history_length: int, columns: int, clock_width: int) -> Any:
+def data_type(*, history_length: int, columns: int, clock_width: int) -> LocalData:
     """The type of a shard's data; the numbers of devices and of positions vary."""
-    integer = np.int32
-    return compat.struct_type(
-        LocalData(
-            samples=compat.tensor_type(integer, (None,)),
-            histories=compat.tensor_type(integer, (None, None, history_length)),
-            positives=compat.tensor_type(integer, (None, None)),
-            profile=compat.tensor_type(integer, (None, None, columns)),
-            clock=compat.tensor_type(np.float32, (None, None, clock_width)),
-        )
+    return LocalData(
+        samples=tf.TensorSpec([None], tf.int32),
+        histories=tf.TensorSpec([None, None, history_length], tf.int32),
+        positives=tf.TensorSpec([None, None], tf.int32),
+        profile=tf.TensorSpec([None, None, columns], tf.int32),
+        clock=tf.TensorSpec([None, None, clock_width], tf.float32),
     )
 
 
 def build_averaging_round(
-    distribute: Distribute,
     work: AveragingWork,
-    finalize: Finalize,
     *,
-    data: Any,
+    server: ServerConfig,
+    data: LocalData,
     negatives: int,
-) -> Callable[..., Any]:
-    """Joins the stages into one federated computation.
+) -> Round:
+    """A round without uplinks: nothing but the mean change of the shared weights is sent.
 
     Args:
-      distribute: how the shared weights cross.
       work: what a shard does.
-      finalize: how the mean change is applied.
+      server: how the mean change is applied.
       data: the type of a shard's data.
       negatives: for each position.
-
-    Returns:
-      `(state@SERVER, data@CLIENTS, negatives@CLIENTS, private@CLIENTS) -> (state@SERVER,
-      private@CLIENTS, [loss sum, positions]@SERVER)`. Nothing else reaches the server.
     """
-    shared_type = compat.tensor_type(np.float32, (work.shared_size,))
-    negatives_type = compat.tensor_type(np.int32, (None, None, negatives))
-    private_type = compat.tensor_type(np.float32, (None, work.private_size))
+    types = WorkTypes(
+        shared=tf.TensorSpec([work.shared_size], tf.float32),
+        round_number=tf.TensorSpec([], tf.int32),
+        items=(),
+        data=data,
+        private=tf.TensorSpec([None, work.private_size], tf.float32),
+        downlink=tf.TensorSpec([None, None, negatives], tf.int32),
+    )
 
-    @tf.function(autograph=False)
-    def body(shared: Any, data: Any, negatives: Any, private: Any) -> LocalResult:
+    @tf.function(input_signature=types, autograph=False)
+    def compute(
+        shared: Any, round_number: Any, items: Any, data: Any, private: Any, negatives: Any
+    ) -> DeviceResult:
+        del round_number, items
         return work(shared, data, negatives, private)
 
-    @compat.tensor_computation(shared_type, data, negatives_type, private_type)
-    def compute(shared: Any, data: Any, negatives: Any, private: Any) -> Any:
-        return body(shared, LocalData(*data), negatives, private)
-
-    @compat.tensor_computation(finalize.state_type)
-    def shared_of(state: Any) -> Any:
-        return state.shared
-
-    @compat.federated_computation(
-        compat.server_type(finalize.state_type),
-        compat.clients_type(data),
-        compat.clients_type(negatives_type),
-        compat.clients_type(private_type),
+    return build_round(
+        build_distribute(work.shared_size, work.weights_codec),
+        Work(compute, types, work),
+        None,
+        build_finalize(work.shared_size, server),
     )
-    def one_round(state: Any, data: Any, negatives: Any, private: Any) -> Any:
-        encoded = compat.federated_map(distribute.encode, compat.federated_map(shared_of, state))
-        shared = compat.federated_map(distribute.decode, compat.federated_broadcast(encoded))
-        done = compat.federated_map(compute, (shared, data, negatives, private))
-        new_state = compat.federated_map(
-            finalize.apply,
-            (state, compat.federated_sum(done.delta), compat.federated_sum(done.weight)),
-        )
-        totals = compat.federated_zip(
-            (compat.federated_sum(done.loss), compat.federated_sum(done.samples))
-        )
-        return new_state, done.private, totals
-
-    return one_round

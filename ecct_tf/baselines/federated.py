@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +12,14 @@ from ecct_tf.baselines.federated_plans import BaselinePlan, averaging_plan, pfed
 from ecct_tf.baselines.local_data import LocalShard, cut_shards
 from ecct_tf.baselines.local_scoring import LocalScorer
 from ecct_tf.baselines.state_arrays import check_arrays
-from ecct_tf.config import RunConfig
+from ecct_tf.config import RunConfig, RuntimeConfig
 from ecct_tf.config.baselines import FEDERATED_BASELINES, FederatedBaselineName
 from ecct_tf.data import Candidates, Dataset, DeviceView, Split
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.algorithm import Arrays, RoundReport, mean_loss
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.divergence import check_round
-from ecct_tf.federated.resident import ResidentValue
-from ecct_tf.federated.stages import build_distribute, build_finalize
+from ecct_tf.federated.engine import build_engine
 from ecct_tf.knowledge import build_codec
 
 __all__ = ["FederatedBaseline", "FederatedBaselineState", "build_federated_baseline"]
@@ -46,28 +45,31 @@ class FederatedBaselineState(NamedTuple):
 class FederatedBaseline:
     """An `Algorithm` that learns from what devices hold, and from nothing else."""
 
-    def __init__(self, plan: BaselinePlan, *, split: Split, seed: int, shard_size: int) -> None:
+    def __init__(
+        self, plan: BaselinePlan, *, split: Split, seed: int, runtime: RuntimeConfig
+    ) -> None:
         """Composes the round; use `build_federated_baseline`."""
         self._plan = plan
         self._work = plan.work
         self._devices = plan.devices
         self._seed = seed
-        self._shard_size = max(shard_size, 1)
-        size = plan.work.shared_size
+        self._shard_size = max(runtime.shard_size, 1)
+        self._engine = build_engine(runtime)
         model = plan.work.training.model
         self._data_type = data_type(
             history_length=model.history_length,
             columns=plan.devices[0].data.profile.shape[1],
             clock_width=model.features.clock_width,
         )
-        self.round = build_averaging_round(
-            build_distribute(size, plan.work.weights_codec),
-            plan.work,
-            build_finalize(size, plan.server),
-            data=self._data_type,
-            negatives=plan.sampler.negatives,
+        self.round = self._engine.build(
+            build_averaging_round(
+                plan.work,
+                server=plan.server,
+                data=self._data_type,
+                negatives=plan.sampler.negatives,
+            )
         )
-        self._kept: tuple[bytes, tuple[LocalShard, ...], ResidentValue] | None = None
+        self._kept: tuple[bytes, tuple[LocalShard, ...], Any] | None = None
         self._scorer = LocalScorer(
             model,
             plan.devices,
@@ -122,7 +124,7 @@ class FederatedBaseline:
             for shard in shards
         ]
         server, private, totals = self.round(
-            state.server, data, negatives, [state.private[shard.members] for shard in shards]
+            state.server, (), data, [state.private[shard.members] for shard in shards], negatives
         )
         training = work.training
         check_round(
@@ -179,8 +181,8 @@ class FederatedBaseline:
         server = ServerState(*(arrays[f"server/{name}"] for name in ServerState._fields))
         return FederatedBaselineState(server, np.asarray(arrays["private"]))
 
-    def _cut(self, answering: Ids) -> tuple[tuple[LocalShard, ...], ResidentValue]:
-        """Shards of the newest set of participants; their data stay in TFF's worker."""
+    def _cut(self, answering: Ids) -> tuple[tuple[LocalShard, ...], Any]:
+        """Shards of the newest set of participants; their data stay with the engine."""
         key = np.sort(answering).tobytes()
         if self._kept is None or self._kept[0] != key:
             shards = cut_shards(
@@ -189,7 +191,7 @@ class FederatedBaseline:
                 shard_size=self._shard_size,
                 batch_size=self._work.training.batch_size,
             )
-            data = ResidentValue.at_clients([shard.data for shard in shards], self._data_type)
+            data = self._engine.keep_at_clients([shard.data for shard in shards], self._data_type)
             self._kept = (key, shards, data)
         return self._kept[1], self._kept[2]
 
@@ -224,5 +226,5 @@ def build_federated_baseline(
         plan(config, method=method, num_items=dataset.num_items, groups=groups),
         split=split,
         seed=config.seed,
-        shard_size=config.runtime.shard_size,
+        runtime=config.runtime,
     )

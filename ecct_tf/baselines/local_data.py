@@ -45,11 +45,11 @@ class LocalData(NamedTuple):
       clock: `[N, W] float32`, the reading of the clock at the position; W is 0 without a clock.
     """
 
-    samples: npt.NDArray[np.int32]
-    histories: Ids
-    positives: Ids
-    profile: Ids
-    clock: npt.NDArray[np.float32]
+    samples: Any
+    histories: Any
+    positives: Any
+    profile: Any
+    clock: Any
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from ecct_tf.commands.options import (
     config_option,
     dataset_option,
     examples,
-    prepare,
+    prepare_engine,
     set_option,
     setting_option,
     shown_command,
@@ -79,7 +79,7 @@ def baselines(
     if methods is not None or not names:
         names += (methods or "all").split(",")
         option = "--method, --methods" if single_methods else option
-    prepare("simulation")
+    prepare_engine(config.runtime.engine)
     from ecct_tf.simulation.campaign import parse_seeds, plan_runs, run_all
 
     planned = plan_runs(config, methods=names, seeds=parse_seeds(seeds), option=option)

@@ -13,6 +13,7 @@ import click
 from ecct_tf.config import DATASETS, METHODS, RunConfig, TypedOption
 
 if TYPE_CHECKING:
+    from ecct_tf.config import EngineName
     from ecct_tf.parts import Part
 
 __all__ = [
@@ -125,6 +126,21 @@ def prepare(part: "Part") -> None:
 
     _, _, name = click.get_current_context().command_path.partition(" ")
     require(part, by=f"`ecct {name}`")
+
+
+def prepare_engine(engine: "EngineName | None") -> None:
+    """As `prepare`, for what a run's engine works with.
+
+    Args:
+      engine: as `runtime.engine` names it.
+
+    Raises:
+      MissingPartError: the part of the distribution that the engine needs is not installed.
+    """
+    from ecct_tf.installation import require_engine
+
+    _, _, name = click.get_current_context().command_path.partition(" ")
+    require_engine(engine, by=f"`ecct {name}`")
 
 
 def shown_command() -> str:

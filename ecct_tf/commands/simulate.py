@@ -12,7 +12,7 @@ from ecct_tf.commands.options import (
     examples,
     existing_run,
     method_option,
-    prepare,
+    prepare_engine,
     set_option,
     setting_option,
     shown_command,
@@ -21,6 +21,7 @@ from ecct_tf.commands.options import (
 from ecct_tf.stopping import going_on
 
 if TYPE_CHECKING:
+    from ecct_tf.config import EngineName
     from ecct_tf.simulation.simulate import SimulationResult
 
 __all__ = ["resume", "simulate"]
@@ -87,7 +88,7 @@ def simulate(
         key = rounds_key(config.method, option=f"--rounds {rounds}")
         config = load_config(config_path, overrides=[*overrides, *typed(key)])
     check_tier_names(config.edge.tiers)
-    prepare("simulation")
+    prepare_engine(config.runtime.engine)
     from ecct_tf.runs.starting import default_folder
     from ecct_tf.simulation.run_folder import RunFolder
 
@@ -132,14 +133,21 @@ def _say_next(out: Path, *, user: str, ecct: bool) -> None:
 
 @click.command(epilog=examples("ecct resume runs/mine"))
 @click.argument("run", type=existing_run)
-def resume(run: Path) -> None:
+@click.option(
+    "--engine",
+    type=click.Choice(["tff", "local"]),
+    help="What computes the rest of the rounds, by default the run's runtime.engine.",
+)
+def resume(run: Path, engine: "EngineName | None") -> None:
     """Go on with a run that was interrupted or killed, to the same result."""
-    prepare("simulation")
+    from ecct_tf.simulation.run_folder import RunFolder
+
+    prepare_engine(engine or RunFolder.open(run).config.runtime.engine)
     from ecct_tf.simulation.simulate import resume as go_on
     from ecct_tf.simulation.table import print_results
 
     with going_on(lambda: f"Stopped. Resume with: {resume_command(run)}"):
-        result = go_on(run)
+        result = go_on(run, engine=engine)
         print_results(result, out=run)
     _say_next(run, user=_tested_user(result), ecct=result.experiment.config.method == "ecct")
 

@@ -34,6 +34,7 @@ from ecct_tf.config.edge_names import check_tier_names, edge_model_names
 from ecct_tf.config.exchange import (
     CODECS,
     CodecName,
+    EngineName,
     ExchangeConfig,
     ParticipationConfig,
     RuntimeConfig,
@@ -79,6 +80,7 @@ __all__ = [
     "DatasetName",
     "EdgeConfig",
     "EdgeOnlyConfig",
+    "EngineName",
     "EvaluationConfig",
     "ExchangeConfig",
     "FeatureConfig",

@@ -1,7 +1,7 @@
 """Configuration of the exchange, the server and the rounds."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
 from ecct_tf.errors import ConfigError
@@ -9,6 +9,7 @@ from ecct_tf.errors import ConfigError
 __all__ = [
     "CODECS",
     "CodecName",
+    "EngineName",
     "ExchangeConfig",
     "ParticipationConfig",
     "RuntimeConfig",
@@ -17,6 +18,7 @@ __all__ = [
 
 CodecName = Literal["float32", "float16", "int8"]
 CODECS: tuple[CodecName, ...] = ("float32", "float16", "int8")
+EngineName = Literal["tff", "local"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,20 +123,24 @@ class ParticipationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RuntimeConfig:
-    """How TFF computes.
+    """What computes the rounds, and how.
 
     Attributes:
-      shard_size: devices stacked in one TFF client value; 0 runs each device as a client
+      engine: `tff` (TensorFlow Federated, the reference), `local` (the same stages as TensorFlow
+        functions in this process, without TFF), or null for `tff` where it is installed and
+        `local` elsewhere.
+      shard_size: devices stacked in one client value; 0 runs each device as a client
         value of its own (slow, the reference).
-      threads: intra-op threads of TFF's worker.
-      concurrent_calls: client values that the worker computes at once.
-      round_deadline_seconds: longest wait for the worker in a round, for each tier of devices;
+      threads: intra-op threads of TFF's worker; `local` shares those of TensorFlow.
+      concurrent_calls: client values that are computed at once.
+      round_deadline_seconds: longest wait for TFF's worker in a round, for each tier of devices;
         then the worker is ended, and the run with an error that says how to resume.
       real_devices: how many answering devices of each tier, the first by number, an exported
         file does too in each round, in its interpreter; a disagreement ends the run.
       real_devices_runtime: that interpreter: `tensorflow`, or `litert` where it is installed.
     """
 
+    engine: EngineName | None = None
     shard_size: int = 64
     threads: int = 1
     concurrent_calls: int = 2
@@ -144,6 +150,8 @@ class RuntimeConfig:
 
     def __post_init__(self) -> None:
         numbers(self, "runtime")
+        if self.engine is not None:
+            one_of(self, "runtime", "engine", get_args(EngineName))
         one_of(self, "runtime", "real_devices_runtime", ("tensorflow", "litert"))
         at_least(self, "runtime", 0, "real_devices")
         at_least(self, "runtime", 0, "shard_size")

@@ -36,6 +36,7 @@ _BEFORE: Mapping[str, Any] = {
     "exchange.logits": True,
     "exchange.uplink_log": None,
     "features.clock": False,
+    "runtime.engine": None,
     "runtime.real_devices": 0,
     "runtime.real_devices_runtime": "tensorflow",
     "runtime.round_deadline_seconds": 1800.0,

@@ -16,12 +16,13 @@ from ecct_tf.federated.cloud_protocol import Cloud, DownlinkSource, TrainableClo
 from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData, DeviceSet, prepare_devices, stack_devices
+from ecct_tf.federated.engine import chosen_engine, federated_runtime
 from ecct_tf.federated.participation import draw_participants
 from ecct_tf.federated.process import EcctProcess, EcctState, build_ecct_process
 from ecct_tf.federated.witness import CohortRound, SimulatedDevice, Witness
 
 if TYPE_CHECKING:
-    from ecct_tf.federated.runtime import FederatedRuntime, federated_runtime
+    from ecct_tf.federated.runtime import FederatedRuntime
 
 __all__ = [
     "Algorithm",
@@ -43,6 +44,7 @@ __all__ = [
     "TrainableCloud",
     "Witness",
     "build_ecct_process",
+    "chosen_engine",
     "draw_participants",
     "federated_runtime",
     "prepare_devices",
@@ -51,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("FederatedRuntime", "federated_runtime"):
+    if name == "FederatedRuntime":
         # `compat` first: where TFF is missing, it says so.
         from ecct_tf.federated import compat, runtime
 

@@ -21,7 +21,7 @@ try:
 except ModuleNotFoundError as error:
     raise WorkerError(
         "a simulation needs TensorFlow Federated, which this Python has not. To add it: "
-        f"{install_command('simulation')}. Runs made there can be exported here."
+        f"{install_command('simulation')}. To simulate without it: runtime.engine=local"
     ) from error
 import grpc
 from tensorflow_federated.python.core.backends.native import compiler as _native_compiler

@@ -7,7 +7,7 @@ each device's own gradient.
 """
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -40,18 +40,20 @@ class DeviceResult(NamedTuple):
 
     Attributes:
       private: `[..., P_private] float32`, stays on the device.
-      delta: `[P_shared] float32`, sample-weighted sum of the changes of the shared weights.
-      weight: `[] float32`, the samples behind `delta`.
+      delta: `[P_shared] float32`, weighted sum of the changes of the shared weights.
+      weight: `[] float32`, what is behind `delta`: samples, unless a method says otherwise.
       loss: `[] float32`, sample-weighted sum of each device's mean loss in its last epoch;
         NaN if the weights of a device are not finite.
-      uplink: goes to the cloud.
+      samples: `[] float32`, the samples behind `loss`.
+      uplink: goes to the cloud; `()` where nothing does.
     """
 
     private: tf.Tensor
     delta: tf.Tensor
     weight: tf.Tensor
     loss: tf.Tensor
-    uplink: Uplink
+    samples: tf.Tensor
+    uplink: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,11 +159,13 @@ class DeviceWork:
             loss = tf.reduce_sum(loss * counts)
         else:
             delta, loss = change * counts, loss * counts
+        samples = tf.reduce_sum(counts)
         return DeviceResult(
             private=final[..., self.shared_size :],
             delta=delta,
-            weight=tf.reduce_sum(counts),
+            weight=samples,
             loss=loss,
+            samples=samples,
             # Whose training diverged answers from zeros: the round is refused for its loss, and
             # arithmetic in a fixed order cannot look NaN up.
             uplink=self.answer(

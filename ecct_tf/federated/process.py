@@ -1,6 +1,6 @@
 """The ECCT process: rounds in which edge and cloud teach each other.
 
-A round is: the cloud makes downlinks for the participating devices; each cohort's TFF
+A round is: the cloud makes downlinks for the participating devices; each cohort's
 computation distributes them, trains the devices, aggregates their uplinks and finalizes
 the shared weights; the uplinks enter the knowledge store; the cloud learns from it.
 State goes in, state comes out.
@@ -66,20 +66,20 @@ class EcctProcess:
         `participants` are numbers of devices that get a downlink; `answering`, a subset of
         them, finish the round.
       stage_of: `(round_number) -> Stage`.
-      tff_rounds: `() -> CohortRounds`, built at the first call; only this needs TFF, so that a
-        process can be read (its cohorts, their work) where TFF is not installed.
+      cohort_rounds: `() -> CohortRounds`, built at the first call; only this needs the engine, so
+        that a process can be read (its cohorts, their work) where TFF is not installed.
     """
 
     cohorts: tuple[Cohort, ...]
     initialize: Callable[[int], EcctState]
     next: Callable[[EcctState, Cloud, Ids, Ids], tuple[EcctState, RoundReport]]
     stage_of: Callable[[int], Stage]
-    tff_rounds: Callable[[], "CohortRounds"]
+    cohort_rounds: Callable[[], "CohortRounds"]
 
     @property
     def rounds(self) -> dict[tuple[int, Stage], Any]:
-        """The TFF computation of each cohort and stage."""
-        return self.tff_rounds().computations
+        """What the engine made of each cohort and stage; with TFF, a computation."""
+        return self.cohort_rounds().computations
 
     @property
     def num_devices(self) -> int:
@@ -111,7 +111,7 @@ def build_ecct_process(
       num_earlier: answers of each user that the store keeps beside the newest.
       stage_1_rounds: rounds before logits cross.
       server: how shared weights are averaged.
-      runtime: how shards are formed.
+      runtime: how shards are formed, and by which engine rounds run.
       starts: starting weights by tier, `[P] float32`, which cross with the item table in the
         codec of the weights; a tier that is missing starts at random.
       witness: sees what devices did in each round.
@@ -137,7 +137,7 @@ def build_ecct_process(
     )
 
     @functools.cache
-    def tff_rounds() -> "CohortRounds":
+    def cohort_rounds() -> "CohortRounds":
         from ecct_tf.federated.rounds import CohortRounds
 
         return CohortRounds(cohorts, table=table, server=server, runtime=runtime)
@@ -174,7 +174,7 @@ def build_ecct_process(
                 round_number=state.round_number,
                 cloud=cloud,
                 members=cohort.members(answering),
-                rounds=tff_rounds,
+                rounds=cohort_rounds,
                 rates=_rates(cohort.work, server, section=section),
                 witness=witness,
             )
@@ -205,7 +205,7 @@ def build_ecct_process(
         initialize=initialize,
         next=next_round,
         stage_of=stage_of,
-        tff_rounds=tff_rounds,
+        cohort_rounds=cohort_rounds,
     )
 
 

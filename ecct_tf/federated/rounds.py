@@ -1,8 +1,4 @@
-"""The TFF computations of a process, and the values that stay in TFF's worker for them.
-
-`process` imports this module when the first round begins and not before: whoever only reads
-a process needs no TFF.
-"""
+"""The rounds of a process as its engine runs them, and the values that stay there for them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,9 +10,10 @@ from ecct_tf.config import RuntimeConfig, ServerConfig
 from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.federated.cohort import Cohort, ServerState, Shard, make_shards
 from ecct_tf.federated.device_work import STAGES, Stage
-from ecct_tf.federated.resident import ResidentValue
+from ecct_tf.federated.engine import build_engine
 from ecct_tf.federated.stages import (
-    Work,
+    Round,
+    WorkTypes,
     build_aggregate,
     build_distribute,
     build_finalize,
@@ -31,11 +28,7 @@ Ids = npt.NDArray[np.int64]
 
 
 class CohortRounds:
-    """One computation for each cohort and stage.
-
-    Attributes:
-      computations: by cohort and stage.
-    """
+    """A round for each cohort and stage, built when it is first needed."""
 
     def __init__(
         self,
@@ -45,30 +38,43 @@ class CohortRounds:
         server: ServerConfig,
         runtime: RuntimeConfig,
     ) -> None:
-        """Builds all computations.
+        """Chooses the engine.
 
         Raises:
-          ConfigError: when the stages of a round do not fit.
+          WorkerError: when it is TFF, which is not installed.
         """
         self._cohorts = cohorts
+        self._server = server
         self._runtime = runtime
-        items = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
-        self.computations: dict[tuple[int, Stage], Any] = {}
-        self._types: list[dict[str, Any]] = []
-        for index, cohort in enumerate(cohorts):
-            for stage in STAGES:
-                computation, work = _cohort_round(cohort, stage, items, server, runtime)
-                self.computations[index, stage] = computation
-            self._types.append(work.types)
+        self._engine = build_engine(runtime)
+        self._table = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
+        self._built: dict[tuple[int, Stage], tuple[Any, WorkTypes]] = {}
         # One for each cohort: TFF has an executor for each number of client values, and a single
         # resident table would be sent anew whenever cohorts of unlike size take turns.
-        self._items = [ResidentValue.at_server(items, types["items"]) for types in self._types]
-        # Shards of the newest set of participants of each cohort.
-        self._kept: dict[int, tuple[bytes, tuple[Shard, ...], ResidentValue]] = {}
+        self._items: dict[int, Any] = {}
+        # Shards of the newest set of participants of each cohort, and their data at the engine.
+        self._kept: dict[int, tuple[bytes, tuple[Shard, ...]]] = {}
+        self._data: dict[int, tuple[bytes, Any]] = {}
+
+    @property
+    def computations(self) -> dict[tuple[int, Stage], Any]:
+        """What the engine made of each cohort and stage."""
+        numbers = range(len(self._cohorts))
+        return {(at, stage): self._round(at, stage)[0] for at in numbers for stage in STAGES}
 
     def shards(self, index: int, members: Ids) -> tuple[Shard, ...]:
         """The devices `members` of a cohort, cut into client values."""
-        return self._shards(index, members)[0]
+        key = np.sort(members).tobytes()
+        if index not in self._kept or self._kept[index][0] != key:
+            cohort = self._cohorts[index]
+            cut = make_shards(
+                cohort,
+                members.tolist(),
+                shard_size=self._runtime.shard_size,
+                batch_size=cohort.work.training.batch_size,
+            )
+            self._kept[index] = key, cut
+        return self._kept[index][1]
 
     def run(
         self,
@@ -92,41 +98,37 @@ class CohortRounds:
 
         Returns:
           What `build_round` says.
+
+        Raises:
+          ConfigError: when the stages of a round do not fit.
         """
-        data = self._shards(index, members)[1]
-        computation = self.computations[index, stage]
+        computation, types = self._round(index, stage)
+        shards = self.shards(index, members)
+        key = self._kept[index][0]
+        if index not in self._items:
+            self._items[index] = self._engine.keep_at_server(self._table, types.items)
+        if index not in self._data or self._data[index][0] != key:
+            values = [shard.data for shard in shards]
+            self._data[index] = key, self._engine.keep_at_clients(values, types.data)
+        data = self._data[index][1]
         return computation(server, self._items[index], data, list(private), list(downlinks))
 
-    def _shards(self, index: int, members: Ids) -> tuple[tuple[Shard, ...], ResidentValue]:
-        key = np.sort(members).tobytes()
-        kept = self._kept.get(index)
-        if kept is None or kept[0] != key:
-            cohort = self._cohorts[index]
-            cut = make_shards(
-                cohort,
-                members.tolist(),
-                shard_size=self._runtime.shard_size,
-                batch_size=cohort.work.training.batch_size,
-            )
-            data = ResidentValue.at_clients([s.data for s in cut], self._types[index]["data"])
-            kept = (key, cut, data)
-            self._kept[index] = kept
-        return kept[1], kept[2]
+    def _round(self, index: int, stage: Stage) -> tuple[Any, WorkTypes]:
+        """What the engine made of a round, and the types of its work."""
+        if (index, stage) not in self._built:
+            stages = self._stages(self._cohorts[index], stage)
+            self._built[index, stage] = self._engine.build(stages), stages.work.types
+        return self._built[index, stage]
 
-
-def _cohort_round(
-    cohort: Cohort, stage: Stage, items: ItemTensors, server: ServerConfig, runtime: RuntimeConfig
-) -> tuple[Any, Work]:
-    work = cohort.work.in_stage(stage)
-    sample = make_shards(
-        cohort, [0], shard_size=runtime.shard_size, batch_size=work.training.batch_size
-    )[0].data
-    built = build_work(work, items=items, sample=sample, stacked=runtime.shard_size > 0)
-    size = work.shared_size
-    computation = build_round(
-        build_distribute(size, work.weights_codec),
-        built,
-        build_aggregate(built.compute.type_signature.result.uplink),
-        build_finalize(size, server),
-    )
-    return computation, built
+    def _stages(self, cohort: Cohort, stage: Stage) -> Round:
+        work = cohort.work.in_stage(stage)
+        size, shard_size = work.shared_size, self._runtime.shard_size
+        batch_size = work.training.batch_size
+        sample = make_shards(cohort, [0], shard_size=shard_size, batch_size=batch_size)[0].data
+        built = build_work(work, items=self._table, sample=sample, stacked=shard_size > 0)
+        return build_round(
+            build_distribute(size, work.weights_codec),
+            built,
+            build_aggregate(built.result.uplink),
+            build_finalize(size, self._server),
+        )

@@ -28,7 +28,7 @@ from ecct_tf.federated import compat
 from ecct_tf.memory import memory_kills
 from ecct_tf.phases import phase
 
-__all__ = ["FederatedRuntime", "federated_runtime"]
+__all__ = ["FederatedRuntime", "worker_runtime"]
 
 _log = logging.getLogger(__name__)
 
@@ -282,7 +282,7 @@ class FederatedRuntime:
 
 
 @contextmanager
-def federated_runtime(
+def worker_runtime(
     *,
     threads: int = 1,
     concurrent_calls: int = 2,
@@ -293,8 +293,8 @@ def federated_runtime(
 
     Works alike in scripts, notebooks and tests::
 
-        with federated_runtime():
-            process.round(...)
+        with worker_runtime():
+            process.next(...)
 
     Args:
       threads: intra-op threads of the worker.

@@ -1,12 +1,16 @@
-"""The four swappable stages of a round, as TFF computations.
+"""The four swappable stages of a round, as TensorFlow functions of declared types.
 
-distribute -> device work -> aggregate -> finalize. Each stage is a frozen bundle of
-typed computations; `build_round` checks that their types fit before it joins them.
+distribute -> device work -> aggregate -> finalize. Each stage is a frozen bundle of functions;
+`build_round` checks that what one yields is what the next takes. Where a round then runs is an
+engine's business: `tff_engine` makes one TFF computation of it, `local_engine` runs the functions
+in this process.
+
+A type is a `tf.TensorSpec`, or a tuple (named or not) of types.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,18 +18,19 @@ import tensorflow as tf
 from ecct_tf.config import CodecName, ServerConfig
 from ecct_tf.edge import ItemTensors
 from ecct_tf.errors import ConfigError
-from ecct_tf.federated import compat
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.federated.server import server_step
-from ecct_tf.knowledge import Downlink, Uplink, build_codec
+from ecct_tf.knowledge import Downlink, build_codec
 
 __all__ = [
     "Aggregate",
     "Distribute",
     "Finalize",
+    "Round",
     "Work",
+    "WorkTypes",
     "build_aggregate",
     "build_distribute",
     "build_finalize",
@@ -36,10 +41,41 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Distribute:
-    """Sends the shared weights: `encode` at the server, `decode` at each client."""
+    """Sends the shared weights.
 
-    encode: Any
-    decode: Any
+    Attributes:
+      encode: at the server, `shared -> encoded`.
+      decode: at each client, `encoded -> shared`.
+      shared: the type of the shared weights.
+      encoded: the type of what crosses.
+      received: the type of what `decode` yields.
+    """
+
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+    shared: Any
+    encoded: Any
+    received: Any
+
+
+class WorkTypes(NamedTuple):
+    """The types of what the work of a client value takes.
+
+    Attributes:
+      shared: the shared weights as received.
+      round_number: rounds done, `[] int32`.
+      items: what all clients hold alike, an item table; `()` for nothing.
+      data: what the client value's devices hold.
+      private: their own weights.
+      downlink: what crossed to them in this round.
+    """
+
+    shared: Any
+    round_number: Any
+    items: Any
+    data: Any
+    private: Any
+    downlink: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,51 +83,88 @@ class Work:
     """Runs the devices of one client value.
 
     Attributes:
-      compute: `(shared, round, items, data, private, downlink) -> DeviceResult`.
-      types: type of each of its arguments by name.
-      work: the TensorFlow function behind it.
+      compute: the traced function, `(shared, round_number, items, data, private, downlink) ->
+        DeviceResult`.
+      types: the types of its arguments.
+      work: the function behind it.
     """
 
     compute: Any
-    types: dict[str, Any]
-    work: DeviceWork
+    types: WorkTypes
+    work: Callable[..., DeviceResult]
+
+    @property
+    def result(self) -> DeviceResult:
+        """The types of what `compute` yields."""
+        return _output_type(self.compute)
 
 
 @dataclasses.dataclass(frozen=True)
 class Aggregate:
-    """Brings the uplinks to the server: concatenation as a federated aggregation."""
+    """Brings the uplinks to the server.
 
-    zero: Any
-    accumulate: Any
-    merge: Any
-    report: Any
+    Attributes:
+      zero: `() -> rows`, of no client.
+      accumulate: `(rows, uplink) -> rows`.
+      merge: `(rows, rows) -> rows`.
+      report: `rows -> uplink`, at the server.
+      uplink: the type of an uplink, and of rows.
+    """
+
+    zero: Callable[[], Any]
+    accumulate: Callable[[Any, Any], Any]
+    merge: Callable[[Any, Any], Any]
+    report: Callable[[Any], Any]
+    uplink: Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Finalize:
-    """Applies the mean change: `(state, sum of changes, weight) -> state`."""
+    """Applies the mean change.
 
-    apply: Any
-    state_type: Any
+    Attributes:
+      apply: `(state, sum of changes, weight) -> state`.
+      state: the type of a `ServerState`.
+      change: the type of the sum of changes.
+    """
+
+    apply: Callable[[Any, Any, Any], ServerState]
+    state: Any
+    change: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """A round: its stages, which fit. `build_round` makes one.
+
+    Attributes:
+      distribute: how shared weights cross.
+      work: what a client value's devices do.
+      aggregate: how uplinks are joined; None where devices send none.
+      finalize: how the mean change is applied.
+    """
+
+    distribute: Distribute
+    work: Work
+    aggregate: Aggregate | None
+    finalize: Finalize
 
 
 def build_distribute(size: int, codec: CodecName) -> Distribute:
     """The shared weights cross through `codec`, in both directions alike."""
     coder = build_codec(codec)
 
-    @compat.tensor_computation(compat.tensor_type(np.float32, (size,)))
-    def encode(shared: Any) -> Any:
-        return coder.encode(shared)
-
-    @compat.tensor_computation(encode.type_signature.result)
     def decode(encoded: Any) -> Any:
         return coder.decode(tuple(encoded))
 
-    return Distribute(encode, decode)
+    shared = tf.TensorSpec([size], tf.float32)
+    encoded = _output_type(tf.function(coder.encode, autograph=False), shared)
+    received = _output_type(tf.function(decode, autograph=False), encoded)
+    return Distribute(coder.encode, decode, shared, encoded, received)
 
 
 def build_work(work: DeviceWork, *, items: ItemTensors, sample: DeviceData, stacked: bool) -> Work:
-    """The device work as a TFF computation.
+    """The work of the devices of one client value.
 
     Args:
       work: what to do.
@@ -100,33 +173,25 @@ def build_work(work: DeviceWork, *, items: ItemTensors, sample: DeviceData, stac
       stacked: whether client values are shards.
     """
     lead: tuple[int | None, ...] = (None,) if stacked else ()
-    float32 = np.float32
-    items_type = compat.struct_type(
-        ItemTensors(*(compat.tensor_type(array.dtype.type, array.shape) for array in items))
-    )
-    data_type = compat.struct_type(DeviceData(**_data_types(sample, lead)))
     exchange = work.exchange
     embedding_shapes = exchange.coder.shapes((*lead, None, exchange.cloud_dim))
-    downlink_type = compat.struct_type(
-        Downlink(
+    types = WorkTypes(
+        shared=tf.TensorSpec([work.shared_size], tf.float32),
+        round_number=tf.TensorSpec([], tf.int32),
+        items=ItemTensors(*(tf.TensorSpec(array.shape, array.dtype) for array in items)),
+        data=DeviceData(**_data_types(sample, lead)),
+        private=tf.TensorSpec([*lead, work.private_size], tf.float32),
+        downlink=Downlink(
             user_embeddings=tuple(
-                compat.tensor_type(dtype, shape)
+                tf.TensorSpec(shape, dtype)
                 for dtype, shape in zip(exchange.coder.dtypes, embedding_shapes, strict=True)
             ),
-            queries=compat.tensor_type(np.int32, (*lead, None, exchange.num_queries)),
-        )
+            queries=tf.TensorSpec([*lead, None, exchange.num_queries], tf.int32),
+        ),
     )
-    types = {
-        "shared": compat.tensor_type(float32, (work.shared_size,)),
-        "round_number": compat.tensor_type(np.int32, ()),
-        "items": items_type,
-        "data": data_type,
-        "private": compat.tensor_type(float32, (*lead, work.private_size)),
-        "downlink": downlink_type,
-    }
 
-    @tf.function(autograph=False)
-    def body(
+    @tf.function(input_signature=types, autograph=False)
+    def compute(
         shared: Any, round_number: Any, items: Any, data: Any, private: Any, downlink: Any
     ) -> DeviceResult:
         return work(
@@ -139,109 +204,58 @@ def build_work(work: DeviceWork, *, items: ItemTensors, sample: DeviceData, stac
             stacked=stacked,
         )
 
-    @compat.tensor_computation(*types.values())
-    def compute(
-        shared: Any, round_number: Any, items: Any, data: Any, private: Any, downlink: Any
-    ) -> Any:
-        return body(
-            shared,
-            round_number,
-            ItemTensors(*items),
-            DeviceData(*data),
-            private,
-            Downlink(tuple(downlink[0]), downlink[1]),
-        )
-
     return Work(compute, types, work)
 
 
-def build_aggregate(uplink_type: Any) -> Aggregate:
-    """Concatenates the uplink rows of all client values, in any order of arrival."""
+def build_aggregate(uplink: Any) -> Aggregate:
+    """Concatenates the uplink rows of all client values, in any order of arrival.
 
-    @compat.tensor_computation
+    Args:
+      uplink: the type of an uplink.
+    """
+
     def zero() -> Any:
-        empties = [_empty(tensor) for tensor in _flat(uplink_type)]
-        return _pack(uplink_type, empties)
+        return tf.nest.map_structure(
+            lambda spec: tf.zeros([0, *spec.shape[1:]], spec.dtype), uplink
+        )
 
-    @compat.tensor_computation(uplink_type, uplink_type)
     def join(left: Any, right: Any) -> Any:
-        pairs = zip(tf.nest.flatten(left), tf.nest.flatten(right), strict=True)
-        return _pack(uplink_type, [tf.concat(pair, axis=0) for pair in pairs])
+        return tf.nest.map_structure(lambda *pair: tf.concat(pair, axis=0), left, right)
 
-    @compat.tensor_computation(uplink_type)
     def report(rows: Any) -> Any:
-        return _pack(uplink_type, tf.nest.flatten(rows))
+        return rows
 
-    return Aggregate(zero, join, join, report)
+    return Aggregate(zero, join, join, report, uplink)
 
 
 def build_finalize(size: int, config: ServerConfig) -> Finalize:
     """Applies the weighted mean change with the server's optimiser."""
-    vector = compat.tensor_type(np.float32, (size,))
-    state_type = compat.struct_type(
-        ServerState(vector, vector, vector, compat.tensor_type(np.int32, ()))
-    )
+    vector = tf.TensorSpec([size], tf.float32)
 
-    @compat.tensor_computation(state_type, vector, np.float32)
-    def apply(state: Any, change: Any, weight: Any) -> Any:
+    def apply(state: Any, change: Any, weight: Any) -> ServerState:
         return server_step(ServerState(*state), change, weight, config)
 
-    return Finalize(apply, state_type)
+    state = ServerState(vector, vector, vector, tf.TensorSpec([], tf.int32))
+    return Finalize(apply, state, vector)
 
 
 def build_round(
-    distribute: Distribute, work: Work, aggregate: Aggregate, finalize: Finalize
-) -> Callable[..., Any]:
-    """Joins the stages into one federated computation.
+    distribute: Distribute, work: Work, aggregate: Aggregate | None, finalize: Finalize
+) -> Round:
+    """Joins the stages.
 
-    Returns:
-      `(state@SERVER, items@SERVER, data@CLIENTS, private@CLIENTS, downlink@CLIENTS) ->
-      (state@SERVER, uplink@SERVER, private@CLIENTS, [loss sum, weight]@SERVER)`. The
-      uplink is all that reaches the server besides the sums.
+    An engine makes `(state, items, data, private, downlink) -> (state, uplink, private, (loss,
+    samples))` of a round, `data`, `private` and `downlink` with one value for each client; without
+    `uplink` where `aggregate` is None. The uplinks are all that reaches the server besides sums.
 
     Raises:
       ConfigError: when one stage's result is not what the next takes.
     """
-    types = work.types
-    result = work.compute.type_signature.result
-    _expect("distribute.decode", distribute.decode.type_signature.result, types["shared"])
-    _expect("work's uplink", result.uplink, aggregate.accumulate.type_signature.parameter[1])
-    _expect("finalize's change", result.delta, finalize.apply.type_signature.parameter[1])
-
-    @compat.tensor_computation(finalize.state_type)
-    def shared_of(state: Any) -> Any:
-        return state.shared
-
-    @compat.tensor_computation(finalize.state_type)
-    def round_of(state: Any) -> Any:
-        return state.round_number
-
-    @compat.federated_computation(
-        compat.server_type(finalize.state_type),
-        compat.server_type(types["items"]),
-        compat.clients_type(types["data"]),
-        compat.clients_type(types["private"]),
-        compat.clients_type(types["downlink"]),
-    )
-    def one_round(state: Any, items: Any, data: Any, private: Any, downlink: Any) -> Any:
-        encoded = compat.federated_map(distribute.encode, compat.federated_map(shared_of, state))
-        shared = compat.federated_map(distribute.decode, compat.federated_broadcast(encoded))
-        number = compat.federated_broadcast(compat.federated_map(round_of, state))
-        done = compat.federated_map(
-            work.compute,
-            (shared, number, compat.federated_broadcast(items), data, private, downlink),
-        )
-        uplink = compat.federated_aggregate(
-            done.uplink, aggregate.zero(), aggregate.accumulate, aggregate.merge, aggregate.report
-        )
-        weight = compat.federated_sum(done.weight)
-        new_state = compat.federated_map(
-            finalize.apply, (state, compat.federated_sum(done.delta), weight)
-        )
-        totals = compat.federated_zip((compat.federated_sum(done.loss), weight))
-        return new_state, uplink, done.private, totals
-
-    return one_round
+    result = work.result
+    _expect("distribute.decode", distribute.received, work.types.shared)
+    _expect("work's uplink", result.uplink, () if aggregate is None else aggregate.uplink)
+    _expect("finalize's change", result.delta, finalize.change)
+    return Round(distribute, work, aggregate, finalize)
 
 
 def _data_types(sample: DeviceData, lead: tuple[int | None, ...]) -> dict[str, Any]:
@@ -250,29 +264,23 @@ def _data_types(sample: DeviceData, lead: tuple[int | None, ...]) -> dict[str, A
     for name, array in sample._asdict().items():
         shape = np.asarray(array).shape[len(lead) :]
         varying = () if name == "samples" else (None,)
-        types[name] = compat.tensor_type(
-            array.dtype.type, (*lead, *varying, *shape[len(varying) :])
-        )
+        types[name] = tf.TensorSpec([*lead, *varying, *shape[len(varying) :]], array.dtype)
     return types
 
 
+def _output_type(function: Any, *types: Any) -> Any:
+    """The type of what a `tf.function` yields."""
+    outputs = function.get_concrete_function(*types).structured_outputs
+    return tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), outputs)
+
+
 def _expect(what: str, got: Any, wanted: Any) -> None:
-    if not wanted.is_assignable_from(got):
+    try:
+        compatible = tf.nest.map_structure(
+            lambda one, other: one.is_compatible_with(other), wanted, got
+        )
+        fits = all(tf.nest.flatten(compatible))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
         raise ConfigError(f"{what}: expected the type {wanted}, got {got}; the stages do not fit")
-
-
-def _flat(uplink_type: Any) -> list[Any]:
-    encoded = [*uplink_type.embeddings, *uplink_type.logits]
-    return [uplink_type.users, uplink_type.items, *encoded]
-
-
-def _pack(uplink_type: Any, tensors: list[Any]) -> Uplink:
-    split = 2 + len(list(uplink_type.embeddings))
-    return Uplink(tensors[0], tensors[1], tuple(tensors[2:split]), tuple(tensors[split:]))
-
-
-def _empty(tensor_type: Any) -> tf.Tensor:
-    """No rows of the type's shape, with the number of rows left open in the static shape."""
-    shape = [0, *tensor_type.shape[1:]]
-    nothing = tf.zeros(shape, tensor_type.dtype)
-    return tf.raw_ops.PlaceholderWithDefault(input=nothing, shape=[None, *shape[1:]])

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ecct_tf.config import RunConfig
+from ecct_tf.config import EngineName, RunConfig
 from ecct_tf.data import Dataset, load_dataset
 from ecct_tf.errors import ConfigError
-from ecct_tf.installation import require
+from ecct_tf.installation import require, require_engine
 from ecct_tf.parts import Part
 from ecct_tf.quiet import quiet_tensorflow
 from ecct_tf.reporting import read_runs, write_report
@@ -200,10 +200,14 @@ class Run:
             )
         )
 
-    def resume(self, *, callbacks: Sequence[Callback] = ()) -> Run:
+    def resume(
+        self, *, engine: EngineName | None = None, callbacks: Sequence[Callback] = ()
+    ) -> Run:
         """Goes on with a run that was interrupted or killed, to the result of an undisturbed one.
 
         Args:
+          engine: what computes the rest of the rounds, `tff` or `local`, instead of the run's
+            `runtime.engine`; with another than before the result is the same but for rounding.
           callbacks: further watchers of the rounds.
 
         Returns:
@@ -214,10 +218,11 @@ class Run:
           DataError: when a program must hand over the data: `open_run(path, data=...)`.
           CheckpointError: when all checkpoints are damaged, or the data is other data.
         """
-        self._need("simulation", "resume")
+        require_engine(engine or self.config.runtime.engine, by="`Run.resume`")
+        quiet_tensorflow()
         from ecct_tf.simulation.simulate import resume
 
-        resume(self.path, dataset=self._given, callbacks=callbacks)
+        resume(self.path, dataset=self._given, callbacks=callbacks, engine=engine)
         return Run(self.path, data=self._given)
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from ecct_tf.config import (
 from ecct_tf.config.parsing import near_miss, read_mapping
 from ecct_tf.data import Dataset, described
 from ecct_tf.errors import ConfigError
-from ecct_tf.installation import require
+from ecct_tf.installation import require_engine
 from ecct_tf.quiet import quiet_tensorflow
 from ecct_tf.runs.run import Run
 
@@ -67,7 +67,7 @@ def simulate(
     Raises:
       ConfigError: a setting is unknown or wrong, or `data` names nothing.
       DataError: the data is wrong, or a run of these settings could not use it.
-      MissingPartError: the part `simulation` is not installed.
+      MissingPartError: the part `simulation`, or `local` without TFF, is not installed.
 
     Example:
       >>> import tempfile
@@ -77,9 +77,9 @@ def simulate(
       >>> run.status, run.config.seed
       ('complete', 1)
     """
-    require("simulation", by="`ecct_tf.simulate`")
     named = {"rounds": rounds, "seed": seed, "method": method, "edge": edge}
     config = run_config(data, named=named, settings=settings or {})
+    require_engine(config.runtime.engine, by="`ecct_tf.simulate`")
     dataset = data if isinstance(data, Dataset) else None
     path = default_folder(config) if out is None else Path(out)
     quiet_tensorflow()

@@ -184,12 +184,24 @@ class RunFolder:
             edge, clouds = {}, {}
         return changed_sources(edge) + changed_clouds(clouds)
 
-    def note_resumed(self, round_number: int) -> None:
-        """Records in `environment.json` that the run was gone on with."""
+    @property
+    def engine(self) -> str | None:
+        """The engine that computed the newest rounds; None where the record cannot be read."""
+        path = self.path / "environment.json"
+        try:
+            environment = json.loads(path.read_text(encoding="utf-8"))
+            # Before there was a choice it was TFF.
+            parts = [{"engine": "tff"}, environment, *environment["resumed"]]
+            return str(next(part["engine"] for part in reversed(parts) if "engine" in part))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def note_resumed(self, round_number: int, *, engine: str) -> None:
+        """Records in `environment.json` that the run was resumed, and by which engine."""
         path = self.path / "environment.json"
         environment = json.loads(path.read_text(encoding="utf-8"))
         packages = _packages()
-        note = {"time": _now(), "round": round_number}
+        note: dict[str, Any] = {"time": _now(), "round": round_number, "engine": engine}
         if packages != environment["packages"]:
             note["packages"] = packages
         environment["resumed"].append(note)
@@ -307,6 +319,7 @@ def _packages() -> dict[str, str | None]:
 def _environment(config: RunConfig) -> dict[str, Any]:
     from cloud.origin import cloud_origins
     from ecct_tf.edge import edge_origins
+    from ecct_tf.federated.engine import chosen_engine
 
     return {
         "seed": config.seed,
@@ -316,6 +329,7 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
+        "engine": chosen_engine(config.runtime.engine),
         "packages": _packages(),
         "edge_models": edge_origins(tier for tier, share in config.edge.tiers.items() if share > 0),
         "clouds": cloud_origins(config.cloud.model),

@@ -11,7 +11,7 @@ from typing import Any
 
 from cloud.origin import check_cloud
 from cloud.shared_spaces import InputSpaces
-from ecct_tf.config import RunConfig
+from ecct_tf.config import EngineName, RunConfig
 from ecct_tf.data import Dataset, described, refuse_in_memory
 from ecct_tf.edge import check_edge_models
 from ecct_tf.errors import CheckpointError, DataError, RunFolderError, WorkerError
@@ -22,6 +22,7 @@ from ecct_tf.simulation.callbacks import Checkpointer, MetricsWriter, ProgressBa
 from ecct_tf.simulation.catalog import catalog_plan
 from ecct_tf.simulation.checkpoints import Checkpoint
 from ecct_tf.simulation.ecct import EcctAlgorithm
+from ecct_tf.simulation.engines import report_engine, with_engine
 from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.group_quality import group_rows
 from ecct_tf.simulation.loop import Callback, run_rounds
@@ -100,17 +101,23 @@ def simulate(
 
 
 def resume(
-    path: Path, *, dataset: Dataset | None = None, callbacks: Sequence[Callback] = ()
+    path: Path,
+    *,
+    dataset: Dataset | None = None,
+    callbacks: Sequence[Callback] = (),
+    engine: EngineName | None = None,
 ) -> SimulationResult:
     """Goes on with a run that was interrupted, killed or failed, to its configured end.
 
     The result is that of an undisturbed run, bit by bit: the state comes from the newest
-    whole checkpoint, and all randomness from the seed, the round and the device.
+    whole checkpoint, and all randomness from the seed, the round and the device. Another engine
+    than before adds sums in another order: then it is the same but for rounding, which is said.
 
     Args:
       path: the run folder.
       dataset: the run's data, if it is loaded already; needed where a program handed it over.
       callbacks: further watchers of the rounds.
+      engine: what computes the rest of the rounds, instead of the run's `runtime.engine`.
 
     Raises:
       RunFolderError: when `path` is no run folder, its run is complete, or another process
@@ -141,7 +148,7 @@ def resume(
             )
         with _log_of(folder, "is resumed"):
             return _run(
-                folder.config,
+                with_engine(folder.config, engine),
                 folder,
                 dataset=dataset,
                 callbacks=callbacks,
@@ -218,6 +225,7 @@ def _run(
     first_round = 0 if begin is None else begin.round_number
     status, progress = "failed", _Progress(first_round, folder=folder, began=began)
     try:
+        engine = report_engine(config.runtime, before=folder.engine if again and folder else None)
         experiment = build_experiment(config, dataset=dataset)
         spaces = InputSpaces()
         algorithm = build_algorithm(experiment, spaces=spaces)
@@ -226,7 +234,7 @@ def _run(
         if folder is not None:
             if again:
                 folder.keep_metrics(progress.rounds)
-                folder.note_resumed(progress.rounds)
+                folder.note_resumed(progress.rounds, engine=engine)
                 folder.set_status(
                     "running", round_number=progress.rounds, seconds=time.monotonic() - began
                 )
@@ -239,6 +247,7 @@ def _run(
         watchers = [*_uplink_log(config), *watchers]
         runtime = config.runtime
         with federated_runtime(
+            engine=engine,
             threads=runtime.threads,
             concurrent_calls=runtime.concurrent_calls,
             load=worker_load(config, num_devices=algorithm.num_devices),

@@ -84,6 +84,7 @@ REFUSED = {
     "evaluation.every": [0],
     "evaluation.catalog": ["some", "true"],
     "evaluation.cold_interactions": [0],
+    "runtime.engine": ["TFF", ""],
     "runtime.shard_size": [-1],
     "runtime.threads": [0],
     "runtime.concurrent_calls": [0],
@@ -109,6 +110,7 @@ ALLOWED = {
     "exchange.stage_1_rounds": [0, None],
     "evaluation.k": [99],
     "participation.dropout": [0.0, 1.0],
+    "runtime.engine": [None, "tff", "local"],
     "runtime.shard_size": [0],
 }
 

@@ -103,7 +103,7 @@ def test_distribute_crosses_the_codec(codec):
 
 @pytest.mark.usefixtures("runtime")
 def test_aggregation_keeps_each_user_once_in_any_order(work):
-    aggregate = build_aggregate(work.compute.type_signature.result.uplink)
+    aggregate = build_aggregate(work.result.uplink)
     spec = work.work.exchange
 
     def rows(users):
@@ -128,6 +128,7 @@ def test_aggregation_keeps_each_user_once_in_any_order(work):
             else:
                 right = aggregate.accumulate(right, shards[index])
         merged = aggregate.report(aggregate.merge(left, right))
+        merged = tf.nest.map_structure(lambda tensor: tensor.numpy(), merged)
         assert sorted(merged.users.tolist()) == [0, 1, 2, 3, 4, 5]
         np.testing.assert_array_equal(merged.items[:, 0], merged.users + 1)
         np.testing.assert_array_equal(merged.embeddings[0][:, 0, 0], 0.5 * merged.users)
@@ -150,7 +151,7 @@ def test_stage_1_carries_no_logits(experiment, run_rounds):
 
 def test_stages_that_do_not_fit_are_refused(work, cohorts, items):
     size = work.work.shared_size
-    uplink = work.compute.type_signature.result.uplink
+    uplink = work.result.uplink
     fitting = {
         "distribute": build_distribute(size, "float32"),
         "work": work,
@@ -165,7 +166,7 @@ def test_stages_that_do_not_fit_are_refused(work, cohorts, items):
     other = build_work(quiet, items=items, sample=sample, stacked=True)
     misfits = {
         "distribute": (build_distribute(size + 1, "float32"), "distribute"),
-        "aggregate": (build_aggregate(other.compute.type_signature.result.uplink), "uplink"),
+        "aggregate": (build_aggregate(other.result.uplink), "uplink"),
         "finalize": (build_finalize(size - 1, ServerConfig()), "finalize"),
     }
     for stage, (misfit, named) in misfits.items():

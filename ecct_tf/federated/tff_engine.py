@@ -1,0 +1,110 @@
+"""Rounds as TFF computations, run by TFF's worker."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from ecct_tf.federated import compat
+from ecct_tf.federated.resident import ResidentValue
+from ecct_tf.federated.stages import Round
+
+__all__ = ["TffEngine", "tff_type"]
+
+
+class TffEngine:
+    """Implements `Engine`; rounds need a `federated_runtime()` around them."""
+
+    name = "tff"
+
+    def build(self, stages: Round) -> Any:
+        """One federated computation; state and items are at the server, the rest at clients."""
+        distribute, work, finalize = stages.distribute, stages.work, stages.finalize
+        types = work.types
+        encode = _computation(distribute.encode, distribute.shared)
+        decode = _computation(distribute.decode, distribute.encoded)
+        compute = _computation(work.compute, *types)
+        apply = _computation(
+            finalize.apply, finalize.state, finalize.change, tf.TensorSpec([], tf.float32)
+        )
+        shared_of = _computation(lambda state: state.shared, finalize.state)
+        round_of = _computation(lambda state: state.round_number, finalize.state)
+        joined = _joining(stages)
+
+        @compat.federated_computation(
+            compat.server_type(tff_type(finalize.state)),
+            compat.server_type(tff_type(types.items)),
+            compat.clients_type(tff_type(types.data)),
+            compat.clients_type(tff_type(types.private)),
+            compat.clients_type(tff_type(types.downlink)),
+        )
+        def one_round(state: Any, items: Any, data: Any, private: Any, downlink: Any) -> Any:
+            encoded = compat.federated_map(encode, compat.federated_map(shared_of, state))
+            shared = compat.federated_map(decode, compat.federated_broadcast(encoded))
+            number = compat.federated_broadcast(compat.federated_map(round_of, state))
+            done = compat.federated_map(
+                compute,
+                (shared, number, compat.federated_broadcast(items), data, private, downlink),
+            )
+            new_state = compat.federated_map(
+                apply, (state, compat.federated_sum(done.delta), compat.federated_sum(done.weight))
+            )
+            totals = compat.federated_zip(
+                (compat.federated_sum(done.loss), compat.federated_sum(done.samples))
+            )
+            uplink = () if joined is None else (compat.federated_aggregate(done.uplink, *joined),)
+            return (new_state, *uplink, done.private, totals)
+
+        return one_round
+
+    def keep_at_clients(self, values: Sequence[Any], member: Any) -> Any:
+        """One value of the type `member` for each client, to be sent to the worker once."""
+        return ResidentValue.at_clients(values, tff_type(member))
+
+    def keep_at_server(self, value: Any, member: Any) -> Any:
+        """A value at the server, to be sent to the worker once."""
+        return ResidentValue.at_server(value, tff_type(member))
+
+
+def tff_type(spec: Any) -> Any:
+    """TFF's type for one of the stages."""
+    return compat.struct_type(
+        tf.nest.map_structure(
+            lambda tensor: compat.tensor_type(tensor.dtype.as_numpy_dtype, tuple(tensor.shape)),
+            spec,
+        )
+    )
+
+
+def _computation(function: Any, *specs: Any) -> Any:
+    """A stage's function as a TFF computation; of several arguments TFF makes one."""
+    types = tff_type(specs if len(specs) > 1 else specs[0])
+
+    @compat.tensor_computation(types)
+    def compute(argument: Any) -> Any:
+        # TFF has containers of its own for what is no named tuple.
+        given = tf.nest.pack_sequence_as(specs, tf.nest.flatten(argument))
+        return function(*given)
+
+    return compute
+
+
+def _joining(stages: Round) -> tuple[Any, ...] | None:
+    """Zero, accumulate, merge and report of the uplinks; None where devices send none."""
+    aggregate = stages.aggregate
+    if aggregate is None:
+        return None
+
+    @compat.tensor_computation
+    def zero() -> Any:
+        return tf.nest.map_structure(_open, aggregate.zero(), aggregate.uplink)
+
+    accumulate = _computation(aggregate.accumulate, aggregate.uplink, aggregate.uplink)
+    merge = _computation(aggregate.merge, aggregate.uplink, aggregate.uplink)
+    report = _computation(aggregate.report, aggregate.uplink)
+    return zero(), accumulate, merge, report
+
+
+def _open(tensor: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+    """The tensor with the static shape of `spec`, where the number of rows is left open."""
+    return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=spec.shape)
