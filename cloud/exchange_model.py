@@ -152,6 +152,14 @@ class ExchangeModel(tfrs.Model):
         """An optimiser that has not learned anything yet."""
         return tf.keras.optimizers.Adam(learning_rate)
 
+    @property
+    def tables(self) -> Mapping[str, str] | None:
+        """Of each variable with a row a user, item or value, by name: whose rows they are.
+
+        None for the library's own model, whose layers with a row an item `cloud.growth` names.
+        """
+        return None
+
     def measured(self) -> dict[str, float]:
         """What metrics of the labels say since they were last asked, by name; often nothing."""
         return {}

@@ -20,9 +20,20 @@ from ecct_tf.data import CloudView
 from ecct_tf.errors import DataError
 from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
 
-__all__ = ["grow_knowledge", "grow_snapshot", "grow_space", "grow_table", "item_weights"]
+__all__ = [
+    "PUBLISHED_ITEMS",
+    "grow_knowledge",
+    "grow_snapshot",
+    "grow_space",
+    "grow_table",
+    "grow_tables",
+    "item_weights",
+]
 
 Array = npt.NDArray[np.float32]
+
+PUBLISHED_ITEMS = "published items"
+"""Whose rows published item embeddings of a cloud of one's own are; its tower makes new ones."""
 
 # Layers of the cloud model with a row an item, and the prefix of the optimiser's variables.
 _ITEM_LAYERS = ("item_embedding/", "item_bias/")
@@ -89,6 +100,44 @@ def grow_snapshot(
             result[name] = np.concatenate([value, fresh])
         else:
             result[name] = _extended(value, weights)
+    return result
+
+
+def grow_tables(
+    snapshot: Mapping[str, Array],
+    fresh: Mapping[str, Array],
+    *,
+    tables: Mapping[str, str],
+    item_weights: Array,
+) -> dict[str, Array]:
+    """A snapshot of towers of one's own with rows for the users, items and values that came.
+
+    What has no declared table stays as it is; where it should have grown it will not fit.
+
+    Args:
+      snapshot: variables of the smaller model.
+      fresh: variables of the larger one, before it learned anything.
+      tables: by the name of a variable, whose rows it has.
+      item_weights: `[new, old + 1] float32`, how much each old item counts in each new one.
+    """
+    result = dict(snapshot)
+    for name, new in fresh.items():
+        old = snapshot.get(name)
+        if old is None or old.ndim == 0 or old.shape[1:] != new.shape[1:]:
+            continue
+        count = len(new) - len(old)
+        if count <= 0:
+            continue
+        if tables.get(name) == PUBLISHED_ITEMS:
+            # The candidate tower knows what a new item is like; `restored` asks it.
+            result[name] = np.concatenate([old, np.full((count, old.shape[1]), np.nan, old.dtype)])
+        elif tables.get(name) == "item" and count == len(item_weights):
+            result[name] = _extended(old, item_weights)
+        elif name in tables:
+            result[name] = _extended(old, np.full((count, len(old)), 1.0 / len(old), np.float32))
+        elif name.startswith(_OPTIMIZER):
+            # Slots of new rows begin as those of any weight do.
+            result[name] = np.concatenate([old, new[len(old) :]])
     return result
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from cloud.batches import CloudBatches
 from cloud.divergence import check_learned
 from cloud.edge_knowledge import edge_knowledge
+from cloud.growth import grow_snapshot, grow_tables, item_weights
 from cloud.input_space import InputSpace, build_input_space
 from cloud.moments import own_positions, with_moments
 from cloud.own_clouds import tower_parts
@@ -20,7 +21,7 @@ from cloud.snapshots import check_fits, with_sent_tower
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
-from ecct_tf.errors import DataError, PrivacyError
+from ecct_tf.errors import ConfigError, DataError, PrivacyError
 from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
 
 __all__ = ["CloudRecommender"]
@@ -333,6 +334,42 @@ class CloudRecommender:
         for name, variable in variables.items():
             variable.assign(snapshot[name])
         self.model.restored()
+
+    def grown(self, snapshot: Mapping[str, Array], *, space: InputSpace) -> dict[str, Array]:
+        """A snapshot of a recommender with fewer users, items or values, with rows for the rest.
+
+        Args:
+          snapshot: its variables.
+          space: its input space.
+
+        Raises:
+          ConfigError: a variable of a cloud of one's own should have grown and is in no table.
+        """
+        tables = self.model.tables
+        if tables is None:
+            return grow_snapshot(snapshot, space=space, grown=self.space)
+        fresh = {name: found.numpy() for name, found in self._variables().items()}
+        grown = grow_tables(
+            snapshot,
+            fresh,
+            tables={f"model/{name}": whose for name, whose in tables.items()},
+            item_weights=item_weights(space, self.space.categories[space.num_items + 1 :]),
+        )
+        short = [
+            f"{name} has {len(new)} rows, {len(grown[name])} before"
+            for name, new in fresh.items()
+            if new.ndim
+            and name in grown
+            and grown[name].shape[1:] == new.shape[1:]
+            and len(grown[name]) < len(new)
+        ]
+        if short:
+            raise ConfigError(
+                f"cloud.model {self.config.model!r}: the data grew and so did a variable that is "
+                f"in no table: {short[0]}; name its layer in tables= of TwoTowerCloud, by `user`, "
+                "`item` or the column whose rows it has"
+            )
+        return grown
 
     def _variables(self) -> dict[str, tf.Variable]:
         model = self.model

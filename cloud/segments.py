@@ -45,9 +45,7 @@ def segment_downlinks(
     heard = np.diff(stored.older.offsets) > 0
     names, members = [EVERYBODY], [heard if heard.any() else np.ones_like(heard)]
     categories = stored.space.user_categories
-    # The users' categories are the last columns of the user tower's inputs.
-    columns = stored.states[:, stored.states.shape[1] - len(categories) :]
-    for name, column in zip(categories, columns.T, strict=True):
+    for name, column in zip(categories, stored.user_columns().T, strict=True):
         inside = heard & (column > 0)
         if inside.any():
             names.append(name)

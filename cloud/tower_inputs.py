@@ -1,13 +1,12 @@
 """What a cloud of one's own reads: named features, made of a `CloudView` and of nothing else."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from cloud.features import CloudPositions, tail_length
-from cloud.two_tower import Feature
+from cloud.two_tower import Feature, Features
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data import CentralizedTable, CloudView, Kind
 from ecct_tf.edge.features import pad_history
@@ -17,7 +16,6 @@ __all__ = ["TowerInputs", "tower_inputs", "tower_positions"]
 
 _OWN = ("user_id", "item_id", "history", "timestamp")
 
-Features = Mapping[str, Feature]
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -67,16 +65,16 @@ def tower_inputs(view: CloudView, *, features: FeatureConfig, tail: float) -> To
         "item_id": np.arange(view.num_items + 1, dtype=np.int32),
         **_columns(view.items),
     }
-    queries = {
-        "user_id": Feature("id", users, view.num_users),
-        "history": Feature("history", histories[: len(users)], view.num_items + 1),
-        "timestamp": Feature("timestamp", times[: len(users)]),
+    queries = Features(
+        user_id=Feature("id", users, view.num_users),
+        history=Feature("history", histories[: len(users)], view.num_items + 1),
+        timestamp=Feature("timestamp", times[: len(users)]),
         **_features(view.users, padding=0),
-    }
-    candidates = {
-        "item_id": Feature("id", candidate_rows["item_id"][1:], view.num_items + 1),
+    )
+    candidates = Features(
+        item_id=Feature("id", candidate_rows["item_id"][1:], view.num_items + 1),
         **_features(view.items, padding=1),
-    }
+    )
     return TowerInputs(queries, candidates, query_rows, candidate_rows)
 
 
@@ -124,7 +122,7 @@ def _columns(table: CentralizedTable) -> Arrays:
     return {column.column.name: column.values for column in table.columns}
 
 
-def _features(table: CentralizedTable, *, padding: int) -> Features:
+def _features(table: CentralizedTable, *, padding: int) -> dict[str, Feature]:
     found = {}
     for column in table.columns:
         kind, words = column.column.kind, column.vocabulary

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from cloud.exchange_model import ExchangeModel, ExchangeSizes
+from cloud.growth import PUBLISHED_ITEMS
 from cloud.tower_inputs import TowerInputs
 from cloud.two_tower import Feature, TwoTowerCloud
 from ecct_tf.errors import ConfigError
@@ -49,6 +50,7 @@ class TowerModel(ExchangeModel):
         self._queries = _constants(inputs.query_rows)
         self._candidates = _constants(inputs.candidate_rows)
         self._tasks = _Untracked(towers.weighted_tasks)
+        self._published: tf.Variable | None = None
         width = self._checked_width()
         self.add_fusion(width)
         self.build_fusion(tf.zeros([1], tf.int32))
@@ -61,12 +63,21 @@ class TowerModel(ExchangeModel):
         self._tables = self._checked_tables(inputs)
 
     @property
-    def tables(self) -> Mapping[str, str]:
+    def tables(self) -> Mapping[str, str] | None:
         """Of each variable with a row a user, item or value, by name: whose rows they are."""
-        return self._tables.value
+        found: dict[str, str] = self._tables.value
+        return found
 
     def item_vectors(self, items: tf.Tensor, *, training: bool = False) -> tf.Tensor:
-        """`[...] int32` items to `[..., d_c] float32`, zeros for the padding."""
+        """`[...] int32` items to `[..., d_c] float32`, zeros for the padding.
+
+        From publication on as published, whatever becomes of an item's columns: devices hold them.
+        """
+        if self._published is not None:
+            return tf.gather(self._published, items)
+        return self._tower_vectors(items, training=training)
+
+    def _tower_vectors(self, items: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         items = tf.convert_to_tensor(items, tf.int32)
         flat = tf.reshape(items, [-1])
         vectors = _call(
@@ -107,6 +118,10 @@ class TowerModel(ExchangeModel):
     def freeze_items(self) -> None:
         """Ends the learning of the candidate tower, and of layers that it shares."""
         self.candidate_tower.trainable = False
+        everything = tf.range(len(next(iter(self._candidates.values()))))
+        self._published = tf.Variable(
+            self._tower_vectors(everything), trainable=False, name="published"
+        )
 
     def label_loss(
         self, users: tf.Tensor, items: tf.Tensor, labels: tf.Tensor, *, training: bool = False
@@ -158,6 +173,7 @@ class TowerModel(ExchangeModel):
             "candidate": self.candidate_tower.variables,
             "fusion": fusion,
             "sent": self._sent,
+            "published": [] if self._published is None else [self._published],
         }
         named: dict[str, tf.Variable] = {}
         for part, variables in parts.items():
@@ -175,11 +191,20 @@ class TowerModel(ExchangeModel):
         return {str(place): found for place, found in enumerate(self.optimizer.variables)}
 
     def restored(self) -> None:
-        """Preprocessing layers take what they adapted to from the variables."""
+        """Preprocessing layers take what they adapted to from the variables.
+
+        Items that came after the snapshot, whose published rows are not numbers, get theirs from
+        the tower.
+        """
         for tower in (self.query_tower, self.candidate_tower):
             for layer in _layers(tower):
                 if callable(getattr(layer, "finalize_state", None)):
                     layer.finalize_state()
+        if self._published is not None:
+            (new,) = np.nonzero(np.isnan(self._published.numpy()).any(axis=1))
+            if len(new):
+                rows = self._tower_vectors(tf.constant(new, tf.int32))
+                self._published.scatter_nd_update(new[:, None], rows)
 
     def _checked_width(self) -> int:
         shapes = {}
@@ -227,7 +252,7 @@ class TowerModel(ExchangeModel):
                 found[names[id(variable)]] = entity
                 if id(variable) in places:
                     found[f"sent/{places[id(variable)]}"] = entity
-        return _Untracked(found)
+        return _Untracked({**found, "published/0": PUBLISHED_ITEMS})
 
 
 class _Untracked:

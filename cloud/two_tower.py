@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ecct_tf.config import CloudConfig
 from ecct_tf.errors import ConfigError
 
-__all__ = ["CloudSpec", "Feature", "FeatureKind", "TwoTowerCloud"]
+__all__ = ["CloudSpec", "Feature", "FeatureKind", "Features", "TwoTowerCloud"]
 
 FeatureKind = Literal[
     "id", "categorical", "multi_categorical", "numeric", "vector", "history", "timestamp"
@@ -42,6 +42,16 @@ class Feature:
     values: npt.NDArray[Any]
     size: int = 0
     vocabulary: tuple[str, ...] = ()
+
+
+class Features(dict[str, Feature]):
+    """Features of one tower by name; one that there is not is named with those that there are."""
+
+    def __missing__(self, name: str) -> Feature:
+        raise ConfigError(
+            f"a tower asks for the feature {name!r}: expected one of {', '.join(self)}; the cloud "
+            "has centralized columns alone, federated ones stay on their devices"
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,7 +86,7 @@ class CloudSpec:
         Raises:
           ConfigError: there is no such feature.
         """
-        return _inputs(self.queries, names, tower="query")
+        return _inputs(self.queries, names)
 
     def candidate_inputs(self, *names: str) -> dict[str, Any]:
         """Keras inputs of the candidate tower, likewise.
@@ -84,7 +94,7 @@ class CloudSpec:
         Raises:
           ConfigError: likewise.
         """
-        return _inputs(self.candidates, names, tower="candidate")
+        return _inputs(self.candidates, names)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,15 +144,9 @@ class TwoTowerCloud:
         return [(self.task, 1.0)]
 
 
-def _inputs(features: Mapping[str, Feature], names: Sequence[str], *, tower: str) -> dict[str, Any]:
+def _inputs(features: Mapping[str, Feature], names: Sequence[str]) -> dict[str, Any]:
     import tensorflow as tf
 
-    unknown = [name for name in names if name not in features]
-    if unknown:
-        raise ConfigError(
-            f"the {tower} tower asks for {unknown[0]!r}: expected one of {', '.join(features)}; "
-            "the cloud has centralized columns alone, federated ones stay on their devices"
-        )
     return {
         name: tf.keras.Input(
             features[name].values.shape[1:], dtype=features[name].values.dtype.name, name=name

@@ -7,14 +7,16 @@
     knowledge.npz      what is known of the uplinks, and its round
     vocabulary.json    original ids of users and items by number
     edge_starts.*      starting weights of edge models, where the job trained some
+    columns.*          centralized columns, where the cloud is one's own
 
-Only the owner may read what is about single users: `history.npz` and `knowledge.npz`.
+Only the owner may read what is about single users: `history.npz`, `knowledge.npz`, `columns.npz`.
 With them a recommender is built without the data that it was trained on. All of it comes
 from a `CloudView` and from uplinks.
 """
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.array_files import read_arrays, write_arrays
+from cloud.columns import StoredColumns
 from cloud.edge_starts import EdgeStart, read_starts, write_starts
+from cloud.features import category_matrix
 from cloud.input_space import InputSpace
+from cloud.origin import changed_clouds
 from cloud.recommender import CloudRecommender
 from cloud.registry import Version
 from cloud.vocabulary import Vocabulary
@@ -36,11 +41,14 @@ from ecct_tf.errors import ConfigError, RegistryError
 from ecct_tf.files import read_plain_text, write_text
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
 from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
+from ecct_tf.plugins import Origin
 
 __all__ = ["StoredCloud"]
 
 Array = npt.NDArray[np.float32]
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+_log = logging.getLogger(__name__)
 
 _SECTIONS = ("cloud", "features")
 
@@ -64,6 +72,8 @@ class StoredCloud:
       round_number: the round that their staleness counts to.
       vocabulary: of users and items.
       starts: starting weights of edge models, by tier.
+      columns: what a cloud of one's own reads; None for the library's own.
+      origin: where the cloud's code came from, by its name, when the version was made.
     """
 
     config: CloudConfig
@@ -80,17 +90,44 @@ class StoredCloud:
     round_number: int
     vocabulary: Vocabulary
     starts: Mapping[Tier, EdgeStart] = dataclasses.field(default_factory=dict)
+    columns: StoredColumns | None = None
+    origin: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
+
+    def user_columns(self) -> Array:
+        """`[users, c] float32`: the users' categories, as `space.user_categories` names them."""
+        names = self.space.user_categories
+        if self.columns is None:
+            # They are the last columns of the user tower's inputs.
+            return self.states[:, self.states.shape[1] - len(names) :]
+        return category_matrix(self.columns.users, rows=len(self.vocabulary.users), names=names)
+
+    def warn_of_changes(self) -> None:
+        """Logs it where the code of the cloud is not what the version was made with.
+
+        Raises:
+          ConfigError: it cannot be imported.
+        """
+        for change in changed_clouds(self.origin):
+            _log.warning("%s. What is computed now need not be what the version learned", change)
 
     def recommender(self) -> CloudRecommender:
-        """The recommender of this version, ready to serve; it has no columns to train on."""
+        """The recommender of this version, ready to serve.
+
+        That of the library's own cloud has no columns to train on.
+
+        Raises:
+          ConfigError: the cloud is one's own, and cannot be imported or built.
+        """
+        self.warn_of_changes()
         nothing = CentralizedTable(FeatureSchema("stored", ()), ())
+        columns = self.columns or StoredColumns(nothing, nothing)
         cloud = CloudRecommender(
             CloudView(
                 num_users=len(self.vocabulary.users),
                 num_items=len(self.vocabulary.items),
                 older=self.older,
-                items=nothing,
-                users=nothing,
+                items=columns.items,
+                users=columns.users,
             ),
             self.config,
             features=self.features,
@@ -98,7 +135,7 @@ class StoredCloud:
             num_queries=self.num_queries,
             seed=self.seed,
             space=self.space,
-            states=self.states,
+            states=self.states if self.columns is None else None,
         )
         cloud.freeze()
         cloud.restore(self.snapshot)
@@ -112,6 +149,7 @@ class StoredCloud:
             "edge_dim": self.edge_dim,
             "num_queries": self.num_queries,
             "seed": self.seed,
+            "clouds": dict(self.origin),
         }
         write_text(folder / "recommender.json", json.dumps(settings, indent=2) + "\n")
         arrays = {f"space/{name}": value for name, value in self.space.to_arrays().items()}
@@ -124,6 +162,8 @@ class StoredCloud:
         tokens = dataclasses.asdict(self.vocabulary)
         write_text(folder / "vocabulary.json", json.dumps(tokens, ensure_ascii=False) + "\n")
         write_starts(folder, self.starts)
+        if self.columns is not None:
+            self.columns.write(folder)
 
     @classmethod
     def of(cls, version: Version) -> "StoredCloud":
@@ -145,6 +185,7 @@ class StoredCloud:
         recommender = read_arrays(folder / "recommender.npz")
         knowledge = read_arrays(folder / "knowledge.npz")
         starts = read_starts(folder)
+        columns = StoredColumns.read(folder)
         try:
             settings = json.loads(read_plain_text(folder / "recommender.json"))
             tokens = json.loads(read_plain_text(folder / "vocabulary.json"))
@@ -168,6 +209,8 @@ class StoredCloud:
                 knowledge=KnowledgeStore.from_arrays(knowledge),
                 vocabulary=Vocabulary(tuple(tokens["users"]), tuple(tokens["items"])),
                 starts=starts,
+                columns=columns,
+                origin=settings.get("clouds", {}),
             )
         except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
             raise RegistryError(

@@ -22,7 +22,6 @@ from ecct_tf.config.checks import (
     shorter_than_candidates,
     within,
 )
-from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -250,11 +249,6 @@ class JobConfig:
         one_of(self, "job", "history", get_args(History))
         one_of(self, "job", "distribution", get_args(Distribution))
         at_least(self, "job", 0, "seed")
-        if self.cloud.model != BUILT_IN_CLOUD:
-            raise ConfigError(
-                f"cloud.model: a job keeps versions of the library's own cloud, expected "
-                f"{BUILT_IN_CLOUD}, got {self.cloud.model}; another one can be the cloud of a run"
-            )
         if self.data.nodes is not None:
             raise ConfigError(
                 "data.nodes: a cloud job has no edge nodes, expected null, got "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cloud.columns import StoredColumns, recoded
 from cloud.retraining.config import JobConfig
 from cloud.vocabulary import Vocabulary, renumber
 from ecct_tf.data import (
@@ -81,12 +82,19 @@ class Validation(HeldOut):
     gate: HeldOut
 
 
-def load_history(config: JobConfig, *, known: Vocabulary | None, progress: bool) -> History:
+def load_history(
+    config: JobConfig,
+    *,
+    known: Vocabulary | None,
+    columns: StoredColumns | None = None,
+    progress: bool,
+) -> History:
     """Loads the data, drops what the cloud must not see and gives it the registry's numbers.
 
     Args:
       config: the job.
       known: the vocabulary of the last version, whose numbers stay; None for the first.
+      columns: of the last version, where its cloud is one's own: their values keep their codes.
       progress: whether a download may show a bar.
     """
     dataset = load_dataset(config.data, seed=config.seed, progress=progress)
@@ -101,6 +109,8 @@ def load_history(config: JobConfig, *, known: Vocabulary | None, progress: bool)
     own = Vocabulary(dataset.user_tokens, dataset.item_tokens)
     vocabulary = own if known is None else known.extended(own)
     renumbered = view if vocabulary == own else renumber(view, own, vocabulary)
+    if columns is not None:
+        renumbered = recoded(renumbered, columns)
     sizes = tuple(
         len(found.vocabulary)
         for found in dataset.user_columns

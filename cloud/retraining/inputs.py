@@ -12,6 +12,7 @@ from cloud.retraining.log_reading import WINDOW
 from ecct_tf.errors import RunFolderError
 from ecct_tf.files import open_plain, read_plain_text, write_text
 from ecct_tf.knowledge import KnowledgeStore
+from ecct_tf.plugins import Origin
 from ecct_tf.sealed_json import seal_json, unseal_json
 
 __all__ = ["JobInputs", "read_inputs", "write_inputs"]
@@ -31,6 +32,7 @@ class JobInputs:
       round_number: the round that staleness counts to.
       uplinks: what was read of the log: counts, reasons of refusal and the files.
       forgotten: how many notes of what is to be forgotten it has followed.
+      clouds: where a cloud of one's own came from, by its name.
       arrays_sha256: of the arrays beside `inputs.json`, by the name of the file.
     """
 
@@ -41,6 +43,7 @@ class JobInputs:
     round_number: int
     uplinks: dict[str, Any]
     forgotten: int = 0
+    clouds: dict[str, Origin] = dataclasses.field(default_factory=dict)
     arrays_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @staticmethod

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from cloud.origin import check_cloud
 from cloud.recommender import CloudRecommender
 from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
@@ -61,6 +62,7 @@ def retrain(
     for tier in config.edge.tiers:
         # Before data are read.
         find_builder(tier)
+    check_cloud(config.cloud.model)
     engine = build_engine(config.distribution, wait_seconds=config.cluster.wait_seconds)
     job = JobFolder(folder)
     try:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.array_files import read_arrays, write_arrays
+from cloud.origin import changed_clouds, cloud_origins
 from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.forgetting import forget_knowledge
@@ -82,7 +83,8 @@ def prepare(
       ConfigError: the settings do not fit the promoted version.
       DataError: the history changed since the job began.
       ResourceError: the job would need more memory than there is.
-      RunFolderError: the first worker did not fix the inputs in time.
+      RunFolderError: the first worker did not fix the inputs in time, or the source of a cloud of
+        one's own is not what the job began with.
     """
     found = read_inputs(folder, wait_seconds=0.0 if is_chief else _WAIT_SECONDS)
     if found is None and not is_chief:
@@ -98,7 +100,10 @@ def prepare(
         number = found[0].parent
     parent = None if number is None else StoredCloud.of(registry.version(number))
     history = load_history(
-        config, known=None if parent is None else parent.vocabulary, progress=show
+        config,
+        known=None if parent is None else parent.vocabulary,
+        columns=None if parent is None else parent.columns,
+        progress=show,
     )
     if parent is None or config.start == "scratch":
         check_memory(config, history)
@@ -106,6 +111,12 @@ def prepare(
         now = int(time.time()) if now_seconds is None else now_seconds
         found = _fix(config, folder, registry, number, parent, history, now_seconds=now)
     inputs, knowledge = found
+    changes = changed_clouds(inputs.clouds)
+    if changes:
+        raise RunFolderError(
+            f"{folder}: the source of the cloud changed since the job began: {'; '.join(changes)}. "
+            "Restore the source, or begin another job in a new folder."
+        )
     if inputs.fingerprint != history.fingerprint:
         raise DataError(
             f"the history is not the one that the job {folder} began with: expected SHA-256 "
@@ -208,6 +219,7 @@ def _fix(
         round_number=present,
         uplinks=read.summary,
         forgotten=len(forgotten.notes),
+        clouds=cloud_origins(config.cloud.model),
     )
     write_inputs(folder, inputs, knowledge)
     heard = int(np.count_nonzero(knowledge.rounds >= 0))

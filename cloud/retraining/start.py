@@ -1,6 +1,6 @@
 """Where a job begins: the recommender it trains, from scratch or from a parent's weights."""
 
-from cloud.growth import grow_knowledge, grow_snapshot, grow_space
+from cloud.growth import grow_knowledge, grow_space
 from cloud.input_space import InputSpace, build_input_space
 from cloud.recommender import CloudRecommender
 from cloud.retraining.config import JobConfig
@@ -52,8 +52,9 @@ def begin(
     """
     cloud = build_recommender(config, view, space=space)
     if parent is not None:
+        parent.warn_of_changes()
         cloud.freeze()
-        cloud.restore(grow_snapshot(parent.snapshot, space=parent.space, grown=space))
+        cloud.restore(cloud.grown(parent.snapshot, space=parent.space))
     return cloud
 
 
@@ -70,7 +71,7 @@ def revived(parent: StoredCloud, view: CloudView) -> CloudRecommender:
         space=space,
     )
     cloud.freeze()
-    cloud.restore(grow_snapshot(parent.snapshot, space=parent.space, grown=space))
+    cloud.restore(cloud.grown(parent.snapshot, space=parent.space))
     return cloud
 
 
@@ -80,7 +81,7 @@ def check_parent(config: JobConfig, parent: StoredCloud) -> None:
     Raises:
       ConfigError: names the first setting that differs, and the way out.
     """
-    sizes = ("rank", "free_dim", "hidden_dim", "next_item")
+    sizes = ("model", "rank", "free_dim", "hidden_dim", "next_item")
     pairs: list[tuple[str, object, object]] = [
         (f"cloud.{name}", getattr(config.cloud, name), getattr(parent.config, name))
         for name in sizes

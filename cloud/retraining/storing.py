@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.array_files import write_arrays
+from cloud.columns import StoredColumns
 from cloud.growth import grow_knowledge, grow_table
 from cloud.recommender import CloudRecommender
 from cloud.registry import Draft, Registry, Version
@@ -24,7 +25,8 @@ from cloud.retraining.start import build_recommender, revived
 from cloud.retraining.starts import edge_starts
 from cloud.serving import ServingContent, export_serving
 from cloud.version_files import StoredCloud
-from ecct_tf.errors import CheckpointError
+from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
+from ecct_tf.errors import CheckpointError, ConfigError
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
 from ecct_tf.tensorflow_files import is_pattern
 
@@ -94,6 +96,8 @@ def _stored(
         round_number=prepared.inputs.round_number,
         vocabulary=prepared.history.vocabulary,
         starts=edge_starts(config, prepared, table, folder=folder / "starts"),
+        columns=StoredColumns.of(view) if config.cloud.model != BUILT_IN_CLOUD else None,
+        origin=prepared.inputs.clouds,
     )
 
 
@@ -157,7 +161,7 @@ def _metrics(config: JobConfig, prepared: Prepared, trained: CloudRecommender) -
         return found
     try:
         cloud = revived(parent, validation.view)
-    except CheckpointError as error:
+    except (CheckpointError, ConfigError) as error:
         # A job that starts from scratch needs nothing else of the promoted version's model.
         _log.warning("the promoted version cannot be compared with: %s", error)
         return found

@@ -28,14 +28,14 @@ SCHEMA = FeatureSchema(
 def shop(*, users=16, items=24, met=7, width=64, seed=0):
     """Users meet items whose text is near to their taste; numbers stay as a shop grows."""
     draw = np.random.default_rng(seed)
-    text = draw.standard_normal((100, width)).astype(np.float32)[:items]
-    tastes = draw.standard_normal((100, width))[:users]
+    text = draw.standard_normal((200, width)).astype(np.float32)[:items]
+    tastes = draw.standard_normal((200, width))[:users]
     # Each user has a generator of its own, so that a larger shop begins with the smaller one's.
     rows = [
         np.argsort(-(text @ taste) - np.random.default_rng([seed, user]).gumbel(size=items))[:met]
         for user, taste in enumerate(tastes)
     ]
-    numbers = [f"{number:03d}" for number in range(100)]
+    numbers = [f"{number:03d}" for number in range(200)]
     tags = np.zeros((items + 1, 3), np.float32)
     tags[np.arange(1, items + 1), np.arange(items) % 3] = 1.0
     columns = dict(zip(("town", "plan", "price", "text", "tags"), SCHEMA.columns, strict=True))
@@ -67,3 +67,36 @@ def shop_view(**sizes):
     """The cloud's side of it."""
     dataset = shop(**sizes)
     return cloud_view(dataset, leave_one_out(dataset))
+
+
+def write_shop(folder, dataset, *, tags=("x", "y", "z")):
+    """The shop as files, with a schema; `tags` are what the columns of its tags are called."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        f"{dataset.user_tokens[user]},{dataset.item_tokens[item - 1]},{time}"
+        for user, item, time in zip(
+            dataset.users, dataset.items, dataset.timestamps.tolist(), strict=True
+        )
+    ]
+    (folder / "clicks.csv").write_text("\n".join(["user,item,timestamp", *lines]) + "\n")
+    _, plan = dataset.user_columns
+    lines = [
+        f"{token},{plan.vocabulary[code - 1]}"
+        for token, code in zip(dataset.user_tokens, plan.values.tolist(), strict=True)
+    ]
+    (folder / "users.csv").write_text("\n".join(["user,plan", *lines]) + "\n")
+    price, text, hot = (column.values for column in dataset.item_columns)
+    lines = [
+        f"{token},{price[number]},{tags[int(hot[number].argmax())]}"
+        for number, token in enumerate(dataset.item_tokens, start=1)
+    ]
+    (folder / "items.csv").write_text("\n".join(["item,price,tags", *lines]) + "\n")
+    np.save(folder / "text.npy", text[1:])
+    (folder / "schema.yaml").write_text(
+        "name: shop\ninteractions: {path: clicks.csv}\n"
+        "users: {path: users.csv, id: user, columns: "
+        "{plan: {kind: categorical, side: centralized}}}\n"
+        "items: {path: items.csv, id: item, columns: {price: {kind: numeric}, "
+        "tags: {kind: multi_categorical}, text: {kind: vector, array: text.npy}}}\n"
+    )
+    return folder / "schema.yaml"
