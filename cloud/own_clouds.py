@@ -31,6 +31,7 @@ def tower_parts(
     features: FeatureConfig,
     edge_dim: int,
     seed: int,
+    builder: Callable[[CloudSpec], Any] | None = None,
 ) -> CloudParts:
     """The cloud that `config.model` names, of a view.
 
@@ -41,15 +42,15 @@ def tower_parts(
       features: how long histories are.
       edge_dim: d_e.
       seed: of the random initial weights.
+      builder: of the towers; None imports the one that is named.
 
     Raises:
       ConfigError: there is no such model, or it is none that an exchange can be made of.
     """
     what = f"cloud.model {config.model!r}"
     inputs = tower_inputs(view, features=features, tail=config.tail)
-    towers = _built(
-        find_function(cloud_target(config.model), what=what), inputs, config, seed, what
-    )
+    found = builder or find_function(cloud_target(config.model), what=what)
+    towers = _built(found, inputs, config, seed, what)
     model = TowerModel(
         towers,
         ExchangeSizes(

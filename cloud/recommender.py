@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from cloud.own_clouds import tower_parts
 from cloud.parts import built_in_parts
 from cloud.queries import choose_queries
 from cloud.snapshots import check_fits, with_sent_tower
+from cloud.two_tower import CloudSpec, TwoTowerCloud
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
@@ -53,6 +54,7 @@ class CloudRecommender:
         seed: int,
         space: InputSpace | None = None,
         states: Array | None = None,
+        builder: Callable[[CloudSpec], TwoTowerCloud] | None = None,
     ) -> None:
         """Computes the item-to-item embeddings and builds the untrained model.
 
@@ -67,6 +69,7 @@ class CloudRecommender:
             is computed from the view.
           states: `[users, s] float32`, the user tower's inputs, from `states` of an earlier
             recommender of the same view; by default they are computed from it.
+          builder: of the towers, where `config.model` names a cloud of one's own; None imports it.
 
         Raises:
           PrivacyError: when `view` is anything but a `CloudView`.
@@ -97,7 +100,13 @@ class CloudRecommender:
             )
         else:
             self._parts = tower_parts(
-                view, config, space=space, features=features, edge_dim=edge_dim, seed=seed
+                view,
+                config,
+                space=space,
+                features=features,
+                edge_dim=edge_dim,
+                seed=seed,
+                builder=builder,
             )
         self.model, self.states = self._parts.model, self._parts.states
         self._compile()

@@ -1,8 +1,15 @@
 """`ecct check`: whether a part of one's own does what the library relies on."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from ecct_tf.commands.options import examples, prepare
+
+if TYPE_CHECKING:
+    from ecct_tf.testing import Finding
 
 __all__ = ["check"]
 
@@ -25,15 +32,49 @@ def edge(name: str, seed: int) -> None:
     The exit code is 1 when a check failed.
     """
     prepare("export")
-    from rich.table import Table
-
     from ecct_tf.config.edge_names import target_of
-    from ecct_tf.terminal import open_console, print_table
     from ecct_tf.testing import edge_model_findings
 
     target_of(name, setting="NAME")
     findings = edge_model_findings(name, seed=seed)
-    table = Table("check", "result", "found", title=name)
+    _print(findings, title=name)
+
+
+@check.command(
+    epilog=examples("ecct check cloud my_pkg.cloud:build", "ecct check cloud ecct"),
+)
+@click.argument("name")
+@click.option(
+    "--schema",
+    type=click.Path(path_type=Path),
+    help="Schema file of a small data set with the columns that the towers read; by default one "
+    "whose items have price, brand, tags and text, a vector of 64.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the weights.")
+def cloud(name: str, schema: Path | None, seed: int) -> None:
+    """Check the cloud model NAME: the library's, of a package, or module:name.
+
+    What it publishes and sends, what it learns, that downlinks stay readable, that another build
+    restores it and goes on bit by bit, and that new users and items get rows. The exit code is 1
+    when a check failed.
+    """
+    prepare("simulation")
+    from ecct_tf.config.cloud_names import cloud_target
+    from ecct_tf.data import load_files
+    from ecct_tf.testing import SMALL_SHOP, cloud_findings
+
+    cloud_target(name, setting="NAME")
+    data = SMALL_SHOP if schema is None else load_files(schema)[0]
+    _print(cloud_findings(name, data, seed=seed), title=name)
+
+
+def _print(findings: "Sequence[Finding]", *, title: str) -> None:
+    """Prints the table of findings; ends the command with 1 when one failed."""
+    from rich.table import Table
+
+    from ecct_tf.terminal import open_console, print_table
+
+    table = Table("check", "result", "found", title=title)
     told = {True: "passed", False: "FAILED", None: "not run"}
     for finding in findings:
         table.add_row(finding.check, told[finding.passed], finding.told)

@@ -1,6 +1,5 @@
 """The conformance kit for edge models: what the simulation, a phone and a file rely on."""
 
-import dataclasses
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -20,9 +19,10 @@ from ecct_tf.testing.edge_inputs import (
     random_inputs,
     shared_history,
 )
+from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures
 from ecct_tf.testing.fixed_graph import loose_operators
 
-__all__ = ["SMALL_SPEC", "ConformanceError", "Finding", "check_edge_model", "edge_model_findings"]
+__all__ = ["SMALL_SPEC", "check_edge_model", "edge_model_findings"]
 
 Array = npt.NDArray[np.float32]
 
@@ -45,29 +45,6 @@ _CLOSE = 1e-5
 _STEP = 2e-3
 
 
-class ConformanceError(EcctError, AssertionError):
-    """A part of one's own does not do what the library relies on."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Attributes:
-      check: its name.
-      passed: whether the model passed; None where an earlier failure left nothing to check.
-      told: what was found.
-    """
-
-    check: str
-    passed: bool | None
-    told: str
-
-
-class _FailedError(Exception):
-    """A check failed, for a reason."""
-
-
 def check_edge_model(
     model: str | Callable[[EdgeSpec], Any], spec: EdgeSpec = SMALL_SPEC, *, seed: int = 0
 ) -> tuple[Finding, ...]:
@@ -88,13 +65,8 @@ def check_edge_model(
     ['build', 'operators', 'layout']
     """
     findings = edge_model_findings(model, spec, seed=seed)
-    failures = [finding for finding in findings if finding.passed is False]
-    if failures:
-        name = model if isinstance(model, str) else getattr(model, "__qualname__", repr(model))
-        raise ConformanceError(
-            f"edge model {name!r} failed {len(failures)} of {len(findings)} checks: "
-            + "; ".join(f"{finding.check}: {finding.told}" for finding in failures)
-        )
+    name = model if isinstance(model, str) else getattr(model, "__qualname__", repr(model))
+    raise_failures(findings, what=f"edge model {name!r}")
     return findings
 
 
@@ -142,7 +114,7 @@ def _build(
 def _run(name: str, check: Callable[[EdgeModel, int], str], model: EdgeModel, seed: int) -> Finding:
     try:
         return Finding(name, True, check(model, seed))
-    except (_FailedError, EcctError) as error:
+    except (CheckFailedError, EcctError) as error:
         return Finding(name, False, str(error))
     except Exception as error:
         return Finding(name, False, _told(error))
@@ -158,18 +130,18 @@ def _layout(model: EdgeModel, seed: int) -> str:
     """Every weight teaches something, and none of the head decides the embedding."""
     initial = model.layout.initial(seed)
     if not np.isfinite(initial).all():
-        raise _FailedError("expected finite initial weights")
+        raise CheckFailedError("expected finite initial weights")
     weights = any_weights(model, seed=seed)
     inputs = random_inputs(model, 40, seed=seed)
     outputs, gradient = forward_and_gradient(model, weights, inputs)
     for name, part in model.layout.to_dict(gradient).items():
         if not part.any():
-            raise _FailedError(f"the weight {name!r} of the layout reaches no answer")
+            raise CheckFailedError(f"the weight {name!r} of the layout reaches no answer")
     moved = weights.copy()
     moved[model.layout.shared_size("backbone") :] += 1.0
     other, _ = forward_and_gradient(model, moved, inputs)
     if not np.array_equal(other.embedding, outputs.embedding):
-        raise _FailedError(
+        raise CheckFailedError(
             "a weight of the part 'head' decides the embedding; it belongs to the backbone"
         )
     return f"{len(model.layout.weights)} tensors, each of which learns"
@@ -180,7 +152,7 @@ def _repeatable(model: EdgeModel, seed: int) -> str:
     answers = [np.asarray(_traced(model, inputs)(weights)[1]) for _ in range(3)]
     difference = max(_apart(answers[0], other) for other in answers[1:])
     if difference:
-        raise _FailedError(
+        raise CheckFailedError(
             f"traced again it answers {difference:.2g} otherwise: something outside of weights and "
             "inputs decides"
         )
@@ -265,7 +237,7 @@ def _gradient(model: EdgeModel, seed: int) -> str:
         error = sorted(errors)[1]
         worst = max(worst, error)
         if error > 0.05:
-            raise _FailedError(
+            raise CheckFailedError(
                 f"of {name!r}: {error:.0%} from finite differences, expected at most 5%"
             )
     return f"at most {worst:.1%} from finite differences"
@@ -291,7 +263,7 @@ def _finite(model: EdgeModel, seed: int) -> str:
             )
             for name, values in (*outputs._asdict().items(), ("gradient", gradient)):
                 if not np.isfinite(values).all():
-                    raise _FailedError(f"{name} is not finite for {what} and {weights_name}")
+                    raise CheckFailedError(f"{name} is not finite for {what} and {weights_name}")
     return "at zero, at the bounds of the features, for weights of zero"
 
 
@@ -299,7 +271,7 @@ def _fixed_order(model: EdgeModel, seed: int) -> str:
     """What a device sends has the same bits wherever it is computed."""
     loose = loose_operators(model)
     if loose:
-        raise _FailedError(
+        raise CheckFailedError(
             f"in a fixed order of sums there is {loose[0]}, whose last bit each runtime decides; "
             "use ecct_tf.edge.layers, or ecct_tf.fixed_order"
         )
@@ -314,7 +286,9 @@ def _fixed_order(model: EdgeModel, seed: int) -> str:
     for name in ("embedding", "logit"):
         alone = np.stack([getattr(single, name) for single in singles])
         if not np.array_equal(alone, getattr(outputs, name)):
-            raise _FailedError(f"{name} of a device alone and in a stack differ in the last bits")
+            raise CheckFailedError(
+                f"{name} of a device alone and in a stack differ in the last bits"
+            )
     fast, _ = forward_and_gradient(model, weights, inputs)
     _expect_close(outputs.logit, fast.logit, what="logits in a fixed order and a fast one", by=1e-3)
     return "equal to the last bit, alone and stacked"
@@ -340,10 +314,10 @@ def _apart(one: Array, other: Array) -> float:
 
 def _expect_close(got: Array, expected: Array, *, what: str, by: float = _CLOSE) -> None:
     if got.shape != expected.shape:
-        raise _FailedError(f"{what}: expected the shape {expected.shape}, got {got.shape}")
+        raise CheckFailedError(f"{what}: expected the shape {expected.shape}, got {got.shape}")
     scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
     if not _apart(got, expected) <= by * scale:
-        raise _FailedError(f"{what} differ by {_apart(got, expected):.2g}")
+        raise CheckFailedError(f"{what} differ by {_apart(got, expected):.2g}")
 
 
 def _told(error: Exception) -> str:

@@ -1,0 +1,386 @@
+"""The conformance kit for clouds: what a run, a version and devices rely on."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.growth import grow_space
+from cloud.input_space import InputSpace
+from cloud.origin import check_cloud as check_name
+from cloud.recommender import CloudRecommender
+from cloud.two_tower import CloudSpec, TwoTowerCloud
+from ecct_tf.config import CloudConfig, FeatureConfig
+from ecct_tf.data import CloudView, Dataset
+from ecct_tf.errors import CheckpointError
+from ecct_tf.federated import TrainableCloud
+from ecct_tf.knowledge import ItemTable, KnowledgeStore, UplinkRows
+from ecct_tf.testing.cloud_data import SMALL_SHOP, smaller_view, view_of
+from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures
+
+__all__ = ["check_cloud", "check_trainable_cloud", "cloud_findings", "trainable_cloud_findings"]
+
+Array = npt.NDArray[np.float32]
+
+_EDGE_DIM, _QUERIES = 3, 4
+_CLOSE = 1e-4
+# Of the downlinks' own spread: what weights out on devices may meet after one update.
+_DRIFT = 0.25
+
+Builder = Callable[[CloudSpec], TwoTowerCloud]
+Make = Callable[..., Any]
+
+
+def check_cloud(
+    cloud: str | Builder, data: Dataset = SMALL_SHOP, *, seed: int = 0
+) -> tuple[Finding, ...]:
+    """Checks a cloud model, for the tests of the package that brings it.
+
+    Args:
+      cloud: its name, as in `cloud.model`, or its builder.
+      data: with the columns that its towers read; by default `SMALL_SHOP`, whose users have the
+        column `plan` and whose items have `price`, `brand`, `tags` and `text`, a vector of 64.
+      seed: of the initial weights.
+
+    Returns:
+      What was found.
+
+    Raises:
+      ConformanceError: it failed in anything; the message names every failure.
+    """
+    findings = cloud_findings(cloud, data, seed=seed)
+    name = cloud if isinstance(cloud, str) else getattr(cloud, "__qualname__", repr(cloud))
+    raise_failures(findings, what=f"cloud model {name!r}")
+    return findings
+
+
+def cloud_findings(
+    cloud: str | Builder, data: Dataset = SMALL_SHOP, *, seed: int = 0
+) -> tuple[Finding, ...]:
+    """What each check of `check_cloud` finds; nothing is raised for a failure."""
+    config = CloudConfig(
+        model=cloud if isinstance(cloud, str) else "of_ones_own:build",
+        rank=3,
+        fit_epochs=1,
+        batch_size=32,
+        update_batch_size=8,
+        update_epochs=1,
+        next_item=dataclasses.replace(CloudConfig().next_item, epochs=0),
+    )
+
+    def make(view: CloudView, *, space: InputSpace | None = None) -> CloudRecommender:
+        if isinstance(cloud, str):
+            check_name(cloud)
+        return CloudRecommender(
+            view,
+            config,
+            features=FeatureConfig(history_length=4, decays=(1.0,), last_items=1, clock=False),
+            edge_dim=_EDGE_DIM,
+            num_queries=_QUERIES,
+            seed=seed,
+            space=space,
+            builder=None if isinstance(cloud, str) else cloud,
+        )
+
+    return trainable_cloud_findings(make, data)
+
+
+def check_trainable_cloud(make: Make, data: Dataset = SMALL_SHOP) -> tuple[Finding, ...]:
+    """Checks whatever has the methods of `ecct_tf.federated.TrainableCloud`.
+
+    Args:
+      make: a cloud of a view, the same one each time; edge embeddings have a width of 3, and
+        devices are asked about 4 items.
+      data: a small data set.
+
+    Raises:
+      ConformanceError: it failed in anything; the message names every failure.
+    """
+    findings = trainable_cloud_findings(make, data)
+    raise_failures(findings, what=f"cloud {getattr(make, '__qualname__', make)!r}")
+    return findings
+
+
+def trainable_cloud_findings(make: Make, data: Dataset = SMALL_SHOP) -> tuple[Finding, ...]:
+    """What each check of `check_trainable_cloud` finds; nothing is raised for a failure."""
+    view = view_of(data)
+    try:
+        case = _Case.of(make, view)
+    except Exception as error:
+        rest = [Finding(name, None, "there is no cloud") for name in _CHECKS]
+        return (Finding("build", False, f"{type(error).__name__}: {error}"), *rest)
+    width = case.table.cloud.shape[1]
+    findings = [Finding("build", True, f"{view.num_items} items of {width} numbers")]
+    for name, check in _CHECKS.items():
+        try:
+            told = check(case)
+            findings.append(Finding(name, None if told is None else True, told or "not asked"))
+        except CheckFailedError as failure:
+            findings.append(Finding(name, False, str(failure)))
+        except Exception as error:
+            findings.append(Finding(name, False, f"{type(error).__name__}: {error}"))
+    return tuple(findings)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Case:
+    """A cloud that is fitted and published; each check begins at `start`."""
+
+    make: Make
+    view: CloudView
+    cloud: Any
+    table: ItemTable
+    start: dict[str, Array]
+    users: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, make: Make, view: CloudView) -> "_Case":
+        cloud = make(view)
+        lacks = [name for name in _METHODS if not callable(getattr(cloud, name, None))]
+        if lacks or not isinstance(cloud, TrainableCloud):
+            raise CheckFailedError(f"expected the methods of TrainableCloud, it lacks {lacks}")
+        if hasattr(cloud, "fit"):
+            cloud.fit()
+        users = np.arange(view.num_users, dtype=np.int32)
+        return cls(make, view, cloud, cloud.publish(), _copied(cloud.snapshot()), users)
+
+    def begun(self) -> Any:
+        self.cloud.restore(self.start)
+        return self.cloud
+
+    def fresh(self) -> Any:
+        """Another build, published, as when a run is resumed."""
+        cloud = self.make(self.view)
+        cloud.publish()
+        return cloud
+
+    def embeddings(self, cloud: Any, knowledge: KnowledgeStore | None = None) -> Array:
+        found: Array = cloud.user_embeddings(self.users, knowledge=knowledge, round_number=1)
+        return found
+
+    @functools.cached_property
+    def knowledge(self) -> KnowledgeStore:
+        """Uplinks of all users but the last two, who like even items."""
+        users = self.users[:-2]
+        items = self.cloud.queries(users, round_number=0)
+        draw = np.random.default_rng(0)
+        rows = UplinkRows(
+            users=users,
+            items=items,
+            embeddings=draw.normal(size=(*items.shape, _EDGE_DIM)).astype(np.float32),
+            logits=np.where(items % 2 == 0, 3.0, -3.0).astype(np.float32),
+        )
+        store = KnowledgeStore.empty(
+            num_users=len(self.users), num_queries=_QUERIES, embedding_dim=_EDGE_DIM
+        )
+        return store.updated(rows, round_number=0)
+
+    def taught(self, cloud: Any) -> dict[str, float]:
+        measured: dict[str, float] = cloud.update(self.knowledge, round_number=0, use_logits=True)
+        return measured
+
+
+_METHODS = (
+    "downlinks", "publish", "queries", "restore", "scores", "snapshot", "update", "user_embeddings",
+)  # fmt: skip
+
+
+def _table(case: _Case) -> str:
+    table, items = case.table, case.view.num_items
+    _need(table.num_items == items, f"expected {items} items in the table, got {table.num_items}")
+    _need_finite("the table's item embeddings", table.cloud)
+    _need_finite("the table's item biases", table.bias)
+    spread = float(table.cloud[1:].std(axis=0).max())
+    _need(spread > 0, "all items have one embedding")
+    again = case.begun().publish()
+    _need(np.array_equal(again.cloud, table.cloud), "a second publication has another table")
+    return f"embeddings of {table.cloud.shape[1]}, spread {spread:.3g}"
+
+
+def _downlinks(case: _Case) -> str:
+    cloud, width = case.begun(), case.table.cloud.shape[1]
+    sent = cloud.downlinks(case.users, round_number=0)
+    _need_shape("downlinks", sent, (len(case.users), width), np.float32)
+    _need_finite("downlinks", sent)
+    some = case.users[[3, 1]]
+    _need_close("downlinks of two users alone", cloud.downlinks(some, round_number=0), sent[some])
+    own = case.embeddings(cloud)
+    _need_shape("user_embeddings", own, (len(case.users), width), np.float32)
+    return "one row a user, whoever is asked beside"
+
+
+def _scores(case: _Case) -> str:
+    cloud = case.begun()
+    items = np.tile(np.arange(1, 4, dtype=np.int32), (len(case.users), 1))
+    found = cloud.scores(case.users, items, knowledge=None, round_number=0)
+    _need_shape("scores", found, items.shape, np.float32)
+    parts = np.einsum("nd,ncd->nc", case.embeddings(cloud), case.table.cloud[items])
+    _need_close("scores against u · v + b of the table", found, parts + case.table.bias[items])
+    return "u · v + b"
+
+
+def _queries(case: _Case) -> str:
+    cloud = case.begun()
+    asked = cloud.queries(case.users, round_number=3)
+    _need_shape("queries", asked, (len(case.users), _QUERIES), np.int32)
+    low, high = int(asked.min()), int(asked.max())
+    _need(low >= 1 and high <= case.view.num_items, f"queries name items {low} to {high}")
+    again = cloud.queries(case.users, round_number=3)
+    _need(np.array_equal(asked, again), "queries of one round differ when they are asked again")
+    other = cloud.queries(case.users, round_number=4)
+    _need(not np.array_equal(asked, other), "every round asks about the same items")
+    return "items of the catalog, by round"
+
+
+def _learning(case: _Case) -> str:
+    cloud = case.begun()
+    before = case.embeddings(cloud)
+    measured = case.taught(cloud)
+    loss = measured.get("cloud_loss")
+    _need(loss is not None and np.isfinite(loss), f"update measured {measured}, no cloud_loss")
+    after = case.embeddings(cloud)
+    _need_finite("user embeddings after an update", after)
+    change = float(np.abs(after - before).max())
+    _need(change > 0, "an update changes nothing of what the cloud answers")
+    return f"loss {loss:.3g}, embeddings change by up to {change:.2g}"
+
+
+def _fusion(case: _Case) -> str:
+    cloud = case.begun()
+    case.taught(cloud)
+    alone, fused = case.embeddings(cloud), case.embeddings(cloud, case.knowledge)
+    _need_finite("fused user embeddings", fused)
+    _need_close("embeddings of users who sent nothing", fused[-2:], alone[-2:])
+    change = float(np.abs(fused - alone).max())
+    _need(change > 0, "uplinks change nothing of their users' embeddings")
+    return f"own uplinks change embeddings by up to {change:.2g}"
+
+
+def _readable(case: _Case) -> str:
+    cloud = case.begun()
+    before = cloud.downlinks(case.users, round_number=0)
+    case.taught(cloud)
+    _need(
+        np.array_equal(cloud.publish().cloud, case.table.cloud),
+        "the item side learned after publication, though devices hold it",
+    )
+    after = cloud.downlinks(case.users, round_number=1)
+    drift = float(np.abs(after - before).mean() / max(before.std(), 1e-9))
+    _need(
+        drift <= _DRIFT,
+        f"downlinks drift by {drift:.2g} of their spread in one update, more than {_DRIFT}: "
+        "weights on devices were trained to read the earlier ones",
+    )
+    return f"item table as published, downlinks drift by {drift:.2g} of their spread"
+
+
+def _restore(case: _Case) -> str:
+    cloud = case.begun()
+    begun = case.embeddings(cloud), cloud.downlinks(case.users, round_number=0)
+    case.taught(cloud)
+    learned = _copied(cloud.snapshot())
+    ended = case.embeddings(cloud), cloud.downlinks(case.users, round_number=0)
+    # What changes in place must not have changed a snapshot that was taken before.
+    for when, snapshot, expected in (("first", case.start, begun), ("learned", learned, ended)):
+        for whose, target in (("the same cloud", cloud), ("another build", case.fresh())):
+            target.restore(snapshot)
+            found = case.embeddings(target), target.downlinks(case.users, round_number=0)
+            for got, wanted in zip(found, expected, strict=True):
+                _need(
+                    np.array_equal(got, wanted),
+                    f"{whose} answers otherwise after restoring its {when} state, by up to "
+                    f"{_difference(got, wanted)}: something that decides is not in the snapshot",
+                )
+    try:
+        cloud.restore({**case.start, "no such variable": np.zeros(1, np.float32)})
+    except CheckpointError:
+        return f"{len(case.start)} arrays, in this build and another"
+    raise CheckFailedError("a snapshot with a variable that there is not was taken, not refused")
+
+
+def _repeatable(case: _Case) -> str:
+    ends = []
+    for cloud in (case.cloud, case.fresh()):
+        cloud.restore(case.start)
+        case.taught(cloud)
+        ends.append(_copied(cloud.snapshot()))
+    for name, value in ends[0].items():
+        _need(
+            name in ends[1] and np.array_equal(value, ends[1][name]),
+            f"the same update ends with another {name!r}: random numbers, or a state that no "
+            "snapshot has",
+        )
+    return "the same update from the same state, bit by bit"
+
+
+def _growth(case: _Case) -> str | None:
+    if not hasattr(case.cloud, "grown"):
+        return None
+    smaller = smaller_view(case.view)
+    before = case.make(smaller)
+    if hasattr(before, "fit"):
+        before.fit()
+    table = before.publish()
+    after = case.make(case.view, space=grow_space(before.space, case.view))
+    after.publish()
+    after.restore(after.grown(before.snapshot(), space=before.space))
+    rows = smaller.num_items + 1
+    items = np.asarray(after.model.item_vectors(np.arange(case.view.num_items + 1)))
+    _need_close("old items after growth", items[:rows], table.cloud)
+    _need_finite("items after growth", items)
+    sent = after.downlinks(case.users, round_number=0)
+    _need_finite("downlinks after growth", sent)
+    return f"{case.view.num_items - smaller.num_items} items and users came, old ones stay"
+
+
+_CHECKS: dict[str, Callable[[_Case], str | None]] = {
+    "item table": _table,
+    "downlinks": _downlinks,
+    "scores": _scores,
+    "queries": _queries,
+    "learning": _learning,
+    "fusion": _fusion,
+    "stays readable": _readable,
+    "restore": _restore,
+    "repeatable": _repeatable,
+    "growth": _growth,
+}
+
+
+def _copied(snapshot: dict[str, Array]) -> dict[str, Array]:
+    if not isinstance(snapshot, dict) or not snapshot:
+        raise CheckFailedError(f"expected a snapshot of arrays by name, got {snapshot!r}")
+    return {name: np.array(value) for name, value in snapshot.items()}
+
+
+def _need(holds: object, told: str) -> None:
+    if not holds:
+        raise CheckFailedError(told)
+
+
+def _need_shape(what: str, found: Any, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+    got = getattr(found, "shape", None), getattr(found, "dtype", type(found).__name__)
+    _need(
+        got == (shape, np.dtype(dtype)),
+        f"expected {what} of shape {list(shape)} and {np.dtype(dtype)}, got {got[0]} of {got[1]}",
+    )
+
+
+def _need_finite(what: str, found: Array) -> None:
+    _need(np.isfinite(found).all(), f"{what}: expected finite numbers, got others")
+
+
+def _need_close(what: str, found: Array, expected: Array) -> None:
+    _need(
+        np.allclose(found, expected, atol=_CLOSE, rtol=_CLOSE),
+        f"{what}: off by up to {_difference(found, expected)}",
+    )
+
+
+def _difference(found: Array, expected: Array) -> str:
+    if np.shape(found) != np.shape(expected):
+        return f"shapes {np.shape(found)} and {np.shape(expected)}"
+    return f"{float(np.abs(np.asarray(found) - expected).max()):.2g}"
