@@ -1,8 +1,6 @@
 """Clouds of one's own, by name: the builder, its origin, and what a recommender makes of it."""
 
-import contextlib
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ from cloud.exchange_model import ExchangeSizes
 from cloud.features import category_matrix
 from cloud.input_space import InputSpace
 from cloud.parts import CloudParts
+from cloud.seeds import seeded
 from cloud.tower_inputs import TowerInputs, tower_inputs, tower_positions
 from cloud.tower_model import TowerModel
 from cloud.two_tower import CloudSpec, TwoTowerCloud
@@ -79,7 +78,7 @@ def _built(
     seed: int,
     what: str,
 ) -> TwoTowerCloud:
-    with _seeded(seed):
+    with seeded(seed):
         made = builder(CloudSpec(inputs.queries, inputs.candidates, config, seed))
     if not isinstance(made, TwoTowerCloud):
         raise ConfigError(
@@ -87,17 +86,3 @@ def _built(
             f"{type(made).__name__}"
         )
     return made
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Initialisers without a seed of their own draw alike, whatever was built before."""
-    import tensorflow as tf
-
-    python, numpy = random.getstate(), np.random.get_state()
-    tf.keras.utils.set_random_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)

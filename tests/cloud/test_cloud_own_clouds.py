@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import random
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import tensorflow_recommenders as tfrs
 
 from cloud import CloudRecommender
 from cloud.origin import changed_clouds, check_cloud, cloud_origins
+from cloud.seeds import seeded
 from ecct_tf import TwoTowerCloud
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.errors import CheckpointError, ConfigError
@@ -372,6 +374,27 @@ def test_a_build_does_not_depend_on_what_was_built_before(make):
     first, _, second = make("plain"), make("ranking"), make("plain")
     for one, other in zip(first.variables(), second.variables(), strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_a_build_leaves_all_generators_as_they_were():
+    """A seed that stays would make repeatable what nobody seeded."""
+    tf.random.set_seed(None)
+    glorot = tf.keras.initializers.GlorotUniform
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    drawn = []
+    for _ in range(2):
+        with seeded(3):
+            drawn.append((glorot()([2, 2]).numpy(), random.random(), tf.random.uniform([]).numpy()))
+    np.testing.assert_array_equal(drawn[0][0], drawn[1][0])
+    assert drawn[0][1:] == drawn[1][1:]
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+    free = []
+    for _ in range(2):
+        with seeded(3):
+            pass
+        free.append((glorot()([2, 2]).numpy().tolist(), float(tf.random.uniform([]))))
+    assert free[0][0] != free[1][0]
+    assert free[0][1] != free[1][1]
 
 
 def test_names_are_checked_and_sources_recorded():
