@@ -58,7 +58,7 @@ def cloud(name: str, schema: Path | None, seed: int) -> None:
     restores it and goes on bit by bit, and that new users and items get rows. The exit code is 1
     when a check failed.
     """
-    prepare("simulation")
+    prepare("cloud")
     from ecct_tf.config.cloud_names import cloud_target
     from ecct_tf.data import load_files
     from ecct_tf.testing import SMALL_SHOP, cloud_findings

@@ -10,15 +10,33 @@ cloud` are the same as commands. Call them in the tests of the package that brin
         check_cloud("my_pkg.cloud:build")
 """
 
-from ecct_tf.testing.cloud_data import SMALL_SHOP
-from ecct_tf.testing.clouds import (
-    check_cloud,
-    check_trainable_cloud,
-    cloud_findings,
-    trainable_cloud_findings,
-)
-from ecct_tf.testing.edge_models import SMALL_SPEC, check_edge_model, edge_model_findings
-from ecct_tf.testing.findings import ConformanceError, Finding
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ecct_tf.testing.cloud_data import SMALL_SHOP
+    from ecct_tf.testing.clouds import (
+        check_cloud,
+        check_trainable_cloud,
+        cloud_findings,
+        trainable_cloud_findings,
+    )
+    from ecct_tf.testing.edge_models import SMALL_SPEC, check_edge_model, edge_model_findings
+    from ecct_tf.testing.findings import ConformanceError, Finding
+
+# A kit needs what the part that it checks needs: clouds TFRS, edge models TensorFlow alone.
+_HOME_OF = {
+    "ConformanceError": "findings",
+    "Finding": "findings",
+    "SMALL_SHOP": "cloud_data",
+    "SMALL_SPEC": "edge_models",
+    "check_cloud": "clouds",
+    "check_edge_model": "edge_models",
+    "check_trainable_cloud": "clouds",
+    "cloud_findings": "clouds",
+    "edge_model_findings": "edge_models",
+    "trainable_cloud_findings": "clouds",
+}
 
 __all__ = [
     "SMALL_SHOP",
@@ -32,3 +50,9 @@ __all__ = [
     "edge_model_findings",
     "trainable_cloud_findings",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -1,6 +1,7 @@
 """The conformance kit for clouds finds planted faults, in clouds of NumPy and in towers."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -204,6 +205,14 @@ def test_a_planted_fault_is_found(cloud, check, told):
     assert re.search(told, findings[check].told), findings[check].told
     with pytest.raises(ConformanceError, match=f"cloud '{cloud.__name__}' failed"):
         check_trainable_cloud(cloud)
+
+
+def test_the_kit_for_edge_models_needs_no_part_of_the_cloud():
+    code = (
+        "import sys; sys.modules['tensorflow_recommenders'] = None\n"
+        "from ecct_tf.testing import check_edge_model; check_edge_model"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_what_lacks_a_method_is_none():
