@@ -24,17 +24,17 @@ from ecct_tf.errors import ExportError
 from ecct_tf.runs.models import RunModels
 from ecct_tf.runs.opening import open_models
 from ecct_tf.runs.quality import measure_quality
-from mobile_export.behaviour import TRAINING_TOLERANCE, check_guards
-from mobile_export.examples import DeviceExample, example_inputs
-from mobile_export.export import ExportedFile, export_edge_model
-from mobile_export.hostile import damaged_files
-from mobile_export.interpreter import CallRefusedError, Interpreter, ProcessDiedError
-from mobile_export.packing import check_digest, expected_digest, read_metadata
-from mobile_export.reference import Reference
-from mobile_export.signatures import contract_of
-from mobile_export.synthetic import synthetic_examples
-from mobile_export.variants import VARIANTS, find_variant
-from mobile_export.verification import verify_file
+from mobile_export.checking.behaviour import TRAINING_TOLERANCE, check_guards
+from mobile_export.checking.hostile import damaged_files
+from mobile_export.checking.reference import Reference
+from mobile_export.checking.synthetic import synthetic_examples
+from mobile_export.checking.verification import verify_file
+from mobile_export.contract.signatures import contract_of
+from mobile_export.flatbuffer.packing import check_digest, expected_digest, read_metadata
+from mobile_export.making.examples import DeviceExample, example_inputs
+from mobile_export.making.export import ExportedFile, export_edge_model
+from mobile_export.making.variants import VARIANTS, find_variant
+from mobile_export.runtime.interpreter import CallRefusedError, Interpreter, ProcessDiedError
 
 SMALL, LARGE = (3706, 16), (100_000, 32)
 SIZE_GOALS = {

@@ -12,8 +12,8 @@ import numpy as np
 from ecct_tf.config import FeatureConfig, TrainingConfig
 from ecct_tf.edge import EdgeSpec, build_edge_model
 from ecct_tf.knowledge import Block, ExchangeSpec, ItemTable
-from mobile_export.export import ExportedFile, export_edge_model
-from mobile_export.task import DeviceTask
+from mobile_export.contract.task import DeviceTask
+from mobile_export.making.export import ExportedFile, export_edge_model
 
 FEATURES = FeatureConfig(history_length=20, decays=(1.0, 0.8), last_items=1)
 

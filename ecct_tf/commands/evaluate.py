@@ -32,8 +32,8 @@ def evaluate(
     from ecct_tf.errors import ExportError
     from ecct_tf.runs.opening import open_models
     from ecct_tf.runs.quality import measure_quality
-    from mobile_export.card import note_measured
-    from mobile_export.interpreter import Interpreter, Runtime
+    from mobile_export.making.card import note_measured
+    from mobile_export.runtime.interpreter import Interpreter, Runtime
 
     if not file.is_file():
         near = near_sibling(file)

@@ -9,7 +9,7 @@ from ecct_tf.config.edge_names import target_of
 
 __all__ = ["export", "static_shapes"]
 
-# Those of `mobile_export.variants`, which imports TensorFlow.
+# Those of `mobile_export.making.variants`, which imports TensorFlow.
 _VARIANTS = (
     "trainable-int8",
     "trainable-int4",

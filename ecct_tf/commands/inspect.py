@@ -26,8 +26,8 @@ def inspect(file: Path, tensors: int, metadata: bool) -> None:
     from ecct_tf.config.parsing import near_sibling
     from ecct_tf.errors import ExportError
     from ecct_tf.terminal import open_console, print_table, prose
-    from mobile_export.inspection import inspection_tables
-    from mobile_export.packing import read_metadata
+    from mobile_export.checking.inspection import inspection_tables
+    from mobile_export.flatbuffer.packing import read_metadata
 
     if not file.is_file():
         near = near_sibling(file)
@@ -50,8 +50,8 @@ def _hash(file: Path, content: bytes) -> str:
     Raises:
       ExportError: when the manifest beside the file has another one: it is of other files.
     """
-    from mobile_export.origin import known_files
-    from mobile_export.packing import MANIFEST, check_digest, digest
+    from mobile_export.flatbuffer.origin import known_files
+    from mobile_export.flatbuffer.packing import MANIFEST, check_digest, digest
 
     entry = known_files(file.parent).get(file.name)
     if entry is None:

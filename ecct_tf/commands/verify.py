@@ -9,7 +9,7 @@ import click
 from ecct_tf.commands.options import examples, existing_run, prepare
 
 if TYPE_CHECKING:
-    from mobile_export.verification import Check
+    from mobile_export.checking.verification import Check
 
 __all__ = ["verify"]
 
@@ -44,10 +44,10 @@ def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, 
 
     from ecct_tf.config.parsing import near_sibling
     from ecct_tf.errors import ExportError
-    from mobile_export.interpreter import Interpreter
-    from mobile_export.packing import read_metadata
-    from mobile_export.synthetic import synthetic_examples
-    from mobile_export.verification import Check, check_hash, verify_file
+    from mobile_export.checking.synthetic import synthetic_examples
+    from mobile_export.checking.verification import Check, check_hash, verify_file
+    from mobile_export.flatbuffer.packing import read_metadata
+    from mobile_export.runtime.interpreter import Interpreter
 
     if not file.is_file():
         near = near_sibling(file)

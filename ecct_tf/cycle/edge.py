@@ -20,11 +20,11 @@ from ecct_tf.knowledge.table_files import read_item_table_file
 from ecct_tf.simulation.builder import assign_tiers, device_work
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.wire import CURRENT_NAME, DownlinkFile, ItemTableFile, Publication, StartFile
+from mobile_export.contract.task import DeviceTask
 from mobile_export.device import DeviceFleet, DeviceModel
-from mobile_export.export import Labels, export_edge_model
-from mobile_export.interpreter import Runtime
-from mobile_export.items import exact_encoding
-from mobile_export.task import DeviceTask
+from mobile_export.making.export import Labels, export_edge_model
+from mobile_export.making.items import exact_encoding
+from mobile_export.runtime.interpreter import Runtime
 
 __all__ = ["EdgeSide", "Fetched", "fetch"]
 

@@ -17,7 +17,7 @@ from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.files import write_text
 from ecct_tf.locks import exclusive
-from mobile_export.device_state import DeviceState, write_state
+from mobile_export.device.state import DeviceState, write_state
 
 __all__ = ["CycleFolder"]
 

@@ -25,7 +25,7 @@ from ecct_tf.errors import ConfigError, RegistryError
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.wire import CURRENT_NAME
 from mobile_export.device import DeviceFleet, ReceivedDownlink, TrainingPlan
-from mobile_export.loaded_file import interpreter_of
+from mobile_export.runtime.loaded_file import interpreter_of
 
 __all__ = ["CycleResult", "run_cycles"]
 

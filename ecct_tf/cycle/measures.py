@@ -17,8 +17,8 @@ from ecct_tf.federated.cohort import ServerState
 from ecct_tf.knowledge import build_codec
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.wire.record import CRC_BYTES, HEADER
+from mobile_export.contract.wire import uplink_form
 from mobile_export.device import DeviceFleet
-from mobile_export.wire import uplink_form
 
 __all__ = ["CycleMeasures"]
 

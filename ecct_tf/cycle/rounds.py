@@ -11,7 +11,7 @@ from ecct_tf.federated.crossing import shared_as_received
 from ecct_tf.federated.server import server_step
 from ecct_tf.wire import UplinkRecord
 from mobile_export.device import DeviceFleet, DeviceModel, DeviceState, TrainingPlan
-from mobile_export.device_training import train_round
+from mobile_export.device.training import train_round
 
 __all__ = ["answers", "local_round"]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ecct_tf.runs.models import RunModels
-from mobile_export.export import ExportedFile, export_edge_model
+from mobile_export.making.export import ExportedFile, export_edge_model
 
 __all__ = ["export_models"]
 
@@ -28,7 +28,7 @@ def export_models(
     Args:
       models: of the run.
       out: folder; made when it is missing.
-      variants: names out of `mobile_export.variants.VARIANTS`.
+      variants: names out of `mobile_export.making.variants.VARIANTS`.
       tier: the one to export; None for every one of the run.
       user: the number of the user whose device's own weights to export; None for the mean.
       new_device: whether to export what a device that has not trained begins with.

@@ -26,13 +26,13 @@ from ecct_tf.knowledge import Encoded, ItemTable
 from ecct_tf.runs.training import encoded_inputs, simulated_training
 from ecct_tf.simulation.edge_state import table_digest
 from ecct_tf.simulation.experiment import Experiment
-from mobile_export.examples import DeviceExample
-from mobile_export.export import Labels
-from mobile_export.items import ItemStore
-from mobile_export.origin import check_origin, fingerprint
-from mobile_export.reference import Reference, SimulatedTraining
-from mobile_export.task import DeviceTask
-from mobile_export.variants import Variant
+from mobile_export.checking.reference import Reference, SimulatedTraining
+from mobile_export.contract.task import DeviceTask
+from mobile_export.flatbuffer.origin import check_origin, fingerprint
+from mobile_export.making.examples import DeviceExample
+from mobile_export.making.export import Labels
+from mobile_export.making.items import ItemStore
+from mobile_export.making.variants import Variant
 
 __all__ = ["RunModels"]
 
@@ -143,7 +143,7 @@ class RunModels:
         )
 
     def fingerprints(self, tier: str) -> dict[str, str]:
-        """What a file of `tier` is made of, by the names of `mobile_export.origin.FINGERPRINTS`.
+        """What a file of `tier` is made of, by the names of `origin.FINGERPRINTS`.
 
         Taken of what the run folder holds, not of what is computed from it: the same in every
         environment that reads the folder.

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from ecct_tf.evaluation import Metrics, evaluate_scores
 from ecct_tf.runs.models import RunModels
-from mobile_export.examples import DeviceExample, example_inputs
-from mobile_export.interpreter import Interpreter
-from mobile_export.packing import check_digest, expected_digest, read_metadata
-from mobile_export.reference import Reference
-from mobile_export.signatures import Signature, contract_of
-from mobile_export.variants import find_variant
+from mobile_export.checking.reference import Reference
+from mobile_export.contract.signatures import Signature, contract_of
+from mobile_export.flatbuffer.packing import check_digest, expected_digest, read_metadata
+from mobile_export.making.examples import DeviceExample, example_inputs
+from mobile_export.making.variants import find_variant
+from mobile_export.runtime.interpreter import Interpreter
 
 __all__ = ["Quality", "measure_quality"]
 

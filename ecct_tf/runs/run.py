@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ecct_tf.runs.recommendations import Recommendations
     from ecct_tf.runs.scoring import RunScores
     from ecct_tf.simulation.loop import Callback
-    from mobile_export.export import ExportedFile
+    from mobile_export.making.export import ExportedFile
 
 __all__ = ["Run", "open_run"]
 
@@ -166,7 +166,7 @@ class Run:
 
         Args:
           out: folder; made when it is missing.
-          variants: kinds of file, see `mobile_export.variants.VARIANTS`.
+          variants: kinds of file, see `mobile_export.making.variants.VARIANTS`.
           tier: the one to export; None for every one of the run.
           user: id of the user whose device's own weights to export; None for the mean.
           new_device: whether to export what a device that has not trained begins with.

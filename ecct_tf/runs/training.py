@@ -14,9 +14,9 @@ from ecct_tf.edge import EdgeModel, ItemTensors, Weight, WeightLayout
 from ecct_tf.federated import DeviceData, DeviceWork, prepare_devices, stack_devices
 from ecct_tf.federated.devices import sample_clocks, sample_histories
 from ecct_tf.knowledge import Downlink, Encoded
-from mobile_export.parameters import Parameters
-from mobile_export.reference import SimulatedTraining
-from mobile_export.task import DeviceTask
+from mobile_export.checking.reference import SimulatedTraining
+from mobile_export.contract.task import DeviceTask
+from mobile_export.making.parameters import Parameters
 
 __all__ = ["encoded_inputs", "simulated_training"]
 

@@ -23,11 +23,11 @@ from ecct_tf.federated import CohortRound, DeviceWork, SimulatedDevice, Witness
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.noise import draw_noise
 from ecct_tf.simulation.device_parity import Twin, check_codes, simulated_twin, uplink_bytes
+from mobile_export.contract.task import DeviceTask
 from mobile_export.device import DeviceModel, DeviceState, ReceivedDownlink, TrainingPlan
-from mobile_export.device_training import train_round
-from mobile_export.export import export_edge_model
-from mobile_export.items import exact_encoding
-from mobile_export.task import DeviceTask
+from mobile_export.device.training import train_round
+from mobile_export.making.export import export_edge_model
+from mobile_export.making.items import exact_encoding
 
 __all__ = ["WEIGHT_TOLERANCE", "RealDevices", "real_devices"]
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from ecct_tf.edge import EdgeInputs, EdgeModel
 from ecct_tf.edge.operators import input_specs
 from ecct_tf.testing.edge_inputs import functional
-from mobile_export.conversion import convert
+from mobile_export.making.conversion import convert
 
 __all__ = ["converted", "trained"]
 

@@ -147,7 +147,7 @@ def test_a_mistake_is_named_as_it_was_typed(line, tmp_path, monkeypatch):
 
 
 def test_the_variants_that_help_lists_are_those_that_there_are():
-    from mobile_export.variants import VARIANTS
+    from mobile_export.making.variants import VARIANTS
 
     (option,) = [o for o in COMMANDS["export",].params if "--variant" in o.opts]
     assert list(option.type.choices) == ["all", *VARIANTS]

@@ -25,13 +25,13 @@ from ecct_tf.knowledge import Downlink
 from ecct_tf.simulation.builder import device_work
 from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
-from mobile_export.conversion import convert
-from mobile_export.export import export_edge_model
-from mobile_export.graph import EdgeGraph
-from mobile_export.items import ItemStore
-from mobile_export.parameters import all_weights, low_rank
-from mobile_export.signatures import signatures
-from mobile_export.task import DeviceTask, file_sizes
+from mobile_export.contract.signatures import signatures
+from mobile_export.contract.task import DeviceTask, file_sizes
+from mobile_export.making.conversion import convert
+from mobile_export.making.export import export_edge_model
+from mobile_export.making.graph import EdgeGraph
+from mobile_export.making.items import ItemStore
+from mobile_export.making.parameters import all_weights, low_rank
 
 
 @pytest.fixture(scope="session")
@@ -166,7 +166,7 @@ def graph_of(works, table, clocked_parts, task_of, weights_of):
         contract = signatures(sizes, trainable=True)
         chosen = {name: contract[name] for name in only or contract}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mobile_export.graph.signatures", lambda *_, **__: chosen)
+            patch.setattr("mobile_export.making.graph.signatures", lambda *_, **__: chosen)
             return EdgeGraph(
                 work.model,
                 parameters=parameters,

@@ -20,11 +20,11 @@ from ecct_tf.data.clock import clock_reading, clock_readings
 from ecct_tf.edge import pad_history
 from ecct_tf.knowledge import Block
 from ecct_tf.wire import DownlinkFile, UplinkForm, UplinkRecord, pack_uplink
-from mobile_export.device_state import DeviceState, ReceivedDownlink
-from mobile_export.examples import DeviceExample, example_inputs
-from mobile_export.export import Labels, export_edge_model
-from mobile_export.packing import associated_files, check_digest, expected_digest
-from mobile_export.signatures import Port, Signature
+from mobile_export.contract.signatures import Port, Signature
+from mobile_export.device.state import DeviceState, ReceivedDownlink
+from mobile_export.flatbuffer.packing import associated_files, check_digest, expected_digest
+from mobile_export.making.examples import DeviceExample, example_inputs
+from mobile_export.making.export import Labels, export_edge_model
 
 GOLDEN = (
     Path(__file__).parents[2] / "mobile_export/android/ecct-edge-core/src/test/resources/golden"

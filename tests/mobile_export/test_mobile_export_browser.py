@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from ecct_tf.data.clock import clock_reading
-from mobile_export.examples import DeviceExample, example_inputs
+from mobile_export.making.examples import DeviceExample, example_inputs
 
 FOLDER = Path(__file__).parent / "browser"
 UNUSED = {"unused": np.zeros(1, np.float32)}

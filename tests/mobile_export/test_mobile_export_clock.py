@@ -11,17 +11,17 @@ from ecct_tf.data.clock import EARLIEST, clock_reading
 from ecct_tf.edge import item_tensors
 from ecct_tf.errors import DeviceError
 from ecct_tf.federated.devices import device_profile
-from mobile_export.behaviour import check_outputs
-from mobile_export.card import model_card
+from mobile_export.checking.behaviour import check_outputs
+from mobile_export.checking.reference import Reference
+from mobile_export.checking.synthetic import synthetic_examples
+from mobile_export.contract.signatures import contract_of
 from mobile_export.device import Device, DeviceFleet, DeviceModel, ReceivedDownlink, TrainingPlan
-from mobile_export.device_state import DeviceState, write_state
-from mobile_export.device_times import interaction_times, latest_time
-from mobile_export.examples import example_inputs
-from mobile_export.interpreter import CallRefusedError, Interpreter
-from mobile_export.packing import read_metadata
-from mobile_export.reference import Reference
-from mobile_export.signatures import contract_of
-from mobile_export.synthetic import synthetic_examples
+from mobile_export.device.state import DeviceState, write_state
+from mobile_export.device.times import interaction_times, latest_time
+from mobile_export.flatbuffer.packing import read_metadata
+from mobile_export.making.card import model_card
+from mobile_export.making.examples import example_inputs
+from mobile_export.runtime.interpreter import CallRefusedError, Interpreter
 
 RUNTIME = "litert" if importlib.util.find_spec("ai_edge_litert") else "tensorflow"
 NOW = 1_790_000_000
@@ -155,7 +155,7 @@ def test_an_item_without_a_row_takes_its_time_with_it(model, clocked):
 
 
 def model_round(model, state, plan):
-    from mobile_export.device_training import train_round
+    from mobile_export.device.training import train_round
 
     return model.weights(train_round(model, state, plan)[0])
 

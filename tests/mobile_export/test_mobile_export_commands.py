@@ -18,7 +18,7 @@ from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.run_folder import RunFolder
 from mobile_export.device import DeviceModel
-from mobile_export.packing import read_metadata
+from mobile_export.flatbuffer.packing import read_metadata
 
 WITH_TFF = importlib.util.find_spec("tensorflow_federated") is not None
 # Python 3.11 has TensorFlow's interpreter only, the current environment has LiteRT too.
@@ -206,7 +206,7 @@ def test_export_writes_each_variant_dynamic_and_static(files, run):
 
 
 def test_the_command_offers_every_variant():
-    from mobile_export.variants import VARIANTS
+    from mobile_export.making.variants import VARIANTS
 
     assert tuple(VARIANTS) == sys.modules["ecct_tf.commands.export"]._VARIANTS
 

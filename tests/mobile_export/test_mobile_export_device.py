@@ -23,6 +23,7 @@ from ecct_tf.knowledge import KnowledgeStore
 from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.simulation.uplink_log import uplink_records
 from ecct_tf.wire import StartFile, digest_of
+from mobile_export.contract.wire import pack_uplink, unpack_uplink, uplink_form
 from mobile_export.device import (
     Device,
     DeviceFleet,
@@ -30,10 +31,9 @@ from mobile_export.device import (
     ReceivedDownlink,
     TrainingPlan,
 )
-from mobile_export.export import export_edge_model
-from mobile_export.loaded_file import LoadedFile
-from mobile_export.packing import digest
-from mobile_export.wire import pack_uplink, unpack_uplink, uplink_form
+from mobile_export.flatbuffer.packing import digest
+from mobile_export.making.export import export_edge_model
+from mobile_export.runtime.loaded_file import LoadedFile
 
 LITERT = importlib.util.find_spec("ai_edge_litert") is not None
 RUNTIME = "litert" if LITERT else "tensorflow"

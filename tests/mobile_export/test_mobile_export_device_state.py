@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ecct_tf.errors import DeviceError
 from ecct_tf.wire import DownlinkFile
 from ecct_tf.wire.sealed import seal, unseal
-from mobile_export.device_state import DeviceState, ReceivedDownlink, read_state, write_state
+from mobile_export.device.state import DeviceState, ReceivedDownlink, read_state, write_state
 
 items = st.lists(st.integers(0, 2**31 - 1), max_size=6)
 floats = st.lists(st.floats(width=32, allow_nan=False), max_size=6)

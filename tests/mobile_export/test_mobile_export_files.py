@@ -8,23 +8,23 @@ import pytest
 import tensorflow as tf
 
 from ecct_tf.errors import ConfigError, ExportError
-from mobile_export.behaviour import check_outputs
-from mobile_export.conversion import check_operators, convert
-from mobile_export.examples import DeviceExample
-from mobile_export.export import Labels, _column_files, export_edge_model
-from mobile_export.inspection import inspection_tables, tensor_sizes
-from mobile_export.interpreter import Interpreter
-from mobile_export.packing import (
+from mobile_export.checking.behaviour import check_outputs
+from mobile_export.checking.inspection import inspection_tables, tensor_sizes
+from mobile_export.checking.reference import Reference
+from mobile_export.checking.synthetic import synthetic_examples
+from mobile_export.checking.verification import contract_of, verify_file
+from mobile_export.flatbuffer.packing import (
     associated_files,
     check_digest,
     expected_digest,
     read_metadata,
     vocabulary_rows,
 )
-from mobile_export.reference import Reference
-from mobile_export.schema import read_model, signature_names
-from mobile_export.synthetic import synthetic_examples
-from mobile_export.verification import contract_of, verify_file
+from mobile_export.flatbuffer.schema import read_model, signature_names
+from mobile_export.making.conversion import check_operators, convert
+from mobile_export.making.examples import DeviceExample
+from mobile_export.making.export import Labels, _column_files, export_edge_model
+from mobile_export.runtime.interpreter import Interpreter
 
 VARIANTS = ("trainable-int8", "trainable-float32")
 

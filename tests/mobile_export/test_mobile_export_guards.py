@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecct_tf.config import TIERS
-from mobile_export.examples import DeviceExample, example_inputs
+from mobile_export.making.examples import DeviceExample, example_inputs
 
 UNUSED = {"unused": np.zeros(1, np.float32)}
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ecct_tf.errors import ExportError
-from mobile_export.origin import FINGERPRINTS, check_folder, check_origin, fingerprint
+from mobile_export.flatbuffer.origin import FINGERPRINTS, check_folder, check_origin, fingerprint
 
 OURS = {name: fingerprint([name, "ours"]) for name in FINGERPRINTS}
 PROVENANCE = {"run": "theirs", "seed": 7, "rounds": 2}

@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from ecct_tf.errors import CodecError
 from ecct_tf.knowledge import Block, ExchangeSpec, ItemTable
-from mobile_export import guards
-from mobile_export.items import ItemStore
-from mobile_export.parameters import low_rank
-from mobile_export.signatures import Sizes, signatures
-from mobile_export.wire import pack_uplink, unpack_uplink
+from mobile_export.contract.signatures import Sizes, signatures
+from mobile_export.contract.wire import pack_uplink, unpack_uplink
+from mobile_export.making import guards
+from mobile_export.making.items import ItemStore
+from mobile_export.making.parameters import low_rank
 
 
 def small_table():
@@ -172,9 +172,11 @@ def test_the_package_needs_no_federated_learning_and_a_device_no_tensorflow():
 import sys
 sys.modules["tensorflow_federated"] = None
 sys.modules["tensorflow_recommenders"] = None
-import mobile_export.signatures, mobile_export.wire, mobile_export.interpreter
+import mobile_export.contract.signatures, mobile_export.contract.wire
+import mobile_export.runtime.interpreter
 assert "tensorflow" not in sys.modules
-import mobile_export.export, mobile_export.verification, mobile_export.synthetic
+import mobile_export.making.export
+import mobile_export.checking.verification, mobile_export.checking.synthetic
 upper = ("ecct_tf.federated", "ecct_tf.simulation", "cloud")
 loaded = [name for name in sys.modules if ".".join(name.split(".")[:2]) in upper]
 assert not loaded, loaded

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from ecct_tf.knowledge import Uplink
-from mobile_export.examples import DeviceExample, example_inputs
-from mobile_export.items import ItemStore
-from mobile_export.source import SourceModel
-from mobile_export.task import file_sizes
-from mobile_export.wire import pack_uplink, unpack_uplink
+from mobile_export.checking.source import SourceModel
+from mobile_export.contract.task import file_sizes
+from mobile_export.contract.wire import pack_uplink, unpack_uplink
+from mobile_export.making.examples import DeviceExample, example_inputs
+from mobile_export.making.items import ItemStore
 
 
 def test_the_cloud_reads_what_a_file_answers(

@@ -3,7 +3,7 @@
 import pytest
 
 from ecct_tf.errors import ExportError
-from mobile_export.packing import vocabulary_rows, vocabulary_text
+from mobile_export.flatbuffer.packing import vocabulary_rows, vocabulary_text
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c", "\x1c", " "])

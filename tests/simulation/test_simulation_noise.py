@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ecct_tf.simulation.builder import device_work
-from mobile_export.task import DeviceTask
+from mobile_export.contract.task import DeviceTask
 
 TABLE = SimpleNamespace(
     feature_mean=np.zeros(3),

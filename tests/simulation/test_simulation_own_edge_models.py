@@ -95,9 +95,9 @@ def test_a_run_whose_package_is_gone_opens_but_does_not_resume(killed, monkeypat
 
 @pytest.mark.slow
 def test_its_file_is_verified_against_the_run(whole, tmp_path):
-    from mobile_export.export import export_edge_model
-    from mobile_export.interpreter import Interpreter
-    from mobile_export.verification import verify_file
+    from mobile_export.checking.verification import verify_file
+    from mobile_export.making.export import export_edge_model
+    from mobile_export.runtime.interpreter import Interpreter
 
     models = open_models(whole)
     reference = models.reference(GRU, user=None, steps=20)

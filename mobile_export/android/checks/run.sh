@@ -51,7 +51,7 @@ compile tests.jar "$core:$edge:$coroutines:$lib/kotlin-test.jar:$lib/kotlin-test
 wait "$sample"
 
 # A real interpreter takes part where an environment of this project has one.
-worker=$root/mobile_export/interpreter_worker.py
+worker=$root/mobile_export/runtime/interpreter_worker.py
 real=()
 if "$root/.venv-current/bin/python" -c 'import ai_edge_litert' 2>/dev/null; then
   real=("-Decct.interpreter=$root/.venv-current/bin/python $worker litert")

@@ -7,7 +7,7 @@ import java.nio.ByteOrder
 /**
  * All that one device keeps between rounds. A value: whatever changes it makes a new one.
  *
- * The bytes are those of the Python device (`mobile_export.device_state`), which can read them.
+ * The bytes are those of the Python device (`mobile_export.device.state`), which can read them.
  * Little-endian: `ECDS`, the format (uint16, 2), two bytes of 0, the length of the header
  * (uint32), the header (JSON), the arrays one after another, the SHA-256 of all before it.
  * Format 2 has the times of the interactions; a state in which none is known is one of format 1.

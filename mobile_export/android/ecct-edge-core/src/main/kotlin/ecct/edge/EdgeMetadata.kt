@@ -97,7 +97,7 @@ public class EdgeMetadata internal constructor(
             )
         }
 
-        // As `mobile_export.loaded_file` computes it, so that the Python device agrees.
+        // As `mobile_export.runtime.loaded_file` computes it, so that the Python device agrees.
         private fun layout(root: JsonObject): String {
             val parts =
                 listOf(

@@ -11,7 +11,7 @@ import java.util.zip.ZipInputStream
 import java.util.zip.ZipOutputStream
 
 /**
- * A real interpreter, in a Python process: `mobile_export/interpreter_worker.py`, which describes
+ * A real interpreter, in a Python process: `mobile_export/runtime/interpreter_worker.py`, which describes
  * the messages. It stands in for the AAR of LiteRT, whose native code is for Android only.
  *
  * @param command Python, the worker, and the runtime (`litert` or `tensorflow`).

@@ -1,0 +1,151 @@
+"""The source model of a file: what its signatures must answer, straight from `ecct_tf.edge`.
+
+No guards, no variables and no exported graph take part, so that it can judge one.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ecct_tf.edge import EdgeInputs, EdgeModel, ItemTensors, pair_inputs
+from ecct_tf.fixed_order import fixed_order
+from mobile_export.contract.task import DeviceTask
+
+__all__ = ["SourceModel"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceModel:
+    """An edge model as the simulation runs it.
+
+    Attributes:
+      model: the architecture.
+      weights: `[P] float32`.
+      items: the item table, as arrays.
+      block_sizes: widths of its blocks.
+      task: what the device does; without local noise.
+    """
+
+    model: EdgeModel
+    weights: npt.NDArray[np.float32]
+    items: ItemTensors
+    block_sizes: tuple[int, ...]
+    task: DeviceTask
+
+    @functools.cached_property
+    def _tensors(self) -> ItemTensors:
+        return ItemTensors(*(tf.constant(array) for array in self.items))
+
+    def answer(self, signature: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+        """What `infer`, `score` or `uplink` must return for `inputs`.
+
+        Approximately so, but for the values that an `uplink` decodes to: these are exact.
+        """
+        if signature == "infer":
+            rows = len(inputs["history"])
+            embedding, logit = self._forward(
+                inputs["history"], inputs["candidates"][:, None], inputs, lead=(rows,)
+            )
+            return {"logit": logit, "embedding": embedding}
+        if signature == "score":
+            return {"logit": self._forward(inputs["history"], inputs["candidates"], inputs)[1]}
+        # It has no `clock` among its inputs: answers say nothing of the time.
+        with fixed_order():
+            embedding, logit = self._forward(inputs["history"], inputs["queries"], inputs)
+        return self._uplink(inputs["queries"], embedding, logit)
+
+    def scores(
+        self, weights: npt.NDArray[np.float32], inputs: Mapping[str, npt.NDArray[Any]]
+    ) -> npt.NDArray[np.float32]:
+        """Logits of many users' candidates at once, each user with weights of its own.
+
+        Args:
+          weights: `[U, P] float32`.
+          inputs: those of `score`, stacked by user.
+
+        Returns:
+          `[U, C] float32`.
+        """
+        found = self._inputs(
+            inputs["history"],
+            inputs["candidates"],
+            profile=inputs["profile"],
+            user_embeddings=self._vectors(inputs, scales=inputs["user_embedding_scale"]),
+            clock=inputs.get("clock"),
+        )
+        logits: npt.NDArray[np.float32] = self.model.forward(
+            tf.constant(weights), found
+        ).logit.numpy()
+        return logits
+
+    def _forward(
+        self,
+        history: npt.NDArray[np.int32],
+        candidates: npt.NDArray[np.int32],
+        inputs: Mapping[str, npt.NDArray[Any]],
+        *,
+        lead: tuple[int, ...] = (),
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        vector = self._vectors(inputs, scales=inputs.get("user_embedding_scale", 1))
+        profile = inputs.get("profile", np.zeros(0, np.int32))
+        found = self._inputs(
+            history,
+            candidates,
+            profile=np.broadcast_to(profile, (*lead, len(profile))),
+            user_embeddings=np.broadcast_to(vector, (*lead, len(vector))),
+            clock=inputs.get("clock"),
+        )
+        if lead:
+            found = found.map(lambda part: tf.reshape(part, [-1, *part.shape[2:]]))
+        outputs = self.model.forward(tf.constant(self.weights), found)
+        return outputs.embedding.numpy(), outputs.logit.numpy()
+
+    def _vectors(
+        self, inputs: Mapping[str, npt.NDArray[Any]], *, scales: Any
+    ) -> npt.NDArray[np.float32]:
+        decoded = inputs["user_embedding"].astype(np.float32) * scales
+        return np.asarray(decoded if self.task.receives else 0 * decoded, np.float32)
+
+    def _inputs(
+        self,
+        history: npt.NDArray[np.int32],
+        candidates: npt.NDArray[np.int32],
+        *,
+        profile: npt.NDArray[np.int32],
+        user_embeddings: npt.NDArray[np.float32],
+        clock: npt.NDArray[np.float32] | None,
+    ) -> EdgeInputs:
+        return pair_inputs(
+            self._tensors,
+            block_sizes=self.block_sizes,
+            config=self.task.features,
+            history=tf.constant(history),
+            candidates=tf.constant(candidates),
+            profile=tf.constant(profile),
+            user_embeddings=tf.constant(user_embeddings),
+            use_logit=self.task.uses_logits,
+            clock=None if clock is None else tf.constant(clock),
+            reads_items=self.model.reads_items,
+        )
+
+    def _uplink(
+        self,
+        queries: npt.NDArray[np.int32],
+        embedding: npt.NDArray[np.float32],
+        logit: npt.NDArray[np.float32],
+    ) -> Arrays:
+        exchange = dataclasses.replace(self.task.exchange, noise_multiplier=0.0)
+        uplink = exchange.make_uplink(
+            tf.constant([0]), queries[None], embedding[None], logit[None], noise_seed=tf.constant(0)
+        )
+        decoded = {"embeddings": exchange.coder.decode(uplink.embeddings).numpy()[0]}
+        if exchange.with_logits:
+            decoded["logits"] = exchange.coder.decode(uplink.logits).numpy()[0]
+        return {"items": queries, **decoded}

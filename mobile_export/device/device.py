@@ -1,0 +1,254 @@
+"""A device in Python: an exported file, and a state that survives a kill.
+
+It needs LiteRT and NumPy, no TensorFlow, and does what a phone does: it takes the cloud's
+downlink, trains on its own interactions, ranks candidates and answers the cloud. One
+loaded file (`DeviceModel`) serves any number of devices:
+
+    model = DeviceModel(Path("export/edge-mlp-trainable-int8.tflite"))
+    device = Device.create(Path("states/7.state"), model, user=7, history=[3, 1, 4])
+    device.interact([1, 5], times=[time.time() - 60, time.time()])
+    device.receive(ReceivedDownlink(user_embedding, queries, scale=scale))
+    device.train(TrainingPlan())
+    device.score([9, 2, 6])
+    device.uplink()
+
+Times, where they are known, stay in the state file; a model without a clock does not read them.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.errors import DeviceError
+from ecct_tf.wire import StartFile
+from mobile_export.device.model import DeviceModel
+from mobile_export.device.state import DeviceState, ReceivedDownlink, read_state, write_state
+from mobile_export.device.times import (
+    InteractionTimes,
+    interaction_times,
+    latest_time,
+    whole_seconds,
+)
+from mobile_export.device.training import TrainingPlan, TrainingReport, train_round
+
+__all__ = ["Device", "DeviceFleet"]
+
+
+class Device:
+    """One device. Each method that changes its state leaves it on disk, whole, or as it was.
+
+    Args:
+      path: of the state file.
+      model: the model file, shared with other devices if wanted.
+      clock: the device's own, seconds since 1970.
+
+    Raises:
+      DeviceError: when the state is missing, damaged, or another model file's.
+    """
+
+    def __init__(
+        self, path: Path, model: DeviceModel, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.path = path
+        self.model = model
+        self._clock = clock
+        self._state = read_state(path)
+        model.check(self._state)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        model: DeviceModel,
+        *,
+        user: int,
+        history: npt.ArrayLike = (),
+        profile: npt.ArrayLike = (),
+        num_older: int = 0,
+        times: InteractionTimes = None,
+        clock: Callable[[], float] = time.time,
+    ) -> "Device":
+        """A new device with the weights of the file; arguments as for `DeviceModel.begin`.
+
+        Raises:
+          DeviceError: when there is a state already, or a time that cannot be.
+        """
+        if path.exists():
+            raise DeviceError(f"{path} holds a device already; open it, or remove the file first")
+        known = interaction_times(times, count=np.size(history), latest=latest_time(clock()))
+        state = model.begin(
+            user=user, history=history, profile=profile, num_older=num_older, times=known
+        )
+        write_state(path, state)
+        return cls(path, model, clock=clock)
+
+    @classmethod
+    def adopt(
+        cls, path: Path, model: DeviceModel, *, clock: Callable[[], float] = time.time
+    ) -> "Device":
+        """Opens a device with a newer model file; its weights, history and downlink stay."""
+        write_state(path, model.adopt(read_state(path)))
+        return cls(path, model, clock=clock)
+
+    def adopt_start(self, start: StartFile) -> None:
+        """Begins with starting weights that the cloud sent; see `DeviceModel.adopt_start`."""
+        self._keep(self.model.adopt_start(self._state, start))
+
+    @property
+    def state(self) -> DeviceState:
+        """What it keeps."""
+        return self._state
+
+    @property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """`[P] float32`."""
+        return self.model.weights(self._state)
+
+    def interact(self, items: npt.ArrayLike, *, times: InteractionTimes = None) -> None:
+        """Adds what the user did, oldest first.
+
+        A model with a clock reads the times of the newest interactions. One that is unknown
+        silences it until the interaction is no more among them.
+
+        Args:
+          items: row numbers.
+          times: when each was, seconds since 1970, UTC; None where it is unknown.
+
+        Raises:
+          DeviceError: a time is negative, no number, or over a day ahead of the device's clock.
+        """
+        latest = latest_time(self._clock())
+        known = interaction_times(times, count=np.size(items), latest=latest)
+        self._keep(self._state.with_interactions(items, times=known))
+
+    def receive(
+        self, downlink: ReceivedDownlink, *, shared_weights: npt.ArrayLike | None = None
+    ) -> None:
+        """Applies a downlink and, where a run shares weights, their new mean."""
+        self._keep(self._received(downlink, shared_weights))
+
+    def train(self, plan: TrainingPlan) -> TrainingReport:
+        """One round on the device's own interactions."""
+        state, report = train_round(self.model, self._state, plan)
+        self._keep(state)
+        return report
+
+    def take_part(
+        self,
+        downlink: ReceivedDownlink,
+        plan: TrainingPlan,
+        *,
+        shared_weights: npt.ArrayLike | None = None,
+    ) -> tuple[TrainingReport, bytes]:
+        """A whole round: downlink, training, answer. A kill leaves the device before it or after.
+
+        Args:
+          downlink: what the cloud sent; without queries the answer is empty.
+          plan: how to train.
+          shared_weights: where a run shares weights, their new mean.
+
+        Returns:
+          What the training was, and the uplink.
+        """
+        state = self._received(downlink, shared_weights)
+        state, report = train_round(self.model, state, plan)
+        answer = self.model.uplink(state) if len(downlink.queries) else b""
+        self._keep(state)
+        return report, answer
+
+    def score(
+        self, candidates: npt.ArrayLike, *, now: float | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Logits of `candidates`, `[K] float32`.
+
+        Args:
+          candidates: row numbers.
+          now: of the request, seconds since 1970; None asks the device's clock.
+
+        Raises:
+          DeviceError: `now` is negative, no number, or over a day ahead of the device's clock.
+        """
+        own = self._clock()
+        latest = latest_time(own)
+        moment = own if now is None else whole_seconds(now, what="score: now", latest=latest)
+        return self.model.score(self._state, candidates, now=moment)
+
+    def uplink(self) -> bytes:
+        """The encoded answer to the last downlink's queries."""
+        return self.model.uplink(self._state)
+
+    def _received(
+        self, downlink: ReceivedDownlink, shared_weights: npt.ArrayLike | None
+    ) -> DeviceState:
+        state = self.model.receive(self._state, downlink)
+        return state if shared_weights is None else self.model.with_weights(state, shared_weights)
+
+    def _keep(self, state: DeviceState) -> None:
+        write_state(self.path, state)
+        self._state = state
+
+
+class DeviceFleet:
+    """Many devices over one loaded file, their states in one folder.
+
+    Args:
+      folder: of the state files, `USER.state`.
+      model: the file.
+      clock: of all of them, seconds since 1970.
+    """
+
+    def __init__(
+        self, folder: Path, model: DeviceModel, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.folder = folder
+        self.model = model
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[Device]:
+        """The devices in the order of their users, one at a time."""
+        for user in self.users:
+            yield self[user]
+
+    def __getitem__(self, user: int) -> Device:
+        """The device of `user`."""
+        return Device(self._path(user), self.model, clock=self._clock)
+
+    @property
+    def users(self) -> list[int]:
+        """Users that have a device."""
+        names = [path.stem for path in self.folder.glob("*.state")]
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def add(
+        self,
+        user: int,
+        *,
+        history: npt.ArrayLike = (),
+        profile: npt.ArrayLike = (),
+        num_older: int = 0,
+        times: InteractionTimes = None,
+    ) -> Device:
+        """Creates a device, as `Device.create` does."""
+        return Device.create(
+            self._path(user),
+            self.model,
+            user=user,
+            history=history,
+            profile=profile,
+            num_older=num_older,
+            times=times,
+            clock=self._clock,
+        )
+
+    def move_to(self, model: DeviceModel) -> "DeviceFleet":
+        """The same devices with a newer file, each adopted by it."""
+        for user in self.users:
+            if read_state(self._path(user)).model != model.file.sha256:
+                Device.adopt(self._path(user), model)
+        return DeviceFleet(self.folder, model, clock=self._clock)
+
+    def _path(self, user: int) -> Path:
+        return self.folder / f"{user}.state"

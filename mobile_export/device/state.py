@@ -1,0 +1,256 @@
+"""The state of one device: all that it keeps between rounds, as one file that proves itself.
+
+Little-endian, in this order: `ECDS`, the format (uint16, 2), two bytes of 0, the length of
+the header (uint32), the header (JSON: model, user, round, and dtype and length of each
+array), the arrays one after another, and the SHA-256 of all before it.
+
+Format 2 has the times of the interactions. Where none is known the state is one of format 1,
+which has none, so that releases from before there were times can read it.
+"""
+
+import dataclasses
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.errors import CodecError, DeviceError
+from ecct_tf.files import write_atomically
+from ecct_tf.wire import DownlinkFile
+from ecct_tf.wire.sealed import seal, unseal
+from mobile_export.device.times import UNKNOWN_TIME, InteractionTimes, interaction_times
+
+__all__ = ["DeviceState", "ReceivedDownlink", "read_state", "write_state"]
+
+_MAGIC, _WITHOUT_TIMES, _WITH_TIMES = b"ECDS", 1, 2
+_PREFIX = struct.Struct("<4sHxxI")
+_EMBEDDINGS = {"int8": "|i1", "float16": "<f2", "float32": "<f4"}
+_ITEMS, _TIMES = "<i4", "<i8"
+
+
+@dataclasses.dataclass(frozen=True)
+class ReceivedDownlink:
+    """What the cloud sent last, as encoded.
+
+    Attributes:
+      user_embedding: `[d_c]`, in the codec's dtype: int8, float16 or float32.
+      queries: `[Q] int32`, the items that the cloud asks about; empty when it asks nothing.
+      scale: of an int8 embedding, a float16 number.
+      cloud_version: that made it; 0 in a simulation.
+      round_number: to which the answer belongs.
+      table_sha256: of the item table that it fits, in hexadecimal; empty where the cloud did
+        not say, as in a simulation.
+    """
+
+    user_embedding: npt.NDArray[Any]
+    queries: npt.NDArray[np.int32]
+    scale: float = 1.0
+    cloud_version: int = 0
+    round_number: int = 0
+    table_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        embedding = _kept(self.user_embedding, np.asarray(self.user_embedding).dtype)
+        if embedding.ndim != 1 or embedding.dtype.name not in _EMBEDDINGS:
+            raise DeviceError(
+                f"downlink: expected a user embedding [d_c] of {', '.join(_EMBEDDINGS)}, got "
+                f"{embedding.shape} {embedding.dtype}"
+            )
+        object.__setattr__(self, "user_embedding", embedding)
+        object.__setattr__(self, "queries", _items("downlink queries", self.queries))
+
+    @classmethod
+    def read(cls, file: DownlinkFile, key: int) -> "ReceivedDownlink":
+        """The downlink of a user, or of a segment of users, in a file that the cloud published.
+
+        Raises:
+          CodecError: when the file has none.
+        """
+        (record,) = file.only(key).records
+        return cls(
+            record["embedding"],
+            record["queries"],
+            scale=float(record["scale"][0]) if file.form.codec == "int8" else 1.0,
+            cloud_version=file.cloud_version,
+            round_number=file.round_number,
+            table_sha256=file.table_sha256,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceState:
+    """All that one device keeps. A value: whatever changes it makes a new one.
+
+    Attributes:
+      model: SHA-256 of the model file that `values` belong to.
+      layout: SHA-256 of how such files lay out `values`; a newer file may share it.
+      user: the id that the cloud knows the user by.
+      profile: `[columns] int32`, private categorical columns.
+      history: `[n] int32`, every item of the user's training part, oldest first.
+      num_older: how many of them the cloud knows too; the others are trained on.
+      values: `[S] float32`, what the signature `save` returned: weights, optimiser slots,
+        step. Empty for a file that does not train.
+      downlink: the last one; None before the first.
+      round_number: rounds of training done.
+      times: `[n] int64`, seconds since 1970 when each of `history` was, 0 where it is unknown;
+        given without any, all of them are.
+    """
+
+    model: str
+    layout: str
+    user: int
+    profile: npt.NDArray[np.int32]
+    history: npt.NDArray[np.int32]
+    num_older: int
+    values: npt.NDArray[np.float32]
+    downlink: ReceivedDownlink | None = None
+    round_number: int = 0
+    times: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "profile", _items("profile", self.profile))
+        object.__setattr__(self, "history", _items("history", self.history))
+        object.__setattr__(self, "values", _kept(self.values, np.float32))
+        given = self.times if len(self.times) else None
+        times = interaction_times(given, count=len(self.history))
+        object.__setattr__(self, "times", _kept(times, np.int64))
+        if not 0 <= self.num_older <= len(self.history):
+            raise DeviceError(
+                f"device of user {self.user}: num_older must be in 0..{len(self.history)}, the "
+                f"length of its history, got {self.num_older}"
+            )
+
+    def with_interactions(
+        self, items: npt.ArrayLike, *, times: InteractionTimes = None
+    ) -> "DeviceState":
+        """The state after the user interacted with `items`, oldest first.
+
+        Args:
+          items: `[m]`, row numbers.
+          times: when each was, seconds since 1970; None where it is unknown.
+        """
+        added = _items("interactions", items)
+        return dataclasses.replace(
+            self,
+            history=np.concatenate([self.history, added]),
+            times=np.concatenate([self.times, interaction_times(times, count=len(added))]),
+        )
+
+    @property
+    def _tells_time(self) -> bool:
+        return bool((self.times != UNKNOWN_TIME).any())
+
+    def as_bytes(self) -> bytes:
+        """The content of its file; equal states give equal bytes."""
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "profile": self.profile.astype(_ITEMS),
+            "history": self.history.astype(_ITEMS),
+            **({"times": self.times.astype(_TIMES)} if self._tells_time else {}),
+            "values": self.values.astype("<f4"),
+        }
+        header: dict[str, Any] = {
+            "model": self.model,
+            "layout": self.layout,
+            "user": self.user,
+            "num_older": self.num_older,
+            "round": self.round_number,
+            "downlink": None,
+        }
+        if self.downlink is not None:
+            embedding = self.downlink.user_embedding
+            arrays["user_embedding"] = embedding.astype(_EMBEDDINGS[embedding.dtype.name])
+            arrays["queries"] = self.downlink.queries.astype(_ITEMS)
+            header["downlink"] = {
+                "scale": self.downlink.scale,
+                "cloud_version": self.downlink.cloud_version,
+                "round_number": self.downlink.round_number,
+            }
+            if self.downlink.table_sha256:
+                header["downlink"]["table_sha256"] = self.downlink.table_sha256
+        header["arrays"] = {name: [part.dtype.str, len(part)] for name, part in arrays.items()}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        number = _WITH_TIMES if self._tells_time else _WITHOUT_TIMES
+        prefix = _PREFIX.pack(_MAGIC, number, len(text))
+        return seal(b"".join([prefix, text, *(part.tobytes() for part in arrays.values())]))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, name: str) -> "DeviceState":
+        """Reads what `as_bytes` wrote.
+
+        Args:
+          content: the bytes.
+          name: of the file, for messages.
+
+        Raises:
+          DeviceError: when they are no state, damaged, or of another format.
+        """
+        old = content[4:6] == _WITHOUT_TIMES.to_bytes(2, "little")
+        number = _WITHOUT_TIMES if old else _WITH_TIMES
+        try:
+            body = unseal(content, magic=_MAGIC, format_number=number, what="state of a device")
+        except CodecError as error:
+            raise DeviceError(
+                f"{name}: {error}. Restore the file from a backup, or begin the device anew."
+            ) from error
+        _, _, length = _PREFIX.unpack_from(body)
+        header = json.loads(body[_PREFIX.size : _PREFIX.size + length])
+        arrays, start = {}, _PREFIX.size + length
+        for key, (dtype, count) in header["arrays"].items():
+            arrays[key] = np.frombuffer(body, dtype, count=count, offset=start)
+            start += arrays[key].nbytes
+        downlink = None
+        if header["downlink"] is not None:
+            downlink = ReceivedDownlink(
+                arrays["user_embedding"], arrays["queries"], **header["downlink"]
+            )
+        return cls(
+            model=header["model"],
+            layout=header["layout"],
+            user=header["user"],
+            profile=arrays["profile"],
+            history=arrays["history"],
+            num_older=header["num_older"],
+            values=arrays["values"],
+            downlink=downlink,
+            round_number=header["round"],
+            times=arrays.get("times", np.zeros(0, np.int64)),
+        )
+
+
+def read_state(path: Path) -> DeviceState:
+    """Reads a state file.
+
+    Raises:
+      DeviceError: when there is none, or it is damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DeviceError(f"{path}: expected the state of a device: {error}") from error
+    return DeviceState.from_bytes(content, name=str(path))
+
+
+def write_state(path: Path, state: DeviceState) -> None:
+    """Writes a state file for its owner alone; a kill leaves the old one or the new one, whole."""
+    write_atomically(path, lambda file: file.write(state.as_bytes()), private=True)
+
+
+def _items(what: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    array = np.asarray(values)
+    if array.ndim != 1 or not (array.size == 0 or np.issubdtype(array.dtype, np.integer)):
+        raise DeviceError(
+            f"{what}: expected a list of whole numbers, got {array.dtype} {array.shape}"
+        )
+    if array.size and not 0 <= array.min() <= array.max() <= np.iinfo(np.int32).max:
+        raise DeviceError(f"{what}: expected row numbers from 0, got {array.min()}..{array.max()}")
+    return _kept(array, np.int32)
+
+
+def _kept(values: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """A copy that nobody can change."""
+    array = np.array(values, dtype)
+    array.setflags(write=False)
+    return array

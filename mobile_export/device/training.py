@@ -1,0 +1,156 @@
+"""Local training: a device's own interactions as padded batches, and one round over them."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.config import SampleConfig
+from ecct_tf.data.clock import clock_readings
+from ecct_tf.data.samples import draw_samples, sample_order
+from ecct_tf.errors import DeviceError
+from mobile_export.device.model import DeviceModel
+from mobile_export.device.state import DeviceState
+
+__all__ = ["TrainingPlan", "TrainingReport", "train_round"]
+
+Batch = dict[str, npt.NDArray[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingPlan:
+    """How a device trains; what is None is as the file says.
+
+    Attributes:
+      seed: of the run; with the user's id it fixes samples and their order.
+      samples: which samples to draw.
+      redraw: whether each round draws its negatives anew. The simulation's devices keep
+        theirs, whose features they compute once.
+      epochs: passes over the samples.
+      batch_size: of a dynamic file.
+      learning_rate: of the shared weights.
+      private_learning_rate: of the private ones.
+    """
+
+    seed: int = 0
+    samples: SampleConfig = dataclasses.field(default_factory=SampleConfig)
+    redraw: bool = False
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    private_learning_rate: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingReport:
+    """What one round of training was.
+
+    Attributes:
+      samples: that the device has.
+      steps: that changed the weights.
+      refused: steps that the file's guards refused.
+      loss: mean over the samples in the last epoch; 0 without samples.
+    """
+
+    samples: int
+    steps: int
+    refused: int
+    loss: float
+
+
+def train_round(
+    model: DeviceModel, state: DeviceState, plan: TrainingPlan
+) -> tuple[DeviceState, TrainingReport]:
+    """One round of local training, with a fresh optimiser as the simulation's devices have it.
+
+    Args:
+      model: the device's file.
+      state: of the device; not changed.
+      plan: how to train.
+
+    Returns:
+      The new state and what happened.
+
+    Raises:
+      DeviceError: when the file does not train, or the state is another file's.
+      DataError: when there is no item left for a negative.
+    """
+    user = model.begin_training(state)
+    training = model.file.metadata["training"]
+    batch = _batch_size(model, plan)
+    epochs = plan.epochs or int(training["epochs"])
+    for name, value in (
+        ("learning_rate", plan.learning_rate),
+        ("private_learning_rate", plan.private_learning_rate),
+    ):
+        user[name] = np.array([training[name] if value is None else value], np.float32)
+    samples = _samples(model, state, plan)
+    count = len(samples["labels"])
+    steps, refused, loss = 0, 0, 0.0
+    for epoch in range(epochs):
+        for rows in _batches(samples, batch, padded=model.file.sizes.batch or batch):
+            told = model.train_batch({**rows, **user})
+            steps += int(told["applied"][0])
+            refused += 1 - int(told["applied"][0])
+            if epoch == epochs - 1:
+                loss += float(told["loss"][0]) * float(rows["mask"].sum()) / count
+    return model.end_training(state), TrainingReport(count, steps, refused, loss)
+
+
+def _batch_size(model: DeviceModel, plan: TrainingPlan) -> int:
+    wanted = plan.batch_size or int(model.file.metadata["training"]["batch_size"])
+    fixed = model.file.sizes.batch
+    if fixed is not None and wanted > fixed:
+        raise DeviceError(
+            f"{model.file.name} takes {fixed} rows, the plan trains batches of {wanted}; export "
+            f"with --static {wanted},C or take a smaller batch_size"
+        )
+    return wanted
+
+
+def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batch:
+    """All samples of the device, in the order in which they are trained on."""
+    # Items that came after the file was made have no row to learn from.
+    known = (state.history >= 1) & (state.history <= model.num_items)
+    seeds: dict[str, Any] = {
+        "seed": plan.seed,
+        "user": state.user,
+        "round_number": state.round_number if plan.redraw else None,
+    }
+    drawn = draw_samples(
+        state.history[known],
+        num_older=int(known[: state.num_older].sum()),
+        num_items=model.num_items,
+        history_length=model.file.sizes.history_length,
+        samples=plan.samples,
+        **seeds,
+    )
+    labels = np.zeros(drawn.candidates.shape, np.float32)
+    labels[:, 0] = 1.0
+    order = sample_order(labels.size, **seeds)
+    width, features = labels.shape[1], model.file.features
+    # What the clock said at each position, when its interaction happened.
+    readings = clock_readings(state.times[known], drawn.positions, config=features)
+    timed = {"clock": np.repeat(readings, width, axis=0)[order]} if features.clock else {}
+    return {
+        **timed,
+        "history": np.repeat(drawn.histories, width, axis=0)[order],
+        "candidates": drawn.candidates.reshape(-1)[order],
+        "labels": labels.reshape(-1)[order],
+        "mask": np.ones(labels.size, np.float32),
+    }
+
+
+def _batches(samples: Batch, batch: int, *, padded: int) -> Iterator[Batch]:
+    """Batches, all padded to one size: a runtime plans its memory anew for every other."""
+    for start in range(0, len(samples["labels"]), batch):
+        rows = {name: values[start : start + batch] for name, values in samples.items()}
+        missing = padded - len(rows["labels"])
+        if missing:
+            rows = {
+                name: np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))
+                for name, values in rows.items()
+            }
+        yield rows

@@ -1,0 +1,1 @@
+"""The file itself: reading, rewriting and packing `.tflite` FlatBuffers, and their origin."""

@@ -1,0 +1,179 @@
+"""What travels inside a file beside the graph, and the manifest that vouches for it.
+
+A packed file holds its metadata twice: as a named FlatBuffer entry, which a runtime can
+read without unzipping, and, with what each input means in words, as `ecct_edge.json` in a
+zip that is appended, the vocabularies beside it. That is how TFLite files carry
+associated files; any zip reader opens them.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecct_tf.errors import ExportError
+from mobile_export.flatbuffer.lookups import centre_lookups
+from mobile_export.flatbuffer.products import choose_products
+from mobile_export.flatbuffer.schema import read_model, reading, schema, write_model
+from mobile_export.flatbuffer.slimming import put_first, slim
+
+__all__ = [
+    "MANIFEST",
+    "METADATA",
+    "associated_files",
+    "check_digest",
+    "digest",
+    "expected_digest",
+    "pack",
+    "read_metadata",
+    "vocabulary_rows",
+    "vocabulary_text",
+]
+
+METADATA = "ecct_edge"
+MANIFEST = "manifest.json"
+
+# A fixed time: the same export gives the same bytes.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def pack(content: bytes, *, metadata: Mapping[str, Any], files: Mapping[str, str]) -> bytes:
+    """Makes a file fast and small, puts `infer` first, adds metadata and associated files.
+
+    Args:
+      content: as converted.
+      metadata: becomes JSON.
+      files: text by name.
+    """
+    model = read_model(content)
+    centre_lookups(model)
+    choose_products(model)
+    slim(model)
+    put_first(model, "infer")
+    text = json.dumps(metadata, separators=(",", ":"), sort_keys=True)
+    compact = json.dumps(_without_prose(metadata), separators=(",", ":"), sort_keys=True)
+    classes = schema()
+    buffer, entry = classes.BufferT(), classes.MetadataT()
+    buffer.data = np.frombuffer(compact.encode(), np.uint8)
+    model.buffers.append(buffer)
+    entry.name, entry.buffer = METADATA, len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+    stream = io.BytesIO(write_model(model))
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, body in {f"{METADATA}.json": text, **files}.items():
+            info = zipfile.ZipInfo(name, _ZIP_TIME)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, body)
+    return stream.getvalue()
+
+
+def _without_prose(value: Any) -> Any:
+    """`value` without the entries that are there for human readers; zipped, they cost little."""
+    if isinstance(value, Mapping):
+        return {key: _without_prose(part) for key, part in value.items() if key != "meaning"}
+    return [_without_prose(part) for part in value] if isinstance(value, list) else value
+
+
+def read_metadata(content: bytes) -> dict[str, Any]:
+    """The metadata of a packed file.
+
+    Raises:
+      ExportError: when `content` is no `.tflite` file, or has no such metadata.
+    """
+    with reading(content) as root:
+        entries = [root.Metadata(index) for index in range(root.MetadataLength())]
+        for entry in entries:
+            if entry.Name() == METADATA.encode():
+                text = root.Buffers(entry.Buffer()).DataAsNumpy()
+                try:
+                    found: dict[str, Any] = json.loads(bytes(text))
+                except (ValueError, TypeError) as error:
+                    raise ExportError(f"the metadata of the file is damaged: {error}") from error
+                return found
+    raise ExportError(
+        f"the file has no metadata entry {METADATA!r}: it was not written by `ecct export`"
+    )
+
+
+def associated_files(path: Path) -> dict[str, str]:
+    """The texts in the zip at the end of a packed file, by name.
+
+    Raises:
+      ExportError: when there is no zip, or it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name).decode() for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, ValueError) as error:
+        raise ExportError(
+            f"{path}: expected associated files as a zip at its end: {error}"
+        ) from error
+
+
+def vocabulary_text(first: str, values: Iterable[str]) -> str:
+    """A vocabulary as a file: a value a line, `first` is row 0 (unknown or padding).
+
+    Only a line feed ends a line, so that a value may hold any other separator of Unicode.
+
+    Raises:
+      ExportError: a value holds a line break.
+    """
+    lines = [first, *values]
+    broken = next((value for value in lines if "\n" in value or "\r" in value), None)
+    if broken is not None:
+        raise ExportError(
+            f"export: the vocabulary value {broken!r} holds a line break; replace it first"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def vocabulary_rows(text: str) -> list[str]:
+    r"""What `vocabulary_text` wrote, row 0 included.
+
+    Example:
+      >>> vocabulary_rows(vocabulary_text("<padding>", ["a\u2028b", "c"])) == [
+      ...     "<padding>", "a\u2028b", "c"]
+      True
+    """
+    return text.removesuffix("\n").split("\n")
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def expected_digest(path: Path) -> str:
+    """The SHA-256 that the manifest beside `path` has for it.
+
+    Raises:
+      ExportError: when there is no manifest, or it does not list the file.
+    """
+    manifest = path.parent / MANIFEST
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))["files"][path.name]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(
+            f"{manifest}: expected the SHA-256 of {path.name}, cannot read it: {error!r}. Keep "
+            "the manifest of `ecct export` beside its files."
+        ) from error
+    return str(found)
+
+
+def check_digest(content: bytes, expected: str, *, name: str) -> None:
+    """Refuses a file that is not what the manifest says. To be called before loading.
+
+    Raises:
+      ExportError: when the content has another SHA-256.
+    """
+    received = digest(content)
+    if received != expected:
+        raise ExportError(
+            f"{name}: expected SHA-256 {expected}, its {len(content)} bytes have {received}; the "
+            "file was damaged or altered, fetch or export it again"
+        )

@@ -1,0 +1,136 @@
+"""From what a phone has to the inputs of an edge model, guarded."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from ecct_tf.edge import (
+    EdgeInputs,
+    EdgeModel,
+    cloud_knowledge,
+    input_logit,
+    interaction_features,
+    pair_inputs,
+    with_item_vectors,
+)
+from mobile_export.contract.task import DeviceTask
+from mobile_export.making import guards
+from mobile_export.making.items import ItemStore
+
+__all__ = ["InputGraph"]
+
+Tensors = Mapping[str, tf.Tensor]
+
+
+class InputGraph:
+    """Builds inputs inside a graph that is being traced.
+
+    Args:
+      model: the edge model, for its sizes and for what it reads.
+      items: the item table.
+      task: what the device does.
+    """
+
+    def __init__(self, model: EdgeModel, items: ItemStore, task: DeviceTask) -> None:
+        self._spec = model.spec
+        self._reads_items = model.reads_items
+        self._items = items
+        self._task = task
+
+    def known(self, ids: tf.Tensor) -> tf.Tensor:
+        """Item ids, those that the table does not have as 0; `[...] int32`."""
+        return guards.known_ids(ids, self._items.rows)
+
+    def candidates(self, given: Tensors, candidates: tf.Tensor) -> EdgeInputs:
+        """Inputs for candidates of one user as of now: history `[L]`, candidates `[K]`."""
+        profile = self._profile(given)
+        inputs = pair_inputs(
+            self._items.tensors(),
+            block_sizes=self._items.block_sizes,
+            config=self._task.features,
+            history=self.known(given["history"]),
+            candidates=self.known(_some(candidates)),
+            profile=profile,
+            user_embeddings=self._user_embedding(given),
+            use_logit=self._task.uses_logits,
+            clock=_clock(given),
+            reads_items=self._reads_items,
+        )
+        return inputs._replace(profile=tf.expand_dims(profile, 0))
+
+    def rows(self, given: Tensors) -> EdgeInputs:
+        """Inputs for rows with a history each: history `[B, L]`, candidates `[B]`."""
+        return self._rows(given)[0]
+
+    def samples(self, given: Tensors) -> tuple[EdgeInputs, tf.Tensor]:
+        """The same for training, and the teacher's logits `[B]`.
+
+        A device of the simulation keeps the frozen features of its samples as float16;
+        rounding them here keeps the phone's training equal to the simulated one.
+        """
+        inputs, teacher = self._rows(given)
+        stored = inputs._replace(
+            interactions=_as_stored(inputs.interactions), slots=_as_stored(inputs.slots)
+        )
+        return stored, teacher
+
+    def _rows(self, given: Tensors) -> tuple[EdgeInputs, tf.Tensor]:
+        items, spec = self._items.tensors(), self._spec
+        candidates = self.known(_some(given["candidates"]))
+        found = interaction_features(
+            items,
+            block_sizes=self._items.block_sizes,
+            config=self._task.features,
+            history=self.known(given["history"]),
+            candidates=tf.expand_dims(candidates, -1),
+            clock=_clock(given),
+        )
+        embedding, logit = cloud_knowledge(
+            items, tf.expand_dims(self._user_embedding(given), 0), candidates
+        )
+        length, blocks = spec.history_length, spec.num_blocks
+        inputs = EdgeInputs(
+            interactions=tf.reshape(found.features, [-1, spec.interaction_dim]),
+            slots=tf.reshape(found.slots, [-1, length, blocks]),
+            slot_mask=tf.reshape(found.slot_mask, [-1, length, 1]),
+            profile=tf.expand_dims(self._profile(given), 0),
+            cloud_embedding=embedding,
+            cloud_logit=input_logit(items, logit, use_logit=self._task.uses_logits),
+        )
+        if self._reads_items:
+            inputs = with_item_vectors(
+                inputs, items, history=self.known(given["history"]), candidates=candidates
+            )
+        return inputs, logit
+
+    def _profile(self, given: Tensors) -> tf.Tensor:
+        sizes = self._spec.profile_sizes
+        if not sizes:
+            return tf.zeros([0], tf.int32)
+        return guards.known_ids(given["profile"], tf.constant(sizes, tf.int32))
+
+    def _user_embedding(self, given: Tensors) -> tf.Tensor:
+        values = tf.cast(given["user_embedding"], tf.float32)
+        if "user_embedding_scale" in given:
+            values *= given["user_embedding_scale"]
+        values = guards.bounded_or_zero(values, guards.LARGEST_EMBEDDING)
+        return values if self._task.receives else 0.0 * values
+
+
+def _some(ids: tf.Tensor) -> tf.Tensor:
+    """`ids`, which a reshape refuses at run time when there are none.
+
+    Some runtimes divide by zero, and end the process, when they reduce over no rows.
+    """
+    if ids.shape[0] is not None:
+        return ids
+    return tf.reshape(ids, [tf.maximum(tf.size(ids), 1)])
+
+
+def _clock(given: Tensors) -> tf.Tensor | None:
+    """The reading of the clock; None for a signature that is given none, whose clock is silent."""
+    return guards.silent_unless_possible(given["clock"]) if "clock" in given else None
+
+
+def _as_stored(values: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.cast(values, tf.float16), tf.float32)

@@ -1,0 +1,1 @@
+"""Interpreters: one in a process of its own, and a loaded file in this one."""
