@@ -12,7 +12,7 @@ import tensorflow as tf
 from ecct_tf.errors import StorageError
 from ecct_tf.files import naming
 
-__all__ = ["is_pattern", "literal", "writing"]
+__all__ = ["is_pattern", "literal", "write_scalar", "writing"]
 
 # What TensorFlow matches instead of opening, in a path of files to restore from.
 _PATTERN = frozenset("*?[\\")
@@ -47,6 +47,13 @@ def writing(path: Path, *, way_out: str) -> Iterator[None]:
             f"{path}: TensorFlow could not write here, the system says: {reason}. Free some room "
             f"or fix the permissions; {way_out}"
         ) from error
+
+
+def write_scalar(tag: str, value: float) -> None:
+    """Writes a point of a curve as `tf.summary.scalar` does, which needs TensorBoard to write."""
+    metadata = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
+    metadata.plugin_data.plugin_name = "scalars"
+    tf.summary.write(tag, tf.constant(value, tf.float32), metadata=metadata)
 
 
 def is_pattern(path: Path) -> bool:

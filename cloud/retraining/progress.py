@@ -12,7 +12,7 @@ import tensorflow as tf
 from ecct_tf.bars import open_bar, show_figures, validation_text
 from ecct_tf.errors import RunFolderError
 from ecct_tf.files import write_text
-from ecct_tf.tensorflow_files import writing
+from ecct_tf.tensorflow_files import write_scalar, writing
 
 __all__ = ["Progress"]
 
@@ -131,15 +131,7 @@ class Progress:
         with self._events.as_default(step=int(row["epoch"])):
             for name, value in row.items():
                 if name not in ("phase", "epoch") and value:
-                    tag = f"{row['phase']}/{name}"
-                    tf.summary.write(tag, tf.constant(float(value)), metadata=_scalar())
-
-
-def _scalar() -> Any:
-    """Marks an event as `tf.summary.scalar` does, which needs TensorBoard installed to write."""
-    metadata = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
-    metadata.plugin_data.plugin_name = "scalars"
-    return metadata
+                    write_scalar(f"{row['phase']}/{name}", float(value))
 
 
 def _read(path: Path) -> list[Row]:

@@ -1,12 +1,12 @@
-"""The federated process: devices that train and answer, simulated by TFF.
+"""The federated process: devices that train and answer, simulated by TFF or without it.
 
 `build_ecct_process` composes the four stages of a round (distribute, device work,
-aggregate, finalize) into TFF computations, in which a client value is a shard of stacked
-devices (or, for reference, one device). `federated_runtime` starts and reliably ends
-TFF's worker. The cloud is known here only by its protocol, `Cloud`.
+aggregate, finalize), in which a client value is a shard of stacked devices (or, for
+reference, one device). An engine runs them: TFF, whose worker `federated_runtime` starts
+and reliably ends, or TensorFlow in this process. The cloud is known here only by its
+protocol, `Cloud`.
 
-Devices, their work and their weights can be read without TFF; it is imported by the runtime
-and by the first round.
+TFF is imported by its engine and by its worker, so that all else works where it is missing.
 """
 
 from typing import TYPE_CHECKING, Any

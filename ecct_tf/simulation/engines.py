@@ -1,6 +1,7 @@
 """Which engine computes a run, said and checked when the run begins or is resumed."""
 
 import dataclasses
+import functools
 import logging
 
 from ecct_tf.config import EngineName, RunConfig, RuntimeConfig
@@ -23,24 +24,27 @@ def with_engine(config: RunConfig, engine: EngineName | None) -> RunConfig:
     return dataclasses.replace(config, runtime=runtime)
 
 
-def report_engine(runtime: RuntimeConfig, *, before: str | None) -> EngineName:
+@functools.cache
+def _say_local() -> None:
+    """Says it once in a process, which may do many runs."""
+    _log.warning(
+        "TFF is not installed: rounds run as TensorFlow functions in this process "
+        "(runtime.engine=local)"
+    )
+
+
+def report_engine(runtime: RuntimeConfig, *, before: str | None) -> None:
     """Says which engine computes the rounds where that is not the default.
 
     Args:
       runtime: the settings.
       before: the engine that computed the run so far; None for a new run.
-
-    Returns:
-      The engine.
     """
     engine = chosen_engine(runtime.engine)
     LINES.info("engine: %s", engine)
     if engine == "local":
         if runtime.engine is None:
-            _log.warning(
-                "TFF is not installed: the rounds run as TensorFlow functions in this process "
-                "(runtime.engine=local)"
-            )
+            _say_local()
         default = RuntimeConfig()
         moot = [name for name in _OF_THE_WORKER if getattr(runtime, name) != getattr(default, name)]
         if moot:
@@ -55,4 +59,3 @@ def report_engine(runtime: RuntimeConfig, *, before: str | None) -> EngineName:
             before,
             engine,
         )
-    return engine

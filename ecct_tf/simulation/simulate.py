@@ -15,7 +15,7 @@ from ecct_tf.config import EngineName, RunConfig
 from ecct_tf.data import Dataset, described, refuse_in_memory
 from ecct_tf.edge import check_edge_models
 from ecct_tf.errors import CheckpointError, DataError, RunFolderError, WorkerError
-from ecct_tf.federated import Algorithm, federated_runtime
+from ecct_tf.federated import Algorithm, chosen_engine, federated_runtime
 from ecct_tf.phases import phase
 from ecct_tf.reporting import write_plots
 from ecct_tf.simulation.callbacks import Checkpointer, MetricsWriter, ProgressBar
@@ -225,10 +225,12 @@ def _run(
     first_round = 0 if begin is None else begin.round_number
     status, progress = "failed", _Progress(first_round, folder=folder, began=began)
     try:
-        engine = report_engine(config.runtime, before=folder.engine if again and folder else None)
         experiment = build_experiment(config, dataset=dataset)
         spaces = InputSpaces()
         algorithm = build_algorithm(experiment, spaces=spaces)
+        engine = chosen_engine(config.runtime.engine)
+        if algorithm.rounds:
+            report_engine(config.runtime, before=folder.engine if again and folder else None)
         state = None if begin is None else _restored(begin, experiment, algorithm)
         watchers = [ProgressBar(display_name(config), k=config.evaluation.k), progress, *callbacks]
         if folder is not None:

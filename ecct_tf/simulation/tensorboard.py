@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ecct_tf.errors import RunFolderError
 from ecct_tf.simulation.loop import Callback, RoundResult
-from ecct_tf.tensorflow_files import writing
+from ecct_tf.tensorflow_files import write_scalar, writing
 
 __all__ = ["TensorBoardWriter", "scalars"]
 
@@ -102,7 +102,7 @@ class TensorBoardWriter(Callback):
     def _write(self, number: int, values: Mapping[str, float]) -> None:
         with self._writer.as_default(step=number):
             for tag, value in values.items():
-                tf.summary.scalar(tag, value)
+                write_scalar(tag, value)
 
     def _done(self, rounds: int) -> list[tuple[int, dict[str, float]]]:
         """Round and values of the first `rounds` rows of `metrics.csv`."""

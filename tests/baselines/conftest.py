@@ -86,12 +86,12 @@ def small_validation(small_split):
 def build_baseline(baseline_config, small_dataset, small_split, small_groups):
     """Builds a federated baseline; keyword arguments change its section of the config."""
 
-    def build(method, *, shard_size=5, groups=None, **changes):
+    def build(method, *, shard_size=5, engine=None, groups=None, **changes):
         section = dataclasses.replace(baseline_config.federated_baseline, **changes)
         config = dataclasses.replace(
             baseline_config,
             federated_baseline=section,
-            runtime=RuntimeConfig(shard_size=shard_size),
+            runtime=RuntimeConfig(shard_size=shard_size, engine=engine),
         )
         return build_federated_baseline(
             config,
