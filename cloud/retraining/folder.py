@@ -8,7 +8,7 @@ from typing import Any
 
 from cloud.retraining.config import JobConfig
 from ecct_tf.config import dump_config
-from ecct_tf.config.yaml_text import parse_yaml
+from ecct_tf.config.differences import differences
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.files import write_text
 from ecct_tf.locks import exclusive
@@ -44,7 +44,7 @@ class JobFolder:
             if begun != text and (self.path / "inputs.json").exists():
                 raise ConfigError(
                     f"{self.path} is the folder of a job with another configuration ({file}): "
-                    f"{_differences(begun, text)}; give another --out, or the configuration that "
+                    f"{differences(begun, text)}; give another --out, or the configuration that "
                     "it was begun with"
                 )
             if begun != text:
@@ -93,22 +93,3 @@ class JobFolder:
     def write_result(self, values: Mapping[str, Any]) -> None:
         """Ends the job."""
         write_text(self.path / "result.json", json.dumps(values, indent=2) + "\n")
-
-
-def _differences(begun: str, now: str) -> str:
-    """The first settings that differ, with both values."""
-    before, after = (_flat(parse_yaml(text, where="config.yaml")) for text in (begun, now))
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    told = [f"{name} was {before.get(name)!r}, now {after.get(name)!r}" for name in names[:3]]
-    more = len(names) - len(told)
-    return ", ".join([*told, f"and {more} more"] if more else told)
-
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict):
-        return {prefix: values}
-    return {
-        name: value
-        for key, below in values.items()
-        for name, value in _flat(below, f"{prefix}.{key}" if prefix else str(key)).items()
-    }

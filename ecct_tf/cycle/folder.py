@@ -12,6 +12,7 @@ import numpy as np
 
 from cloud.array_files import read_arrays, write_arrays
 from ecct_tf.config import Tier, dump_config, tier_slug
+from ecct_tf.config.differences import differences
 from ecct_tf.cycle.config import CycleConfig
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.federated.cohort import ServerState
@@ -69,10 +70,14 @@ class CycleFolder:
         with exclusive(self.path / ".lock", busy=RunFolderError(busy)):
             if not file.exists():
                 write_text(file, text)
-            elif file.read_text(encoding="utf-8") != text:
+                begun = text
+            else:
+                begun = file.read_text(encoding="utf-8")
+            if begun != text:
                 raise ConfigError(
-                    f"{self.path} holds cycles with another configuration ({file}); give another "
-                    "--out, or the configuration that it was begun with"
+                    f"{self.path} holds cycles with another configuration ({file}): "
+                    f"{differences(begun, text)}; give another --out, or the configuration that it "
+                    "was begun with"
                 )
             yield
 

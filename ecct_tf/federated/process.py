@@ -185,7 +185,7 @@ def build_ecct_process(
             knowledge = knowledge.updated(rows, round_number=state.round_number)
         measured = cloud.update(knowledge, round_number=state.round_number, use_logits=stage == 2)
         report = RoundReport(
-            stage=stage,
+            stage=stage if any(directions) else 0,
             devices=len(answering),
             train_loss=mean_loss(
                 sum(each.loss for each in done), sum(each.weight for each in done)

@@ -32,6 +32,7 @@ class ProgressBar(Callback):
         self._bar: Any = None
         self._rounds = self._first = 0
         self._began = 0.0
+        self._first_done: float | None = None
 
     def on_start(self, *, rounds: int, num_devices: int, first_round: int) -> None:
         """Opens the bar."""
@@ -55,17 +56,24 @@ class ProgressBar(Callback):
     def _say(self, result: RoundResult) -> None:
         """The round in one line: into `run.log`, and to stderr where there is no bar."""
         done = result.round_number
-        pace = (self._clock() - self._began) / max(done - self._first, 1)
         line = round_line(
             result,
             name=self._description,
             rounds=self._rounds,
             k=self._k,
-            seconds_left=pace * (self._rounds - done),
+            seconds_left=self._pace(done) * (self._rounds - done),
         )
         LINES.info("%s", line)
         if self._bar.disable:
             tqdm.write(line, file=sys.stderr)
+
+    def _pace(self, done: int) -> float:
+        """Seconds a round, without the first of this process, which also prepares the others."""
+        now = self._clock()
+        if self._first_done is None:
+            self._first_done = now
+            return now - self._began
+        return (now - self._first_done) / max(done - self._first - 1, 1)
 
     def on_end(self) -> None:
         """Closes it."""

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
-from ecct_tf.config import METHODS, MethodName, RunConfig
+from ecct_tf.config import METHODS, MethodName, RunConfig, dump_config
+from ecct_tf.config.differences import differences
 from ecct_tf.config.parsing import near_miss
 from ecct_tf.data import Dataset, load_dataset
 from ecct_tf.errors import ConfigError, RunFolderError
@@ -91,7 +92,9 @@ def run_all(planned: dict[str, RunConfig], *, out: Path, say: Callable[[str], No
         existing = RunFolder.open(path) if path.exists() else None
         if existing is not None and existing.config != config:
             raise RunFolderError(
-                f"{path} holds a run with another configuration; give another --out, or remove it"
+                f"{path} holds a run with another configuration: "
+                f"{differences(dump_config(existing.config), dump_config(config))}; give another "
+                "--out, or remove it"
             )
         if existing is not None and existing.status == "complete":
             say(f"{progress} is complete")

@@ -202,7 +202,7 @@ def test_a_finished_chain_does_nothing_again(chain, config, monkeypatch):
     monkeypatch.setattr(loop, "build_experiment", None)
     assert run_cycles(config, chain.path, cycles=2, show=False).rows == chain.rows
     other = dataclasses.replace(config, seed=1)
-    with pytest.raises(ConfigError, match="holds cycles with another configuration"):
+    with pytest.raises(ConfigError, match=r"another configuration .*: seed was 0, now 1;"):
         run_cycles(other, chain.path, cycles=2, show=False)
     with (
         CycleFolder(chain.path).claimed(config),
