@@ -19,7 +19,8 @@ from cloud.input_space import InputSpace
 from cloud.model import CloudModel, CloudModelSpec
 from cloud.similarity import preference_sources
 from ecct_tf.config import CloudConfig
-from ecct_tf.data import CloudView
+from ecct_tf.data import CloudView, Kind
+from ecct_tf.errors import DataError
 
 __all__ = ["CloudParts", "built_in_parts", "early_histories"]
 
@@ -62,7 +63,17 @@ def built_in_parts(
       edge_dim: d_e.
       seed: of the random initial weights.
       states: of an earlier recommender of the same view; None computes them.
+
+    Raises:
+      DataError: users have a numeric column, of which this cloud would read nothing.
     """
+    for column in view.users.columns:
+        if column.column.kind is Kind.NUMERIC:
+            raise DataError(
+                f"user column {column.column.name!r} is numeric, and cloud.model={config.model} "
+                "reads a user's columns as categories. Give it borders in the schema file, take "
+                "it out, or bring a cloud that reads it"
+            )
     columns = category_matrix(view.users, rows=view.num_users, names=space.user_categories)
     blocks = (space.preference, space.sequence)
     if states is None:

@@ -50,6 +50,12 @@ class TowerModel(ExchangeModel):
         self._queries = _constants(inputs.query_rows)
         self._candidates = _constants(inputs.candidate_rows)
         self._tasks = _Untracked(towers.weighted_tasks)
+        for task, _ in self._tasks.value:
+            loss: Any = getattr(task, "_loss", None)
+            if getattr(loss, "reduction", None) in ("auto", "sum_over_batch_size"):
+                # The mean is taken here, since Keras refuses its own within a
+                # `tf.distribute.Strategy`.
+                loss.reduction = tf.keras.losses.Reduction.NONE
         self._published: tf.Variable | None = None
         width = self._checked_width()
         self.add_fusion(width)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from cloud.origin import changed_clouds, check_cloud, cloud_origins
 from cloud.seeds import seeded
 from ecct_tf import TwoTowerCloud
 from ecct_tf.config import CloudConfig, FeatureConfig
-from ecct_tf.errors import CheckpointError, ConfigError
+from ecct_tf.config.cloud_names import cloud_names
+from ecct_tf.data import CentralizedTable, Column, EncodedColumn, FeatureSchema, Kind, Side
+from ecct_tf.errors import CheckpointError, ConfigError, DataError
 from ecct_tf.federated import TrainableCloud
 from ecct_tf.knowledge import KnowledgeStore, UplinkRows
 
@@ -49,6 +52,10 @@ def view():
     return SHOP.shop_view()
 
 
+def _name(builder):
+    return builder if builder == "ecct" or ":" in builder else f"own_test_clouds:{builder}"
+
+
 @pytest.fixture(scope="module")
 def make(view):
     spaces = {}
@@ -57,7 +64,7 @@ def make(view):
         seen = other or view
         config = CloudConfig(
             **{
-                "model": builder if ":" in builder else f"own_test_clouds:{builder}",
+                "model": _name(builder),
                 "rank": 3,
                 "fit_epochs": 2,
                 "batch_size": 32,
@@ -363,6 +370,15 @@ def test_losses_are_means_over_the_rows(make):
         np.testing.assert_allclose(float(found), expected, rtol=1e-5)
 
 
+def test_a_loss_that_takes_its_own_mean_works_on_several_devices_too(make):
+    model = make("ranking").model
+    arguments = tf.zeros([8, 3]), tf.ones([8, 2], tf.int32), tf.constant([[1.0, 0.0]] * 8)
+    # Keras refuses such a loss there.
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        within = model.label_loss(*arguments)
+    assert float(within) == float(model.label_loss(*arguments))
+
+
 def test_metrics_of_a_task_are_measured_since_they_were_last_asked(make):
     model = make("ranking").model
     labels = tf.constant([[1.0, 0.0]] * 8)
@@ -413,6 +429,44 @@ def test_names_are_checked_and_sources_recorded():
     recorded["own_cloud:build"]["source_sha256"] = "0" * 64
     (change,) = changed_clouds(recorded)
     assert change.startswith("cloud.model 'own_cloud:build': source SHA-256 0000")
+
+
+def with_age(view):
+    age = Column("age", "user", Side.CENTRALIZED, Kind.NUMERIC)
+    schema = FeatureSchema("shop", (*view.users.schema.columns, age))
+    ages = EncodedColumn(age, np.arange(view.num_users, dtype=np.float32))
+    return dataclasses.replace(
+        view,
+        users=CentralizedTable(schema, (*view.users.columns, ages)),
+        items=CentralizedTable(schema, view.items.columns),
+    )
+
+
+def test_numbers_of_users_reach_towers_and_the_library_s_cloud_refuses_them(make, view):
+    SEEN.clear()
+    make("all_features", with_age(view))
+    assert SEEN[0][0]["age"].values.tolist() == list(range(16))
+    with pytest.raises(DataError, match=r"user column 'age' is numeric, and cloud\.model=ecct"):
+        make("ecct", with_age(view))
+
+
+def test_a_package_registers_a_name(tmp_path, monkeypatch):
+    """As the example's `pyproject.toml` does, once it is installed."""
+    text = (EXAMPLE / "pyproject.toml").read_text()
+    points = re.search(r'"ecct_tf.clouds"\]\n(\w+) = "([\w:]+)"', text)
+    assert points.groups() == ("two_towers", "own_cloud:build")
+    info = tmp_path / "own_cloud-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-cloud\nVersion: 0.1.0\n")
+    (info / "top_level.txt").write_text("own_cloud\n")
+    (info / "entry_points.txt").write_text("[ecct_tf.clouds]\ntwo_towers = own_cloud:build\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert cloud_names()["two_towers"] == "own_cloud:build"
+    check_cloud("two_towers")
+    origin = cloud_origins("two_towers")["two_towers"]
+    assert (origin["target"], origin["version"]) == ("own_cloud:build", "0.1.0")
+    with pytest.raises(ConfigError, match=r"ecct, two_towers.*did you mean two_towers\?"):
+        check_cloud("two_tower")
 
 
 def test_towers_that_begin_at_random_must_be_fitted():
