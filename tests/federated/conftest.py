@@ -53,6 +53,12 @@ class StubCloud:
 
 
 @pytest.fixture(scope="session")
+def stub_cloud():
+    """The class of the clouds that the tests' rounds have."""
+    return StubCloud
+
+
+@pytest.fixture(scope="session")
 def runtime():
     """The one worker of these tests."""
     with federated_runtime() as runtime:
