@@ -14,6 +14,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import collections
 import concurrent.futures
+import copy
 import dataclasses
 import platform
 import time
@@ -27,7 +28,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 from throughput_workload import ITEMS, StubCloud, default_work, synthetic_devices
 
-from ecct_tf.config import RunConfig
+from ecct_tf.config import EngineName, RunConfig
 from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.federated import (
     DeviceData,
@@ -44,6 +45,7 @@ from ecct_tf.knowledge import Downlink, build_codec
 TABLE_DIM = 16  # of the trainable item table that plain federated recommenders have
 WANTED_TIMES_STOCK = 20.0
 WANTED_SHARE_OF_PLAIN = 0.55
+WANTED_SHARE_OF_PLAIN_LOCAL = 0.95
 
 Array = npt.NDArray[np.float32]
 
@@ -51,7 +53,15 @@ Array = npt.NDArray[np.float32]
 class EcctRounds:
     """Rounds of the ECCT process, all devices taking part, one after another."""
 
-    def __init__(self, work: DeviceWork, devices: DeviceSet, cloud: StubCloud, seed: int) -> None:
+    def __init__(
+        self,
+        work: DeviceWork,
+        devices: DeviceSet,
+        cloud: StubCloud,
+        seed: int,
+        *,
+        engine: EngineName = "tff",
+    ) -> None:
         config = RunConfig()
         number = len(devices.devices)
         self.cloud = cloud
@@ -62,7 +72,7 @@ class EcctRounds:
             num_users=number,
             stage_1_rounds=0,
             server=config.server,
-            runtime=config.runtime,
+            runtime=dataclasses.replace(config.runtime, engine=engine),
         )
         self.state: EcctState = self.process.initialize(seed)
         self._everyone = np.arange(number, dtype=np.int64)
@@ -285,7 +295,14 @@ def main(devices: int, repeats: int, rounds: int, seed: int) -> None:
         ecct = EcctRounds(work, population, cloud, seed)
         plain = PlainRounds(ecct, side_by_side=runtime.concurrent_calls)
         difference = _largest_difference(ecct, plain)
-        fast = [Row("ECCT round with exchange", ecct), Row("plain TensorFlow, batched", plain)]
+        # Its time is counted by itself.
+        own_cloud = copy.copy(cloud)
+        local = EcctRounds(work, population, own_cloud, seed, engine="local")
+        fast = [
+            Row("ECCT round with exchange", ecct),
+            Row("plain TensorFlow, batched", plain),
+            Row("ECCT round, engine local", local),
+        ]
         slow = [
             Row(f"tff.learning FedAvg, {name}", StockRounds(work, population, cloud, table=table))
             for name, table in (("with item table", True), ("same edge model", False))
@@ -305,20 +322,19 @@ def main(devices: int, repeats: int, rounds: int, seed: int) -> None:
         f"{os.cpu_count()} cores; {work.model.layout.size} weights a device, "
         f"{work.shared_size} of them shared\n"
     )
-    _print_table(fast[0], slow=slow, plain=fast[1], devices=devices, stub_share=stub_share)
+    _print_table(fast[0], others=[*slow, *fast[1:]], devices=devices, stub_share=stub_share)
     click.echo(f"\nECCT and plain TensorFlow, largest difference of a weight: {difference:.1e}")
-    for name, than, wanted in (
-        ("ECCT / tff.learning with item table", slow[0], WANTED_TIMES_STOCK),
-        ("ECCT / plain TensorFlow", fast[1], WANTED_SHARE_OF_PLAIN),
+    for name, row, than, wanted in (
+        ("ECCT / tff.learning with item table", fast[0], slow[0], WANTED_TIMES_STOCK),
+        ("ECCT / plain TensorFlow", fast[0], fast[1], WANTED_SHARE_OF_PLAIN),
+        ("ECCT, engine local / plain TensorFlow", fast[2], fast[1], WANTED_SHARE_OF_PLAIN_LOCAL),
     ):
-        got = times_faster(fast[0], than)
+        got = times_faster(row, than)
         verdict = "met" if got >= wanted else "MISSED"
         click.echo(f"{name}: {got:.2f}, wanted at least {wanted:g}: {verdict}")
 
 
-def _print_table(
-    ours: Row, *, slow: Sequence[Row], plain: Row, devices: int, stub_share: float
-) -> None:
+def _print_table(ours: Row, *, others: Sequence[Row], devices: int, stub_share: float) -> None:
     def line(name: str, per_second: float, ratio: float) -> None:
         click.echo(f"{name:38} {per_second:>10,.0f} {ratio:>11.2f}")
 
@@ -329,7 +345,7 @@ def _print_table(
     line(ours.name, rate(ours), 1.0)
     kept = 1.0 - stub_share
     line("  the same, the stub's time not counted", rate(ours) / kept, kept)
-    for row in (*slow, plain):
+    for row in others:
         line(row.name, rate(row), times_faster(ours, row))
 
 

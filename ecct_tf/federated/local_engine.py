@@ -28,7 +28,8 @@ class LocalEngine:
         Args:
           concurrent_calls: client values that are computed at once.
         """
-        self._concurrent_calls = concurrent_calls
+        # Kept between rounds: starting threads would cost as much as the sums.
+        self._pool = concurrent.futures.ThreadPoolExecutor(concurrent_calls)
 
     def build(self, stages: Round) -> Callable[..., Any]:
         """The stages, one after another."""
@@ -57,9 +58,8 @@ class LocalEngine:
             totals = (_sum(each.loss for each in done), _sum(each.samples for each in done))
             uplink: tuple[Any, ...] = ()
             if aggregate is not None:
-                rows = aggregate.zero()
-                for each in done:
-                    rows = aggregate.accumulate(rows, each.uplink)
+                # All at once: each step would copy the rows of those before it.
+                rows = aggregate.accumulate(aggregate.zero(), *(each.uplink for each in done))
                 uplink = (aggregate.report(rows),)
             return (new_state, *uplink, [each.private for each in done], totals)
 
@@ -76,12 +76,8 @@ class LocalEngine:
         )
 
     def _side_by_side(self, one_client: Callable[[int], Any], number: int) -> list[Any]:
-        pool = concurrent.futures.ThreadPoolExecutor(self._concurrent_calls)
-        try:
-            return list(pool.map(one_client, range(number)))
-        finally:
-            # An interruption waits for the values under way and begins no further ones.
-            pool.shutdown(cancel_futures=True)
+        # An interruption cancels what has not begun.
+        return list(self._pool.map(one_client, range(number)))
 
 
 @contextmanager

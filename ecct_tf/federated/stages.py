@@ -105,14 +105,14 @@ class Aggregate:
 
     Attributes:
       zero: `() -> rows`, of no client.
-      accumulate: `(rows, uplink) -> rows`.
+      accumulate: `(rows, *uplinks) -> rows`, of one uplink or several.
       merge: `(rows, rows) -> rows`.
       report: `rows -> uplink`, at the server.
       uplink: the type of an uplink, and of rows.
     """
 
     zero: Callable[[], Any]
-    accumulate: Callable[[Any, Any], Any]
+    accumulate: Callable[..., Any]
     merge: Callable[[Any, Any], Any]
     report: Callable[[Any], Any]
     uplink: Any
@@ -219,8 +219,8 @@ def build_aggregate(uplink: Any) -> Aggregate:
             lambda spec: tf.zeros([0, *spec.shape[1:]], spec.dtype), uplink
         )
 
-    def join(left: Any, right: Any) -> Any:
-        return tf.nest.map_structure(lambda *pair: tf.concat(pair, axis=0), left, right)
+    def join(*parts: Any) -> Any:
+        return tf.nest.map_structure(lambda *tensors: tf.concat(tensors, axis=0), *parts)
 
     def report(rows: Any) -> Any:
         return rows

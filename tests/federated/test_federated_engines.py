@@ -10,11 +10,22 @@ import tensorflow as tf
 
 from ecct_tf.config import RuntimeConfig, ServerConfig
 from ecct_tf.errors import ConfigError, WorkerError
-from ecct_tf.federated import build_ecct_process, chosen_engine, engine, federated_runtime
+from ecct_tf.federated import (
+    build_ecct_process,
+    chosen_engine,
+    engine,
+    federated_runtime,
+)
 from ecct_tf.federated.device_work import DeviceResult
 from ecct_tf.federated.local_engine import LocalEngine, local_runtime
 from ecct_tf.federated.server import begin_server
-from ecct_tf.federated.stages import Work, WorkTypes, build_distribute, build_finalize, build_round
+from ecct_tf.federated.stages import (
+    Work,
+    WorkTypes,
+    build_distribute,
+    build_finalize,
+    build_round,
+)
 
 TFF = chosen_engine() == "tff"
 ENGINES = ("tff", "local") if TFF else ("local",)

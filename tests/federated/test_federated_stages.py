@@ -120,6 +120,8 @@ def test_aggregation_keeps_each_user_once_in_any_order(work):
         return tf.nest.map_structure(lambda tensor: tensor.numpy(), parts)
 
     shards = [rows([3, 1]), rows([4]), rows([]), rows([0, 2, 5])]
+    together = aggregate.accumulate(aggregate.zero(), *shards)
+    np.testing.assert_array_equal(together.users, [3, 1, 4, 0, 2, 5])
     for order in ([0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]):
         left, right = aggregate.zero(), aggregate.zero()
         for place, index in enumerate(order):
