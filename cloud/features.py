@@ -27,27 +27,37 @@ Ids = npt.NDArray[np.int32]
 _STATE_DECAYS = (1.0, 0.9, 0.6)
 
 
-def attribute_moments(view: CloudView) -> tuple[Array, Array]:
+def attribute_moments(
+    view: CloudView, *, added: npt.NDArray[np.float64] | None = None
+) -> tuple[Array, Array]:
     """Mean and scale, `[a] float32` each, by which item attributes are standardised."""
-    known = _raw_attributes(view)[1:]
+    known = _raw_attributes(view, added)[1:]
     return known.mean(axis=0), np.maximum(known.std(axis=0), 1e-6)
 
 
-def item_attributes(view: CloudView, *, moments: tuple[Array, Array] | None = None) -> Array:
+def item_attributes(
+    view: CloudView,
+    *,
+    moments: tuple[Array, Array] | None = None,
+    added: npt.NDArray[np.float64] | None = None,
+) -> Array:
     """`[items + 1, a] float32`: standardised log popularity, then the numeric item columns.
 
     Args:
       view: the cloud's side of the data.
       moments: mean and scale, `[a] float32` each; by default those of the view.
+      added: `[items + 1]`, how often each item came up beside the view.
     """
-    mean, scale = moments or attribute_moments(view)
-    scaled: Array = (_raw_attributes(view) - mean) / scale
+    mean, scale = moments or attribute_moments(view, added=added)
+    scaled: Array = (_raw_attributes(view, added) - mean) / scale
     scaled[0] = 0.0
     return scaled
 
 
-def _raw_attributes(view: CloudView) -> Array:
-    counts = np.bincount(view.older.items, minlength=view.num_items + 1)
+def _raw_attributes(view: CloudView, added: npt.NDArray[np.float64] | None = None) -> Array:
+    counts = np.bincount(view.older.items, minlength=view.num_items + 1).astype(np.float64)
+    if added is not None:
+        counts += added
     columns = [np.log1p(counts).astype(np.float32)]
     columns += [column.values for column in _columns(view.items, Kind.NUMERIC)]
     stacked: Array = np.stack(columns, axis=1).astype(np.float32)

@@ -16,10 +16,11 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
-from ecct_tf.baselines import fit_item_weights
+from ecct_tf.baselines import fit_ease, fit_item_weights
 from ecct_tf.config import SimilarityConfig
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Block
+from ecct_tf.knowledge.pair_counts import PairCounts
 
 __all__ = ["preference_block", "preference_sources", "sequence_block"]
 
@@ -38,11 +39,29 @@ def preference_block(
     rank: int,
     regularization: float,
     similarity: SimilarityConfig = _AUTO,
+    added: PairCounts | None = None,
 ) -> Block:
-    """EASE's item-to-item weights, reduced to `rank` dimensions."""
-    model = fit_item_weights(
-        histories, num_items=num_items, regularization=regularization, similarity=similarity
-    )
+    """EASE's item-to-item weights, reduced to `rank` dimensions.
+
+    Args:
+      histories: of the cloud's view.
+      num_items: the largest item id.
+      rank: of the block.
+      regularization: EASE's λ.
+      similarity: the form of EASE; with `added` it must be the dense one.
+      added: what devices know of pairs beside these histories.
+    """
+    if added is None:
+        model = fit_item_weights(
+            histories, num_items=num_items, regularization=regularization, similarity=similarity
+        )
+    else:
+        model = fit_ease(
+            histories,
+            num_items=num_items,
+            regularization=regularization,
+            added=_together(added, histories),
+        )
     source, target = _low_rank(model.operator(), rank)
     return Block("preference", source, target)
 
@@ -71,9 +90,21 @@ def preference_sources(
     return sources
 
 
-def sequence_block(histories: Histories, *, num_items: int, rank: int, decay: float) -> Block:
-    """Low-rank PPMI of "candidate soon after item", closer steps weighing `decay**distance`."""
+def sequence_block(
+    histories: Histories,
+    *,
+    num_items: int,
+    rank: int,
+    decay: float,
+    added: PairCounts | None = None,
+) -> Block:
+    """Low-rank PPMI of "candidate soon after item", closer steps weighing `decay**distance`.
+
+    `added` is what devices know of pairs beside these histories.
+    """
     counts = _successions(histories, num_items=num_items, decay=decay)
+    if added is not None:
+        counts = (counts + added.after).tocsr()
     total_source = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1e-9)
     context = np.asarray(counts.sum(axis=0)).ravel() ** _CONTEXT_SMOOTHING
     context = np.maximum(context / max(context.sum(), 1e-9), 1e-12)
@@ -82,6 +113,20 @@ def sequence_block(histories: Histories, *, num_items: int, rank: int, decay: fl
     positive = sparse.csr_matrix((np.maximum(pmi, 0.0), (cells.row, cells.col)), shape=counts.shape)
     source, target = _low_rank(positive.astype(np.float64), rank)
     return Block("sequence", source, target)
+
+
+def _together(added: PairCounts, histories: Histories) -> sparse.csr_matrix:
+    """Co-occurrences as "soon after" tells of them: a step counts 1, wider ones less.
+
+    No pair has more than its rarer item: repetitions count in a sequence alone.
+    """
+    seen = np.concatenate([np.unique(history) for history in histories])
+    most = np.bincount(seen, minlength=len(added.items)) + added.items
+    steps = ((added.after + added.after.T) / added.step).tocoo()
+    apart = steps.row != steps.col
+    row, column = steps.row[apart], steps.col[apart]
+    counts = np.minimum(steps.data[apart], np.minimum(most[row], most[column]))
+    return sparse.csr_matrix((counts, (row, column)), shape=steps.shape) + sparse.diags(added.items)
 
 
 def _successions(histories: Histories, *, num_items: int, decay: float) -> sparse.csr_matrix:

@@ -81,7 +81,11 @@ class Ease:
 
 
 def fit_ease(
-    histories: Sequence[IntArray], *, num_items: int, regularization: float = 500.0
+    histories: Sequence[IntArray],
+    *,
+    num_items: int,
+    regularization: float = 500.0,
+    added: sparse.csr_matrix | None = None,
 ) -> Ease:
     """Fits EASE to whole histories; order and repetitions within one do not matter.
 
@@ -91,6 +95,8 @@ def fit_ease(
         float64 matrix: a second for thousands of items. Larger catalogs have
         `fit_factored_ease`.
       regularization: lambda, above 0, in units of co-occurrence counts.
+      added: `[num_items + 1, num_items + 1]`, co-occurrences beside those of the histories, on
+        the diagonal how often each item occurs; symmetric.
 
     >>> model = fit_ease([np.array([1, 2]), np.array([1, 2])], num_items=2, regularization=2.0)
     >>> model.weights.tolist()
@@ -103,6 +109,8 @@ def fit_ease(
         )
     matrix = interaction_matrix(histories, num_items=num_items)[:, 1:].astype(np.float64)
     gram = (matrix.T @ matrix).toarray()
+    if added is not None:
+        gram += added[1:, 1:].toarray()
     gram[np.diag_indices(num_items)] += regularization
     inverse = np.linalg.inv(gram)
     weights = np.zeros((num_items + 1, num_items + 1), dtype=np.float32)

@@ -40,6 +40,7 @@ from ecct_tf.config.exchange import (
     RuntimeConfig,
     ServerConfig,
 )
+from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
 from ecct_tf.config.run import (
     CATALOG_SCOPES,
@@ -86,6 +87,7 @@ __all__ = [
     "FeatureConfig",
     "FederatedBaselineConfig",
     "FineTuningConfig",
+    "IncrementConfig",
     "LabelVisibility",
     "MethodName",
     "NextItemConfig",

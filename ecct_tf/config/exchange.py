@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal, get_args
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
+from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -43,6 +44,8 @@ class ExchangeConfig:
         the clipping bounds; 0 for none.
       uplink_log: folder of an uplink log to which a simulation with the method `ecct` appends
         what reached the cloud in each round; null for none.
+      item_increments: what devices tell of pairs of items before the first round, where they
+        tell anything (`up`).
     """
 
     codec: CodecName = "int8"
@@ -56,6 +59,7 @@ class ExchangeConfig:
     clip_logit: float = 12.0
     noise_multiplier: float = 0.0
     uplink_log: str | None = None
+    item_increments: IncrementConfig = dataclasses.field(default_factory=IncrementConfig)
 
     def __post_init__(self) -> None:
         numbers(self, "exchange")

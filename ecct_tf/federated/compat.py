@@ -25,6 +25,9 @@ except ModuleNotFoundError as error:
     ) from error
 import grpc
 from tensorflow_federated.python.core.backends.native import compiler as _native_compiler
+from tensorflow_federated.python.core.backends.test import (
+    replace_secure_intrinsics_with_bodies as _replace_secure_intrinsics_with_bodies,
+)
 from tensorflow_federated.python.core.environments.tensorflow_frontend import (
     tensorflow_computation as _tensorflow_computation,
 )
@@ -41,6 +44,7 @@ __all__ = [
     "federated_broadcast",
     "federated_computation",
     "federated_map",
+    "federated_secure_sum_bitwidth",
     "federated_sum",
     "federated_zip",
     "install_context",
@@ -76,6 +80,7 @@ federated_aggregate = tff.federated_aggregate
 federated_broadcast = tff.federated_broadcast
 federated_computation = tff.federated_computation
 federated_map = tff.federated_map
+federated_secure_sum_bitwidth = tff.federated_secure_sum_bitwidth
 federated_sum = tff.federated_sum
 federated_zip = tff.federated_zip
 tensor_computation = tff.tensorflow.computation
@@ -184,9 +189,16 @@ def execution_context(
         explain,
         watch,
         executor_fn=tff.framework.ResourceManagingExecutorFactory(executor_fn),
-        compiler_fn=_native_compiler.desugar_and_transform_to_native,
+        compiler_fn=_compiled,
         transform_args=_tensorflow_computation.transform_args,
         transform_result=_tensorflow_computation.transform_result,
+    )
+
+
+def _compiled(computation: Any) -> Any:
+    """For the local runtime, which has no secure sum: it adds in the open, to the same bits."""
+    return _native_compiler.desugar_and_transform_to_native(
+        _replace_secure_intrinsics_with_bodies(computation)
     )
 
 

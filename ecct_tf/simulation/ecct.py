@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud import CloudRecommender
+from cloud.refit import refit_space
 from cloud.shared_spaces import InputSpaces
 from cloud.start import starting_weights
 from ecct_tf.baselines.silent_cloud import SilentCloud, blank_item_table
@@ -24,12 +25,14 @@ from ecct_tf.federated import (
 )
 from ecct_tf.federated.algorithm import Ids
 from ecct_tf.federated.devices import profile_sizes
+from ecct_tf.federated.increments import IncrementSum
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.phases import phase
 from ecct_tf.simulation.builder import build_process, device_work, edge_config
 from ecct_tf.simulation.edge_state import check_shapes, edge_arrays, edge_state, table_digest
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.increments import ItemIncrements, collect_increments, increment_spec
 from ecct_tf.simulation.real_devices import real_devices
 
 __all__ = [
@@ -42,6 +45,9 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float32]
+
+# Of a checkpoint: the devices' sum of pairs of items.
+_INCREMENTS = "item_increments"
 
 
 class EcctRunState(NamedTuple):
@@ -69,6 +75,7 @@ class EcctAlgorithm:
       evaluator: scores candidates on the devices.
       table: the item table as devices received it.
       cloud: the cloud recommender; None where there is no cloud.
+      increments: what devices told the cloud of pairs of items before the first round.
     """
 
     config: RunConfig
@@ -77,6 +84,7 @@ class EcctAlgorithm:
     table: ItemTable
     cloud: TrainableCloud | None
     _start: Mapping[str, Array]
+    increments: ItemIncrements | None = None
 
     @property
     def rounds(self) -> int:
@@ -107,7 +115,11 @@ class EcctAlgorithm:
         """One round of the exchange."""
         del round_number  # The process counts its own.
         cloud = self.cloud_at(state)
+        first = state.edge.round_number == 0
         edge, report = self.process.next(state.edge, cloud, participants, answering)
+        if first and self.increments is not None:
+            sent = report.uplink_bytes + self.increments.uplink_bytes
+            report = dataclasses.replace(report, uplink_bytes=sent)
         return EcctRunState(edge, {} if self.cloud is None else self.cloud.snapshot()), report
 
     def scores(self, state: EcctRunState, candidates: Candidates) -> dict[str, Array]:
@@ -130,7 +142,9 @@ class EcctAlgorithm:
         without building the cloud again.
         """
         users = np.arange(len(state.edge.knowledge.rounds), dtype=np.int32)
+        sums = {} if self.increments is None else {_INCREMENTS: self.increments.total}
         return {
+            **sums,
             **edge_arrays(state.edge, self.process.cohorts),
             **{f"cloud/{name}": value for name, value in state.cloud.items()},
             "item_table_sha256": table_digest(self.table),
@@ -169,6 +183,7 @@ def build_cloud(
     *,
     config: CloudConfig | None = None,
     spaces: InputSpaces | None = None,
+    increments: ItemIncrements | None = None,
 ) -> CloudRecommender:
     """Builds the cloud recommender from the cloud's view and fits it.
 
@@ -176,9 +191,12 @@ def build_cloud(
       experiment: the data.
       config: instead of the cloud section of the experiment's configuration.
       spaces: the input spaces that are computed already, and where a new one is kept.
+      increments: what devices told the cloud of pairs of items.
     """
     view = cloud_view(experiment.dataset, experiment.split)
-    return _fitted_cloud(experiment.config, view, config=config, spaces=spaces)
+    return _fitted_cloud(
+        experiment.config, view, config=config, spaces=spaces, increments=increments
+    )
 
 
 def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> CloudRecommender:
@@ -201,7 +219,16 @@ def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> 
     unlearned = dataclasses.replace(config.cloud.next_item, epochs=0)
     settings = dataclasses.replace(config.cloud, next_item=unlearned)
     view = cloud_view(experiment.dataset, experiment.split)
-    cloud = _unfitted_cloud(config, view, config=settings)
+    increments = None
+    if _INCREMENTS in arrays:
+        spec = increment_spec(config, view.num_items)
+        if spec is None:
+            raise CheckpointError(
+                "checkpoint: it holds a sum of the devices that this run's settings do not ask "
+                "for; restore the run's config.yaml"
+            )
+        increments = ItemIncrements(spec, arrays[_INCREMENTS])
+    cloud = _unfitted_cloud(config, view, config=settings, increments=increments)
     cloud.freeze()
     cloud.restore(_cloud_arrays(arrays))
     items = cloud.model.item_vectors(np.arange(experiment.dataset.num_items + 1)).numpy()
@@ -221,8 +248,9 @@ def _fitted_cloud(
     *,
     config: CloudConfig | None = None,
     spaces: InputSpaces | None = None,
+    increments: ItemIncrements | None = None,
 ) -> CloudRecommender:
-    cloud = _unfitted_cloud(run, view, config=config, spaces=spaces)
+    cloud = _unfitted_cloud(run, view, config=config, spaces=spaces, increments=increments)
     with phase("fitting the cloud"):
         cloud.fit()
     return cloud
@@ -234,9 +262,13 @@ def _unfitted_cloud(
     *,
     config: CloudConfig | None = None,
     spaces: InputSpaces | None = None,
+    increments: ItemIncrements | None = None,
 ) -> CloudRecommender:
     settings = config or run.cloud
     known = InputSpaces() if spaces is None else spaces
+    space = known.of(view, settings, features=run.features, seed=run.seed)
+    if increments is not None:
+        space = refit_space(space, view, settings, increments.counts)
     return CloudRecommender(
         view,
         settings,
@@ -244,7 +276,7 @@ def _unfitted_cloud(
         edge_dim=run.edge.embedding_dim,
         num_queries=run.exchange.queries,
         seed=run.seed,
-        space=known.of(view, settings, features=run.features, seed=run.seed),
+        space=space,
     )
 
 
@@ -254,9 +286,21 @@ def _cloud_arrays(arrays: Arrays) -> dict[str, Array]:
     return {name[start:]: value for name, value in arrays.items() if name.startswith("cloud/")}
 
 
-def build_ecct(experiment: Experiment, *, spaces: InputSpaces | None = None) -> EcctAlgorithm:
-    """ECCT, or an ablation of its exchange: fits the cloud and prepares the devices."""
-    cloud = build_cloud(experiment, spaces=spaces)
+def build_ecct(
+    experiment: Experiment,
+    *,
+    spaces: InputSpaces | None = None,
+    summed: IncrementSum | None = None,
+) -> EcctAlgorithm:
+    """ECCT, or an ablation of its exchange: fits the cloud and prepares the devices.
+
+    Args:
+      experiment: the data.
+      spaces: the input spaces that are computed already, and where a new one is kept.
+      summed: how the devices' sum of pairs of items is computed; by default in this process.
+    """
+    increments = collect_increments(experiment, summed=summed)
+    cloud = build_cloud(experiment, spaces=spaces, increments=increments)
     published = cloud.publish()
     codec = experiment.config.exchange.codec
     table = published.transmitted(codec)
@@ -266,6 +310,7 @@ def build_ecct(experiment: Experiment, *, spaces: InputSpaces | None = None) -> 
         table_bytes=published.encoded_bytes(codec),
         cloud=cloud,
         starts=_starts(experiment, table, spaces),
+        increments=increments,
     )
 
 
@@ -325,6 +370,7 @@ def _assemble(
     table_bytes: int,
     cloud: TrainableCloud | None,
     starts: Mapping[Tier, Array],
+    increments: ItemIncrements | None = None,
 ) -> EcctAlgorithm:
     config = edge_config(experiment.config)
     process = build_process(
@@ -343,4 +389,5 @@ def _assemble(
         table=table,
         cloud=cloud,
         _start={} if cloud is None else cloud.snapshot(),
+        increments=increments,
     )

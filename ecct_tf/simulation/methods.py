@@ -9,6 +9,7 @@ from ecct_tf.config import RunConfig
 from ecct_tf.edge import largest_tier
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import Algorithm
+from ecct_tf.federated.increments import IncrementSum
 from ecct_tf.simulation import closed_form, ecct
 from ecct_tf.simulation.experiment import Experiment
 
@@ -120,13 +121,19 @@ def quick_references(config: RunConfig) -> list[RunConfig]:
     return [found for found in references if display_name(found) != display_name(config)]
 
 
-def build_algorithm(experiment: Experiment, *, spaces: InputSpaces | None = None) -> Algorithm[Any]:
+def build_algorithm(
+    experiment: Experiment,
+    *,
+    spaces: InputSpaces | None = None,
+    summed: IncrementSum | None = None,
+) -> Algorithm[Any]:
     """Builds the method that the experiment's configuration names.
 
     Args:
       experiment: the data and the configuration.
       spaces: the cloud's input spaces that other methods of the run computed already, and
         where new ones are kept for the next; by default everything is computed.
+      summed: how devices' sums of pairs of items are computed; by default in this process.
     """
     method = experiment.config.method
     if experiment.config.runtime.real_devices and method not in ("ecct", "edge-only"):
@@ -135,7 +142,7 @@ def build_algorithm(experiment: Experiment, *, spaces: InputSpaces | None = None
             f"exported file, got {method}; set it to 0"
         )
     if method == "ecct":
-        return ecct.build_ecct(experiment, spaces=spaces)
+        return ecct.build_ecct(experiment, spaces=spaces, summed=summed)
     if method == "edge-only":
         return ecct.build_edge_only(experiment, spaces=spaces)
     if method == "cloud-only":

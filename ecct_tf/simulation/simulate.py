@@ -16,6 +16,7 @@ from ecct_tf.data import Dataset, described, refuse_in_memory
 from ecct_tf.edge import check_edge_models
 from ecct_tf.errors import CheckpointError, DataError, RunFolderError, WorkerError
 from ecct_tf.federated import Algorithm, chosen_engine, federated_runtime
+from ecct_tf.federated.increments import sum_federated, sum_here
 from ecct_tf.phases import phase
 from ecct_tf.reporting import write_plots
 from ecct_tf.simulation.callbacks import Checkpointer, MetricsWriter, ProgressBar
@@ -227,34 +228,39 @@ def _run(
     try:
         experiment = build_experiment(config, dataset=dataset)
         spaces = InputSpaces()
-        algorithm = build_algorithm(experiment, spaces=spaces)
         engine = chosen_engine(config.runtime.engine)
-        if algorithm.rounds:
-            report_engine(config.runtime, before=folder.engine if again and folder else None)
-        state = None if begin is None else _restored(begin, experiment, algorithm)
-        watchers = [ProgressBar(display_name(config), k=config.evaluation.k), progress, *callbacks]
-        if folder is not None:
-            if again:
-                folder.keep_metrics(progress.rounds)
-                folder.note_resumed(progress.rounds, engine=engine)
-                folder.set_status(
-                    "running", round_number=progress.rounds, seconds=time.monotonic() - began
-                )
-            if isinstance(algorithm, EcctAlgorithm):
-                folder.write_item_table(algorithm.table)
-            folder.write_candidates("validation", experiment.validation)
-            folder.write_candidates("test", experiment.test)
-            watchers = [*_writers(folder, algorithm, experiment), *watchers]
-        # Before the checkpoint of the round, see `UplinkLogger`.
-        watchers = [*_uplink_log(config), *watchers]
         runtime = config.runtime
         with federated_runtime(
             engine=engine,
             threads=runtime.threads,
             concurrent_calls=runtime.concurrent_calls,
-            load=worker_load(config, num_devices=algorithm.num_devices),
+            load=worker_load(config, num_devices=len(experiment.groups)),
             deadline_seconds=runtime.round_deadline_seconds,
         ):
+            summed = sum_federated if engine == "tff" else sum_here
+            algorithm = build_algorithm(experiment, spaces=spaces, summed=summed)
+            if algorithm.rounds:
+                report_engine(config.runtime, before=folder.engine if again and folder else None)
+            state = None if begin is None else _restored(begin, experiment, algorithm)
+            watchers = [
+                ProgressBar(display_name(config), k=config.evaluation.k),
+                progress,
+                *callbacks,
+            ]
+            if folder is not None:
+                if again:
+                    folder.keep_metrics(progress.rounds)
+                    folder.note_resumed(progress.rounds, engine=engine)
+                    folder.set_status(
+                        "running", round_number=progress.rounds, seconds=time.monotonic() - began
+                    )
+                if isinstance(algorithm, EcctAlgorithm):
+                    folder.write_item_table(algorithm.table)
+                folder.write_candidates("validation", experiment.validation)
+                folder.write_candidates("test", experiment.test)
+                watchers = [*_writers(folder, algorithm, experiment), *watchers]
+            # Before the checkpoint of the round, see `UplinkLogger`.
+            watchers = [*_uplink_log(config), *watchers]
             # Before the rounds, since afterwards there would be two states of all devices.
             starts = start_places(experiment, algorithm)
             state = run_rounds(

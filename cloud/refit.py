@@ -1,0 +1,54 @@
+"""Item-to-item knowledge, refitted with what devices know beside the cloud's own view."""
+
+import dataclasses
+
+from cloud.features import attribute_moments, item_attributes
+from cloud.input_space import InputSpace
+from cloud.similarity import preference_block, sequence_block
+from ecct_tf.config import CloudConfig
+from ecct_tf.data import CloudView
+from ecct_tf.knowledge.pair_counts import PairCounts
+from ecct_tf.phases import phase
+
+__all__ = ["refit_space"]
+
+
+def refit_space(
+    space: InputSpace, view: CloudView, config: CloudConfig, added: PairCounts
+) -> InputSpace:
+    """`space` with blocks and popularity of all that is known of pairs of items.
+
+    What is learned from whole histories stays: no sum has them.
+
+    Args:
+      space: of the view alone.
+      view: the cloud's side of the data.
+      config: ranks and how to compute the blocks.
+      added: what devices added, from their federated sum.
+    """
+    histories = [view.older.of(user) for user in range(view.num_users)]
+    with phase(f"item similarity with the devices' sum, {view.num_items:,} items"):
+        preference = preference_block(
+            histories,
+            num_items=view.num_items,
+            rank=space.rank,
+            regularization=config.regularization,
+            similarity=config.similarity,
+            added=added,
+        )
+        sequence = sequence_block(
+            histories,
+            num_items=view.num_items,
+            rank=space.rank,
+            decay=config.sequence_decay,
+            added=added,
+        )
+    mean, scale = attribute_moments(view, added=added.items)
+    return dataclasses.replace(
+        space,
+        preference=preference,
+        sequence=sequence,
+        attributes=item_attributes(view, moments=(mean, scale), added=added.items),
+        attribute_mean=mean,
+        attribute_scale=scale,
+    )

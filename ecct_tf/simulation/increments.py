@@ -1,0 +1,91 @@
+"""The devices' sum of pairs of items, collected before the first round of a simulation."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.config import RunConfig
+from ecct_tf.federated import draw_participants
+from ecct_tf.federated.increments import IncrementSum, sum_here
+from ecct_tf.knowledge.increments import IncrementSpec
+from ecct_tf.knowledge.noise import noise_stream
+from ecct_tf.knowledge.pair_counts import PairCounts, pair_counts
+from ecct_tf.phases import phase
+from ecct_tf.simulation.experiment import Experiment
+
+__all__ = ["ItemIncrements", "collect_increments", "increment_spec"]
+
+Array = npt.NDArray[np.int64]
+
+# Devices answer as in any round; no round has this number.
+_BEFORE_ROUNDS = 2**31
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemIncrements:
+    """What reached the cloud.
+
+    Attributes:
+      spec: the form of the sum.
+      total: `[size] int64`.
+      uplink_bytes: what all devices sent for it.
+    """
+
+    spec: IncrementSpec
+    total: Array = dataclasses.field(repr=False)
+    uplink_bytes: int = 0
+
+    @property
+    def counts(self) -> PairCounts:
+        """The sum, read."""
+        return pair_counts(self.spec, self.total)
+
+
+def increment_spec(config: RunConfig, num_items: int) -> IncrementSpec | None:
+    """The form of the devices' sum; None where devices send none.
+
+    They send none without `exchange.up` or with `exchange.item_increments.positions=0`, and none
+    of a catalog whose items by items the cloud does not write out: it could not refit them.
+    """
+    own = config.exchange.item_increments
+    if not own.positions or not config.exchange.up:
+        return None
+    if not config.cloud.similarity.is_dense(num_items):
+        _log.warning(
+            "devices send no increments of pairs of items: the cloud has %d items in the form "
+            "cloud.similarity.form=factored, which it cannot refit",
+            num_items,
+        )
+        return None
+    return IncrementSpec(num_items, own, config.cloud.sequence_decay)
+
+
+def collect_increments(
+    experiment: Experiment, *, summed: IncrementSum | None = None
+) -> ItemIncrements | None:
+    """Asks all devices once; those that drop out as in a round (`participation.dropout`) do not.
+
+    Args:
+      experiment: the data.
+      summed: how the sum is computed; by default in this process.
+    """
+    config = experiment.config
+    spec = increment_spec(config, experiment.dataset.num_items)
+    if spec is None:
+        return None
+    _, answering = draw_participants(
+        dataclasses.replace(config.participation, devices_per_round=None),
+        num_devices=len(experiment.groups),
+        seed=config.seed,
+        round_number=_BEFORE_ROUNDS,
+    )
+    groups = [experiment.groups[device] for device in answering]
+    users = sum(map(len, groups))
+    seed = np.array(noise_stream(config.seed), np.int64)
+    with phase(f"summing what {len(groups):,} devices know of pairs of items"):
+        total = (summed or sum_here)(spec, groups, seed)
+    return ItemIncrements(spec, total, uplink_bytes=len(groups) * spec.encoded_bytes(users))

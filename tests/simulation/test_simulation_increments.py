@@ -1,0 +1,145 @@
+"""What devices tell of pairs of items before the first round of a simulation."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ecct_tf.errors import CheckpointError
+from ecct_tf.federated.increments import sum_federated, sum_here
+from ecct_tf.simulation.ecct import restored_cloud
+from ecct_tf.simulation.experiment import build_experiment
+from ecct_tf.simulation.increments import collect_increments, increment_spec
+from ecct_tf.simulation.methods import ABLATIONS, build_algorithm
+from ecct_tf.simulation.simulate import simulate
+
+WIDTH = (
+    "exchange.item_increments.positions=4",
+    "exchange.item_increments.width=4096",
+    "cloud.next_item.epochs=1",
+)
+NONE = "exchange.item_increments.positions=0"
+
+
+@pytest.fixture(scope="module")
+def config(small_config):
+    return small_config(*WIDTH, "rounds=2", "edge.tiers={linear: 1.0}")
+
+
+@pytest.fixture(scope="module")
+def experiment(config):
+    return build_experiment(config)
+
+
+@pytest.fixture(scope="module")
+def algorithm(experiment):
+    return build_algorithm(experiment)
+
+
+def with_config(experiment, config):
+    return dataclasses.replace(experiment, config=config)
+
+
+def test_the_sum_says_what_devices_met_lately_and_no_more(experiment, algorithm):
+    new = np.zeros(experiment.dataset.num_items + 1)
+    for group in experiment.groups:
+        for view in group:
+            newest = view.history[view.num_older :][-4:]
+            before = view.history[: len(view.history) - len(newest)]
+            np.add.at(new, np.setdiff1d(newest, before), 1.0)
+    np.testing.assert_array_equal(algorithm.increments.counts.items, new)
+    assert new.any()
+
+
+def test_what_the_cloud_knows_already_is_not_sent(experiment):
+    def known(view):
+        return dataclasses.replace(view, num_older=len(view.history))
+
+    groups = tuple(tuple(known(view) for view in group) for group in experiment.groups)
+    nothing = collect_increments(dataclasses.replace(experiment, groups=groups))
+    assert not nothing.total.any()
+
+
+def test_the_item_table_holds_it(experiment, algorithm, small_config):
+    plain = build_algorithm(with_config(experiment, small_config(*WIDTH, NONE)))
+    names = [block.name for block in algorithm.table.blocks]
+    changed = {
+        name
+        for name, old, new in zip(names, plain.table.blocks, algorithm.table.blocks, strict=True)
+        if not np.array_equal(old.source, new.source)
+    }
+    assert changed == {"preference", "sequence"}
+    assert plain.increments is None
+    assert "item_increments" not in plain.to_arrays(plain.initialize())
+
+
+def test_an_ablation_without_uplinks_sends_none(experiment, config, caplog):
+    for name in ("no exchange", "down only"):
+        assert collect_increments(with_config(experiment, ABLATIONS[name].of(config))) is None
+    assert not caplog.text
+
+
+def test_a_catalog_that_is_not_written_out_sends_none_and_says_so(small_config, caplog):
+    assert increment_spec(small_config(*WIDTH, "cloud.similarity.form=factored"), 120) is None
+    assert "cloud.similarity.form=factored" in caplog.text
+
+
+def test_devices_drop_out_of_the_sum_too(experiment, config):
+    half = dataclasses.replace(config.participation, dropout=0.5, devices_per_round=1)
+    some = collect_increments(
+        with_config(experiment, dataclasses.replace(config, participation=half))
+    )
+    everyone = collect_increments(experiment)
+    assert 0 < some.counts.items.sum() < everyone.counts.items.sum()
+    assert some.uplink_bytes < 0.6 * everyone.uplink_bytes
+
+
+def test_its_bytes_are_uplinks_of_the_first_round(algorithm, experiment):
+    everyone, state = np.arange(algorithm.num_devices), algorithm.initialize()
+    nobody = np.zeros(0, np.int64)
+    spec = algorithm.increments.spec
+    reports = []
+    for number in range(2):
+        state, report = algorithm.next(
+            state, round_number=number, participants=everyone, answering=nobody
+        )
+        reports.append(report.uplink_bytes)
+    # 9 bits of a device, and 5 since 24 are summed.
+    assert spec.sum_bits(24) == 9 + 5
+    expected = len(experiment.groups) * -(-spec.size * 14 // 8)
+    assert reports == [expected, 0]
+
+
+@pytest.mark.parametrize(("engine", "expected"), [("tff", sum_federated), ("local", sum_here)])
+def test_a_run_sums_by_its_engine(config, monkeypatch, engine, expected):
+    class SeenError(Exception):
+        """Ends the run where the method is built."""
+
+    def build(experiment, *, spaces, summed):
+        del experiment, spaces
+        raise SeenError(summed)
+
+    monkeypatch.setattr("ecct_tf.simulation.simulate.build_algorithm", build)
+    runtime = dataclasses.replace(config.runtime, engine=engine)
+    with pytest.raises(SeenError) as caught:
+        simulate(dataclasses.replace(config, runtime=runtime))
+    assert caught.value.args == (expected,)
+
+
+def test_a_checkpoint_holds_the_sum_that_its_cloud_was_built_with(config, experiment, algorithm):
+    state = algorithm.initialize()
+    arrays = algorithm.to_arrays(state)
+    np.testing.assert_array_equal(arrays["item_increments"], algorithm.increments.total)
+    assert algorithm.from_arrays(arrays).edge.round_number == 0
+    cloud, test = restored_cloud(experiment, arrays, algorithm.table), experiment.test
+    np.testing.assert_allclose(
+        cloud.scores(test.users, test.items, knowledge=state.edge.knowledge, round_number=0),
+        algorithm.scores(state, test)["cloud"],
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    quiet = dataclasses.replace(config.exchange.item_increments, positions=0)
+    exchange = dataclasses.replace(config.exchange, item_increments=quiet)
+    silent = with_config(experiment, dataclasses.replace(config, exchange=exchange))
+    with pytest.raises(CheckpointError, match="do not ask"):
+        restored_cloud(silent, arrays, algorithm.table)
