@@ -59,7 +59,9 @@ def _counter(spec: IncrementSpec) -> Callable[[Ids, Ids], tf.Tensor]:
     def count(histories: tf.Tensor, recent: tf.Tensor) -> tf.Tensor:
         return sum_of_devices(spec, histories, recent)
 
-    traced: Callable[[Ids, Ids], tf.Tensor] = tf.function(count, input_signature=signature)
+    traced: Callable[[Ids, Ids], tf.Tensor] = tf.function(
+        count, input_signature=signature, autograph=False
+    )
     return traced
 
 
