@@ -226,7 +226,7 @@ def _vectors(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:
     """One `[width] float32` a row, None where it is missing."""
     if spec.array is not None:
         return list(_array(Path(spec.array), rows=table.num_rows, column=header))
-    words = [_words(cell, spec.separator) for cell in table.columns[header]]
+    words = [_vector_words(cell, spec.separator) for cell in table.columns[header]]
     width = next((len(each) for each in words if each), 0)
     found: list[Any] = []
     wrong = []
@@ -241,8 +241,25 @@ def _vectors(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:
         wrong,
         expected=f"{width} numbers, as in the first vector, or nothing where it is missing",
         way_out="Fix or blank the rows, or give the separator between the numbers.",
+        received=[_told_vector(words[row]) for row in wrong],
     )
     return found
+
+
+def _vector_words(cell: str | tuple[str, ...], separator: str | None) -> tuple[str, ...]:
+    """The numbers of a cell as texts; a list keeps what is blank in it, unless all is."""
+    if isinstance(cell, str) or not any(part.strip() for part in cell):
+        return _words(cell, separator)
+    return tuple(part.strip() for part in cell)
+
+
+def _told_vector(words: tuple[str, ...]) -> str:
+    """How many numbers there are, and the first that is none."""
+    for place, word in enumerate(words):
+        if _finite(word) is None:
+            told = f"{word[:20]!r}" if word else "a missing number or NaN"
+            return f"{told} at place {place} (from 0) of {len(words)}"
+    return f"{len(words)} numbers"
 
 
 def _array(path: Path, *, rows: int, column: str) -> npt.NDArray[np.float32]:

@@ -185,7 +185,7 @@ def _cell(value: Any) -> Cell:
     if value is None or value != value:  # only NaN differs from itself
         return ""
     if isinstance(value, list):
-        return tuple(str(_cell(part)) for part in value if part is not None)
+        return tuple("" if part is None else str(_cell(part)) for part in value)
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if isinstance(value, bool):

@@ -78,6 +78,7 @@ def refuse_rows(
     expected: str,
     way_out: str,
     notes: Sequence[str] = (),
+    received: Sequence[str] = (),
 ) -> None:
     """Raises `DataError` if there are `rows` (from 0) whose value in `header` is wrong.
 
@@ -88,14 +89,13 @@ def refuse_rows(
       expected: what should stand there.
       way_out: what to do about it.
       notes: what to add to each row's value, if anything.
+      received: words for each row's value, where the value itself would fill a screen.
     """
     if not rows:
         return
     places = [table.place(row) for row in rows[:_SHOWN]]
-    values = [
-        f"{table.columns[header][row]!r}{note}"
-        for row, note in zip(rows[:_SHOWN], notes or [""] * _SHOWN, strict=False)
-    ]
+    shown = list(received[:_SHOWN]) or [repr(table.columns[header][row]) for row in rows[:_SHOWN]]
+    values = [f"{value}{note}" for value, note in zip(shown, notes or [""] * _SHOWN, strict=False)]
     more = ""
     if len(rows) > 1:
         told = ", ".join(f"{place} {value}" for place, value in zip(places, values, strict=True))

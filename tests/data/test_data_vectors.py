@@ -59,13 +59,32 @@ def test_numbers_in_a_cell_are_read_and_a_blank_one_is_zeros(load, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "cell",
-    ["1 2", "1 2 3 4", "1 2 x", "1 2 inf"],
+    ("cell", "received"),
+    [
+        ("1 2", "2 numbers"),
+        ("1 2 3 4", "4 numbers"),
+        ("1 2 x", r"'x' at place 2 \(from 0\) of 3"),
+        ("1 inf 2", r"'inf' at place 1 \(from 0\) of 3"),
+    ],
 )
-def test_a_row_of_another_form_is_named(load, tmp_path, cell):
+def test_a_row_of_another_form_is_named(load, tmp_path, cell, received):
     (tmp_path / "items.csv").write_text(f"item,text\ntea,1 2 3\ncup,{cell}\n")
-    with pytest.raises(DataError, match=r"line 3.*3 numbers"):
+    with pytest.raises(DataError, match=rf"line 3.*3 numbers.*received {received}\. Fix"):
         load("items.csv", "{kind: vector}")
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+@pytest.mark.parametrize("first", [False, True])
+def test_what_is_missing_within_a_list_is_named_by_its_place(load, tmp_path, missing, first):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    rows = [[1.0, missing, 3.0], [1.0, 2.0, 3.0]]
+    table = pa.table({"item": ["tea", "cup"], "text": rows if first else rows[::-1]})
+    pq.write_table(table, tmp_path / "items.parquet")
+    told = r"expected 3 numbers.*received a missing number or NaN at place 1 \(from 0\) of 3\. Fix"
+    with pytest.raises(DataError, match=f"row {1 if first else 2}.*{told}"):
+        load("items.parquet", "{kind: vector}")
 
 
 @pytest.mark.parametrize(
