@@ -17,7 +17,7 @@ from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.config.cloud_names import cloud_target
 from ecct_tf.data import CloudView
 from ecct_tf.errors import ConfigError
-from ecct_tf.plugins import find_function
+from ecct_tf.plugins import find_function, guarded
 
 __all__ = ["tower_parts"]
 
@@ -78,7 +78,8 @@ def _built(
     seed: int,
     what: str,
 ) -> TwoTowerCloud:
-    with seeded(seed):
+    # What it refuses itself, such as a column that the cloud has not, is named likewise.
+    with seeded(seed), guarded(what, module=builder.__module__):
         made = builder(CloudSpec(inputs.queries, inputs.candidates, config, seed))
     if not isinstance(made, TwoTowerCloud):
         raise ConfigError(

@@ -13,6 +13,7 @@ from cloud.growth import PUBLISHED_ITEMS
 from cloud.tower_inputs import TowerInputs
 from cloud.two_tower import Feature, TwoTowerCloud
 from ecct_tf.errors import ConfigError
+from ecct_tf.plugins import guarded
 
 __all__ = ["TowerModel"]
 
@@ -47,6 +48,8 @@ class TowerModel(ExchangeModel):
                     f"{what}: expected a tf.keras.Model as {name}_tower, got {type(tower).__name__}"
                 )
             _refuse_random(tower, what=f"{what}: {name}_tower")
+            rows = inputs.query_rows if name == "query" else inputs.candidate_rows
+            _refuse_unknown(tower, rows, what=f"{what}: {name}_tower")
         self._queries = _constants(inputs.query_rows)
         self._candidates = _constants(inputs.candidate_rows)
         self._tasks = _Untracked(towers.weighted_tasks)
@@ -214,10 +217,13 @@ class TowerModel(ExchangeModel):
 
     def _checked_width(self) -> int:
         shapes = {}
-        for name, vectors in (
-            ("query", self.user_alone(tf.zeros([2], tf.int32))),
-            ("candidate", self.item_vectors(tf.ones([2], tf.int32))),
+        for name, tower, call, known in (
+            ("query", self.query_tower, self.user_alone, self._queries),
+            ("candidate", self.candidate_tower, self.item_vectors, self._candidates),
         ):
+            hint = f"; the tower is given {', '.join(known)}: centralized columns alone"
+            with guarded(f"{self._what}: {name}_tower", module=type(tower).__module__, hint=hint):
+                vectors = call(tf.ones([2], tf.int32))
             if not tf.is_tensor(vectors) or vectors.shape.rank != 2 or vectors.shape[0] != 2:
                 raise ConfigError(
                     f"{self._what}: expected {name}_tower to answer embeddings [n, d], got "
@@ -278,6 +284,23 @@ def _call(tower: Any, named: dict[str, tf.Tensor], *, training: bool) -> tf.Tens
     if isinstance(declared, Mapping):
         named = {name: named[name] for name in declared if name in named}
     return tower(named, training=training)
+
+
+def _refuse_unknown(tower: Any, rows: Mapping[str, Any], *, what: str) -> None:
+    """Refuses a tower of Keras's functional form with inputs that stand for no feature.
+
+    Keras would give it others, by their order.
+    """
+    if getattr(tower, "_nested_inputs", None) is None:
+        return
+    declared = list(tower.input) if isinstance(tower.input, Mapping) else tower.input_names
+    unknown = [name for name in declared if name not in rows]
+    if unknown:
+        raise ConfigError(
+            f"{what} has the input {unknown[0]!r}: expected inputs named as the features "
+            f"{', '.join(rows)}, as spec.query_inputs and spec.candidate_inputs make them; the "
+            "cloud has centralized columns alone, federated ones stay on their devices"
+        )
 
 
 def _mean(loss: tf.Tensor, task: Any, *, rows: tf.Tensor, cells: tf.Tensor) -> tf.Tensor:

@@ -132,6 +132,25 @@ class TwoTowerCloud:
     optimizer: Any = None
     tables: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.tables, Mapping):
+            raise ConfigError(
+                "tables: expected a dictionary such as {'item': [layer, ...]}, got "
+                f"{type(self.tables).__name__}"
+            )
+        given = self.task if isinstance(self.task, Sequence) else [(self.task, 1.0)]
+        for each in given:
+            pair = isinstance(each, Sequence) and len(each) == 2 and not isinstance(each, str)
+            if not pair or not isinstance(each[1], int | float):
+                raise ConfigError(
+                    "task: expected a task of TFRS, or pairs [(task, weight), ...], got "
+                    f"{each!r} in {type(self.task).__name__}"
+                )
+            if self.task is not None and not callable(each[0]):
+                raise ConfigError(
+                    f"task: expected a task of TFRS such as Retrieval(), got {each[0]!r}"
+                )
+
     @property
     def weighted_tasks(self) -> list[tuple[Any, float]]:
         """The tasks, each with its weight in the loss."""

@@ -1,4 +1,4 @@
-"""Functions that a user brings by `module:name`: found, and known again by their source.
+"""Functions that a user brings by `module:name`: found, called, and known again by their source.
 
 Nothing is imported before a part is asked for. The code of the library's own parts is known by
 the library's version; of others the source counts, that of the function's module, and of the
@@ -6,21 +6,25 @@ modules of its package that it imports.
 """
 
 import ast
+import contextlib
 import difflib
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ecct_tf.errors import ConfigError
+from ecct_tf.errors import ConfigError, EcctError
 
-__all__ = ["Origin", "change_of", "find_function", "origin_of"]
+__all__ = ["Origin", "change_of", "find_function", "guarded", "origin_of"]
 
 Origin = dict[str, str | None]
+
+# Of a message of TensorFlow's, which can fill a screen.
+_LONGEST = 400
 
 
 def find_function(target: str, *, what: str) -> Callable[..., Any]:
@@ -51,6 +55,50 @@ def find_function(target: str, *, what: str) -> Callable[..., Any]:
         )
     function: Callable[..., Any] = found
     return function
+
+
+@contextlib.contextmanager
+def guarded(what: str, *, module: str | None, hint: str = "") -> Iterator[None]:
+    """Runs code of a user's own; an error in it names the part and the line that failed.
+
+    Args:
+      what: names the part in messages.
+      module: where the code lies; its package's innermost line is the one that is named.
+      hint: what to look at, behind the message.
+
+    Raises:
+      ConfigError: the code raised any error, or ended the program.
+
+    Example:
+      >>> with guarded("cloud.model 'shop:build'", module=None):
+      ...     {}["price"]
+      Traceback (most recent call last):
+        ...
+      ecct_tf.errors.ConfigError: cloud.model 'shop:build' failed: KeyError: 'price'
+    """
+    try:
+        yield
+    # A script may end the program; a run names what did.
+    except (Exception, SystemExit) as error:
+        if isinstance(error, EcctError) and str(error).startswith(what):
+            raise
+        place = _place_of(error, module)
+        # Keras keeps the type of an error and puts its own words into it.
+        words = " ".join(str(error).replace("\\n", " ").split())
+        text = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"
+        told = text if isinstance(error, ConfigError) else f"{type(error).__name__}: {text}"
+        raise ConfigError(f"{what} failed{place}: {told}{hint}") from error
+
+
+def _place_of(error: BaseException, module: str | None) -> str:
+    """The innermost line of the package of `module` that `error` came through."""
+    package = (module or "").partition(".")[0]
+    own = [
+        f" at {Path(frame.f_code.co_filename).name}, line {line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if package and str(frame.f_globals.get("__name__", "")).partition(".")[0] == package
+    ]
+    return own[-1] if own else ""
 
 
 def origin_of(target: str, *, what: str) -> Origin:

@@ -12,6 +12,7 @@ from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
 from ecct_tf.edge.operators import check_operators
 from ecct_tf.edge.registry import find_builder
 from ecct_tf.errors import ConfigError
+from ecct_tf.plugins import guarded
 
 __all__ = ["build_edge_model", "check_edge_models", "largest_tier", "model_of"]
 
@@ -36,15 +37,9 @@ def build_edge_model(tier: Tier, spec: EdgeSpec) -> EdgeModel:
 # A run asks for a model once for each of its parts, and checking one takes a second.
 @functools.lru_cache(maxsize=64)
 def _built(builder: Callable[[EdgeSpec], Any], tier: Tier, spec: EdgeSpec) -> EdgeModel:
-    try:
+    what = f"edge model {tier!r}: its builder"
+    with guarded(what, module=builder.__module__, hint=f"; it was called with {spec}"):
         found = builder(spec)
-    except ConfigError as error:
-        raise ConfigError(f"edge model {tier!r}: {error}") from error
-    # A script that is imported may mean to end the program; a run names what did.
-    except (Exception, SystemExit) as error:
-        raise ConfigError(
-            f"edge model {tier!r}: its builder failed for {spec}: {type(error).__name__}: {error}"
-        ) from error
     model = model_of(tier, spec, found)
     if not is_own_tier(tier):
         check_operators(model)

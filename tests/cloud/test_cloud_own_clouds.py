@@ -222,6 +222,86 @@ def test_what_no_exchange_can_be_made_of_is_refused(make, builder, told):
         make(builder)
 
 
+class Reads(tf.keras.Model):
+    """Looks up the column `name`."""
+
+    def __init__(self, name, rows=30):
+        super().__init__()
+        self.column = name
+        self.table = tf.keras.layers.Embedding(rows, 3)
+
+    def call(self, inputs):
+        return self.table(inputs[self.column])
+
+
+def divides_by_zero(spec):
+    return len(spec.queries) / 0
+
+
+def ends_the_program(spec):
+    raise SystemExit(len(spec.candidates))
+
+
+def asks_for_another_width(spec):
+    return plain(spec).query_tower(tf.zeros([1, 2, 3]))["user"]
+
+
+def a_tower_reads_the_town(spec):
+    return dataclasses.replace(plain(spec), query_tower=Reads("town"), tables={})
+
+
+def a_tower_reads_the_prise(spec):
+    return dataclasses.replace(plain(spec), candidate_tower=Reads("prise"), tables={})
+
+
+def inputs_of_its_own(spec):
+    town = tf.keras.Input((), dtype="int32", name="town")
+    tower = tf.keras.Model({"town": town}, tf.keras.layers.Embedding(9, 3)(town))
+    return dataclasses.replace(plain(spec), query_tower=tower, tables={})
+
+
+def inputs_without_names(spec):
+    town = tf.keras.Input((), dtype="int32")
+    tower = tf.keras.Model([town], tf.keras.layers.Embedding(9, 3)(town))
+    return dataclasses.replace(plain(spec), query_tower=tower, tables={})
+
+
+@pytest.mark.parametrize(
+    ("builder", "told"),
+    [
+        ("divides_by_zero", r"failed at test_\w+\.py, line \d+: ZeroDivisionError"),
+        ("ends_the_program", r"failed at test_\w+\.py, line \d+: SystemExit: 4"),
+        ("asks_for_another_width", r"failed at test_\w+\.py, line \d+: \w+Error: "),
+        (
+            "asks_for_the_town",
+            r"failed at test_\w+\.py, line \d+: .*'town': expected one of user_id",
+        ),
+        ("a_tower_reads_the_town", r"query_tower failed at \w+\.py.*town.*is given user_id, hist"),
+        ("a_tower_reads_the_prise", r"candidate_tower failed at \w+\.py.*prise.*is given item_id"),
+        ("inputs_of_its_own", r"query_tower has the input 'town': expected .*user_id, history"),
+        ("inputs_without_names", r"query_tower has the input 'input_\d+': expected inputs named"),
+    ],
+)
+def test_an_error_in_code_of_ones_own_names_its_line(make, builder, told):
+    with pytest.raises(ConfigError, match=rf"^cloud.model 'own_test_clouds:{builder}'.*{told}"):
+        make(builder)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"task": "retrieval"}, r"task: expected .*got 'r' in str"),
+        ({"task": [tfrs.tasks.Retrieval]}, r"task: expected .*pairs \[\(task, weight\), \.\.\.\]"),
+        ({"task": [(tfrs.tasks.Retrieval, "much")]}, "pairs"),
+        ({"task": 3}, r"such as Retrieval\(\), got 3"),
+        ({"tables": ["item"]}, r"tables: expected a dictionary .*got list"),
+    ],
+)
+def test_a_description_of_another_form_is_refused(given, told):
+    with pytest.raises(ConfigError, match=told):
+        TwoTowerCloud(None, None, **given)
+
+
 def test_towers_read_centralized_columns_and_no_others(make, view):
     SEEN.clear()
     make("all_features")

@@ -111,7 +111,10 @@ def test_two_packages_that_register_one_name_are_named(folder, spec):
         ("mine.models:tniy", r"expected a function tniy.*has none; did you mean mine\.models:tiny"),
         ("mine.widths:WIDTH", r"has 3 of that name"),
         ("mine.models:number", r"to return an ecct_tf\.edge\.Architecture, got int"),
-        ("mine.models:broken", r"its builder failed.*AttributeError.*no_such_size"),
+        (
+            "mine.models:broken",
+            r"its builder failed at models\.py, line \d+: AttributeError.*no_such_size",
+        ),
         ("mine:models.tiny", "module:name such as"),
         ("mine models", "module:name such as"),
         ("m" * 200, "at most 128 characters"),
