@@ -84,7 +84,7 @@ def prepare(
       DataError: the history changed since the job began.
       ResourceError: the job would need more memory than there is.
       RunFolderError: the first worker did not fix the inputs in time, or the source of a cloud of
-        one's own is not what the job began with.
+        one's own is not what the job trained with.
     """
     found = read_inputs(folder, wait_seconds=0.0 if is_chief else _WAIT_SECONDS)
     if found is None and not is_chief:
@@ -112,7 +112,12 @@ def prepare(
         found = _fix(config, folder, registry, number, parent, history, now_seconds=now)
     inputs, knowledge = found
     changes = changed_clouds(inputs.clouds)
-    if changes:
+    if changes and is_chief and not any(folder.glob("checkpoints*")):
+        # As where the first source had an error: nothing is trained that another would not make.
+        inputs = dataclasses.replace(inputs, clouds=cloud_origins(config.cloud.model))
+        write_inputs(folder, inputs, knowledge)
+        _log.info("%s: nothing is trained yet; goes by the new source of the cloud", folder)
+    elif changes:
         raise RunFolderError(
             f"{folder}: the source of the cloud changed since the job began: {'; '.join(changes)}. "
             "Restore the source, or begin another job in a new folder."

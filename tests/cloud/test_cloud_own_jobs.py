@@ -10,6 +10,8 @@ import pytest
 from cloud.publishing import publish
 from cloud.registry import Registry
 from cloud.retraining import load_job_config, retrain
+from cloud.retraining.inputs import read_inputs
+from cloud.retraining.preparation import prepare
 from cloud.version_files import StoredCloud
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.wire import CURRENT_NAME, Publication
@@ -118,6 +120,29 @@ def test_another_cloud_does_not_go_on_from_it(chain, jobs):
     config = job(jobs, folder, folder / "large" / "schema.yaml", cloud__model="ecct")
     with pytest.raises(ConfigError, match=r"cloud\.model: expected own_cloud:build.*start=scratch"):
         retrain(config, folder / "job_other", show=False)
+
+
+def test_a_source_may_change_until_something_is_trained(chain, jobs, tmp_path, monkeypatch):
+    """As where the builder had an error: its fix goes on in the same folder."""
+    folder, *_ = chain
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "shop_towers.py").write_text("def build(spec):\n    return None\n")
+    schema = folder / "small" / "schema.yaml"
+    changes = {"cloud__model": "shop_towers:build", "registry": tmp_path / "registry"}
+    config = job(jobs, folder, schema, start="scratch", **changes)
+    job_folder = tmp_path / "job[1]"
+    with pytest.raises(ConfigError, match="expected a function that returns a TwoTowerCloud"):
+        retrain(config, job_folder, show=False)
+    first, _ = read_inputs(job_folder)
+    (tmp_path / "shop_towers.py").write_text("def build(spec):\n    return 1\n")
+    prepare(config, job_folder, is_chief=True, show=False)
+    second, _ = read_inputs(job_folder)
+    assert first.clouds != second.clouds
+    assert first.draft == second.draft
+    (tmp_path / "shop_towers.py").write_text("def build(spec):\n    return 2\n")
+    (job_folder / "checkpoints").mkdir()
+    with pytest.raises(RunFolderError, match="source of the cloud changed since the job began"):
+        prepare(config, job_folder, is_chief=True, show=False)
 
 
 def test_a_changed_source_is_logged_and_not_resumed(chain, jobs, caplog, tmp_path):
