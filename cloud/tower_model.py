@@ -63,6 +63,7 @@ class TowerModel(ExchangeModel):
         width = self._checked_width()
         self.add_fusion(width)
         self.build_fusion(tf.zeros([1], tf.int32))
+        self._try_tasks()
         # What downlinks are made with: a copy that follows the query tower slowly, since weights
         # that are out on devices were trained to read it.
         self._sent = [
@@ -241,6 +242,19 @@ class TowerModel(ExchangeModel):
                 f"{shapes['query']} from query_tower and {shapes['candidate']} from candidate_tower"
             )
         return shapes["query"]
+
+    def _try_tasks(self) -> None:
+        """Calls the tasks once, so that what is wrong with them is told before any training."""
+        tasks = [task for task, _ in self._tasks.value]
+        modules = [getattr(task, "__module__", None) for task in tasks]
+        own = [name for name in modules if name and not name.startswith("tensorflow")]
+        items = tf.ones([2, 2], tf.int32)
+        labels = tf.constant([[1.0, 0.0], [1.0, 0.0]])
+        with guarded(f"{self._what}: its task", module=next(iter(own), None)):
+            self.label_loss(self.user_alone(items[:, 0]), items, labels)
+            for task in tasks:
+                for metric in getattr(task, "metrics", ()):
+                    metric.reset_state()
 
     def _checked_tables(self, inputs: TowerInputs) -> "_Untracked":
         sizes = _table_sizes(inputs)

@@ -254,6 +254,14 @@ def a_tower_reads_the_prise(spec):
     return dataclasses.replace(plain(spec), candidate_tower=Reads("prise"), tables={})
 
 
+def a_task_divides_by_zero(spec):
+    return dataclasses.replace(plain(spec), task=lambda **_: 1 / 0)
+
+
+def a_task_answers_nothing(spec):
+    return dataclasses.replace(plain(spec), task=lambda **_: None)
+
+
 def inputs_of_its_own(spec):
     town = tf.keras.Input((), dtype="int32", name="town")
     tower = tf.keras.Model({"town": town}, tf.keras.layers.Embedding(9, 3)(town))
@@ -278,6 +286,8 @@ def inputs_without_names(spec):
         ),
         ("a_tower_reads_the_town", r"query_tower failed at \w+\.py.*town.*is given user_id, hist"),
         ("a_tower_reads_the_prise", r"candidate_tower failed at \w+\.py.*prise.*is given item_id"),
+        ("a_task_divides_by_zero", r"task failed at test_\w+\.py, line \d+: ZeroDivisionError"),
+        ("a_task_answers_nothing", "task failed: ValueError"),
         ("inputs_of_its_own", r"query_tower has the input 'town': expected .*user_id, history"),
         ("inputs_without_names", r"query_tower has the input 'input_\d+': expected inputs named"),
     ],
