@@ -5,12 +5,17 @@ import sys
 import types
 from pathlib import Path
 
+import pandas as pd
+import pytest
+
 from cloud import CloudRecommender
-from ecct_tf.config import CloudConfig, FeatureConfig
+from ecct_tf.config import CloudConfig, FeatureConfig, load_config
 from ecct_tf.config.cloud import NextItemConfig
 from ecct_tf.data import cloud_view, from_frames, undivided
 from ecct_tf.edge import EdgeSpec, model_of
 from ecct_tf.edge.operators import check_operators
+from ecct_tf.federated import chosen_engine
+from ecct_tf.simulation.simulate import simulate
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -51,3 +56,36 @@ def test_the_edge_model_of_the_page_is_one():
     assert {"cross/0/down/kernel", "cross/1/up/kernel"} <= {
         weight.name for weight in model.layout.weights
     }
+
+
+@pytest.mark.skipif(chosen_engine() != "tff", reason="TFF is not installed")
+def test_the_aggregators_of_the_page_run_as_configuration(monkeypatch, tmp_path):
+    page = types.ModuleType("page")
+    for script in _scripts("extend_aggregation.md"):
+        exec(script, vars(page))
+    monkeypatch.setitem(sys.modules, "page", page)
+    small = (
+        "data.dataset=synthetic",
+        "data.synthetic_users=12",
+        "data.synthetic_items=120",
+        "evaluation.negatives=20",
+        "evaluation.catalog=none",
+        "cloud.rank=4",
+        "cloud.next_item.epochs=0",
+        "baselines=false",
+        "edge.start=random",
+        "edge.tiers={linear: 1.0}",
+        "runtime.shard_size=0",
+        "rounds=1",
+        "federated_baseline.rounds=1",
+    )
+
+    def run(*more):
+        return simulate(load_config(overrides=[*small, *more]), out=tmp_path / more[0])
+
+    state = run("method=ecct", "server.aggregator=page:private").state.edge
+    # The bound, the deviation of the noise on the sum, and the devices that answer.
+    assert [float(leaf) for leaf in state.cohorts[0].aggregator[:3]] == [1.0, 0.5, 12.0]
+    run("method=fedavg", "federated_baseline.server.aggregator=page:secure")
+    metrics = pd.read_csv(tmp_path / "method=fedavg" / "metrics.csv")
+    assert metrics["aggregator_mean_value_secure_upper_threshold"].tolist() == [4.0]

@@ -13,6 +13,7 @@ import tensorflow as tf
 from ecct_tf.baselines.local_data import LocalData
 from ecct_tf.baselines.local_training import LocalTraining
 from ecct_tf.config import CodecName, ServerConfig
+from ecct_tf.federated.aggregators import Aggregator
 from ecct_tf.federated.device_work import DeviceResult
 from ecct_tf.federated.divergence import healthy_rows
 from ecct_tf.federated.stages import (
@@ -101,6 +102,7 @@ def build_averaging_round(
     server: ServerConfig,
     data: LocalData,
     negatives: int,
+    aggregator: Aggregator | None = None,
 ) -> Round:
     """A round without uplinks: nothing but the mean change of the shared weights is sent.
 
@@ -109,6 +111,7 @@ def build_averaging_round(
       server: how the mean change is applied.
       data: the type of a shard's data.
       negatives: for each position.
+      aggregator: what makes the mean change; None for the library's own mean.
     """
     types = WorkTypes(
         shared=tf.TensorSpec([work.shared_size], tf.float32),
@@ -131,4 +134,5 @@ def build_averaging_round(
         Work(compute, types, work),
         None,
         build_finalize(work.shared_size, server),
+        aggregator=aggregator,
     )

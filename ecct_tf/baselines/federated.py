@@ -16,6 +16,7 @@ from ecct_tf.config import RunConfig, RuntimeConfig
 from ecct_tf.config.baselines import FEDERATED_BASELINES, FederatedBaselineName
 from ecct_tf.data import Candidates, Dataset, DeviceView, Split
 from ecct_tf.errors import ConfigError
+from ecct_tf.federated.aggregators import Aggregated, aggregator_leaves, aggregator_of
 from ecct_tf.federated.algorithm import Arrays, RoundReport, mean_loss
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.divergence import check_round
@@ -28,6 +29,8 @@ Ids = npt.NDArray[np.int64]
 
 # What negatives are drawn for: training in rounds (here) or before scoring (the scorer).
 IN_ROUNDS = 1
+# Of a checkpoint: the leaves of the aggregator's state.
+_AGGREGATOR = "aggregator"
 
 
 class FederatedBaselineState(NamedTuple):
@@ -36,10 +39,12 @@ class FederatedBaselineState(NamedTuple):
     Attributes:
       server: the shared weights and the server optimiser's state.
       private: `[devices, P_private] float32`; row d exists on device d only.
+      aggregator: leaves of the state of an aggregator of one's own.
     """
 
     server: ServerState
     private: npt.NDArray[np.float32]
+    aggregator: tuple[npt.NDArray[Any], ...] = ()
 
 
 class FederatedBaseline:
@@ -61,12 +66,20 @@ class FederatedBaseline:
             columns=plan.devices[0].data.profile.shape[1],
             clock_width=model.features.clock_width,
         )
-        self.round = self._engine.build(
+        self._aggregator = aggregator_of(
+            plan.server,
+            section=f"{plan.section}.server",
+            size=plan.work.shared_size,
+            devices=len(plan.devices),
+            shard_size=self._shard_size,
+        )
+        self.round: Any = self._engine.build(
             build_averaging_round(
                 plan.work,
                 server=plan.server,
                 data=self._data_type,
                 negatives=plan.sampler.negatives,
+                aggregator=self._aggregator,
             )
         )
         self._kept: tuple[bytes, tuple[LocalShard, ...], Any] | None = None
@@ -112,7 +125,11 @@ class FederatedBaseline:
         per_transfer = build_codec(work.weights_codec).encoded_bytes(1, work.shared_size)
         weights_bytes = (len(participants) + len(answering)) * per_transfer
         if not len(answering):
-            return state, RoundReport(0, 0, math.nan, weights_bytes=weights_bytes)
+            names = () if self._aggregator is None else self.round.names
+            unmeasured = dict.fromkeys(names, math.nan)
+            return state, RoundReport(
+                0, 0, math.nan, weights_bytes=weights_bytes, aggregated=unmeasured
+            )
         shards, data = self._cut(answering)
         negatives = [
             self._plan.sampler.stacked(
@@ -123,9 +140,16 @@ class FederatedBaseline:
             )
             for shard in shards
         ]
-        server, private, totals = self.round(
-            state.server, (), data, [state.private[shard.members] for shard in shards], negatives
+        kept = () if self._aggregator is None else (state.aggregator,)
+        server, private, totals, *joined = self.round(
+            state.server,
+            (),
+            data,
+            [state.private[shard.members] for shard in shards],
+            negatives,
+            *kept,
         )
+        aggregated = joined[0] if joined else Aggregated()
         training = work.training
         check_round(
             round_number=round_number,
@@ -147,9 +171,10 @@ class FederatedBaseline:
             devices=len(answering),
             train_loss=mean_loss(float(totals[0]), float(totals[1])),
             weights_bytes=weights_bytes,
+            aggregated=aggregated.measured,
         )
         new_server = ServerState(*(np.asarray(part) for part in server))
-        return FederatedBaselineState(new_server, rows), report
+        return FederatedBaselineState(new_server, rows, aggregated.state), report
 
     def scores(
         self, state: FederatedBaselineState, candidates: Candidates
@@ -168,7 +193,8 @@ class FederatedBaseline:
         server = {
             f"server/{name}": np.asarray(part) for name, part in state.server._asdict().items()
         }
-        return {**server, "private": state.private}
+        leaves = {f"{_AGGREGATOR}/{place}": leaf for place, leaf in enumerate(state.aggregator)}
+        return {**server, "private": state.private, **leaves}
 
     def from_arrays(self, arrays: Arrays) -> FederatedBaselineState:
         """The state that `to_arrays` was given.
@@ -177,9 +203,15 @@ class FederatedBaseline:
           CheckpointError: when arrays are missing or of other shapes.
         """
         expected = self.to_arrays(self.initialize())
-        check_arrays(arrays, expected)
+        own = {
+            name: array
+            for name, array in arrays.items()
+            if self._aggregator is None or not name.startswith(f"{_AGGREGATOR}/")
+        }
+        check_arrays(own, expected)
         server = ServerState(*(arrays[f"server/{name}"] for name in ServerState._fields))
-        return FederatedBaselineState(server, np.asarray(arrays["private"]))
+        leaves = aggregator_leaves(arrays, _AGGREGATOR)
+        return FederatedBaselineState(server, np.asarray(arrays["private"]), leaves)
 
     def _cut(self, answering: Ids) -> tuple[tuple[LocalShard, ...], Any]:
         """Shards of the newest set of participants; their data stay with the engine."""

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
+from ecct_tf.config.aggregator_names import MEAN, check_aggregator_form
 from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.errors import ConfigError
@@ -92,14 +93,19 @@ class ServerConfig:
         a gradient (Reddi et al., arXiv 2003.00295).
       learning_rate: of the server.
       momentum: of `average`; decay of the first moment of `adam`.
+      aggregator: what makes the mean: `mean`, weighted by samples, a name that an installed package
+        registers, or `module:name` of a function that returns a factory of `tff.aggregators`
+        (`docs/extend_aggregation.md`), for the engine `tff` with `runtime.shard_size=0`.
     """
 
     optimizer: Literal["average", "adam"] = "adam"
     learning_rate: float = 0.002
     momentum: float = 0.8
+    aggregator: str = MEAN
 
     def __post_init__(self) -> None:
         numbers(self, "server")
+        check_aggregator_form(self.aggregator, setting="server.aggregator")
         one_of(self, "server", "optimizer", ("average", "adam"))
         positive(self, "server", "learning_rate")
         if not 0 <= self.momentum < 1:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
+from ecct_tf.config.aggregator_names import MEAN, check_single_devices
 from ecct_tf.config.baselines import (
     CentralizedConfig,
     EdgeOnlyConfig,
@@ -296,6 +297,34 @@ class RunConfig:
                 "runtime.real_devices: an exported file serves one user, so that it cannot be an "
                 f"edge node; got data.nodes={self.data.nodes}. Set one of the two aside."
             )
+        for section, server in self.servers.items():
+            self._check_aggregator(f"{section}.aggregator", server.aggregator)
+
+    def _check_aggregator(self, setting: str, name: str) -> None:
+        """Refuses an aggregator over sums of devices, or over nothing."""
+        check_single_devices(name, setting=setting, shard_size=self.runtime.shard_size)
+        own_edge = not setting.startswith("federated_baseline")
+        if name != MEAN and own_edge and self.edge.shared == "none":
+            raise ConfigError(
+                f"{setting}: {name!r} would join nothing, since edge.shared=none shares no "
+                "weights; expected edge.shared=backbone or all, or leave the aggregator out"
+            )
+
+    @property
+    def servers(self) -> dict[str, ServerConfig]:
+        """The sections that say how changes are averaged, one for each kind of method.
+
+        Example:
+          >>> list(RunConfig().servers)[:2]
+          ['server', 'edge_only.server']
+        """
+        baseline = self.federated_baseline
+        return {
+            "server": self.server,
+            "edge_only.server": self.edge_only.server,
+            "federated_baseline.server": baseline.server,
+            "federated_baseline.pfedrec.server": baseline.pfedrec.server,
+        }
 
     @property
     def stage_1_rounds(self) -> int:

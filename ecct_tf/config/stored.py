@@ -46,6 +46,10 @@ _BEFORE: Mapping[str, Any] = {
     "runtime.real_devices": 0,
     "runtime.real_devices_runtime": "tensorflow",
     "runtime.round_deadline_seconds": 1800.0,
+    "edge_only.server.aggregator": "mean",
+    "federated_baseline.pfedrec.server.aggregator": "mean",
+    "federated_baseline.server.aggregator": "mean",
+    "server.aggregator": "mean",
 }
 # What nothing read before: with the settings above it has no effect.
 _UNREAD = ("features.clock_", "start.")

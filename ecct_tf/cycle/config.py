@@ -28,6 +28,7 @@ from ecct_tf.config import (
     TrainingConfig,
     load_over,
 )
+from ecct_tf.config.aggregator_names import MEAN
 from ecct_tf.config.checks import at_least, numbers, one_of
 from ecct_tf.errors import ConfigError
 
@@ -115,6 +116,11 @@ class CycleConfig:
             raise ConfigError(
                 "evaluation.catalog: a cycle ranks among sampled candidates only, expected auto or "
                 f"none, got {self.evaluation.catalog}; a simulation ranks over the whole catalog"
+            )
+        if self.server.aggregator != MEAN:
+            raise ConfigError(
+                "server.aggregator: devices of a cycle run exported files, not TFF's rounds; "
+                f"expected {MEAN}, got {self.server.aggregator!r}"
             )
         if not self.gate.promote:
             raise ConfigError("gate.promote: expected true, since devices need a version in force")

@@ -11,6 +11,7 @@ TFF is imported by its engine and by its worker, so that all else works where it
 
 from typing import TYPE_CHECKING, Any
 
+from ecct_tf.federated.aggregators import AggregatorSpec
 from ecct_tf.federated.algorithm import Algorithm, Arrays, RoundReport
 from ecct_tf.federated.cloud_protocol import Cloud, DownlinkSource, TrainableCloud
 from ecct_tf.federated.cohort import Cohort, CohortState
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ecct_tf.federated.runtime import FederatedRuntime
 
 __all__ = [
+    "AggregatorSpec",
     "Algorithm",
     "Arrays",
     "Cloud",

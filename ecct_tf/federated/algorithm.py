@@ -41,6 +41,7 @@ class RoundReport:
       item_table_bytes: item tables and starting weights, to devices that had none yet.
       cloud: what the cloud measured while learning.
       witnessed: what a witness of the round measured.
+      aggregated: what an aggregator of one's own measured, by name; NaN where nobody answered.
       uplinks: what reached the cloud, as it was encoded, by cohort.
     """
 
@@ -53,6 +54,7 @@ class RoundReport:
     item_table_bytes: int = 0
     cloud: Mapping[str, float] = dataclasses.field(default_factory=dict)
     witnessed: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    aggregated: Mapping[str, float] = dataclasses.field(default_factory=dict)
     # Arrays have no single truth: reports are compared without them.
     uplinks: "Sequence[Uplink]" = dataclasses.field(default=(), repr=False, compare=False)
 

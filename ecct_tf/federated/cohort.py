@@ -68,10 +68,12 @@ class CohortState:
     Attributes:
       server: shared weights and the server optimiser's state.
       private: `[devices, P_private] float32`; row d exists on device d only.
+      aggregator: leaves of the state of an aggregator of one's own.
     """
 
     server: ServerState
     private: Array
+    aggregator: tuple[npt.NDArray[Any], ...] = ()
 
     def weights(self, devices: npt.NDArray[np.int64] | slice = slice(None)) -> Array:
         """Whole weight vectors of `devices`, `[n, P] float32`."""

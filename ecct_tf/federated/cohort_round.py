@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.federated.aggregators import Aggregated
 from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Cohort, CohortState, ServerState, Shard
 from ecct_tf.federated.crossing import (
@@ -36,6 +37,7 @@ class CohortDone:
       uplink: the same as encoded; None where nothing crossed.
       loss: sum of the devices' losses, weighted by their samples.
       weight: the samples behind it.
+      measured: what the aggregator measured.
     """
 
     state: CohortState
@@ -43,6 +45,7 @@ class CohortDone:
     uplink: Uplink | None = None
     loss: float = 0.0
     weight: float = 0.0
+    measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def run_cohort(
@@ -80,13 +83,14 @@ def run_cohort(
     work = cohort.work.in_stage(stage)
     shards = rounds().shards(index, members)
     downlinks = make_downlinks(cloud, work, shards=shards, round_number=round_number)
-    server, uplink, private, totals = rounds().run(
+    server, uplink, private, totals, aggregated = rounds().run(
         index,
         stage,
         members,
         server=state.server,
         private=[_private_rows(state, shard) for shard in shards],
         downlinks=downlinks,
+        aggregator=state.aggregator,
     )
     loss, weight = (float(total) for total in totals)
     check_round(
@@ -97,7 +101,7 @@ def run_cohort(
         shared=server[0],
         settings=rates,
     )
-    after = _updated(state, server, shards, private)
+    after = _updated(state, server, shards, private, aggregated)
     received = received_uplink(work, uplink)
     if witness is not None:
         witness.see(
@@ -120,16 +124,21 @@ def run_cohort(
         uplink=received if work.sends else None,
         loss=loss,
         weight=weight,
+        measured=aggregated.measured,
     )
 
 
 def _updated(
-    state: CohortState, server: Any, shards: Sequence[Shard], private: Sequence[Any]
+    state: CohortState,
+    server: Any,
+    shards: Sequence[Shard],
+    private: Sequence[Any],
+    aggregated: Aggregated,
 ) -> CohortState:
     rows = state.private.copy()
     for shard, values in zip(shards, private, strict=True):
         rows[shard.members] = np.asarray(values)
-    return CohortState(ServerState(*(np.asarray(part) for part in server)), rows)
+    return CohortState(ServerState(*(np.asarray(part) for part in server)), rows, aggregated.state)
 
 
 def _private_rows(state: CohortState, shard: Shard) -> npt.NDArray[np.float32]:

@@ -24,6 +24,7 @@ except ModuleNotFoundError as error:
         f"{install_command('simulation')}. To simulate without it: runtime.engine=local"
     ) from error
 import grpc
+from tensorflow_federated.python.common_libs import structure as _structure
 from tensorflow_federated.python.core.backends.native import compiler as _native_compiler
 from tensorflow_federated.python.core.backends.test import (
     replace_secure_intrinsics_with_bodies as _replace_secure_intrinsics_with_bodies,
@@ -35,9 +36,12 @@ from tensorflow_federated.python.core.environments.tensorflow_frontend import (
 __all__ = [
     "CLIENTS",
     "SERVER",
+    "SUM_FACTORIES",
     "WORKER_BINARY",
     "CardinalityCarrying",
     "Ingestable",
+    "UnweightedAggregationFactory",
+    "WeightedAggregationFactory",
     "clients_type",
     "execution_context",
     "federated_aggregate",
@@ -48,10 +52,14 @@ __all__ = [
     "federated_sum",
     "federated_zip",
     "install_context",
+    "members_of",
     "one_plus_one",
+    "parts_of",
     "remote_executor",
     "server_type",
+    "shape_fits",
     "struct_type",
+    "structure_of",
     "tensor_computation",
     "tensor_type",
 ]
@@ -75,6 +83,15 @@ WORKER_BINARY = pathlib.Path(tff.__file__).parent / "data" / "worker_binary"
 
 CardinalityCarrying = tff.framework.CardinalityCarrying
 Ingestable = tff.framework.Ingestable
+UnweightedAggregationFactory = tff.aggregators.UnweightedAggregationFactory
+WeightedAggregationFactory = tff.aggregators.WeightedAggregationFactory
+# What yields the sum of the clients' values, by itself.
+SUM_FACTORIES = (
+    tff.aggregators.SumFactory,
+    tff.aggregators.SecureSumFactory,
+    tff.aggregators.SecureModularSumFactory,
+    tff.aggregators.EncodedSumFactory,
+)
 
 federated_aggregate = tff.federated_aggregate
 federated_broadcast = tff.federated_broadcast
@@ -104,6 +121,32 @@ def server_type(member: Any) -> Any:
 def clients_type(member: Any) -> Any:
     """The type of one value at each client."""
     return tff.FederatedType(member, CLIENTS)
+
+
+def members_of(spec: Any) -> list[tuple[str | None, Any]] | None:
+    """Names and types of what a structure consists of; None for a tensor."""
+    return _structure.to_elements(spec) if isinstance(spec, tff.StructType) else None
+
+
+def parts_of(value: Any) -> list[Any]:
+    """The parts of a structure that a computation returned, in whatever container."""
+    if isinstance(value, _structure.Struct):
+        return [part for _, part in _structure.to_elements(value)]
+    return [part for _, part in _structure.to_elements(_structure.from_container(value))]
+
+
+def structure_of(parts: list[tuple[str | None, Any]]) -> Any:
+    """A structure of named values, to be given to a computation."""
+    return _structure.Struct(parts)
+
+
+def shape_fits(spec: Any, shape: tuple[int, ...]) -> bool:
+    """Whether an array of a shape is of a tensor's type, in which sizes may be open."""
+    known = spec.shape
+    return known is None or (
+        len(known) == len(shape)
+        and all(size in (None, found) for size, found in zip(known, shape, strict=True))
+    )
 
 
 def remote_executor(channel: Any, cardinalities: dict[Any, int]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ecct_tf.errors import WorkerError
+from ecct_tf.federated.aggregators import refusal
 from ecct_tf.federated.stages import Round
 
 __all__ = ["LocalEngine", "local_runtime"]
@@ -32,7 +33,13 @@ class LocalEngine:
         self._pool = concurrent.futures.ThreadPoolExecutor(concurrent_calls)
 
     def build(self, stages: Round) -> Callable[..., Any]:
-        """The stages, one after another."""
+        """The stages, one after another.
+
+        Raises:
+          ConfigError: the changes are to be joined by a factory of TFF's.
+        """
+        if stages.aggregator is not None:
+            raise refusal(stages.aggregator.what, engine=self.name)
         distribute, aggregate, finalize = stages.distribute, stages.aggregate, stages.finalize
         compute, types = stages.work.compute, stages.work.types
 

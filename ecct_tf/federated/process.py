@@ -8,6 +8,7 @@ State goes in, state comes out.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import RuntimeConfig, ServerConfig, Tier
+from ecct_tf.config.aggregator_names import MEAN
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.algorithm import RoundReport, mean_loss
 from ecct_tf.federated.cloud_protocol import Cloud
@@ -140,7 +142,13 @@ def build_ecct_process(
     def cohort_rounds() -> "CohortRounds":
         from ecct_tf.federated.rounds import CohortRounds
 
-        return CohortRounds(cohorts, table=table, server=server, runtime=runtime)
+        return CohortRounds(
+            cohorts,
+            table=table,
+            server=server,
+            runtime=runtime,
+            section=f"{section}.server" if section else "server",
+        )
 
     traffic = RoundTraffic(cohorts, table_bytes=table_bytes)
 
@@ -159,6 +167,18 @@ def build_ecct_process(
             fetched=np.zeros(int(firsts[-1]), np.bool_),
             round_number=0,
         )
+
+    def aggregated(stage: Stage, measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """Measurements of the cohorts' aggregators; by tier where there are several."""
+        if server.aggregator == MEAN:
+            return {}
+        return {
+            name if len(cohorts) == 1 else f"{cohort.work.model.tier}_{name}": each.get(
+                name, math.nan
+            )
+            for index, (cohort, each) in enumerate(zip(cohorts, measured, strict=True))
+            for name in cohort_rounds().measurements(index, stage)
+        }
 
     def next_round(
         state: EcctState, cloud: Cloud, participants: Ids, answering: Ids
@@ -193,6 +213,7 @@ def build_ecct_process(
             **traffic(stage, participants, answering, fetched=state.fetched),
             cloud=measured,
             witnessed={} if witness is None else witness.measured(),
+            aggregated=aggregated(stage, [each.measured for each in done]),
             uplinks=[each.uplink for each in done if each.uplink is not None],
         )
         fetched = state.fetched.copy()

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import RuntimeConfig, ServerConfig
 from ecct_tf.edge import ItemTensors, item_tensors
+from ecct_tf.federated.aggregators import Aggregated, Aggregator, AggregatorState, aggregator_of
 from ecct_tf.federated.cohort import Cohort, ServerState, Shard, make_shards
 from ecct_tf.federated.device_work import STAGES, Stage
 from ecct_tf.federated.engine import build_engine
@@ -37,14 +38,23 @@ class CohortRounds:
         table: ItemTable,
         server: ServerConfig,
         runtime: RuntimeConfig,
+        section: str = "server",
     ) -> None:
         """Chooses the engine.
+
+        Args:
+          cohorts: the devices by tier.
+          table: the item table as devices received it.
+          server: how their changes are averaged.
+          runtime: how shards are formed, and by which engine rounds run.
+          section: where `server` stands, for messages.
 
         Raises:
           WorkerError: when it is TFF, which is not installed.
         """
         self._cohorts = cohorts
         self._server = server
+        self._section = section
         self._runtime = runtime
         self._engine = build_engine(runtime)
         self._table = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
@@ -85,6 +95,7 @@ class CohortRounds:
         server: ServerState,
         private: Sequence[npt.NDArray[np.float32]],
         downlinks: Sequence[Downlink],
+        aggregator: AggregatorState = (),
     ) -> Any:
         """A round of one cohort.
 
@@ -95,9 +106,10 @@ class CohortRounds:
           server: the cohort's state at the server.
           private: weights of the devices of each shard.
           downlinks: one for each shard.
+          aggregator: the state of the cohort's aggregator, if it has one.
 
         Returns:
-          What `build_round` says.
+          What `build_round` says, and an `Aggregated`, empty where there is no aggregator.
 
         Raises:
           ConfigError: when the stages of a round do not fit.
@@ -111,16 +123,24 @@ class CohortRounds:
             values = [shard.data for shard in shards]
             self._data[index] = key, self._engine.keep_at_clients(values, types.data)
         data = self._data[index][1]
-        return computation(server, self._items[index], data, list(private), list(downlinks))
+        arguments = (server, self._items[index], data, list(private), list(downlinks))
+        if self._aggregator(index) is None:
+            return (*computation(*arguments), Aggregated())
+        return computation(*arguments, aggregator)
+
+    def measurements(self, index: int, stage: Stage) -> tuple[str, ...]:
+        """Names of what the cohort's aggregator measures in each round."""
+        return () if self._aggregator(index) is None else self._round(index, stage)[0].names
 
     def _round(self, index: int, stage: Stage) -> tuple[Any, WorkTypes]:
         """What the engine made of a round, and the types of its work."""
         if (index, stage) not in self._built:
-            stages = self._stages(self._cohorts[index], stage)
+            stages = self._stages(index, stage)
             self._built[index, stage] = self._engine.build(stages), stages.work.types
         return self._built[index, stage]
 
-    def _stages(self, cohort: Cohort, stage: Stage) -> Round:
+    def _stages(self, index: int, stage: Stage) -> Round:
+        cohort = self._cohorts[index]
         work = cohort.work.in_stage(stage)
         size, shard_size = work.shared_size, self._runtime.shard_size
         batch_size = work.training.batch_size
@@ -131,4 +151,15 @@ class CohortRounds:
             built,
             build_aggregate(built.result.uplink),
             build_finalize(size, self._server),
+            aggregator=self._aggregator(index),
+        )
+
+    def _aggregator(self, index: int) -> Aggregator | None:
+        cohort = self._cohorts[index]
+        return aggregator_of(
+            self._server,
+            section=self._section,
+            size=cohort.work.shared_size,
+            devices=len(cohort),
+            shard_size=self._runtime.shard_size,
         )

@@ -18,6 +18,7 @@ import tensorflow as tf
 from ecct_tf.config import CodecName, ServerConfig
 from ecct_tf.edge import ItemTensors
 from ecct_tf.errors import ConfigError
+from ecct_tf.federated.aggregators import Aggregator
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData
@@ -142,12 +143,15 @@ class Round:
       work: what a client value's devices do.
       aggregate: how uplinks are joined; None where devices send none.
       finalize: how the mean change is applied.
+      aggregator: what makes the mean change of the devices' own, each a client value; None for
+        their sum over the sum of their weights.
     """
 
     distribute: Distribute
     work: Work
     aggregate: Aggregate | None
     finalize: Finalize
+    aggregator: Aggregator | None = None
 
 
 def build_distribute(size: int, codec: CodecName) -> Distribute:
@@ -240,13 +244,20 @@ def build_finalize(size: int, config: ServerConfig) -> Finalize:
 
 
 def build_round(
-    distribute: Distribute, work: Work, aggregate: Aggregate | None, finalize: Finalize
+    distribute: Distribute,
+    work: Work,
+    aggregate: Aggregate | None,
+    finalize: Finalize,
+    *,
+    aggregator: Aggregator | None = None,
 ) -> Round:
     """Joins the stages.
 
     An engine makes `(state, items, data, private, downlink) -> (state, uplink, private, (loss,
     samples))` of a round, `data`, `private` and `downlink` with one value for each client; without
     `uplink` where `aggregate` is None. The uplinks are all that reaches the server besides sums.
+    With an `aggregator` there is one more argument, the leaves of its state, and one more result,
+    an `Aggregated`; each client value must then be one device.
 
     Raises:
       ConfigError: when one stage's result is not what the next takes.
@@ -255,7 +266,7 @@ def build_round(
     _expect("distribute.decode", distribute.received, work.types.shared)
     _expect("work's uplink", result.uplink, () if aggregate is None else aggregate.uplink)
     _expect("finalize's change", result.delta, finalize.change)
-    return Round(distribute, work, aggregate, finalize)
+    return Round(distribute, work, aggregate, finalize, aggregator)
 
 
 def _data_types(sample: DeviceData, lead: tuple[int | None, ...]) -> dict[str, Any]:

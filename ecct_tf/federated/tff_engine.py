@@ -1,13 +1,14 @@
 """Rounds as TFF computations, run by TFF's worker."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from ecct_tf.federated import compat
 from ecct_tf.federated.resident import ResidentValue
-from ecct_tf.federated.stages import Round
+from ecct_tf.federated.stages import Finalize, Round
+from ecct_tf.federated.tff_aggregation import AggregatedRound, ChangeAggregation
 
 __all__ = ["TffEngine", "tff_type"]
 
@@ -31,31 +32,61 @@ class TffEngine:
         round_of = _computation(lambda state: state.round_number, finalize.state)
         joined = _joining(stages)
 
-        @compat.federated_computation(
+        arguments = (
             compat.server_type(tff_type(finalize.state)),
             compat.server_type(tff_type(types.items)),
             compat.clients_type(tff_type(types.data)),
             compat.clients_type(tff_type(types.private)),
             compat.clients_type(tff_type(types.downlink)),
         )
-        def one_round(state: Any, items: Any, data: Any, private: Any, downlink: Any) -> Any:
+
+        def begun(state: Any, items: Any, data: Any, private: Any, downlink: Any) -> Any:
+            """What the devices did."""
             encoded = compat.federated_map(encode, compat.federated_map(shared_of, state))
             shared = compat.federated_map(decode, compat.federated_broadcast(encoded))
             number = compat.federated_broadcast(compat.federated_map(round_of, state))
-            done = compat.federated_map(
+            return compat.federated_map(
                 compute,
                 (shared, number, compat.federated_broadcast(items), data, private, downlink),
             )
-            new_state = compat.federated_map(
-                apply, (state, compat.federated_sum(done.delta), compat.federated_sum(done.weight))
-            )
+
+        def ended(done: Any, new_state: Any) -> tuple[Any, ...]:
+            """All that a round yields."""
             totals = compat.federated_zip(
                 (compat.federated_sum(done.loss), compat.federated_sum(done.samples))
             )
             uplink = () if joined is None else (compat.federated_aggregate(done.uplink, *joined),)
             return (new_state, *uplink, done.private, totals)
 
-        return one_round
+        if stages.aggregator is None:
+
+            @compat.federated_computation(*arguments)
+            def one_round(state: Any, items: Any, data: Any, private: Any, downlink: Any) -> Any:
+                done = begun(state, items, data, private, downlink)
+                sums = compat.federated_sum(done.delta), compat.federated_sum(done.weight)
+                return ended(done, compat.federated_map(apply, (state, *sums)))
+
+            return one_round
+
+        aggregation = ChangeAggregation(stages.aggregator)
+        scalar = tf.TensorSpec([], tf.float32)
+        own_change = _computation(tf.math.divide_no_nan, finalize.change, scalar)
+        settled = _computation(_apply_mean(finalize), finalize.state, finalize.change, scalar)
+
+        @compat.federated_computation(*arguments, compat.server_type(aggregation.state_type))
+        def aggregated_round(
+            state: Any, items: Any, data: Any, private: Any, downlink: Any, kept: Any
+        ) -> Any:
+            done = begun(state, items, data, private, downlink)
+            changes = compat.federated_map(own_change, (done.delta, done.weight))
+            weights = (done.weight,) if aggregation.weighted else ()
+            mean = aggregation.process.next(kept, changes, *weights)
+            new_state = compat.federated_map(
+                settled, (state, mean.result, compat.federated_sum(done.weight))
+            )
+            return (*ended(done, new_state), mean.state, mean.measurements)
+
+        return AggregatedRound(aggregated_round, aggregation)
 
     def keep_at_clients(self, values: Sequence[Any], member: Any) -> Any:
         """One value of the type `member` for each client, to be sent to the worker once."""
@@ -87,6 +118,17 @@ def _computation(function: Any, *specs: Any) -> Any:
         return function(*given)
 
     return compute
+
+
+def _apply_mean(finalize: Finalize) -> Callable[[Any, Any, Any], Any]:
+    """`(state, mean change, weight behind it) -> state`."""
+
+    def apply(state: Any, mean: Any, weight: Any) -> Any:
+        # A weighted mean of nothing is 0 / 0; without samples nobody changed anything.
+        nothing = tf.math.is_nan(mean) & (weight <= 0.0)
+        return finalize.apply(state, tf.where(nothing, tf.zeros_like(mean), mean), 1.0)
+
+    return apply
 
 
 def _joining(stages: Round) -> tuple[Any, ...] | None:

@@ -11,6 +11,7 @@ from ecct_tf.config import RunConfig
 from ecct_tf.edge import item_tensors
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import Arrays, Cohort, CohortState, EcctState
+from ecct_tf.federated.aggregators import aggregator_leaves
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
 from ecct_tf.knowledge.store import FIELDS
@@ -28,6 +29,8 @@ def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, npt.ND
         for name, value in kept.server._asdict().items():
             arrays[f"{_prefix(cohort)}/{name}"] = np.asarray(value)
         arrays[f"{_prefix(cohort)}/private"] = kept.private
+        for place, leaf in enumerate(kept.aggregator):
+            arrays[f"{_prefix(cohort)}/aggregator/{place}"] = leaf
         if cohort.start is not None:
             arrays[f"{_prefix(cohort)}/start"] = cohort.start
     for name in FIELDS:
@@ -46,6 +49,7 @@ def edge_state(arrays: Arrays, cohorts: Sequence[Cohort]) -> EcctState:
             CohortState(
                 ServerState(*(arrays[f"{_prefix(cohort)}/{name}"] for name in ServerState._fields)),
                 arrays[f"{_prefix(cohort)}/private"],
+                aggregator_leaves(arrays, f"{_prefix(cohort)}/aggregator"),
             )
             for cohort in cohorts
         ]

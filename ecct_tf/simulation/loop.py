@@ -54,7 +54,11 @@ class RoundResult:
             metrics = self.validation.get(side)
             for name in _QUALITY:
                 row[f"{side}_{name}"] = "" if metrics is None else getattr(metrics, name)
-        return {**row, **report.witnessed}
+        joined = {
+            f"aggregator_{name}": "" if math.isnan(value) else value
+            for name, value in report.aggregated.items()
+        }
+        return {**row, **report.witnessed, **joined}
 
 
 class Callback:

@@ -167,22 +167,28 @@ class RunFolder:
         return missing_settings(read_mapping(self.path / "config.yaml"))
 
     def changed_models(self) -> list[str]:
-        """For each edge or cloud model whose source is not what the run began with, what changed.
+        """What changed in each model and aggregator whose source is not what the run began with.
 
         Raises:
           ConfigError: when a model of the run cannot be imported.
         """
         from cloud.origin import changed_clouds
         from ecct_tf.edge import changed_sources
+        from ecct_tf.federated.aggregators import changed_aggregators
 
         path = self.path / "environment.json"
         try:
             recorded = json.loads(path.read_text(encoding="utf-8"))
             edge, clouds = recorded.get("edge_models", {}), recorded.get("clouds", {})
+            aggregators = recorded.get("aggregators", {})
         except (OSError, ValueError, AttributeError):
             # Nothing depends on the file in runs of the library's own models.
-            edge, clouds = {}, {}
-        return changed_sources(edge) + changed_clouds(clouds)
+            edge, clouds, aggregators = {}, {}, {}
+        return (
+            changed_sources(edge)
+            + changed_clouds(clouds)
+            + changed_aggregators(self.config, aggregators)
+        )
 
     @property
     def engine(self) -> str | None:
@@ -319,6 +325,7 @@ def _packages() -> dict[str, str | None]:
 def _environment(config: RunConfig) -> dict[str, Any]:
     from cloud.origin import cloud_origins
     from ecct_tf.edge import edge_origins
+    from ecct_tf.federated.aggregators import aggregator_origins
     from ecct_tf.federated.engine import chosen_engine
 
     return {
@@ -333,4 +340,5 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "packages": _packages(),
         "edge_models": edge_origins(tier for tier, share in config.edge.tiers.items() if share > 0),
         "clouds": cloud_origins(config.cloud.model),
+        "aggregators": aggregator_origins(config),
     }

@@ -16,6 +16,7 @@ from ecct_tf.data import Dataset, described, refuse_in_memory
 from ecct_tf.edge import check_edge_models
 from ecct_tf.errors import CheckpointError, DataError, RunFolderError, WorkerError
 from ecct_tf.federated import Algorithm, chosen_engine, federated_runtime
+from ecct_tf.federated.aggregators import check_aggregators
 from ecct_tf.federated.increments import sum_federated, sum_here
 from ecct_tf.phases import phase
 from ecct_tf.reporting import write_plots
@@ -94,6 +95,7 @@ def simulate(
     _uplink_log(config)
     check_edge_models(config.edge, config.features)
     check_cloud(config.cloud.model)
+    check_aggregators(config)
     folder = None if out is None else RunFolder.create(out, config)
     if folder is None:
         return _run(config, None, dataset=dataset, callbacks=callbacks)
@@ -135,6 +137,8 @@ def resume(
                 f"the run {path} is complete: there is nothing to go on with. See its results "
                 f"with `ecct report {path}`."
             )
+        config = with_engine(folder.config, engine)
+        check_aggregators(config)
         _check_models(folder)
         checkpoint = folder.checkpoints.newest()
         _check_data(folder, dataset, begun=checkpoint is not None)
@@ -149,7 +153,7 @@ def resume(
             )
         with _log_of(folder, "is resumed"):
             return _run(
-                with_engine(folder.config, engine),
+                config,
                 folder,
                 dataset=dataset,
                 callbacks=callbacks,

@@ -70,6 +70,7 @@ REFUSED = {
     "server.optimizer": ["sgd"],
     "server.learning_rate": [0.0],
     "server.momentum": [-0.1, 1.0, math.nan],
+    "server.aggregator": ["my mean", "my_pkg.privacy:", "a:b:c"],
     "exchange.codec": ["int4"],
     "exchange.weights_codec": ["int8", "int4"],
     "exchange.stage_1_rounds": [-1],
@@ -202,6 +203,11 @@ def test_a_job_and_a_cycle_refuse_such_a_list_too():
     for load in (load_job_config, load_cycle_config):
         with pytest.raises(ConfigError, match=r"validation\.k: expected less than the 10 cand"):
             load(None, overrides=["validation.negatives=9"])
+
+
+def test_a_cycle_has_the_librarys_mean_alone():
+    with pytest.raises(ConfigError, match=r"server\.aggregator: devices of a cycle run exported"):
+        load_cycle_config(None, overrides=["server.aggregator=my_pkg.privacy:clipped"])
 
 
 @pytest.mark.parametrize(

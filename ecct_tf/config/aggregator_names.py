@@ -1,0 +1,56 @@
+"""Names of aggregators: what there is, and what a name stands for; nothing is imported."""
+
+from ecct_tf.config.part_names import PartNames, check_name_form
+from ecct_tf.errors import ConfigError
+
+__all__ = [
+    "AGGREGATOR_ENTRY_POINTS",
+    "MEAN",
+    "aggregator_target",
+    "check_aggregator_form",
+    "check_single_devices",
+]
+
+MEAN = "mean"
+"""The library's own mean of the devices' changes, which both engines compute."""
+
+AGGREGATOR_ENTRY_POINTS = "ecct_tf.aggregators"
+"""The group of entry points under which packages register aggregators."""
+
+_NAMES = PartNames(
+    "an aggregator", AGGREGATOR_ENTRY_POINTS, {MEAN: "ecct_tf.federated.server:server_step"}
+)
+
+
+def check_aggregator_form(name: str, *, setting: str) -> None:
+    """Refuses what cannot name an aggregator; nothing is looked up or imported.
+
+    Raises:
+      ConfigError: it is neither a name nor `module:name`.
+    """
+    examples = "a name such as mean, or module:name such as my_pkg.privacy:clipped"
+    check_name_form(name, setting=setting, examples=examples)
+
+
+def check_single_devices(name: str, *, setting: str, shard_size: int) -> None:
+    """Refuses an aggregator other than the mean over sums of several devices.
+
+    Raises:
+      ConfigError: a client value would be more than one device.
+    """
+    if name != MEAN and shard_size > 1:
+        raise ConfigError(
+            f"{setting}: {name!r} joins the changes of single devices, so that clipping and "
+            f"noise are per device; expected runtime.shard_size=0, got {shard_size}, which adds "
+            "up so many devices first. Set it to 0"
+        )
+
+
+def aggregator_target(name: str, *, setting: str) -> str:
+    """The `module:name` that a name stands for.
+
+    Raises:
+      ConfigError: nothing has the name; it lists what there is.
+    """
+    check_aggregator_form(name, setting=setting)
+    return _NAMES.target_of(name, setting=setting)
