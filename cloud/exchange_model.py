@@ -113,27 +113,27 @@ class ExchangeModel(tfrs.Model):
 
     def item_vectors(self, items: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """`[...] int32` items to `[..., d_c] float32`, the `v` of `h_c = u ⊙ v`."""
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass brings it
 
     def item_logits(self, items: tf.Tensor) -> tf.Tensor:
         """`[...] int32` items to `[...] float32`, the item's share of `z_c`."""
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass brings it
 
     def user_alone(self, states: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """`u` of the cloud's own view, of states `[n, s]`: `[n, d_c] float32`."""
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass brings it
 
     def sent_vectors(self, states: tf.Tensor) -> tf.Tensor:
         """`u` as downlinks carry it, of states `[n, s]`: `[n, d_c] float32`."""
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass brings it
 
     def follow(self, rate: float) -> None:
         """Moves what downlinks are made with towards the user tower, by the share `rate`."""
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass brings it
 
     def freeze_items(self) -> None:
         """Ends the learning of the item side, which devices hold from now on."""
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass brings it
 
     def label_loss(
         self, users: tf.Tensor, items: tf.Tensor, labels: tf.Tensor, *, training: bool = False
@@ -146,7 +146,7 @@ class ExchangeModel(tfrs.Model):
           labels: `[n, c] float32`.
           training: whether the towers train.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass brings it
 
     def new_optimizer(self, learning_rate: float) -> Any:
         """An optimiser that has not learned anything yet."""

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse  # type: ignore[import-untyped, unused-ignore]
+from scipy import sparse  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 
 from ecct_tf.errors import DataError
 from ecct_tf.knowledge.increments import UNIT, IncrementSpec
