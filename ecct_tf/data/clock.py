@@ -69,23 +69,8 @@ def clock_reading(times: Times, *, now: int, config: FeatureConfig) -> Array:
       >>> clock_reading(np.array([noon - 7200, noon - 60]), now=noon, config=config)[-2:].tolist()
       [2.0, 0.01666666753590107]
     """
-    reading = np.zeros(config.clock_width, np.float32)
-    newest = np.asarray(times, np.int64)[-config.history_length :]
-    if not config.clock or min(now, newest.min(initial=now)) < EARLIEST:
-        return reading
-    day, week = now % _DAY / _DAY, (now - _FIRST_MONDAY) % _WEEK / _WEEK
-    angles = 2 * np.pi * np.array([day, week])
-    context = len(CLOCK_CONTEXT)
-    reading[0] = 1.0
-    reading[1] = np.log1p(_session_position(newest, now))
-    reading[2:context:2] = np.sin(angles)
-    reading[3:context:2] = np.cos(angles)
-    if len(newest):
-        # A clock that was set back makes no pause negative.
-        hours = np.maximum(now - newest, 0) / _HOUR
-        reading[context:] = hours[0]
-        reading[-len(newest) :] = hours
-    return reading
+    until_now = np.append(np.asarray(times, np.int64), now)
+    return clock_readings(until_now, np.array([len(times)]), config=config)[0]
 
 
 def clock_readings(
@@ -98,12 +83,10 @@ def clock_readings(
       positions: `[p] int64`, where in the history the interactions are.
       config: as for `clock_reading`.
     """
-    readings = np.zeros((len(positions), config.clock_width), np.float32)
-    if config.clock:
-        for row, position in enumerate(positions.tolist()):
-            now = int(times[position])
-            readings[row] = clock_reading(times[:position], now=now, config=config)
-    return readings
+    if not config.clock or not len(positions):
+        return np.zeros((len(positions), config.clock_width), np.float32)
+    windows = _windows(times, positions, config.history_length)
+    return _read(windows, positions, now=times[positions], config=config)
 
 
 def request_readings(
@@ -124,19 +107,51 @@ def request_readings(
       positions: `[k] int64`, of the held-out interactions in their users' sequences.
       config: as for `clock_reading`.
     """
-    readings = np.zeros((len(users), config.clock_width), np.float32)
-    if config.clock:
-        pairs = zip(users.tolist(), positions.tolist(), strict=True)
-        for row, (user, position) in enumerate(pairs):
-            times = split.times_before(user, position)
-            if len(times) < len(split.touched(user)):
-                now = split.time_of(user, position)
-                readings[row] = clock_reading(times, now=now, config=config)
+    if not config.clock:
+        return np.zeros((len(users), 0), np.float32)
+    # 0 is no time, and so a silent clock.
+    windows = np.zeros((len(users), config.history_length), np.int64)
+    now = np.zeros(len(users), np.int64)
+    for user, position in zip(users.tolist(), positions.tolist(), strict=True):
+        split.before(user, position)  # Refuses what is beyond the user's interactions.
+    first, at = split.offsets[users], split.offsets[users] + positions
+    known = at < split.offsets[users + 1]
+    slots = np.maximum(at[:, None] + np.arange(-config.history_length, 0), first[:, None])
+    now[known], windows[known] = split.timestamps[at[known]], split.timestamps[slots[known]]
+    return _read(windows, positions, now=now, config=config)
+
+
+def _windows(times: Times, positions: npt.NDArray[np.int64], length: int) -> Times:
+    """The newest times before each position, `[p, L] int64`, oldest first.
+
+    Slots before the history repeat its oldest time; of the first position, that is its own.
+    """
+    padded = np.concatenate([np.full(length, times[0], np.int64), times])
+    windows: Times = np.lib.stride_tricks.sliding_window_view(padded, length)[positions]
+    return windows
+
+
+def _read(
+    windows: Times, positions: npt.NDArray[np.int64], *, now: Times, config: FeatureConfig
+) -> Array:
+    """Readings `[p, W] float32` of `windows` `[p, L]`, at the seconds `now`, `[p] int64`."""
+    readings = np.zeros((len(windows), config.clock_width), np.float32)
+    day, week = now % _DAY / _DAY, (now - _FIRST_MONDAY) % _WEEK / _WEEK
+    angles = 2 * np.pi * np.stack([day, week], axis=1)
+    context = len(CLOCK_CONTEXT)
+    readings[:, 0] = 1.0
+    readings[:, 1] = np.log1p(_session_positions(windows, positions, now))
+    readings[:, 2:context:2] = np.sin(angles)
+    readings[:, 3:context:2] = np.cos(angles)
+    # A clock that was set back makes no pause negative.
+    readings[:, context:] = np.maximum(now[:, None] - windows, 0) / _HOUR
+    readings[np.minimum(now, windows.min(axis=1)) < EARLIEST] = 0.0
     return readings
 
 
-def _session_position(newest: Times, now: int) -> int:
-    """How many of the newest interactions, `[n] int64` seconds, came after the last long pause."""
-    gaps = np.diff(np.append(newest, now))
-    long = np.flatnonzero(gaps > SESSION_GAP)
-    return len(newest) - (int(long[-1]) + 1 if len(long) else 0)
+def _session_positions(windows: Times, positions: npt.NDArray[np.int64], now: Times) -> Times:
+    """How many interactions in each of `windows` `[p, L]` came after its last long pause: `[p]`."""
+    gaps = np.diff(np.concatenate([windows, now[:, None]], axis=1), axis=1)
+    long = gaps[:, ::-1] > SESSION_GAP
+    # What only fills a window makes no gaps, and is no interaction either.
+    return np.where(long.any(axis=1), long.argmax(axis=1), np.minimum(positions, gaps.shape[1]))

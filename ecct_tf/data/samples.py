@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ecct_tf.config import SampleConfig
 from ecct_tf.data.negatives import sample_negatives
 
-__all__ = ["LocalSamples", "draw_samples", "pad_history", "sample_order"]
+__all__ = ["LocalSamples", "draw_samples", "histories_before", "pad_history", "sample_order"]
 
 _DRAW = 0xDE7
 _ORDER = 0x0DD
@@ -59,12 +59,10 @@ def draw_samples(
     """
     rng = np.random.default_rng(_seed(seed, _DRAW, user, round_number))
     first = max(num_older, len(history) - samples.max_positions, 1)
-    positions = range(first, len(history))
-    histories = np.zeros((len(positions), history_length), np.int32)
+    positions = np.arange(first, len(history))
+    histories = histories_before(history, positions, history_length)
     candidates = np.zeros((len(positions), 1 + samples.negatives), np.int32)
-    for row, position in enumerate(positions):
-        histories[row] = pad_history(history[:position], history_length)
-        candidates[row, 0] = history[position]
+    candidates[:, 0] = history[positions]
     candidates[:, 1:] = sample_negatives(
         rng,
         positives=history,
@@ -72,7 +70,7 @@ def draw_samples(
         size=samples.negatives,
         rows=len(positions),
     )
-    return LocalSamples(histories, candidates, np.array(positions, np.int64))
+    return LocalSamples(histories, candidates, positions)
 
 
 def sample_order(
@@ -96,6 +94,20 @@ def pad_history(history: npt.NDArray[np.int32], length: int) -> npt.NDArray[np.i
     if len(newest):
         padded[-len(newest) :] = newest
     return padded
+
+
+def histories_before(
+    history: npt.NDArray[np.int32], positions: npt.NDArray[np.int64], length: int
+) -> npt.NDArray[np.int32]:
+    """What `pad_history` gives of the history before each of `positions`: `[p, length] int32`.
+
+    >>> histories_before(np.array([5, 6, 7], np.int32), np.array([1, 3]), 2).tolist()
+    [[0, 5], [6, 7]]
+    """
+    padded = np.concatenate([np.zeros(length, np.int32), history])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, length)
+    before: npt.NDArray[np.int32] = windows[positions]
+    return before
 
 
 def _seed(seed: int, purpose: int, user: int, round_number: int | None) -> list[int]:

@@ -14,6 +14,7 @@ from ecct_tf.data.clock import (
     request_readings,
     tells_time,
 )
+from ecct_tf.errors import DataError
 
 CONFIG = FeatureConfig(history_length=4, last_items=2, clock=True)
 OFF = FeatureConfig(history_length=4, last_items=2, clock=False)
@@ -99,6 +100,32 @@ def test_positions_and_requests_are_read_at_their_own_times(make_plain):
     np.testing.assert_allclose(asked[1, -2:], [100 / 3600, 40 / 3600], rtol=1e-6)
     # A request after all that there is has no time, so that its clock is silent.
     assert not request_readings(split, np.array([0]), np.array([5]), config=CONFIG).any()
+
+
+def test_readings_of_a_whole_history_are_those_read_one_by_one():
+    """Bit for bit: pauses short and long, two times alike, one set back, one unknown."""
+    ago = [9 * HOUR, 8 * HOUR, 8 * HOUR, 60, 3600, 50, 40, 30, 20, 10]
+    times = np.array([7, *(NOW - one for one in ago)], np.int64)
+    positions = np.array([0, 10, 1, 4, 5, 6, 8])
+    found = clock_readings(times, positions, config=CONFIG)
+    alone = [
+        clock_reading(times[:position], now=int(times[position]), config=CONFIG)
+        for position in positions
+    ]
+    assert found.tobytes() == np.stack(alone).tobytes()
+    assert found[:, 0].tolist() == [0, 1, 0, 0, 1, 1, 1]
+    # A clock that is set back ends no session, its leap forward does.
+    in_session = np.round(np.expm1(found[found[:, 0] == 1, 1])).tolist()
+    assert in_session == [4, 1, 0, 2]
+
+
+def test_requests_beyond_a_history_are_refused(make_plain):
+    rows = [(user, item, NOW + item) for user in (0, 1) for item in range(1, 5)]
+    split = leave_one_out(make_plain(rows, num_users=2, num_items=9))
+    with pytest.raises(DataError, match=r"position must be in 0\.\.4 for user 0, received 5"):
+        request_readings(split, np.array([1, 0]), np.array([4, 5]), config=CONFIG)
+    empty = request_readings(split, np.array([], np.int32), np.array([], np.int64), config=CONFIG)
+    assert empty.shape == (0, CONFIG.clock_width)
 
 
 @pytest.mark.parametrize("unknown", [0, EARLIEST - 1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecct_tf.config import SampleConfig
-from ecct_tf.data.samples import draw_samples, sample_order
+from ecct_tf.data.samples import draw_samples, histories_before, pad_history, sample_order
 
 HISTORY = np.array([3, 1, 4, 5, 2], np.int32)
 
@@ -47,3 +47,16 @@ def test_seed_user_and_round_change_the_draw(change):
 def test_rounds_differ():
     first, second = (draw(negatives=20, round_number=number) for number in (0, 1))
     assert not np.array_equal(first.candidates, second.candidates)
+
+
+def test_histories_before_positions_are_the_padded_ones():
+    positions = np.array([0, 1, 3, 5])
+    found = histories_before(HISTORY, positions, 3)
+    expected = [pad_history(HISTORY[:position], 3) for position in positions]
+    assert (
+        found.tolist()
+        == np.stack(expected).tolist()
+        == [[0, 0, 0], [0, 0, 3], [3, 1, 4], [4, 5, 2]]
+    )
+    assert found.dtype == np.int32
+    assert histories_before(HISTORY[:0], positions[:0], 3).shape == (0, 3)
