@@ -13,8 +13,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.divergence import check_learned
+from cloud.next_item_loss import next_item_loss
 from ecct_tf.config import NextItemConfig
-from ecct_tf.edge import pad_history
+from ecct_tf.data.samples import histories_before
 from ecct_tf.knowledge import Block
 
 __all__ = ["next_item_block"]
@@ -122,15 +123,13 @@ class _Trainer:
         """One step on a batch: `[B, L] int32`, `[B] int32`, `[B, L] float32`."""
         with tf.GradientTape() as tape:
             mask = tf.cast(contexts > 0, tf.float32) * keep
-            weight = tf.sqrt(tf.maximum(tf.matmul(mask, self._pooling), 1.0))
-            embedded = tf.gather(self._source, contexts) * mask[..., None]
-            pooled = tf.einsum("bld,lk->bkd", embedded, self._pooling) / weight[..., None]
+            size = tf.sqrt(tf.maximum(tf.matmul(mask, self._pooling), 1.0))
+            weights = mask[..., None] * self._pooling / size[:, None]
+            embedded = tf.gather(self._source, contexts)
+            pooled = tf.matmul(weights, embedded, transpose_a=True)
             users = tf.reduce_sum(pooled * self._mix, axis=1)
             # Item 0 is padding and never comes next.
-            logits = tf.matmul(users, self._target[1:], transpose_b=True) + self._bias[1:]
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(targets - 1, logits)
-            )
+            loss = next_item_loss(users, self._target[1:], self._bias[1:], targets - 1)
         gradients = tape.gradient(loss, self.variables)
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
         self._optimizer.apply_gradients(zip(dense, self.variables, strict=True))
@@ -147,9 +146,9 @@ class _Trainer:
 
 def _positions(histories: Sequence[Ids], length: int) -> tuple[Ids, Ids]:
     """Each interaction but a user's first, with what came before: `[n, L]` and `[n]`."""
-    contexts, targets = [], []
+    contexts, targets = [np.zeros((0, length), np.int32)], [np.zeros(0, np.int32)]
     for history in histories:
-        for position in range(1, len(history)):
-            contexts.append(pad_history(history[:position], length))
-            targets.append(history[position])
-    return np.array(contexts, np.int32).reshape(-1, length), np.array(targets, np.int32)
+        positions = np.arange(1, len(history))
+        contexts.append(histories_before(history, positions, length))
+        targets.append(history[1:])
+    return np.concatenate(contexts), np.concatenate(targets)
