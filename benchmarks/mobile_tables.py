@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ecct_tf.config import FeatureConfig, TrainingConfig
-from ecct_tf.edge import EdgeSpec, build_edge_model
+from ecct_tf.config import FeatureConfig, SampleConfig, TrainingConfig
+from ecct_tf.edge import DeviceTask, EdgeSpec, build_edge_model
 from ecct_tf.knowledge import Block, ExchangeSpec, ItemTable
-from mobile_export.contract.task import DeviceTask
 from mobile_export.making.export import ExportedFile, export_edge_model
 
 FEATURES = FeatureConfig(history_length=20, decays=(1.0, 0.8), last_items=1)
@@ -46,6 +45,7 @@ def export_bench(
     model = build_edge_model("mlp", spec)
     task = DeviceTask(
         features=FEATURES,
+        samples=SampleConfig(),
         training=TrainingConfig(optimizer="adam", learning_rate=0.002, private_learning_rate=0.001),
         exchange=ExchangeSpec(width, 32, 24, codec="int8"),
         sharing="backbone",

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import RunConfig
-from ecct_tf.edge import EdgeSpec, build_edge_model
+from ecct_tf.edge import DeviceTask, EdgeSpec, build_edge_model
 from ecct_tf.federated import DeviceData, DeviceSet, DeviceWork
 from ecct_tf.knowledge import Block, ExchangeSpec, ItemTable, KnowledgeStore
 
@@ -122,17 +122,20 @@ def default_work(table: ItemTable) -> DeviceWork:
     )
     return DeviceWork(
         model=build_edge_model("mlp", spec),
-        sharing=config.edge.shared,
-        training=config.training,
-        features=config.features,
-        block_sizes=BLOCK_SIZES,
-        exchange=ExchangeSpec(
-            cloud_dim=CLOUD_DIM,
-            embedding_dim=config.edge.embedding_dim,
-            num_queries=config.exchange.queries,
-            codec=config.exchange.codec,
-            clip_norm=config.exchange.clip_norm,
-            clip_logit=config.exchange.clip_logit,
+        task=DeviceTask(
+            features=config.features,
+            samples=config.samples,
+            training=config.training,
+            exchange=ExchangeSpec(
+                cloud_dim=CLOUD_DIM,
+                embedding_dim=config.edge.embedding_dim,
+                num_queries=config.exchange.queries,
+                codec=config.exchange.codec,
+                clip_norm=config.exchange.clip_norm,
+                clip_logit=config.exchange.clip_logit,
+            ),
+            sharing=config.edge.shared,
         ),
+        block_sizes=BLOCK_SIZES,
         weights_codec=config.exchange.weights_codec,
     )

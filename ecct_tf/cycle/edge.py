@@ -20,7 +20,6 @@ from ecct_tf.knowledge.table_files import read_item_table_file
 from ecct_tf.simulation.builder import assign_tiers, device_work
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.wire import CURRENT_NAME, DownlinkFile, ItemTableFile, Publication, StartFile
-from mobile_export.contract.task import DeviceTask
 from mobile_export.device import DeviceFleet, DeviceModel
 from mobile_export.making.export import Labels, export_edge_model
 from mobile_export.making.items import exact_encoding
@@ -101,12 +100,7 @@ class EdgeSide:
                 work.model,
                 self._initial(work, fetched),
                 table,
-                task=DeviceTask(
-                    features=work.features,
-                    training=work.training,
-                    exchange=work.exchange,
-                    sharing=work.sharing,
-                ),
+                task=work.task,
                 out=prepared,
                 variants=[f"trainable-{exact_encoding(table)}"],
                 labels=self._labels(fetched),

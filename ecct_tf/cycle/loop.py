@@ -161,7 +161,7 @@ class _Loop:
                 model,
                 states,
                 server,
-                plan=TrainingPlan(seed=config.seed, samples=config.samples),
+                plan=TrainingPlan(seed=config.seed),
                 config=config.server,
                 codec=config.exchange.weights_codec,
             )

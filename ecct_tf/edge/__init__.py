@@ -27,9 +27,11 @@ from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
 from ecct_tf.edge.optimizers import LocalOptimizer, build_optimizer
 from ecct_tf.edge.origin import changed_sources, edge_origins
+from ecct_tf.edge.task import DeviceTask
 
 __all__ = [
     "Architecture",
+    "DeviceTask",
     "EdgeInputs",
     "EdgeModel",
     "EdgeOutputs",

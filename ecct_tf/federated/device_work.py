@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from ecct_tf.config import CodecName, FeatureConfig, Sharing, TrainingConfig
 from ecct_tf.edge import (
+    DeviceTask,
     EdgeInputs,
     EdgeModel,
     ItemTensors,
@@ -62,33 +63,54 @@ class DeviceWork:
 
     Attributes:
       model: the edge architecture.
-      sharing: which weights are a federated mean; the rest are private.
-      training: how to train.
-      features: how histories are pooled.
+      task: what a device does with it, which an exported file repeats.
       block_sizes: widths of the item table's blocks.
-      exchange: the payloads; without logits it is stage 1.
       weights_codec: through which a device's change of the shared weights crosses.
-      receives: whether devices get the cloud's knowledge (not so in some ablations).
       sends: whether devices answer the cloud (not so in some ablations).
       noise_stream: of the run's seed, for the optional local noise. It is no part of
-        `exchange`, which an exported file holds: real devices draw noise of their own.
+        `task`, which an exported file holds: real devices draw noise of their own.
     """
 
     model: EdgeModel
-    sharing: Sharing
-    training: TrainingConfig
-    features: FeatureConfig
+    task: DeviceTask
     block_sizes: tuple[int, ...]
-    exchange: ExchangeSpec
     weights_codec: CodecName = "float16"
-    receives: bool = True
     sends: bool = True
     noise_stream: tuple[int, int] = (0, 0)
+
+    @property
+    def training(self) -> TrainingConfig:
+        """How a device trains."""
+        return self.task.training
+
+    @property
+    def features(self) -> FeatureConfig:
+        """How histories are pooled."""
+        return self.task.features
+
+    @property
+    def exchange(self) -> ExchangeSpec:
+        """The payloads; without logits it is stage 1."""
+        return self.task.exchange
+
+    @property
+    def sharing(self) -> Sharing:
+        """Which weights are a federated mean; the rest are private."""
+        return self.task.sharing
+
+    @property
+    def receives(self) -> bool:
+        """Whether devices get the cloud's knowledge."""
+        return self.task.receives
+
+    def changed(self, **fields: Any) -> "DeviceWork":
+        """The same work but for `fields` of its task."""
+        return dataclasses.replace(self, task=self.task.changed(**fields))
 
     def in_stage(self, stage: Stage) -> "DeviceWork":
         """The work of a stage 2 device in `stage`."""
         exchange = dataclasses.replace(self.exchange, with_logits=False)
-        return self if stage == 2 else dataclasses.replace(self, exchange=exchange)
+        return self if stage == 2 else self.changed(exchange=exchange)
 
     def noise_seed(self, round_number: tf.Tensor | int) -> tf.Tensor | None:
         """`[2] int64`, of the local noise in a round of this stage; None without noise."""
@@ -118,10 +140,6 @@ class DeviceWork:
     def private_size(self) -> int:
         """P_private."""
         return self.model.layout.size - self.shared_size
-
-    @property
-    def _uses_logits(self) -> bool:
-        return self.exchange.with_logits and self.receives
 
     def __call__(
         self,
@@ -200,7 +218,7 @@ class DeviceWork:
             slot_mask=tf.cast(slot, tf.float32)[..., None],
             profile=tf.gather(data.profile, owner, batch_dims=batch_dims),
             cloud_embedding=embedding,
-            cloud_logit=input_logit(items, logit, use_logit=self._uses_logits),
+            cloud_logit=input_logit(items, logit, use_logit=self.task.uses_logits),
         )
         return inputs, logit
 
@@ -301,7 +319,7 @@ class DeviceWork:
                 labels=labels,
                 teacher=teacher,
                 weights=mask,
-                distillation_weight=self.training.distillation_weight if self._uses_logits else 0.0,
+                distillation_weight=self.task.distillation_weight,
                 temperature=self.training.temperature,
             )
             total = tf.reduce_sum(losses) if stacked else losses
@@ -353,7 +371,7 @@ class DeviceWork:
                 candidates=queries,
                 profile=data.profile,
                 user_embeddings=self._user_embeddings(downlink),
-                use_logit=self._uses_logits,
+                use_logit=self.task.uses_logits,
                 reads_items=self.model.reads_items,
             )
             outputs = self.model.forward(weights, merge_users(inputs))

@@ -19,7 +19,7 @@ from ecct_tf.config.flat import flat_config, settings_with_effect
 from ecct_tf.config.yaml_text import parse_yaml, resolved
 from ecct_tf.data import Candidates, Kind
 from ecct_tf.data.clock import clock_reading
-from ecct_tf.edge import pad_history
+from ecct_tf.edge import DeviceTask, pad_history
 from ecct_tf.errors import ExportError
 from ecct_tf.federated import Cohort, CohortState, EcctProcess, EcctState
 from ecct_tf.knowledge import Encoded, ItemTable
@@ -27,7 +27,6 @@ from ecct_tf.runs.training import encoded_inputs, simulated_training
 from ecct_tf.simulation.edge_state import table_digest
 from ecct_tf.simulation.experiment import Experiment
 from mobile_export.checking.reference import Reference, SimulatedTraining
-from mobile_export.contract.task import DeviceTask
 from mobile_export.flatbuffer.origin import check_origin, fingerprint
 from mobile_export.making.examples import DeviceExample
 from mobile_export.making.export import Labels
@@ -72,13 +71,7 @@ class RunModels:
         """What devices of `tier` do, in the stage that the run has reached."""
         work = self._cohort(tier)[0].work
         stage = self.process.stage_of(max(self.state.round_number - 1, 0))
-        return DeviceTask(
-            features=work.features,
-            training=work.training,
-            exchange=dataclasses.replace(work.exchange, with_logits=stage == 2),
-            sharing=work.sharing,
-            receives=work.receives,
-        )
+        return work.in_stage(stage).task
 
     def weights(self, tier: str, *, user: int | None = None, new_device: bool = False) -> Array:
         """`[P] float32`: the shared weights, with the mean of the private ones by default.
@@ -245,7 +238,7 @@ class RunModels:
           training: how to train; None for the run's own settings.
         """
         weights, task = self.weights(tier, user=user, new_device=new_device), self.task(tier)
-        task = dataclasses.replace(task, training=training or task.training)
+        task = task.changed(training=training or task.training)
         return Reference(
             model=self._cohort(tier)[0].work.model,
             weights=weights,

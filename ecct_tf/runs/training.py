@@ -10,12 +10,11 @@ import tensorflow as tf
 
 from ecct_tf.config import RunConfig
 from ecct_tf.data import DeviceView
-from ecct_tf.edge import EdgeModel, ItemTensors, Weight, WeightLayout
+from ecct_tf.edge import DeviceTask, EdgeModel, ItemTensors, Weight, WeightLayout
 from ecct_tf.federated import DeviceData, DeviceWork, prepare_devices, stack_devices
 from ecct_tf.federated.devices import sample_clocks, sample_histories
 from ecct_tf.knowledge import Downlink, Encoded
 from mobile_export.checking.reference import SimulatedTraining
-from mobile_export.contract.task import DeviceTask
 from mobile_export.making.parameters import Parameters
 
 __all__ = ["encoded_inputs", "simulated_training"]
@@ -51,30 +50,30 @@ def simulated_training(
         [group],
         items=items,
         block_sizes=work.block_sizes,
-        features=config.features,
-        samples=config.samples,
+        features=task.features,
+        samples=task.samples,
         with_slots=work.model.reads_slots,
         with_items=work.model.reads_items,
         seed=config.seed,
     ).devices
     drawn: dict[str, Any] = {
         "items": items,
-        "features": config.features,
-        "samples": config.samples,
+        "features": task.features,
+        "samples": task.samples,
         "seed": config.seed,
     }
     frozen: Arrays = {"history": sample_histories(group, **drawn)}
-    if config.features.clock:
+    if task.features.clock:
         frozen["clock"] = sample_clocks(group, **drawn)
     epochs = -(-steps // -(-int(data.samples) // batch))
     # The codec of the shared weights is the transport's, not the device's.
     work = dataclasses.replace(
         work,
         model=_training(work.model, parameters),
-        sharing="backbone",
         weights_codec="float32",
-        exchange=task.exchange,
-        training=dataclasses.replace(task.training, epochs=epochs),
+        task=task.changed(
+            sharing="backbone", training=dataclasses.replace(task.training, epochs=epochs)
+        ),
     )
     split, start = parameters.shared_size, parameters.start
     padded = stack_devices([data], batch_size=batch)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import RunConfig, Tier
 from ecct_tf.data import DeviceView
-from ecct_tf.edge import EdgeSpec, ItemTensors, build_edge_model, item_tensors
+from ecct_tf.edge import DeviceTask, EdgeSpec, ItemTensors, build_edge_model, item_tensors
 from ecct_tf.federated import (
     DeviceSet,
     DeviceWork,
@@ -126,21 +126,24 @@ def device_work(
     )
     return DeviceWork(
         model=model,
-        sharing=config.edge.shared,
-        training=config.training,
-        features=config.features,
-        block_sizes=block_sizes,
-        exchange=ExchangeSpec(
-            cloud_dim=table.cloud.shape[1],
-            embedding_dim=config.edge.embedding_dim,
-            num_queries=config.exchange.queries,
-            codec=config.exchange.codec,
-            clip_norm=config.exchange.clip_norm,
-            clip_logit=config.exchange.clip_logit,
-            noise_multiplier=config.exchange.noise_multiplier,
+        task=DeviceTask(
+            features=config.features,
+            samples=config.samples,
+            training=config.training,
+            exchange=ExchangeSpec(
+                cloud_dim=table.cloud.shape[1],
+                embedding_dim=config.edge.embedding_dim,
+                num_queries=config.exchange.queries,
+                codec=config.exchange.codec,
+                clip_norm=config.exchange.clip_norm,
+                clip_logit=config.exchange.clip_logit,
+                noise_multiplier=config.exchange.noise_multiplier,
+            ),
+            sharing=config.edge.shared,
+            receives=config.exchange.down,
         ),
+        block_sizes=block_sizes,
         weights_codec=config.exchange.weights_codec,
-        receives=config.exchange.down,
         sends=config.exchange.up,
         noise_stream=noise_stream(config.seed),
     )
@@ -163,8 +166,8 @@ def _cohorts(
                 own,
                 items=items,
                 block_sizes=work.block_sizes,
-                features=config.features,
-                samples=config.samples,
+                features=work.task.features,
+                samples=work.task.samples,
                 with_slots=work.model.reads_slots,
                 with_items=work.model.reads_items,
                 seed=config.seed,

@@ -23,7 +23,6 @@ from ecct_tf.federated import CohortRound, DeviceWork, SimulatedDevice, Witness
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.noise import draw_noise
 from ecct_tf.simulation.device_parity import Twin, check_codes, simulated_twin, uplink_bytes
-from mobile_export.contract.task import DeviceTask
 from mobile_export.device import DeviceModel, DeviceState, ReceivedDownlink, TrainingPlan
 from mobile_export.device.training import train_round
 from mobile_export.making.export import export_edge_model
@@ -69,7 +68,7 @@ class RealDevices:
         self._config = config
         self._views = views
         self._table = table
-        self._plan = TrainingPlan(seed=config.seed, samples=config.samples)
+        self._plan = TrainingPlan(seed=config.seed)
         self._tiers: dict[tuple[str, bool], _Tier] = {}
         self._differences: list[float] = []
         self._equal: list[bool] = []
@@ -162,13 +161,7 @@ class RealDevices:
                     work.model,
                     work.model.layout.initial(self._config.seed),
                     self._table,
-                    task=DeviceTask(
-                        features=work.features,
-                        training=work.training,
-                        exchange=work.exchange,
-                        sharing=work.sharing,
-                        receives=work.receives,
-                    ),
+                    task=work.task,
                     out=Path(folder),
                     variants=[f"trainable-{exact_encoding(self._table)}"],
                 )

@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ecct_tf.edge import EdgeModel
+from ecct_tf.edge import DeviceTask, EdgeModel
 from ecct_tf.knowledge import ItemTable
 from mobile_export.checking.source import SourceModel
-from mobile_export.contract.task import DeviceTask
 from mobile_export.making.examples import DeviceExample
 from mobile_export.making.items import ItemStore
 from mobile_export.making.parameters import Parameters, all_weights, low_rank

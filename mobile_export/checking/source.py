@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ecct_tf.edge import EdgeInputs, EdgeModel, ItemTensors, pair_inputs
+from ecct_tf.edge import DeviceTask, EdgeInputs, EdgeModel, ItemTensors, pair_inputs
 from ecct_tf.fixed_order import fixed_order
-from mobile_export.contract.task import DeviceTask
 
 __all__ = ["SourceModel"]
 

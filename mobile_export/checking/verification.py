@@ -18,6 +18,7 @@ from mobile_export.checking.behaviour import (
 from mobile_export.checking.hostile import damaged_files
 from mobile_export.checking.reference import Reference
 from mobile_export.contract.signatures import FILE_SCHEMA, Signature, contract_of
+from mobile_export.contract.task import check_told
 from mobile_export.flatbuffer.packing import (
     METADATA,
     associated_files,
@@ -85,6 +86,11 @@ def verify_file(
     checks += [
         _checked("operators", "file", lambda: _operators(content)),
         _checked("associated files", "file", lambda: _associated(path, metadata)),
+        *(
+            []
+            if reference is None
+            else [_checked("settings", "file", lambda: check_told(reference.task, metadata))]
+        ),
         _checked("damaged copies", "file", lambda: _damaged(path.name, content, damaged)),
     ]
     for interpreter in interpreters:

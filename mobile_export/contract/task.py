@@ -1,56 +1,68 @@
-"""What a device does with its model: the settings that an exported file must repeat."""
+"""What a file tells of the work of a device, and the sizes that follow from it."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-from ecct_tf.config import FeatureConfig, Sharing, TrainingConfig
-from ecct_tf.edge import EdgeModel, build_optimizer
-from ecct_tf.errors import ConfigError
-from ecct_tf.knowledge import ExchangeSpec
+from ecct_tf.edge import DeviceTask, EdgeModel, build_optimizer
+from ecct_tf.errors import ExportError
+from mobile_export.contract.samples import samples_of
 from mobile_export.contract.signatures import Sizes
 
-__all__ = ["DeviceTask", "file_sizes"]
+__all__ = ["check_told", "device_settings", "file_sizes"]
+
+_LOSS = "binary cross-entropy + weight * distillation from the cloud's logits"
 
 
-@dataclasses.dataclass(frozen=True)
-class DeviceTask:
-    """How devices of a run pool, train and answer.
+def device_settings(task: DeviceTask) -> dict[str, dict[str, Any]]:
+    """The task as a file's metadata tells it: whoever runs the file takes its defaults from here.
 
-    Attributes:
-      features: how histories are pooled.
-      training: how to train; epochs and batch size are the caller's affair on a phone.
-      exchange: the payloads; without logits it is stage 1.
-      sharing: which weights are a federated mean; they have a learning rate of their own.
-      receives: whether devices get the cloud's knowledge (not so in some ablations).
+    Args:
+      task: what devices of the run do.
+
+    Returns:
+      The sections `samples`, `training`, `features` and `exchange`.
     """
+    training = dataclasses.asdict(task.training)
+    return {
+        "samples": dataclasses.asdict(task.samples),
+        "training": {
+            **training,
+            "slot_starts": list(build_optimizer(task.training.optimizer).slot_starts),
+            "loss": _LOSS,
+            "distillation_weight": task.distillation_weight,
+        },
+        "features": dataclasses.asdict(task.features),
+        "exchange": {**dataclasses.asdict(task.exchange), "receives": task.receives},
+    }
 
-    features: FeatureConfig
-    training: TrainingConfig
-    exchange: ExchangeSpec
-    sharing: Sharing
-    receives: bool = True
 
-    @property
-    def uses_logits(self) -> bool:
-        """Whether the cloud's logit is an input and a teacher."""
-        return self.exchange.with_logits and self.receives
+def check_told(task: DeviceTask, metadata: Mapping[str, Any]) -> str:
+    """Whether a file tells the settings of `task`.
 
-    def check(self, model: EdgeModel) -> None:
-        """Refuses a model of other sizes.
+    Returns:
+      Some of them, in words.
 
-        Raises:
-          ConfigError: when history length or widths differ.
-        """
-        spec = model.spec
-        for name, ours, models in (
-            ("history_length", self.features.history_length, spec.history_length),
-            ("cloud_dim", self.exchange.cloud_dim, spec.cloud_dim),
-            ("embedding_dim", self.exchange.embedding_dim, spec.embedding_dim),
-        ):
-            if ours != models:
-                raise ConfigError(
-                    f"export: the task has {name} {ours}, the edge model {models}; build both "
-                    "from one configuration"
+    Raises:
+      ExportError: one differs: a phone would train otherwise than the run's devices.
+    """
+    told = {**metadata, "samples": dataclasses.asdict(samples_of(metadata))}
+    for section, settings in device_settings(task).items():
+        for name, ours in settings.items():
+            # As JSON has it: no tuples.
+            expected = list(ours) if isinstance(ours, tuple) else ours
+            found = told[section].get(name)
+            if found != expected:
+                raise ExportError(
+                    f"{section}.{name}: the run has {expected!r}, the file tells {found!r}; a "
+                    "device would do otherwise than the run's. Export the file again"
                 )
+    samples, training = task.samples, task.training
+    return (
+        f"negatives {samples.negatives}, positions {samples.max_positions}, batch "
+        f"{training.batch_size}, epochs {training.epochs}, {training.optimizer} "
+        f"{training.learning_rate:g}/{training.private_learning_rate:g}"
+    )
 
 
 def file_sizes(

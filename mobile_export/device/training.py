@@ -35,7 +35,7 @@ class TrainingPlan:
     """
 
     seed: int = 0
-    samples: SampleConfig = dataclasses.field(default_factory=SampleConfig)
+    samples: SampleConfig | None = None
     redraw: bool = False
     epochs: int | None = None
     batch_size: int | None = None
@@ -124,7 +124,7 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
         num_older=int(known[: state.num_older].sum()),
         num_items=model.num_items,
         history_length=model.file.sizes.history_length,
-        samples=plan.samples,
+        samples=plan.samples or model.file.samples,
         **seeds,
     )
     labels = np.zeros(drawn.candidates.shape, np.float32)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig, tier_slug
 from ecct_tf.data.clock import EARLIEST, SESSION_GAP
-from ecct_tf.edge import EdgeModel, build_optimizer
+from ecct_tf.edge import DeviceTask, EdgeModel
 from ecct_tf.errors import ConfigError, ExportError
 from ecct_tf.files import write_bytes, write_text
 from ecct_tf.knowledge import ItemTable
@@ -22,7 +22,7 @@ from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.version import __version__
 from ecct_tf.wire import digest_of
 from mobile_export.contract.signatures import FILE_SCHEMA, Signature
-from mobile_export.contract.task import DeviceTask, file_sizes
+from mobile_export.contract.task import device_settings, file_sizes
 from mobile_export.flatbuffer.origin import check_folder, known_files, same_source
 from mobile_export.flatbuffer.packing import MANIFEST, digest, pack, vocabulary_text
 from mobile_export.making import guards
@@ -201,7 +201,6 @@ def _metadata(
     items: ItemStore,
     labels: Labels,
 ) -> dict[str, Any]:
-    training, optimizer = task.training, build_optimizer(task.training.optimizer)
     columns = list(labels.profile) or [
         f"column_{index}" for index in range(len(model.spec.profile_sizes))
     ]
@@ -218,20 +217,8 @@ def _metadata(
             "sharing": task.sharing,
             "layout": [[name, list(shape)] for name, shape in parameters.layout],
         },
-        "training": {
-            "optimizer": training.optimizer,
-            "slot_starts": list(optimizer.slot_starts),
-            "learning_rate": training.learning_rate,
-            "private_learning_rate": training.private_learning_rate,
-            "batch_size": training.batch_size,
-            "epochs": training.epochs,
-            "loss": "binary cross-entropy + weight * distillation from the cloud's logits",
-            "distillation_weight": training.distillation_weight if task.uses_logits else 0.0,
-            "temperature": training.temperature,
-        },
-        "features": dataclasses.asdict(task.features),
+        **device_settings(task),
         **({"clock": _about_clock(task.features)} if task.features.clock else {}),
-        "exchange": {**dataclasses.asdict(task.exchange), "receives": task.receives},
         "items": {
             "rows": items.rows,
             "encoding": items.encoding,

@@ -10,11 +10,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from ecct_tf.edge import EdgeInputs, EdgeModel, EdgeOutputs, build_optimizer
+from ecct_tf.edge import DeviceTask, EdgeInputs, EdgeModel, EdgeOutputs, build_optimizer
 from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import collaborative_loss
 from mobile_export.contract.signatures import Signature, Sizes, signatures
-from mobile_export.contract.task import DeviceTask
 from mobile_export.making import guards
 from mobile_export.making.conversion import QUANTISED_SCOPE
 from mobile_export.making.inputs import InputGraph
@@ -113,7 +112,7 @@ class EdgeGraph(tf.Module):
                 labels=labels,
                 teacher=teacher,
                 weights=mask,
-                distillation_weight=training.distillation_weight if self._task.uses_logits else 0.0,
+                distillation_weight=self._task.distillation_weight,
                 temperature=training.temperature,
             )
         gradient = tape.gradient(loss, weights)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from ecct_tf.edge import (
+    DeviceTask,
     EdgeInputs,
     EdgeModel,
     cloud_knowledge,
@@ -13,7 +14,6 @@ from ecct_tf.edge import (
     pair_inputs,
     with_item_vectors,
 )
-from mobile_export.contract.task import DeviceTask
 from mobile_export.making import guards
 from mobile_export.making.items import ItemStore
 

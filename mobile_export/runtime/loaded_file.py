@@ -18,6 +18,7 @@ from ecct_tf.errors import DeviceError, ExportError
 from ecct_tf.installation import install_command
 from ecct_tf.parts import is_installed
 from ecct_tf.wire import architecture_fingerprint
+from mobile_export.contract.samples import samples_of
 from mobile_export.contract.signatures import FILE_SCHEMA, Sizes, contract_of
 from mobile_export.flatbuffer.packing import check_digest, digest, expected_digest, read_metadata
 from mobile_export.runtime.interpreter import Runtime
@@ -37,6 +38,7 @@ class LoadedFile:
       metadata: what it tells of itself.
       sizes: what its shapes follow from.
       features: how it reads histories and the clock, as far as its caller prepares that.
+      samples: what devices of the run trained on.
       table_sha256: of the item table that it holds, as the cloud publishes it, in hexadecimal.
       contract: its signatures by name.
       layout: SHA-256 of how it lays out its weights and optimiser slots; files that share
@@ -76,6 +78,7 @@ class LoadedFile:
             last_items=0,
             clock=self.sizes.clock_width > 0,
         )
+        self.samples = samples_of(self.metadata)
         self.table_sha256 = str(self.metadata["items"]["table_sha256"])
         self.layout = _layout(self.metadata)
         self.architecture = architecture_fingerprint(

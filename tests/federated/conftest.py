@@ -135,9 +135,10 @@ def compose(experiment, dataset, cohorts, config):
     """Composes a process of chosen tiers; keyword arguments change their device work."""
 
     def compose(tiers, *, shard_size=3, stage_1_rounds=1, server=None, devices=None, **changes):
+        own = {name: changes.pop(name) for name in ("sends", "weights_codec") if name in changes}
         works = [
             (
-                dataclasses.replace(cohorts[tier].work, **changes),
+                dataclasses.replace(cohorts[tier].work.changed(**changes), **own),
                 devices or cohorts[tier].devices,
             )
             for tier in tiers

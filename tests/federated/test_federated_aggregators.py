@@ -242,7 +242,7 @@ def test_an_exchange_with_tffs_mean_is_that_of_the_library(
         return tff.aggregators.clipping_factory(bound, tff.aggregators.MeanFactory())
 
     def process(name):
-        work = dataclasses.replace(cohorts["mlp"].work, sharing="backbone")
+        work = cohorts["mlp"].work.changed(sharing="backbone")
         return build_ecct_process(
             [(work, cohorts["mlp"].devices)],
             table=experiment.table,

@@ -90,7 +90,7 @@ def test_one_sgd_step_is_the_plain_gradient_step(tier, cohorts, items, call):
     training = TrainingConfig(
         batch_size=64, learning_rate=0.1, private_learning_rate=0.02, distillation_weight=0.3
     )
-    work = dataclasses.replace(cohorts[tier].work, training=training)
+    work = cohorts[tier].work.changed(training=training)
     device = cohorts[tier].devices.devices[0]
     assert 4 < int(device.samples) < 64
     weights = work.model.layout.initial(5) + np.float32(0.05)
@@ -109,7 +109,7 @@ def test_padding_of_a_shard_changes_no_device(optimizer, cohorts, call):
     """A small device beside ever larger ones, with resting steps in between, stays the same."""
     cohort = cohorts["mlp"]
     training = TrainingConfig(batch_size=3, epochs=2, optimizer=optimizer)
-    work = dataclasses.replace(cohort.work, training=training, sharing="none")
+    work = cohort.work.changed(training=training, sharing="none")
     devices = sorted(cohort.devices.devices, key=lambda device: int(device.samples))
     small, large = devices[0], devices[-1]
     assert int(small.samples) < int(large.samples)
@@ -148,18 +148,14 @@ def test_stage_1_ignores_the_teacher_and_a_deaf_device_the_downlink(cohorts, cal
     work = cohorts["mlp"].work
     device = _alone(cohorts["mlp"].devices.devices[0], work.training.batch_size)
     weights = work.model.layout.initial(5)
-    quiet = dataclasses.replace(
-        work, exchange=dataclasses.replace(work.exchange, with_logits=False)
-    )
-    untaught = dataclasses.replace(
-        quiet, training=dataclasses.replace(work.training, distillation_weight=0.0)
-    )
+    quiet = work.changed(exchange=dataclasses.replace(work.exchange, with_logits=False))
+    untaught = quiet.changed(training=dataclasses.replace(work.training, distillation_weight=0.0))
     np.testing.assert_array_equal(
         call(quiet, device, weights).private, call(untaught, device, weights).private
     )
     assert call(quiet, device, weights).uplink.logits == ()
     assert np.abs(call(work, device, weights).delta - call(quiet, device, weights).delta).max() > 0
-    deaf = dataclasses.replace(quiet, receives=False)
+    deaf = quiet.changed(receives=False)
     heard, unheard = call(quiet, device, weights), call(deaf, device, weights)
     assert np.abs(heard.delta - unheard.delta).max() > 0
 
@@ -246,7 +242,7 @@ def test_the_loss_is_that_of_the_last_epoch(optimizer, cohorts, items, call):
     plain, losses, results = [], [], []
     for epochs in (1, 2, 3):
         training = dataclasses.replace(base, epochs=epochs)
-        work = dataclasses.replace(cohorts["linear"].work, training=training)
+        work = cohorts["linear"].work.changed(training=training)
         result = call(work, _alone(device, 64), weights)
         losses.append(float(result.loss) / float(result.weight))
         results.append(result)
@@ -274,7 +270,7 @@ def test_an_epochs_loss_weighs_each_sample_alike_whatever_its_batch(stacked, coh
     training = TrainingConfig(
         batch_size=batch, epochs=2, learning_rate=1e-9, private_learning_rate=1e-9
     )
-    work = dataclasses.replace(cohorts["linear"].work, training=training)
+    work = cohorts["linear"].work.changed(training=training)
     weights = work.model.layout.initial(5) + np.float32(0.05)
     chosen = [small, large] if stacked else [large]
     data = stack_devices(chosen, batch_size=batch) if stacked else _alone(large, batch)
@@ -294,8 +290,8 @@ def test_a_batch_that_no_device_fills_pads_to_the_largest_device(cohorts, call):
     shard = stack_devices(devices, batch_size=10**6)
     assert shard.labels.shape == (3, largest)
     weights = work.model.layout.initial(0)
-    huge = dataclasses.replace(work, training=TrainingConfig(batch_size=10**6, epochs=2))
-    exact = dataclasses.replace(work, training=TrainingConfig(batch_size=largest, epochs=2))
+    huge = work.changed(training=TrainingConfig(batch_size=10**6, epochs=2))
+    exact = work.changed(training=TrainingConfig(batch_size=largest, epochs=2))
     result, expected = call(huge, shard, weights), call(exact, shard, weights)
     np.testing.assert_array_equal(result.delta, expected.delta)
     np.testing.assert_array_equal(result.private, expected.private)
@@ -307,6 +303,6 @@ def test_training_that_diverges_is_in_the_loss_and_the_answers_stay_finite(cohor
     work = cohorts["linear"].work
     training = TrainingConfig(batch_size=4, learning_rate=rate, private_learning_rate=rate)
     shard = stack_devices(cohorts["linear"].devices.devices[:2], batch_size=4)
-    result = call(dataclasses.replace(work, training=training), shard, work.model.layout.initial(0))
+    result = call(work.changed(training=training), shard, work.model.layout.initial(0))
     assert np.isnan(result.loss)
     assert np.isfinite(result.uplink.embeddings[0]).all()

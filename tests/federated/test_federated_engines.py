@@ -42,7 +42,7 @@ def process(cohorts, experiment, dataset):
         training = dataclasses.replace(
             work.training, learning_rate=rate, private_learning_rate=rate
         )
-        work = dataclasses.replace(work, sharing="backbone", training=training)
+        work = work.changed(sharing="backbone", training=training)
         return build_ecct_process(
             [(work, cohorts["mlp"].devices)],
             table=experiment.table,

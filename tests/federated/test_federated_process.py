@@ -225,7 +225,7 @@ def test_a_process_needs_devices_that_speak_one_language(compose, cohorts):
     with pytest.raises(ConfigError, match="empty"):
         compose(("linear",), devices=DeviceSet(()))
     other = dataclasses.replace(cohorts["linear"].work.exchange, num_queries=5)
-    changed = dataclasses.replace(cohorts["linear"].work, exchange=other)
+    changed = cohorts["linear"].work.changed(exchange=other)
     with pytest.raises(ConfigError, match="one specification"):
         build_ecct_process(
             [(cohorts["mlp"].work, cohorts["mlp"].devices), (changed, cohorts["linear"].devices)],

@@ -161,9 +161,7 @@ def test_stages_that_do_not_fit_are_refused(work, cohorts, items):
         "finalize": build_finalize(size, ServerConfig()),
     }
     assert build_round(**fitting) is not None
-    quiet = dataclasses.replace(
-        work.work, exchange=dataclasses.replace(work.work.exchange, with_logits=False)
-    )
+    quiet = work.work.changed(exchange=dataclasses.replace(work.work.exchange, with_logits=False))
     sample = make_shards(cohorts["linear"], [0], shard_size=2, batch_size=6)[0].data
     other = build_work(quiet, items=items, sample=sample, stacked=True)
     misfits = {

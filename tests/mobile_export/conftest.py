@@ -26,7 +26,7 @@ from ecct_tf.simulation.builder import device_work
 from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
 from mobile_export.contract.signatures import signatures
-from mobile_export.contract.task import DeviceTask, file_sizes
+from mobile_export.contract.task import file_sizes
 from mobile_export.making.conversion import convert
 from mobile_export.making.export import export_edge_model
 from mobile_export.making.graph import EdgeGraph
@@ -120,13 +120,7 @@ def task_of():
     """The task of a device work; keyword arguments change its training."""
 
     def task_of(work, **training):
-        return DeviceTask(
-            features=work.features,
-            training=dataclasses.replace(work.training, **training),
-            exchange=work.exchange,
-            sharing=work.sharing,
-            receives=work.receives,
-        )
+        return work.task.changed(training=dataclasses.replace(work.training, **training))
 
     return task_of
 
@@ -155,7 +149,7 @@ def graph_of(works, table, clocked_parts, task_of, weights_of):
     ):
         work = clocked_parts.work if clock else works[tier]
         exchange = dataclasses.replace(work.exchange, codec=codec, clip_norm=clip_norm)
-        work = dataclasses.replace(work, exchange=exchange)
+        work = work.changed(exchange=exchange)
         task, weights = task_of(work, **training), weights_of(work)
         make = functools.partial(low_rank, rank=2) if adapters else all_weights
         parameters = make(work.model, weights, sharing=task.sharing)

@@ -15,6 +15,7 @@ from cloud.retraining.config import JobConfig, UplinkConfig
 from cloud.retraining.log_reading import declared, read_new
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.uplink_log import Asked, Forgotten, ReplayWindow, UplinkLogWriter
+from ecct_tf.config import SampleConfig
 from ecct_tf.data.samples import pad_history
 from ecct_tf.edge.start_files import start_file
 from ecct_tf.errors import CodecError, DeviceError, ExportError
@@ -23,6 +24,8 @@ from ecct_tf.knowledge import KnowledgeStore
 from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.simulation.uplink_log import uplink_records
 from ecct_tf.wire import StartFile, digest_of
+from mobile_export.contract.samples import samples_of
+from mobile_export.contract.task import check_told
 from mobile_export.contract.wire import pack_uplink, unpack_uplink, uplink_form
 from mobile_export.device import (
     Device,
@@ -31,6 +34,7 @@ from mobile_export.device import (
     ReceivedDownlink,
     TrainingPlan,
 )
+from mobile_export.device.training import train_round
 from mobile_export.flatbuffer.packing import digest
 from mobile_export.making.export import export_edge_model
 from mobile_export.runtime.loaded_file import LoadedFile
@@ -46,7 +50,7 @@ def model(packed):
 
 @pytest.fixture(scope="module")
 def plan(config):
-    return TrainingPlan(seed=config.seed, samples=config.samples)
+    return TrainingPlan(seed=config.seed)
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +235,7 @@ def test_interactions_are_trained_on_and_scored_from(device, plan):
     before, samples = device.score([2, 3, 4]), device.train(plan).samples
     device.interact([9, 11])
     assert device.state.history[-2:].tolist() == [9, 11]
-    assert device.train(plan).samples == samples + 2 * (1 + plan.samples.negatives)
+    assert device.train(plan).samples == samples + 2 * (1 + device.model.file.samples.negatives)
     assert not np.array_equal(device.score([2, 3, 4]), before)
 
 
@@ -242,12 +246,52 @@ def test_an_item_that_is_newer_than_the_file_is_left_out_of_training(device, pla
     assert np.isfinite(device.score([model.num_items + 1])).all()
 
 
+def test_the_settings_of_the_run_are_those_of_the_device_and_a_plan_may_have_others(
+    model, views, config
+):
+    """The parity tests above hold the defaults against the simulation: here are the others."""
+    assert model.file.samples == config.samples
+    state = model.begin(**held(views[3]))
+    positions = len(views[3].history) - max(views[3].num_older, 1)
+    assert positions > 1
+    for samples, expected in (
+        (None, positions * (1 + config.samples.negatives)),
+        (SampleConfig(negatives=1), positions * 2),
+        (SampleConfig(negatives=5, max_positions=1), 6),
+    ):
+        assert train_round(model, state, TrainingPlan(samples=samples))[1].samples == expected
+    steps = train_round(model, state, TrainingPlan(epochs=2, batch_size=2))[1].steps
+    assert steps == 2 * positions * (1 + config.samples.negatives) // 2
+
+
+def test_a_file_of_before_trains_as_it_did(model):
+    metadata = {name: told for name, told in model.file.metadata.items() if name != "samples"}
+    assert samples_of(metadata) == SampleConfig(negatives=9, max_positions=128)
+
+
+def test_a_file_that_tells_other_settings_than_the_run_has_is_found(model, works):
+    task, metadata = works["mlp"].task, model.file.metadata
+    assert "negatives 3, positions 16, batch 6, epochs 1" in check_told(task, metadata)
+    for section, name, value in (
+        ("samples", "max_positions", 7),
+        ("training", "epochs", 4),
+        ("features", "decays", (1.0,)),
+        ("exchange", "clip_norm", 2.0),
+    ):
+        part = dataclasses.replace(getattr(task, section), **{name: value})
+        with pytest.raises(ExportError, match=rf"{section}\.{name}: the run has"):
+            check_told(task.changed(**{section: part}), metadata)
+    untold = {name: told for name, told in metadata.items() if name != "samples"}
+    with pytest.raises(ExportError, match="negatives: the run has 3, the file tells 9"):
+        check_told(task, untold)
+
+
 def test_negatives_can_be_drawn_anew_in_each_round(tmp_path, model, views, plan, downlink):
     states = {}
     for redraw in (False, True):
         device = Device.create(tmp_path / f"{redraw}", model, **held(views[3]))
         device.receive(downlink)
-        device.train(TrainingPlan(seed=plan.seed, samples=plan.samples, redraw=redraw))
+        device.train(TrainingPlan(seed=plan.seed, redraw=redraw))
         states[redraw] = device.weights
     assert not np.array_equal(states[False], states[True])
 
@@ -388,13 +432,12 @@ for name in ("tensorflow", "keras", "tf_keras"):
 import json
 from pathlib import Path
 import numpy as np
-from ecct_tf.config import SampleConfig
 from mobile_export.device import Device, DeviceModel, ReceivedDownlink, TrainingPlan
 file, state, given = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 if given is not None:
     device = Device.create(state, DeviceModel(file), **given["held"])
     down = ReceivedDownlink(np.array(given["embedding"], np.int8), given["queries"], scale=2.0**-6)
-    plan = TrainingPlan(seed=given["seed"], samples=SampleConfig(**given["samples"]))
+    plan = TrainingPlan(seed=given["seed"])
     print(device.take_part(down, plan)[1].hex())
 """
 
@@ -410,7 +453,6 @@ def test_it_needs_no_tensorflow(packed, views, downlink, plan, tmp_path, model):
         "embedding": downlink.user_embedding.tolist(),
         "queries": downlink.queries.tolist(),
         "seed": plan.seed,
-        "samples": {"negatives": 3, "max_positions": 16},
     }
     done = subprocess.run(
         [

@@ -82,8 +82,7 @@ def test_steps_equal_the_simulations(
         "learning_rate": {"sgd": 0.1, "adagrad": 0.02, "adam": 0.002}[optimizer],
         "private_learning_rate": {"sgd": 0.05, "adagrad": 0.01, "adam": 0.001}[optimizer],
     }
-    work = dataclasses.replace(
-        works[tier],
+    work = works[tier].changed(
         training=dataclasses.replace(works[tier].training, epochs=epochs, **training),
     )
     weights = weights_of(work)

@@ -81,7 +81,7 @@ def test_every_runtime_answers_with_the_bits_of_the_simulation(
         litert = tf.lite
     run = litert.Interpreter(model_content=content).get_signature_runner("uplink")
     exchange = dataclasses.replace(works[tier].exchange, codec=codec, clip_norm=clip_norm)
-    work = dataclasses.replace(works[tier], exchange=exchange)
+    work = works[tier].changed(exchange=exchange)
     store = ItemStore(table, "int8")
     source = SourceModel(
         work.model, weights_of(work), store.decoded(), store.block_sizes, task_of(work)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ecct_tf.edge import DeviceTask
 from ecct_tf.simulation.builder import device_work
-from mobile_export.contract.task import DeviceTask
 
 TABLE = SimpleNamespace(
     feature_mean=np.zeros(3),
@@ -35,13 +35,7 @@ def test_without_noise_nothing_is_drawn(small_config):
 
 def test_what_an_exported_file_is_made_of_holds_no_stream(small_config):
     made = work(small_config("exchange.noise_multiplier=1"))
-    task = DeviceTask(
-        features=made.features,
-        training=made.training,
-        exchange=made.exchange,
-        sharing=made.sharing,
-        receives=made.receives,
-    )
+    task = made.task
     words = repr(dataclasses.asdict(task))
     assert not any(str(number) in words for number in made.noise_stream)
     with pytest.raises(TypeError):

@@ -40,6 +40,12 @@ public class EdgeMetadata internal constructor(
     /** S, values of a saved state, or null for a file that only infers. */
     public val stateSize: Int? get() = signatures["save"]?.outputs?.single()?.shape?.single()
 
+    internal val trainingDefaults: TrainingDefaults
+        get() =
+            training ?: throw InputException(
+                "train: expected a trainable file, this one is $variant; export a trainable variant",
+            )
+
     internal fun signature(name: String): Signature =
         signatures[name] ?: throw InputException(
             "$name: expected a file with this signature, a $variant file has " +
@@ -91,7 +97,7 @@ public class EdgeMetadata internal constructor(
                 profile = root.children("profile").map(::column),
                 exchange = exchange(root.child("exchange")),
                 layout = layout(root),
-                training = if (variant.flag("trainable")) training(root.child("training")) else null,
+                training = if (variant.flag("trainable")) training(root) else null,
                 itemFile = items.textOrNull("file"),
                 tableSha256 = items.text("table_sha256"),
             )
@@ -137,13 +143,19 @@ public class EdgeMetadata internal constructor(
             )
         }
 
-        private fun training(from: JsonObject) =
-            TrainingDefaults(
+        private fun training(root: JsonObject): TrainingDefaults {
+            val from = root.child("training")
+            val samples = if (root.has("samples")) root.child("samples") else null
+            return TrainingDefaults(
                 learningRate = from.number("learning_rate").toFloat(),
                 privateLearningRate = from.number("private_learning_rate").toFloat(),
                 batchSize = from.count("batch_size"),
                 epochs = from.count("epochs"),
+                // What devices drew before files told it.
+                negatives = samples?.count("negatives") ?: 9,
+                positions = samples?.count("max_positions") ?: 128,
             )
+        }
     }
 }
 
@@ -159,10 +171,16 @@ public class ProfileColumn internal constructor(
  *
  * @property learningRate of the shared weights.
  * @property privateLearningRate of the weights that stay on the device.
+ * @property batchSize samples of a step.
+ * @property epochs passes over the samples.
+ * @property negatives items drawn for each position.
+ * @property positions the newest positions that were trained on.
  */
 public data class TrainingDefaults(
     public val learningRate: Float,
     public val privateLearningRate: Float,
     public val batchSize: Int,
     public val epochs: Int,
+    public val negatives: Int,
+    public val positions: Int,
 )

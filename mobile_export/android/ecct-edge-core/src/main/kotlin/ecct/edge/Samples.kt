@@ -39,13 +39,15 @@ internal fun drawSamples(
     options: TrainingOptions,
     seed: Long,
 ): Samples {
+    val defaults = metadata.trainingDefaults
+    val negatives = options.negatives ?: defaults.negatives
     // A state may name items that came after the file was made; they have no row to learn from.
     val items = 1 until metadata.itemRows
     val kept = state.history.indices.filter { state.history[it] in items }
     val history = kept.map(state.history::get).toIntArray()
     val times = kept.map(state.times::get).toLongArray()
     val older = state.history.take(state.olderItems).count { it in items }
-    val first = maxOf(1, older, history.size - options.positions)
+    val first = maxOf(1, older, history.size - (options.positions ?: defaults.positions))
     if (first >= history.size) {
         throw InputException(
             "train: expected a known item after the first $first of the history, it has " +
@@ -61,11 +63,11 @@ internal fun drawSamples(
     for (position in first until history.size) {
         val before = padHistory(history, metadata.historyLength, position)
         val reading = clockReading(times, times[position], metadata.historyLength, position)
-        val negatives = drawn.row(random, options.negatives)
-        for (index in 0..options.negatives) {
+        val others = drawn.row(random, negatives)
+        for (index in 0..negatives) {
             histories += before
             clocks += reading
-            candidates += if (index == 0) history[position] else negatives[index - 1]
+            candidates += if (index == 0) history[position] else others[index - 1]
             labels += if (index == 0) 1f else 0f
         }
     }

@@ -16,8 +16,8 @@ public data class TrainingOptions(
     public val batchSize: Int? = null,
     public val learningRate: Float? = null,
     public val privateLearningRate: Float? = null,
-    public val negatives: Int = 9,
-    public val positions: Int = 128,
+    public val negatives: Int? = null,
+    public val positions: Int? = null,
     public val seed: Long? = null,
 ) {
     init {
@@ -59,10 +59,7 @@ internal class TrainingLoop(
     private val metadata: EdgeMetadata,
     private val options: TrainingOptions,
 ) {
-    private val defaults =
-        metadata.training ?: throw InputException(
-            "train: expected a trainable file, this one is ${metadata.variant}; export a trainable variant",
-        )
+    private val defaults = metadata.trainingDefaults
 
     private val batchSize = options.batchSize ?: defaults.batchSize
 

@@ -65,6 +65,21 @@ class SamplesTest {
     }
 
     @Test
+    fun theFileSaysWhichSamplesAndAnOptionMaySayOtherwise() {
+        fun drawn(options: TrainingOptions, model: ModelFile = Golden.model) =
+            drawSamples(kept, model.metadata, options, 1).size
+        // Four positions, as the run drew them: with three negatives each.
+        assertEquals(16, drawn(TrainingOptions()))
+        assertEquals(4 * 2, drawn(TrainingOptions(negatives = 1)))
+        assertEquals(2 * 4, drawn(TrainingOptions(positions = 2)))
+        val told = "\"samples\":{\"max_positions\":16,\"negatives\":3},"
+        val other = Golden.modelWith { it.replace(told, "\"samples\":{\"max_positions\":1,\"negatives\":2},") }
+        assertEquals(3, drawn(TrainingOptions(), other))
+        // Of before files told it.
+        assertEquals(4 * 10, drawn(TrainingOptions(), Golden.modelWith { it.replace(told, "") }))
+    }
+
+    @Test
     fun batchesArePaddedAndMasked() {
         val samples = draw()
         assertEquals(16, samples.size)
