@@ -17,11 +17,12 @@ import numpy.typing as npt
 from cloud.features import category_matrix, item_attributes
 from cloud.input_space import InputSpace
 from ecct_tf.data import CloudView
-from ecct_tf.errors import DataError
+from ecct_tf.errors import ConfigError, DataError
 from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
 
 __all__ = [
     "PUBLISHED_ITEMS",
+    "check_grown",
     "grow_knowledge",
     "grow_snapshot",
     "grow_space",
@@ -163,6 +164,33 @@ def grow_table(table: ItemTable, published: ItemTable) -> ItemTable:
         cloud=joined(table.cloud, published.cloud),
         bias=joined(table.bias, published.bias),
     )
+
+
+def check_grown(grown: Mapping[str, Array], fresh: Mapping[str, Array], *, model: str) -> None:
+    """Refuses a grown snapshot in which a table was left as short as it was.
+
+    Args:
+      grown: variables by name.
+      fresh: those of a recommender that has all rows.
+      model: `cloud.model`, for the message.
+
+    Raises:
+      ConfigError: a variable of a cloud of one's own should have grown and is in no table.
+    """
+    short = [
+        f"{name} has {len(new)} rows, {len(grown[name])} before"
+        for name, new in fresh.items()
+        if new.ndim
+        and name in grown
+        and grown[name].shape[1:] == new.shape[1:]
+        and len(grown[name]) < len(new)
+    ]
+    if short:
+        raise ConfigError(
+            f"cloud.model {model!r}: the data grew and so did a variable that is in no table: "
+            f"{short[0]}; name its layer in tables= of TwoTowerCloud, by `user`, `item` or the "
+            "column whose rows it has"
+        )
 
 
 def grow_knowledge(knowledge: KnowledgeStore, *, num_users: int) -> KnowledgeStore:

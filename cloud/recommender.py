@@ -11,7 +11,9 @@ import tensorflow as tf
 from cloud.batches import CloudBatches
 from cloud.divergence import check_learned
 from cloud.edge_knowledge import edge_knowledge
-from cloud.growth import grow_snapshot, grow_tables, item_weights
+from cloud.features import CloudPositions
+from cloud.growth import check_grown, grow_snapshot, grow_tables, item_weights
+from cloud.held_out import HeldOut, hold_out
 from cloud.input_space import InputSpace, build_input_space
 from cloud.moments import own_positions, with_moments
 from cloud.own_clouds import tower_parts
@@ -22,7 +24,7 @@ from cloud.two_tower import CloudSpec, TwoTowerCloud
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
-from ecct_tf.errors import ConfigError, DataError, PrivacyError
+from ecct_tf.errors import DataError, PrivacyError
 from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
 
 __all__ = ["CloudRecommender"]
@@ -55,6 +57,7 @@ class CloudRecommender:
         space: InputSpace | None = None,
         states: Array | None = None,
         builder: Callable[[CloudSpec], TwoTowerCloud] | None = None,
+        held_out_share: float = 0.0,
     ) -> None:
         """Computes the item-to-item embeddings and builds the untrained model.
 
@@ -70,6 +73,8 @@ class CloudRecommender:
           states: `[users, s] float32`, the user tower's inputs, from `states` of an earlier
             recommender of the same view; by default they are computed from it.
           builder: of the towers, where `config.model` names a cloud of one's own; None imports it.
+          held_out_share: of its labelled positions, how many stay out of all training, for a
+            `GuardedCloud` to judge by.
 
         Raises:
           PrivacyError: when `view` is anything but a `CloudView`.
@@ -82,6 +87,7 @@ class CloudRecommender:
             )
         self.config = config
         self._num_queries = num_queries
+        self._held_out_share = held_out_share
         self._published = False
         self._view = view
         self._seed = seed
@@ -120,8 +126,19 @@ class CloudRecommender:
     @functools.cached_property
     def batches(self) -> CloudBatches:
         """What the model learns from."""
-        positions = self._parts.positions()
+        positions, _ = self._positions
         return CloudBatches(self._view, self.config, positions, self.states, self._edge_dim)
+
+    @property
+    def held_out(self) -> HeldOut:
+        """Positions that no training sees; empty without `held_out_share`."""
+        _, held = self._positions
+        return held
+
+    @functools.cached_property
+    def _positions(self) -> tuple[CloudPositions, HeldOut]:
+        share = self._held_out_share
+        return hold_out(self._parts.positions(), self._view, share=share, seed=self._seed)
 
     @property
     def user_columns(self) -> Array:
@@ -364,20 +381,7 @@ class CloudRecommender:
             tables={f"model/{name}": whose for name, whose in tables.items()},
             item_weights=item_weights(space, self.space.categories[space.num_items + 1 :]),
         )
-        short = [
-            f"{name} has {len(new)} rows, {len(grown[name])} before"
-            for name, new in fresh.items()
-            if new.ndim
-            and name in grown
-            and grown[name].shape[1:] == new.shape[1:]
-            and len(grown[name]) < len(new)
-        ]
-        if short:
-            raise ConfigError(
-                f"cloud.model {self.config.model!r}: the data grew and so did a variable that is "
-                f"in no table: {short[0]}; name its layer in tables= of TwoTowerCloud, by `user`, "
-                "`item` or the column whose rows it has"
-            )
+        check_grown(grown, fresh, model=self.config.model)
         return grown
 
     def _variables(self) -> dict[str, tf.Variable]:

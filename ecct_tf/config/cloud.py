@@ -111,6 +111,9 @@ class CloudConfig:
       downlink_rate: share of what the user tower has learned that downlinks take on after each
         update, in [0, 1]. With 0 they stay as first published, so that weights on devices go on
         reading them as they were trained to; with 1 they carry the newest user tower.
+      guard_share: share of the labelled positions, at most one a user, that a run keeps out of the
+        cloud's training. What devices say and what an update changes must not make the cloud worse
+        there, beyond noise; else it does without. 0 for no guard; without labels there is none.
       similarity: how item-to-item weights are computed.
       next_item: the learned block of the item table.
     """
@@ -137,6 +140,7 @@ class CloudConfig:
     staleness_half_life: float = 5.0
     query_top_share: float = 0.5
     downlink_rate: float = 0.0
+    guard_share: float = 0.1
     similarity: SimilarityConfig = dataclasses.field(default_factory=SimilarityConfig)
     next_item: NextItemConfig = dataclasses.field(default_factory=NextItemConfig)
 
@@ -161,8 +165,9 @@ class CloudConfig:
             self, "cloud", "regularization", "learning_rate", "temperature", "staleness_half_life"
         )
         within(
-            self, "cloud", 0.0, 1.0, "tail", "query_top_share", "sequence_decay", "downlink_rate"
-        )
+            self, "cloud", 0.0, 1.0, "tail", "query_top_share", "sequence_decay", "downlink_rate",
+            "guard_share",
+        )  # fmt: skip
         one_of(self, "cloud", "label_visibility", ("both", "edge_only"))
         if self.model != BUILT_IN_CLOUD and not self.fit_epochs and self.label_visibility == "both":
             raise ConfigError(

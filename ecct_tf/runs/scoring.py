@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cloud import CloudRecommender
 from ecct_tf.config import RunConfig
 from ecct_tf.data import Candidates, Dataset
 from ecct_tf.errors import ConfigError
-from ecct_tf.federated import Algorithm
+from ecct_tf.federated import Algorithm, TrainableCloud
 from ecct_tf.phases import phase
 from ecct_tf.runs.models import RunModels
 from ecct_tf.runs.opening import build_models, newest_checkpoint, run_experiment
@@ -111,7 +110,7 @@ class RunScores:
         )
 
     @functools.cached_property
-    def _cloud(self) -> CloudRecommender:
+    def _cloud(self) -> TrainableCloud:
         if self._checkpoint is None:
             raise TypeError("expected a checkpoint, which a method with rounds has")
         with phase("opening the cloud's model"):

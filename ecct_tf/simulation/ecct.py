@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud import CloudRecommender
+from cloud.guard import GuardedCloud
 from cloud.refit import refit_space
 from cloud.shared_spaces import InputSpaces
 from cloud.start import starting_weights
@@ -184,6 +185,7 @@ def build_cloud(
     config: CloudConfig | None = None,
     spaces: InputSpaces | None = None,
     increments: ItemIncrements | None = None,
+    held_out_share: float = 0.0,
 ) -> CloudRecommender:
     """Builds the cloud recommender from the cloud's view and fits it.
 
@@ -192,14 +194,33 @@ def build_cloud(
       config: instead of the cloud section of the experiment's configuration.
       spaces: the input spaces that are computed already, and where a new one is kept.
       increments: what devices told the cloud of pairs of items.
+      held_out_share: of its labelled positions, how many stay out of all training.
     """
     view = cloud_view(experiment.dataset, experiment.split)
     return _fitted_cloud(
-        experiment.config, view, config=config, spaces=spaces, increments=increments
+        experiment.config,
+        view,
+        config=config,
+        spaces=spaces,
+        increments=increments,
+        held_out_share=held_out_share,
     )
 
 
-def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> CloudRecommender:
+def _guard_share(config: RunConfig) -> float:
+    """Of the cloud's labelled positions: none where it learns nothing, or from no labels."""
+    if not config.exchange.up or config.cloud.label_visibility != "both":
+        return 0.0
+    return config.cloud.guard_share
+
+
+def _guarded(cloud: CloudRecommender, config: RunConfig) -> TrainableCloud:
+    if _guard_share(config):
+        return GuardedCloud(cloud)
+    return cloud
+
+
+def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> TrainableCloud:
     """The cloud recommender as it is in a checkpoint, to be asked for scores.
 
     Nothing is trained anew; the item-to-item embeddings that its towers read are computed again,
@@ -230,7 +251,8 @@ def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> 
         increments = ItemIncrements(spec, arrays[_INCREMENTS])
     cloud = _unfitted_cloud(config, view, config=settings, increments=increments)
     cloud.freeze()
-    cloud.restore(_cloud_arrays(arrays))
+    restored = _guarded(cloud, config)
+    restored.restore(_cloud_arrays(arrays))
     items = cloud.model.item_vectors(np.arange(experiment.dataset.num_items + 1)).numpy()
     # A step of the coarsest codec is a 127th of a row's largest value.
     if np.abs(items - table.cloud).max() > np.abs(items).max() / 50:
@@ -239,7 +261,7 @@ def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> 
             "learned with; ask the cloud where the run was made, with the same library versions "
             "and kind of machine"
         )
-    return cloud
+    return restored
 
 
 def _fitted_cloud(
@@ -249,8 +271,16 @@ def _fitted_cloud(
     config: CloudConfig | None = None,
     spaces: InputSpaces | None = None,
     increments: ItemIncrements | None = None,
+    held_out_share: float = 0.0,
 ) -> CloudRecommender:
-    cloud = _unfitted_cloud(run, view, config=config, spaces=spaces, increments=increments)
+    cloud = _unfitted_cloud(
+        run,
+        view,
+        config=config,
+        spaces=spaces,
+        increments=increments,
+        held_out_share=held_out_share,
+    )
     with phase("fitting the cloud"):
         cloud.fit()
     return cloud
@@ -263,6 +293,7 @@ def _unfitted_cloud(
     config: CloudConfig | None = None,
     spaces: InputSpaces | None = None,
     increments: ItemIncrements | None = None,
+    held_out_share: float = 0.0,
 ) -> CloudRecommender:
     settings = config or run.cloud
     known = InputSpaces() if spaces is None else spaces
@@ -277,6 +308,7 @@ def _unfitted_cloud(
         num_queries=run.exchange.queries,
         seed=run.seed,
         space=space,
+        held_out_share=held_out_share,
     )
 
 
@@ -300,15 +332,18 @@ def build_ecct(
       summed: how the devices' sum of pairs of items is computed; by default in this process.
     """
     increments = collect_increments(experiment, summed=summed)
-    cloud = build_cloud(experiment, spaces=spaces, increments=increments)
+    config = experiment.config
+    cloud = build_cloud(
+        experiment, spaces=spaces, increments=increments, held_out_share=_guard_share(config)
+    )
     published = cloud.publish()
-    codec = experiment.config.exchange.codec
+    codec = config.exchange.codec
     table = published.transmitted(codec)
     return _assemble(
         experiment,
         table=table,
         table_bytes=published.encoded_bytes(codec),
-        cloud=cloud,
+        cloud=_guarded(cloud, config),
         starts=_starts(experiment, table, spaces),
         increments=increments,
     )

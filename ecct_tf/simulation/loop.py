@@ -49,6 +49,8 @@ class RoundResult:
             "weights_bytes": report.weights_bytes,
             "item_table_bytes": report.item_table_bytes,
             "cloud_loss": report.cloud.get("cloud_loss", ""),
+            "cloud_heeds_devices": report.cloud.get("cloud_heeds_devices", ""),
+            "cloud_update_kept": report.cloud.get("cloud_update_kept", ""),
         }
         for side in _SIDES:
             metrics = self.validation.get(side)

@@ -69,7 +69,9 @@ def config():
 
 @pytest.fixture(scope="session")
 def make_cloud(view, config):
-    def make(other=None, *, seed=0, num_queries=NUM_QUERIES, space=None, **changes):
+    def make(
+        other=None, *, seed=0, num_queries=NUM_QUERIES, space=None, held_out_share=0.0, **changes
+    ):
         return CloudRecommender(
             other or view,
             dataclasses.replace(config, **changes),
@@ -78,6 +80,7 @@ def make_cloud(view, config):
             num_queries=num_queries,
             seed=seed,
             space=space,
+            held_out_share=held_out_share,
         )
 
     return make
