@@ -2,7 +2,8 @@
 
 A model keeps the product of its towers in parts, `h_c = u ⊙ v`: the cloud embedding of a (user,
 item) pair, whose sum plus an item bias is the logit `z_c`. Here is what turns two towers into the
-cloud of an exchange; which towers they are, a subclass says.
+cloud of an exchange; which towers they are, a subclass says. A model whose score is no product,
+`RankerModel`, makes `h_c` and `z_c` of pairs and takes uplinks in by the same layers.
 """
 
 import dataclasses
@@ -81,6 +82,8 @@ class ExchangeModel(tfrs.Model):
 
     spec: ExchangeSizes
     width: int
+    sends_rows = False
+    """Whether `h_c` is no product, so that downlinks carry rows."""
 
     def add_fusion(self, width: int) -> None:
         """Adds the layers that take edge embeddings in.
@@ -191,24 +194,38 @@ class ExchangeModel(tfrs.Model):
         alone = self.user_alone(states, training=training)
         if knowledge is None:
             return alone
-        vectors = self.item_vectors(knowledge.items)
+        fused = alone + self.heard(knowledge, self.item_vectors(knowledge.items))
+        answers = knowledge.answers
+        if answers is None or not self.spec.answer_ridge:
+            return fused
+        vectors = self.item_vectors(answers.items)
+        expected = tf.einsum("nd,nad->na", fused, vectors) + self.item_logits(answers.items)
+        return fused + self.explained(answers, vectors, expected)
+
+    def heard(self, knowledge: EdgeKnowledge, vectors: tf.Tensor) -> tf.Tensor:
+        """What edge embeddings add to their users' weights of item vectors: `[n, d_c] float32`.
+
+        Args:
+          knowledge: the edge's embeddings.
+          vectors: `[n, Q, d_c] float32`, of the items that they are of.
+        """
         gates = tf.tanh(self.fusion_gate(knowledge.embeddings))
         attended = tf.reduce_mean(gates * vectors, axis=1) * self.fusion_scale
         mean = self.fusion_mean(tf.reduce_mean(knowledge.embeddings, axis=1))
-        fused = alone + knowledge.trust[:, None] * (attended + mean)
-        if knowledge.answers is None or not self.spec.answer_ridge:
-            return fused
-        return fused + self._answered(fused, knowledge.answers)
+        return knowledge.trust[:, None] * (attended + mean)
 
-    def _answered(self, users: tf.Tensor, answers: EdgeAnswers) -> tf.Tensor:
-        """The smallest change of `users` `[n, d_c]` that explains the devices' logits.
+    def explained(self, answers: EdgeAnswers, vectors: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
+        """The smallest change of users' weights, `[n, d_c]`, that explains the devices' logits.
 
         A ridge regression for each user of `z_e - z_c` on the item vectors of the answers: what
         a device says of a few items then moves the user's logits of all items that lie near. Its
         intercept is left out: a device whose logits all lie higher than the cloud's ranks alike.
+
+        Args:
+          answers: what devices said.
+          vectors: `[n, A, d_c] float32`, of the items of the answers.
+          expected: `[n, A] float32`, `z_c` of them.
         """
-        vectors = self.item_vectors(answers.items)
-        expected = tf.einsum("nd,nad->na", users, vectors) + self.item_logits(answers.items)
         trust = answers.trust[..., None]
         total = tf.reduce_sum(trust, axis=1, keepdims=True)
 

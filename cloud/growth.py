@@ -188,8 +188,8 @@ def check_grown(grown: Mapping[str, Array], fresh: Mapping[str, Array], *, model
     if short:
         raise ConfigError(
             f"cloud.model {model!r}: the data grew and so did a variable that is in no table: "
-            f"{short[0]}; name its layer in tables= of TwoTowerCloud, by `user`, `item` or the "
-            "column whose rows it has"
+            f"{short[0]}; name its layer in the builder's tables=, by `user`, `item` or the column "
+            "whose rows it has"
         )
 
 

@@ -17,7 +17,7 @@ from cloud.edge_knowledge import edge_knowledge
 from cloud.held_out import HeldOut
 from cloud.recommender import CloudRecommender
 from ecct_tf.evaluation import discounted_gains, ranks
-from ecct_tf.knowledge import ItemTable, KnowledgeStore
+from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
 
 __all__ = ["GuardedCloud", "is_below"]
 
@@ -160,7 +160,7 @@ class GuardedCloud:
         """As `CloudRecommender.publish`."""
         return self._cloud.publish()
 
-    def downlinks(self, users: Ids, *, round_number: int) -> Array:
+    def downlinks(self, users: Ids, *, round_number: int) -> Array | CloudRows:
         """As `CloudRecommender.downlinks`."""
         return self._cloud.downlinks(users, round_number=round_number)
 

@@ -9,6 +9,8 @@ from cloud.exchange_model import ExchangeSizes
 from cloud.features import category_matrix
 from cloud.input_space import InputSpace
 from cloud.parts import CloudParts
+from cloud.ranker import RankerCloud
+from cloud.ranker_model import RankerModel
 from cloud.seeds import seeded
 from cloud.tower_inputs import TowerInputs, tower_inputs, tower_positions
 from cloud.tower_model import TowerModel
@@ -41,7 +43,7 @@ def tower_parts(
       features: how long histories are.
       edge_dim: d_e.
       seed: of the random initial weights.
-      builder: of the towers; None imports the one that is named.
+      builder: of the towers or the ranker; None imports the one that is named.
 
     Raises:
       ConfigError: there is no such model, or it is none that an exchange can be made of.
@@ -49,18 +51,18 @@ def tower_parts(
     what = f"cloud.model {config.model!r}"
     inputs = tower_inputs(view, features=features, tail=config.tail)
     found = builder or find_function(cloud_target(config.model), what=what)
-    towers = _built(found, inputs, config, seed, what)
-    model = TowerModel(
-        towers,
-        ExchangeSizes(
-            edge_dim=edge_dim,
-            distillation_weight=config.distillation_weight,
-            temperature=config.temperature,
-            answer_ridge=config.answer_ridge,
-        ),
-        inputs=inputs,
-        what=what,
+    described = _built(found, inputs, config, seed, what)
+    sizes = ExchangeSizes(
+        edge_dim=edge_dim,
+        distillation_weight=config.distillation_weight,
+        temperature=config.temperature,
+        answer_ridge=config.answer_ridge,
     )
+    model: TowerModel | RankerModel
+    if isinstance(described, RankerCloud):
+        model = RankerModel(described, sizes, inputs=inputs, what=what)
+    else:
+        model = TowerModel(described, sizes, inputs=inputs, what=what)
     model.follow(1.0)
     columns = category_matrix(view.users, rows=view.num_users, names=space.user_categories)
     return CloudParts(
@@ -77,13 +79,13 @@ def _built(
     config: CloudConfig,
     seed: int,
     what: str,
-) -> TwoTowerCloud:
+) -> TwoTowerCloud | RankerCloud:
     # What it refuses itself, such as a column that the cloud has not, is named likewise.
     with seeded(seed), guarded(what, module=builder.__module__):
         made = builder(CloudSpec(inputs.queries, inputs.candidates, config, seed))
-    if not isinstance(made, TwoTowerCloud):
+    if not isinstance(made, TwoTowerCloud | RankerCloud):
         raise ConfigError(
-            f"{what}: expected a function that returns a TwoTowerCloud of the spec, got "
-            f"{type(made).__name__}"
+            f"{what}: expected a function that returns a TwoTowerCloud or a RankerCloud of the "
+            f"spec, got {type(made).__name__}"
         )
     return made

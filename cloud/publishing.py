@@ -23,7 +23,7 @@ from cloud.version_files import StoredCloud
 from ecct_tf.config import CodecName, ExchangeConfig
 from ecct_tf.errors import RegistryError
 from ecct_tf.files import write_text
-from ecct_tf.knowledge import ItemTable, build_codec
+from ecct_tf.knowledge import CloudRows, ItemTable, build_codec
 from ecct_tf.knowledge.table_arrays import item_table
 from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.locks import exclusive
@@ -250,6 +250,11 @@ def _downlinks(
     recommender = stored.recommender()
     everybody = np.arange(len(stored.vocabulary.users), dtype=np.int32)
     users = recommender.downlinks(everybody, round_number=round_number)
+    if isinstance(users, CloudRows):
+        raise RegistryError(
+            f"version {version}: its cloud sends rows, which files of downlinks do not hold; "
+            "publish a version of two towers"
+        )
     segments = segment_downlinks(stored, users, round_number=round_number)
 
     def file(

@@ -3,29 +3,34 @@
 import functools
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.batches import CloudBatches
+from cloud.best_items import RankedItems
 from cloud.divergence import check_learned
 from cloud.edge_knowledge import edge_knowledge
 from cloud.features import CloudPositions
 from cloud.growth import check_grown, grow_snapshot, grow_tables, item_weights
 from cloud.held_out import HeldOut, hold_out
 from cloud.input_space import InputSpace, build_input_space
+from cloud.item_tables import model_table
 from cloud.moments import own_positions, with_moments
 from cloud.own_clouds import tower_parts
 from cloud.parts import built_in_parts
 from cloud.queries import choose_queries
+from cloud.ranker import RankerCloud
+from cloud.ranker_model import RankerModel
 from cloud.snapshots import check_fits, with_sent_tower
 from cloud.two_tower import CloudSpec, TwoTowerCloud
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
-from ecct_tf.errors import DataError, PrivacyError
-from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
+from ecct_tf.errors import ConfigError, DataError, PrivacyError
+from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
 
 __all__ = ["CloudRecommender"]
 
@@ -56,7 +61,7 @@ class CloudRecommender:
         seed: int,
         space: InputSpace | None = None,
         states: Array | None = None,
-        builder: Callable[[CloudSpec], TwoTowerCloud] | None = None,
+        builder: Callable[[CloudSpec], TwoTowerCloud | RankerCloud] | None = None,
         held_out_share: float = 0.0,
     ) -> None:
         """Computes the item-to-item embeddings and builds the untrained model.
@@ -79,6 +84,7 @@ class CloudRecommender:
         Raises:
           PrivacyError: when `view` is anything but a `CloudView`.
           DataError: when `space` has other items than `view`.
+          ConfigError: a downlink has fewer rows than items that it asks about.
         """
         if not isinstance(view, CloudView):
             raise PrivacyError(
@@ -115,6 +121,12 @@ class CloudRecommender:
                 builder=builder,
             )
         self.model, self.states = self._parts.model, self._parts.states
+        if self.model.sends_rows and config.rows < num_queries:
+            raise ConfigError(
+                f"cloud.rows: expected at least exchange.queries={num_queries}, since a device "
+                f"answers with what the cloud says of the items it is asked about, got "
+                f"{config.rows}"
+            )
         self._compile()
 
     def _compile(self) -> None:
@@ -189,25 +201,11 @@ class CloudRecommender:
 
         From here on the item side stays as published: the user embeddings of later
         downlinks must fit the item embeddings that devices hold. The user side and the
-        fusion go on learning.
+        fusion go on learning. A cloud that sends rows publishes no embeddings of items, and all
+        of it goes on learning.
         """
         self.freeze()
-        space = self.space
-        blocks = [space.preference, space.sequence, *space.learned]
-        if space.categories.shape[1]:
-            blocks.append(Block("category", space.categories, space.categories))
-        everything = tf.range(self._view.num_items + 1)
-        width = self._features.width(
-            num_blocks=len(blocks), num_attributes=space.attributes.shape[1]
-        )
-        table = ItemTable(
-            blocks=tuple(blocks),
-            attributes=space.attributes,
-            cloud=self.model.item_vectors(everything).numpy(),
-            bias=self.model.item_logits(everything).numpy(),
-            feature_mean=np.zeros(width, np.float32),
-            feature_scale=np.ones(width, np.float32),
-        )
+        table = model_table(self.space, self.model, features=self._features)
         return with_moments(
             table,
             own_positions(self._view, features=self._features, seed=self._seed),
@@ -220,27 +218,39 @@ class CloudRecommender:
     ) -> Array:
         """`u` of `h_c = u ⊙ v` for `users` `[n] int32`: `[n, d_c] float32`.
 
+        Of a cloud that sends rows, the weights of `h_c` in `z_c` that uplinks add.
+
         Args:
           users: whose.
           knowledge: the uplinks to fuse, or None for the cloud's own view alone.
           round_number: the present round, from which staleness counts.
         """
+        found = self._users(users, knowledge=knowledge, round_number=round_number)
+        vectors: Array = (found.weights if self.model.sends_rows else found).numpy()
+        return vectors
+
+    def _users(self, users: Ids, *, knowledge: KnowledgeStore | None, round_number: int) -> Any:
+        """Users as the model scores with them."""
         fused = None
         if knowledge is not None:
             half_life = self.config.staleness_half_life
             fused = edge_knowledge(knowledge, users, round_number=round_number, half_life=half_life)
-        vectors: Array = self.model.user_vectors(self.states[users], fused).numpy()
-        return vectors
+        return self.model.user_vectors(self.states[users], fused)
 
-    def downlinks(self, users: Ids, *, round_number: int) -> Array:
+    def downlinks(self, users: Ids, *, round_number: int) -> Array | CloudRows:
         """`u` as downlinks carry it, for `users` `[n] int32`: `[n, d_c] float32`.
+
+        From a cloud that sends rows, those of the items that it chose: the ones that it asks about
+        in this round, popular ones and its best guesses, all by its own view.
 
         As of publication, and following what the cloud learns by `cloud.downlink_rate` an
         update: weights on devices, of this round or of weeks ago, were trained to read it. No
         uplink is fused in: a device that got its own knowledge back would meet, in its training
-        positions, an answer that it gave away itself. The round does not matter here.
+        positions, an answer that it gave away itself. Of `u` the round does not matter.
         """
-        del round_number
+        if self.model.sends_rows:
+            asked = self.queries(users, round_number=round_number)
+            return self._ranked.rows(users, asked=asked)
         vectors: Array = self.model.sent_vectors(self.states[users]).numpy()
         return vectors
 
@@ -253,9 +263,22 @@ class CloudRecommender:
         round_number: int,
     ) -> Array:
         """`z_c` for `candidates` `[n, c] int32` of `users` `[n] int32`: `[n, c] float32`."""
-        vectors = self.user_embeddings(users, knowledge=knowledge, round_number=round_number)
-        logits: Array = self.model.logits(vectors, candidates).numpy()
+        found = self._users(users, knowledge=knowledge, round_number=round_number)
+        logits: Array = self.model.logits(found, candidates).numpy()
         return logits
+
+    @functools.cached_property
+    def _ranked(self) -> RankedItems:
+        """The best guesses of a cloud that sends rows."""
+        if not isinstance(self.model, RankerModel):
+            raise TypeError(f"expected a ranker, got {type(self.model).__name__}")
+        return RankedItems(
+            self._view,
+            self.model,
+            states=self.states,
+            config=self.config,
+            num_queries=self._num_queries,
+        )
 
     def queries(self, users: Ids, *, round_number: int) -> Ids:
         """Items to ask devices about, `[n, Q] int32`: best guesses and uniform ones.
@@ -270,10 +293,7 @@ class CloudRecommender:
         return np.concatenate(parts)
 
     def _queries_of(self, users: Ids, round_number: int) -> Ids:
-        everything = np.arange(1, self._view.num_items + 1, dtype=np.int32)
-        vectors = self.user_embeddings(users, knowledge=None, round_number=round_number)
-        logits = vectors @ self.model.item_vectors(everything).numpy().T
-        logits += self.model.item_logits(everything).numpy()
+        logits = self._all_logits(users, round_number=round_number)
         chosen = np.empty((len(users), self._num_queries), np.int32)
         for row, user in enumerate(users):
             chosen[row] = choose_queries(
@@ -284,6 +304,16 @@ class CloudRecommender:
                 top_share=self.config.query_top_share,
             )
         return chosen
+
+    def _all_logits(self, users: Ids, *, round_number: int) -> Array:
+        """What the cloud thinks of all items, `[n, items]`; of pairs, the best guesses alone."""
+        if self.model.sends_rows:
+            return self._ranked.logits(users)
+        everything = np.arange(1, self._view.num_items + 1, dtype=np.int32)
+        vectors = self.user_embeddings(users, knowledge=None, round_number=round_number)
+        logits = vectors @ self.model.item_vectors(everything).numpy().T
+        logits += self.model.item_logits(everything).numpy()
+        return logits
 
     def update(
         self, knowledge: KnowledgeStore, *, round_number: int, use_logits: bool

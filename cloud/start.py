@@ -35,7 +35,8 @@ from ecct_tf.edge import (
 )
 from ecct_tf.edge.training import PooledStep, pooled_step
 from ecct_tf.errors import ConfigError
-from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge import CloudRows, ItemTable, look_up
+from ecct_tf.knowledge.rows import Told
 
 __all__ = ["inner_view", "starting_weights"]
 
@@ -199,9 +200,7 @@ def _samples(
     sizes = tuple(block.source.shape[1] for block in table.blocks)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def compute(
-        histories: tf.Tensor, candidates: tf.Tensor, vectors: tf.Tensor, clocks: tf.Tensor
-    ) -> Any:
+    def compute(histories: tf.Tensor, candidates: tf.Tensor, known: Any, clocks: tf.Tensor) -> Any:
         found = interaction_features(
             items,
             block_sizes=sizes,
@@ -210,23 +209,26 @@ def _samples(
             candidates=candidates,
             clock=clocks,
         )
-        repeated = tf.repeat(vectors[:, None], tf.shape(candidates)[1], axis=1)
-        _, logit = cloud_knowledge(items, repeated, candidates)
+        if isinstance(known, CloudRows):
+            told = look_up(known, candidates)
+        else:
+            repeated = tf.repeat(known[:, None], tf.shape(candidates)[1], axis=1)
+            told = Told(*cloud_knowledge(items, repeated, candidates))
         slots = found.slots if with_slots else found.slots[..., :0, :]
         return (
             tf.cast(found.features, tf.float16),
             tf.cast(slots, tf.float16),
-            input_logit(items, logit, use_logit=reads_logit),
+            input_logit(items, told.logit, use_logit=reads_logit, known=told.known),
         )
 
     parts = []
     for start in range(0, len(drawn.users), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        vectors = cloud.user_embeddings(drawn.users[rows], knowledge=None, round_number=0)
+        known = _known(cloud, drawn.users[rows], sends_rows=bool(table.row_dim))
         found = compute(
             drawn.histories[rows],
             drawn.candidates[rows],
-            tf.constant(vectors),
+            tf.nest.map_structure(tf.constant, known),
             drawn.clocks[rows],
         )
         parts.append([part.numpy() for part in found])
@@ -247,6 +249,15 @@ def _samples(
         np.repeat(histories, width, axis=0),
         drawn.candidates.ravel(),
     )
+
+
+def _known(cloud: CloudRecommender, users: Ids, *, sends_rows: bool) -> Any:
+    """What devices of `users` `[n]` would know of the cloud: embeddings `[n, d_c]`, or rows."""
+    if not sends_rows:
+        return cloud.user_embeddings(users, knowledge=None, round_number=0)
+    once, places = np.unique(users, return_inverse=True)
+    rows = cloud.downlinks(once, round_number=0)
+    return tf.nest.map_structure(lambda part: part[places], rows)
 
 
 def _train(

@@ -9,15 +9,25 @@ takes no TensorFlow.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy.typing as npt
 
 from ecct_tf.config import CloudConfig
 from ecct_tf.errors import ConfigError
 
-__all__ = ["CloudSpec", "Feature", "FeatureKind", "Features", "TwoTowerCloud"]
+__all__ = [
+    "CloudSpec",
+    "Feature",
+    "FeatureKind",
+    "Features",
+    "TwoTowerCloud",
+    "check_described",
+    "pair_features",
+    "weighted_tasks",
+]
 
+T = TypeVar("T")
 FeatureKind = Literal[
     "id", "categorical", "multi_categorical", "numeric", "vector", "history", "timestamp"
 ]
@@ -96,6 +106,14 @@ class CloudSpec:
         """
         return _inputs(self.candidates, names)
 
+    def pair_inputs(self, *names: str) -> dict[str, Any]:
+        """Keras inputs of a model of pairs, which reads features of both sides, likewise.
+
+        Raises:
+          ConfigError: likewise, or both sides have a feature of one name.
+        """
+        return _inputs(Features(pair_features(self.queries, self.candidates)), names)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TwoTowerCloud:
@@ -133,23 +151,7 @@ class TwoTowerCloud:
     tables: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.tables, Mapping):
-            raise ConfigError(
-                "tables: expected a dictionary such as {'item': [layer, ...]}, got "
-                f"{type(self.tables).__name__}"
-            )
-        given = self.task if isinstance(self.task, Sequence) else [(self.task, 1.0)]
-        for each in given:
-            pair = isinstance(each, Sequence) and len(each) == 2 and not isinstance(each, str)
-            if not pair or not isinstance(each[1], int | float):
-                raise ConfigError(
-                    "task: expected a task of TFRS, or pairs [(task, weight), ...], got "
-                    f"{each!r} in {type(self.task).__name__}"
-                )
-            if self.task is not None and not callable(each[0]):
-                raise ConfigError(
-                    f"task: expected a task of TFRS such as Retrieval(), got {each[0]!r}"
-                )
+        check_described(self.task, self.tables)
 
     @property
     def weighted_tasks(self) -> list[tuple[Any, float]]:
@@ -158,9 +160,53 @@ class TwoTowerCloud:
             import tensorflow_recommenders as tfrs
 
             return [(tfrs.tasks.Retrieval(), 1.0)]
-        if isinstance(self.task, Sequence):
-            return [(task, float(weight)) for task, weight in self.task]
-        return [(self.task, 1.0)]
+        return weighted_tasks(self.task)
+
+
+def check_described(task: Any, tables: Any) -> None:
+    """Refuses tasks and tables that are not of the form that a description has.
+
+    Raises:
+      ConfigError: they are not.
+    """
+    if not isinstance(tables, Mapping):
+        raise ConfigError(
+            "tables: expected a dictionary such as {'item': [layer, ...]}, got "
+            f"{type(tables).__name__}"
+        )
+    given = task if isinstance(task, Sequence) else [(task, 1.0)]
+    for each in given:
+        pair = isinstance(each, Sequence) and len(each) == 2 and not isinstance(each, str)
+        if not pair or not isinstance(each[1], int | float):
+            raise ConfigError(
+                "task: expected a task of TFRS, or pairs [(task, weight), ...], got "
+                f"{each!r} in {type(task).__name__}"
+            )
+        if task is not None and not callable(each[0]):
+            raise ConfigError(f"task: expected a task of TFRS such as Retrieval(), got {each[0]!r}")
+
+
+def weighted_tasks(task: Any) -> list[tuple[Any, float]]:
+    """A task, or pairs of tasks and weights, as such pairs."""
+    if isinstance(task, Sequence):
+        return [(each, float(weight)) for each, weight in task]
+    return [(task, 1.0)]
+
+
+def pair_features(queries: Mapping[str, T], candidates: Mapping[str, T]) -> dict[str, T]:
+    """What a model of pairs reads, by name.
+
+    Raises:
+      ConfigError: a user's and an item's column have one name.
+    """
+    both = [name for name in queries if name in candidates]
+    if both:
+        raise ConfigError(
+            f"column {both[0]!r}: users and items have one of this name each, and a model of pairs "
+            "reads both by their names; rename one in the schema, and give the file's own as its "
+            "header"
+        )
+    return {**queries, **candidates}
 
 
 def _inputs(features: Mapping[str, Feature], names: Sequence[str]) -> dict[str, Any]:

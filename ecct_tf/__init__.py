@@ -25,6 +25,7 @@ from ecct_tf.version import __version__
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from cloud.ranker import RankerCloud
     from cloud.two_tower import CloudSpec, TwoTowerCloud
     from ecct_tf.config import RunConfig, dump_config, load_config
     from ecct_tf.data import (
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 # Where each name is; `TYPE_CHECKING` says the same to tools, and a test holds the two together.
 _HOMES = {
+    "cloud.ranker": ("RankerCloud",),
     "cloud.two_tower": ("CloudSpec", "TwoTowerCloud"),
     "ecct_tf.config": ("RunConfig", "dump_config", "load_config"),
     "ecct_tf.data": (
@@ -73,6 +75,7 @@ __all__ = [
     "FeatureSchema",
     "Kind",
     "Metrics",
+    "RankerCloud",
     "Recommendations",
     "Run",
     "RunConfig",

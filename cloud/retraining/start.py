@@ -20,8 +20,12 @@ __all__ = [
 
 
 def build_recommender(config: JobConfig, view: CloudView, *, space: InputSpace) -> CloudRecommender:
-    """A recommender of `view` with the job's settings."""
-    return CloudRecommender(
+    """A recommender of `view` with the job's settings.
+
+    Raises:
+      ConfigError: it sends rows, for which no version has a form.
+    """
+    cloud = CloudRecommender(
         view,
         config.cloud,
         features=config.features,
@@ -30,6 +34,13 @@ def build_recommender(config: JobConfig, view: CloudView, *, space: InputSpace) 
         seed=config.seed,
         space=space,
     )
+    if cloud.model.sends_rows:
+        raise ConfigError(
+            f"cloud.model {config.cloud.model!r}: a ranker sends rows, which versions and files of "
+            "downlinks do not hold; simulate with it (`ecct simulate`), or bring two towers "
+            "(ecct.TwoTowerCloud), which jobs train"
+        )
+    return cloud
 
 
 def starting_space(config: JobConfig, view: CloudView, parent: StoredCloud | None) -> InputSpace:

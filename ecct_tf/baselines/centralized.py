@@ -232,6 +232,12 @@ def build_centralized(
     known = InputSpaces() if spaces is None else spaces
     cloud = _cloud(config, dataset, split, known)
     table = cloud.publish()
+    if table.row_dim:
+        raise ConfigError(
+            f"method centralized: expected a cloud whose score is a product, got cloud.model="
+            f"{config.cloud.model}, a ranker, of which devices know the items alone that it chose; "
+            "choose another method, or cloud.model=ecct"
+        )
     everything_older = dataclasses.replace(split, recent_counts=np.zeros_like(split.recent_counts))
     refitted = _cloud(config, dataset, everything_older, known).publish()
     # The refitted cloud model's coordinates mean nothing to weights trained with the other's.

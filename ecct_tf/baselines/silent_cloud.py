@@ -26,7 +26,7 @@ class SilentCloud:
     ) -> npt.NDArray[np.float32]:
         """Zeros, `[n, d_c]`."""
         del round_number
-        return np.zeros((len(users), self._table.cloud.shape[1]), np.float32)
+        return np.zeros((len(users), self._table.cloud_dim), np.float32)
 
     def queries(self, users: npt.NDArray[np.int32], *, round_number: int) -> npt.NDArray[np.int32]:
         """The first item throughout, `[n, Q]`: nobody reads the answers."""
@@ -69,7 +69,8 @@ def blank_item_table(
         like,
         blocks=tuple(blocks),
         attributes=attributes,
-        cloud=np.zeros_like(like.cloud),
+        cloud=np.zeros((like.num_items + 1, like.cloud_dim), np.float32),
+        row_dim=0,
         bias=np.zeros_like(like.bias),
         feature_mean=np.zeros_like(like.feature_mean),
         feature_scale=np.ones_like(like.feature_scale),

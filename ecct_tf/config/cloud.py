@@ -108,6 +108,11 @@ class CloudConfig:
       staleness_half_life: rounds after which an uplink counts half.
       query_top_share: share of the queries taken from the cloud's best guesses; the rest
         is uniform over the catalog.
+      rows: K, items that a downlink has a row for (`h_c` and `z_c`) where the model is a ranker
+        whose score is no product (`docs/extend_cloud.md`); at least as many as
+        `exchange.queries`. Any other cloud sends a user embedding, and nothing reads this.
+      popular_rows: share of a downlink's rows, those of queries aside, for the items with most
+        older interactions; the others are the cloud's best guesses. Of a ranker alone.
       downlink_rate: share of what the user tower has learned that downlinks take on after each
         update, in [0, 1]. With 0 they stay as first published, so that weights on devices go on
         reading them as they were trained to; with 1 they carry the newest user tower.
@@ -139,6 +144,8 @@ class CloudConfig:
     label_visibility: LabelVisibility = "both"
     staleness_half_life: float = 5.0
     query_top_share: float = 0.5
+    rows: int = 64
+    popular_rows: float = 0.25
     downlink_rate: float = 0.0
     guard_share: float = 0.1
     similarity: SimilarityConfig = dataclasses.field(default_factory=SimilarityConfig)
@@ -149,7 +156,7 @@ class CloudConfig:
         check_cloud_form(self.model)
         at_least(
             self, "cloud", 1, "rank", "free_dim", "hidden_dim", "batch_size",
-            "update_batch_size", "negatives", "answers_kept",
+            "update_batch_size", "negatives", "answers_kept", "rows",
         )  # fmt: skip
         at_least(
             self,
@@ -166,7 +173,7 @@ class CloudConfig:
         )
         within(
             self, "cloud", 0.0, 1.0, "tail", "query_top_share", "sequence_decay", "downlink_rate",
-            "guard_share",
+            "guard_share", "popular_rows",
         )  # fmt: skip
         one_of(self, "cloud", "label_visibility", ("both", "edge_only"))
         if self.model != BUILT_IN_CLOUD and not self.fit_epochs and self.label_visibility == "both":

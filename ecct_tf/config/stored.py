@@ -25,6 +25,8 @@ _BEFORE: Mapping[str, Any] = {
     "cloud.similarity.dense_items": 5000,
     "cloud.similarity.factors": 512,
     "cloud.model": "ecct",
+    "cloud.popular_rows": 0.25,
+    "cloud.rows": 64,
     "cloud.similarity.form": "dense",
     "data.fingerprint": None,
     "data.keep_first": None,

@@ -22,7 +22,13 @@ from ecct_tf.edge.features import (
     item_tensors,
     pad_history,
 )
-from ecct_tf.edge.inputs import cloud_knowledge, input_logit, pair_inputs, with_item_vectors
+from ecct_tf.edge.inputs import (
+    cloud_knowledge,
+    cloud_told,
+    input_logit,
+    pair_inputs,
+    with_item_vectors,
+)
 from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
 from ecct_tf.edge.optimizers import LocalOptimizer, build_optimizer
@@ -48,6 +54,7 @@ __all__ = [
     "changed_sources",
     "check_edge_models",
     "cloud_knowledge",
+    "cloud_told",
     "edge_origins",
     "input_logit",
     "interaction_features",

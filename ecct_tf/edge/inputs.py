@@ -1,14 +1,18 @@
 """From a device's data, its item table and its downlink to the inputs of an edge model."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from ecct_tf import fixed_order
 from ecct_tf.config import FeatureConfig
 from ecct_tf.edge.features import Interactions, ItemTensors, bounded, interaction_features
 from ecct_tf.edge.model import EdgeInputs
+from ecct_tf.knowledge.rows import CloudRows, Told, look_up
 
 __all__ = [
     "cloud_knowledge",
+    "cloud_told",
     "input_logit",
     "join_inputs",
     "pair_inputs",
@@ -34,13 +38,33 @@ def cloud_knowledge(
     return embedding, logit
 
 
+def cloud_told(
+    items: ItemTensors, known: Any, candidates: tf.Tensor, *, owner: tf.Tensor | None = None
+) -> Told:
+    """What the cloud says of candidates, in whichever form its downlinks have.
+
+    Args:
+      items: the item table.
+      known: as decoded from the downlink: the user embedding `[..., d_c] float32`, or `CloudRows`;
+        with `owner` of U users, `[..., U, d_c]` or `[..., U, K]`.
+      candidates: `[..., B] int32`.
+      owner: `[..., B] int32`, whose each candidate is; None where all are one user's.
+    """
+    if isinstance(known, CloudRows):
+        return look_up(known, candidates, owner=owner)
+    if owner is None:
+        by_row = tf.expand_dims(known, -2)
+    else:
+        by_row = tf.gather(known, owner, batch_dims=candidates.shape.rank - 1)
+    return Told(*cloud_knowledge(items, by_row, candidates))
+
+
 def join_inputs(
     items: ItemTensors,
     interactions: Interactions,
     *,
     profile: tf.Tensor,
-    cloud_embedding: tf.Tensor,
-    cloud_logit: tf.Tensor,
+    told: Told,
     use_logit: bool,
 ) -> EdgeInputs:
     """Joins the parts of `EdgeInputs`."""
@@ -49,16 +73,23 @@ def join_inputs(
         slots=interactions.slots,
         slot_mask=interactions.slot_mask,
         profile=profile,
-        cloud_embedding=cloud_embedding,
-        cloud_logit=input_logit(items, cloud_logit, use_logit=use_logit),
+        cloud_embedding=told.embedding,
+        cloud_logit=input_logit(items, told.logit, use_logit=use_logit, known=told.known),
     )
 
 
-def input_logit(items: ItemTensors, cloud_logit: tf.Tensor, *, use_logit: bool) -> tf.Tensor:
-    """`z_c` as an input: standardised and clipped, or zero while logits are withheld."""
+def input_logit(
+    items: ItemTensors, cloud_logit: tf.Tensor, *, use_logit: bool, known: tf.Tensor | None = None
+) -> tf.Tensor:
+    """`z_c` as an input: standardised and clipped, or zero while logits are withheld.
+
+    Zero is the mean of the cloud's logits, and so what the cloud would say of any item; it stands
+    too where the cloud says nothing of an item, which is where `known` is 0.
+    """
     if not use_logit:
         return tf.zeros_like(cloud_logit)
-    return bounded((cloud_logit - items.logit_mean) * items.logit_scale)
+    scaled = bounded((cloud_logit - items.logit_mean) * items.logit_scale)
+    return scaled if known is None else scaled * known
 
 
 def with_item_vectors(
@@ -90,7 +121,7 @@ def pair_inputs(
     history: tf.Tensor,
     candidates: tf.Tensor,
     profile: tf.Tensor,
-    user_embeddings: tf.Tensor,
+    user_embeddings: Any,
     use_logit: bool,
     clock: tf.Tensor | None = None,
     reads_items: bool = False,
@@ -104,7 +135,7 @@ def pair_inputs(
       history: `[..., L] int32`, newest last.
       candidates: `[..., K] int32`.
       profile: `[..., columns] int32`.
-      user_embeddings: `[..., d_c] float32`, decoded from the downlink.
+      user_embeddings: `[..., d_c] float32`, or `CloudRows`, decoded from the downlink.
       use_logit: whether stage 2 has begun.
       clock: `[..., W] float32`, readings of the time; None says nothing.
       reads_items: whether the model reads item vectors.
@@ -113,7 +144,6 @@ def pair_inputs(
       Inputs with `[..., K]` rows; all of a user have one history.
     """
     rows = tf.shape(candidates)
-    embedding, logit = cloud_knowledge(items, tf.expand_dims(user_embeddings, -2), candidates)
     columns = profile.shape[-1]
     inputs = join_inputs(
         items,
@@ -126,8 +156,7 @@ def pair_inputs(
             clock=clock,
         ),
         profile=tf.broadcast_to(tf.expand_dims(profile, -2), tf.concat([rows, [columns]], axis=0)),
-        cloud_embedding=embedding,
-        cloud_logit=logit,
+        told=cloud_told(items, user_embeddings, candidates),
         use_logit=use_logit,
     )
     if not reads_items:

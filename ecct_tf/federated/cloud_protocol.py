@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.knowledge import ItemTable, KnowledgeStore
+from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
 
 __all__ = ["Cloud", "DownlinkSource", "TrainableCloud"]
 
@@ -25,9 +25,11 @@ Ids = npt.NDArray[np.int32]
 class DownlinkSource(Protocol):
     """What knows the next downlinks, which is all that scoring on devices needs of a cloud."""
 
-    def downlinks(self, users: Ids, *, round_number: int) -> Array:
+    def downlinks(self, users: Ids, *, round_number: int) -> Array | CloudRows:
         """`u` of `h_c = u ⊙ v` as it goes to the devices of `users` `[n]`: `[n, d_c]`.
 
+        From a cloud whose score is no product (`ItemTable.row_dim`) `CloudRows` of as many items
+        as `cloud.rows` says, which are its own choice: made of what it knows, as the rest is.
         Without the devices' own uplinks, and in coordinates that weights trained on earlier
         downlinks can go on reading.
         """
@@ -61,6 +63,9 @@ class TrainableCloud(Cloud, Protocol):
         self, users: Ids, *, knowledge: KnowledgeStore | None, round_number: int
     ) -> Array:
         """`u` as the cloud itself predicts with it, `[n, d_c]`.
+
+        From a cloud whose score is no product, what uplinks add to it: the weights of `h_c` in
+        `z_c`, zeros without any.
 
         Args:
           users: `[n]`, whose.

@@ -30,25 +30,31 @@ def make_downlinks(
     users = np.concatenate([shard.data.users.ravel() for shard in shards])
     real = users >= 0
     exchange = work.exchange
-    embeddings = np.zeros((len(users), exchange.cloud_dim), np.float32)
+    known = exchange.nothing_known([len(users)])
     queries = np.zeros((len(users), exchange.num_queries), np.int32)
     if work.receives:
-        embeddings[real] = cloud.downlinks(users[real], round_number=round_number)
+        told = cloud.downlinks(users[real], round_number=round_number)
+        exchange.check_known(told, users=int(real.sum()))
+        for all_rows, rows in zip(tf.nest.flatten(known), tf.nest.flatten(told), strict=True):
+            all_rows[real] = rows
     if work.sends:
         queries[real] = cloud.queries(users[real], round_number=round_number)
-    encoded = [part.numpy() for part in exchange.coder.encode(tf.constant(embeddings))]
+    encoded = tf.nest.map_structure(
+        np.asarray, exchange.encode_known(tf.nest.map_structure(tf.constant, known))
+    )
     downlinks = []
     start = 0
     for shard in shards:
         rows = slice(start, start + shard.data.users.size)
         shape = shard.data.users.shape
+
+        def cut(
+            part: npt.NDArray[Any], rows: slice = rows, shape: tuple[int, ...] = shape
+        ) -> npt.NDArray[Any]:
+            return part[rows].reshape(*shape, *part.shape[1:])
+
         downlinks.append(
-            Downlink(
-                user_embeddings=tuple(
-                    part[rows].reshape(*shape, part.shape[-1]) for part in encoded
-                ),
-                queries=queries[rows].reshape(*shape, exchange.num_queries),
-            )
+            exchange.downlink(tf.nest.map_structure(cut, encoded), queries=cut(queries))
         )
         start = rows.stop
     return downlinks

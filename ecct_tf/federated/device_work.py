@@ -19,7 +19,7 @@ from ecct_tf.edge import (
     EdgeModel,
     ItemTensors,
     build_optimizer,
-    cloud_knowledge,
+    cloud_told,
     input_logit,
     pair_inputs,
     with_item_vectors,
@@ -29,6 +29,7 @@ from ecct_tf.federated.divergence import healthy_rows
 from ecct_tf.federated.user_rows import merge_users
 from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, collaborative_loss, noise
+from ecct_tf.knowledge.rows import Told
 
 __all__ = ["STAGES", "DeviceResult", "DeviceWork", "Stage"]
 
@@ -123,7 +124,7 @@ class DeviceWork:
     def downlink_bytes(self) -> int:
         """Bytes of one user's downlink as encoded."""
         exchange = self.exchange
-        known = exchange.coder.encoded_bytes(1, exchange.cloud_dim) if self.receives else 0
+        known = exchange.known_bytes if self.receives else 0
         return known + (exchange.queries_bytes if self.sends else 0)
 
     @property
@@ -163,9 +164,8 @@ class DeviceWork:
           downlink: what the cloud sent.
           stacked: whether tensors have a leading device axis.
         """
-        user_embeddings = self._user_embeddings(downlink)
         start = self._join_weights(shared, private, stacked)
-        inputs, teacher = self._sample_inputs(items, data, user_embeddings, stacked)
+        inputs, teacher = self._sample_inputs(items, data, self._known(downlink), stacked)
         final, loss = self._train(start, inputs, teacher, items, data, stacked)
         healthy = healthy_rows(final)
         loss = tf.where(healthy, loss, np.nan)
@@ -203,13 +203,12 @@ class DeviceWork:
         return tf.ensure_shape(weights, [*lead, self.model.layout.size])
 
     def _sample_inputs(
-        self, items: ItemTensors, data: DeviceData, user_embeddings: tf.Tensor, stacked: bool
-    ) -> tuple[EdgeInputs, tf.Tensor]:
-        """Inputs of a device's samples, and the teacher's logits for them."""
+        self, items: ItemTensors, data: DeviceData, known: Any, stacked: bool
+    ) -> tuple[EdgeInputs, Told]:
+        """Inputs of a device's samples, and what the cloud, their teacher, says of them."""
         owner = tf.cast(data.owner, tf.int32)
         batch_dims = 1 if stacked else 0
-        by_sample = tf.gather(user_embeddings, owner, batch_dims=batch_dims)
-        embedding, logit = cloud_knowledge(items, by_sample, data.candidates)
+        told = cloud_told(items, known, data.candidates, owner=owner)
         length = self.features.history_length
         slot = tf.range(length) >= length - tf.cast(data.slot_counts, tf.int32)[..., None]
         inputs = EdgeInputs(
@@ -217,16 +216,18 @@ class DeviceWork:
             slots=tf.cast(data.slots, tf.float32),
             slot_mask=tf.cast(slot, tf.float32)[..., None],
             profile=tf.gather(data.profile, owner, batch_dims=batch_dims),
-            cloud_embedding=embedding,
-            cloud_logit=input_logit(items, logit, use_logit=self.task.uses_logits),
+            cloud_embedding=told.embedding,
+            cloud_logit=input_logit(
+                items, told.logit, use_logit=self.task.uses_logits, known=told.known
+            ),
         )
-        return inputs, logit
+        return inputs, told
 
     def _train(
         self,
         start: tf.Tensor,
         inputs: EdgeInputs,
-        teacher: tf.Tensor,
+        teacher: Told,
         items: ItemTensors,
         data: DeviceData,
         stacked: bool,
@@ -276,7 +277,8 @@ class DeviceWork:
             gradient, batch_loss = self._gradient(
                 weights,
                 batch_inputs,
-                teacher=cut(teacher, first),
+                teacher=cut(teacher.logit, first),
+                taught=None if teacher.known is None else cut(teacher.known, first),
                 labels=cut(labels, first),
                 mask=mask,
                 stacked=stacked,
@@ -308,6 +310,7 @@ class DeviceWork:
         inputs: EdgeInputs,
         *,
         teacher: tf.Tensor,
+        taught: tf.Tensor | None,
         labels: tf.Tensor,
         mask: tf.Tensor,
         stacked: bool,
@@ -321,13 +324,14 @@ class DeviceWork:
                 weights=mask,
                 distillation_weight=self.task.distillation_weight,
                 temperature=self.training.temperature,
+                taught=taught,
             )
             total = tf.reduce_sum(losses) if stacked else losses
         return tape.gradient(total, weights), losses
 
-    def _user_embeddings(self, downlink: Downlink) -> tf.Tensor:
-        decoded = self.exchange.coder.decode(downlink.user_embeddings)
-        return decoded if self.receives else tf.zeros_like(decoded)
+    def _known(self, downlink: Downlink) -> Any:
+        decoded = self.exchange.decode_known(downlink)
+        return decoded if self.receives else tf.nest.map_structure(tf.zeros_like, decoded)
 
     def answer(
         self,
@@ -370,7 +374,7 @@ class DeviceWork:
                 history=data.history,
                 candidates=queries,
                 profile=data.profile,
-                user_embeddings=self._user_embeddings(downlink),
+                user_embeddings=self._known(downlink),
                 use_logit=self.task.uses_logits,
                 reads_items=self.model.reads_items,
             )

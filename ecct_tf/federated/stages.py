@@ -23,7 +23,7 @@ from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.federated.server import server_step
-from ecct_tf.knowledge import Downlink, build_codec
+from ecct_tf.knowledge import CloudRows, Downlink, ExchangeSpec, build_codec
 
 __all__ = [
     "Aggregate",
@@ -178,20 +178,13 @@ def build_work(work: DeviceWork, *, items: ItemTensors, sample: DeviceData, stac
     """
     lead: tuple[int | None, ...] = (None,) if stacked else ()
     exchange = work.exchange
-    embedding_shapes = exchange.coder.shapes((*lead, None, exchange.cloud_dim))
     types = WorkTypes(
         shared=tf.TensorSpec([work.shared_size], tf.float32),
         round_number=tf.TensorSpec([], tf.int32),
         items=ItemTensors(*(tf.TensorSpec(array.shape, array.dtype) for array in items)),
         data=DeviceData(**_data_types(sample, lead)),
         private=tf.TensorSpec([*lead, work.private_size], tf.float32),
-        downlink=Downlink(
-            user_embeddings=tuple(
-                tf.TensorSpec(shape, dtype)
-                for dtype, shape in zip(exchange.coder.dtypes, embedding_shapes, strict=True)
-            ),
-            queries=tf.TensorSpec([*lead, None, exchange.num_queries], tf.int32),
-        ),
+        downlink=_downlink_type(exchange, (*lead, None)),
     )
 
     @tf.function(input_signature=types, autograph=False)
@@ -209,6 +202,22 @@ def build_work(work: DeviceWork, *, items: ItemTensors, sample: DeviceData, stac
         )
 
     return Work(compute, types, work)
+
+
+def _downlink_type(exchange: ExchangeSpec, lead: tuple[int | None, ...]) -> Downlink:
+    def encoded(*width: int) -> Any:
+        shapes = exchange.coder.shapes((*lead, *width))
+        return tuple(
+            tf.TensorSpec(shape, dtype)
+            for dtype, shape in zip(exchange.coder.dtypes, shapes, strict=True)
+        )
+
+    queries, rows = tf.TensorSpec([*lead, exchange.num_queries], tf.int32), exchange.num_rows
+    if not rows:
+        return exchange.downlink(encoded(exchange.cloud_dim), queries=queries)
+    items = tf.TensorSpec([*lead, rows], tf.int32)
+    known = CloudRows(items, encoded(rows, exchange.cloud_dim), encoded(rows))
+    return exchange.downlink(known, queries=queries)
 
 
 def build_aggregate(uplink: Any) -> Aggregate:

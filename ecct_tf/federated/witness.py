@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from ecct_tf.federated.cohort import Cohort, Shard
 from ecct_tf.federated.device_work import DeviceWork
@@ -29,7 +30,8 @@ class SimulatedDevice(NamedTuple):
       data: its samples.
       before: `[P] float32`, weights that it began with.
       private: `[P_private] float32`, private weights that it ended with.
-      downlink: what it received: encoded `[d_c]` and, for int8, `[1]`; queries `[Q]`.
+      downlink: what it received: encoded `[d_c]` and, for int8, `[1]`, or rows `[K, …]`; queries
+        `[Q]`.
       uplink: what it sent, as one row, encoded.
     """
 
@@ -94,10 +96,7 @@ class CohortRound:
                 data=data,
                 before=np.concatenate([self.shared, self.before[member]]),
                 private=self.after[member],
-                downlink=Downlink(
-                    tuple(part[where] for part in downlink.user_embeddings),
-                    downlink.queries[where],
-                ),
+                downlink=_of_one(downlink, where),
                 uplink=Uplink(
                     self.uplink.users[own],
                     self.uplink.items[own],
@@ -105,6 +104,11 @@ class CohortRound:
                     tuple(part[own] for part in self.uplink.logits),
                 ),
             )
+
+
+def _of_one(downlink: Downlink, where: tuple[int, ...]) -> Downlink:
+    found: Downlink = tf.nest.map_structure(lambda part: part[where], downlink)
+    return found
 
 
 class Witness(Protocol):

@@ -10,10 +10,12 @@ from ecct_tf.knowledge.codecs import Codec, Encoded, build_codec
 from ecct_tf.knowledge.distillation import binary_cross_entropy, collaborative_loss, distillation
 from ecct_tf.knowledge.item_table import Block, ItemTable
 from ecct_tf.knowledge.payloads import Downlink, ExchangeSpec, Uplink
+from ecct_tf.knowledge.rows import CloudRows, look_up
 from ecct_tf.knowledge.store import KnowledgeStore, UplinkRows
 
 __all__ = [
     "Block",
+    "CloudRows",
     "Codec",
     "Downlink",
     "Encoded",
@@ -26,4 +28,5 @@ __all__ = [
     "build_codec",
     "collaborative_loss",
     "distillation",
+    "look_up",
 ]

@@ -36,6 +36,7 @@ def collaborative_loss(
     weights: tf.Tensor,
     distillation_weight: float,
     temperature: float,
+    taught: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """`BCE(labels) + λ · KD(teacher -> logits)`, weighted mean over the last axis.
 
@@ -49,12 +50,16 @@ def collaborative_loss(
       weights: `[..., B] float32`, 0 for padding.
       distillation_weight: λ.
       temperature: T.
+      taught: `[..., B] float32`, 0 where there is no teacher; None where there always is one.
 
     Returns:
       `[...] float32`, one loss for each device.
     """
     # A custom gradient says nothing of the tensors that its function closes over.
     labels, teacher, weights = (tf.stop_gradient(part) for part in (labels, teacher, weights))
+    strength: Any = distillation_weight
+    if taught is not None and distillation_weight:
+        strength = distillation_weight * tf.stop_gradient(taught)
 
     @tf.custom_gradient
     def loss(student: tf.Tensor) -> Any:
@@ -62,9 +67,9 @@ def collaborative_loss(
         each = binary_cross_entropy(student, labels)
         slope = tf.sigmoid(student) - labels
         if distillation_weight:
-            each += distillation_weight * distillation(student, teacher, temperature=temperature)
+            each += strength * distillation(student, teacher, temperature=temperature)
             gap = tf.sigmoid(student / temperature) - tf.sigmoid(teacher / temperature)
-            slope += distillation_weight * temperature * gap
+            slope += strength * temperature * gap
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             return upstream[..., None] * normalised * slope

@@ -65,6 +65,8 @@ class ItemTable:
       feature_scale: `[F] float32`, what to multiply them by then.
       logit_mean: what to subtract from `z_c` where it is an input of an edge model.
       logit_scale: what to multiply it by then.
+      row_dim: d_c of a cloud whose score is no product, which sends rows instead; `cloud` then has
+        no columns and `bias` is zero. 0 for any other.
     """
 
     blocks: tuple[Block, ...]
@@ -75,6 +77,7 @@ class ItemTable:
     feature_scale: Array
     logit_mean: float = 0.0
     logit_scale: float = 1.0
+    row_dim: int = 0
 
     def __post_init__(self) -> None:
         rows = self.cloud.shape[0]
@@ -86,6 +89,11 @@ class ItemTable:
         for name, array in named.items():
             if array.shape[0] != rows:
                 raise DataError(f"item table: {name} has {array.shape[0]} rows, cloud has {rows}")
+        if self.row_dim and self.cloud.shape[1]:
+            raise DataError(
+                f"item table: expected no cloud embeddings of items where rows of {self.row_dim} "
+                f"numbers are sent, got {self.cloud.shape[1]} columns"
+            )
         if self.feature_mean.shape != self.feature_scale.shape or self.feature_mean.ndim != 1:
             raise DataError(
                 "item table: expected feature_mean and feature_scale of one shape [F], "
@@ -102,6 +110,11 @@ class ItemTable:
         for name, array in finite.items():
             if not np.isfinite(array).all():
                 raise DataError(f"item table: {name} holds NaN or infinite values")
+
+    @property
+    def cloud_dim(self) -> int:
+        """d_c, width of `h_c`."""
+        return self.row_dim or int(self.cloud.shape[1])
 
     @property
     def num_items(self) -> int:

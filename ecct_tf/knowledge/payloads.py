@@ -11,10 +11,14 @@ the user embedding `u`, from which a device makes `h_c = u ⊙ v` and `z_c = sum
 with the `v` and `b` of its item table. That is a few dozen bytes, and it spares the
 device from telling the cloud which items it needs, which would give away its recent
 interactions. This form is inferred; the paper leaves the transport open.
+
+A cloud whose score is no product of two parts sends `CloudRows` instead: `h_c` and `z_c` of K
+items that it chose by itself. The device asks for nothing either way.
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +28,7 @@ from ecct_tf.errors import CodecError, ConfigError
 from ecct_tf.fixed_order import root_from_one, sum_halves
 from ecct_tf.knowledge.codecs import Codec, Encoded, build_codec
 from ecct_tf.knowledge.noise import draw_noise
+from ecct_tf.knowledge.rows import CloudRows
 
 __all__ = ["Downlink", "ExchangeSpec", "Uplink"]
 
@@ -32,12 +37,16 @@ class Downlink(NamedTuple):
     """What one device receives in a round; U users live on it, usually one.
 
     Attributes:
-      user_embeddings: encoded `[..., U, d_c]`, the cloud's user embeddings.
+      user_embeddings: encoded `[..., U, d_c]`, the cloud's user embeddings; an empty tuple where
+        rows are sent.
       queries: `[..., U, Q] int32`, the items that the cloud asks about.
+      rows: with items `[..., U, K] int32`, embeddings encoded `[..., U, K, d_c]` and logits encoded
+        `[..., U, K]`; an empty tuple where user embeddings are sent.
     """
 
     user_embeddings: Encoded
     queries: tf.Tensor
+    rows: Any = ()
 
 
 class Uplink(NamedTuple):
@@ -70,6 +79,7 @@ class ExchangeSpec:
       clip_logit: largest absolute `z_e` that leaves a device.
       noise_multiplier: Gaussian noise that a device adds before it encodes, as a multiple
         of `clip_norm` for embeddings and of `clip_logit` for logits; 0 for none.
+      num_rows: K, rows of a downlink where the cloud's score is no product; 0 for user embeddings.
     """
 
     cloud_dim: int
@@ -80,6 +90,7 @@ class ExchangeSpec:
     clip_norm: float = 8.0
     clip_logit: float = 12.0
     noise_multiplier: float = 0.0
+    num_rows: int = 0
 
     def __post_init__(self) -> None:
         for name in ("cloud_dim", "embedding_dim", "num_queries"):
@@ -92,6 +103,8 @@ class ExchangeSpec:
             raise ConfigError(
                 f"exchange.noise_multiplier must not be negative, got {self.noise_multiplier}"
             )
+        if self.num_rows < 0:
+            raise ConfigError(f"cloud.rows must not be negative, got {self.num_rows}")
         build_codec(self.codec)
 
     @property
@@ -102,7 +115,15 @@ class ExchangeSpec:
     @property
     def downlink_bytes(self) -> int:
         """Bytes of one user's downlink as encoded."""
-        return self.coder.encoded_bytes(1, self.cloud_dim) + self.queries_bytes
+        return self.known_bytes + self.queries_bytes
+
+    @property
+    def known_bytes(self) -> int:
+        """Bytes of what the cloud knows in one user's downlink: an embedding, or rows."""
+        if not self.num_rows:
+            return self.coder.encoded_bytes(1, self.cloud_dim)
+        embeddings = self.coder.encoded_bytes(self.num_rows, self.cloud_dim)
+        return 4 * self.num_rows + embeddings + self.coder.encoded_bytes(1, self.num_rows)
 
     @property
     def queries_bytes(self) -> int:
@@ -115,6 +136,67 @@ class ExchangeSpec:
         embeddings = self.coder.encoded_bytes(self.num_queries, self.embedding_dim)
         logits = self.coder.encoded_bytes(1, self.num_queries) if self.with_logits else 0
         return 4 + 4 * self.num_queries + embeddings + logits
+
+    def nothing_known(self, lead: Sequence[int]) -> Any:
+        """What a cloud knows that says nothing: zeros of the declared form, not encoded.
+
+        Args:
+          lead: leading axes, such as the number of users.
+
+        Returns:
+          `[*lead, d_c] float32`, or `CloudRows` of the items 0.
+        """
+        if not self.num_rows:
+            return np.zeros((*lead, self.cloud_dim), np.float32)
+        shape = (*lead, self.num_rows)
+        return CloudRows(
+            np.zeros(shape, np.int32),
+            np.zeros((*shape, self.cloud_dim), np.float32),
+            np.zeros(shape, np.float32),
+        )
+
+    def check_known(self, known: Any, *, users: int) -> None:
+        """Raises `CodecError` unless what a cloud says of `users` has the declared form."""
+        wanted = self.nothing_known([users])
+        parts = (wanted, known) if self.num_rows else ((wanted,), (known,))
+        if self.num_rows and not isinstance(known, CloudRows):
+            raise CodecError(
+                f"downlinks: expected CloudRows of {self.num_rows} items a user, as the item table "
+                f"says, got {type(known).__name__}"
+            )
+        for name, want, got in zip(CloudRows._fields, *parts, strict=False):
+            if np.shape(got) != want.shape or np.asarray(got).dtype != want.dtype:
+                what = f"rows' {name}" if self.num_rows else "user embeddings"
+                raise CodecError(
+                    f"downlinks: expected {what} of {want.shape} {want.dtype}, got "
+                    f"{np.shape(got)} {np.asarray(got).dtype}"
+                )
+
+    def encode_known(self, known: Any) -> Any:
+        """What crosses of an embedding `[..., d_c] float32` or of `CloudRows`."""
+        if not self.num_rows:
+            return self.coder.encode(known)
+        return CloudRows(
+            known.items, self.coder.encode(known.embeddings), self.coder.encode(known.logits)
+        )
+
+    def decode_known(self, downlink: "Downlink") -> Any:
+        """What a device reads: an embedding `[..., d_c] float32`, or `CloudRows`."""
+        if not self.num_rows:
+            return self.coder.decode(downlink.user_embeddings)
+        items, embeddings, logits = downlink.rows
+        decode = self.coder.decode
+        return CloudRows(items, decode(tuple(embeddings)), decode(tuple(logits)))
+
+    def as_received(self, known: Any) -> Any:
+        """`known` after it crossed."""
+        return self.decode_known(self.downlink(self.encode_known(known), queries=()))
+
+    def downlink(self, encoded: Any, *, queries: Any) -> "Downlink":
+        """The payload of what `encode_known` made."""
+        if self.num_rows:
+            return Downlink((), queries, encoded)
+        return Downlink(encoded, queries)
 
     def make_uplink(
         self,

@@ -18,6 +18,8 @@ def item_table_arrays(table: ItemTable) -> dict[str, npt.NDArray[Any]]:
     """`table` as arrays; `block/i/target` is missing where it is the source."""
     arrays: dict[str, npt.NDArray[Any]] = {name: getattr(table, name) for name in _PLAIN}
     arrays["logit_moments"] = np.array([table.logit_mean, table.logit_scale], np.float64)
+    if table.row_dim:
+        arrays["row_dim"] = np.array(table.row_dim, np.int64)
     arrays["blocks"] = np.array([block.name for block in table.blocks], np.str_)
     for index, block in enumerate(table.blocks):
         arrays[f"block/{index}/source"] = block.source
@@ -45,8 +47,9 @@ def item_table(arrays: Mapping[str, npt.NDArray[Any]]) -> ItemTable:
             blocks.append(Block(told, source, target))
         mean, scale = arrays["logit_moments"].tolist()
         plain = {name: arrays[name] for name in _PLAIN}
+        row_dim = int(arrays["row_dim"]) if "row_dim" in arrays else 0
     except (KeyError, ValueError) as error:
         raise DataError(
             f"expected the arrays of an item table, found {sorted(arrays)}: {error!r}"
         ) from error
-    return ItemTable(tuple(blocks), **plain, logit_mean=mean, logit_scale=scale)
+    return ItemTable(tuple(blocks), **plain, logit_mean=mean, logit_scale=scale, row_dim=row_dim)

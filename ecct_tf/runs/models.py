@@ -22,11 +22,12 @@ from ecct_tf.data.clock import clock_reading
 from ecct_tf.edge import DeviceTask, pad_history
 from ecct_tf.errors import ExportError
 from ecct_tf.federated import Cohort, CohortState, EcctProcess, EcctState
-from ecct_tf.knowledge import Encoded, ItemTable
+from ecct_tf.knowledge import CloudRows, Encoded, ItemTable
 from ecct_tf.runs.training import encoded_inputs, simulated_training
 from ecct_tf.simulation.edge_state import table_digest
 from ecct_tf.simulation.experiment import Experiment
 from mobile_export.checking.reference import Reference, SimulatedTraining
+from mobile_export.contract.task import check_exportable
 from mobile_export.flatbuffer.origin import check_origin, fingerprint
 from mobile_export.making.examples import DeviceExample
 from mobile_export.making.export import Labels
@@ -50,7 +51,7 @@ class RunModels:
       process: its devices.
       state: as in the checkpoint.
       table: the item table as devices hold it.
-      user_embeddings: `[users, d_c] float32`, what the next downlinks would say.
+      known: what the next downlinks would say, `[users, d_c] float32` or `CloudRows`.
       starts: `[P] float32`, what devices of each tier started with.
     """
 
@@ -59,7 +60,7 @@ class RunModels:
     process: EcctProcess
     state: EcctState
     table: ItemTable
-    user_embeddings: Array
+    known: Array | CloudRows
     starts: Mapping[str, Array]
 
     @property
@@ -307,8 +308,9 @@ class RunModels:
         return clock_reading(times, now=now, config=self.experiment.config.features)
 
     def _downlink(self, cohort: Cohort, user: int) -> Encoded:
-        vector = tf.constant(self.user_embeddings[user])
-        encoded: Encoded = cohort.work.exchange.coder.encode(vector)
+        check_exportable(cohort.work.task)
+        known = tf.nest.map_structure(lambda part: tf.constant(part[user]), self.known)
+        encoded: Encoded = cohort.work.exchange.encode_known(known)
         return encoded
 
     def _cohort(self, tier: str) -> tuple[Cohort, CohortState]:

@@ -16,6 +16,7 @@ from ecct_tf.simulation.edge_state import (
     edge_arrays,
     edge_state,
     starting_arrays,
+    stored_known,
     table_digest,
 )
 from ecct_tf.simulation.experiment import Experiment, build_experiment
@@ -136,7 +137,7 @@ def build_models(folder: RunFolder, checkpoint: Checkpoint, experiment: Experime
         process=process,
         state=edge_state(arrays, process.cohorts),
         table=table,
-        user_embeddings=arrays["downlinks/user_embeddings"],
+        known=stored_known(arrays),
         starts=starting_arrays(arrays, process.cohorts, config=folder.config),
     )
 

@@ -11,6 +11,7 @@ from ecct_tf.config import RunConfig
 from ecct_tf.data import Candidates, Dataset
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import Algorithm, TrainableCloud
+from ecct_tf.knowledge import CloudRows
 from ecct_tf.phases import phase
 from ecct_tf.runs.models import RunModels
 from ecct_tf.runs.opening import build_models, newest_checkpoint, run_experiment
@@ -84,7 +85,7 @@ class RunScores:
             return self._other_scores(candidates)[side]
         state = self._models.state
         if side == "edge":
-            return self._evaluator.scores(state, _Sent(self._models.user_embeddings), candidates)
+            return self._evaluator.scores(state, _Sent(self._models.known), candidates)
         return self._cloud.scores(
             candidates.users,
             candidates.items,
@@ -132,13 +133,15 @@ class RunScores:
 class _Sent:
     """Implements `ecct_tf.federated.DownlinkSource` by what a checkpoint says of it."""
 
-    def __init__(self, user_embeddings: Array) -> None:
-        self._user_embeddings = user_embeddings
+    def __init__(self, known: Array | CloudRows) -> None:
+        self._known = known
 
-    def downlinks(self, users: npt.NDArray[np.int32], *, round_number: int) -> Array:
-        """`[users, d_c] float32`."""
+    def downlinks(self, users: npt.NDArray[np.int32], *, round_number: int) -> Array | CloudRows:
+        """`[users, d_c] float32`, or rows."""
         del round_number
-        found: Array = self._user_embeddings[users]
+        if isinstance(self._known, CloudRows):
+            return CloudRows(*(array[users] for array in self._known))
+        found: Array = self._known[users]
         return found
 
 

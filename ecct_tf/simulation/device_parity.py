@@ -69,10 +69,7 @@ def simulated_twin(work: DeviceWork, items: ItemTensors) -> Twin:
     def inputs(device: SimulatedDevice) -> tuple[DeviceData, Downlink]:
         padded = stack_devices([device.data], batch_size=work.training.batch_size)
         data = DeviceData(*(tf.constant(np.asarray(part)[0]) for part in padded))
-        downlink = Downlink(
-            tuple(tf.constant(part[None]) for part in device.downlink.user_embeddings),
-            tf.constant(device.downlink.queries[None]),
-        )
+        downlink = tf.nest.map_structure(lambda part: tf.constant(part[None]), device.downlink)
         return data, downlink
 
     def weights_of(device: SimulatedDevice) -> Array:

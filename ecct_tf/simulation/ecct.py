@@ -30,7 +30,13 @@ from ecct_tf.federated.increments import IncrementSum
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.phases import phase
 from ecct_tf.simulation.builder import build_process, device_work, edge_config
-from ecct_tf.simulation.edge_state import check_shapes, edge_arrays, edge_state, table_digest
+from ecct_tf.simulation.edge_state import (
+    check_shapes,
+    edge_arrays,
+    edge_state,
+    known_arrays,
+    table_digest,
+)
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.increments import ItemIncrements, collect_increments, increment_spec
@@ -149,8 +155,8 @@ class EcctAlgorithm:
             **edge_arrays(state.edge, self.process.cohorts),
             **{f"cloud/{name}": value for name, value in state.cloud.items()},
             "item_table_sha256": table_digest(self.table),
-            "downlinks/user_embeddings": self.cloud_at(state).downlinks(
-                users, round_number=state.edge.round_number
+            **known_arrays(
+                self.cloud_at(state).downlinks(users, round_number=state.edge.round_number)
             ),
         }
 
@@ -253,6 +259,9 @@ def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> 
     cloud.freeze()
     restored = _guarded(cloud, config)
     restored.restore(_cloud_arrays(arrays))
+    if cloud.model.sends_rows:
+        # Devices hold nothing of its items, and nothing of it is computed again.
+        return restored
     items = cloud.model.item_vectors(np.arange(experiment.dataset.num_items + 1)).numpy()
     # A step of the coarsest codec is a 127th of a row's largest value.
     if np.abs(items - table.cloud).max() > np.abs(items).max() / 50:

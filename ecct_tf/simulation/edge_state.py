@@ -13,10 +13,20 @@ from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import Arrays, Cohort, CohortState, EcctState
 from ecct_tf.federated.aggregators import aggregator_leaves
 from ecct_tf.federated.cohort import ServerState
-from ecct_tf.knowledge import ItemTable, KnowledgeStore
+from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
 from ecct_tf.knowledge.store import FIELDS
 
-__all__ = ["check_shapes", "edge_arrays", "edge_state", "starting_arrays", "table_digest"]
+__all__ = [
+    "check_shapes",
+    "edge_arrays",
+    "edge_state",
+    "known_arrays",
+    "starting_arrays",
+    "stored_known",
+    "table_digest",
+]
+
+_SENT = "downlinks"
 
 
 def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, npt.NDArray[Any]]:
@@ -66,6 +76,21 @@ def edge_state(arrays: Arrays, cohorts: Sequence[Cohort]) -> EcctState:
             f"checkpoint: expected an array {error}, there is none; it was written with another "
             "configuration or version"
         ) from error
+
+
+def known_arrays(known: npt.NDArray[np.float32] | CloudRows) -> dict[str, npt.NDArray[Any]]:
+    """What a cloud says of all users: their embeddings, or rows."""
+    if isinstance(known, CloudRows):
+        return {f"{_SENT}/{name}": array for name, array in known._asdict().items()}
+    return {f"{_SENT}/user_embeddings": known}
+
+
+def stored_known(arrays: Arrays) -> npt.NDArray[np.float32] | CloudRows:
+    """What `known_arrays` was given."""
+    if f"{_SENT}/user_embeddings" in arrays:
+        embeddings: npt.NDArray[np.float32] = arrays[f"{_SENT}/user_embeddings"]
+        return embeddings
+    return CloudRows(*(arrays[f"{_SENT}/{name}"] for name in CloudRows._fields))
 
 
 def check_shapes(arrays: Arrays, expected: Arrays) -> None:

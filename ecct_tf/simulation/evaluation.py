@@ -1,5 +1,8 @@
 """Evaluation on the devices: every user's candidates, scored by the user's own model."""
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -71,11 +74,12 @@ class EdgeEvaluator:
                 config=self._features,
             )
             history = np.stack([pad_history(items, length) for items in histories])
-            coder = cohort.work.exchange.coder
-            sent = cloud.downlinks(who, round_number=state.round_number)
-            if not cohort.work.receives:
-                sent = np.zeros_like(sent)
-            received = coder.decode(coder.encode(tf.constant(sent)))
+            exchange = cohort.work.exchange
+            sent = exchange.nothing_known([len(who)])
+            if cohort.work.receives:
+                sent = cloud.downlinks(who, round_number=state.round_number)
+                exchange.check_known(sent, users=len(who))
+            received = exchange.as_received(tf.nest.map_structure(tf.constant, sent))
             scorer = self._scorer(index, stage == 2 and cohort.work.receives)
             for start in range(0, len(rows), _CHUNK):
                 chunk = slice(start, start + _CHUNK)
@@ -84,7 +88,7 @@ class EdgeEvaluator:
                     tf.constant(history[chunk]),
                     tf.constant(candidates.items[rows[chunk]]),
                     tf.constant(profile[place[chunk]]),
-                    tf.gather(received, place[chunk]),
+                    tf.nest.map_structure(partial(tf.gather, indices=place[chunk]), received),
                     tf.constant(clock[chunk]),
                 ).numpy()
         return result
@@ -100,7 +104,7 @@ class EdgeEvaluator:
                 history: tf.Tensor,
                 candidates: tf.Tensor,
                 profile: tf.Tensor,
-                user_embeddings: tf.Tensor,
+                user_embeddings: Any,
                 clock: tf.Tensor,
             ) -> tf.Tensor:
                 inputs = pair_inputs(

@@ -18,7 +18,7 @@ import tensorflow as tf
 from ecct_tf.config import RunConfig
 from ecct_tf.data import DeviceView
 from ecct_tf.edge import ItemTensors, item_tensors
-from ecct_tf.errors import ExportError
+from ecct_tf.errors import ConfigError, ExportError
 from ecct_tf.federated import CohortRound, DeviceWork, SimulatedDevice, Witness
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.noise import draw_noise
@@ -40,9 +40,18 @@ WEIGHT_TOLERANCE = 2e-6
 def real_devices(
     config: RunConfig, groups: Sequence[Sequence[DeviceView]], *, table: ItemTable
 ) -> Witness | None:
-    """The witness that `runtime.real_devices` asks for; None for none."""
+    """The witness that `runtime.real_devices` asks for; None for none.
+
+    Raises:
+      ConfigError: the cloud sends rows.
+    """
     if not config.runtime.real_devices:
         return None
+    if table.row_dim:
+        raise ConfigError(
+            "runtime.real_devices: expected 0 with a cloud that sends rows, which exported files "
+            f"do not read, got {config.runtime.real_devices}"
+        )
     return RealDevices(config, {group[0].user: group[0] for group in groups}, table=table)
 
 

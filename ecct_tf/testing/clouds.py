@@ -11,26 +11,28 @@ import numpy.typing as npt
 from cloud.growth import grow_space
 from cloud.input_space import InputSpace
 from cloud.origin import check_cloud as check_name
+from cloud.ranker import RankerCloud
 from cloud.recommender import CloudRecommender
 from cloud.two_tower import CloudSpec, TwoTowerCloud
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import CloudView, Dataset
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import TrainableCloud
-from ecct_tf.knowledge import ItemTable, KnowledgeStore, UplinkRows
+from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore, UplinkRows
 from ecct_tf.testing.cloud_data import SMALL_SHOP, smaller_view, view_of
+from ecct_tf.testing.cloud_rows import check_rows, drift_of
 from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures
+from ecct_tf.testing.needs import difference, need, need_close, need_finite, need_shape
 
 __all__ = ["check_cloud", "check_trainable_cloud", "cloud_findings", "trainable_cloud_findings"]
 
 Array = npt.NDArray[np.float32]
 
-_EDGE_DIM, _QUERIES = 3, 4
-_CLOSE = 1e-4
+_EDGE_DIM, _QUERIES, _ROWS = 3, 4, 8
 # Of the downlinks' own spread: what weights out on devices may meet after one update.
 _DRIFT = 0.25
 
-Builder = Callable[[CloudSpec], TwoTowerCloud]
+Builder = Callable[[CloudSpec], TwoTowerCloud | RankerCloud]
 Make = Callable[..., Any]
 
 
@@ -41,7 +43,7 @@ def check_cloud(
 
     Args:
       cloud: its name, as in `cloud.model`, or its builder.
-      data: with the columns that its towers read; by default `SMALL_SHOP`, whose users have the
+      data: with the columns that it reads; by default `SMALL_SHOP`, whose users have the
         column `plan` and whose items have `price`, `brand`, `tags` and `text`, a vector of 64.
       seed: of the initial weights.
 
@@ -68,6 +70,7 @@ def cloud_findings(
         batch_size=32,
         update_batch_size=8,
         update_epochs=1,
+        rows=_ROWS,
         next_item=dataclasses.replace(CloudConfig().next_item, epochs=0),
     )
 
@@ -112,8 +115,9 @@ def trainable_cloud_findings(make: Make, data: Dataset = SMALL_SHOP) -> tuple[Fi
     except Exception as error:
         rest = [Finding(name, None, "there is no cloud") for name in _CHECKS]
         return (Finding("build", False, f"{type(error).__name__}: {error}"), *rest)
-    width = case.table.cloud.shape[1]
-    findings = [Finding("build", True, f"{view.num_items} items of {width} numbers")]
+    width = case.table.cloud_dim
+    what = "items, pairs" if case.sends_rows else "items"
+    findings = [Finding("build", True, f"{view.num_items} {what} of {width} numbers")]
     for name, check in _CHECKS.items():
         try:
             told = check(case)
@@ -157,9 +161,23 @@ class _Case:
         cloud.publish()
         return cloud
 
+    @property
+    def sends_rows(self) -> bool:
+        return self.table.row_dim > 0
+
     def embeddings(self, cloud: Any, knowledge: KnowledgeStore | None = None) -> Array:
+        """User embeddings; of a cloud that sends rows, the scores of some items."""
+        if self.sends_rows:
+            items = np.tile(np.arange(1, 9, dtype=np.int32), (len(self.users), 1))
+            scores: Array = cloud.scores(self.users, items, knowledge=knowledge, round_number=1)
+            return scores
         found: Array = cloud.user_embeddings(self.users, knowledge=knowledge, round_number=1)
         return found
+
+    def sent(self, cloud: Any, *, round_number: int = 0) -> tuple[Array, ...]:
+        """The arrays of downlinks."""
+        found = cloud.downlinks(self.users, round_number=round_number)
+        return tuple(found) if isinstance(found, CloudRows) else (found,)
 
     @functools.cached_property
     def knowledge(self) -> KnowledgeStore:
@@ -190,25 +208,31 @@ _METHODS = (
 
 def _table(case: _Case) -> str:
     table, items = case.table, case.view.num_items
-    _need(table.num_items == items, f"expected {items} items in the table, got {table.num_items}")
-    _need_finite("the table's item embeddings", table.cloud)
-    _need_finite("the table's item biases", table.bias)
+    need(table.num_items == items, f"expected {items} items in the table, got {table.num_items}")
+    need_finite("the table's item embeddings", table.cloud)
+    need_finite("the table's item biases", table.bias)
+    if case.sends_rows:
+        again = case.begun().publish()
+        need(again.row_dim == table.row_dim, "a second publication has rows of another width")
+        return f"no embeddings of items: rows of {table.row_dim} numbers are sent"
     spread = float(table.cloud[1:].std(axis=0).max())
-    _need(spread > 0, "all items have one embedding")
+    need(spread > 0, "all items have one embedding")
     again = case.begun().publish()
-    _need(np.array_equal(again.cloud, table.cloud), "a second publication has another table")
+    need(np.array_equal(again.cloud, table.cloud), "a second publication has another table")
     return f"embeddings of {table.cloud.shape[1]}, spread {spread:.3g}"
 
 
 def _downlinks(case: _Case) -> str:
+    if case.sends_rows:
+        return check_rows(case.begun(), users=case.users, table=case.table, view=case.view)
     cloud, width = case.begun(), case.table.cloud.shape[1]
     sent = cloud.downlinks(case.users, round_number=0)
-    _need_shape("downlinks", sent, (len(case.users), width), np.float32)
-    _need_finite("downlinks", sent)
+    need_shape("downlinks", sent, (len(case.users), width), np.float32)
+    need_finite("downlinks", sent)
     some = case.users[[3, 1]]
-    _need_close("downlinks of two users alone", cloud.downlinks(some, round_number=0), sent[some])
+    need_close("downlinks of two users alone", cloud.downlinks(some, round_number=0), sent[some])
     own = case.embeddings(cloud)
-    _need_shape("user_embeddings", own, (len(case.users), width), np.float32)
+    need_shape("user_embeddings", own, (len(case.users), width), np.float32)
     return "one row a user, whoever is asked beside"
 
 
@@ -216,22 +240,26 @@ def _scores(case: _Case) -> str:
     cloud = case.begun()
     items = np.tile(np.arange(1, 4, dtype=np.int32), (len(case.users), 1))
     found = cloud.scores(case.users, items, knowledge=None, round_number=0)
-    _need_shape("scores", found, items.shape, np.float32)
+    need_shape("scores", found, items.shape, np.float32)
+    if case.sends_rows:
+        need_finite("scores", found)
+        need(float(np.ptp(found)) > 0, "all pairs have one score")
+        return f"of pairs, spread {float(found.std()):.3g}"
     parts = np.einsum("nd,ncd->nc", case.embeddings(cloud), case.table.cloud[items])
-    _need_close("scores against u · v + b of the table", found, parts + case.table.bias[items])
+    need_close("scores against u · v + b of the table", found, parts + case.table.bias[items])
     return "u · v + b"
 
 
 def _queries(case: _Case) -> str:
     cloud = case.begun()
     asked = cloud.queries(case.users, round_number=3)
-    _need_shape("queries", asked, (len(case.users), _QUERIES), np.int32)
+    need_shape("queries", asked, (len(case.users), _QUERIES), np.int32)
     low, high = int(asked.min()), int(asked.max())
-    _need(low >= 1 and high <= case.view.num_items, f"queries name items {low} to {high}")
+    need(low >= 1 and high <= case.view.num_items, f"queries name items {low} to {high}")
     again = cloud.queries(case.users, round_number=3)
-    _need(np.array_equal(asked, again), "queries of one round differ when they are asked again")
+    need(np.array_equal(asked, again), "queries of one round differ when they are asked again")
     other = cloud.queries(case.users, round_number=4)
-    _need(not np.array_equal(asked, other), "every round asks about the same items")
+    need(not np.array_equal(asked, other), "every round asks about the same items")
     return "items of the catalog, by round"
 
 
@@ -240,36 +268,37 @@ def _learning(case: _Case) -> str:
     before = case.embeddings(cloud)
     measured = case.taught(cloud)
     loss = measured.get("cloud_loss")
-    _need(loss is not None and np.isfinite(loss), f"update measured {measured}, no cloud_loss")
+    need(loss is not None and np.isfinite(loss), f"update measured {measured}, no cloud_loss")
     after = case.embeddings(cloud)
-    _need_finite("user embeddings after an update", after)
+    need_finite("user embeddings after an update", after)
     change = float(np.abs(after - before).max())
-    _need(change > 0, "an update changes nothing of what the cloud answers")
-    return f"loss {loss:.3g}, embeddings change by up to {change:.2g}"
+    need(change > 0, "an update changes nothing of what the cloud answers")
+    what = "scores" if case.sends_rows else "embeddings"
+    return f"loss {loss:.3g}, {what} change by up to {change:.2g}"
 
 
 def _fusion(case: _Case) -> str:
     cloud = case.begun()
     case.taught(cloud)
     alone, fused = case.embeddings(cloud), case.embeddings(cloud, case.knowledge)
-    _need_finite("fused user embeddings", fused)
-    _need_close("embeddings of users who sent nothing", fused[-2:], alone[-2:])
+    need_finite("fused user embeddings", fused)
+    need_close("embeddings of users who sent nothing", fused[-2:], alone[-2:])
     change = float(np.abs(fused - alone).max())
-    _need(change > 0, "uplinks change nothing of their users' embeddings")
-    return f"own uplinks change embeddings by up to {change:.2g}"
+    need(change > 0, "uplinks change nothing of their users' embeddings")
+    what = "scores" if case.sends_rows else "embeddings"
+    return f"own uplinks change {what} by up to {change:.2g}"
 
 
 def _readable(case: _Case) -> str:
     cloud = case.begun()
-    before = cloud.downlinks(case.users, round_number=0)
+    before = case.sent(cloud)
     case.taught(cloud)
-    _need(
+    need(
         np.array_equal(cloud.publish().cloud, case.table.cloud),
         "the item side learned after publication, though devices hold it",
     )
-    after = cloud.downlinks(case.users, round_number=1)
-    drift = float(np.abs(after - before).mean() / max(before.std(), 1e-9))
-    _need(
+    drift = drift_of(before, case.sent(cloud, round_number=0 if case.sends_rows else 1))
+    need(
         drift <= _DRIFT,
         f"downlinks drift by {drift:.2g} of their spread in one update, more than {_DRIFT}: "
         "weights on devices were trained to read the earlier ones",
@@ -279,20 +308,20 @@ def _readable(case: _Case) -> str:
 
 def _restore(case: _Case) -> str:
     cloud = case.begun()
-    begun = case.embeddings(cloud), cloud.downlinks(case.users, round_number=0)
+    begun = case.embeddings(cloud), *case.sent(cloud)
     case.taught(cloud)
     learned = _copied(cloud.snapshot())
-    ended = case.embeddings(cloud), cloud.downlinks(case.users, round_number=0)
+    ended = case.embeddings(cloud), *case.sent(cloud)
     # What changes in place must not have changed a snapshot that was taken before.
     for when, snapshot, expected in (("first", case.start, begun), ("learned", learned, ended)):
         for whose, target in (("the same cloud", cloud), ("another build", case.fresh())):
             target.restore(snapshot)
-            found = case.embeddings(target), target.downlinks(case.users, round_number=0)
+            found = case.embeddings(target), *case.sent(target)
             for got, wanted in zip(found, expected, strict=True):
-                _need(
+                need(
                     np.array_equal(got, wanted),
                     f"{whose} answers otherwise after restoring its {when} state, by up to "
-                    f"{_difference(got, wanted)}: something that decides is not in the snapshot",
+                    f"{difference(got, wanted)}: something that decides is not in the snapshot",
                 )
     try:
         cloud.restore({**case.start, "no such variable": np.zeros(1, np.float32)})
@@ -308,7 +337,7 @@ def _repeatable(case: _Case) -> str:
         case.taught(cloud)
         ends.append(_copied(cloud.snapshot()))
     for name, value in ends[0].items():
-        _need(
+        need(
             name in ends[1] and np.array_equal(value, ends[1][name]),
             f"the same update ends with another {name!r}: random numbers, or a state that no "
             "snapshot has",
@@ -327,12 +356,16 @@ def _growth(case: _Case) -> str | None:
     after = case.make(case.view, space=grow_space(before.space, case.view))
     after.publish()
     after.restore(after.grown(before.snapshot(), space=before.space))
+    if case.sends_rows:
+        need_finite("scores after growth", case.embeddings(after))
+        need_finite("rows after growth", case.sent(after)[1])
+        return f"{case.view.num_items - smaller.num_items} items and users came"
     rows = smaller.num_items + 1
     items = np.asarray(after.model.item_vectors(np.arange(case.view.num_items + 1)))
-    _need_close("old items after growth", items[:rows], table.cloud)
-    _need_finite("items after growth", items)
+    need_close("old items after growth", items[:rows], table.cloud)
+    need_finite("items after growth", items)
     sent = after.downlinks(case.users, round_number=0)
-    _need_finite("downlinks after growth", sent)
+    need_finite("downlinks after growth", sent)
     return f"{case.view.num_items - smaller.num_items} items and users came, old ones stay"
 
 
@@ -354,33 +387,3 @@ def _copied(snapshot: dict[str, Array]) -> dict[str, Array]:
     if not isinstance(snapshot, dict) or not snapshot:
         raise CheckFailedError(f"expected a snapshot of arrays by name, got {snapshot!r}")
     return {name: np.array(value) for name, value in snapshot.items()}
-
-
-def _need(holds: object, told: str) -> None:
-    if not holds:
-        raise CheckFailedError(told)
-
-
-def _need_shape(what: str, found: Any, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
-    got = getattr(found, "shape", None), getattr(found, "dtype", type(found).__name__)
-    _need(
-        got == (shape, np.dtype(dtype)),
-        f"expected {what} of shape {list(shape)} and {np.dtype(dtype)}, got {got[0]} of {got[1]}",
-    )
-
-
-def _need_finite(what: str, found: Array) -> None:
-    _need(np.isfinite(found).all(), f"{what}: expected finite numbers, got others")
-
-
-def _need_close(what: str, found: Array, expected: Array) -> None:
-    _need(
-        np.allclose(found, expected, atol=_CLOSE, rtol=_CLOSE),
-        f"{what}: off by up to {_difference(found, expected)}",
-    )
-
-
-def _difference(found: Array, expected: Array) -> str:
-    if np.shape(found) != np.shape(expected):
-        return f"shapes {np.shape(found)} and {np.shape(expected)}"
-    return f"{float(np.abs(np.asarray(found) - expected).max()):.2g}"

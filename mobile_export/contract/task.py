@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecct_tf.edge import DeviceTask, EdgeModel, build_optimizer
-from ecct_tf.errors import ExportError
+from ecct_tf.errors import ConfigError, ExportError
 from mobile_export.contract.samples import samples_of
 from mobile_export.contract.signatures import Sizes
 
-__all__ = ["check_told", "device_settings", "file_sizes"]
+__all__ = ["check_exportable", "check_told", "device_settings", "file_sizes"]
 
 _LOSS = "binary cross-entropy + weight * distillation from the cloud's logits"
 
@@ -33,8 +33,29 @@ def device_settings(task: DeviceTask) -> dict[str, dict[str, Any]]:
             "distillation_weight": task.distillation_weight,
         },
         "features": dataclasses.asdict(task.features),
-        "exchange": {**dataclasses.asdict(task.exchange), "receives": task.receives},
+        "exchange": {**_exchange(task), "receives": task.receives},
     }
+
+
+def _exchange(task: DeviceTask) -> dict[str, Any]:
+    settings = dataclasses.asdict(task.exchange)
+    # Files of user embeddings say nothing of rows, as those of earlier releases.
+    del settings["num_rows"]
+    return settings
+
+
+def check_exportable(task: DeviceTask) -> None:
+    """Refuses devices whose cloud sends rows.
+
+    Raises:
+      ConfigError: it does.
+    """
+    if task.exchange.num_rows:
+        raise ConfigError(
+            "export: the cloud of these devices sends rows (h_c and z_c of items that it chose), "
+            "and exported files read a user embedding alone; simulate with it, or bring two towers "
+            "(ecct.TwoTowerCloud), whose devices can be exported"
+        )
 
 
 def check_told(task: DeviceTask, metadata: Mapping[str, Any]) -> str:
@@ -81,7 +102,11 @@ def file_sizes(
       trained: P, trained values.
       batch: B, None for a dynamic file.
       candidates: C, None for a dynamic file.
+
+    Raises:
+      ConfigError: the cloud sends rows.
     """
+    check_exportable(task)
     slots = len(build_optimizer(task.training.optimizer).slot_starts)
     return Sizes(
         history_length=task.features.history_length,

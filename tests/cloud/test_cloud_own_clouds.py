@@ -209,7 +209,7 @@ def legacy_optimizer(spec):
         ("of_two_widths", "one width, got embeddings of 2 from query_tower and 3 from candidate"),
         ("with_dropout", r"query_tower: layer 'dropout\w*' \(Dropout\) draws random numbers"),
         ("not_finite", "expected finite embeddings of candidate_tower"),
-        ("no_towers", "returns a TwoTowerCloud of the spec, got NoneType"),
+        ("no_towers", "returns a TwoTowerCloud or a RankerCloud of the spec, got NoneType"),
         ("a_function", "expected a tf.keras.Model as query_tower, got function"),
         ("tables_of_nothing", r"tables\['user'\]: expected 16 rows.*shape \(25, 3\)"),
         ("tables_of_a_stranger", r"tables\['shelf'\]: expected one of user, item, plan, tags"),

@@ -87,6 +87,7 @@ REFUSED = {
     "cloud.tail": [1.5],
     "cloud.label_visibility": ["cloud_only"],
     "cloud.staleness_half_life": [0.0],
+    "cloud.popular_rows": [-0.1],
     "cloud.query_top_share": [-0.1],
     "evaluation.negatives": [0],
     "evaluation.k": [0, 100, 101],

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ecct_tf.config import CODECS
 from ecct_tf.errors import CodecError, ConfigError
-from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink
+from ecct_tf.knowledge import CloudRows, Downlink, ExchangeSpec, Uplink
 
 SPEC = ExchangeSpec(cloud_dim=5, embedding_dim=3, num_queries=2, codec="float32")
 USERS = np.array([4, 0, 9], np.int32)
@@ -194,5 +194,6 @@ def test_spec_refuses(change, message):
 
 
 def test_nothing_but_the_declared_fields_crosses():
-    assert Downlink._fields == ("user_embeddings", "queries")
+    assert Downlink._fields == ("user_embeddings", "queries", "rows")
+    assert CloudRows._fields == ("items", "embeddings", "logits")
     assert Uplink._fields == ("users", "items", "embeddings", "logits")
