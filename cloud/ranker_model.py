@@ -1,6 +1,6 @@
 """A Keras model of pairs, whose score is no product, as the model of an exchange."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,20 +96,44 @@ class RankerModel(OwnModel):
         Returns:
           `h_c` `[n, c, d_c]` and `z_c` `[n, c]`, `float32`.
         """
-        items = tf.convert_to_tensor(items, tf.int32)
-        shape, flat = tf.shape(items), tf.reshape(items, [-1])
-        rows = tf.repeat(tf.convert_to_tensor(states, tf.int32), shape[1])
-        named = {name: tf.gather(values, rows) for name, values in self._queries.items()}
-        named |= {name: tf.gather(values, flat) for name, values in self._candidates.items()}
-        said = self._said(call_model(self.ranker, named, training=training))
-        known = tf.cast(flat > 0, tf.float32)
-        embedding = said["embedding"] * known[:, None]
-        logit = tf.reshape(said["logit"], [-1]) * known
-        width = embedding.shape[-1]
-        return (
-            tf.reshape(embedding, tf.concat([shape, [width]], axis=0)),
-            tf.reshape(logit, shape),
-        )
+        scored = self.scored_by(self._queries, self._candidates)
+        return scored(states, items, training=training)
+
+    def scored_by(
+        self, queries: Mapping[str, tf.Tensor], candidates: Mapping[str, tf.Tensor]
+    ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        """`pairs` over other rows of the features, by name."""
+
+        def pairs(
+            states: tf.Tensor, items: tf.Tensor, *, training: bool = False
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            items = tf.convert_to_tensor(items, tf.int32)
+            shape, flat = tf.shape(items), tf.reshape(items, [-1])
+            rows = tf.repeat(tf.convert_to_tensor(states, tf.int32), shape[1])
+            named = {name: tf.gather(values, rows) for name, values in queries.items()}
+            named |= {name: tf.gather(values, flat) for name, values in candidates.items()}
+            said = self._said(call_model(self.ranker, named, training=training))
+            known = tf.cast(flat > 0, tf.float32)
+            embedding = said["embedding"] * known[:, None]
+            logit = tf.reshape(said["logit"], [-1]) * known
+            width = embedding.shape[-1]
+            return (
+                tf.reshape(embedding, tf.concat([shape, [width]], axis=0)),
+                tf.reshape(logit, shape),
+            )
+
+        return pairs
+
+    @property
+    def feature_rows(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a user's states and items are looked up in, as arrays by name."""
+        queries = {name: values.numpy() for name, values in self._queries.items()}
+        return queries, {name: values.numpy() for name, values in self._candidates.items()}
+
+    @property
+    def num_items(self) -> int:
+        """Number of items, the padding row not counted."""
+        return int(next(iter(self._candidates.values())).shape[0]) - 1
 
     def sent_pairs(self, states: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """`pairs` as downlinks carry them; the copy takes the model's place for the moment."""

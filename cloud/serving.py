@@ -24,6 +24,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from cloud.ranker_model import RankerModel
 from cloud.version_files import StoredCloud
 from cloud.vocabulary import Vocabulary
 from ecct_tf.data import OlderInteractions
@@ -32,7 +33,7 @@ from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_arrays import item_table_arrays
 from ecct_tf.tensorflow_files import writing
 
-__all__ = ["Retrieval", "ServingContent", "export_serving"]
+__all__ = ["Retrieval", "Serving", "ServingContent", "export_serving", "saved", "variable_of"]
 
 Array = npt.NDArray[np.float32]
 
@@ -72,25 +73,30 @@ class ServingContent:
     """What a SavedModel is made of.
 
     Attributes:
-      users: `[users, d_c] float32`, user embeddings as the cloud predicts with them.
+      users: `[users, d_c] float32`, user embeddings as the cloud predicts with them; of a cloud
+        that sends rows, the weights of `h_c` that uplinks add.
       table: the item table as published, before any codec.
       older: what the cloud knows of each user; `retrieve` can leave it out.
       vocabulary: original ids of users and items.
+      pairs: what scores pairs, where the score is no product; else None.
     """
 
     users: Array
     table: ItemTable
     older: OlderInteractions
     vocabulary: Vocabulary
+    pairs: RankerModel | None = None
 
     @classmethod
     def of(cls, stored: StoredCloud) -> "ServingContent":
         """The content of a stored version; its users with their uplinks fused in."""
         everybody = np.arange(len(stored.vocabulary.users), dtype=np.int32)
-        users = stored.recommender().user_embeddings(
+        cloud = stored.recommender()
+        users = cloud.user_embeddings(
             everybody, knowledge=stored.knowledge, round_number=stored.round_number
         )
-        return cls(users, stored.table, stored.older, stored.vocabulary)
+        pairs = cloud.model if isinstance(cloud.model, RankerModel) else None
+        return cls(users, stored.table, stored.older, stored.vocabulary, pairs)
 
     def __post_init__(self) -> None:
         users, items = len(self.users), self.table.num_items
@@ -112,7 +118,15 @@ def export_serving(
       ExportError: when ScaNN was asked for and is not installed.
       StorageError: the system refused the write.
     """
-    module = _Serving(content, retrieval or Retrieval())
+    saved(Serving(content, retrieval or Retrieval()), path)
+
+
+def saved(module: "Serving", path: Path) -> None:
+    """Writes a module with its signatures to `path`.
+
+    Raises:
+      StorageError: the system refused the write.
+    """
     signatures = module.signatures()
     signatures["serving_default"] = signatures["score"]
     options = tf.saved_model.SaveOptions(
@@ -122,7 +136,7 @@ def export_serving(
         tf.saved_model.save(module, str(path), signatures=signatures, options=options)
 
 
-class _Serving(tf.Module):
+class Serving(tf.Module):
     """The variables and functions of the SavedModel."""
 
     def __init__(self, content: ServingContent, retrieval: Retrieval) -> None:
@@ -133,17 +147,22 @@ class _Serving(tf.Module):
         self._k = min(retrieval.top_k, table.num_items)
         self.approximate = retrieval.index == "scann"
         unknown = content.users.mean(axis=0, keepdims=True)
-        self._users = _stored(np.concatenate([content.users, unknown]))
-        self._table = {name: _stored(value) for name, value in item_table_arrays(table).items()}
+        self._users = variable_of(np.concatenate([content.users, unknown]))
+        self._table = {name: variable_of(value) for name, value in item_table_arrays(table).items()}
         self._vectors, self._bias = self._table["cloud"], self._table["bias"]
-        self._known = _stored(content.older.items)
+        self._known = variable_of(content.older.items)
         # The unknown user, last, knows nothing.
         ends = np.concatenate([content.older.offsets, content.older.offsets[-1:]])
-        self._known_offsets = _stored(ends)
+        self._known_offsets = variable_of(ends)
         self._user_of = _lookup(content.vocabulary.users, start=0, missing=self._num_users)
         self._item_of = _lookup(content.vocabulary.items, start=1, missing=0)
-        self._item_tokens = _stored(np.array(["", *content.vocabulary.items], object), tf.string)
-        self._index = _index(table, retrieval, k=self._k)
+        self._item_tokens = variable_of(
+            np.array(["", *content.vocabulary.items], object), tf.string
+        )
+        self._index = self._built_index(table, retrieval)
+
+    def _built_index(self, table: ItemTable, retrieval: Retrieval) -> Any:
+        return _index(table, retrieval, k=self._k)
 
     def signatures(self) -> dict[str, Any]:
         """Concrete functions by name."""
@@ -192,9 +211,7 @@ class _Serving(tf.Module):
         excluded = tf.concat([exclude, tf.where(exclude_known[:, None], known, 0)], axis=1)
         # As many more are looked up as may have to be left out.
         count = tf.minimum(self._k + tf.shape(excluded)[1], self._num_items)
-        users = tf.gather(self._users, rows)
-        queries = tf.concat([users, tf.ones_like(users[:, :1])], axis=1)
-        logits, items = self._index(queries, k=count)
+        logits, items = self.best(rows, count)
         taken = tf.vectorized_map(
             lambda pair: tf.reduce_any(pair[0][:, None] == pair[1][None, :], axis=1),
             (items, excluded),
@@ -202,6 +219,13 @@ class _Serving(tf.Module):
         best, places = tf.math.top_k(tf.where(taken, _NOTHING_LEFT, logits), k=self._k)
         found = tf.gather(items, places, batch_dims=1)
         return {"items": tf.where(best > _NOTHING_LEFT, found, 0), "logits": best}
+
+    def best(self, rows: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits `[b, count]` and items of the best of all, of rows `[b] int32` of the users."""
+        users = tf.gather(self._users, rows)
+        queries = tf.concat([users, tf.ones_like(users[:, :1])], axis=1)
+        logits, items = self._index(queries, k=count)
+        return logits, items
 
     def retrieve_tokens(
         self, user: tf.Tensor, exclude: tf.Tensor, exclude_known: tf.Tensor
@@ -220,7 +244,7 @@ class _Serving(tf.Module):
         return tf.where(known, user, self._num_users)
 
 
-def _stored(values: npt.NDArray[Any], dtype: Any = None) -> tf.Variable:
+def variable_of(values: npt.NDArray[Any], dtype: Any = None) -> tf.Variable:
     """A variable: constants would lie in the graph's file, which is limited to 2 GB."""
     return tf.Variable(tf.constant(values, dtype), trainable=False)
 

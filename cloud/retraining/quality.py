@@ -16,6 +16,8 @@ __all__ = ["Quality", "by_row", "by_user", "measure"]
 
 # Rows whose candidates' vectors are in memory at once.
 _ROWS = 2048
+# Pairs of a user and an item that are scored at once.
+_PAIRS = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +128,8 @@ def _scores(
 ) -> npt.NDArray[np.float32]:
     """Logits `[rows, 1 + negatives]`."""
     model = cloud.model
+    if model.sends_rows:
+        return _pair_scores(cloud, held, knowledge=knowledge, round_number=round_number)
     # Each item once: the candidates of all users are many times the catalog.
     everything = np.arange(cloud.space.num_items + 1)
     vectors, biases = model.item_vectors(everything).numpy(), model.item_logits(everything).numpy()
@@ -137,3 +141,22 @@ def _scores(
         items = held.items[part]
         scores[part] = np.einsum("nd,ncd->nc", users[rows[part]], vectors[items]) + biases[items]
     return scores
+
+
+def _pair_scores(
+    cloud: CloudRecommender,
+    held: HeldOut,
+    *,
+    knowledge: KnowledgeStore | None,
+    round_number: int,
+) -> npt.NDArray[np.float32]:
+    """The same of a cloud whose score is no product: pair by pair."""
+    parts = []
+    step = max(_PAIRS // held.items.shape[1], 1)
+    for start in range(0, len(held.users), step):
+        rows = slice(start, start + step)
+        users = held.users[rows].astype(np.int32)
+        parts.append(
+            cloud.scores(users, held.items[rows], knowledge=knowledge, round_number=round_number)
+        )
+    return np.concatenate(parts)

@@ -20,12 +20,8 @@ __all__ = [
 
 
 def build_recommender(config: JobConfig, view: CloudView, *, space: InputSpace) -> CloudRecommender:
-    """A recommender of `view` with the job's settings.
-
-    Raises:
-      ConfigError: it sends rows, for which no version has a form.
-    """
-    cloud = CloudRecommender(
+    """A recommender of `view` with the job's settings."""
+    return CloudRecommender(
         view,
         config.cloud,
         features=config.features,
@@ -34,13 +30,6 @@ def build_recommender(config: JobConfig, view: CloudView, *, space: InputSpace) 
         seed=config.seed,
         space=space,
     )
-    if cloud.model.sends_rows:
-        raise ConfigError(
-            f"cloud.model {config.cloud.model!r}: a ranker sends rows, which versions and files of "
-            "downlinks do not hold; simulate with it (`ecct simulate`), or bring two towers "
-            "(ecct.TwoTowerCloud), which jobs train"
-        )
-    return cloud
 
 
 def starting_space(config: JobConfig, view: CloudView, parent: StoredCloud | None) -> InputSpace:
@@ -103,6 +92,9 @@ def check_parent(config: JobConfig, parent: StoredCloud) -> None:
         ("exchange.queries", exchange.queries, parent.num_queries),
         ("exchange.embedding_dim", exchange.embedding_dim, parent.edge_dim),
     ]
+    if parent.table.row_dim:
+        # Devices hold files that read so many.
+        pairs.append(("cloud.rows", config.cloud.rows, parent.config.rows))
     for name, own, theirs in pairs:
         if own != theirs:
             raise ConfigError(

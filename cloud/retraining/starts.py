@@ -42,7 +42,7 @@ def edge_models(
         history_length=config.features.history_length,
         num_blocks=len(table.blocks),
         profile_sizes=tuple(size + 1 for size in profile_sizes),
-        cloud_dim=table.cloud.shape[1],
+        cloud_dim=table.cloud_dim,
         embedding_dim=config.exchange.embedding_dim,
         hidden_dim=edge.hidden_dim,
         profile_dim=edge.profile_dim,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cloud.array_files import write_arrays
 from cloud.columns import StoredColumns
 from cloud.growth import grow_knowledge, grow_table
+from cloud.ranker_serving import export_ranker_serving
 from cloud.recommender import CloudRecommender
 from cloud.registry import Draft, Registry, Version
 from cloud.registry.version import SAVED_MODEL
@@ -57,7 +58,11 @@ def store(
     draft.path.mkdir()
     stored.write(draft.path)
     write_arrays(draft.path / WINDOW, prepared.window, private=True)
-    export_serving(ServingContent.of(stored), draft.path / SAVED_MODEL)
+    content = ServingContent.of(stored)
+    if content.pairs is None:
+        export_serving(content, draft.path / SAVED_MODEL)
+    else:
+        export_ranker_serving(content, draft.path / SAVED_MODEL)
     if is_pattern(draft.path):
         _log.warning(
             "%s: TensorFlow takes *, ?, [ and \\ in a path for a pattern, so it cannot load a "
