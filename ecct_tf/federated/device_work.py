@@ -109,9 +109,11 @@ class DeviceWork:
         return dataclasses.replace(self, task=self.task.changed(**fields))
 
     def in_stage(self, stage: Stage) -> "DeviceWork":
-        """The work of a stage 2 device in `stage`."""
+        """The work of a stage 2 device in `stage`; where nothing crosses it is the same in both."""
         exchange = dataclasses.replace(self.exchange, with_logits=False)
-        return self if stage == 2 else self.changed(exchange=exchange)
+        if stage == 2 or not (self.receives or self.sends):
+            return self
+        return self.changed(exchange=exchange)
 
     def noise_seed(self, round_number: tf.Tensor | int) -> tf.Tensor | None:
         """`[2] int64`, of the local noise in a round of this stage; None without noise."""

@@ -134,6 +134,8 @@ class CohortRounds:
 
     def _round(self, index: int, stage: Stage) -> tuple[Any, WorkTypes]:
         """What the engine made of a round, and the types of its work."""
+        if self._cohorts[index].work.in_stage(stage) is self._cohorts[index].work:
+            stage = 2  # One computation serves both stages where nothing crosses.
         if (index, stage) not in self._built:
             stages = self._stages(index, stage)
             self._built[index, stage] = self._engine.build(stages), stages.work.types

@@ -24,7 +24,8 @@ class TffEngine:
         types = work.types
         encode = _computation(distribute.encode, distribute.shared)
         decode = _computation(distribute.decode, distribute.encoded)
-        compute = _computation(work.compute, *types)
+        # As it was traced for its types: in a graph of TFF's it would be traced anew.
+        compute = _computation(work.compute.get_concrete_function(), *types)
         apply = _computation(
             finalize.apply, finalize.state, finalize.change, tf.TensorSpec([], tf.float32)
         )

@@ -10,6 +10,7 @@ from ecct_tf.config import ServerConfig
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import DeviceSet
 from ecct_tf.federated.cohort import ServerState, make_shards
+from ecct_tf.federated.device_work import DeviceWork
 from ecct_tf.federated.stages import (
     build_aggregate,
     build_distribute,
@@ -172,3 +173,20 @@ def test_stages_that_do_not_fit_are_refused(work, cohorts, items):
     for stage, (misfit, named) in misfits.items():
         with pytest.raises(ConfigError, match=named):
             build_round(**{**fitting, stage: misfit})
+
+
+@pytest.mark.parametrize(("sends", "receives"), [(False, False), (True, False), (False, True)])
+def test_stages_share_a_round_where_nothing_crosses(compose, sends, receives):
+    process = compose(("linear",), sends=sends, receives=receives)
+    first, second = (process.rounds[0, stage] for stage in (1, 2))
+    assert (first is second) == (not sends and not receives)
+
+
+def test_the_work_of_devices_is_traced_once_for_a_round(compose, monkeypatch):
+    traced, call = [], DeviceWork.__call__
+    monkeypatch.setattr(
+        DeviceWork, "__call__", lambda work, **given: traced.append(1) or call(work, **given)
+    )
+    process = compose(("linear",), sends=False, receives=False, weights_codec="float16")
+    assert process.rounds[0, 2] is not None
+    assert len(traced) == 1
