@@ -22,7 +22,13 @@ from ecct_tf.config import CloudConfig
 from ecct_tf.data import CloudView, Kind
 from ecct_tf.errors import DataError
 
-__all__ = ["CloudParts", "built_in_parts", "early_histories"]
+__all__ = [
+    "CloudParts",
+    "built_in_parts",
+    "early_histories",
+    "labelled_positions",
+    "user_states",
+]
 
 Array = npt.NDArray[np.float32]
 
@@ -53,6 +59,7 @@ def built_in_parts(
     edge_dim: int,
     seed: int,
     states: Array | None = None,
+    positions: Callable[[], CloudPositions] | None = None,
 ) -> CloudParts:
     """The library's own cloud: towers that start as the linear item-to-item model.
 
@@ -62,7 +69,8 @@ def built_in_parts(
       space: what its inputs are made of.
       edge_dim: d_e.
       seed: of the random initial weights.
-      states: of an earlier recommender of the same view; None computes them.
+      states: what `user_states` gives of the view and the space; None computes them.
+      positions: gives what `labelled_positions` does; None computes them.
 
     Raises:
       DataError: users have a numeric column, of which this cloud would read nothing.
@@ -74,27 +82,8 @@ def built_in_parts(
                 "reads a user's columns as categories. Give it borders in the schema file, take "
                 "it out, or bring a cloud that reads it"
             )
-    columns = category_matrix(view.users, rows=view.num_users, names=space.user_categories)
-    blocks = (space.preference, space.sequence)
     if states is None:
-        states = np.stack(
-            [
-                user_state(blocks, view.older.of(user), columns[user])
-                for user in range(view.num_users)
-            ]
-        )
-
-    def positions() -> CloudPositions:
-        left_out = preference_sources(
-            space.preference,
-            early_histories(view, tail=config.tail),
-            num_items=view.num_items,
-            regularization=config.regularization,
-            similarity=config.similarity,
-        )
-        before = (dataclasses.replace(space.preference, source=left_out), space.sequence)
-        return training_positions(view, before, columns, tail=config.tail)
-
+        states = user_states(view, space)
     model = CloudModel(
         CloudModelSpec(
             num_items=view.num_items,
@@ -115,7 +104,35 @@ def built_in_parts(
     )
     # A stored version has no columns, but its states end with the users' categories.
     categories = states[:, states.shape[1] - len(space.user_categories) :]
-    return CloudParts(model, states, positions, categories)
+    return CloudParts(
+        model, states, positions or (lambda: labelled_positions(view, config, space)), categories
+    )
+
+
+def user_states(view: CloudView, space: InputSpace) -> Array:
+    """`[users, s] float32`, what the library's own user tower reads of whole older histories."""
+    columns = _user_columns(view, space)
+    blocks = (space.preference, space.sequence)
+    return np.stack(
+        [user_state(blocks, view.older.of(user), columns[user]) for user in range(view.num_users)]
+    )
+
+
+def labelled_positions(view: CloudView, config: CloudConfig, space: InputSpace) -> CloudPositions:
+    """What the library's own cloud learns from: the newest of each history, seen from before."""
+    left_out = preference_sources(
+        space.preference,
+        early_histories(view, tail=config.tail),
+        num_items=view.num_items,
+        regularization=config.regularization,
+        similarity=config.similarity,
+    )
+    before = (dataclasses.replace(space.preference, source=left_out), space.sequence)
+    return training_positions(view, before, _user_columns(view, space), tail=config.tail)
+
+
+def _user_columns(view: CloudView, space: InputSpace) -> Array:
+    return category_matrix(view.users, rows=view.num_users, names=space.user_categories)
 
 
 def early_histories(view: CloudView, *, tail: float) -> list[npt.NDArray[np.int32]]:

@@ -61,6 +61,7 @@ class CloudRecommender:
         seed: int,
         space: InputSpace | None = None,
         states: Array | None = None,
+        positions: Callable[[], CloudPositions] | None = None,
         builder: Callable[[CloudSpec], TwoTowerCloud | RankerCloud] | None = None,
         held_out_share: float = 0.0,
     ) -> None:
@@ -77,6 +78,8 @@ class CloudRecommender:
             is computed from the view.
           states: `[users, s] float32`, the user tower's inputs, from `states` of an earlier
             recommender of the same view; by default they are computed from it.
+          positions: gives the labelled positions of the library's own cloud; by default they are
+            computed from the view when it learns.
           builder: of the towers, where `config.model` names a cloud of one's own; None imports it.
           held_out_share: of its labelled positions, how many stay out of all training, for a
             `GuardedCloud` to judge by.
@@ -108,7 +111,13 @@ class CloudRecommender:
         self._edge_dim = edge_dim
         if config.model == BUILT_IN_CLOUD:
             self._parts = built_in_parts(
-                view, config, space=space, edge_dim=edge_dim, seed=seed, states=states
+                view,
+                config,
+                space=space,
+                edge_dim=edge_dim,
+                seed=seed,
+                states=states,
+                positions=positions,
             )
         else:
             self._parts = tower_parts(

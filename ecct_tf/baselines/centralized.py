@@ -314,14 +314,11 @@ def _cloud(
 
 
 def _fitted(config: RunConfig, view: CloudView, spaces: InputSpaces) -> CloudRecommender:
-    cloud = CloudRecommender(
+    return spaces.fitted(
         view,
         config.cloud,
         features=config.features,
         edge_dim=config.edge.embedding_dim,
         num_queries=config.exchange.queries,
         seed=config.seed,
-        space=spaces.of(view, config.cloud, features=config.features, seed=config.seed),
     )
-    cloud.fit()
-    return cloud

@@ -16,9 +16,9 @@ from ecct_tf.federated import (
     EcctProcess,
     Witness,
     build_ecct_process,
-    prepare_devices,
 )
 from ecct_tf.federated.devices import profile_sizes
+from ecct_tf.federated.prepared import PreparedDevices
 from ecct_tf.knowledge import ExchangeSpec, ItemTable
 from ecct_tf.knowledge.noise import noise_stream
 from ecct_tf.phases import phase
@@ -37,6 +37,7 @@ def build_process(
     num_users: int,
     starts: Mapping[Tier, npt.NDArray[np.float32]] | None = None,
     witness: Witness | None = None,
+    prepared: PreparedDevices | None = None,
 ) -> EcctProcess:
     """Builds the federated process for devices that hold `table`.
 
@@ -48,8 +49,10 @@ def build_process(
       num_users: users of the dataset.
       starts: starting weights by tier, `[P] float32`; None starts all devices at random.
       witness: sees what devices did in each round.
+      prepared: the data of devices that is prepared already, and where new data is kept.
     """
-    works = _cohorts(config, table, groups)
+    known = PreparedDevices() if prepared is None else prepared
+    works = _cohorts(config, table, groups, known)
     return build_ecct_process(
         works,
         table=table,
@@ -154,6 +157,7 @@ def _cohorts(
     config: RunConfig,
     table: ItemTable,
     groups: Sequence[Sequence[DeviceView]],
+    prepared: PreparedDevices,
 ) -> list[tuple[DeviceWork, DeviceSet]]:
     items = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
     sizes = profile_sizes(groups[0][0])
@@ -163,7 +167,7 @@ def _cohorts(
         work = device_work(config, tier, table=table, profile_sizes=sizes)
         own = [group for group, other in zip(groups, tiers, strict=True) if other == tier]
         with phase(f"preparing {len(own):,} devices of the tier {tier}"):
-            devices = prepare_devices(
+            devices = prepared.of(
                 own,
                 items=items,
                 block_sizes=work.block_sizes,

@@ -282,6 +282,19 @@ def _fitted_cloud(
     increments: ItemIncrements | None = None,
     held_out_share: float = 0.0,
 ) -> CloudRecommender:
+    if increments is None and spaces is not None:
+        settings = config or run.cloud
+        spaces.of(view, settings, features=run.features, seed=run.seed)
+        with phase("fitting the cloud"):
+            return spaces.fitted(
+                view,
+                settings,
+                features=run.features,
+                edge_dim=run.edge.embedding_dim,
+                num_queries=run.exchange.queries,
+                seed=run.seed,
+                held_out_share=held_out_share,
+            )
     cloud = _unfitted_cloud(
         run,
         view,
@@ -425,6 +438,7 @@ def _assemble(
         num_users=experiment.dataset.num_users,
         starts=starts,
         witness=real_devices(config, experiment.groups, table=table),
+        prepared=experiment.prepared,
     )
     return EcctAlgorithm(
         config=config,

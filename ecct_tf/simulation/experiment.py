@@ -28,6 +28,7 @@ from ecct_tf.data import (
     user_devices,
 )
 from ecct_tf.data.clock import silence, tells_time
+from ecct_tf.federated.prepared import PreparedDevices
 from ecct_tf.phases import phase
 from ecct_tf.simulation.usable import check_usable
 
@@ -47,6 +48,7 @@ class Experiment:
       validation: candidates of the validation interactions.
       test: candidates of the test interactions.
       groups: the users of each device.
+      prepared: what the devices train on, as far as it was prepared.
     """
 
     config: RunConfig
@@ -55,6 +57,9 @@ class Experiment:
     validation: Candidates
     test: Candidates
     groups: tuple[tuple[DeviceView, ...], ...]
+    prepared: PreparedDevices = dataclasses.field(
+        default_factory=PreparedDevices, repr=False, compare=False
+    )
 
     def fingerprint(self) -> str:
         """SHA-256 of the split interactions and the feature columns, in hexadecimal."""

@@ -7,6 +7,7 @@ import pytest
 
 from cloud import shared_spaces
 from cloud.input_space import build_input_space
+from cloud.recommender import CloudRecommender
 from cloud.shared_spaces import InputSpaces
 from ecct_tf.config import CloudConfig, FeatureConfig, NextItemConfig
 
@@ -81,3 +82,47 @@ def test_what_is_left_out_of_the_key_is_never_read(view):
     build_input_space(view, watched, features=FEATURES, seed=1)
     assert "rank" in watched.read
     assert not watched.read & shared_spaces._NOT_READ
+
+
+def fitted(spaces, view, *, share=0.0, **changes):
+    config = dataclasses.replace(CONFIG, **{"free_dim": 2, "hidden_dim": 4, **changes})
+    return spaces.fitted(
+        view, config, features=FEATURES, edge_dim=3, num_queries=2, seed=1, held_out_share=share
+    )
+
+
+def test_clouds_alike_learn_once_and_then_go_their_own_ways(view, monkeypatch):
+    fits, fit, spaces = [], CloudRecommender.fit, InputSpaces()
+    monkeypatch.setattr(CloudRecommender, "fit", lambda cloud: fits.append(1) or fit(cloud))
+    first, second, alone = fitted(spaces, view), fitted(spaces, view), fitted(InputSpaces(), view)
+    assert len(fits) == 2
+    for name, values in alone.snapshot().items():
+        np.testing.assert_array_equal(first.snapshot()[name], values, err_msg=name)
+        np.testing.assert_array_equal(second.snapshot()[name], values, err_msg=name)
+    np.testing.assert_array_equal(second.states, alone.states)
+    first.fit()
+    np.testing.assert_array_equal(
+        second.user_embeddings(np.arange(3), knowledge=None, round_number=0),
+        alone.user_embeddings(np.arange(3), knowledge=None, round_number=0),
+    )
+    third = fitted(spaces, view)
+    for name, values in alone.snapshot().items():
+        np.testing.assert_array_equal(third.snapshot()[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 0.1}, {"tail": 0.5}, {"share": 0.5}])
+def test_another_training_is_fitted_by_itself(view, monkeypatch, changes):
+    fits = []
+    monkeypatch.setattr(CloudRecommender, "fit", lambda cloud: fits.append(cloud.config))
+    spaces = InputSpaces()
+    for given in ({}, changes, {}, changes):
+        fitted(spaces, view, **given)
+    assert len(fits) == 2
+
+
+def test_only_the_newest_of_a_kind_are_kept():
+    spaces, computed = InputSpaces(), []
+    for key in [*range(9), 8, 1, 0]:
+        assert spaces.once("number", key, lambda key=key: computed.append(key) or key) == key
+    assert computed == [*range(9), 0]
+    assert spaces.once("other", 1, lambda: "own") == "own"
