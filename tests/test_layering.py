@@ -42,6 +42,7 @@ ROWS = (
         "ecct_tf.fixed_order",
         "ecct_tf.package_checks",
         "ecct_tf.plugins",
+        "ecct_tf.privacy",
         "ecct_tf.tensorflow_files",
         "ecct_tf.wire",
     ),

@@ -42,6 +42,7 @@ from ecct_tf.config.exchange import (
 )
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
+from ecct_tf.config.privacy import PrivacyConfig
 from ecct_tf.config.run import (
     CATALOG_SCOPES,
     DATASETS,
@@ -94,6 +95,7 @@ __all__ = [
     "OptimizerName",
     "ParticipationConfig",
     "PersonalEmbeddingConfig",
+    "PrivacyConfig",
     "RunConfig",
     "RuntimeConfig",
     "SampleConfig",

@@ -25,6 +25,7 @@ from ecct_tf.config.exchange import (
     RuntimeConfig,
     ServerConfig,
 )
+from ecct_tf.config.privacy import PrivacyConfig
 from ecct_tf.config.start import StartConfig
 from ecct_tf.errors import ConfigError
 
@@ -244,6 +245,7 @@ class RunConfig:
       server: the federated mean.
       exchange: the payloads.
       participation: who takes part.
+      privacy: how much devices may give away.
       cloud: the cloud recommender.
       evaluation: how quality is measured.
       runtime: how TFF computes.
@@ -270,6 +272,7 @@ class RunConfig:
     server: ServerConfig = dataclasses.field(default_factory=ServerConfig)
     exchange: ExchangeConfig = dataclasses.field(default_factory=ExchangeConfig)
     participation: ParticipationConfig = dataclasses.field(default_factory=ParticipationConfig)
+    privacy: PrivacyConfig = dataclasses.field(default_factory=PrivacyConfig)
     cloud: CloudConfig = dataclasses.field(default_factory=CloudConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     runtime: RuntimeConfig = dataclasses.field(default_factory=RuntimeConfig)
@@ -296,6 +299,11 @@ class RunConfig:
             raise ConfigError(
                 "runtime.real_devices: an exported file serves one user, so that it cannot be an "
                 f"edge node; got data.nodes={self.data.nodes}. Set one of the two aside."
+            )
+        if self.privacy.max_epsilon is not None and self.method != "ecct":
+            raise ConfigError(
+                f"privacy.max_epsilon: what method={self.method} takes from devices is not "
+                "counted; expected null, leave it out, or method=ecct"
             )
         for section, server in self.servers.items():
             self._check_aggregator(f"{section}.aggregator", server.aggregator)

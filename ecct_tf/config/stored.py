@@ -45,6 +45,8 @@ _BEFORE: Mapping[str, Any] = {
     "exchange.logits": True,
     "exchange.uplink_log": None,
     "features.clock": False,
+    "privacy.delta": 1e-5,
+    "privacy.max_epsilon": None,
     "runtime.engine": None,
     "runtime.real_devices": 0,
     "runtime.real_devices_runtime": "tensorflow",

@@ -10,6 +10,7 @@ from ecct_tf.data import Candidates
 from ecct_tf.evaluation import Metrics, evaluate_scores
 from ecct_tf.federated import Algorithm, RoundReport, draw_participants
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.privacy_meter import PrivacyMeter
 from ecct_tf.stopping import finishing
 
 __all__ = ["Callback", "RoundResult", "quality", "run_rounds"]
@@ -28,12 +29,15 @@ class RoundResult:
       report: measurements of the round.
       seconds: its duration, without validation.
       validation: each side's quality on the validation items, if it was their turn.
+      epsilon: ε of the device that has given away most so far, by what has noise; None where
+        nothing has.
     """
 
     round_number: int
     report: RoundReport
     seconds: float
     validation: Mapping[str, Metrics] = dataclasses.field(default_factory=dict)
+    epsilon: float | None = None
 
     def row(self) -> dict[str, Any]:
         """A flat row for `metrics.csv`; what was not measured is an empty text."""
@@ -51,6 +55,7 @@ class RoundResult:
             "cloud_loss": report.cloud.get("cloud_loss", ""),
             "cloud_heeds_devices": report.cloud.get("cloud_heeds_devices", ""),
             "cloud_update_kept": report.cloud.get("cloud_update_kept", ""),
+            "epsilon": "" if self.epsilon is None else self.epsilon,
         }
         for side in _SIDES:
             metrics = self.validation.get(side)
@@ -111,6 +116,7 @@ def run_rounds(
     """
     config = experiment.config
     current = algorithm.initialize() if state is None else state
+    meter = PrivacyMeter.of(config, num_devices=algorithm.num_devices)
     for callback in callbacks:
         callback.on_start(
             rounds=algorithm.rounds, num_devices=algorithm.num_devices, first_round=first_round
@@ -138,7 +144,8 @@ def run_rounds(
                     measured = quality(
                         algorithm, current, experiment.validation, k=config.evaluation.k
                     )
-                result = RoundResult(number + 1, report, seconds, measured)
+                epsilon = None if meter is None else meter.epsilon(number + 1)
+                result = RoundResult(number + 1, report, seconds, measured, epsilon)
                 for callback in callbacks:
                     callback.on_round(result, current)
     finally:

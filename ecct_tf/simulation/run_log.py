@@ -32,8 +32,8 @@ def round_line(
       seconds_left: expected until the last round is done; None where nothing is known.
 
     Returns:
-      Name, round, stage, duration, devices, bytes of all of them together, losses and validation
-      quality; what was not measured is left out.
+      Name, round, stage, duration, devices, bytes of all of them together, losses, ε and
+      validation quality; what was not measured is left out.
     """
     report = result.report
     sizes = (report.downlink_bytes, report.uplink_bytes, report.weights_bytes)
@@ -45,6 +45,8 @@ def round_line(
     for title, column in (("train loss", "train_loss"), ("cloud loss", "cloud_loss")):
         if row[column] != "":
             parts.append(f"{title} {row[column]:.4f}")
+    if result.epsilon is not None:
+        parts.append(f"ε {result.epsilon:.4g}")
     for side, metrics in result.validation.items():
         parts.append(f"{side} validation HR@{k} {metrics.hr:.4f} NDCG@{k} {metrics.ndcg:.4f}")
     if seconds_left is not None and result.round_number < rounds:

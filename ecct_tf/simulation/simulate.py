@@ -29,6 +29,7 @@ from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.group_quality import group_rows
 from ecct_tf.simulation.loop import Callback, run_rounds
 from ecct_tf.simulation.methods import build_algorithm, display_name, quick_references
+from ecct_tf.simulation.privacy_meter import PrivacyMeter
 from ecct_tf.simulation.results import (
     ResultRow,
     measured_rows,
@@ -231,6 +232,9 @@ def _run(
     status, progress = "failed", _Progress(first_round, folder=folder, began=began)
     try:
         experiment = build_experiment(config, dataset=dataset)
+        meter = PrivacyMeter.of(config, num_devices=len(experiment.groups))
+        if meter is not None:
+            meter.check_bound(config.rounds)
         spaces = InputSpaces()
         engine = chosen_engine(config.runtime.engine)
         runtime = config.runtime
@@ -290,7 +294,8 @@ def _run(
                 row.metrics.k,
                 row.metrics.ndcg,
             )
-        for line in filter(None, [*map(start_line, rows), plan.note]):
+        privacy = "" if meter is None else meter.account.told(meter.epsilon(config.rounds))
+        for line in filter(None, [*map(start_line, rows), plan.note, privacy]):
             LINES.info("%s", line)
         if folder is not None:
             folder.write_devices(rank_rows(experiment, ours))
@@ -300,7 +305,7 @@ def _run(
             folder.write_results([row.as_dict() for row in rows])
             write_plots(folder.path)
         status = "complete"
-        notes = (plan.note,) if plan.note else ()
+        notes = tuple(filter(None, (plan.note, privacy)))
         return SimulationResult(tuple(rows), experiment, algorithm, state, notes)
     except KeyboardInterrupt:
         status = "interrupted"

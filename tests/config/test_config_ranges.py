@@ -81,6 +81,8 @@ REFUSED = {
     "exchange.noise_multiplier": [-0.1],
     "participation.devices_per_round": [0],
     "participation.dropout": [-0.1, 1.1, math.nan],
+    "privacy.delta": [0.0, 1.0, math.nan],
+    "privacy.max_epsilon": [0.0, -1.0, math.nan],
     "cloud.rank": [0],
     "cloud.update_epochs": [-1],
     "cloud.learning_rate": [0.0],

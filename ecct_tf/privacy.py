@@ -1,0 +1,166 @@
+"""What a device gives away in a run, in the terms of differential privacy.
+
+Everything that leaves a device with Gaussian noise is one Gaussian mechanism more. Together they
+are one Gaussian mechanism again, whose distinguishability is the root of the sum of squares
+(Dong, Roth and Su 2022, Corollary 3.3), and whose ε follows for any δ without a bound in between
+(Balle and Wang 2018, Theorem 8). The unit is a device: two worlds differ in all data of one.
+
+An account says what the noise is worth on real devices. A simulation's own noise follows from its
+seed, and protects nobody.
+"""
+
+import dataclasses
+import math
+
+from scipy import optimize, stats
+
+from ecct_tf.config import RunConfig
+from ecct_tf.config.aggregator_names import MEAN
+from ecct_tf.errors import ConfigError
+
+__all__ = ["PrivacyAccount", "gaussian_epsilon"]
+
+# Of the data of one device against any other: a bounded answer moves by twice its bound at most.
+_SENSITIVITY = 2.0
+
+
+def gaussian_epsilon(mu: float, delta: float) -> float:
+    """The least ε of a Gaussian mechanism for `delta`.
+
+    Args:
+      mu: its sensitivity over the standard deviation of its noise; infinite without noise.
+      delta: δ.
+
+    >>> round(gaussian_epsilon(1.0, 1e-5), 4)
+    4.3772
+    >>> gaussian_epsilon(0.0, 1e-5), gaussian_epsilon(math.inf, 1e-5)
+    (0.0, inf)
+    """
+    if math.isinf(mu):
+        return math.inf
+
+    def excess(epsilon: float) -> float:
+        near, far = mu / 2 - epsilon / mu, -mu / 2 - epsilon / mu
+        # The second term in logarithms: its factors alone are beyond what a float holds.
+        return float(stats.norm.cdf(near) - math.exp(epsilon + stats.norm.logcdf(far)) - delta)
+
+    if not mu or excess(0.0) <= 0:
+        return 0.0
+    # Where the first term alone is below δ.
+    most = mu * (mu / 2 + float(stats.norm.isf(delta)))
+    return float(optimize.brentq(excess, 0.0, most))
+
+
+@dataclasses.dataclass(frozen=True)
+class PrivacyAccount:
+    """What devices of a run spend.
+
+    Attributes:
+      delta: δ.
+      queries: Q, answers in an uplink.
+      row_noise: noise of embeddings and logits over their bounds; 0 without noise.
+      pair_noise: of the one sum of item pairs over its bound; None where there is none.
+      unprotected: what leaves devices without noise, or with noise that nobody accounts for.
+    """
+
+    delta: float
+    queries: int
+    row_noise: float
+    pair_noise: float | None
+    unprotected: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "PrivacyAccount | None":
+        """The account of a run of ECCT; None where there is neither noise nor a bound.
+
+        >>> PrivacyAccount.of(RunConfig()) is None
+        True
+        """
+        exchange, pairs = config.exchange, config.exchange.item_increments
+        tells_pairs = exchange.up and bool(pairs.positions)
+        noised = exchange.noise_multiplier or (tells_pairs and pairs.noise_multiplier)
+        if config.method != "ecct" or not (noised or config.privacy.max_epsilon):
+            return None
+        unprotected = []
+        if exchange.up and not exchange.noise_multiplier:
+            unprotected.append("uplinks (exchange.noise_multiplier=0)")
+        if tells_pairs and not pairs.noise_multiplier:
+            unprotected.append("pairs of items (exchange.item_increments.noise_multiplier=0)")
+        if config.edge.shared != "none":
+            through = "" if config.server.aggregator == MEAN else ", whose own noise is not counted"
+            unprotected.append(f"weights (edge.shared={config.edge.shared}{through})")
+        return cls(
+            delta=config.privacy.delta,
+            queries=exchange.queries,
+            row_noise=exchange.noise_multiplier if exchange.up else math.inf,
+            pair_noise=pairs.noise_multiplier if tells_pairs else None,
+            unprotected=tuple(unprotected),
+        )
+
+    def epsilon(self, embeddings: int, logits: int) -> float:
+        """ε of all that has noise, for a device with so many uplinks of each kind.
+
+        Args:
+          embeddings: uplinks that it sent; each carries embeddings.
+          logits: those of them that carried logits, too.
+        """
+        rows = self.queries * (embeddings + logits)
+        squares = rows * _squared(self.row_noise)
+        if self.pair_noise is not None:
+            squares += _squared(self.pair_noise)
+        return gaussian_epsilon(math.sqrt(squares), self.delta)
+
+    def check_bound(self, most: float, *, embeddings: int, logits: int) -> None:
+        """Refuses a run in which a device would spend more than `most`.
+
+        Args:
+          most: `privacy.max_epsilon`.
+          embeddings: uplinks of the device that sends most.
+          logits: those of them with logits.
+
+        Raises:
+          ConfigError: names what is unprotected, or how much noise would do.
+        """
+        bound = f"privacy.max_epsilon: expected at most {most:g} for a device"
+        if self.unprotected:
+            named = "; ".join(self.unprotected)
+            raise ConfigError(
+                f"{bound}, but there is no bound: without counted noise leave {named}. Give them "
+                "noise or let them stay: exchange.noise_multiplier, edge.shared=none, "
+                "exchange.up=false"
+            )
+        spent = self.epsilon(embeddings, logits)
+        if spent > most:
+            factor = self._factor(most, embeddings, logits)
+            raise ConfigError(
+                f"{bound}, and {embeddings} uplinks of {self.queries} answers would spend "
+                f"{spent:.4g} at δ = {self.delta:g}; {factor:.4g} times all noise would do "
+                f"(exchange.noise_multiplier={self.row_noise * factor:.4g}), or fewer rounds and "
+                "exchange.queries"
+            )
+
+    def _factor(self, most: float, embeddings: int, logits: int) -> float:
+        def excess(factor: float) -> float:
+            pairs = None if self.pair_noise is None else self.pair_noise * factor
+            noisier = dataclasses.replace(self, row_noise=self.row_noise * factor, pair_noise=pairs)
+            return noisier.epsilon(embeddings, logits) - most
+
+        high = 2.0
+        while excess(high) > 0:
+            high *= 2.0
+        # A little more, so that it is enough with the four digits that are told.
+        return float(optimize.brentq(excess, 1.0, high)) * 1.001
+
+    def told(self, epsilon: float) -> str:
+        """One sentence on what the devices have spent, `epsilon` by what has noise."""
+        spent = f"ε = {epsilon:.4g} at δ = {self.delta:g} for a device"
+        if not self.unprotected:
+            return f"Privacy: {spent}, if devices draw their noise as phones do."
+        return (
+            f"Privacy: no bound, since without counted noise leave {'; '.join(self.unprotected)}. "
+            f"What has noise spends {spent}."
+        )
+
+
+def _squared(noise: float) -> float:
+    return (_SENSITIVITY / noise) ** 2 if noise else 0.0

@@ -1,0 +1,67 @@
+"""How much each device of a run has given away so far."""
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.config import RunConfig
+from ecct_tf.federated import draw_participants
+from ecct_tf.privacy import PrivacyAccount
+
+__all__ = ["PrivacyMeter"]
+
+
+class PrivacyMeter:
+    """Counts the uplinks of each device; all follows from the seed, so there is no state to keep.
+
+    Args:
+      account: what an uplink spends.
+      config: who takes part, and when logits begin to cross.
+      num_devices: devices of the run.
+    """
+
+    def __init__(self, account: PrivacyAccount, config: RunConfig, *, num_devices: int) -> None:
+        self.account = account
+        self._config = config
+        self._rounds = 0
+        # Uplinks by device, all and those with logits.
+        self._sent: npt.NDArray[np.int64] = np.zeros((num_devices, 2), np.int64)
+
+    @classmethod
+    def of(cls, config: RunConfig, *, num_devices: int) -> "PrivacyMeter | None":
+        """The meter of a run; None where nothing has noise and no bound is set."""
+        account = PrivacyAccount.of(config)
+        return None if account is None else cls(account, config, num_devices=num_devices)
+
+    def epsilon(self, rounds: int) -> float:
+        """The largest ε of all devices after so many rounds, by what has noise."""
+        return self.account.epsilon(*self._most(rounds))
+
+    def check_bound(self, rounds: int) -> None:
+        """Refuses a run of so many rounds that would spend more than `privacy.max_epsilon`.
+
+        Raises:
+          ConfigError: it would, or something leaves devices without noise.
+        """
+        most = self._config.privacy.max_epsilon
+        if most is not None:
+            embeddings, logits = self._most(rounds)
+            self.account.check_bound(most, embeddings=embeddings, logits=logits)
+
+    def _most(self, rounds: int) -> tuple[int, int]:
+        """Uplinks, and those with logits, of the device that has sent most numbers."""
+        if rounds < self._rounds:
+            self._rounds = 0
+            self._sent[:] = 0
+        for number in range(self._rounds, rounds):
+            _, answering = draw_participants(
+                self._config.participation,
+                num_devices=len(self._sent),
+                seed=self._config.seed,
+                round_number=number,
+            )
+            self._sent[answering, 0] += 1
+            if number >= self._config.stage_1_rounds:
+                self._sent[answering, 1] += 1
+        self._rounds = rounds
+        embeddings, logits = self._sent[np.argmax(self._sent.sum(axis=1))].tolist()
+        return embeddings, logits
