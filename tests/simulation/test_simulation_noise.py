@@ -11,7 +11,7 @@ from ecct_tf.simulation.builder import device_work
 
 TABLE = SimpleNamespace(
     feature_mean=np.zeros(3),
-    cloud=np.zeros((5, 2)),
+    cloud_dim=2,
     blocks=[SimpleNamespace(source=np.zeros((5, 4)))],
 )
 
