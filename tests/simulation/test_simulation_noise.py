@@ -12,6 +12,7 @@ from ecct_tf.simulation.builder import device_work
 TABLE = SimpleNamespace(
     feature_mean=np.zeros(3),
     cloud_dim=2,
+    row_dim=2,
     blocks=[SimpleNamespace(source=np.zeros((5, 4)))],
 )
 
