@@ -60,6 +60,7 @@ class GuardedCloud:
     def __init__(self, cloud: CloudRecommender) -> None:
         self._cloud = cloud
         self.heeds_devices = True
+        self._kept_last = True
         # Of each user's held-out position, while the cloud was at its best; NaN before.
         self._best: Gains = np.full(len(cloud.states), np.nan)
 
@@ -93,13 +94,16 @@ class GuardedCloud:
             self._remember(after)
         else:
             self._cloud.restore(before)
-            _log.warning(
+            # Once is enough to read; `metrics.csv` has the others.
+            _log.log(
+                logging.WARNING if self._kept_last else logging.INFO,
                 "the cloud's update of round %d is taken back: NDCG@10 of positions that it does "
                 "not train on fell to %.4f, from %.4f at its best",
                 round_number + 1,
                 after.mean(),
                 self._best[self._held.users].mean(),
             )
+        self._kept_last = kept
         return measured | {
             "cloud_heeds_devices": float(self.heeds_devices),
             "cloud_update_kept": float(kept),
