@@ -9,7 +9,6 @@ cloud embedding, whose coordinates differ from fit to fit, is silent. Inferred: 
 say where its edge models start.
 """
 
-import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -19,54 +18,21 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.recommender import CloudRecommender
-from ecct_tf.config import FeatureConfig, SampleConfig, StartConfig, Tier
-from ecct_tf.data import CloudView, OlderInteractions
-from ecct_tf.data.clock import clock_readings
-from ecct_tf.data.samples import draw_samples
-from ecct_tf.edge import (
-    EdgeInputs,
-    EdgeModel,
-    ItemTensors,
-    cloud_knowledge,
-    input_logit,
-    interaction_features,
-    item_tensors,
-    with_item_vectors,
-)
+from cloud.start_samples import Samples, StartSamples
+from ecct_tf.config import FeatureConfig, StartConfig, Tier
+from ecct_tf.data import CloudView
+from ecct_tf.edge import EdgeInputs, EdgeModel, ItemTensors, with_item_vectors
 from ecct_tf.edge.training import PooledStep, pooled_step
 from ecct_tf.errors import ConfigError
-from ecct_tf.knowledge import CloudRows, ItemTable, look_up
-from ecct_tf.knowledge.rows import Told
 
-__all__ = ["inner_view", "starting_weights"]
+__all__ = ["starting_weights"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
-_USERS, _ORDER = 0x57A1, 0x57A3
-_CHUNK = 2048
+_ORDER = 0x57A3
 
 _log = logging.getLogger(__name__)
-
-
-def inner_view(view: CloudView, fraction: float) -> CloudView:
-    """The view of a cloud that knows the newest `fraction` of each older history not yet.
-
-    A user keeps at least one interaction; one with a single interaction keeps it.
-    """
-    sizes = np.diff(view.older.offsets)
-    hidden = np.minimum(np.ceil(fraction * sizes).astype(np.int64), np.maximum(sizes - 1, 0))
-    kept = sizes - hidden
-    place = np.arange(len(view.older.items)) - np.repeat(view.older.offsets[:-1], sizes)
-    chosen = place < np.repeat(kept, sizes)
-    return dataclasses.replace(
-        view,
-        older=OlderInteractions(
-            items=view.older.items[chosen],
-            offsets=np.concatenate([[0], np.cumsum(kept)]),
-            timestamps=view.older.timestamps[chosen],
-        ),
-    )
 
 
 def starting_weights(
@@ -78,6 +44,7 @@ def starting_weights(
     build: Callable[[CloudView], CloudRecommender],
     reads_logit: bool = True,
     seed: int,
+    samples: StartSamples | None = None,
 ) -> dict[Tier, Array]:
     """Trains the starting weights of edge models.
 
@@ -90,6 +57,7 @@ def starting_weights(
       reads_logit: whether devices will have the cloud's logit as an input. Where they will not,
         the weights must not come to lean on it.
       seed: from which all randomness derives.
+      samples: made of the same view, settings, clouds and seed; None makes them.
 
     Returns:
       `[P] float32` by tier.
@@ -98,12 +66,8 @@ def starting_weights(
       ConfigError: when no user has two older interactions, or when a model reads other
         interaction features than the cloud's item table yields.
     """
-    inner = inner_view(view, config.inner_fraction)
-    drawn = _draw(view, inner, config, features=features, seed=seed)
-    cloud = build(inner)
-    table = cloud.publish()
-    items = ItemTensors(*(tf.constant(array) for array in item_tensors(table)))
-    width = len(table.feature_mean)
+    known = samples or StartSamples(view, config, features=features, build=build, seed=seed)
+    width = len(known.table.feature_mean)
     found = {}
     for model in models:
         if model.spec.interaction_dim != width:
@@ -112,156 +76,13 @@ def starting_weights(
                 f"as the cloud's item table yields them, got one that reads "
                 f"{model.spec.interaction_dim}"
             )
-        samples = _samples(
-            drawn,
-            table,
-            items,
-            cloud,
-            features=features,
-            with_slots=model.reads_slots,
-            with_items=model.reads_items,
-            reads_logit=reads_logit,
-        )
-        found[model.tier] = _train(model, samples, items, config, seed=seed)
+        read = known.of(model, reads_logit=reads_logit)
+        found[model.tier] = _train(model, read, known.items, config, seed=seed)
     return found
 
 
-class _Drawn(NamedTuple):
-    """Positions that the inner cloud has not seen.
-
-    `[p]`, `[p, L]`, `[p, c]`, the item first, and readings of the clock `[p, W]`.
-    """
-
-    users: Ids
-    histories: Ids
-    candidates: Ids
-    clocks: Array
-
-
-class _Samples(NamedTuple):
-    """S pairs: `[S, F]` and `[S, L or 0, blocks] float16`, `[S] int16`, `[S] float32` twice.
-
-    And what item vectors come from, `[S, L] int32` and `[S] int32`.
-    """
-
-    features: npt.NDArray[np.float16]
-    slots: npt.NDArray[np.float16]
-    slot_counts: npt.NDArray[np.int16]
-    cloud_logit: Array
-    labels: Array
-    histories: Ids
-    candidates: Ids
-
-
-def _draw(
-    view: CloudView, inner: CloudView, config: StartConfig, *, features: FeatureConfig, seed: int
-) -> _Drawn:
-    known = np.diff(inner.older.offsets)
-    samples = SampleConfig(negatives=config.negatives, max_positions=config.max_positions)
-    parts: list[_Drawn] = []
-    left = config.max_samples
-    for user in np.random.default_rng([seed, _USERS]).permutation(view.num_users).tolist():
-        history = view.older.of(user)
-        if len(history) == known[user] or left <= 0:
-            continue
-        drawn = draw_samples(
-            history,
-            num_older=int(known[user]),
-            num_items=view.num_items,
-            history_length=features.history_length,
-            samples=samples,
-            seed=seed,
-            user=user,
-        )
-        left -= drawn.candidates.size
-        users = np.full(len(drawn.candidates), user, np.int32)
-        clocks = clock_readings(view.older.times_of(user), drawn.positions, config=features)
-        parts.append(_Drawn(users, drawn.histories, drawn.candidates, clocks))
-    if not parts:
-        raise ConfigError(
-            "the cloud cannot train starting weights: expected a user with two or more older "
-            "interactions, found none; lower data.recent_fraction, or set edge.start=random"
-        )
-    return _Drawn(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-
-def _samples(
-    drawn: _Drawn,
-    table: ItemTable,
-    items: ItemTensors,
-    cloud: CloudRecommender,
-    *,
-    features: FeatureConfig,
-    with_slots: bool,
-    with_items: bool,
-    reads_logit: bool,
-) -> _Samples:
-    """What an edge model reads of each position's candidates, computed in chunks."""
-    sizes = tuple(block.source.shape[1] for block in table.blocks)
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def compute(histories: tf.Tensor, candidates: tf.Tensor, known: Any, clocks: tf.Tensor) -> Any:
-        found = interaction_features(
-            items,
-            block_sizes=sizes,
-            config=features,
-            history=histories,
-            candidates=candidates,
-            clock=clocks,
-        )
-        if isinstance(known, CloudRows):
-            told = look_up(known, candidates)
-        else:
-            repeated = tf.repeat(known[:, None], tf.shape(candidates)[1], axis=1)
-            told = Told(*cloud_knowledge(items, repeated, candidates))
-        slots = found.slots if with_slots else found.slots[..., :0, :]
-        return (
-            tf.cast(found.features, tf.float16),
-            tf.cast(slots, tf.float16),
-            input_logit(items, told.logit, use_logit=reads_logit, known=told.known),
-        )
-
-    parts = []
-    for start in range(0, len(drawn.users), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        known = _known(cloud, drawn.users[rows], sends_rows=bool(table.row_dim))
-        found = compute(
-            drawn.histories[rows],
-            drawn.candidates[rows],
-            tf.nest.map_structure(tf.constant, known),
-            drawn.clocks[rows],
-        )
-        parts.append([part.numpy() for part in found])
-    joined = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    pairs = drawn.candidates.size
-    computed, slots, logit = (array.reshape(pairs, *array.shape[2:]) for array in joined)
-    width = drawn.candidates.shape[1]
-    labels = np.zeros(drawn.candidates.shape, np.float32)
-    labels[:, 0] = 1.0
-    used = (drawn.histories > 0).sum(axis=1).astype(np.int16)
-    histories = drawn.histories if with_items else drawn.histories[:, :0]
-    return _Samples(
-        computed,
-        slots,
-        np.repeat(used, width),
-        logit,
-        labels.ravel(),
-        np.repeat(histories, width, axis=0),
-        drawn.candidates.ravel(),
-    )
-
-
-def _known(cloud: CloudRecommender, users: Ids, *, sends_rows: bool) -> Any:
-    """What devices of `users` `[n]` would know of the cloud: embeddings `[n, d_c]`, or rows."""
-    if not sends_rows:
-        return cloud.user_embeddings(users, knowledge=None, round_number=0)
-    once, places = np.unique(users, return_inverse=True)
-    rows = cloud.downlinks(once, round_number=0)
-    return tf.nest.map_structure(lambda part: part[places], rows)
-
-
 def _train(
-    model: EdgeModel, samples: _Samples, items: ItemTensors, config: StartConfig, *, seed: int
+    model: EdgeModel, samples: Samples, items: ItemTensors, config: StartConfig, *, seed: int
 ) -> Array:
     epoch = _compiled_epoch(model, samples, items, config)
     initial = model.layout.initial(seed)
@@ -291,7 +112,7 @@ class _Descent(NamedTuple):
 
 
 def _compiled_epoch(
-    model: EdgeModel, samples: _Samples, items: ItemTensors, config: StartConfig
+    model: EdgeModel, samples: Samples, items: ItemTensors, config: StartConfig
 ) -> Callable[[_Descent, Ids, Ids], tuple[_Descent, tf.Tensor]]:
     """`(state, order [S], profiles [S, columns]) -> (state, sum of the losses [])`.
 
@@ -300,7 +121,7 @@ def _compiled_epoch(
     step: PooledStep = pooled_step(
         model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )
-    data = _Samples._make(tf.constant(part) for part in samples)
+    data = Samples._make(tf.constant(part) for part in samples)
     size = len(samples.labels)
 
     def one(
@@ -308,7 +129,7 @@ def _compiled_epoch(
     ) -> tuple[tf.Tensor, tf.Tensor, _Descent]:
         end = tf.minimum(start + config.batch_size, size)
         rows = order[start:end]
-        batch = _Samples._make(tf.gather(part, rows) for part in data)
+        batch = Samples._make(tf.gather(part, rows) for part in data)
         inputs = _inputs(model, batch, profile[start:end])
         if model.reads_items:
             inputs = with_item_vectors(
@@ -348,7 +169,7 @@ def _random_profiles(
     return drawn
 
 
-def _inputs(model: EdgeModel, samples: _Samples, profile: tf.Tensor) -> EdgeInputs:
+def _inputs(model: EdgeModel, samples: Samples, profile: tf.Tensor) -> EdgeInputs:
     """The inputs of a batch, the cloud embedding zero."""
     rows, length = tf.shape(samples.slots)[0], samples.slots.shape[1]
     in_use = tf.range(length) >= length - tf.cast(samples.slot_counts, tf.int32)[:, None]

@@ -10,10 +10,12 @@ import numpy.typing as npt
 from cloud import CloudRecommender
 from cloud.guard import GuardedCloud
 from cloud.refit import refit_space
-from cloud.shared_spaces import InputSpaces
+from cloud.shared_spaces import InputSpaces, digest
 from cloud.start import starting_weights
+from cloud.start_samples import StartSamples
 from ecct_tf.baselines.silent_cloud import SilentCloud, blank_item_table
 from ecct_tf.config import CloudConfig, RunConfig, Tier
+from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import Candidates, CloudView, cloud_view
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import (
@@ -399,15 +401,31 @@ def cloud_starts(
         for tier, share in sorted(config.edge.tiers.items())
         if share > 0
     ]
+    view = cloud_view(experiment.dataset, experiment.split)
+
+    def build(inner: CloudView) -> CloudRecommender:
+        return _fitted_cloud(config, inner, spaces=spaces)
+
+    def drawn() -> StartSamples:
+        return StartSamples(
+            view, config.start, features=config.features, build=build, seed=config.seed
+        )
+
     with phase("training starting weights"):
+        samples = None
+        if spaces is not None and config.cloud.model == BUILT_IN_CLOUD:
+            key = (digest(view), config.start, config.cloud, config.features)
+            sizes_asked = (config.edge.embedding_dim, config.exchange.queries, config.seed)
+            samples = spaces.once("start", (*key, *sizes_asked), drawn)
         return starting_weights(
-            cloud_view(experiment.dataset, experiment.split),
+            view,
             [work.model for work in works],
             config.start,
             features=config.features,
-            build=lambda view: _fitted_cloud(config, view, spaces=spaces),
+            build=build,
             reads_logit=config.exchange.down and config.exchange.logits,
             seed=config.seed,
+            samples=samples,
         )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cloud import CloudRecommender
-from cloud.start import inner_view, starting_weights
+from cloud.start import starting_weights
+from cloud.start_samples import StartSamples, inner_view
 from ecct_tf.config import FeatureConfig, StartConfig
 from ecct_tf.edge import EdgeSpec, build_edge_model
 from ecct_tf.errors import ConfigError
@@ -94,6 +95,27 @@ def test_weights_of_devices_that_hear_no_logit_do_not_lean_on_one(train, models)
     assert not named["head/inputs"][silent].any()
     assert named["head/inputs"][silent.stop] == 0.0
     assert named["hidden/kernel"][: silent.start].any()
+
+
+def test_samples_that_two_methods_share_give_each_its_own_bits(
+    train, starts, models, make_cloud, view
+):
+    def build(inner):
+        cloud = make_cloud(inner)
+        cloud.fit()
+        return cloud
+
+    samples = StartSamples(view, START, features=FEATURES, build=build, seed=0)
+    # Of one tier with the logit and without it, of another, and of the first again.
+    linear, mlp = models[:2]
+    for model, reads_logit in ((mlp, True), (mlp, False), (linear, True), (mlp, True)):
+        found = train(which=[model], reads_logit=reads_logit, samples=samples)[model.tier]
+        if reads_logit:
+            np.testing.assert_array_equal(found, starts[model.tier])
+        else:
+            alone = train(which=[model], reads_logit=False)[model.tier]
+            np.testing.assert_array_equal(found, alone)
+            assert not np.array_equal(found, starts[model.tier])
 
 
 def test_no_value_of_a_private_column_stays_untrained(starts, models):

@@ -12,6 +12,7 @@ from ecct_tf.data import Candidates
 from ecct_tf.errors import ConfigError, DivergenceError, RunFolderError
 from ecct_tf.evaluation import ranks
 from ecct_tf.federated import federated_runtime
+from ecct_tf.federated.prepared import PreparedDevices
 from ecct_tf.simulation import simulate as simulate_module
 from ecct_tf.simulation.campaign import parse_seeds, plan_runs, run_all
 from ecct_tf.simulation.catalog import rank_catalog
@@ -258,6 +259,32 @@ def test_methods_that_share_an_input_space_come_out_the_same(small_config, compu
             assert table_digest(shared.table).tolist() == table_digest(alone.table).tolist()
     assert len(spaces) == 1
     assert len(computed) == 1 + 3
+
+
+def test_methods_that_share_starting_samples_and_devices_come_out_the_same(small_config):
+    quick = ("edge.start=cloud", "start.epochs=1", "cloud.next_item.epochs=0")
+    experiment = build_experiment(small_config(*quick))
+    spaces, starts = shared_spaces.InputSpaces(), []
+    for ablation in ("down only", "no exchange"):
+        config = ABLATIONS[ablation].of(experiment.config)
+        reference = dataclasses.replace(experiment, config=config)
+        shared = build_algorithm(reference, spaces=spaces)
+        apart = dataclasses.replace(reference, prepared=PreparedDevices())
+        alone = build_algorithm(apart)
+        states = [found.initialize() for found in (shared, alone)]
+        own, other = (state.edge.cohorts[0].weights() for state in states)
+        np.testing.assert_array_equal(own, other)
+        starts.append(own)
+        for one, two in zip(
+            shared.process.cohorts[0].devices.devices,
+            alone.process.cohorts[0].devices.devices,
+            strict=True,
+        ):
+            for name in one._fields:
+                np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=name)
+    # Where no logit crosses, weights do not lean on one.
+    assert not np.array_equal(*starts)
+    assert len(experiment.prepared) == 1
 
 
 def test_a_run_and_its_quick_references_compute_one_input_space(
