@@ -96,7 +96,7 @@ class PlainRounds:
             cohort,
             range(len(cohort)),
             shard_size=config.runtime.shard_size,
-            batch_size=work.training.batch_size,
+            batch_size=work.task.batch_size,
         )
         items = ItemTensors(*(tf.constant(array) for array in item_tensors(ecct.cloud.table)))
         self._arguments = [
@@ -316,7 +316,7 @@ def main(devices: int, repeats: int, rounds: int, seed: int) -> None:
     samples = [int(device.samples) for device in population.devices]
     click.echo(
         f"{devices} devices, {sum(samples)} samples ({min(samples)} to {max(samples)}, "
-        f"mean {np.mean(samples):.0f}), batch {work.training.batch_size}, "
+        f"mean {np.mean(samples):.0f}), batch {work.task.batch_size}, "
         f"{work.training.epochs} local epoch; medians of {repeats} cycle(s)\n"
         f"Python {platform.python_version()}, TensorFlow {tf.__version__}, TFF {tff.__version__}, "
         f"{os.cpu_count()} cores; {work.model.layout.size} weights a device, "

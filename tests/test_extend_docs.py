@@ -13,6 +13,7 @@ from ecct_tf.config import CloudConfig, FeatureConfig, load_config
 from ecct_tf.config.cloud import NextItemConfig
 from ecct_tf.data import cloud_view, from_frames, undivided
 from ecct_tf.edge import EdgeSpec, model_of
+from ecct_tf.edge.loss_registry import check_loss_operators, loss_of
 from ecct_tf.edge.operators import check_operators
 from ecct_tf.federated import chosen_engine
 from ecct_tf.simulation.simulate import simulate
@@ -44,6 +45,14 @@ def test_the_cloud_of_the_page_is_one(monkeypatch):
     )
     cloud.fit()
     assert cloud.publish().cloud.shape == (5, 16)
+
+
+def test_the_losses_of_the_page_are_some():
+    found = {}
+    for script in _scripts("extend_loss.md"):
+        exec(script, found)
+    for name, given in (("hinge", ()), ("squared", ()), ("matched", (2.0,))):
+        check_loss_operators(loss_of(found[name], *given, name=name), what=name)
 
 
 def test_the_edge_model_of_the_page_is_one():

@@ -41,6 +41,37 @@ def edge(name: str, seed: int) -> None:
 
 
 @check.command(
+    epilog=examples(
+        "ecct check loss my_pkg.losses:hinge",
+        "ecct check loss listwise --distillation",
+    ),
+)
+@click.argument("name")
+@click.option(
+    "--distillation",
+    is_flag=True,
+    help="It is one for training.distillation_loss, of the cloud's logits.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the logits.")
+def loss(name: str, distillation: bool, seed: int) -> None:
+    """Check the loss NAME of devices: one of the library, of a package, or module:name.
+
+    Only builtin operators, forward and in the gradient; the gradient against finite differences; a
+    stack of devices as each alone; padding that counts for nothing; the same numbers in a file.
+    The exit code is 1 when a check failed.
+    """
+    prepare("export")
+    from ecct_tf.config.loss_names import TEMPERED, distillation_target, loss_target
+    from ecct_tf.errors import ConfigError
+    from ecct_tf.testing import loss_findings
+
+    (distillation_target if distillation else loss_target)(name, setting="NAME")
+    if distillation and name == TEMPERED:
+        raise ConfigError(f"NAME: {name} is part of the library's loss and no function of its own")
+    _print(loss_findings(name, distillation=distillation, seed=seed), title=name)
+
+
+@check.command(
     epilog=examples("ecct check cloud my_pkg.cloud:build", "ecct check cloud ecct"),
 )
 @click.argument("name")

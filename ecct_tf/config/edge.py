@@ -5,6 +5,7 @@ import math
 from typing import Literal
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
+from ecct_tf.config.loss_names import BCE, TEMPERED, check_loss_form
 from ecct_tf.config.part_names import check_name_form
 from ecct_tf.errors import ConfigError
 
@@ -225,7 +226,13 @@ class TrainingConfig:
       optimizer: `sgd`, `adagrad` or `adam`; its slots start anew in each round.
       learning_rate: of the shared weights.
       private_learning_rate: of the private weights.
+      loss: of a device's samples: `bce`, the cross-entropy of each; `bpr` or `sampled_softmax`, the
+        item of each position against its negatives; a name that an installed package registers; or
+        `module:name` of your own (`docs/extend_loss.md`). With a loss by position a batch is as
+        many whole positions as `batch_size` holds, at least one.
       distillation_weight: λ_e, weight of the cloud's logits in the device's loss (inferred).
+      distillation_loss: how the cloud's logits teach: `tempered`, sample by sample; `listwise`, the
+        softmax over a position; a name that an installed package registers; or `module:name`.
       temperature: T of the distillation (inferred).
     """
 
@@ -234,12 +241,17 @@ class TrainingConfig:
     optimizer: OptimizerName = "sgd"
     learning_rate: float = 0.02
     private_learning_rate: float = 0.002
+    loss: str = BCE
     distillation_weight: float = 0.02
+    distillation_loss: str = TEMPERED
     temperature: float = 2.0
 
     def __post_init__(self) -> None:
         numbers(self, "training")
         at_least(self, "training", 1, "epochs", "batch_size")
         one_of(self, "training", "optimizer", OPTIMIZERS)
+        check_loss_form(self.loss, setting="training.loss")
+        setting = "training.distillation_loss"
+        check_loss_form(self.distillation_loss, setting=setting, default=TEMPERED)
         positive(self, "training", "learning_rate", "temperature")
         at_least(self, "training", 0, "private_learning_rate", "distillation_weight")

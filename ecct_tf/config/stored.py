@@ -55,6 +55,8 @@ _BEFORE: Mapping[str, Any] = {
     "federated_baseline.pfedrec.server.aggregator": "mean",
     "federated_baseline.server.aggregator": "mean",
     "server.aggregator": "mean",
+    "training.distillation_loss": "tempered",
+    "training.loss": "bce",
 }
 # What nothing read before: with the settings above it has no effect.
 _UNREAD = ("features.clock_", "start.")

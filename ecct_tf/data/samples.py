@@ -14,7 +14,14 @@ import numpy.typing as npt
 from ecct_tf.config import SampleConfig
 from ecct_tf.data.negatives import sample_negatives
 
-__all__ = ["LocalSamples", "draw_samples", "histories_before", "pad_history", "sample_order"]
+__all__ = [
+    "LocalSamples",
+    "batch_rows",
+    "draw_samples",
+    "histories_before",
+    "pad_history",
+    "sample_order",
+]
 
 _DRAW = 0xDE7
 _ORDER = 0x0DD
@@ -74,7 +81,7 @@ def draw_samples(
 
 
 def sample_order(
-    samples: int, *, seed: int, user: int, round_number: int | None = None
+    samples: int, *, seed: int, user: int, round_number: int | None = None, group_size: int = 1
 ) -> npt.NDArray[np.int64]:
     """A shuffle of a device's samples: batches then mix positives and negatives of positions.
 
@@ -83,8 +90,27 @@ def sample_order(
       seed: of the run.
       user: the first user on the device.
       round_number: as for `draw_samples`.
+      group_size: samples that stay together, in their order: all of a position, for a loss that
+        reads them so; 1 shuffles each by itself.
+
+    >>> sample_order(6, seed=0, user=0, group_size=3).tolist()
+    [3, 4, 5, 0, 1, 2]
     """
-    return np.random.default_rng(_seed(seed, _ORDER, user, round_number)).permutation(samples)
+    rng = np.random.default_rng(_seed(seed, _ORDER, user, round_number))
+    groups = rng.permutation(samples // group_size)
+    order: npt.NDArray[np.int64] = (groups[:, None] * group_size + np.arange(group_size)).reshape(
+        -1
+    )
+    return order
+
+
+def batch_rows(batch_size: int, *, group_size: int) -> int:
+    """Rows of a batch of at most `batch_size`, in whole groups of samples, at least one.
+
+    >>> batch_rows(32, group_size=1), batch_rows(32, group_size=10), batch_rows(4, group_size=10)
+    (32, 30, 10)
+    """
+    return max(1, batch_size // group_size) * group_size
 
 
 def pad_history(history: npt.NDArray[np.int32], length: int) -> npt.NDArray[np.int32]:

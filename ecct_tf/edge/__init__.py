@@ -30,15 +30,19 @@ from ecct_tf.edge.inputs import (
     with_item_vectors,
 )
 from ecct_tf.edge.layout import Weight, WeightLayout
+from ecct_tf.edge.loss_registry import build_loss, changed_losses, check_losses, loss_origins
+from ecct_tf.edge.losses import EdgeLoss
 from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
 from ecct_tf.edge.optimizers import LocalOptimizer, build_optimizer
 from ecct_tf.edge.origin import changed_sources, edge_origins
 from ecct_tf.edge.task import DeviceTask
+from ecct_tf.edge.training_loss import collaborative_loss
 
 __all__ = [
     "Architecture",
     "DeviceTask",
     "EdgeInputs",
+    "EdgeLoss",
     "EdgeModel",
     "EdgeOutputs",
     "EdgeSpec",
@@ -50,17 +54,22 @@ __all__ = [
     "Weights",
     "architecture",
     "build_edge_model",
+    "build_loss",
     "build_optimizer",
+    "changed_losses",
     "changed_sources",
     "check_edge_models",
+    "check_losses",
     "cloud_knowledge",
     "cloud_told",
+    "collaborative_loss",
     "edge_origins",
     "input_logit",
     "interaction_features",
     "item_tensors",
     "largest_tier",
     "layers",
+    "loss_origins",
     "model_of",
     "pad_history",
     "pair_inputs",

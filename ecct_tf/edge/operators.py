@@ -17,7 +17,7 @@ import tensorflow as tf
 from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
 from ecct_tf.errors import ConfigError
 
-__all__ = ["BUILTIN", "HINTS", "check_operators", "forward_graph", "input_specs"]
+__all__ = ["BUILTIN", "HINTS", "check_graph", "check_operators", "forward_graph", "input_specs"]
 
 BUILTIN = frozenset(
     (
@@ -80,7 +80,7 @@ def check_operators(model: EdgeModel) -> None:
         traced = _traced(model, stacked=stacked, what=what)
         _check_inputs(model, traced.inputs, what=what)
         _check_outputs(model, traced.outputs, stacked=stacked, what=what)
-        _check_graph(traced, what=what)
+        check_graph(traced.graph, traced.forward, what=what)
         if traced.gradient is None:
             raise ConfigError(f"{what}: expected a logit that depends on the weights; it does not")
 
@@ -184,9 +184,18 @@ def _check_inputs(model: EdgeModel, inputs: EdgeInputs, *, what: str) -> None:
                 )
 
 
-def _check_graph(traced: _Traced, *, what: str) -> None:
-    forward = traced.forward
-    for operation in traced.graph.get_operations():
+def check_graph(graph: tf.Graph, forward: Collection[tf.Operation], *, what: str) -> None:
+    """Refuses a graph with operators that phones lack, or that yield float64.
+
+    Args:
+      graph: forward pass and gradient.
+      forward: the operators of the forward pass.
+      what: was traced, for messages.
+
+    Raises:
+      ConfigError: with the operator, its place in the source and what to write instead.
+    """
+    for operation in graph.get_operations():
         kind = operation.type
         if kind not in BUILTIN:
             hint = HINTS.get(kind) or (_RANDOM if "Random" in kind else "phones lack it")

@@ -3,8 +3,14 @@
 import dataclasses
 from typing import Any
 
+import tensorflow as tf
+
 from ecct_tf.config import FeatureConfig, SampleConfig, Sharing, TrainingConfig
+from ecct_tf.data.samples import batch_rows
+from ecct_tf.edge.loss_registry import build_distillation, build_loss
+from ecct_tf.edge.losses import EdgeLoss
 from ecct_tf.edge.model import EdgeModel
+from ecct_tf.edge.training_loss import collaborative_loss
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import ExchangeSpec
 
@@ -43,6 +49,60 @@ class DeviceTask:
     def distillation_weight(self) -> float:
         """λ_e, 0 where no teacher is at hand."""
         return self.training.distillation_weight if self.uses_logits else 0.0
+
+    @property
+    def loss(self) -> EdgeLoss:
+        """The loss of the labels."""
+        return build_loss(self.training.loss)
+
+    @property
+    def distillation(self) -> EdgeLoss | None:
+        """The loss of the cloud's logits; None for the tempered cross-entropy."""
+        training = self.training
+        return build_distillation(training.distillation_loss, training.temperature)
+
+    @property
+    def group_size(self) -> int:
+        """Samples that stay together in a batch: those of a position, where a loss reads them."""
+        taught = self.distillation
+        together = self.loss.by_position or (taught is not None and taught.by_position)
+        return 1 + self.samples.negatives if together else 1
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch: `training.batch_size`, in whole positions for losses by position."""
+        return batch_rows(self.training.batch_size, group_size=self.group_size)
+
+    def batch_loss(
+        self,
+        logits: tf.Tensor,
+        *,
+        labels: tf.Tensor,
+        teacher: tf.Tensor,
+        weights: tf.Tensor,
+        taught: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """The loss of a batch, `[...] float32`: what simulation and file train by.
+
+        Args:
+          logits: `[..., B] float32`.
+          labels: `[..., B] float32`.
+          teacher: `[..., B] float32`, the cloud's logits.
+          weights: `[..., B] float32`, 0 for padding.
+          taught: `[..., B] float32`, 0 where there is no teacher; None where there always is one.
+        """
+        return collaborative_loss(
+            logits,
+            labels=labels,
+            teacher=teacher,
+            weights=weights,
+            taught=taught,
+            loss=self.loss,
+            distillation_loss=self.distillation,
+            group_size=self.group_size,
+            distillation_weight=self.distillation_weight,
+            temperature=self.training.temperature,
+        )
 
     def changed(self, **fields: Any) -> "DeviceTask":
         """The same task but for `fields`."""

@@ -28,7 +28,7 @@ from ecct_tf.federated.devices import DeviceData
 from ecct_tf.federated.divergence import healthy_rows
 from ecct_tf.federated.user_rows import merge_users
 from ecct_tf.fixed_order import fixed_order
-from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, collaborative_loss, noise
+from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, noise
 from ecct_tf.knowledge.rows import Told
 
 __all__ = ["STAGES", "DeviceResult", "DeviceWork", "Stage"]
@@ -240,7 +240,7 @@ class DeviceWork:
         axis = 1 if stacked else 0
         labels = tf.cast(data.labels, tf.float32)
         # A shard is padded to its largest device where that fills no batch.
-        batch = tf.minimum(config.batch_size, tf.shape(labels)[axis])
+        batch = tf.minimum(self.task.batch_size, tf.shape(labels)[axis])
         own_steps = -(-data.samples // batch)
         epoch_steps = tf.reduce_max(own_steps)
         rates = tf.concat(
@@ -319,13 +319,11 @@ class DeviceWork:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            losses = collaborative_loss(
+            losses = self.task.batch_loss(
                 self.model.forward(weights, inputs).logit,
                 labels=labels,
                 teacher=teacher,
                 weights=mask,
-                distillation_weight=self.task.distillation_weight,
-                temperature=self.training.temperature,
                 taught=taught,
             )
             total = tf.reduce_sum(losses) if stacked else losses

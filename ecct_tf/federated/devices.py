@@ -96,6 +96,7 @@ def prepare_devices(
     samples: SampleConfig,
     with_slots: bool,
     with_items: bool = False,
+    group_size: int = 1,
     seed: int,
 ) -> DeviceSet:
     """Draws each device's samples and computes their features.
@@ -108,6 +109,7 @@ def prepare_devices(
       samples: which samples to draw.
       with_slots: whether the tier reads dot products by slot.
       with_items: whether it reads item vectors, for which samples keep their histories.
+      group_size: samples that stay together, `DeviceTask.group_size`.
       seed: of the run; a user's samples depend on it and on the user alone.
 
     Raises:
@@ -135,7 +137,18 @@ def prepare_devices(
         positions = sum(len(part.histories) for part in parts)
         rows = slice(start, start + positions)
         device = _assemble(
-            group, parts, computed[rows], slots[rows], histories[rows], features, seed
+            group,
+            parts,
+            computed[rows],
+            slots[rows],
+            histories[rows],
+            features,
+            order=sample_order(
+                positions * (1 + samples.negatives),
+                seed=seed,
+                user=group[0].user,
+                group_size=group_size,
+            ),
         )
         # Without item vectors nothing of the histories stays.
         nothing = np.zeros((len(device.labels), 0), np.int32)
@@ -177,6 +190,7 @@ def sample_histories(
     items: ItemTensors,
     features: FeatureConfig,
     samples: SampleConfig,
+    group_size: int = 1,
     seed: int,
 ) -> npt.NDArray[np.int32]:
     """The history behind each sample of a device, `[N, L] int32`, as `prepare_devices` orders them.
@@ -184,7 +198,7 @@ def sample_histories(
     Devices of the simulation keep features instead; a phone begins with the histories.
     """
     histories = [_draw(view, items, features, samples, seed).histories for view in group]
-    return _by_sample(histories, group, samples=samples, seed=seed)
+    return _by_sample(histories, group, samples=samples, group_size=group_size, seed=seed)
 
 
 def sample_clocks(
@@ -193,6 +207,7 @@ def sample_clocks(
     items: ItemTensors,
     features: FeatureConfig,
     samples: SampleConfig,
+    group_size: int = 1,
     seed: int,
 ) -> npt.NDArray[np.float32]:
     """The reading of the clock behind each sample, `[N, W] float32`, as `sample_histories`."""
@@ -201,7 +216,7 @@ def sample_clocks(
         clock_readings(view.times, part.positions, config=features)
         for view, part in zip(group, drawn, strict=True)
     ]
-    return _by_sample(clocks, group, samples=samples, seed=seed)
+    return _by_sample(clocks, group, samples=samples, group_size=group_size, seed=seed)
 
 
 def _by_sample(
@@ -209,11 +224,13 @@ def _by_sample(
     group: Sequence[DeviceView],
     *,
     samples: SampleConfig,
+    group_size: int,
     seed: int,
 ) -> npt.NDArray[Any]:
     """What belongs to the positions of a device's users, `[p, …]` each, in the order of samples."""
     repeated = np.repeat(np.concatenate(parts), 1 + samples.negatives, axis=0)
-    return repeated[sample_order(len(repeated), seed=seed, user=group[0].user)]
+    user = group[0].user
+    return repeated[sample_order(len(repeated), seed=seed, user=user, group_size=group_size)]
 
 
 def _draw(
@@ -280,14 +297,14 @@ def _assemble(
     slots: npt.NDArray[np.float16],
     histories: npt.NDArray[np.int32],
     config: FeatureConfig,
-    seed: int,
+    *,
+    order: npt.NDArray[np.int64],
 ) -> DeviceData:
     candidates = np.concatenate([part.candidates for part in parts])
     positions, width = candidates.shape
     owners = np.repeat(np.arange(len(group)), [len(part.candidates) for part in parts])
     labels = np.zeros((positions, width), np.uint8)
     labels[:, 0] = 1
-    order = sample_order(positions * width, seed=seed, user=group[0].user)
 
     def rows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array.reshape(positions * width, *array.shape[2:])[order]

@@ -81,7 +81,7 @@ class CohortRounds:
                 cohort,
                 members.tolist(),
                 shard_size=self._runtime.shard_size,
-                batch_size=cohort.work.training.batch_size,
+                batch_size=cohort.work.task.batch_size,
             )
             self._kept[index] = key, cut
         return self._kept[index][1]
@@ -145,7 +145,7 @@ class CohortRounds:
         cohort = self._cohorts[index]
         work = cohort.work.in_stage(stage)
         size, shard_size = work.shared_size, self._runtime.shard_size
-        batch_size = work.training.batch_size
+        batch_size = work.task.batch_size
         sample = make_shards(cohort, [0], shard_size=shard_size, batch_size=batch_size)[0].data
         built = build_work(work, items=self._table, sample=sample, stacked=shard_size > 0)
         return build_round(

@@ -7,7 +7,7 @@ uplink of every user with its age, and the distillation losses learn from it.
 """
 
 from ecct_tf.knowledge.codecs import Codec, Encoded, build_codec
-from ecct_tf.knowledge.distillation import binary_cross_entropy, collaborative_loss, distillation
+from ecct_tf.knowledge.distillation import binary_cross_entropy, distillation
 from ecct_tf.knowledge.item_table import Block, ItemTable
 from ecct_tf.knowledge.payloads import Downlink, ExchangeSpec, Uplink
 from ecct_tf.knowledge.rows import CloudRows, look_up
@@ -26,7 +26,6 @@ __all__ = [
     "UplinkRows",
     "binary_cross_entropy",
     "build_codec",
-    "collaborative_loss",
     "distillation",
     "look_up",
 ]

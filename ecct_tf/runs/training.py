@@ -45,7 +45,7 @@ def simulated_training(
       downlink: the user embedding as encoded.
       steps: at least.
     """
-    batch = task.training.batch_size
+    batch = task.batch_size
     (data,) = prepare_devices(
         [group],
         items=items,
@@ -54,12 +54,14 @@ def simulated_training(
         samples=task.samples,
         with_slots=work.model.reads_slots,
         with_items=work.model.reads_items,
+        group_size=task.group_size,
         seed=config.seed,
     ).devices
     drawn: dict[str, Any] = {
         "items": items,
         "features": task.features,
         "samples": task.samples,
+        "group_size": task.group_size,
         "seed": config.seed,
     }
     frozen: Arrays = {"history": sample_histories(group, **drawn)}

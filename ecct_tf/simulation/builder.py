@@ -175,6 +175,7 @@ def _cohorts(
                 samples=work.task.samples,
                 with_slots=work.model.reads_slots,
                 with_items=work.model.reads_items,
+                group_size=work.task.group_size,
                 seed=config.seed,
             )
         works.append((work, devices))

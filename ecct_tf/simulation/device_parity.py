@@ -67,7 +67,7 @@ def simulated_twin(work: DeviceWork, items: ItemTensors) -> Twin:
         return work.answer(final, noise_seed=noise_seed, items=items, data=data, downlink=downlink)
 
     def inputs(device: SimulatedDevice) -> tuple[DeviceData, Downlink]:
-        padded = stack_devices([device.data], batch_size=work.training.batch_size)
+        padded = stack_devices([device.data], batch_size=work.task.batch_size)
         data = DeviceData(*(tf.constant(np.asarray(part)[0]) for part in padded))
         downlink = tf.nest.map_structure(lambda part: tf.constant(part[None]), device.downlink)
         return data, downlink

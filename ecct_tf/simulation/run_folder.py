@@ -167,27 +167,28 @@ class RunFolder:
         return missing_settings(read_mapping(self.path / "config.yaml"))
 
     def changed_models(self) -> list[str]:
-        """What changed in each model and aggregator whose source is not what the run began with.
+        """What changed in each part of one's own whose source is not what the run began with.
 
         Raises:
           ConfigError: when a model of the run cannot be imported.
         """
         from cloud.origin import changed_clouds
-        from ecct_tf.edge import changed_sources
+        from ecct_tf.edge import changed_losses, changed_sources
         from ecct_tf.federated.aggregators import changed_aggregators
 
         path = self.path / "environment.json"
         try:
             recorded = json.loads(path.read_text(encoding="utf-8"))
             edge, clouds = recorded.get("edge_models", {}), recorded.get("clouds", {})
-            aggregators = recorded.get("aggregators", {})
+            aggregators, losses = recorded.get("aggregators", {}), recorded.get("losses", {})
         except (OSError, ValueError, AttributeError):
             # Nothing depends on the file in runs of the library's own models.
-            edge, clouds, aggregators = {}, {}, {}
+            edge, clouds, aggregators, losses = {}, {}, {}, {}
         return (
             changed_sources(edge)
             + changed_clouds(clouds)
             + changed_aggregators(self.config, aggregators)
+            + changed_losses(self.config.training, losses)
         )
 
     @property
@@ -324,7 +325,7 @@ def _packages() -> dict[str, str | None]:
 
 def _environment(config: RunConfig) -> dict[str, Any]:
     from cloud.origin import cloud_origins
-    from ecct_tf.edge import edge_origins
+    from ecct_tf.edge import edge_origins, loss_origins
     from ecct_tf.federated.aggregators import aggregator_origins
     from ecct_tf.federated.engine import chosen_engine
 
@@ -341,4 +342,5 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "edge_models": edge_origins(tier for tier, share in config.edge.tiers.items() if share > 0),
         "clouds": cloud_origins(config.cloud.model),
         "aggregators": aggregator_origins(config),
+        "losses": loss_origins(config.training),
     }

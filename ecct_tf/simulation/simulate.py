@@ -13,7 +13,7 @@ from cloud.origin import check_cloud
 from cloud.shared_spaces import InputSpaces
 from ecct_tf.config import EngineName, RunConfig
 from ecct_tf.data import Dataset, described, refuse_in_memory
-from ecct_tf.edge import check_edge_models
+from ecct_tf.edge import check_edge_models, check_losses
 from ecct_tf.errors import CheckpointError, DataError, RunFolderError, WorkerError
 from ecct_tf.federated import Algorithm, chosen_engine, federated_runtime
 from ecct_tf.federated.aggregators import check_aggregators
@@ -95,6 +95,7 @@ def simulate(
     # What cannot work is refused before there is a folder.
     _uplink_log(config)
     check_edge_models(config.edge, config.features)
+    check_losses(config.training)
     check_cloud(config.cloud.model)
     check_aggregators(config)
     folder = None if out is None else RunFolder.create(out, config)
@@ -182,6 +183,7 @@ def _with_data(config: RunConfig, dataset: Dataset | None) -> RunConfig:
 def _check_models(folder: RunFolder) -> None:
     """Refuses models of other source than the run began with: two would be mixed in it."""
     check_edge_models(folder.config.edge, folder.config.features)
+    check_losses(folder.config.training)
     check_cloud(folder.config.cloud.model)
     changes = folder.changed_models()
     if changes:

@@ -1,7 +1,8 @@
 """Conformance kits: what a part of one's own must do, checked as the library's own parts are.
 
-`check_edge_model` is for edge models, `check_cloud` for clouds; `ecct check edge` and `ecct check
-cloud` are the same as commands. Call them in the tests of the package that brings the model:
+`check_edge_model` is for edge models, `check_loss` for their losses, `check_cloud` for clouds;
+`ecct check edge`, `ecct check loss` and `ecct check cloud` are the same as commands. Call them in
+the tests of the package that brings the part:
 
     def test_gru():
         check_edge_model("my_pkg.gru:gru4rec")
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     )
     from ecct_tf.testing.edge_models import SMALL_SPEC, check_edge_model, edge_model_findings
     from ecct_tf.testing.findings import ConformanceError, Finding
+    from ecct_tf.testing.losses import check_loss, loss_findings
 
 # A kit needs what the part that it checks needs: clouds TFRS, edge models TensorFlow alone.
 _HOME_OF = {
@@ -32,9 +34,11 @@ _HOME_OF = {
     "SMALL_SPEC": "edge_models",
     "check_cloud": "clouds",
     "check_edge_model": "edge_models",
+    "check_loss": "losses",
     "check_trainable_cloud": "clouds",
     "cloud_findings": "clouds",
     "edge_model_findings": "edge_models",
+    "loss_findings": "losses",
     "trainable_cloud_findings": "clouds",
 }
 
@@ -45,9 +49,11 @@ __all__ = [
     "Finding",
     "check_cloud",
     "check_edge_model",
+    "check_loss",
     "check_trainable_cloud",
     "cloud_findings",
     "edge_model_findings",
+    "loss_findings",
     "trainable_cloud_findings",
 ]
 

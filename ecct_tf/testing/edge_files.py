@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ecct_tf.edge.operators import input_specs
 from ecct_tf.testing.edge_inputs import functional
 from mobile_export.making.conversion import convert
 
-__all__ = ["converted", "trained"]
+__all__ = ["converted", "interpreted", "trained"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -58,10 +58,7 @@ def converted(model: EdgeModel) -> Any:
       ExportError: when the model needs an operator that is not builtin.
     """
     module = _File(model)
-    with _quiet():
-        content = convert(module, precision="float32")
-    interpreter = _interpreter(content)
-    runner = interpreter.get_signature_runner("train")
+    runner = _runner(module)
 
     def run(weights: npt.NDArray[np.float32], inputs: EdgeInputs) -> Arrays:
         given = {name: np.asarray(getattr(inputs, name)) for name in module.names}
@@ -70,6 +67,43 @@ def converted(model: EdgeModel) -> Any:
         return found
 
     return run
+
+
+class _Function(tf.Module):
+    """A function of vectors of one open length."""
+
+    def __init__(self, function: Callable[..., dict[str, tf.Tensor]], names: Sequence[str]) -> None:
+        super().__init__()
+        specs = [tf.TensorSpec([None], tf.float32, name) for name in names]
+        traced = tf.function(function, input_signature=specs, autograph=False)
+        self.functions = {"train": traced.get_concrete_function()}
+
+
+def interpreted(
+    function: Callable[..., dict[str, tf.Tensor]], names: Sequence[str]
+) -> Callable[[Mapping[str, npt.NDArray[np.float32]]], Arrays]:
+    """`function` of vectors `[B] float32` as TensorFlow Lite runs it.
+
+    Args:
+      function: of tensors, in the order of `names`.
+      names: of its arguments.
+
+    Raises:
+      ExportError: when it needs an operator that is not builtin.
+    """
+    runner = _runner(_Function(function, names))
+
+    def run(given: Mapping[str, npt.NDArray[np.float32]]) -> Arrays:
+        found: Arrays = runner(**{name: given[name] for name in runner.get_input_details()})
+        return found
+
+    return run
+
+
+def _runner(module: tf.Module) -> Any:
+    with _quiet():
+        content = convert(module, precision="float32")
+    return _interpreter(content).get_signature_runner("train")
 
 
 def _interpreter(content: bytes) -> Any:

@@ -82,10 +82,15 @@ def check_training(
 
 
 def check_resume(
-    interpreter: Interpreter, path: Path, contract: Contract, example: DeviceExample
+    interpreter: Interpreter,
+    path: Path,
+    contract: Contract,
+    example: DeviceExample,
+    *,
+    group_size: int,
 ) -> str:
     """A device that was restored goes on as if it had not been away, bit by bit."""
-    inputs = example_inputs(example, contract["train"])
+    inputs = example_inputs(example, contract["train"], group_size=group_size)
     interpreter.load(path)
     for _ in range(3):
         interpreter.run("train", inputs)
@@ -108,13 +113,22 @@ def check_resume(
 
 
 def check_guards(
-    interpreter: Interpreter, path: Path, contract: Contract, example: DeviceExample, *, calls: int
+    interpreter: Interpreter,
+    path: Path,
+    contract: Contract,
+    example: DeviceExample,
+    *,
+    calls: int,
+    group_size: int,
 ) -> str:
     """Hostile calls end in an error or in finite numbers, and leave the weights sound."""
     rng = np.random.default_rng(0)
     interpreter.load(path)
     state = interpreter.run("save", _UNUSED)["state"] if "save" in contract else None
-    good = {name: example_inputs(example, signature) for name, signature in contract.items()}
+    good = {
+        name: example_inputs(example, signature, group_size=group_size)
+        for name, signature in contract.items()
+    }
     for name in ("set_weights", "restore"):
         if name in contract and state is not None:
             port = contract[name].inputs[0]

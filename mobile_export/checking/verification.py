@@ -17,6 +17,7 @@ from mobile_export.checking.behaviour import (
 )
 from mobile_export.checking.hostile import damaged_files
 from mobile_export.checking.reference import Reference
+from mobile_export.contract.samples import group_size_of
 from mobile_export.contract.signatures import FILE_SCHEMA, Signature, contract_of
 from mobile_export.contract.task import check_told
 from mobile_export.flatbuffer.packing import (
@@ -140,13 +141,19 @@ def _behaviour(
                 where,
                 lambda: check_training(interpreter, path, contract, simulated),
             )
-    example = examples[0]
+    example, together = examples[0], group_size_of(metadata)
     if "train" in contract:
         yield _checked(
-            "save and restore", where, lambda: check_resume(interpreter, path, contract, example)
+            "save and restore",
+            where,
+            lambda: check_resume(interpreter, path, contract, example, group_size=together),
         )
     yield _checked(
-        "guards", where, lambda: check_guards(interpreter, path, contract, example, calls=hostile)
+        "guards",
+        where,
+        lambda: check_guards(
+            interpreter, path, contract, example, calls=hostile, group_size=together
+        ),
     )
 
 

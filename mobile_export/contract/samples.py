@@ -5,7 +5,7 @@ from typing import Any
 
 from ecct_tf.config import SampleConfig
 
-__all__ = ["samples_of"]
+__all__ = ["group_size_of", "samples_of"]
 
 # What devices drew before files told it.
 _UNTOLD = {"negatives": 9, "max_positions": 128}
@@ -21,3 +21,14 @@ def samples_of(metadata: Mapping[str, Any]) -> SampleConfig:
     """
     told = metadata.get("samples", _UNTOLD)
     return SampleConfig(negatives=int(told["negatives"]), max_positions=int(told["max_positions"]))
+
+
+def group_size_of(metadata: Mapping[str, Any]) -> int:
+    """How many rows of `train` belong together: all of a position, or 1.
+
+    >>> group_size_of({"training": {"loss": "bpr", "group_size": 4}})
+    4
+    >>> group_size_of({"training": {"loss": "binary cross-entropy"}})
+    1
+    """
+    return int(metadata["training"].get("group_size", 1))

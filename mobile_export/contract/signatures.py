@@ -11,6 +11,11 @@ Histories are item ids, newest last, 0 for empty slots at the front. An id that 
 table does not have, a value that is not finite and a learning rate out of range are
 replaced inside the graph, see `mobile_export.making.guards`.
 
+`train` takes rows in any order, unless the loss reads positions: where `group_size` of the
+section `training` in the metadata is above 1, rows come position by position, whole, each with its
+own item first and then its negatives; padding, whose mask is 0, likewise. A mask between 0 and 1
+is a sample's weight; a position weighs as much as the mean of its samples.
+
 Where the models read the time, histories come with a reading of the clock, as
 `ecct_tf.data.clock.clock_reading` makes it; zeros are a silent one. `uplink` takes none.
 """

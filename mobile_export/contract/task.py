@@ -11,7 +11,7 @@ from mobile_export.contract.signatures import Sizes
 
 __all__ = ["check_exportable", "check_told", "device_settings", "file_sizes"]
 
-_LOSS = "binary cross-entropy + weight * distillation from the cloud's logits"
+_UNNAMED = {"loss": "bce", "distillation_loss": "tempered", "group_size": 1}
 
 
 def device_settings(task: DeviceTask) -> dict[str, dict[str, Any]]:
@@ -29,7 +29,7 @@ def device_settings(task: DeviceTask) -> dict[str, dict[str, Any]]:
         "training": {
             **training,
             "slot_starts": list(build_optimizer(task.training.optimizer).slot_starts),
-            "loss": _LOSS,
+            "group_size": task.group_size,
             "distillation_weight": task.distillation_weight,
         },
         "features": dataclasses.asdict(task.features),
@@ -67,7 +67,13 @@ def check_told(task: DeviceTask, metadata: Mapping[str, Any]) -> str:
     Raises:
       ExportError: one differs: a phone would train otherwise than the run's devices.
     """
-    told = {**metadata, "samples": dataclasses.asdict(samples_of(metadata))}
+    training = metadata["training"]
+    # Files of before losses had names tell the one in words.
+    told = {
+        **metadata,
+        "samples": dataclasses.asdict(samples_of(metadata)),
+        "training": training if "group_size" in training else {**training, **_UNNAMED},
+    }
     for section, settings in device_settings(task).items():
         for name, ours in settings.items():
             # As JSON has it: no tuples.
@@ -78,11 +84,11 @@ def check_told(task: DeviceTask, metadata: Mapping[str, Any]) -> str:
                     f"{section}.{name}: the run has {expected!r}, the file tells {found!r}; a "
                     "device would do otherwise than the run's. Export the file again"
                 )
-    samples, training = task.samples, task.training
+    samples, used = task.samples, task.training
     return (
-        f"negatives {samples.negatives}, positions {samples.max_positions}, batch "
-        f"{training.batch_size}, epochs {training.epochs}, {training.optimizer} "
-        f"{training.learning_rate:g}/{training.private_learning_rate:g}"
+        f"loss {used.loss}, negatives {samples.negatives}, positions {samples.max_positions}, "
+        f"batch {used.batch_size}, epochs {used.epochs}, {used.optimizer} "
+        f"{used.learning_rate:g}/{used.private_learning_rate:g}"
     )
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import SampleConfig
 from ecct_tf.data.clock import clock_readings
-from ecct_tf.data.samples import draw_samples, sample_order
+from ecct_tf.data.samples import batch_rows, draw_samples, sample_order
 from ecct_tf.errors import DeviceError
 from mobile_export.device.model import DeviceModel
 from mobile_export.device.state import DeviceState
@@ -29,7 +29,7 @@ class TrainingPlan:
       redraw: whether each round draws its negatives anew. The simulation's devices keep
         theirs, whose features they compute once.
       epochs: passes over the samples.
-      batch_size: of a dynamic file.
+      batch_size: of a dynamic file; whole positions of it, where the loss reads positions.
       learning_rate: of the shared weights.
       private_learning_rate: of the private ones.
     """
@@ -100,7 +100,8 @@ def train_round(
 
 
 def _batch_size(model: DeviceModel, plan: TrainingPlan) -> int:
-    wanted = plan.batch_size or int(model.file.metadata["training"]["batch_size"])
+    told = int(model.file.metadata["training"]["batch_size"])
+    wanted = batch_rows(plan.batch_size or told, group_size=model.file.group_size)
     fixed = model.file.sizes.batch
     if fixed is not None and wanted > fixed:
         raise DeviceError(
@@ -112,6 +113,13 @@ def _batch_size(model: DeviceModel, plan: TrainingPlan) -> int:
 
 def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batch:
     """All samples of the device, in the order in which they are trained on."""
+    wanted, group_size = plan.samples or model.file.samples, model.file.group_size
+    if group_size not in (1, 1 + wanted.negatives):
+        raise DeviceError(
+            f"{model.file.name}: its loss reads positions of {group_size - 1} negatives, the plan "
+            f"draws {wanted.negatives}; leave `samples.negatives` as the file has it, or export a "
+            f"run with samples.negatives={wanted.negatives}"
+        )
     # Items that came after the file was made have no row to learn from.
     known = (state.history >= 1) & (state.history <= model.num_items)
     seeds: dict[str, Any] = {
@@ -124,12 +132,12 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
         num_older=int(known[: state.num_older].sum()),
         num_items=model.num_items,
         history_length=model.file.sizes.history_length,
-        samples=plan.samples or model.file.samples,
+        samples=wanted,
         **seeds,
     )
     labels = np.zeros(drawn.candidates.shape, np.float32)
     labels[:, 0] = 1.0
-    order = sample_order(labels.size, **seeds)
+    order = sample_order(labels.size, group_size=group_size, **seeds)
     width, features = labels.shape[1], model.file.features
     # What the clock said at each position, when its interaction happened.
     readings = clock_readings(state.times[known], drawn.positions, config=features)

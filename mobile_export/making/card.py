@@ -87,7 +87,8 @@ def _about(files: Sequence[Mapping[str, Any]]) -> list[str]:
         f"- private columns: {columns or 'none'}",
         f"- optimiser: {training['optimizer']}, learning rates {training['learning_rate']:g} "
         f"(shared) and {training['private_learning_rate']:g} (private)",
-        f"- loss: {training['loss']} (weight {training['distillation_weight']:g}, temperature "
+        f"- loss: {training['loss']} + {training['distillation_weight']:g} * distillation from the "
+        f"cloud's logits ({training.get('distillation_loss', 'tempered')}, temperature "
         f"{training['temperature']:g})",
     ]
     if clock := found.get("clock"):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.data.samples import batch_rows
 from mobile_export.contract.signatures import Signature
 
 __all__ = ["DeviceExample", "example_inputs"]
@@ -34,14 +35,18 @@ class DeviceExample:
     clock: npt.NDArray[np.float32] | None = None
 
 
-def example_inputs(example: DeviceExample, signature: Signature, *, seed: int = 0) -> Inputs:
+def example_inputs(
+    example: DeviceExample, signature: Signature, *, seed: int = 0, group_size: int = 1
+) -> Inputs:
     """Inputs of `signature` made from `example`; candidates repeat where more are wanted.
 
-    Labels alternate, every row counts and noise is drawn from `seed`.
+    Labels alternate, every row counts and noise is drawn from `seed`. Rows come in whole groups
+    of `group_size`.
     """
     given: Inputs = {}
+    rows = batch_rows(len(example.candidates), group_size=group_size)
     for port in signature.inputs:
-        shape = [len(example.candidates) if extent is None else extent for extent in port.shape]
+        shape = [rows if extent is None else extent for extent in port.shape]
         if port.name == "history":
             given["history"] = np.broadcast_to(example.history, shape)
         elif port.name == "clock" and example.clock is not None:

@@ -121,7 +121,7 @@ def export_edge_model(
             f"variants: expected a list of names, got {variants!r}; give [{variants!r}]"
         )
     if static is not None:
-        _check_shapes(static)
+        _check_shapes(static, group_size=task.group_size)
     labels = labels or Labels()
     _check_labels(model, table, labels)
     chosen = [find_variant(name) for name in variants]
@@ -257,7 +257,7 @@ def _about_clock(features: FeatureConfig) -> dict[str, Any]:
     }
 
 
-def _check_shapes(static: object) -> None:
+def _check_shapes(static: object, *, group_size: int) -> None:
     if (
         not isinstance(static, Sequence)
         or len(static) != 2
@@ -266,6 +266,11 @@ def _check_shapes(static: object) -> None:
         raise ConfigError(
             "static: expected training rows B and candidates C, two whole numbers of at least 1 "
             f"such as (32, 100), got {static!r}"
+        )
+    if static[0] % group_size:
+        raise ConfigError(
+            f"static: expected training rows in whole positions, a multiple of {group_size}, since "
+            f"the loss reads a position's samples together, got {static[0]}"
         )
 
 

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from ecct_tf.edge import DeviceTask, EdgeInputs, EdgeModel, EdgeOutputs, build_optimizer
 from ecct_tf.fixed_order import fixed_order
-from ecct_tf.knowledge import collaborative_loss
 from mobile_export.contract.signatures import Signature, Sizes, signatures
 from mobile_export.making import guards
 from mobile_export.making.conversion import QUANTISED_SCOPE
@@ -98,7 +97,6 @@ class EdgeGraph(tf.Module):
         )
 
     def _train(self, given: Tensors) -> Tensors:
-        training = self._task.training
         inputs, teacher = self._inputs.samples(given)
         # A column of another length would broadcast; a reshape to the rows' number refuses it.
         rows = given["candidates"].shape[0] or tf.size(given["candidates"])
@@ -107,13 +105,11 @@ class EdgeGraph(tf.Module):
         weights = self._weights.read_value()
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            loss = collaborative_loss(
+            loss = self._task.batch_loss(
                 self._model.forward(self._expanded(weights), inputs).logit,
                 labels=labels,
                 teacher=teacher,
                 weights=mask,
-                distillation_weight=self._task.distillation_weight,
-                temperature=training.temperature,
             )
         gradient = tape.gradient(loss, weights)
         norm = guards.norm(gradient)

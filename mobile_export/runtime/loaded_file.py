@@ -18,7 +18,7 @@ from ecct_tf.errors import DeviceError, ExportError
 from ecct_tf.installation import install_command
 from ecct_tf.parts import is_installed
 from ecct_tf.wire import architecture_fingerprint
-from mobile_export.contract.samples import samples_of
+from mobile_export.contract.samples import group_size_of, samples_of
 from mobile_export.contract.signatures import FILE_SCHEMA, Sizes, contract_of
 from mobile_export.flatbuffer.packing import check_digest, digest, expected_digest, read_metadata
 from mobile_export.runtime.interpreter import Runtime
@@ -39,6 +39,7 @@ class LoadedFile:
       sizes: what its shapes follow from.
       features: how it reads histories and the clock, as far as its caller prepares that.
       samples: what devices of the run trained on.
+      group_size: rows of `train` that belong together: all of a position, or 1.
       table_sha256: of the item table that it holds, as the cloud publishes it, in hexadecimal.
       contract: its signatures by name.
       layout: SHA-256 of how it lays out its weights and optimiser slots; files that share
@@ -79,6 +80,7 @@ class LoadedFile:
             clock=self.sizes.clock_width > 0,
         )
         self.samples = samples_of(self.metadata)
+        self.group_size = group_size_of(self.metadata)
         self.table_sha256 = str(self.metadata["items"]["table_sha256"])
         self.layout = _layout(self.metadata)
         self.architecture = architecture_fingerprint(

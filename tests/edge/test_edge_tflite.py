@@ -12,9 +12,10 @@ from ecct_tf.edge import (
     ItemTensors,
     build_edge_model,
     build_optimizer,
+    collaborative_loss,
     pair_inputs,
 )
-from ecct_tf.knowledge import build_codec, collaborative_loss
+from ecct_tf.knowledge import build_codec
 
 BATCH = 3
 # Inputs that the library's tiers read; item vectors come after them.

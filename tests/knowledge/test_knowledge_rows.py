@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ecct_tf.edge import collaborative_loss
 from ecct_tf.errors import DataError
-from ecct_tf.knowledge import CloudRows, ExchangeSpec, ItemTable, collaborative_loss, look_up
+from ecct_tf.knowledge import CloudRows, ExchangeSpec, ItemTable, look_up
 from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
 
 

@@ -230,9 +230,10 @@ def simulated():
             features=config.features,
             samples=config.samples,
             with_slots=work.model.reads_slots,
+            group_size=work.task.group_size,
             seed=config.seed,
         ).devices
-        padded = stack_devices([data], batch_size=work.training.batch_size)
+        padded = stack_devices([data], batch_size=work.task.batch_size)
         split = work.shared_size
         result = work(
             shared=tf.constant(weights[:split]),

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from cloud.uplink_log import Asked, Forgotten, ReplayWindow, UplinkLogWriter
 from ecct_tf.config import SampleConfig
 from ecct_tf.data.samples import pad_history
 from ecct_tf.edge.start_files import start_file
-from ecct_tf.errors import CodecError, DeviceError, ExportError
+from ecct_tf.errors import CodecError, ConfigError, DeviceError, ExportError
 from ecct_tf.federated.devices import device_profile
 from ecct_tf.knowledge import KnowledgeStore
 from ecct_tf.knowledge.table_files import item_table_file
@@ -41,6 +42,9 @@ from mobile_export.runtime.loaded_file import LoadedFile
 
 LITERT = importlib.util.find_spec("ai_edge_litert") is not None
 RUNTIME = "litert" if LITERT else "tensorflow"
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "own_losses"
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +111,48 @@ def test_it_trains_and_answers_as_the_simulations_devices(
         assert np.abs(device.weights - expected).max() <= 1e-6
         assert uplink == wire(result.uplink)
     assert fleet.users == [view.user for view in views[:5]]
+
+
+@pytest.mark.parametrize(
+    ("loss", "taught"),
+    [("bce", "listwise"), ("own_losses.losses:hinge", "own_losses.losses:matched")],
+)
+def test_it_trains_by_the_loss_of_the_run(
+    loss, taught, works, table, items, config, views, plan, downlink, weights_of, tmp_path,
+    simulated, monkeypatch,
+):  # fmt: skip
+    monkeypatch.syspath_prepend(EXAMPLES)
+    settings = dataclasses.replace(
+        config.training,
+        loss=loss,
+        distillation_loss=taught,
+        distillation_weight=0.05,
+        batch_size=9,
+    )
+    work = works["linear"].changed(training=settings)
+    start = weights_of(work)
+    (file,) = export_edge_model(work.model, start, table, task=work.task, out=tmp_path)
+    model = DeviceModel(file.path, runtime=RUNTIME)
+    told = model.file.metadata["training"]
+    # Nine rows hold two positions of four samples each.
+    assert (told["loss"], told["group_size"], work.task.batch_size) == (loss, 4, 8)
+    for view in views[:3]:
+        state = model.receive(model.begin(**held(view)), downlink)
+        state, report = train_round(model, state, plan)
+        expected, result = simulated(
+            work, view, items=items, config=config, weights=start, downlink=downlink
+        )
+        assert (report.refused, report.steps) == (0, -(-report.samples // 8))
+        assert report.loss == pytest.approx(float(result.loss) / float(result.weight), abs=1e-5)
+        weights = model.weights(state)
+        assert np.abs(weights - start).max() > 1e-4
+        assert np.abs(weights - expected).max() <= 1e-6
+    with pytest.raises(DeviceError, match="reads positions of 3 negatives, the plan draws 2"):
+        train_round(model, state, TrainingPlan(samples=SampleConfig(negatives=2)))
+    with pytest.raises(ConfigError, match=r"whole positions, a multiple of 4.* got 6"):
+        export_edge_model(
+            work.model, start, table, task=work.task, out=tmp_path / "static", static=(6, 5)
+        )
 
 
 def test_simulation_device_and_file_write_one_uplink_and_the_job_ingests_it(
@@ -282,6 +328,9 @@ def test_a_file_that_tells_other_settings_than_the_run_has_is_found(model, works
         with pytest.raises(ExportError, match=rf"{section}\.{name}: the run has"):
             check_told(task.changed(**{section: part}), metadata)
     untold = {name: told for name, told in metadata.items() if name != "samples"}
+    names = ("group_size", "distillation_loss")
+    words = {name: told for name, told in metadata["training"].items() if name not in names}
+    assert check_told(task, {**metadata, "training": {**words, "loss": "binary cross-entropy"}})
     with pytest.raises(ExportError, match="negatives: the run has 3, the file tells 9"):
         check_told(task, untold)
 

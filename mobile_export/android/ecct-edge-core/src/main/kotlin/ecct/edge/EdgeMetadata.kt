@@ -154,6 +154,7 @@ public class EdgeMetadata internal constructor(
                 // What devices drew before files told it.
                 negatives = samples?.count("negatives") ?: 9,
                 positions = samples?.count("max_positions") ?: 128,
+                groupSize = if (from.has("group_size")) from.count("group_size") else 1,
             )
         }
     }
@@ -175,6 +176,8 @@ public class ProfileColumn internal constructor(
  * @property epochs passes over the samples.
  * @property negatives items drawn for each position.
  * @property positions the newest positions that were trained on.
+ * @property groupSize samples of a batch that belong together: all of a position, where the loss
+ *   reads them so, or 1.
  */
 public data class TrainingDefaults(
     public val learningRate: Float,
@@ -183,4 +186,5 @@ public data class TrainingDefaults(
     public val epochs: Int,
     public val negatives: Int,
     public val positions: Int,
+    public val groupSize: Int,
 )

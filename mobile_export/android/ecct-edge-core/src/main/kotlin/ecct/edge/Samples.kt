@@ -41,6 +41,13 @@ internal fun drawSamples(
 ): Samples {
     val defaults = metadata.trainingDefaults
     val negatives = options.negatives ?: defaults.negatives
+    val group = defaults.groupSize
+    if (group != 1 && group != 1 + negatives) {
+        throw InputException(
+            "train: expected ${group - 1} negatives, as the file's loss reads positions, got $negatives; " +
+                "leave negatives out",
+        )
+    }
     // A state may name items that came after the file was made; they have no row to learn from.
     val items = 1 until metadata.itemRows
     val kept = state.history.indices.filter { state.history[it] in items }
@@ -71,7 +78,11 @@ internal fun drawSamples(
             labels += if (index == 0) 1f else 0f
         }
     }
-    val order = shuffled(candidates.size, random)
+    // What belongs together stays so, in its order.
+    val order =
+        shuffled(candidates.size / group, random)
+            .flatMap { place -> List(group) { place * group + it } }
+            .toIntArray()
     return Samples(
         Array(order.size) { histories[order[it]] },
         IntArray(order.size) { candidates[order[it]] },

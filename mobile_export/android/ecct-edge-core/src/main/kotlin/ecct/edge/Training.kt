@@ -4,7 +4,8 @@ package ecct.edge
  * How to train in one call. What is null is as the run trained, from the file's metadata.
  *
  * @property epochs passes over the samples.
- * @property batchSize samples of a step; at most the rows of a static file.
+ * @property batchSize samples of a step; at most the rows of a static file. Whole positions of it, at
+ *   least one, where the loss reads positions.
  * @property learningRate of the shared weights, at most 1.
  * @property privateLearningRate of the weights that stay on the device, at most 1.
  * @property negatives items drawn for each position, which the user never touched.
@@ -61,7 +62,9 @@ internal class TrainingLoop(
 ) {
     private val defaults = metadata.trainingDefaults
 
-    private val batchSize = options.batchSize ?: defaults.batchSize
+    /** In whole positions, where the loss reads them so. */
+    private val batchSize =
+        defaults.groupSize.let { group -> maxOf(1, (options.batchSize ?: defaults.batchSize) / group) * group }
 
     /** Rows of a call, always the same: a dynamic file is not resized for the last batch. */
     private val rows =

@@ -80,6 +80,21 @@ class SamplesTest {
     }
 
     @Test
+    fun positionsStayTogetherWhereTheLossReadsThem() {
+        val model = Golden.modelWith { it.replace("\"group_size\":1", "\"group_size\":4") }
+        val samples = drawSamples(kept, model.metadata, TrainingOptions(), 1)
+        assertEquals(List(4) { listOf(1f, 0f, 0f, 0f) }.flatten(), samples.labels.toList())
+        val own = (0 until 16 step 4).map { samples.candidates[it] }
+        assertEquals(setOf(4, 15, 9, 26), own.toSet())
+        for (start in 0 until 16 step 4) {
+            assertEquals(1, samples.histories.slice(start until start + 4).map { it.toList() }.distinct().size)
+        }
+        val error =
+            assertFailsWith<InputException> { drawSamples(kept, model.metadata, TrainingOptions(negatives = 2), 1) }
+        assertTrue(error.message.orEmpty().contains("expected 3 negatives"))
+    }
+
+    @Test
     fun batchesArePaddedAndMasked() {
         val samples = draw()
         assertEquals(16, samples.size)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ecct_tf.knowledge import binary_cross_entropy, collaborative_loss, distillation
+from ecct_tf.edge import collaborative_loss
+from ecct_tf.knowledge import binary_cross_entropy, distillation
 
 LOGITS = np.array([[0.5, -2.0, 30.0], [3.0, 0.0, -0.1]], np.float32)  # two devices
 LABELS = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]], np.float32)

@@ -1,0 +1,77 @@
+"""Names of losses of devices: what there is, and what a name stands for; nothing is imported."""
+
+from ecct_tf.config.part_names import PartNames, check_name_form
+
+__all__ = [
+    "BCE",
+    "LOSS_ENTRY_POINTS",
+    "TEMPERED",
+    "check_loss_form",
+    "distillation_target",
+    "is_own_distillation",
+    "is_own_loss",
+    "loss_target",
+]
+
+BCE = "bce"
+"""The cross-entropy of each sample, the default."""
+
+TEMPERED = "tempered"
+"""The cross-entropy of each sample with the cloud's tempered prediction, the default."""
+
+LOSS_ENTRY_POINTS = "ecct_tf.losses"
+"""The group of entry points under which packages register losses."""
+
+_NAMES = PartNames(
+    "a loss",
+    LOSS_ENTRY_POINTS,
+    {name: f"ecct_tf.edge.losses:{name}" for name in (BCE, "bpr", "sampled_softmax")},
+)
+_DISTILLATIONS = PartNames(
+    "a distillation loss",
+    "ecct_tf.distillation_losses",
+    {
+        TEMPERED: "ecct_tf.knowledge.distillation:distillation",
+        "listwise": "ecct_tf.edge.losses:listwise",
+    },
+)
+
+
+def check_loss_form(name: str, *, setting: str, default: str = BCE) -> None:
+    """Refuses what cannot name a loss; nothing is looked up or imported.
+
+    Raises:
+      ConfigError: it is neither a name nor `module:name`.
+    """
+    examples = f"a name such as {default}, or module:name such as my_pkg.losses:hinge"
+    check_name_form(name, setting=setting, examples=examples)
+
+
+def is_own_loss(name: str) -> bool:
+    """Whether the library itself brings the loss."""
+    return name in _NAMES.own
+
+
+def loss_target(name: str, *, setting: str = "training.loss") -> str:
+    """The `module:name` that a name stands for.
+
+    Raises:
+      ConfigError: nothing has the name; it lists what there is.
+    """
+    check_loss_form(name, setting=setting)
+    return _NAMES.target_of(name, setting=setting)
+
+
+def is_own_distillation(name: str) -> bool:
+    """Whether the library itself brings the distillation loss."""
+    return name in _DISTILLATIONS.own
+
+
+def distillation_target(name: str, *, setting: str = "training.distillation_loss") -> str:
+    """The `module:name` that a name stands for.
+
+    Raises:
+      ConfigError: nothing has the name; it lists what there is.
+    """
+    check_loss_form(name, setting=setting, default=TEMPERED)
+    return _DISTILLATIONS.target_of(name, setting=setting)

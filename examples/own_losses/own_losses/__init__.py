@@ -1,0 +1,1 @@
+"""Losses of one's own for the devices of ECCT-TF."""
