@@ -16,10 +16,10 @@ from ecct_tf.phases import phase
 from ecct_tf.runs.models import RunModels
 from ecct_tf.runs.opening import build_models, newest_checkpoint, run_experiment
 from ecct_tf.simulation.checkpoints import Checkpoint
-from ecct_tf.simulation.ecct import restored_cloud
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.methods import build_algorithm
+from ecct_tf.simulation.run_cloud import restored_cloud
 from ecct_tf.simulation.run_folder import RunFolder
 
 __all__ = ["RunScores"]

@@ -14,8 +14,8 @@ from ecct_tf.errors import ConfigError
 from ecct_tf.evaluation import evaluate_scores
 from ecct_tf.federated import Arrays, RoundReport
 from ecct_tf.federated.algorithm import Ids
-from ecct_tf.simulation.ecct import build_cloud
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.run_cloud import build_cloud
 
 __all__ = ["ClosedForm", "build_cloud_only", "build_ease", "build_popularity"]
 

@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud import CloudRecommender
-from cloud.guard import GuardedCloud
-from cloud.refit import refit_space
 from cloud.shared_spaces import InputSpaces, digest
 from cloud.start import starting_weights
 from cloud.start_samples import StartSamples
 from ecct_tf.baselines.silent_cloud import SilentCloud, blank_item_table
-from ecct_tf.config import CloudConfig, RunConfig, Tier
+from ecct_tf.config import RunConfig, Tier
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import Candidates, CloudView, cloud_view
 from ecct_tf.errors import CheckpointError
@@ -41,22 +39,25 @@ from ecct_tf.simulation.edge_state import (
 )
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
-from ecct_tf.simulation.increments import ItemIncrements, collect_increments, increment_spec
+from ecct_tf.simulation.increments import ItemIncrements, collect_increments
 from ecct_tf.simulation.real_devices import real_devices
+from ecct_tf.simulation.run_cloud import (
+    INCREMENTS,
+    build_cloud,
+    cloud_arrays,
+    fitted_cloud,
+    guard_share,
+    guarded,
+)
 
 __all__ = [
     "EcctAlgorithm",
     "EcctRunState",
-    "build_cloud",
     "build_ecct",
     "build_edge_only",
-    "restored_cloud",
 ]
 
 Array = npt.NDArray[np.float32]
-
-# Of a checkpoint: the devices' sum of pairs of items.
-_INCREMENTS = "item_increments"
 
 
 class EcctRunState(NamedTuple):
@@ -151,7 +152,7 @@ class EcctAlgorithm:
         without building the cloud again.
         """
         users = np.arange(len(state.edge.knowledge.rounds), dtype=np.int32)
-        sums = {} if self.increments is None else {_INCREMENTS: self.increments.total}
+        sums = {} if self.increments is None else {INCREMENTS: self.increments.total}
         return {
             **sums,
             **edge_arrays(state.edge, self.process.cohorts),
@@ -177,7 +178,7 @@ class EcctAlgorithm:
                 "was computed now, so that going on would not repeat the run; go on where it "
                 "was begun, with the same data, library versions and kind of machine"
             )
-        return EcctRunState(edge_state(arrays, self.process.cohorts), _cloud_arrays(arrays))
+        return EcctRunState(edge_state(arrays, self.process.cohorts), cloud_arrays(arrays))
 
     def cloud_at(self, state: EcctRunState) -> Cloud:
         """The cloud as it is in `state`; there is one object, which the next call sets anew."""
@@ -185,161 +186,6 @@ class EcctAlgorithm:
             return SilentCloud(self.table, num_queries=self.config.exchange.queries)
         self.cloud.restore(state.cloud)
         return self.cloud
-
-
-def build_cloud(
-    experiment: Experiment,
-    *,
-    config: CloudConfig | None = None,
-    spaces: InputSpaces | None = None,
-    increments: ItemIncrements | None = None,
-    held_out_share: float = 0.0,
-) -> CloudRecommender:
-    """Builds the cloud recommender from the cloud's view and fits it.
-
-    Args:
-      experiment: the data.
-      config: instead of the cloud section of the experiment's configuration.
-      spaces: the input spaces that are computed already, and where a new one is kept.
-      increments: what devices told the cloud of pairs of items.
-      held_out_share: of its labelled positions, how many stay out of all training.
-    """
-    view = cloud_view(experiment.dataset, experiment.split)
-    return _fitted_cloud(
-        experiment.config,
-        view,
-        config=config,
-        spaces=spaces,
-        increments=increments,
-        held_out_share=held_out_share,
-    )
-
-
-def _guard_share(config: RunConfig) -> float:
-    """Of the cloud's labelled positions: none where it learns nothing, or from no labels."""
-    if not config.exchange.up or config.cloud.label_visibility != "both":
-        return 0.0
-    return config.cloud.guard_share
-
-
-def _guarded(cloud: CloudRecommender, config: RunConfig) -> TrainableCloud:
-    if _guard_share(config):
-        return GuardedCloud(cloud)
-    return cloud
-
-
-def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> TrainableCloud:
-    """The cloud recommender as it is in a checkpoint, to be asked for scores.
-
-    Nothing is trained anew; the item-to-item embeddings that its towers read are computed again,
-    from the same data.
-
-    Args:
-      experiment: the data of the run.
-      arrays: of the checkpoint.
-      table: the item table of the run's devices.
-
-    Raises:
-      CheckpointError: when the arrays have other variables or other shapes, or the embeddings do
-        not come out as they were.
-    """
-    config = experiment.config
-    # No tower reads the block that is learned, which takes most of the time.
-    unlearned = dataclasses.replace(config.cloud.next_item, epochs=0)
-    settings = dataclasses.replace(config.cloud, next_item=unlearned)
-    view = cloud_view(experiment.dataset, experiment.split)
-    increments = None
-    if _INCREMENTS in arrays:
-        spec = increment_spec(config, view.num_items)
-        if spec is None:
-            raise CheckpointError(
-                "checkpoint: it holds a sum of the devices that this run's settings do not ask "
-                "for; restore the run's config.yaml"
-            )
-        increments = ItemIncrements(spec, arrays[_INCREMENTS])
-    cloud = _unfitted_cloud(config, view, config=settings, increments=increments)
-    cloud.freeze()
-    restored = _guarded(cloud, config)
-    restored.restore(_cloud_arrays(arrays))
-    if cloud.model.sends_rows:
-        # Devices hold nothing of its items, and nothing of it is computed again.
-        return restored
-    items = cloud.model.item_vectors(np.arange(experiment.dataset.num_items + 1)).numpy()
-    # A step of the coarsest codec is a 127th of a row's largest value.
-    if np.abs(items - table.cloud).max() > np.abs(items).max() / 50:
-        raise CheckpointError(
-            "checkpoint: the item embeddings that were computed now are not those that the cloud "
-            "learned with; ask the cloud where the run was made, with the same library versions "
-            "and kind of machine"
-        )
-    return restored
-
-
-def _fitted_cloud(
-    run: RunConfig,
-    view: CloudView,
-    *,
-    config: CloudConfig | None = None,
-    spaces: InputSpaces | None = None,
-    increments: ItemIncrements | None = None,
-    held_out_share: float = 0.0,
-) -> CloudRecommender:
-    if increments is None and spaces is not None:
-        settings = config or run.cloud
-        spaces.of(view, settings, features=run.features, seed=run.seed)
-        with phase("fitting the cloud"):
-            return spaces.fitted(
-                view,
-                settings,
-                features=run.features,
-                edge_dim=run.edge.embedding_dim,
-                num_queries=run.exchange.queries,
-                seed=run.seed,
-                held_out_share=held_out_share,
-            )
-    cloud = _unfitted_cloud(
-        run,
-        view,
-        config=config,
-        spaces=spaces,
-        increments=increments,
-        held_out_share=held_out_share,
-    )
-    with phase("fitting the cloud"):
-        cloud.fit()
-    return cloud
-
-
-def _unfitted_cloud(
-    run: RunConfig,
-    view: CloudView,
-    *,
-    config: CloudConfig | None = None,
-    spaces: InputSpaces | None = None,
-    increments: ItemIncrements | None = None,
-    held_out_share: float = 0.0,
-) -> CloudRecommender:
-    settings = config or run.cloud
-    known = InputSpaces() if spaces is None else spaces
-    space = known.of(view, settings, features=run.features, seed=run.seed)
-    if increments is not None:
-        space = refit_space(space, view, settings, increments.counts)
-    return CloudRecommender(
-        view,
-        settings,
-        features=run.features,
-        edge_dim=run.edge.embedding_dim,
-        num_queries=run.exchange.queries,
-        seed=run.seed,
-        space=space,
-        held_out_share=held_out_share,
-    )
-
-
-def _cloud_arrays(arrays: Arrays) -> dict[str, Array]:
-    """Of a checkpoint, what the cloud's `snapshot` was."""
-    start = len("cloud/")
-    return {name[start:]: value for name, value in arrays.items() if name.startswith("cloud/")}
 
 
 def build_ecct(
@@ -358,7 +204,7 @@ def build_ecct(
     increments = collect_increments(experiment, summed=summed)
     config = experiment.config
     cloud = build_cloud(
-        experiment, spaces=spaces, increments=increments, held_out_share=_guard_share(config)
+        experiment, spaces=spaces, increments=increments, held_out_share=guard_share(config)
     )
     published = cloud.publish()
     codec = config.exchange.codec
@@ -367,7 +213,7 @@ def build_ecct(
         experiment,
         table=table,
         table_bytes=published.encoded_bytes(codec),
-        cloud=_guarded(cloud, config),
+        cloud=guarded(cloud, config),
         starts=_starts(experiment, table, spaces),
         increments=increments,
     )
@@ -404,7 +250,7 @@ def cloud_starts(
     view = cloud_view(experiment.dataset, experiment.split)
 
     def build(inner: CloudView) -> CloudRecommender:
-        return _fitted_cloud(config, inner, spaces=spaces)
+        return fitted_cloud(config, inner, spaces=spaces)
 
     def drawn() -> StartSamples:
         return StartSamples(

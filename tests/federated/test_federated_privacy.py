@@ -25,8 +25,8 @@ from ecct_tf.federated import DeviceData, compat, prepare_devices
 from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.knowledge import Downlink, KnowledgeStore
 from ecct_tf.simulation.builder import device_work
-from ecct_tf.simulation.ecct import build_cloud
 from ecct_tf.simulation.experiment import build_experiment
+from ecct_tf.simulation.run_cloud import build_cloud
 
 STATE = {"shared", "first_moment", "second_moment", "round_number"}
 UPLINK = {"users", "items", "embeddings.0"}

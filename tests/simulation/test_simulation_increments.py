@@ -7,10 +7,10 @@ import pytest
 
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated.increments import sum_federated, sum_here
-from ecct_tf.simulation.ecct import restored_cloud
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.increments import collect_increments, increment_spec
 from ecct_tf.simulation.methods import ABLATIONS, build_algorithm
+from ecct_tf.simulation.run_cloud import restored_cloud
 from ecct_tf.simulation.simulate import simulate
 
 WIDTH = (
