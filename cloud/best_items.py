@@ -2,16 +2,19 @@
 
 import functools
 import hashlib
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cloud.exchange_model import ExchangeModel
 from cloud.ranker_model import RankerModel
 from ecct_tf.config import CloudConfig
 from ecct_tf.data import CloudView
+from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import CloudRows
 
-__all__ = ["RankedItems", "choose_rows", "popular_items"]
+__all__ = ["RankedItems", "choose_rows", "popular_items", "ranked_items"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
@@ -116,6 +119,29 @@ class RankedItems:
             found = logits[row, best]
             items = np.where(np.isfinite(found), best + 1, 0).astype(np.int32)
             self._kept[user] = items, found
+
+
+def ranked_items(
+    view: CloudView,
+    model: ExchangeModel,
+    *,
+    states: npt.NDArray[Any],
+    config: CloudConfig,
+    num_queries: int,
+) -> RankedItems | None:
+    """The ranked items of a model that sends rows; None for any other.
+
+    Raises:
+      ConfigError: a downlink has fewer rows than items that it asks about.
+    """
+    if not isinstance(model, RankerModel):
+        return None
+    if config.rows < num_queries:
+        raise ConfigError(
+            f"cloud.rows: expected at least exchange.queries={num_queries}, since a device answers "
+            f"with what the cloud says of the items it is asked about, got {config.rows}"
+        )
+    return RankedItems(view, model, states=states, config=config, num_queries=num_queries)
 
 
 def popular_items(view: CloudView) -> Ids:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.batches import CloudBatches
-from cloud.best_items import RankedItems
+from cloud.best_items import ranked_items
 from cloud.divergence import check_learned
 from cloud.edge_knowledge import edge_knowledge
 from cloud.features import CloudPositions
@@ -23,13 +23,12 @@ from cloud.own_clouds import tower_parts
 from cloud.parts import built_in_parts
 from cloud.queries import choose_queries
 from cloud.ranker import RankerCloud
-from cloud.ranker_model import RankerModel
 from cloud.snapshots import check_fits, with_sent_tower
 from cloud.two_tower import CloudSpec, TwoTowerCloud
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
-from ecct_tf.errors import ConfigError, DataError, PrivacyError
+from ecct_tf.errors import DataError, PrivacyError
 from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
 
 __all__ = ["CloudRecommender"]
@@ -130,12 +129,9 @@ class CloudRecommender:
                 builder=builder,
             )
         self.model, self.states = self._parts.model, self._parts.states
-        if self.model.sends_rows and config.rows < num_queries:
-            raise ConfigError(
-                f"cloud.rows: expected at least exchange.queries={num_queries}, since a device "
-                f"answers with what the cloud says of the items it is asked about, got "
-                f"{config.rows}"
-            )
+        self._ranked = ranked_items(
+            view, self.model, states=self.states, config=config, num_queries=num_queries
+        )
         self._compile()
 
     def _compile(self) -> None:
@@ -249,15 +245,14 @@ class CloudRecommender:
     def downlinks(self, users: Ids, *, round_number: int) -> Array | CloudRows:
         """`u` as downlinks carry it, for `users` `[n] int32`: `[n, d_c] float32`.
 
-        From a cloud that sends rows, those of the items that it chose: the ones that it asks about
-        in this round, popular ones and its best guesses, all by its own view.
+        From a cloud that sends rows, those of items that it chose by its own view (`RankedItems`).
 
         As of publication, and following what the cloud learns by `cloud.downlink_rate` an
         update: weights on devices, of this round or of weeks ago, were trained to read it. No
         uplink is fused in: a device that got its own knowledge back would meet, in its training
         positions, an answer that it gave away itself. Of `u` the round does not matter.
         """
-        if self.model.sends_rows:
+        if self._ranked is not None:
             asked = self.queries(users, round_number=round_number)
             return self._ranked.rows(users, asked=asked)
         vectors: Array = self.model.sent_vectors(self.states[users]).numpy()
@@ -275,19 +270,6 @@ class CloudRecommender:
         found = self._users(users, knowledge=knowledge, round_number=round_number)
         logits: Array = self.model.logits(found, candidates).numpy()
         return logits
-
-    @functools.cached_property
-    def _ranked(self) -> RankedItems:
-        """The best guesses of a cloud that sends rows."""
-        if not isinstance(self.model, RankerModel):
-            raise TypeError(f"expected a ranker, got {type(self.model).__name__}")
-        return RankedItems(
-            self._view,
-            self.model,
-            states=self.states,
-            config=self.config,
-            num_queries=self._num_queries,
-        )
 
     def queries(self, users: Ids, *, round_number: int) -> Ids:
         """Items to ask devices about, `[n, Q] int32`: best guesses and uniform ones.
@@ -316,7 +298,7 @@ class CloudRecommender:
 
     def _all_logits(self, users: Ids, *, round_number: int) -> Array:
         """What the cloud thinks of all items, `[n, items]`; of pairs, the best guesses alone."""
-        if self.model.sends_rows:
+        if self._ranked is not None:
             return self._ranked.logits(users)
         everything = np.arange(1, self._view.num_items + 1, dtype=np.int32)
         vectors = self.user_embeddings(users, knowledge=None, round_number=round_number)

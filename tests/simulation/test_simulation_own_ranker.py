@@ -90,9 +90,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(whole, shop, tmp_path):
         np.testing.assert_array_equal(again.arrays[name], array, err_msg=name)
 
 
-def test_a_run_without_an_exchange_needs_no_rows_and_the_bound_with_all_data_is_refused(
-    shop, small_config, tmp_path
-):
+@pytest.mark.slow
+def test_the_bound_with_all_data_is_refused(shop, small_config, tmp_path):
     common = ("cloud.model=own_ranker:build", "cloud.fit_epochs=1", "cloud.next_item.epochs=0")
     config = small_config("method=centralized", "cloud.rank=3", "evaluation.catalog=none", *common)
     with pytest.raises(ConfigError, match=r"method centralized.*own_ranker:build, a ranker"):
