@@ -26,25 +26,29 @@ def _scripts(page):
     return re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
-def test_the_cloud_of_the_page_is_one(monkeypatch):
-    page = types.ModuleType("page")
-    for script in _scripts("extend_cloud.md"):
-        exec(script, vars(page))
-    monkeypatch.setitem(sys.modules, "page", page)
+# Of two towers items have embeddings in the table; of a ranker they have none there.
+@pytest.mark.parametrize(("place", "width"), [(0, 16), (1, 0)])
+def test_the_clouds_of_the_page_are_some(place, width, monkeypatch):
+    name = f"page_{place}"
+    page = types.ModuleType(name)
+    exec(_scripts("extend_cloud.md")[place], vars(page))
+    monkeypatch.setitem(sys.modules, name, page)
     clicks = {"user": list("aaabbbccc"), "item": list("xyzyzwzwx"), "timestamp": list(range(9))}
     goods = {"item": list("wxyz"), "price": [1.0, 2, 3, 4], "text": [[0.5] * 4] * 4}
     data = from_frames(clicks, items=goods)
     features = FeatureConfig(history_length=3, decays=(1.0,), last_items=1, clock=False)
     cloud = CloudRecommender(
         cloud_view(data, undivided(data)),
-        CloudConfig(model="page:build", fit_epochs=1, rank=2, next_item=NextItemConfig(epochs=0)),
+        CloudConfig(
+            model=f"{name}:build", fit_epochs=1, rank=2, next_item=NextItemConfig(epochs=0)
+        ),
         features=features,
         edge_dim=2,
         num_queries=2,
         seed=0,
     )
     cloud.fit()
-    assert cloud.publish().cloud.shape == (5, 16)
+    assert cloud.publish().cloud.shape == (5, width)
 
 
 def test_the_losses_of_the_page_are_some():
