@@ -82,8 +82,10 @@ def test_another_table_or_other_groups_are_prepared_anew(ask, items):
     for name in ("source", "target", "attributes", "feature_mean", "feature_scale"):
         other = items._replace(**{name: np.asarray(getattr(items, name)) + 1})
         assert ask(items=other) is not first, name
+        assert ask() is first  # Or it would have been dropped for its age.
     assert ask(items=items._replace(bias=np.append(items.bias, 0))) is not first
     assert ask((ask.views[0], (*ask.views[1], *ask.views[2]))) is not first
+    assert ask() is first
     assert ask(ask.views[:2]) is not first
 
 
