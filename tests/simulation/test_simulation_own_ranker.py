@@ -87,7 +87,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(whole, shop, tmp_path):
     again = RunFolder.open(out).checkpoints.newest()
     assert again.round_number == 2
     for name, array in expected.arrays.items():
-        np.testing.assert_array_equal(again.arrays[name], array, err_msg=name)
+        # Gradients of a ranker are sums of three or more, in an order that a trace may change.
+        np.testing.assert_allclose(again.arrays[name], array, rtol=0, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.slow
