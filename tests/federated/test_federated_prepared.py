@@ -79,14 +79,20 @@ def test_other_samples_or_features_are_prepared_anew(ask, changes):
 
 def test_another_table_or_other_groups_are_prepared_anew(ask, items):
     first = ask()
-    for name in ("source", "target", "attributes", "feature_mean", "feature_scale"):
-        other = items._replace(**{name: np.asarray(getattr(items, name)) + 1})
-        assert ask(items=other) is not first, name
-        assert ask() is first  # Or it would have been dropped for its age.
-    assert ask(items=items._replace(bias=np.append(items.bias, 0))) is not first
-    assert ask((ask.views[0], (*ask.views[1], *ask.views[2]))) is not first
-    assert ask() is first
-    assert ask(ask.views[:2]) is not first
+    names = ("source", "target", "attributes", "feature_mean", "feature_scale")
+    others = [
+        *(
+            {"items": items._replace(**{name: np.asarray(getattr(items, name)) + 1})}
+            for name in names
+        ),
+        {"items": items._replace(bias=np.append(items.bias, 0))},
+        {"groups": (ask.views[0], (*ask.views[1], *ask.views[2]))},
+        {"groups": ask.views[:2]},
+    ]
+    for other in others:
+        assert ask(**other) is not first
+        # Or it would have been dropped for its age.
+        assert ask() is first
 
 
 def test_only_the_newest_two_are_kept(ask):
