@@ -22,7 +22,6 @@ from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
 
 __all__ = [
     "PUBLISHED_ITEMS",
-    "check_grown",
     "grow_knowledge",
     "grow_snapshot",
     "grow_space",
@@ -110,16 +109,21 @@ def grow_tables(
     *,
     tables: Mapping[str, str],
     item_weights: Array,
+    model: str,
 ) -> dict[str, Array]:
     """A snapshot of towers of one's own with rows for the users, items and values that came.
 
-    What has no declared table stays as it is; where it should have grown it will not fit.
+    What has no declared table stays as it is.
 
     Args:
       snapshot: variables of the smaller model.
       fresh: variables of the larger one, before it learned anything.
       tables: by the name of a variable, whose rows it has.
       item_weights: `[new, old + 1] float32`, how much each old item counts in each new one.
+      model: `cloud.model`, for messages.
+
+    Raises:
+      ConfigError: a variable should have grown and is in no table.
     """
     result = dict(snapshot)
     for name, new in fresh.items():
@@ -139,6 +143,7 @@ def grow_tables(
         elif name.startswith(_OPTIMIZER):
             # Slots of new rows begin as those of any weight do.
             result[name] = np.concatenate([old, new[len(old) :]])
+    _check_grown(result, fresh, model=model)
     return result
 
 
@@ -166,17 +171,8 @@ def grow_table(table: ItemTable, published: ItemTable) -> ItemTable:
     )
 
 
-def check_grown(grown: Mapping[str, Array], fresh: Mapping[str, Array], *, model: str) -> None:
-    """Refuses a grown snapshot in which a table was left as short as it was.
-
-    Args:
-      grown: variables by name.
-      fresh: those of a recommender that has all rows.
-      model: `cloud.model`, for the message.
-
-    Raises:
-      ConfigError: a variable of a cloud of one's own should have grown and is in no table.
-    """
+def _check_grown(grown: Mapping[str, Array], fresh: Mapping[str, Array], *, model: str) -> None:
+    """Refuses a grown snapshot in which a table was left as short as it was."""
     short = [
         f"{name} has {len(new)} rows, {len(grown[name])} before"
         for name, new in fresh.items()

@@ -14,14 +14,14 @@ from cloud.best_items import ranked_items
 from cloud.divergence import check_learned
 from cloud.edge_knowledge import edge_knowledge
 from cloud.features import CloudPositions
-from cloud.growth import check_grown, grow_snapshot, grow_tables, item_weights
+from cloud.growth import grow_snapshot, grow_tables, item_weights
 from cloud.held_out import HeldOut, hold_out
 from cloud.input_space import InputSpace, build_input_space
 from cloud.item_tables import model_table
 from cloud.moments import own_positions, with_moments
 from cloud.own_clouds import tower_parts
 from cloud.parts import built_in_parts
-from cloud.queries import choose_queries
+from cloud.queries import queries_of
 from cloud.ranker import RankerCloud
 from cloud.snapshots import check_fits, with_sent_tower
 from cloud.two_tower import CloudSpec, TwoTowerCloud
@@ -284,17 +284,14 @@ class CloudRecommender:
         return np.concatenate(parts)
 
     def _queries_of(self, users: Ids, round_number: int) -> Ids:
-        logits = self._all_logits(users, round_number=round_number)
-        chosen = np.empty((len(users), self._num_queries), np.int32)
-        for row, user in enumerate(users):
-            chosen[row] = choose_queries(
-                np.random.default_rng([self._seed, 2, round_number, int(user)]),
-                logits=logits[row],
-                known=self._view.older.of(int(user)),
-                size=self._num_queries,
-                top_share=self.config.query_top_share,
-            )
-        return chosen
+        return queries_of(
+            users,
+            logits=self._all_logits(users, round_number=round_number),
+            view=self._view,
+            size=self._num_queries,
+            top_share=self.config.query_top_share,
+            seed=(self._seed, 2, round_number),
+        )
 
     def _all_logits(self, users: Ids, *, round_number: int) -> Array:
         """What the cloud thinks of all items, `[n, items]`; of pairs, the best guesses alone."""
@@ -396,14 +393,13 @@ class CloudRecommender:
         if tables is None:
             return grow_snapshot(snapshot, space=space, grown=self.space)
         fresh = {name: found.numpy() for name, found in self._variables().items()}
-        grown = grow_tables(
+        return grow_tables(
             snapshot,
             fresh,
             tables={f"model/{name}": whose for name, whose in tables.items()},
             item_weights=item_weights(space, self.space.categories[space.num_items + 1 :]),
+            model=self.config.model,
         )
-        check_grown(grown, fresh, model=self.config.model)
-        return grown
 
     def _variables(self) -> dict[str, tf.Variable]:
         model = self.model
