@@ -2,9 +2,11 @@
 
 Uplinks come from models that the cloud cannot look into: devices may be ignorant, since their
 weights are new, or wrong. So one labelled position of some users stays out of all training. Where
-what devices say makes the cloud worse there, beyond noise, it does without them; and an update
-after which it is worse there than it has been is taken back. Inferred: the paper trusts every
-device.
+what devices say makes the cloud clearly worse there, it does without them; and an update after
+which it is clearly worse there than it has been is taken back. Clearly: by more than noise, and
+by more than a share that may be lost, since those positions are older than what devices tell of;
+updates that make the cloud better at the newest cost it a few hundredths there. Inferred: the
+paper trusts every device.
 """
 
 import logging
@@ -33,19 +35,21 @@ _HEEDS, _BEST = "guard/heeds", "guard/best"
 _log = logging.getLogger(__name__)
 
 
-def is_below(ours: Gains, theirs: Gains) -> bool:
-    """Whether the 95 % interval of the mean of `ours - theirs`, paired, lies below zero.
+def is_below(ours: Gains, theirs: Gains, *, room: float = 0.0) -> bool:
+    """Whether `ours` are below `theirs` by more than a share of them, beyond noise.
 
-    By the normal approximation; fewer than two rows say nothing.
+    That is, whether the 95 % interval of the mean of `ours - (1 - room) * theirs`, paired, lies
+    below zero, by the normal approximation; fewer than two rows say nothing.
 
-    >>> is_below(np.array([0.0, 0.1, 0.2]), np.array([0.5, 0.5, 0.6]))
-    True
-    >>> is_below(np.array([0.0, 0.9, 0.2]), np.array([0.5, 0.5, 0.6]))
+    >>> ours, theirs = np.array([0.0, 0.1, 0.2]), np.array([0.5, 0.5, 0.6])
+    >>> is_below(ours, theirs), is_below(ours, theirs, room=0.9)
+    (True, False)
+    >>> is_below(np.array([0.0, 0.9, 0.2]), theirs)
     False
     """
     if len(ours) < 2:
         return False
-    difference = ours - theirs
+    difference = ours - (1.0 - room) * theirs
     error = difference.std(ddof=1) / np.sqrt(len(difference))
     return bool(difference.mean() + _QUANTILE * error < 0)
 
@@ -78,10 +82,13 @@ class GuardedCloud:
         """
         if not len(self._held.users):
             return self._cloud.update(knowledge, round_number=round_number, use_logits=use_logits)
+        room = self._cloud.config.guard_room
         alone = self._gains(None, round_number)
         answered = self._gains(knowledge, round_number)
         self._remember(alone)
-        self._heed(not is_below(answered, alone), answered.mean() - alone.mean(), round_number)
+        self._heed(
+            not is_below(answered, alone, room=room), answered.mean() - alone.mean(), round_number
+        )
         before = self._cloud.snapshot()
         measured = self._cloud.update(
             knowledge, round_number=round_number, use_logits=use_logits and self.heeds_devices
@@ -89,7 +96,7 @@ class GuardedCloud:
         if not measured:
             return {}
         after = self._gains(knowledge if self.heeds_devices else None, round_number)
-        kept = not is_below(after, self._best[self._held.users])
+        kept = not is_below(after, self._best[self._held.users], room=room)
         if kept:
             self._remember(after)
         else:

@@ -118,7 +118,9 @@ class CloudConfig:
         reading them as they were trained to; with 1 they carry the newest user tower.
       guard_share: share of the labelled positions, at most one a user, that a run keeps out of the
         cloud's training. What devices say and what an update changes must not make the cloud worse
-        there, beyond noise; else it does without. 0 for no guard; without labels there is none.
+        there by more than `guard_room`, beyond noise; else it does without. 0 for no guard; without
+        labels there is none.
+      guard_room: share of its NDCG@10 there that the cloud may lose.
       similarity: how item-to-item weights are computed.
       next_item: the learned block of the item table.
     """
@@ -148,6 +150,7 @@ class CloudConfig:
     popular_rows: float = 0.25
     downlink_rate: float = 0.0
     guard_share: float = 0.1
+    guard_room: float = 0.1
     similarity: SimilarityConfig = dataclasses.field(default_factory=SimilarityConfig)
     next_item: NextItemConfig = dataclasses.field(default_factory=NextItemConfig)
 
@@ -173,7 +176,7 @@ class CloudConfig:
         )
         within(
             self, "cloud", 0.0, 1.0, "tail", "query_top_share", "sequence_decay", "downlink_rate",
-            "guard_share", "popular_rows",
+            "guard_share", "guard_room", "popular_rows",
         )  # fmt: skip
         one_of(self, "cloud", "label_visibility", ("both", "edge_only"))
         if self.model != BUILT_IN_CLOUD and not self.fit_epochs and self.label_visibility == "both":

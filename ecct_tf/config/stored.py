@@ -21,6 +21,7 @@ _BEFORE: Mapping[str, Any] = {
     "cloud.answer_ridge": 0.0,
     "cloud.answers_kept": 1,
     "cloud.downlink_rate": 1.0,
+    "cloud.guard_room": 0.1,
     "cloud.guard_share": 0.0,
     "cloud.similarity.dense_items": 5000,
     "cloud.similarity.factors": 512,

@@ -16,7 +16,7 @@ from ecct_tf.errors import CheckpointError
 @pytest.fixture(scope="module")
 def guarded(make_cloud):
     """A recommender that is published and holds out all it may, its guard, and their start."""
-    cloud = make_cloud(held_out_share=1.0, answer_ridge=0.1, update_epochs=1)
+    cloud = make_cloud(held_out_share=1.0, answer_ridge=0.1, update_epochs=1, guard_room=0.02)
     cloud.publish()
     guard = GuardedCloud(cloud)
     return cloud, guard, guard.snapshot()
@@ -103,6 +103,13 @@ def test_a_loss_that_all_share_is_beyond_noise_and_a_gain_never(gains, loss):
     assert is_below(gains - loss, gains)
     assert not is_below(gains + loss, gains)
     assert not is_below(gains, gains)
+
+
+@given(st.floats(0.1, 1), st.integers(2, 30), st.floats(0.05, 0.5))
+def test_a_share_may_be_lost(gain, rows, room):
+    gains = np.full(rows, gain)
+    assert not is_below(gains * (1 - 0.9 * room), gains, room=room)
+    assert is_below(gains * (1 - 1.1 * room) - 1e-3, gains, room=room)
 
 
 @pytest.mark.parametrize("rows", [0, 1])

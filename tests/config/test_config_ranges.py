@@ -22,6 +22,7 @@ REFUSED = {
     "start.weight_decay": (-1e-3,),
     "edge.start": ("warm",),
     "cloud.downlink_rate": (-0.1, 1.1),
+    "cloud.guard_room": [-0.1, 1.1, math.nan],
     "cloud.guard_share": [-0.1, 1.1, math.nan],
     "cloud.model": ("own cloud", "my_pkg.cloud:", "a:b:c"),
     "cloud.answer_ridge": (-1.0,),
