@@ -110,7 +110,7 @@ def simulate(
     with going_on(lambda: _stopped(out)):
         result = run(config, out=out)
         print_results(result, out=out)
-    _say_next(out, user=_tested_user(result), ecct=config.method == "ecct")
+    _say_next(out, user=_tested_user(result), exports=_exports(result))
 
 
 def _tested_user(result: "SimulationResult") -> str:
@@ -119,14 +119,24 @@ def _tested_user(result: "SimulationResult") -> str:
     return experiment.dataset.user_tokens[int(experiment.test.users[0])]
 
 
-def _say_next(out: Path, *, user: str, ecct: bool) -> None:
+def _exports(result: "SimulationResult") -> bool:
+    """Whether `ecct export` makes files of the run: ECCT's, unless its devices read rows."""
+    from ecct_tf.simulation.ecct import EcctAlgorithm
+
+    algorithm = result.algorithm
+    if result.experiment.config.method != "ecct" or not isinstance(algorithm, EcctAlgorithm):
+        return False
+    return not algorithm.table.row_dim
+
+
+def _say_next(out: Path, *, user: str, exports: bool) -> None:
     """What to type after a run, as it was typed: `make demo` leaves no `ecct` on the path."""
     name, run = shown_command(), shlex.quote(str(out))
     click.echo("Next:")
     click.echo(f"  {name} report {run}    # the run as one page, to open in a browser")
     whose = shlex.quote(user)
     click.echo(f"  {name} recommend {run} --user {whose}    # what it recommends to a user")
-    if ecct:
+    if exports:
         click.echo(f"  {name} export {run} --out files    # its models as files for phones")
     click.echo(f"  {name} new my_project    # a project for your own data")
 
@@ -149,7 +159,7 @@ def resume(run: Path, engine: "EngineName | None") -> None:
     with going_on(lambda: f"Stopped. Resume with: {resume_command(run)}"):
         result = go_on(run, engine=engine)
         print_results(result, out=run)
-    _say_next(run, user=_tested_user(result), ecct=result.experiment.config.method == "ecct")
+    _say_next(run, user=_tested_user(result), exports=_exports(result))
 
 
 def resume_command(run: Path) -> str:

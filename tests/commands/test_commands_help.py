@@ -187,7 +187,7 @@ def test_a_command_to_copy_is_the_one_that_was_typed(monkeypatch, tmp_path, type
 
 def test_a_run_ends_with_commands_that_exist(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["ecct"])
-    simulate._say_next(Path("runs/my run"), user="Ann O'Hara", ecct=True)
+    simulate._say_next(Path("runs/my run"), user="Ann O'Hara", exports=True)
     head, *lines = capsys.readouterr().out.splitlines()
     assert head == "Next:"
     assert len(lines) == 4

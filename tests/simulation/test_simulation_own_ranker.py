@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import ecct_tf as ecct
+from ecct_tf.commands.simulate import _exports
 from ecct_tf.errors import ConfigError
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.simulate import resume, simulate
@@ -49,10 +50,18 @@ def config(small_config):
 
 
 @pytest.fixture(scope="module")
-def whole(shop, config, tmp_path_factory):
+def simulated(shop, config, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "whole"
-    simulate(config, out=out, dataset=shop)
-    return out
+    return out, simulate(config, out=out, dataset=shop)
+
+
+@pytest.fixture(scope="module")
+def whole(simulated):
+    return simulated[0]
+
+
+def test_no_export_is_suggested(simulated):
+    assert not _exports(simulated[1])
 
 
 def test_rows_cross_and_both_sides_recommend(whole, shop):
