@@ -198,7 +198,8 @@ def test_a_file_passes_verification_and_another_source_fails_it(
             path, [interpreter], examples=examples, reference=wrong, damaged=1, hostile=1
         )
     assert [check.name for check in checks if check.passed] == [
-        "hash", "structure", "operators", "associated files", "damaged copies", "signatures",
+        "hash", "structure", "operators", "associated files", "settings", "damaged copies",
+        "signatures",
         "output parity", "save and restore", "guards",
     ]  # fmt: skip
     assert [check.name for check in checks if not check.passed] == []
