@@ -5,7 +5,7 @@ import functools
 import hashlib
 import importlib.util
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +28,11 @@ from ecct_tf.data import (
     user_devices,
 )
 from ecct_tf.data.clock import silence, tells_time
-from ecct_tf.federated.prepared import PreparedDevices
 from ecct_tf.phases import phase
 from ecct_tf.simulation.usable import check_usable
+
+if TYPE_CHECKING:
+    from ecct_tf.federated.prepared import PreparedDevices
 
 __all__ = ["Experiment", "build_experiment"]
 
@@ -48,7 +50,7 @@ class Experiment:
       validation: candidates of the validation interactions.
       test: candidates of the test interactions.
       groups: the users of each device.
-      prepared: what the devices train on, as far as it was prepared.
+      shared: what methods of one run have in common; a changed copy shares it.
     """
 
     config: RunConfig
@@ -57,9 +59,18 @@ class Experiment:
     validation: Candidates
     test: Candidates
     groups: tuple[tuple[DeviceView, ...], ...]
-    prepared: PreparedDevices = dataclasses.field(
-        default_factory=PreparedDevices, repr=False, compare=False
-    )
+    shared: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def prepared(self) -> "PreparedDevices":
+        """What the devices train on, as far as a method of the run prepared it."""
+        # Checking data builds an experiment where there may be no TensorFlow.
+        from ecct_tf.federated.prepared import PreparedDevices
+
+        if "prepared" not in self.shared:
+            self.shared["prepared"] = PreparedDevices()
+        found: PreparedDevices = self.shared["prepared"]
+        return found
 
     def fingerprint(self) -> str:
         """SHA-256 of the split interactions and the feature columns, in hexadecimal."""
