@@ -12,7 +12,6 @@ from ecct_tf.data import Candidates
 from ecct_tf.errors import ConfigError, DivergenceError, RunFolderError
 from ecct_tf.evaluation import ranks
 from ecct_tf.federated import federated_runtime
-from ecct_tf.federated.prepared import PreparedDevices
 from ecct_tf.simulation import simulate as simulate_module
 from ecct_tf.simulation.campaign import parse_seeds, plan_runs, run_all
 from ecct_tf.simulation.catalog import rank_catalog
@@ -269,7 +268,7 @@ def test_methods_that_share_starting_samples_and_devices_come_out_the_same(small
         config = ABLATIONS[ablation].of(experiment.config)
         reference = dataclasses.replace(experiment, config=config)
         shared = build_algorithm(reference, spaces=spaces)
-        apart = dataclasses.replace(reference, prepared=PreparedDevices())
+        apart = dataclasses.replace(reference, shared={})
         alone = build_algorithm(apart)
         states = [found.initialize() for found in (shared, alone)]
         own, other = (state.edge.cohorts[0].weights() for state in states)
