@@ -89,6 +89,9 @@ class PrivacyAccount:
         if config.edge.shared != "none":
             through = "" if config.server.aggregator == MEAN else ", whose own noise is not counted"
             unprotected.append(f"weights (edge.shared={config.edge.shared}{through})")
+        if config.data.nodes is not None:
+            # A node's model reads all its users, so that each user's data moves the uplinks of all.
+            unprotected.append("uplinks of users who share a device (data.nodes), counted singly")
         return cls(
             delta=config.privacy.delta,
             queries=exchange.queries,

@@ -64,6 +64,7 @@ def test_nothing_sent_is_nothing_spent():
             ("exchange.noise_multiplier=1", "exchange.item_increments.positions=4"),
             ["pairs of items", "weights"],
         ),
+        ((*_ROWS, "data.nodes=4"), ["users who share a device"]),
         (
             ("exchange.noise_multiplier=1", "server.aggregator=m:f", "runtime.shard_size=0"),
             ["whose own noise is not counted"],
