@@ -17,6 +17,7 @@ from ecct_tf.commands.new import new
 from ecct_tf.commands.recommend import recommend
 from ecct_tf.commands.report import report
 from ecct_tf.commands.simulate import resume, simulate
+from ecct_tf.commands.study import study
 from ecct_tf.commands.verify import verify
 from ecct_tf.quiet import quiet_tensorflow
 from ecct_tf.version import __version__
@@ -37,7 +38,7 @@ def cli(verbose: int) -> None:
 
 
 for _command in (
-    simulate, resume, baselines, compare, report, recommend, new, data, doctor,
+    simulate, resume, baselines, study, compare, report, recommend, new, data, doctor,
     export, verify, inspect, evaluate, check, cloud,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -18,6 +18,7 @@ __all__ = [
     "as_csv",
     "as_markdown",
     "cells",
+    "escaped",
     "explanation",
     "headings",
     "write_comparison",
@@ -82,9 +83,9 @@ def as_markdown(comparison: Comparison) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for model in comparison.models:
         row = cells(model, comparison)
-        lines.append("| " + " | ".join(_escaped(cell) for cell in row) + " |")
+        lines.append("| " + " | ".join(escaped(cell) for cell in row) + " |")
     notes = (explanation(comparison), *comparison.notes)
-    lines += ["", *(_escaped(note) for note in notes)]
+    lines += ["", *(escaped(note) for note in notes)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -179,6 +180,6 @@ def _gain(model: Model, comparison: Comparison, measure: Measure) -> str:
     return f"{signed(gain.mean)} ({signed(gain.low)} to {signed(gain.high)})"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Without meaning in Markdown, nor in the HTML that it may contain."""
     return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(text, quote=False))

@@ -14,7 +14,7 @@ from ecct_tf.reporting.spread import bytes_text
 from ecct_tf.reporting.theme import FONT_PIXELS, Theme, canvas, room_for
 from ecct_tf.reporting.traffic import Traffic
 
-__all__ = ["DASHES", "course_figure", "parts_figure", "traffic_figure"]
+__all__ = ["DASHES", "apart", "course_figure", "parts_figure", "traffic_figure"]
 
 DASHES: Mapping[str, str | tuple[int, tuple[int, ...]]] = {
     "edge": "-",
@@ -136,7 +136,7 @@ def _name_ends(
     for column in (*_columns(axes, {curve: ends[curve] for curve in early}), late):
         order = sorted(column, key=lambda curve: float(curve.mean[-1]))
         wanted = [float(curve.mean[-1] - low) / (high - low) * height for curve in order]
-        for curve, pixels in zip(order, _apart(wanted, gap=_LABEL_PIXELS), strict=True):
+        for curve, pixels in zip(order, apart(wanted, gap=_LABEL_PIXELS), strict=True):
             place = (1.0 if curve in late else ends[curve], pixels / height)
             horizontal = "axes fraction" if curve in late else "data"
             coordinates = (horizontal, "axes fraction")
@@ -185,7 +185,7 @@ def _ends_early(axes: Axes, x: float) -> bool:
     return bool(place < 0.7 * border)
 
 
-def _apart(wanted: Sequence[float], *, gap: float) -> list[float]:
+def apart(wanted: Sequence[float], *, gap: float) -> list[float]:
     """The places nearest to ascending `wanted` ones that are `gap` apart (least squares)."""
     # With i * gap taken off, "gap apart" is "not falling": pool adjacent violators.
     blocks: list[list[float]] = []

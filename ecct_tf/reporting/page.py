@@ -1,29 +1,24 @@
 """The report: one HTML file that needs no network."""
 
-import base64
-import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from ecct_tf.errors import ConfigError
 from ecct_tf.reporting.comparison import KINDS, Comparison, Model, compare_runs
 from ecct_tf.reporting.curves import curves_of
 from ecct_tf.reporting.gains import Gains, device_gains, gain_since_start
 from ecct_tf.reporting.groups import group_quality
+from ecct_tf.reporting.html import render, write_page
 from ecct_tf.reporting.pairs import MEASURES, gain_interval
 from ecct_tf.reporting.pictures import Pictures, Variant
 from ecct_tf.reporting.provenance import commands_of, origins_of, settings_of
 from ecct_tf.reporting.run import CATALOG, QUALITY, Run
-from ecct_tf.reporting.spread import bytes_text, plural, seconds_text, signed
 from ecct_tf.reporting.story import Story, tell
 
 __all__ = ["render_report", "write_report"]
 
-_TEMPLATES = Path(__file__).with_name("templates")
 # ECCT, embeddings only, down only, up only, no exchange.
 _VARIANTS = 5
 
@@ -52,13 +47,7 @@ def write_report(
       RunFolderError: none is complete, or a file is damaged.
     """
     text = render_report(compare_runs(runs), named=named, against=against)
-    temporary = out.with_name(f".{out.name}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="xmlcharrefreplace")
-        temporary.replace(out)
-    except OSError as error:
-        raise ConfigError(f"cannot write the report {out}: {error.strerror}") from error
-    return out
+    return write_page(text, out, what="report")
 
 
 def render_report(
@@ -66,24 +55,10 @@ def render_report(
 ) -> str:
     """The page as text; the same runs give the same text. See `write_report`."""
     story = tell(comparison, against=against)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        # Names, settings and paths are text of others: all of it is escaped.
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        bytes=bytes_text, duration=seconds_text, signed=signed, plural=plural
-    )
-    script = (_TEMPLATES / "script.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("report.html").render(
+    return render(
+        "report.html",
         comparison=comparison,
         story=story,
-        script=script,
-        script_digest=digest,
         quality=QUALITY,
         catalog=CATALOG,
         report_command=shlex.join(

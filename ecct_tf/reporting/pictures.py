@@ -20,7 +20,7 @@ from ecct_tf.reporting.spread import Spread, bytes_text, plural, signed
 from ecct_tf.reporting.svg import inline_svg
 from ecct_tf.reporting.theme import SCREEN, SCREEN_VARIABLES, Theme, drawing
 
-__all__ = ["Picture", "Pictures", "Variant", "colour_places"]
+__all__ = ["Picture", "Pictures", "Variant", "colour_places", "picture_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Pictures:
                 " Everything that crosses: item table with starting weights where there are any,"
                 " shared weights, embeddings and logits; logarithmic scale."
             )
-        return self._draw(
+        return picture_of(
             "bytes" if by_bytes else "rounds",
             lambda theme: course_figure(
                 curves, theme=theme, places=places, label=label, by_bytes=by_bytes
@@ -100,7 +100,7 @@ class Pictures:
         label = self._comparison.label("hr")
         values = "; ".join(f"{m.name} {m.quality['hr'].text()}" for m in models if m.quality["hr"])
         many = any(len(model.seeds) > 1 for model in models)
-        return self._draw(
+        return picture_of(
             "models",
             lambda theme: quality_figure(models, quality="hr", label=label, theme=theme),
             description=f"Test {label} of each model: {values}.",
@@ -117,7 +117,7 @@ class Pictures:
             f"cloud {'-' if cloud is None else cloud.text()}"
             for name, edge, cloud in rows
         )
-        return self._draw(
+        return picture_of(
             "ablation",
             lambda theme: ablation_figure(rows, label=label, theme=theme),
             description=f"Test {label} of variants of the exchange: {values}.",
@@ -127,7 +127,7 @@ class Pictures:
     def gains(self, gains: Gains) -> Picture:
         """Gain of each device."""
         label = self._comparison.label("ndcg")
-        return self._draw(
+        return picture_of(
             "gains",
             lambda theme: gains_figure(gains, label=label, theme=theme),
             description=f"Devices ordered by their gain in {label} over {gains.baseline}: "
@@ -143,7 +143,7 @@ class Pictures:
             f"{group.fewest} to {group.most} interactions {signed(group.gain.mean)}"
             for group in gains.groups
         )
-        return self._draw(
+        return picture_of(
             "activity",
             lambda theme: activity_figure(gains, label=label, theme=theme),
             description=f"Mean gain in {label} by training interactions: {values}.",
@@ -157,33 +157,41 @@ class Pictures:
             for model in models
             if model.traffic is not None
         )
-        return self._draw(
+        return picture_of(
             "traffic",
             lambda theme: traffic_figure(models, theme=theme),
             description=f"Bytes per device and round: {values}.",
             caption="Bytes of one device in one round, as encoded, without the item table.",
         )
 
-    def _draw(
-        self,
-        name: str,
-        draw: Callable[[Theme], Figure],
-        *,
-        description: str,
-        caption: str,
-        legend: tuple[tuple[str, str, str], ...] = (),
-    ) -> Picture:
-        wide, narrow = (
-            self._svg(draw, theme, name=f"{name}-{width}", description=description)
-            for theme, width in ((SCREEN, "wide"), (SCREEN.for_phone(), "narrow"))
-        )
-        return Picture(wide, narrow, caption, legend)
 
-    def _svg(
-        self, draw: Callable[[Theme], Figure], theme: Theme, *, name: str, description: str
-    ) -> Markup:
-        with drawing(name):
-            return inline_svg(draw(theme), name=name, description=description)
+def picture_of(
+    name: str,
+    draw: Callable[[Theme], Figure],
+    *,
+    description: str,
+    caption: str,
+    legend: tuple[tuple[str, str, str], ...] = (),
+) -> Picture:
+    """Draws a figure for a page, for a desk and for a phone.
+
+    Args:
+      name: unique on the page.
+      draw: draws it for a theme.
+      description: what it shows, for people who do not see it.
+      caption: below it.
+      legend: name, CSS variable of the colour and side of each curve.
+    """
+    wide, narrow = (
+        _svg(draw, theme, name=f"{name}-{width}", description=description)
+        for theme, width in ((SCREEN, "wide"), (SCREEN.for_phone(), "narrow"))
+    )
+    return Picture(wide, narrow, caption, legend)
+
+
+def _svg(draw: Callable[[Theme], Figure], theme: Theme, *, name: str, description: str) -> Markup:
+    with drawing(name):
+        return inline_svg(draw(theme), name=name, description=description)
 
 
 def _hr(model: Model | None) -> Spread | None:

@@ -16,7 +16,7 @@ from ecct_tf.reporting.run import Run, read_run
 from ecct_tf.reporting.theme import PAPER, drawing
 from ecct_tf.reporting.traffic import traffic_of
 
-__all__ = ["write_comparison_plots", "write_plots"]
+__all__ = ["save_figure", "write_comparison_plots", "write_plots"]
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def write_plots(path: Path) -> tuple[Path, ...]:
     written = _courses(curves, places=places, label=label, folder=path / "plots", forms=("png",))
     traffic = traffic_of([run])
     if traffic is not None and traffic.total.mean:
-        written += _save(
+        written += save_figure(
             lambda: parts_figure(traffic, theme=PAPER), path / "plots", "traffic", ("png",)
         )
     return tuple(written)
@@ -65,7 +65,7 @@ def write_comparison_plots(comparison: Comparison, folder: Path) -> tuple[Path, 
     """
     forms = ("png", "svg")
     label = comparison.label("hr")
-    written = _save(
+    written = save_figure(
         lambda: quality_figure(comparison.models, quality="hr", label=label, theme=PAPER),
         folder,
         "quality_by_model",
@@ -121,11 +121,24 @@ def _courses(
         def draw(chosen: Sequence[Curve] = chosen, by_bytes: bool = by_bytes) -> Figure:
             return course_figure(chosen, theme=PAPER, places=places, label=label, by_bytes=by_bytes)
 
-        written += _save(draw, folder, name, forms)
+        written += save_figure(draw, folder, name, forms)
     return written
 
 
-def _save(draw: Callable[[], Figure], folder: Path, name: str, forms: Sequence[str]) -> list[Path]:
+def save_figure(
+    draw: Callable[[], Figure], folder: Path, name: str, forms: Sequence[str]
+) -> list[Path]:
+    """Writes a figure on white, the same bytes on every machine with the same fonts.
+
+    Args:
+      draw: draws it.
+      folder: where to; it is made.
+      name: of the file, without its ending.
+      forms: `png`, `svg`, or both.
+
+    Raises:
+      OSError: a file cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for form in forms:

@@ -5,7 +5,7 @@ import pytest
 
 from ecct_tf.reporting import compare_runs, read_runs
 from ecct_tf.reporting.curves import Curve, curves_of
-from ecct_tf.reporting.figures import _apart, course_figure
+from ecct_tf.reporting.figures import apart, course_figure
 from ecct_tf.reporting.theme import PAPER, drawing
 
 
@@ -42,8 +42,8 @@ def test_many_rounds_are_thinned_to_what_a_screen_shows(make_run, course) -> Non
 
 def test_names_move_apart_as_little_as_they_can() -> None:
     # 10 and 12 are pushed apart around their middle; 100 stays.
-    assert _apart([10.0, 12.0, 100.0], gap=6) == pytest.approx([8.0, 14.0, 100.0])
-    assert _apart([5.0, 5.0, 5.0], gap=2) == pytest.approx([3.0, 5.0, 7.0])
+    assert apart([10.0, 12.0, 100.0], gap=6) == pytest.approx([8.0, 14.0, 100.0])
+    assert apart([5.0, 5.0, 5.0], gap=2) == pytest.approx([3.0, 5.0, 7.0])
 
 
 @pytest.mark.parametrize("by_bytes", [False, True], ids=["by rounds", "by bytes"])

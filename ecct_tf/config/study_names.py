@@ -1,0 +1,33 @@
+"""Names of studies: what there is, and what a name stands for; nothing is imported."""
+
+from ecct_tf.config.part_names import PartNames, check_name_form
+
+__all__ = ["STUDY_ENTRY_POINTS", "study_names", "study_target"]
+
+STUDY_ENTRY_POINTS = "ecct_tf.studies"
+"""The group of entry points under which packages register studies."""
+
+_OWN = ("ablation",)
+_NAMES = PartNames(
+    "a study", STUDY_ENTRY_POINTS, {name: f"ecct_tf.studies.{name}:{name}" for name in _OWN}
+)
+
+
+def study_names() -> dict[str, str]:
+    """The names that need no module, each with the `module:name` that it stands for.
+
+    Raises:
+      ConfigError: two packages register one name, or one that the library has.
+    """
+    return _NAMES.known()
+
+
+def study_target(name: str) -> str:
+    """The `module:name` that a name stands for.
+
+    Raises:
+      ConfigError: nothing has the name; it lists what there is.
+    """
+    examples = "a name such as ablation, or module:name such as my_pkg.studies:batch_sizes"
+    check_name_form(name, setting="NAME", examples=examples)
+    return _NAMES.target_of(name, setting="NAME")
