@@ -103,6 +103,7 @@ def build_averaging_round(
     data: LocalData,
     negatives: int,
     aggregator: Aggregator | None = None,
+    collects: bool = False,
 ) -> Round:
     """A round without uplinks: nothing but the mean change of the shared weights is sent.
 
@@ -112,6 +113,7 @@ def build_averaging_round(
       data: the type of a shard's data.
       negatives: for each position.
       aggregator: what makes the mean change; None for the library's own mean.
+      collects: whether the changes of shards are left for a later step.
     """
     types = WorkTypes(
         shared=tf.TensorSpec([work.shared_size], tf.float32),
@@ -135,4 +137,5 @@ def build_averaging_round(
         None,
         build_finalize(work.shared_size, server),
         aggregator=aggregator,
+        collects=collects,
     )

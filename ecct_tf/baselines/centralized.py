@@ -134,10 +134,16 @@ class Centralized:
         )
 
     def next(
-        self, state: CentralizedState, *, round_number: int, participants: Ids, answering: Ids
+        self,
+        state: CentralizedState,
+        *,
+        round_number: int,
+        participants: Ids,
+        answering: Ids,
+        delays: Ids | None = None,
     ) -> tuple[CentralizedState, RoundReport]:
         """One epoch; who takes part does not matter, nobody is asked."""
-        del participants, answering
+        del participants, answering, delays
         if int(state.epochs) - int(state.best_epoch) >= self._config.patience:
             return state, RoundReport(0, self._num_devices, math.nan)
         if self._start is not None and not int(state.epochs):

@@ -1,5 +1,6 @@
 """Federated learning without a cloud: FedAvg, FedProx, fine-tuning and PFedRec."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,9 +19,19 @@ from ecct_tf.data import Candidates, Dataset, DeviceView, Split
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.aggregators import Aggregated, aggregator_leaves, aggregator_of
 from ecct_tf.federated.algorithm import Arrays, RoundReport, mean_loss
+from ecct_tf.federated.changes import Changes, sent_changes
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.divergence import check_round
 from ecct_tf.federated.engine import build_engine
+from ecct_tf.federated.late_arrays import (
+    LATE,
+    answer_arrays,
+    change_arrays,
+    stored_answers,
+    stored_changes,
+)
+from ecct_tf.federated.server import apply_arrived
+from ecct_tf.federated.under_way import Answers, checked_delays
 from ecct_tf.knowledge import build_codec
 
 __all__ = ["FederatedBaseline", "FederatedBaselineState", "build_federated_baseline"]
@@ -31,6 +42,8 @@ Ids = npt.NDArray[np.int64]
 IN_ROUNDS = 1
 # Of a checkpoint: the leaves of the aggregator's state.
 _AGGREGATOR = "aggregator"
+# Of a checkpoint: whose changes are under way.
+_SHARED = "shared"
 
 
 class FederatedBaselineState(NamedTuple):
@@ -40,18 +53,28 @@ class FederatedBaselineState(NamedTuple):
       server: the shared weights and the server optimiser's state.
       private: `[devices, P_private] float32`; row d exists on device d only.
       aggregator: leaves of the state of an aggregator of one's own.
+      answers: of devices, which have not arrived.
+      changes: of the shared weights, which are not applied.
     """
 
     server: ServerState
     private: npt.NDArray[np.float32]
     aggregator: tuple[npt.NDArray[Any], ...] = ()
+    answers: Answers = Answers.none()
+    changes: Changes = Changes.none()
 
 
 class FederatedBaseline:
     """An `Algorithm` that learns from what devices hold, and from nothing else."""
 
     def __init__(
-        self, plan: BaselinePlan, *, split: Split, seed: int, runtime: RuntimeConfig
+        self,
+        plan: BaselinePlan,
+        *,
+        split: Split,
+        seed: int,
+        runtime: RuntimeConfig,
+        asynchronous: bool = False,
     ) -> None:
         """Composes the round; use `build_federated_baseline`."""
         self._plan = plan
@@ -60,6 +83,8 @@ class FederatedBaseline:
         self._seed = seed
         self._shard_size = max(runtime.shard_size, 1)
         self._engine = build_engine(runtime)
+        self._asynchronous = asynchronous
+        self._collects = asynchronous or plan.server.buffer > 0
         model = plan.work.training.model
         self._data_type = data_type(
             history_length=model.history_length,
@@ -80,6 +105,7 @@ class FederatedBaseline:
                 data=self._data_type,
                 negatives=plan.sampler.negatives,
                 aggregator=self._aggregator,
+                collects=self._collects,
             )
         )
         self._kept: tuple[bytes, tuple[LocalShard, ...], Any] | None = None
@@ -119,18 +145,36 @@ class FederatedBaseline:
         round_number: int,
         participants: Ids,
         answering: Ids,
+        delays: Ids | None = None,
     ) -> tuple[FederatedBaselineState, RoundReport]:
         """One round; needs a `federated_runtime()` around it."""
         work = self._work
+        late = checked_delays(delays, answering, asynchronous=self._asynchronous)
+        answers = state.answers.with_round(answering, round_number=round_number, delays=late)
+        here, answers = answers.split(round_number)
+
+        def reported(report: RoundReport) -> RoundReport:
+            return dataclasses.replace(
+                report,
+                arrived=len(here.devices),
+                under_way=len(answers.devices),
+                mean_age=here.mean_age(round_number),
+            )
+
         per_transfer = build_codec(work.weights_codec).encoded_bytes(1, work.shared_size)
         weights_bytes = (len(participants) + len(answering)) * per_transfer
         if not len(answering):
             names = () if self._aggregator is None else self.round.names
-            unmeasured = dict.fromkeys(names, math.nan)
-            return state, RoundReport(
-                0, 0, math.nan, weights_bytes=weights_bytes, aggregated=unmeasured
+            report = RoundReport(
+                stage=0,
+                devices=0,
+                train_loss=math.nan,
+                weights_bytes=weights_bytes,
+                aggregated=dict.fromkeys(names, math.nan),
             )
-        shards, data = self._cut(answering)
+            server, changes = self._applied(state.server, state.changes, round_number)
+            return state._replace(server=server, answers=answers, changes=changes), reported(report)
+        shards, data = self._cut(answering, late)
         negatives = [
             self._plan.sampler.stacked(
                 shard,
@@ -141,7 +185,7 @@ class FederatedBaseline:
             for shard in shards
         ]
         kept = () if self._aggregator is None else (state.aggregator,)
-        server, private, totals, *joined = self.round(
+        settled, private, totals, *joined = self.round(
             state.server,
             (),
             data,
@@ -150,13 +194,26 @@ class FederatedBaseline:
             *kept,
         )
         aggregated = joined[0] if joined else Aggregated()
+        changes = state.changes
+        if self._collects:
+            delay_of = dict(zip(answering.tolist(), late.tolist(), strict=True))
+            sent = sent_changes(
+                settled,
+                [shard.members for shard in shards],
+                arrives=[round_number + delay_of[int(shard.members[0])] for shard in shards],
+                version=int(state.server.round_number),
+                size=work.shared_size,
+            )
+            new_server, changes = self._applied(state.server, changes.and_(sent), round_number)
+        else:
+            new_server = ServerState(*(np.asarray(part) for part in settled))
         training = work.training
         check_round(
             round_number=round_number,
             group="its devices",
             devices=len(answering),
             loss=float(totals[0]),
-            shared=server[0],
+            shared=new_server.shared,
             settings={
                 f"{self._plan.section}.learning_rate": training.learning_rate,
                 f"{self._plan.section}.embedding_learning_rate": training.embedding_learning_rate,
@@ -173,8 +230,14 @@ class FederatedBaseline:
             weights_bytes=weights_bytes,
             aggregated=aggregated.measured,
         )
-        new_server = ServerState(*(np.asarray(part) for part in server))
-        return FederatedBaselineState(new_server, rows, aggregated.state), report
+        after = FederatedBaselineState(new_server, rows, aggregated.state, answers, changes)
+        return after, reported(report)
+
+    def _applied(
+        self, server: ServerState, changes: Changes, round_number: int
+    ) -> tuple[ServerState, Changes]:
+        """After the server's step, if what has arrived is enough for one."""
+        return apply_arrived(server, changes, round_number=round_number, config=self._plan.server)
 
     def scores(
         self, state: FederatedBaselineState, candidates: Candidates
@@ -194,7 +257,8 @@ class FederatedBaseline:
             f"server/{name}": np.asarray(part) for name, part in state.server._asdict().items()
         }
         leaves = {f"{_AGGREGATOR}/{place}": leaf for place, leaf in enumerate(state.aggregator)}
-        return {**server, "private": state.private, **leaves}
+        late = answer_arrays(state.answers) | change_arrays(state.changes, _SHARED)
+        return {**server, "private": state.private, **leaves, **late}
 
     def from_arrays(self, arrays: Arrays) -> FederatedBaselineState:
         """The state that `to_arrays` was given.
@@ -206,22 +270,37 @@ class FederatedBaseline:
         own = {
             name: array
             for name, array in arrays.items()
-            if self._aggregator is None or not name.startswith(f"{_AGGREGATOR}/")
+            if not name.startswith(f"{LATE}/")
+            and (self._aggregator is None or not name.startswith(f"{_AGGREGATOR}/"))
         }
         check_arrays(own, expected)
         server = ServerState(*(arrays[f"server/{name}"] for name in ServerState._fields))
         leaves = aggregator_leaves(arrays, _AGGREGATOR)
-        return FederatedBaselineState(server, np.asarray(arrays["private"]), leaves)
+        return FederatedBaselineState(
+            server,
+            np.asarray(arrays["private"]),
+            leaves,
+            stored_answers(arrays),
+            stored_changes(arrays, _SHARED),
+        )
 
-    def _cut(self, answering: Ids) -> tuple[tuple[LocalShard, ...], Any]:
-        """Shards of the newest set of participants; their data stay with the engine."""
-        key = np.sort(answering).tobytes()
+    def _cut(self, answering: Ids, delays: Ids) -> tuple[tuple[LocalShard, ...], Any]:
+        """Shards of the newest set of participants; their data stay with the engine.
+
+        Devices of one shard have one delay.
+        """
+        order = np.lexsort((answering, delays))
+        key = answering[order].tobytes() + delays[order].tobytes()
         if self._kept is None or self._kept[0] != key:
-            shards = cut_shards(
-                self._devices,
-                answering.tolist(),
-                shard_size=self._shard_size,
-                batch_size=self._work.training.batch_size,
+            shards = tuple(
+                shard
+                for delay in np.unique(delays)
+                for shard in cut_shards(
+                    self._devices,
+                    answering[delays == delay].tolist(),
+                    shard_size=self._shard_size,
+                    batch_size=self._work.training.batch_size,
+                )
             )
             data = self._engine.keep_at_clients([shard.data for shard in shards], self._data_type)
             self._kept = (key, shards, data)
@@ -259,4 +338,5 @@ def build_federated_baseline(
         split=split,
         seed=config.seed,
         runtime=config.runtime,
+        asynchronous=config.participation.asynchronous,
     )

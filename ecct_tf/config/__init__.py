@@ -36,12 +36,12 @@ from ecct_tf.config.exchange import (
     CodecName,
     EngineName,
     ExchangeConfig,
-    ParticipationConfig,
     RuntimeConfig,
     ServerConfig,
 )
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
+from ecct_tf.config.participation import DelayConfig, ParticipationConfig
 from ecct_tf.config.privacy import PrivacyConfig
 from ecct_tf.config.run import (
     CATALOG_SCOPES,
@@ -80,6 +80,7 @@ __all__ = [
     "CodecName",
     "DataConfig",
     "DatasetName",
+    "DelayConfig",
     "EdgeConfig",
     "EdgeOnlyConfig",
     "EngineName",

@@ -9,6 +9,7 @@ __all__ = [
     "aggregator_target",
     "check_aggregator_form",
     "check_single_devices",
+    "late_refusal",
 ]
 
 MEAN = "mean"
@@ -44,6 +45,15 @@ def check_single_devices(name: str, *, setting: str, shard_size: int) -> None:
             f"noise are per device; expected runtime.shard_size=0, got {shard_size}, which adds "
             "up so many devices first. Set it to 0"
         )
+
+
+def late_refusal(setting: str, name: str) -> ConfigError:
+    """The error for an aggregator that would have to join changes of several rounds."""
+    return ConfigError(
+        f"{setting}: {name!r} joins the changes of one round, but with participation.delay or a "
+        "buffer they arrive in others; expected mean, or participation.delay.max_rounds=0 and "
+        f"{setting.removesuffix('aggregator')}buffer=0"
+    )
 
 
 def aggregator_target(name: str, *, setting: str) -> str:

@@ -106,6 +106,8 @@ class CloudConfig:
       label_visibility: `both`, or `edge_only`: then the cloud never trains on labels and
         learns from the edge's logits alone.
       staleness_half_life: rounds after which an uplink counts half.
+      buffer: uplinks that must have arrived before the cloud learns from the store again, as in
+        buffered asynchronous aggregation; 0 to learn in each round.
       query_top_share: share of the queries taken from the cloud's best guesses; the rest
         is uniform over the catalog.
       rows: K, items that a downlink has a row for (`h_c` and `z_c`) where the model is a ranker
@@ -145,6 +147,7 @@ class CloudConfig:
     answers_kept: int = 3
     label_visibility: LabelVisibility = "both"
     staleness_half_life: float = 5.0
+    buffer: int = 0
     query_top_share: float = 0.5
     rows: int = 64
     popular_rows: float = 0.25
@@ -170,6 +173,7 @@ class CloudConfig:
             "l2",
             "distillation_weight",
             "answer_ridge",
+            "buffer",
         )
         positive(
             self, "cloud", "regularization", "learning_rate", "temperature", "staleness_half_life"

@@ -1,10 +1,10 @@
-"""Configuration of the exchange, the server and the rounds."""
+"""Configuration of the exchange, the server and what computes the rounds."""
 
 import dataclasses
 from typing import Literal, get_args
 
 from ecct_tf.config.aggregator_names import MEAN, check_aggregator_form
-from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
+from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.errors import ConfigError
 
@@ -13,7 +13,6 @@ __all__ = [
     "CodecName",
     "EngineName",
     "ExchangeConfig",
-    "ParticipationConfig",
     "RuntimeConfig",
     "ServerConfig",
 ]
@@ -96,39 +95,27 @@ class ServerConfig:
       aggregator: what makes the mean: `mean`, weighted by samples, a name that an installed package
         registers, or `module:name` of a function that returns a factory of `tff.aggregators`
         (`docs/extend_aggregation.md`), for the engine `tff` with `runtime.shard_size=0`.
+      buffer: devices whose changes the server waits for before it takes a step (FedBuff, arXiv
+        2106.06639); 0 takes a step in each round in which some arrive.
+      staleness_exponent: a of `(1 + age)^-a`, by which a change is weighed that comes from earlier
+        shared weights; its age is the number of the server's steps since. 0 weighs all alike.
     """
 
     optimizer: Literal["average", "adam"] = "adam"
     learning_rate: float = 0.002
     momentum: float = 0.8
     aggregator: str = MEAN
+    buffer: int = 0
+    staleness_exponent: float = 0.5
 
     def __post_init__(self) -> None:
         numbers(self, "server")
         check_aggregator_form(self.aggregator, setting="server.aggregator")
         one_of(self, "server", "optimizer", ("average", "adam"))
         positive(self, "server", "learning_rate")
+        at_least(self, "server", 0, "buffer", "staleness_exponent")
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"server.momentum: expected a number in [0, 1), got {self.momentum}")
-
-
-@dataclasses.dataclass(frozen=True)
-class ParticipationConfig:
-    """Who takes part in a round.
-
-    Attributes:
-      devices_per_round: sampled uniformly without replacement; null for all.
-      dropout: share of the sampled devices that receive the downlink but never answer.
-    """
-
-    devices_per_round: int | None = None
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        numbers(self, "participation")
-        if self.devices_per_round is not None:
-            at_least(self, "participation", 1, "devices_per_round")
-        within(self, "participation", 0.0, 1.0, "dropout")
 
 
 @dataclasses.dataclass(frozen=True)

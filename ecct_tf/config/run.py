@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
-from ecct_tf.config.aggregator_names import MEAN, check_single_devices
+from ecct_tf.config.aggregator_names import MEAN, check_single_devices, late_refusal
 from ecct_tf.config.baselines import (
     CentralizedConfig,
     EdgeOnlyConfig,
@@ -21,10 +21,10 @@ from ecct_tf.config.cloud import CloudConfig
 from ecct_tf.config.edge import EdgeConfig, FeatureConfig, SampleConfig, TrainingConfig
 from ecct_tf.config.exchange import (
     ExchangeConfig,
-    ParticipationConfig,
     RuntimeConfig,
     ServerConfig,
 )
+from ecct_tf.config.participation import ParticipationConfig
 from ecct_tf.config.privacy import PrivacyConfig
 from ecct_tf.config.start import StartConfig
 from ecct_tf.errors import ConfigError
@@ -307,6 +307,12 @@ class RunConfig:
             )
         for section, server in self.servers.items():
             self._check_aggregator(f"{section}.aggregator", server.aggregator)
+            self._check_late(section, server)
+        if self.cloud.buffer and not self.exchange.up:
+            raise ConfigError(
+                f"cloud.buffer: got {self.cloud.buffer} with exchange.up=false, where no uplink "
+                "ever arrives and the cloud would never learn; expected 0"
+            )
 
     def _check_aggregator(self, setting: str, name: str) -> None:
         """Refuses an aggregator over sums of devices, or over nothing."""
@@ -317,6 +323,18 @@ class RunConfig:
                 f"{setting}: {name!r} would join nothing, since edge.shared=none shares no "
                 "weights; expected edge.shared=backbone or all, or leave the aggregator out"
             )
+
+    def _check_late(self, section: str, server: ServerConfig) -> None:
+        """Refuses a buffer of nothing, and aggregators whose changes come from several rounds."""
+        own_edge = not section.startswith("federated_baseline")
+        if server.buffer and own_edge and self.edge.shared == "none":
+            raise ConfigError(
+                f"{section}.buffer: got {server.buffer}, but edge.shared=none shares no weights "
+                "that could wait; expected edge.shared=backbone or all, or 0. What the cloud "
+                "learns from uplinks waits by cloud.buffer"
+            )
+        if server.aggregator != MEAN and (server.buffer or self.participation.asynchronous):
+            raise late_refusal(f"{section}.aggregator", server.aggregator)
 
     @property
     def servers(self) -> dict[str, ServerConfig]:

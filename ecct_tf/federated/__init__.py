@@ -20,6 +20,7 @@ from ecct_tf.federated.devices import DeviceData, DeviceSet, prepare_devices, st
 from ecct_tf.federated.engine import chosen_engine, federated_runtime
 from ecct_tf.federated.participation import draw_participants
 from ecct_tf.federated.process import EcctProcess, EcctState, build_ecct_process
+from ecct_tf.federated.schedule import RoundDraw, Schedule
 from ecct_tf.federated.witness import CohortRound, SimulatedDevice, Witness
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ __all__ = [
     "EcctProcess",
     "EcctState",
     "FederatedRuntime",
+    "RoundDraw",
     "RoundReport",
+    "Schedule",
     "SimulatedDevice",
     "TrainableCloud",
     "Witness",

@@ -42,7 +42,11 @@ class RoundReport:
       cloud: what the cloud measured while learning.
       witnessed: what a witness of the round measured.
       aggregated: what an aggregator of one's own measured, by name; NaN where nobody answered.
-      uplinks: what reached the cloud, as it was encoded, by cohort.
+      uplinks: what reached the cloud, as it was encoded, by cohort, each with the round in which
+        it was sent, rounds done before it.
+      arrived: answers of devices that arrived, of this round or an earlier one.
+      under_way: answers that have been sent and have not arrived.
+      mean_age: mean rounds that those which arrived were under way; NaN where none did.
     """
 
     stage: int
@@ -56,7 +60,12 @@ class RoundReport:
     witnessed: Mapping[str, float] = dataclasses.field(default_factory=dict)
     aggregated: Mapping[str, float] = dataclasses.field(default_factory=dict)
     # Arrays have no single truth: reports are compared without them.
-    uplinks: "Sequence[Uplink]" = dataclasses.field(default=(), repr=False, compare=False)
+    uplinks: "Sequence[tuple[int, Uplink]]" = dataclasses.field(
+        default=(), repr=False, compare=False
+    )
+    arrived: int = 0
+    under_way: int = 0
+    mean_age: float = math.nan
 
 
 def mean_loss(total: float, samples: float) -> float:
@@ -86,7 +95,13 @@ class Algorithm(Protocol[StateT]):
         ...
 
     def next(
-        self, state: StateT, *, round_number: int, participants: Ids, answering: Ids
+        self,
+        state: StateT,
+        *,
+        round_number: int,
+        participants: Ids,
+        answering: Ids,
+        delays: Ids | None = None,
     ) -> tuple[StateT, RoundReport]:
         """One round.
 
@@ -95,6 +110,7 @@ class Algorithm(Protocol[StateT]):
           round_number: rounds done before this one.
           participants: numbers of the devices that start the round.
           answering: those of them that finish it.
+          delays: rounds until the answer of each of these arrives; None for none.
         """
         ...
 

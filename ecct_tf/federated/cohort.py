@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.federated.changes import Changes
 from ecct_tf.federated.device_work import DeviceWork
 from ecct_tf.federated.devices import DeviceData, DeviceSet, stack_devices
 
@@ -54,8 +55,12 @@ class Cohort:
 
     def members(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Which of the devices `numbers` of all cohorts are here, by their numbers here."""
+        return numbers[self.holds(numbers)] - self.first
+
+    def holds(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """`[n] bool`, which of the devices `numbers` of all cohorts are here."""
         own = numbers - self.first
-        return own[(own >= 0) & (own < len(self))]
+        return (own >= 0) & (own < len(self))
 
     def __len__(self) -> int:
         return len(self.devices.devices)
@@ -69,11 +74,13 @@ class CohortState:
       server: shared weights and the server optimiser's state.
       private: `[devices, P_private] float32`; row d exists on device d only.
       aggregator: leaves of the state of an aggregator of one's own.
+      changes: of shared weights, sent and not applied.
     """
 
     server: ServerState
     private: Array
     aggregator: tuple[npt.NDArray[Any], ...] = ()
+    changes: Changes = dataclasses.field(default_factory=Changes.none)
 
     def weights(self, devices: npt.NDArray[np.int64] | slice = slice(None)) -> Array:
         """Whole weight vectors of `devices`, `[n, P] float32`."""

@@ -7,24 +7,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.federated.aggregators import Aggregated
+from ecct_tf.config import ServerConfig
+from ecct_tf.federated.changes import sent_changes
 from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Cohort, CohortState, ServerState, Shard
 from ecct_tf.federated.crossing import (
-    decode_rows,
     make_downlinks,
     received_uplink,
     shared_as_received,
 )
-from ecct_tf.federated.device_work import Stage
+from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.divergence import check_round
+from ecct_tf.federated.server import apply_arrived
 from ecct_tf.federated.witness import CohortRound, Witness
-from ecct_tf.knowledge import Uplink, UplinkRows
+from ecct_tf.knowledge import Uplink
 
 if TYPE_CHECKING:
     from ecct_tf.federated.rounds import CohortRounds
 
 __all__ = ["CohortDone", "run_cohort"]
+
+Ids = npt.NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +36,15 @@ class CohortDone:
 
     Attributes:
       state: of the cohort after it.
-      rows: the uplinks, decoded; None where nobody answered.
-      uplink: the same as encoded; None where nothing crossed.
+      work: what its devices did, in the stage of the round.
+      uplink: what they sent, as encoded, one row a user; None where nobody answered.
       loss: sum of the devices' losses, weighted by their samples.
       weight: the samples behind it.
       measured: what the aggregator measured.
     """
 
     state: CohortState
-    rows: UplinkRows | None = None
+    work: DeviceWork
     uplink: Uplink | None = None
     loss: float = 0.0
     weight: float = 0.0
@@ -56,7 +59,9 @@ def run_cohort(
     stage: Stage,
     round_number: int,
     cloud: Cloud,
-    members: npt.NDArray[np.int64],
+    members: Ids,
+    delays: Ids,
+    server: ServerConfig,
     rounds: Callable[[], "CohortRounds"],
     rates: Mapping[str, object],
     witness: Witness | None,
@@ -71,6 +76,8 @@ def run_cohort(
       round_number: rounds done before this one.
       cloud: embeds and asks.
       members: numbers in the cohort of its devices that answer.
+      delays: rounds until the answer of each of them arrives.
+      server: how changes of shared weights are applied.
       rounds: the computations of the process, built at the first call.
       rates: the settings that decide whether training stays finite.
       witness: sees what the devices did.
@@ -78,30 +85,49 @@ def run_cohort(
     Raises:
       DivergenceError: training left the finite numbers.
     """
-    if not len(members):
-        return CohortDone(state)
     work = cohort.work.in_stage(stage)
-    shards = rounds().shards(index, members)
+    if not len(members):
+        return CohortDone(_with_arrived(state, round_number, server), work)
+    shards = rounds().shards(index, members, delays)
+    collects = rounds().collects(index)
+    begun = state.server
+    if collects:
+        # The server's own count stands still while it waits, and noise would be drawn twice.
+        begun = begun._replace(round_number=np.int32(round_number))
     downlinks = make_downlinks(cloud, work, shards=shards, round_number=round_number)
-    server, uplink, private, totals, aggregated = rounds().run(
+    settled, uplink, private, totals, aggregated = rounds().run(
         index,
         stage,
         members,
-        server=state.server,
+        delays=delays,
+        server=begun,
         private=[_private_rows(state, shard) for shard in shards],
         downlinks=downlinks,
         aggregator=state.aggregator,
     )
     loss, weight = (float(total) for total in totals)
+    after = _with_private(state, shards, private)
+    if collects:
+        sent = sent_changes(
+            settled,
+            [shard.members for shard in shards],
+            arrives=[round_number + _delay_of(shard, members, delays) for shard in shards],
+            version=int(state.server.round_number),
+            size=work.shared_size,
+        )
+        after = dataclasses.replace(after, changes=state.changes.and_(sent))
+        after = _with_arrived(after, round_number, server)
+    else:
+        applied = ServerState(*(np.asarray(part) for part in settled))
+        after = dataclasses.replace(after, server=applied, aggregator=aggregated.state)
     check_round(
         round_number=round_number,
         group=f"devices of the tier {work.model.tier}",
         devices=len(members),
         loss=loss,
-        shared=server[0],
+        shared=after.server.shared,
         settings=rates,
     )
-    after = _updated(state, server, shards, private, aggregated)
     received = received_uplink(work, uplink)
     if witness is not None:
         witness.see(
@@ -109,7 +135,7 @@ def run_cohort(
                 cohort=cohort,
                 work=work,
                 round_number=round_number,
-                noise_seed=int(state.server.round_number),
+                noise_seed=int(begun.round_number),
                 shared=shared_as_received(state.server.shared, work.weights_codec),
                 shards=shards,
                 downlinks=downlinks,
@@ -120,25 +146,34 @@ def run_cohort(
         )
     return CohortDone(
         state=after,
-        rows=decode_rows(work, received),
-        uplink=received if work.sends else None,
+        work=work,
+        uplink=received,
         loss=loss,
         weight=weight,
         measured=aggregated.measured,
     )
 
 
-def _updated(
-    state: CohortState,
-    server: Any,
-    shards: Sequence[Shard],
-    private: Sequence[Any],
-    aggregated: Aggregated,
+def _with_private(
+    state: CohortState, shards: Sequence[Shard], private: Sequence[Any]
 ) -> CohortState:
     rows = state.private.copy()
     for shard, values in zip(shards, private, strict=True):
         rows[shard.members] = np.asarray(values)
-    return CohortState(ServerState(*(np.asarray(part) for part in server)), rows, aggregated.state)
+    return dataclasses.replace(state, private=rows)
+
+
+def _with_arrived(state: CohortState, round_number: int, config: ServerConfig) -> CohortState:
+    """The state after the server's step, if what has arrived is enough for one."""
+    server, changes = apply_arrived(
+        state.server, state.changes, round_number=round_number, config=config
+    )
+    return dataclasses.replace(state, server=server, changes=changes)
+
+
+def _delay_of(shard: Shard, members: Ids, delays: Ids) -> int:
+    """The one delay of a shard's devices."""
+    return int(delays[members == shard.members[0]][0])
 
 
 def _private_rows(state: CohortState, shard: Shard) -> npt.NDArray[np.float32]:

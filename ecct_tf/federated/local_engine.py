@@ -59,9 +59,12 @@ class LocalEngine:
                 return compute(shared, state.round_number, items, data[index], own, sent)
 
             done = self._side_by_side(one_client, len(data))
-            new_state = finalize.apply(
-                state, _sum(each.delta for each in done), _sum(each.weight for each in done)
-            )
+            changes = [(each.delta, each.weight) for each in done]
+            new_state: Any = changes
+            if not stages.collects:
+                new_state = finalize.apply(
+                    state, _sum(each.delta for each in done), _sum(each.weight for each in done)
+                )
             totals = (_sum(each.loss for each in done), _sum(each.samples for each in done))
             uplink: tuple[Any, ...] = ()
             if aggregate is not None:

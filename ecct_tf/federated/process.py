@@ -22,13 +22,14 @@ from ecct_tf.federated.algorithm import RoundReport, mean_loss
 from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.federated.cohort_round import run_cohort
-from ecct_tf.federated.crossing import shared_as_received
+from ecct_tf.federated.crossing import decode_rows, shared_as_received
 from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.devices import DeviceSet
 from ecct_tf.federated.server import begin_server
 from ecct_tf.federated.traffic import RoundTraffic
+from ecct_tf.federated.under_way import Answers, SentUplinks, arriving, checked_delays
 from ecct_tf.federated.witness import Witness
-from ecct_tf.knowledge import ItemTable, KnowledgeStore
+from ecct_tf.knowledge import ItemTable, KnowledgeStore, Uplink
 
 if TYPE_CHECKING:
     from ecct_tf.federated.rounds import CohortRounds
@@ -49,12 +50,18 @@ class EcctState:
       knowledge: what the cloud keeps of the uplinks.
       fetched: `[devices] bool`, which devices have the item table.
       round_number: rounds done.
+      answers: of devices, which have not arrived.
+      uplinks: which have not arrived.
+      unlearned: uplinks that arrived since the cloud last learned.
     """
 
     cohorts: tuple[CohortState, ...]
     knowledge: KnowledgeStore
     fetched: npt.NDArray[np.bool_]
     round_number: int
+    answers: Answers = dataclasses.field(default_factory=Answers.none)
+    uplinks: tuple[SentUplinks, ...] = ()
+    unlearned: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +71,10 @@ class EcctProcess:
     Attributes:
       cohorts: the devices by architecture.
       initialize: `(seed) -> EcctState`.
-      next: `(state, cloud, participants, answering) -> (EcctState, RoundReport)`.
+      next: `(state, cloud, participants, answering, delays=None) -> (EcctState, RoundReport)`.
         `participants` are numbers of devices that get a downlink; `answering`, a subset of
-        them, finish the round.
+        them, finish the round; `delays` are the rounds until the answer of each of those arrives,
+        None for none.
       stage_of: `(round_number) -> Stage`.
       cohort_rounds: `() -> CohortRounds`, built at the first call; only this needs the engine, so
         that a process can be read (its cohorts, their work) where TFF is not installed.
@@ -74,7 +82,7 @@ class EcctProcess:
 
     cohorts: tuple[Cohort, ...]
     initialize: Callable[[int], EcctState]
-    next: Callable[[EcctState, Cloud, Ids, Ids], tuple[EcctState, RoundReport]]
+    next: Callable[..., tuple[EcctState, RoundReport]]
     stage_of: Callable[[int], Stage]
     cohort_rounds: Callable[[], "CohortRounds"]
 
@@ -102,6 +110,8 @@ def build_ecct_process(
     starts: Mapping[Tier, npt.NDArray[np.float32]] | None = None,
     witness: Witness | None = None,
     section: str | None = None,
+    asynchronous: bool = False,
+    cloud_buffer: int = 0,
 ) -> EcctProcess:
     """Composes the process.
 
@@ -118,6 +128,8 @@ def build_ecct_process(
         codec of the weights; a tier that is missing starts at random.
       witness: sees what devices did in each round.
       section: of the settings, where the rates are in one of their own.
+      asynchronous: whether answers may arrive in later rounds; with a buffer of the server they do.
+      cloud_buffer: uplinks for which the cloud waits before it learns; 0 to learn in each round.
 
     Raises:
       ConfigError: when there is no device, or when cohorts exchange different payloads.
@@ -148,6 +160,7 @@ def build_ecct_process(
             server=server,
             runtime=runtime,
             section=f"{section}.server" if section else "server",
+            asynchronous=asynchronous or server.buffer > 0,
         )
 
     traffic = RoundTraffic(cohorts, table_bytes=table_bytes)
@@ -181,29 +194,51 @@ def build_ecct_process(
         }
 
     def next_round(
-        state: EcctState, cloud: Cloud, participants: Ids, answering: Ids
+        state: EcctState,
+        cloud: Cloud,
+        participants: Ids,
+        answering: Ids,
+        delays: Ids | None = None,
     ) -> tuple[EcctState, RoundReport]:
         _check_participants(participants, answering, int(firsts[-1]))
-        stage = stage_of(state.round_number)
+        number = state.round_number
+        late = checked_delays(delays, answering, asynchronous=asynchronous)
+        stage = stage_of(number)
         done = [
             run_cohort(
                 index,
                 cohort,
                 state.cohorts[index],
                 stage=stage,
-                round_number=state.round_number,
+                round_number=number,
                 cloud=cloud,
                 members=cohort.members(answering),
+                delays=late[cohort.holds(answering)],
+                server=server,
                 rounds=cohort_rounds,
                 rates=_rates(cohort.work, server, section=section),
                 witness=witness,
             )
             for index, cohort in enumerate(cohorts)
         ]
+        sent = [
+            _sent(index, cohorts[index], each.uplink, number, answering=answering, delays=late)
+            for index, each in enumerate(done)
+            if each.uplink is not None
+        ]
+        arrived, uplinks = arriving([*state.uplinks, *sent], round_number=number)
         knowledge = state.knowledge
-        for rows in (each.rows for each in done if each.rows is not None):
-            knowledge = knowledge.updated(rows, round_number=state.round_number)
-        measured = cloud.update(knowledge, round_number=state.round_number, use_logits=stage == 2)
+        for each in arrived:
+            work = cohorts[each.cohort].work.in_stage(stage_of(each.round_number))
+            rows = decode_rows(work, each.uplink)
+            knowledge = knowledge.updated(rows, round_number=each.round_number)
+        unlearned = state.unlearned + sum(len(each.arrives) for each in arrived)
+        measured: Mapping[str, float] = {}
+        if unlearned >= cloud_buffer:
+            measured = cloud.update(knowledge, round_number=number, use_logits=stage == 2)
+            unlearned = 0
+        answers = state.answers.with_round(answering, round_number=number, delays=late)
+        here, answers = answers.split(number)
         report = RoundReport(
             stage=stage if any(directions) else 0,
             devices=len(answering),
@@ -214,12 +249,18 @@ def build_ecct_process(
             cloud=measured,
             witnessed={} if witness is None else witness.measured(),
             aggregated=aggregated(stage, [each.measured for each in done]),
-            uplinks=[each.uplink for each in done if each.uplink is not None],
+            uplinks=[(each.round_number, each.uplink) for each in arrived if len(each.arrives)],
+            arrived=len(here.devices),
+            under_way=len(answers.devices),
+            mean_age=here.mean_age(number),
         )
         fetched = state.fetched.copy()
         fetched[participants] = True
         states = tuple(each.state for each in done)
-        return EcctState(states, knowledge, fetched, state.round_number + 1), report
+        after = EcctState(
+            states, knowledge, fetched, number + 1, answers, tuple(uplinks), unlearned
+        )
+        return after, report
 
     return EcctProcess(
         cohorts=cohorts,
@@ -228,6 +269,26 @@ def build_ecct_process(
         stage_of=stage_of,
         cohort_rounds=cohort_rounds,
     )
+
+
+def _sent(
+    index: int,
+    cohort: Cohort,
+    uplink: Uplink,
+    round_number: int,
+    *,
+    answering: Ids,
+    delays: Ids,
+) -> SentUplinks:
+    """The uplinks of a cohort's round, with the round in which each arrives."""
+    held = cohort.holds(answering)
+    arrival = {
+        int(user): round_number + int(delay)
+        for member, delay in zip(cohort.members(answering), delays[held], strict=True)
+        for user in cohort.devices.devices[member].users
+    }
+    arrives = np.array([arrival[int(user)] for user in uplink.users], np.int64)
+    return SentUplinks(index, round_number, uplink, arrives)
 
 
 def _initial(cohort: Cohort, seed: int) -> CohortState:

@@ -39,6 +39,7 @@ class CohortRounds:
         server: ServerConfig,
         runtime: RuntimeConfig,
         section: str = "server",
+        asynchronous: bool = False,
     ) -> None:
         """Chooses the engine.
 
@@ -48,6 +49,7 @@ class CohortRounds:
           server: how their changes are averaged.
           runtime: how shards are formed, and by which engine rounds run.
           section: where `server` stands, for messages.
+          asynchronous: whether changes of shared weights are left for a later step.
 
         Raises:
           WorkerError: when it is TFF, which is not installed.
@@ -56,6 +58,7 @@ class CohortRounds:
         self._server = server
         self._section = section
         self._runtime = runtime
+        self._asynchronous = asynchronous
         self._engine = build_engine(runtime)
         self._table = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
         self._built: dict[tuple[int, Stage], tuple[Any, WorkTypes]] = {}
@@ -72,16 +75,30 @@ class CohortRounds:
         numbers = range(len(self._cohorts))
         return {(at, stage): self._round(at, stage)[0] for at in numbers for stage in STAGES}
 
-    def shards(self, index: int, members: Ids) -> tuple[Shard, ...]:
-        """The devices `members` of a cohort, cut into client values."""
-        key = np.sort(members).tobytes()
+    def collects(self, index: int) -> bool:
+        """Whether a round of the cohort leaves the changes of its client values as they are."""
+        return self._asynchronous and self._cohorts[index].work.shared_size > 0
+
+    def shards(self, index: int, members: Ids, delays: Ids) -> tuple[Shard, ...]:
+        """The devices `members` of a cohort, cut into client values.
+
+        Where changes are collected, the devices of one client value have one delay.
+        """
+        if not self.collects(index):
+            delays = np.zeros_like(delays)
+        order = np.lexsort((members, delays))
+        key = members[order].tobytes() + delays[order].tobytes()
         if index not in self._kept or self._kept[index][0] != key:
             cohort = self._cohorts[index]
-            cut = make_shards(
-                cohort,
-                members.tolist(),
-                shard_size=self._runtime.shard_size,
-                batch_size=cohort.work.task.batch_size,
+            cut = tuple(
+                shard
+                for delay in np.unique(delays)
+                for shard in make_shards(
+                    cohort,
+                    members[delays == delay].tolist(),
+                    shard_size=self._runtime.shard_size,
+                    batch_size=cohort.work.task.batch_size,
+                )
             )
             self._kept[index] = key, cut
         return self._kept[index][1]
@@ -92,6 +109,7 @@ class CohortRounds:
         stage: Stage,
         members: Ids,
         *,
+        delays: Ids,
         server: ServerState,
         private: Sequence[npt.NDArray[np.float32]],
         downlinks: Sequence[Downlink],
@@ -103,6 +121,7 @@ class CohortRounds:
           index: of the cohort.
           stage: of the exchange.
           members: numbers of its devices that answer.
+          delays: of their answers, in rounds.
           server: the cohort's state at the server.
           private: weights of the devices of each shard.
           downlinks: one for each shard.
@@ -115,7 +134,7 @@ class CohortRounds:
           ConfigError: when the stages of a round do not fit.
         """
         computation, types = self._round(index, stage)
-        shards = self.shards(index, members)
+        shards = self.shards(index, members, delays)
         key = self._kept[index][0]
         if index not in self._items:
             self._items[index] = self._engine.keep_at_server(self._table, types.items)
@@ -154,6 +173,7 @@ class CohortRounds:
             build_aggregate(built.result.uplink),
             build_finalize(size, self._server),
             aggregator=self._aggregator(index),
+            collects=self.collects(index),
         )
 
     def _aggregator(self, index: int) -> Aggregator | None:

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ecct_tf.config import CodecName, ServerConfig
+from ecct_tf.config.aggregator_names import late_refusal
 from ecct_tf.edge import ItemTensors
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.aggregators import Aggregator
@@ -145,6 +146,8 @@ class Round:
       finalize: how the mean change is applied.
       aggregator: what makes the mean change of the devices' own, each a client value; None for
         their sum over the sum of their weights.
+      collects: whether the round leaves the changes of the client values as they are, instead of
+        applying their mean.
     """
 
     distribute: Distribute
@@ -152,6 +155,7 @@ class Round:
     aggregate: Aggregate | None
     finalize: Finalize
     aggregator: Aggregator | None = None
+    collects: bool = False
 
 
 def build_distribute(size: int, codec: CodecName) -> Distribute:
@@ -259,6 +263,7 @@ def build_round(
     finalize: Finalize,
     *,
     aggregator: Aggregator | None = None,
+    collects: bool = False,
 ) -> Round:
     """Joins the stages.
 
@@ -268,14 +273,20 @@ def build_round(
     With an `aggregator` there is one more argument, the leaves of its state, and one more result,
     an `Aggregated`; each client value must then be one device.
 
+    A round that `collects` yields `(change, weight)` of each client value in place of the state,
+    which is not changed: what is late is applied later (`ecct_tf.federated.changes`).
+
     Raises:
-      ConfigError: when one stage's result is not what the next takes.
+      ConfigError: when one stage's result is not what the next takes, or an aggregator would join
+        changes that are not applied in their round.
     """
+    if collects and aggregator is not None:
+        raise late_refusal(aggregator.setting, aggregator.name)
     result = work.result
     _expect("distribute.decode", distribute.received, work.types.shared)
     _expect("work's uplink", result.uplink, () if aggregate is None else aggregate.uplink)
     _expect("finalize's change", result.delta, finalize.change)
-    return Round(distribute, work, aggregate, finalize, aggregator)
+    return Round(distribute, work, aggregate, finalize, aggregator, collects)
 
 
 def _data_types(sample: DeviceData, lead: tuple[int | None, ...]) -> dict[str, Any]:

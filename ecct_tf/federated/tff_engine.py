@@ -64,6 +64,8 @@ class TffEngine:
             @compat.federated_computation(*arguments)
             def one_round(state: Any, items: Any, data: Any, private: Any, downlink: Any) -> Any:
                 done = begun(state, items, data, private, downlink)
+                if stages.collects:
+                    return ended(done, compat.federated_zip((done.delta, done.weight)))
                 sums = compat.federated_sum(done.delta), compat.federated_sum(done.weight)
                 return ended(done, compat.federated_map(apply, (state, *sums)))
 

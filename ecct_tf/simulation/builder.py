@@ -65,6 +65,8 @@ def build_process(
         starts=starts,
         witness=witness,
         section="edge_only" if config.method == "edge-only" else None,
+        asynchronous=config.participation.asynchronous,
+        cloud_buffer=config.cloud.buffer if config.exchange.up else 0,
     )
 
 

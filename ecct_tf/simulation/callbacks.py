@@ -49,6 +49,8 @@ class ProgressBar(Callback):
         sides = {side: metrics.hr for side, metrics in result.validation.items()}
         figures = [validation_text(f"HR@{self._k}", sides)] if sides else []
         more.append(f"{rate:,.0f} devices/s")
+        if result.report.under_way:
+            more.append(f"{result.report.under_way} under way")
         if result.epsilon is not None:
             more.append(f"ε {result.epsilon:.4g}")
         show_figures(self._bar, self._description, figures, more=more)

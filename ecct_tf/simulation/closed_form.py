@@ -44,10 +44,16 @@ class ClosedForm:
         """There is no state."""
 
     def next(
-        self, state: None, *, round_number: int, participants: Ids, answering: Ids
+        self,
+        state: None,
+        *,
+        round_number: int,
+        participants: Ids,
+        answering: Ids,
+        delays: Ids | None = None,
     ) -> tuple[None, RoundReport]:
         """Refuses: there are no rounds."""
-        del state, round_number, participants, answering
+        del state, round_number, participants, answering, delays
         raise ConfigError("a model in closed form has no rounds")
 
     def scores(self, state: None, candidates: Candidates) -> dict[str, Array]:

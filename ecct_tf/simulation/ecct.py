@@ -120,13 +120,19 @@ class EcctAlgorithm:
         return begin._replace(edge=edge)
 
     def next(
-        self, state: EcctRunState, *, round_number: int, participants: Ids, answering: Ids
+        self,
+        state: EcctRunState,
+        *,
+        round_number: int,
+        participants: Ids,
+        answering: Ids,
+        delays: Ids | None = None,
     ) -> tuple[EcctRunState, RoundReport]:
         """One round of the exchange."""
         del round_number  # The process counts its own.
         cloud = self.cloud_at(state)
         first = state.edge.round_number == 0
-        edge, report = self.process.next(state.edge, cloud, participants, answering)
+        edge, report = self.process.next(state.edge, cloud, participants, answering, delays)
         if first and self.increments is not None:
             sent = report.uplink_bytes + self.increments.uplink_bytes
             report = dataclasses.replace(report, uplink_bytes=sent)

@@ -13,6 +13,15 @@ from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import Arrays, Cohort, CohortState, EcctState
 from ecct_tf.federated.aggregators import aggregator_leaves
 from ecct_tf.federated.cohort import ServerState
+from ecct_tf.federated.late_arrays import (
+    LATE,
+    answer_arrays,
+    change_arrays,
+    stored_answers,
+    stored_changes,
+    stored_uplinks,
+    uplink_arrays,
+)
 from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
 from ecct_tf.knowledge.store import FIELDS
 
@@ -27,10 +36,14 @@ __all__ = [
 ]
 
 _SENT = "downlinks"
+_UNLEARNED = f"{LATE}/unlearned"
 
 
 def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, npt.NDArray[Any]]:
-    """Weights of the devices, what they started with, server optimiser, knowledge store, round."""
+    """Weights of the devices, what they started with, server optimiser, knowledge store, round.
+
+    And what is under way.
+    """
     arrays: dict[str, npt.NDArray[Any]] = {
         "round_number": np.array(state.round_number, np.int64),
         "fetched": state.fetched,
@@ -43,9 +56,12 @@ def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, npt.ND
             arrays[f"{_prefix(cohort)}/aggregator/{place}"] = leaf
         if cohort.start is not None:
             arrays[f"{_prefix(cohort)}/start"] = cohort.start
+        arrays |= change_arrays(kept.changes, cohort.work.model.tier)
     for name in FIELDS:
         arrays[f"knowledge/{name}"] = getattr(state.knowledge, name)
-    return arrays
+    if state.unlearned:
+        arrays[_UNLEARNED] = np.array(state.unlearned, np.int64)
+    return arrays | answer_arrays(state.answers) | uplink_arrays(state.uplinks)
 
 
 def edge_state(arrays: Arrays, cohorts: Sequence[Cohort]) -> EcctState:
@@ -60,6 +76,7 @@ def edge_state(arrays: Arrays, cohorts: Sequence[Cohort]) -> EcctState:
                 ServerState(*(arrays[f"{_prefix(cohort)}/{name}"] for name in ServerState._fields)),
                 arrays[f"{_prefix(cohort)}/private"],
                 aggregator_leaves(arrays, f"{_prefix(cohort)}/aggregator"),
+                stored_changes(arrays, cohort.work.model.tier),
             )
             for cohort in cohorts
         ]
@@ -70,6 +87,9 @@ def edge_state(arrays: Arrays, cohorts: Sequence[Cohort]) -> EcctState:
             ),
             fetched=arrays["fetched"],
             round_number=int(arrays["round_number"]),
+            answers=stored_answers(arrays),
+            uplinks=stored_uplinks(arrays),
+            unlearned=int(arrays.get(_UNLEARNED, 0)),
         )
     except KeyError as error:
         raise CheckpointError(

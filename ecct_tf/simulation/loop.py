@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ecct_tf.data import Candidates
 from ecct_tf.evaluation import Metrics, evaluate_scores
-from ecct_tf.federated import Algorithm, RoundReport, draw_participants
+from ecct_tf.federated import Algorithm, RoundReport, Schedule
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.privacy_meter import PrivacyMeter
 from ecct_tf.stopping import finishing
@@ -56,6 +56,9 @@ class RoundResult:
             "cloud_heeds_devices": report.cloud.get("cloud_heeds_devices", ""),
             "cloud_update_kept": report.cloud.get("cloud_update_kept", ""),
             "epsilon": "" if self.epsilon is None else self.epsilon,
+            "arrived": report.arrived,
+            "under_way": report.under_way,
+            "mean_age": "" if math.isnan(report.mean_age) else report.mean_age,
         }
         for side in _SIDES:
             metrics = self.validation.get(side)
@@ -116,6 +119,7 @@ def run_rounds(
     """
     config = experiment.config
     current = algorithm.initialize() if state is None else state
+    schedule = Schedule(config.participation, num_devices=algorithm.num_devices, seed=config.seed)
     meter = PrivacyMeter.of(config, num_devices=algorithm.num_devices)
     for callback in callbacks:
         callback.on_start(
@@ -124,18 +128,14 @@ def run_rounds(
     try:
         for number in range(first_round, algorithm.rounds):
             with finishing("the round"):
-                participants, answering = draw_participants(
-                    config.participation,
-                    num_devices=algorithm.num_devices,
-                    seed=config.seed,
-                    round_number=number,
-                )
+                draw = schedule.draw(number)
                 start = time.perf_counter()
                 current, report = algorithm.next(
                     current,
                     round_number=number,
-                    participants=participants,
-                    answering=answering,
+                    participants=draw.participants,
+                    answering=draw.answering,
+                    delays=draw.delays,
                 )
                 seconds = time.perf_counter() - start
                 last = number + 1 == algorithm.rounds

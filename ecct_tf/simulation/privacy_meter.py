@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import RunConfig
-from ecct_tf.federated import draw_participants
+from ecct_tf.federated import Schedule
 from ecct_tf.privacy import PrivacyAccount
 
 __all__ = ["PrivacyMeter"]
@@ -23,6 +23,7 @@ class PrivacyMeter:
         self.account = account
         self._config = config
         self._rounds = 0
+        self._schedule = Schedule(config.participation, num_devices=num_devices, seed=config.seed)
         # Uplinks by device, all and those with logits.
         self._sent: npt.NDArray[np.int64] = np.zeros((num_devices, 2), np.int64)
 
@@ -53,12 +54,7 @@ class PrivacyMeter:
             self._rounds = 0
             self._sent[:] = 0
         for number in range(self._rounds, rounds):
-            _, answering = draw_participants(
-                self._config.participation,
-                num_devices=len(self._sent),
-                seed=self._config.seed,
-                round_number=number,
-            )
+            answering = self._schedule.draw(number).answering
             self._sent[answering, 0] += 1
             if number >= self._config.stage_1_rounds:
                 self._sent[answering, 1] += 1

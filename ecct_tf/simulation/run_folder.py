@@ -215,11 +215,20 @@ class RunFolder:
         write_text(path, _json(environment))
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Appends a row to `metrics.csv`, with a header before the first."""
+        """Appends a row to `metrics.csv`, with a header before the first.
+
+        A file that an earlier release began keeps its columns.
+        """
         path = self.path / "metrics.csv"
         new = not path.exists()
+        columns = list(row)
+        if not new:
+            with path.open(encoding="utf-8", newline="") as begun:
+                columns = next(csv.reader(begun), columns)
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
+        writer = csv.DictWriter(
+            text, fieldnames=columns, extrasaction="ignore", lineterminator="\n"
+        )
         if new:
             writer.writeheader()
         writer.writerow(row)

@@ -32,14 +32,16 @@ def round_line(
       seconds_left: expected until the last round is done; None where nothing is known.
 
     Returns:
-      Name, round, stage, duration, devices, bytes of all of them together, losses, ε and
-      validation quality; what was not measured is left out.
+      Name, round, stage, duration, devices, answers where some are late, bytes of all of them
+      together, losses, ε and validation quality; what was not measured is left out.
     """
     report = result.report
     sizes = (report.downlink_bytes, report.uplink_bytes, report.weights_bytes)
     head = f"{name}: round {result.round_number} of {rounds}"
     parts = [head + (f", stage {report.stage}" if report.stage else "")]
     parts += [f"{result.seconds:.2f} s", plural(report.devices, "device")]
+    if report.under_way or report.mean_age > 0:
+        parts.append(f"{report.arrived} arrived, {report.under_way} under way")
     parts.append(bytes_text(sum(sizes) + report.item_table_bytes))
     row = result.row()
     for title, column in (("train loss", "train_loss"), ("cloud loss", "cloud_loss")):

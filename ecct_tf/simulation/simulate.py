@@ -27,6 +27,7 @@ from ecct_tf.simulation.ecct import EcctAlgorithm
 from ecct_tf.simulation.engines import report_engine, with_engine
 from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.group_quality import group_rows
+from ecct_tf.simulation.left_over import left_over
 from ecct_tf.simulation.loop import Callback, run_rounds
 from ecct_tf.simulation.methods import build_algorithm, display_name, quick_references
 from ecct_tf.simulation.privacy_meter import PrivacyMeter
@@ -297,7 +298,8 @@ def _run(
                 row.metrics.ndcg,
             )
         privacy = "" if meter is None else meter.account.told(meter.epsilon(config.rounds))
-        for line in filter(None, [*map(start_line, rows), plan.note, privacy]):
+        late = left_over(state, rounds=algorithm.rounds)
+        for line in filter(None, [*map(start_line, rows), plan.note, privacy, late]):
             LINES.info("%s", line)
         if folder is not None:
             folder.write_devices(rank_rows(experiment, ours))
@@ -307,7 +309,7 @@ def _run(
             folder.write_results([row.as_dict() for row in rows])
             write_plots(folder.path)
         status = "complete"
-        notes = tuple(filter(None, (plan.note, privacy)))
+        notes = tuple(filter(None, (plan.note, privacy, late)))
         return SimulationResult(tuple(rows), experiment, algorithm, state, notes)
     except KeyboardInterrupt:
         status = "interrupted"

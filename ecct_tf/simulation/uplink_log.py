@@ -18,12 +18,12 @@ _DAY_SECONDS = 86_400
 
 
 class UplinkLogger(Callback):
-    """Appends the uplinks of each round, byte for byte what its devices sent.
+    """Appends the uplinks that reach the cloud in each round, byte for byte what devices sent.
 
-    A simulation has no clock: the uplinks of round r (the first is 0) are stamped r days
-    after the start of 1970, so that a run that is repeated or gone on with writes the same
-    files again, each in the place of the one before. The cloud version is 0. That the round
-    was asked is noted beside them.
+    A simulation has no clock: what devices sent in round r (the first is 0) is stamped r days
+    after the start of 1970 and lies in the file of the round in which it arrived, so that a run
+    that is repeated or gone on with writes the same files again, each in the place of the one
+    before. The cloud version is 0. That the round was asked is noted beside them.
 
     It must come before the `Checkpointer`: a round without its checkpoint is repeated, a
     checkpoint without its uplinks would lose them.
@@ -52,10 +52,10 @@ class UplinkLogger(Callback):
         number = result.round_number - 1
         records = [
             record
-            for uplink in result.report.uplinks
-            for record in uplink_records(uplink, self._form(uplink), number)
+            for sent, uplink in result.report.uplinks
+            for record in uplink_records(uplink, self._form(uplink), sent)
         ]
-        records.sort(key=lambda record: record.user)
+        records.sort(key=lambda record: (record.user, record.round_number))
         self._asked.add(Note(number, 0, number * _DAY_SECONDS))
         self._writer.append(records, name=f"seed{self._config.seed}-round-{number:06d}")
 

@@ -79,7 +79,7 @@ def _uplink_bytes(report):
     """The rows of each cohort, in the order of users."""
     return [
         [part[np.argsort(uplink.users)].tobytes() for part in tf.nest.flatten(uplink)]
-        for uplink in report.uplinks
+        for _, uplink in report.uplinks
     ]
 
 
