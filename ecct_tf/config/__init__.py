@@ -41,7 +41,12 @@ from ecct_tf.config.exchange import (
 )
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
-from ecct_tf.config.participation import DelayConfig, ParticipationConfig
+from ecct_tf.config.participation import (
+    AvailabilityConfig,
+    DelayConfig,
+    MembershipConfig,
+    ParticipationConfig,
+)
 from ecct_tf.config.privacy import PrivacyConfig
 from ecct_tf.config.run import (
     CATALOG_SCOPES,
@@ -73,6 +78,7 @@ __all__ = [
     "SPLITS",
     "STARTS",
     "TIERS",
+    "AvailabilityConfig",
     "CatalogScope",
     "CentralizedConfig",
     "CheckpointConfig",
@@ -91,6 +97,7 @@ __all__ = [
     "FineTuningConfig",
     "IncrementConfig",
     "LabelVisibility",
+    "MembershipConfig",
     "MethodName",
     "NextItemConfig",
     "OptimizerName",

@@ -47,7 +47,7 @@ class TypedOption(str):
         return f"{self.option} {self.partition('=')[2]}"
 
 
-_PATHS = ("data.schema", "data.folder")
+_PATHS = ("data.schema", "data.folder", "participation.availability.trace")
 
 
 def load_config(

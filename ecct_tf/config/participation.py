@@ -5,9 +5,64 @@ from typing import Literal, get_args
 
 from ecct_tf.config.checks import at_least, numbers, one_of, within
 
-__all__ = ["DelayConfig", "DelayDistribution", "ParticipationConfig"]
+__all__ = [
+    "AvailabilityConfig",
+    "DelayConfig",
+    "DelayDistribution",
+    "MembershipConfig",
+    "ParticipationConfig",
+    "SamplingName",
+]
 
 DelayDistribution = Literal["uniform", "geometric"]
+SamplingName = Literal["uniform", "interactions"]
+
+
+@dataclasses.dataclass(frozen=True)
+class AvailabilityConfig:
+    """When devices can be reached at all.
+
+    Attributes:
+      trace: CSV file with a line `user,from_round,to_round` for each time in which the device of a
+        user can be reached, first and last round, counted from 1; who has no line never can. Null
+        for no trace.
+      rounds_per_day: rounds in a day, in which every device is awake for one stretch that begins at
+        a moment of its own, its time zone; 0 for devices that are always awake.
+      awake_share: share of a day in which a device is awake.
+    """
+
+    trace: str | None = None
+    rounds_per_day: int = 0
+    awake_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        section = "participation.availability"
+        numbers(self, section)
+        at_least(self, section, 0, "rounds_per_day")
+        within(self, section, 0.0, 1.0, "awake_share")
+
+
+@dataclasses.dataclass(frozen=True)
+class MembershipConfig:
+    """Devices that join late and devices that leave for good.
+
+    Attributes:
+      late_share: share of the devices that are not there from the start.
+      late_rounds: such a device joins after 1 to so many rounds, each equally likely.
+      leave_share: share of the devices that leave for good; what they have sent still arrives.
+      leave_rounds: such a device stays for 1 to so many rounds after it has joined.
+    """
+
+    late_share: float = 0.0
+    late_rounds: int = 5
+    leave_share: float = 0.0
+    leave_rounds: int = 5
+
+    def __post_init__(self) -> None:
+        section = "participation.membership"
+        numbers(self, section)
+        within(self, section, 0.0, 1.0, "late_share", "leave_share")
+        at_least(self, section, 1, "late_rounds", "leave_rounds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,19 +94,27 @@ class ParticipationConfig:
     """Who takes part in a round.
 
     Attributes:
-      devices_per_round: sampled uniformly without replacement; null for all.
+      devices_per_round: sampled without replacement; null for all.
+      sampling: `uniform`, or `interactions`: one device after another is drawn with a chance in
+        proportion to its training interactions.
       dropout: share of the sampled devices that receive the downlink but never answer.
       delay: how much later answers arrive.
+      availability: when devices can be reached.
+      membership: who joins late and who leaves.
     """
 
     devices_per_round: int | None = None
+    sampling: SamplingName = "uniform"
     dropout: float = 0.0
     delay: DelayConfig = dataclasses.field(default_factory=DelayConfig)
+    availability: AvailabilityConfig = dataclasses.field(default_factory=AvailabilityConfig)
+    membership: MembershipConfig = dataclasses.field(default_factory=MembershipConfig)
 
     def __post_init__(self) -> None:
         numbers(self, "participation")
         if self.devices_per_round is not None:
             at_least(self, "participation", 1, "devices_per_round")
+        one_of(self, "participation", "sampling", get_args(SamplingName))
         within(self, "participation", 0.0, 1.0, "dropout")
 
     @property

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import ParticipationConfig
+from ecct_tf.errors import ConfigError
 
 __all__ = ["draw_participants"]
 
@@ -15,6 +16,7 @@ def draw_participants(
     seed: int,
     round_number: int,
     present: npt.NDArray[np.int64] | None = None,
+    interactions: npt.NDArray[np.int64] | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Draws the devices that get a downlink, and those of them that answer.
 
@@ -24,6 +26,11 @@ def draw_participants(
       seed: of the run.
       round_number: rounds done before this one.
       present: `[n] int64`, ascending, the devices that could take part; None for all.
+      interactions: `[num_devices] int64`, training interactions of each device, by which devices
+        are drawn with `sampling=interactions`; one without any is never drawn.
+
+    Raises:
+      ConfigError: with `sampling=interactions`, but without them.
 
     Returns:
       `[p] int64` and `[a] int64`, ascending device numbers; at least one device answers
@@ -31,8 +38,16 @@ def draw_participants(
     """
     rng = np.random.default_rng([seed, 0x9A7, round_number])
     could = np.arange(num_devices) if present is None else present
+    chances = None
+    if config.sampling == "interactions":
+        if interactions is None:
+            raise ConfigError(
+                "participation.sampling=interactions: expected the interactions of each device"
+            )
+        could = could[interactions[could] > 0]
+        chances = interactions[could] / max(interactions[could].sum(), 1)
     wanted = min(config.devices_per_round or num_devices, len(could))
-    participants = np.sort(rng.choice(could, wanted, replace=False))
+    participants = np.sort(rng.choice(could, wanted, replace=False, p=chances))
     lost = int(np.floor(config.dropout * wanted))
     answering = np.sort(rng.choice(participants, wanted - lost, replace=False))
     return participants.astype(np.int64), answering.astype(np.int64)

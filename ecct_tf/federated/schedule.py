@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import DelayConfig, ParticipationConfig
+from ecct_tf.errors import ConfigError
+from ecct_tf.federated.availability_trace import Trace
 from ecct_tf.federated.participation import draw_participants
+from ecct_tf.federated.presence import Population, Presence
 
 __all__ = ["RoundDraw", "Schedule"]
 
@@ -36,7 +39,11 @@ class RoundDraw(NamedTuple):
 class Schedule:
     """Draws the rounds of a run, one after another.
 
-    A device whose answer is still under way takes part in no other round.
+    Only devices that are members, awake and reachable take part, and none whose answer is still
+    under way.
+
+    Attributes:
+      presence: when each device could take part.
 
     Example:
       >>> schedule = Schedule(ParticipationConfig(devices_per_round=2), num_devices=3, seed=0)
@@ -44,14 +51,43 @@ class Schedule:
       [2, 2, 2]
     """
 
-    def __init__(self, config: ParticipationConfig, *, num_devices: int, seed: int) -> None:
+    def __init__(
+        self,
+        config: ParticipationConfig,
+        *,
+        num_devices: int,
+        seed: int,
+        population: Population | None = None,
+        trace: Trace | None = None,
+    ) -> None:
         """A schedule.
 
         Args:
           config: who takes part.
           num_devices: devices of the run.
           seed: of the run.
+          population: of the devices; needed where their users or their data decide.
+          trace: when devices can be reached; needed where the configuration names one.
+
+        Raises:
+          ConfigError: what is needed is missing, or is of other devices.
         """
+        availability = config.availability.trace is not None
+        if availability != (trace is not None) or (trace is not None and population is None):
+            raise ConfigError(
+                "participation.availability.trace: expected the trace and the devices' users where "
+                "it is set, and no trace otherwise"
+            )
+        if population is not None and len(population) != num_devices:
+            raise ConfigError(f"population: expected {num_devices} devices, got {len(population)}")
+        self.presence = Presence.of(
+            config,
+            num_devices=num_devices,
+            seed=seed,
+            users=() if population is None else population.users,
+            trace=trace,
+        )
+        self._interactions = None if population is None else population.interactions
         self._config = config
         self._num_devices = num_devices
         self._seed = seed
@@ -83,7 +119,8 @@ class Schedule:
             num_devices=self._num_devices,
             seed=self._seed,
             round_number=number,
-            present=np.flatnonzero(self._free <= number),
+            present=np.flatnonzero(self.presence.at(number) & (self._free <= number)),
+            interactions=self._interactions,
         )
         delays = self._delays(number)[answering]
         late = delays > 0

@@ -14,6 +14,7 @@ from ecct_tf.knowledge.noise import noise_stream
 from ecct_tf.knowledge.pair_counts import PairCounts, pair_counts
 from ecct_tf.phases import phase
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.participation import device_order, schedule_of
 
 __all__ = ["ItemIncrements", "collect_increments", "increment_spec"]
 
@@ -67,7 +68,9 @@ def increment_spec(config: RunConfig, num_items: int) -> IncrementSpec | None:
 def collect_increments(
     experiment: Experiment, *, summed: IncrementSum | None = None
 ) -> ItemIncrements | None:
-    """Asks all devices once; those that drop out as in a round (`participation.dropout`) do not.
+    """Asks all devices once that are there from the start.
+
+    Those that drop out as in a round (`participation.dropout`) do not answer.
 
     Args:
       experiment: the data.
@@ -77,11 +80,14 @@ def collect_increments(
     spec = increment_spec(config, experiment.dataset.num_items)
     if spec is None:
         return None
+    order = device_order(config, len(experiment.groups))
+    members = np.sort(order[schedule_of(experiment).presence.joins == 0])
     _, answering = draw_participants(
-        dataclasses.replace(config.participation, devices_per_round=None),
+        dataclasses.replace(config.participation, devices_per_round=None, sampling="uniform"),
         num_devices=len(experiment.groups),
         seed=config.seed,
         round_number=_BEFORE_ROUNDS,
+        present=members,
     )
     groups = [experiment.groups[device] for device in answering]
     users = sum(map(len, groups))

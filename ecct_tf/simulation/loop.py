@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from ecct_tf.data import Candidates
 from ecct_tf.evaluation import Metrics, evaluate_scores
-from ecct_tf.federated import Algorithm, RoundReport, Schedule
+from ecct_tf.federated import Algorithm, RoundReport
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.participation import check_schedule, schedule_of
 from ecct_tf.simulation.privacy_meter import PrivacyMeter
 from ecct_tf.stopping import finishing
 
@@ -119,8 +120,9 @@ def run_rounds(
     """
     config = experiment.config
     current = algorithm.initialize() if state is None else state
-    schedule = Schedule(config.participation, num_devices=algorithm.num_devices, seed=config.seed)
-    meter = PrivacyMeter.of(config, num_devices=algorithm.num_devices)
+    schedule = schedule_of(experiment)
+    check_schedule(schedule, algorithm.rounds)
+    meter = PrivacyMeter.of(config, num_devices=algorithm.num_devices, schedule=schedule)
     for callback in callbacks:
         callback.on_start(
             rounds=algorithm.rounds, num_devices=algorithm.num_devices, first_round=first_round

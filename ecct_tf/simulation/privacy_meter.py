@@ -17,21 +17,35 @@ class PrivacyMeter:
       account: what an uplink spends.
       config: who takes part, and when logits begin to cross.
       num_devices: devices of the run.
+      schedule: of the run; None for one that only the seed decides.
     """
 
-    def __init__(self, account: PrivacyAccount, config: RunConfig, *, num_devices: int) -> None:
+    def __init__(
+        self,
+        account: PrivacyAccount,
+        config: RunConfig,
+        *,
+        num_devices: int,
+        schedule: Schedule | None = None,
+    ) -> None:
         self.account = account
         self._config = config
         self._rounds = 0
-        self._schedule = Schedule(config.participation, num_devices=num_devices, seed=config.seed)
+        self._schedule = schedule or Schedule(
+            config.participation, num_devices=num_devices, seed=config.seed
+        )
         # Uplinks by device, all and those with logits.
         self._sent: npt.NDArray[np.int64] = np.zeros((num_devices, 2), np.int64)
 
     @classmethod
-    def of(cls, config: RunConfig, *, num_devices: int) -> "PrivacyMeter | None":
+    def of(
+        cls, config: RunConfig, *, num_devices: int, schedule: Schedule | None = None
+    ) -> "PrivacyMeter | None":
         """The meter of a run; None where nothing has noise and no bound is set."""
         account = PrivacyAccount.of(config)
-        return None if account is None else cls(account, config, num_devices=num_devices)
+        if account is None:
+            return None
+        return cls(account, config, num_devices=num_devices, schedule=schedule)
 
     def epsilon(self, rounds: int) -> float:
         """The largest ε of all devices after so many rounds, by what has noise."""

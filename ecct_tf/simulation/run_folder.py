@@ -22,7 +22,7 @@ from ecct_tf.config import RunConfig, dump_config, load_config
 from ecct_tf.config.parsing import near_sibling, read_mapping
 from ecct_tf.config.stored import missing_settings
 from ecct_tf.data import Candidates
-from ecct_tf.errors import ConfigError, RunFolderError
+from ecct_tf.errors import CheckpointError, ConfigError, RunFolderError
 from ecct_tf.files import write_atomically, write_text
 from ecct_tf.locks import exclusive
 from ecct_tf.simulation.checkpoints import CheckpointStore
@@ -165,6 +165,26 @@ class RunFolder:
     def later_settings(self) -> list[str]:
         """The settings, by dotted key, that came after the release that began the run."""
         return missing_settings(read_mapping(self.path / "config.yaml"))
+
+    def check_trace(self) -> None:
+        """Refuses another trace of availability than the run began with.
+
+        Raises:
+          CheckpointError: it changed.
+          DataError: it cannot be read.
+        """
+        found = _trace_digest(self.config)
+        try:
+            recorded = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
+            expected = recorded["availability_trace"]
+        except (OSError, ValueError, KeyError):
+            return
+        if found != expected:
+            raise CheckpointError(
+                f"participation.availability.trace={self.config.participation.availability.trace}: "
+                f"expected SHA-256 {expected}, with which the run began, received {found}. Restore "
+                "the file, or begin a new run."
+            )
 
     def changed_models(self) -> list[str]:
         """What changed in each part of one's own whose source is not what the run began with.
@@ -352,4 +372,13 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "clouds": cloud_origins(config.cloud.model),
         "aggregators": aggregator_origins(config),
         "losses": loss_origins(config.training),
+        "availability_trace": _trace_digest(config),
     }
+
+
+def _trace_digest(config: RunConfig) -> str | None:
+    """SHA-256 of the trace of availability, if the run has one."""
+    from ecct_tf.federated.availability_trace import trace_digest
+
+    trace = config.participation.availability.trace
+    return None if trace is None else trace_digest(Path(trace))

@@ -30,6 +30,7 @@ from ecct_tf.simulation.group_quality import group_rows
 from ecct_tf.simulation.left_over import left_over
 from ecct_tf.simulation.loop import Callback, run_rounds
 from ecct_tf.simulation.methods import build_algorithm, display_name, quick_references
+from ecct_tf.simulation.participation import schedule_of
 from ecct_tf.simulation.privacy_meter import PrivacyMeter
 from ecct_tf.simulation.results import (
     ResultRow,
@@ -143,6 +144,7 @@ def resume(
         config = with_engine(folder.config, engine)
         check_aggregators(config)
         _check_models(folder)
+        folder.check_trace()
         checkpoint = folder.checkpoints.newest()
         _check_data(folder, dataset, begun=checkpoint is not None)
         later = folder.later_settings()
@@ -235,7 +237,9 @@ def _run(
     status, progress = "failed", _Progress(first_round, folder=folder, began=began)
     try:
         experiment = build_experiment(config, dataset=dataset)
-        meter = PrivacyMeter.of(config, num_devices=len(experiment.groups))
+        meter = PrivacyMeter.of(
+            config, num_devices=len(experiment.groups), schedule=schedule_of(experiment)
+        )
         if meter is not None:
             meter.check_bound(config.rounds)
         spaces = InputSpaces()
