@@ -8,6 +8,7 @@ own refusals without hiding a defect.
 from typing import ClassVar
 
 __all__ = [
+    "AuditError",
     "CheckpointError",
     "CodecError",
     "ConfigError",
@@ -107,6 +108,10 @@ class StorageError(EcctError, OSError):
 
 class CheckpointError(EcctError):
     """A checkpoint is damaged, or belongs to another run, other data or another version."""
+
+
+class AuditError(EcctError):
+    """A run gives an audit of what its cloud received nothing to work with."""
 
 
 class RegistryError(EcctError):

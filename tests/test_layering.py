@@ -61,6 +61,7 @@ ROWS = (
     # From here on the parts are put together.
     ("ecct_tf.simulation",),
     ("ecct_tf.cycle", "ecct_tf.doctor", "ecct_tf.runs", "ecct_tf.starter"),
+    ("ecct_tf.audit",),
     ("ecct_tf.studies", "ecct_tf.trial"),
     ("ecct_tf.commands",),
     ("ecct_tf.cli",),

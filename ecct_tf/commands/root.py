@@ -4,6 +4,7 @@ import logging
 
 import click
 
+from ecct_tf.commands.audit import audit
 from ecct_tf.commands.baselines import baselines
 from ecct_tf.commands.check import check
 from ecct_tf.commands.cloud import cloud
@@ -39,6 +40,6 @@ def cli(verbose: int) -> None:
 
 for _command in (
     simulate, resume, baselines, study, compare, report, recommend, new, data, doctor,
-    export, verify, inspect, evaluate, check, cloud,
+    export, verify, inspect, evaluate, audit, check, cloud,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ecct_tf.errors import ConfigError
+from ecct_tf.reporting.audit import audits_of
 from ecct_tf.reporting.comparison import KINDS, Comparison, Model, compare_runs
 from ecct_tf.reporting.curves import curves_of
 from ecct_tf.reporting.gains import Gains, device_gains, gain_since_start
@@ -108,6 +109,8 @@ def _content(comparison: Comparison, story: Story, *, against: str | None) -> di
         "activity_picture": pictures.activity(gains) if gains else None,
         "sending": sending,
         "traffic_picture": pictures.traffic(sending) if sending else None,
+        "audits": audits_of(comparison.runs),
+        "audit_command": _audit_command(comparison),
         "settings": settings_of(comparison),
         "origins": origins,
         "origin": next(each for each in origins if each.run is run),
@@ -177,3 +180,11 @@ def _gains(
 def _baselines_command(run: Run) -> str:
     """What makes runs of ECCT, all baselines and ablations on a run's data."""
     return shlex.join(["ecct", "baselines", "--config", f"{run.path}/config.yaml"])
+
+
+def _audit_command(comparison: Comparison) -> str | None:
+    """What audits the first run whose cloud received uplinks; None where there is none."""
+    for run in comparison.runs:
+        if run.method == "ecct" and run.config["exchange.up"]:
+            return shlex.join(["ecct", "audit", str(run.path)])
+    return None
