@@ -158,8 +158,7 @@ def run_needs(size: DataSize, config: RunConfig, *, reads: Collection[str] = ())
             f"{size.devices:,} devices, evaluation.negatives={evaluation.negatives}",
         )
     )
-    wanted = config.participation.devices_per_round
-    present = size.devices if wanted is None else min(wanted, size.devices)
+    present = config.participation.wanted(size.devices)
     if config.method in ("fedavg", "fedprox", "fine-tuning", "pfedrec"):
         own = config.federated_baseline
         dim = own.pfedrec.embedding_dim if config.method == "pfedrec" else own.embedding_dim + 1

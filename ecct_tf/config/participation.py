@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Literal, get_args
 
-from ecct_tf.config.checks import at_least, numbers, one_of, within
+from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
+from ecct_tf.errors import ConfigError
 
 __all__ = [
     "AvailabilityConfig",
@@ -95,6 +96,7 @@ class ParticipationConfig:
 
     Attributes:
       devices_per_round: sampled without replacement; null for all.
+      share: of all devices, how many are sampled, instead of a number of them; null for that.
       sampling: `uniform`, or `interactions`: one device after another is drawn with a chance in
         proportion to its training interactions.
       dropout: share of the sampled devices that receive the downlink but never answer.
@@ -104,6 +106,7 @@ class ParticipationConfig:
     """
 
     devices_per_round: int | None = None
+    share: float | None = None
     sampling: SamplingName = "uniform"
     dropout: float = 0.0
     delay: DelayConfig = dataclasses.field(default_factory=DelayConfig)
@@ -114,8 +117,26 @@ class ParticipationConfig:
         numbers(self, "participation")
         if self.devices_per_round is not None:
             at_least(self, "participation", 1, "devices_per_round")
+        if self.share is not None:
+            positive(self, "participation", "share")
+            within(self, "participation", 0.0, 1.0, "share")
+            if self.devices_per_round is not None:
+                raise ConfigError(
+                    f"participation.share: expected null beside participation.devices_per_round="
+                    f"{self.devices_per_round}, got {self.share}. Set one of the two to null."
+                )
         one_of(self, "participation", "sampling", get_args(SamplingName))
         within(self, "participation", 0.0, 1.0, "dropout")
+
+    def wanted(self, num_devices: int) -> int:
+        """How many of so many devices are sampled in a round, if so many could take part.
+
+        >>> ParticipationConfig(share=0.1).wanted(943), ParticipationConfig().wanted(943)
+        (94, 943)
+        """
+        if self.share is not None:
+            return max(1, round(self.share * num_devices))
+        return min(self.devices_per_round or num_devices, num_devices)
 
     @property
     def asynchronous(self) -> bool:

@@ -58,6 +58,7 @@ _BEFORE: Mapping[str, Any] = {
     "participation.membership.leave_rounds": 5,
     "participation.membership.leave_share": 0.0,
     "participation.sampling": "uniform",
+    "participation.share": None,
     "privacy.delta": 1e-5,
     "privacy.max_epsilon": None,
     "runtime.engine": None,

@@ -46,7 +46,7 @@ def draw_participants(
             )
         could = could[interactions[could] > 0]
         chances = interactions[could] / max(interactions[could].sum(), 1)
-    wanted = min(config.devices_per_round or num_devices, len(could))
+    wanted = min(config.wanted(num_devices), len(could))
     participants = np.sort(rng.choice(could, wanted, replace=False, p=chances))
     lost = int(np.floor(config.dropout * wanted))
     answering = np.sort(rng.choice(participants, wanted - lost, replace=False))

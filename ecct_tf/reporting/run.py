@@ -231,7 +231,8 @@ def _metrics(path: Path) -> pd.DataFrame | None:
         return None
     required = ("round", "devices", *_BYTES)
     quality = [f"{side}_{name}" for side in SIDES for name in QUALITY]
-    optional = ("stage", "seconds", "train_loss", "cloud_loss", *quality)
+    late = ("arrived", "under_way", "mean_age")
+    optional = ("stage", "seconds", "train_loss", "cloud_loss", *late, *quality)
     metrics = read_table(file, required=required, optional=optional)
     rounds = metrics["round"]
     if not rounds.is_monotonic_increasing or rounds.duplicated().any():

@@ -83,7 +83,9 @@ def collect_increments(
     order = device_order(config, len(experiment.groups))
     members = np.sort(order[schedule_of(experiment).presence.joins == 0])
     _, answering = draw_participants(
-        dataclasses.replace(config.participation, devices_per_round=None, sampling="uniform"),
+        dataclasses.replace(
+            config.participation, devices_per_round=None, share=None, sampling="uniform"
+        ),
         num_devices=len(experiment.groups),
         seed=config.seed,
         round_number=_BEFORE_ROUNDS,

@@ -15,8 +15,8 @@ def worker_load(config: RunConfig, *, num_devices: int) -> str:
     >>> worker_load(RunConfig(), num_devices=943).split(", ")[:2]
     ['943 devices in a round (participation.devices_per_round=null)', 'runtime.shard_size=64']
     """
-    wanted = config.participation.devices_per_round
-    present = num_devices if wanted is None else min(wanted, num_devices)
+    wanted, share = config.participation.devices_per_round, config.participation.share
+    present = config.participation.wanted(num_devices)
     own, section = config.federated_baseline, "federated_baseline"
     if config.method == "pfedrec":
         pairs = [(f"{section}.pfedrec.{name}", getattr(own.pfedrec, name)) for name in _LOCAL]
@@ -35,8 +35,9 @@ def worker_load(config: RunConfig, *, num_devices: int) -> str:
         ("runtime.concurrent_calls", runtime.concurrent_calls),
         *pairs,
     ]
-    given = "null" if wanted is None else wanted
-    first = f"{present:,} devices in a round (participation.devices_per_round={given})"
+    given = f"devices_per_round={'null' if wanted is None else wanted}"
+    given = given if share is None else f"share={share:g}"
+    first = f"{present:,} devices in a round (participation.{given})"
     return ", ".join([first, *(f"{name}={value}" for name, value in pairs)])
 
 
