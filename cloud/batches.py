@@ -65,7 +65,7 @@ class CloudBatches:
         labels = np.zeros((len(order), 1 + self.config.negatives), np.float32)
         labels[:, 0] = 1.0
         return {
-            "states": self.positions.states[order],
+            "states": self.positions.states_before(order),
             "items": np.concatenate([items[:, None], negatives], axis=1),
             "labels": labels,
         }
@@ -97,6 +97,8 @@ class CloudBatches:
     ) -> dict[str, Array]:
         """One pass over the uplinks, `[n, ...]` each, with as many labelled positions beside.
 
+        Of more than `cloud.update_users` users who sent one, so many, drawn at random.
+
         Args:
           rng: draws order, positions and negatives.
           knowledge: the store of uplinks.
@@ -110,10 +112,10 @@ class CloudBatches:
             round_number=round_number, half_life=self.config.staleness_half_life
         )
         parts: dict[str, Array] = {}
-        heard = np.flatnonzero(knowledge.rounds >= 0)
-        count = len(heard)
+        most = self.config.update_users
+        count = min(int((knowledge.rounds >= 0).sum()), most)
         if taught:
-            users = rng.permutation(np.flatnonzero(knowledge.logit_rounds >= 0))
+            users = rng.permutation(np.flatnonzero(knowledge.logit_rounds >= 0))[:most]
             count = len(users)
             parts.update(
                 teacher_states=self.states[users],

@@ -128,13 +128,20 @@ class CloudPositions:
 
     Attributes:
       users: `[n] int32`.
-      states: `[n, s]`, the user tower's input before the position.
+      states: `[m, s]`, the user tower's inputs; positions of a user may have one in common.
+      seen_from: `[n] int64`, which of them is the input before the position.
       items: `[n] int32`, the item that came next.
     """
 
     users: Ids
     states: npt.NDArray[Any]
+    seen_from: npt.NDArray[np.int64]
     items: Ids
+
+    def states_before(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """The user tower's inputs before the positions `rows` `[k]`: `[k, s]`."""
+        found: npt.NDArray[Any] = self.states[self.seen_from[rows]]
+        return found
 
 
 def training_positions(
@@ -145,15 +152,16 @@ def training_positions(
     The gap is on purpose: at serving, too, the cloud knows nothing of what a device did
     lately. A model trained on the very next item would lean on what it will not have.
     """
-    users, states, items = [], [], []
+    users, states, items, counts = [], [], [], []
     for user in range(view.num_users):
         history = view.older.of(user)
         count = tail_length(len(history), tail)
         if not count:
             continue
         state = user_state(blocks, history[:-count], centralized[user])
-        users.append(np.full(count, user, np.int32))
-        states.append(np.repeat(state[None], count, axis=0))
+        users.append(user)
+        counts.append(count)
+        states.append(state)
         items.append(history[-count:])
     if not users:
         raise ConfigError(
@@ -161,7 +169,10 @@ def training_positions(
             f"with two or more older interactions, got cloud.tail={tail}"
         )
     return CloudPositions(
-        np.concatenate(users), np.concatenate(states), np.concatenate(items).astype(np.int32)
+        users=np.repeat(np.array(users, np.int32), counts),
+        states=np.stack(states),
+        seen_from=np.repeat(np.arange(len(users)), counts),
+        items=np.concatenate(items).astype(np.int32),
     )
 
 

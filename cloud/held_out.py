@@ -59,5 +59,10 @@ def hold_out(
     items = np.concatenate([positions.items[rows][:, None], drawn], axis=1)
     kept = np.ones(len(positions.users), bool)
     kept[rows] = False
-    rest = CloudPositions(positions.users[kept], positions.states[kept], positions.items[kept])
-    return rest, HeldOut(users, positions.states[rows], items)
+    rest = dataclasses.replace(
+        positions,
+        users=positions.users[kept],
+        seen_from=positions.seen_from[kept],
+        items=positions.items[kept],
+    )
+    return rest, HeldOut(users, positions.states_before(rows), items)

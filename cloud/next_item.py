@@ -15,7 +15,6 @@ import tensorflow as tf
 from cloud.divergence import check_learned
 from cloud.next_item_loss import next_item_loss
 from ecct_tf.config import NextItemConfig
-from ecct_tf.data.samples import histories_before
 from ecct_tf.knowledge import Block
 
 __all__ = ["next_item_block"]
@@ -42,7 +41,8 @@ def next_item_block(
     embeddings of the history at the k-th recency decay; its logits for all items are the
     products with the target embeddings plus a bias, its loss the cross-entropy of the item
     that came next. The full softmax costs as much as there are items: meant, like EASE,
-    for thousands of them.
+    for thousands of them. An epoch has at most `config.max_positions` positions, others in each,
+    so that a larger population costs no more.
 
     Args:
       histories: per user `[n] int32`, items 1..num_items, oldest first.
@@ -59,17 +59,18 @@ def next_item_block(
     Raises:
       DivergenceError: when they are not finite.
     """
-    contexts, targets = _positions(histories, length)
+    positions = _Positions(histories, length)
     rng = np.random.default_rng([seed, 0x4E47])
     trainer = _Trainer(rng, num_items=num_items, rank=rank, decays=decays, length=length)
     trainer.learn_rates(config)
-    trainer.start_bias(np.bincount(targets, minlength=num_items + 1))
+    trainer.start_bias(np.bincount(positions.targets, minlength=num_items + 1))
     for _ in range(config.epochs):
-        order = rng.permutation(len(targets))
+        order = rng.permutation(len(positions.targets))[: config.max_positions]
         for start in range(0, len(order), config.batch_size):
             rows = order[start : start + config.batch_size]
             keep = rng.random((len(rows), length)) >= config.dropout
-            trainer.step(contexts[rows], targets[rows], keep.astype(np.float32))
+            contexts, targets = positions.contexts(rows), positions.targets[rows]
+            trainer.step(contexts, targets, keep.astype(np.float32))
     block = trainer.block()
     check_learned(
         trainer.variables,
@@ -144,11 +145,27 @@ class _Trainer:
         return Block("next item", source, target)
 
 
-def _positions(histories: Sequence[Ids], length: int) -> tuple[Ids, Ids]:
-    """Each interaction but a user's first, with what came before: `[n, L]` and `[n]`."""
-    contexts, targets = [np.zeros((0, length), np.int32)], [np.zeros(0, np.int32)]
-    for history in histories:
-        positions = np.arange(1, len(history))
-        contexts.append(histories_before(history, positions, length))
-        targets.append(history[1:])
-    return np.concatenate(contexts), np.concatenate(targets)
+class _Positions:
+    """Each interaction but a user's first, with what came before.
+
+    Attributes:
+      targets: `[n] int32`, the interactions.
+    """
+
+    def __init__(self, histories: Sequence[Ids], length: int) -> None:
+        sizes = np.array([len(history) for history in histories], np.int64)
+        nothing = np.zeros(length, np.int32)
+        # Each history behind the padding that its first contexts begin with.
+        parts = [part for history in histories for part in (nothing, history)]
+        everything = np.concatenate([*parts, nothing]).astype(np.int32)
+        self._windows = np.lib.stride_tricks.sliding_window_view(everything, length)
+        counts = np.maximum(sizes - 1, 0)
+        first = np.cumsum(sizes + length) - sizes - length + 1
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        self._starts = np.repeat(first, counts) + within
+        self.targets: Ids = everything[self._starts + length]
+
+    def contexts(self, rows: npt.NDArray[np.int64]) -> Ids:
+        """`[b, L] int32`: what came before `rows` `[b]`, padded before the oldest."""
+        found: Ids = self._windows[self._starts[rows]]
+        return found

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from cloud.batches import CloudBatches
 from cloud.best_items import ranked_items
+from cloud.chunks import in_chunks
 from cloud.divergence import check_learned
 from cloud.edge_knowledge import edge_knowledge
 from cloud.features import CloudPositions
@@ -35,9 +36,6 @@ __all__ = ["CloudRecommender"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
-
-# Bounds the dense [users, items] logits that queries are chosen from.
-_USERS_AT_ONCE = 2048
 
 _log = logging.getLogger(__name__)
 
@@ -230,9 +228,12 @@ class CloudRecommender:
           knowledge: the uplinks to fuse, or None for the cloud's own view alone.
           round_number: the present round, from which staleness counts.
         """
-        found = self._users(users, knowledge=knowledge, round_number=round_number)
-        vectors: Array = (found.weights if self.model.sends_rows else found).numpy()
-        return vectors
+        def vectors(rows: Ids) -> Array:
+            found = self._users(rows, knowledge=knowledge, round_number=round_number)
+            made: Array = (found.weights if self.model.sends_rows else found).numpy()
+            return made
+
+        return in_chunks(vectors, users)
 
     def _users(self, users: Ids, *, knowledge: KnowledgeStore | None, round_number: int) -> Any:
         """Users as the model scores with them."""
@@ -255,8 +256,7 @@ class CloudRecommender:
         if self._ranked is not None:
             asked = self.queries(users, round_number=round_number)
             return self._ranked.rows(users, asked=asked)
-        vectors: Array = self.model.sent_vectors(self.states[users]).numpy()
-        return vectors
+        return in_chunks(lambda rows: self.model.sent_vectors(self.states[rows]).numpy(), users)
 
     def scores(
         self,
@@ -267,9 +267,12 @@ class CloudRecommender:
         round_number: int,
     ) -> Array:
         """`z_c` for `candidates` `[n, c] int32` of `users` `[n] int32`: `[n, c] float32`."""
-        found = self._users(users, knowledge=knowledge, round_number=round_number)
-        logits: Array = self.model.logits(found, candidates).numpy()
-        return logits
+        def logits(rows: Ids, items: Ids) -> Array:
+            found = self._users(rows, knowledge=knowledge, round_number=round_number)
+            made: Array = self.model.logits(found, items).numpy()
+            return made
+
+        return in_chunks(logits, users, candidates)
 
     def queries(self, users: Ids, *, round_number: int) -> Ids:
         """Items to ask devices about, `[n, Q] int32`: best guesses and uniform ones.
@@ -277,20 +280,16 @@ class CloudRecommender:
         Drawn from the catalog without the history that the cloud knows; nothing that a
         device did recently can influence the choice.
         """
-        parts = [
-            self._queries_of(users[start : start + _USERS_AT_ONCE], round_number)
-            for start in range(0, max(len(users), 1), _USERS_AT_ONCE)
-        ]
-        return np.concatenate(parts)
-
-    def _queries_of(self, users: Ids, round_number: int) -> Ids:
-        return queries_of(
+        return in_chunks(
+            lambda rows: queries_of(
+                rows,
+                logits=self._all_logits(rows, round_number=round_number),
+                view=self._view,
+                size=self._num_queries,
+                top_share=self.config.query_top_share,
+                seed=(self._seed, 2, round_number),
+            ),
             users,
-            logits=self._all_logits(users, round_number=round_number),
-            view=self._view,
-            size=self._num_queries,
-            top_share=self.config.query_top_share,
-            seed=(self._seed, 2, round_number),
         )
 
     def _all_logits(self, users: Ids, *, round_number: int) -> Array:

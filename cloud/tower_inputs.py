@@ -96,8 +96,13 @@ def tower_positions(view: CloudView, *, tail: float) -> CloudPositions:
             "the cloud has no positions to learn from: expected cloud.tail above 0 and a user "
             f"with two or more older interactions, got cloud.tail={tail}"
         )
-    rows = view.num_users + everyone
-    return CloudPositions(everyone, rows, np.concatenate(items).astype(np.int32))
+    # A state is a row of the inputs: those before a tail follow those after whole histories.
+    return CloudPositions(
+        users=everyone,
+        states=view.num_users + np.arange(view.num_users),
+        seen_from=everyone.astype(np.int64),
+        items=np.concatenate(items).astype(np.int32),
+    )
 
 
 def _situation(

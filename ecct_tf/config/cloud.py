@@ -55,6 +55,8 @@ class NextItemConfig:
       learning_rate: of Adam.
       dropout: share of a history's interactions that are left out of a position at random.
       weight_decay: how strongly the embeddings are pulled towards zero (decoupled).
+      max_positions: positions in an epoch, drawn anew for each, so that a larger population does
+        not make this longer.
     """
 
     epochs: int = 6
@@ -63,12 +65,13 @@ class NextItemConfig:
     learning_rate: float = 3e-3
     dropout: float = 0.3
     weight_decay: float = 0.02
+    max_positions: int = 500_000
 
     def __post_init__(self) -> None:
         numbers(self, "cloud.next_item")
         section = "cloud.next_item"
         at_least(self, section, 0, "epochs", "weight_decay")
-        at_least(self, section, 1, "rank", "batch_size")
+        at_least(self, section, 1, "rank", "batch_size", "max_positions")
         positive(self, section, "learning_rate")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"{section}.dropout: expected a number in [0, 1), got {self.dropout}")
@@ -91,6 +94,8 @@ class CloudConfig:
       fit_epochs: passes over the cloud's own positions before the first round. With none the
         towers enter the exchange as the closed-form item-to-item model.
       update_epochs: passes over the uplinks in each round.
+      update_users: users who are learned from in a pass, drawn anew for each from all who ever sent
+        an uplink, so that an update does not grow with the population.
       batch_size: positions in a batch of `fit`.
       update_batch_size: users in a batch of a round's update.
       learning_rate: of Adam.
@@ -135,6 +140,7 @@ class CloudConfig:
     hidden_dim: int = 64
     fit_epochs: int = 0
     update_epochs: int = 4
+    update_users: int = 16384
     batch_size: int = 512
     update_batch_size: int = 128
     learning_rate: float = 1e-3
@@ -162,7 +168,7 @@ class CloudConfig:
         check_cloud_form(self.model)
         at_least(
             self, "cloud", 1, "rank", "free_dim", "hidden_dim", "batch_size",
-            "update_batch_size", "negatives", "answers_kept", "rows",
+            "update_batch_size", "update_users", "negatives", "answers_kept", "rows",
         )  # fmt: skip
         at_least(
             self,

@@ -189,6 +189,8 @@ class EvaluationConfig:
       negatives: sampled candidates beside the held-out item.
       k: list length of HR@K and NDCG@K, below the number of candidates.
       every: rounds between validations; the last round always has one.
+      devices: users whose validation and test interactions are evaluated, a sample that the seed
+        alone fixes, so that a validation costs the same however many users there are; null for all.
       catalog: which models are ranked over the whole catalog too, once, on the test interactions:
         `own` for the run's, `all` for its quick references too, `none`; `auto` is `own` where
         test interactions times items are at most 4 million, some seconds, else `none`.
@@ -198,12 +200,15 @@ class EvaluationConfig:
     negatives: int = 99
     k: int = 10
     every: int = 1
+    devices: int | None = None
     catalog: CatalogScope = "auto"
     cold_interactions: int = 10
 
     def __post_init__(self) -> None:
         numbers(self, "evaluation")
         at_least(self, "evaluation", 1, "negatives", "k", "every", "cold_interactions")
+        if self.devices is not None:
+            at_least(self, "evaluation", 1, "devices")
         one_of(self, "evaluation", "catalog", CATALOG_SCOPES)
         shorter_than_candidates(self, "evaluation")
 

@@ -19,6 +19,7 @@ from ecct_tf.files import write_atomically
 __all__ = ["Candidates", "evaluated_positions", "evaluation_candidates"]
 
 _PART_CODE = {"validation": 1, "test": 2}
+_SAMPLE = 0x5A3D
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,7 @@ def evaluation_candidates(
     part: Part,
     negatives: int = 99,
     seed: int,
+    devices: int | None = None,
     user_tokens: Sequence[str] | None = None,
 ) -> Candidates:
     """Draws each held-out interaction's candidates: its item and uniform negatives.
@@ -98,6 +100,7 @@ def evaluation_candidates(
       part: which held-out interactions are the positives.
       negatives: how many negatives an interaction.
       seed: the seed, not negative.
+      devices: of how many users, drawn by the seed alone and the same for both parts; None for all.
       user_tokens: original ids by number, for messages.
 
     Raises:
@@ -112,7 +115,7 @@ def evaluation_candidates(
         )
     tested = [
         (user, position)
-        for user in split.users.tolist()
+        for user in _evaluated_users(split, devices=devices, seed=seed)
         for position in evaluated_positions(split, user, part)
     ]
     if not tested:
@@ -142,6 +145,15 @@ def evaluation_candidates(
         items[row, 1:] = complement_items(touched, ranks)
     users, positions = zip(*tested, strict=True)
     return Candidates(users=np.array(users), positions=np.array(positions), items=items)
+
+
+def _evaluated_users(split: Split, *, devices: int | None, seed: int) -> list[int]:
+    users = split.users
+    if devices is not None and devices < len(users):
+        rng = np.random.default_rng([seed, _SAMPLE])
+        users = np.sort(rng.choice(users, size=devices, replace=False))
+    found: list[int] = users.tolist()
+    return found
 
 
 def evaluated_positions(split: Split, user: int, part: Part) -> list[int]:

@@ -28,7 +28,7 @@ class _Asked(NamedTuple):
 
     Attributes:
       rows: `[r] int64`, their rows among all.
-      users: `[u] int32`, all users of the cohort.
+      users: `[u] int32`, users of the cohort with such a row.
       place: `[r] int64`, whose of them each row is.
       owners: `[r] int64`, number of the device.
       profiles: `[r, columns] int32`.
@@ -158,7 +158,9 @@ def _asked(
     who = np.concatenate([device.users for device in devices])
     owner = np.repeat(np.arange(len(devices)), [len(device.users) for device in devices])
     profile = np.concatenate([device.profile for device in devices])
-    per_user = [rows_of.get(int(user), []) for user in who]
+    tested = np.array([int(user) in rows_of for user in who], bool)
+    who, owner, profile = who[tested], owner[tested], profile[tested]
+    per_user = [rows_of[int(user)] for user in who]
     rows = np.array([row for mine in per_user for row in mine], np.int64)
     place = np.repeat(np.arange(len(who)), [len(mine) for mine in per_user])
     users, positions = candidates.users[rows], candidates.positions[rows]

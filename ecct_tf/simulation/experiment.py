@@ -135,6 +135,7 @@ def build_experiment(
         split,
         negatives=config.evaluation.negatives,
         seed=config.seed,
+        devices=config.evaluation.devices,
         user_tokens=dataset.user_tokens,
     )
     return Experiment(

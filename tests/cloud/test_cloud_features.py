@@ -104,8 +104,8 @@ def test_positions_are_seen_from_before_the_tail(make_view):
     assert positions.users.tolist() == [0, 0, 3]
     assert positions.items.tolist() == [3, 4, 1]
     before = user_state(blocks, np.array([1, 2], np.int32), nothing[0])
-    np.testing.assert_array_equal(positions.states[0], before)
-    np.testing.assert_array_equal(positions.states[1], before)
+    np.testing.assert_array_equal(positions.states_before(np.array([0, 1])), [before, before])
+    assert len(positions.states) == 2  # One a user who has a tail, however long it is.
 
 
 def test_a_view_without_positions_is_refused(make_view):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cloud.next_item import next_item_block
+from cloud.next_item import _Positions, _Trainer, next_item_block
 from ecct_tf.config import NextItemConfig
 from ecct_tf.errors import ConfigError, DivergenceError
 
@@ -27,7 +27,14 @@ def learn(found=None, *, seed=0, **changes):
         decays=(1.0, 0.5),
         length=4,
         config=NextItemConfig(
-            epochs=40, batch_size=32, learning_rate=0.02, dropout=0.0, weight_decay=0.0, **changes
+            **{
+                "epochs": 40,
+                "batch_size": 32,
+                "learning_rate": 0.02,
+                "dropout": 0.0,
+                "weight_decay": 0.0,
+                **changes,
+            }
         ),
         seed=seed,
     )
@@ -83,3 +90,24 @@ def test_learning_that_diverges_is_refused_with_its_settings():
         next_item_block(
             histories(), num_items=ITEMS, rank=2, decays=(1.0,), length=4, config=config, seed=0
         )
+
+
+def test_contexts_are_what_came_before():
+    positions = _Positions([np.array([5, 6, 7]), np.array([8]), np.array([], int), [9, 1]], 2)
+    assert positions.targets.tolist() == [6, 7, 1]
+    assert positions.contexts(np.array([0, 1, 2])).tolist() == [[0, 5], [5, 6], [0, 9]]
+
+
+def test_nobody_with_two_interactions_leaves_nothing_to_learn():
+    assert not len(_Positions([np.array([3])], 2).targets)
+
+
+def test_an_epoch_has_as_many_positions_as_allowed(monkeypatch):
+    seen = []
+    step = _Trainer.step
+    monkeypatch.setattr(
+        _Trainer, "step", lambda self, *batch: seen.append(batch[1]) or step(self, *batch)
+    )
+    learn(epochs=3, max_positions=40)
+    assert [len(batch) for batch in seen] == [32, 8] * 3
+    assert not np.array_equal(seen[0], seen[2])

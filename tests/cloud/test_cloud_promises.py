@@ -1,5 +1,6 @@
 """What the cloud's docstrings promise of shares, seeds and numbers, held to it."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -44,6 +45,17 @@ def test_a_pass_holds_each_uplink_once_and_as_many_labelled_positions(cloud, kno
     np.testing.assert_array_equal(rows["teacher_items"][by_item], expected[np.lexsort(expected.T)])
     assert len(_update(cloud, knowledge, 0, taught=False)["states"]) == 22
     assert "states" not in _update(cloud, knowledge, 0, labelled=False)
+
+
+def test_a_pass_holds_as_many_users_as_allowed_others_each_time(cloud, knowledge, monkeypatch):
+    few = dataclasses.replace(cloud.config, update_users=5)
+    monkeypatch.setattr(
+        cloud, "batches", dataclasses.replace(cloud.batches, config=few), raising=True
+    )
+    first, second = (_update(cloud, knowledge, seed) for seed in (0, 1))
+    assert len(first["states"]) == len(first["teacher_states"]) == 5
+    assert not np.array_equal(first["teacher_items"], second["teacher_items"])
+    assert len(_update(cloud, knowledge, 0, taught=False)["states"]) == 5
 
 
 def test_staleness_counts_from_the_round_that_is_given(cloud, knowledge):

@@ -147,3 +147,21 @@ def test_real_data(real_dataset):
     scores = np.bincount(train, minlength=split.num_items + 1)[drawn.items]
     ranks = (scores[:, 1:] >= scores[:, :1]).sum(axis=1)
     assert (ranks < 10).mean() == pytest.approx(0.419, abs=0.03)
+
+
+def test_a_sample_of_the_users_is_the_same_for_both_parts_and_changes_no_draw(make_plain):
+    rows = [row for user in range(9) for row in _rows(user, [1, 6, 3, 4])]
+    split = leave_one_out(make_plain(rows, num_users=9, num_items=20))
+    everybody = evaluation_candidates(split, part="test", negatives=5, seed=3)
+    found = {
+        part: evaluation_candidates(split, part=part, negatives=5, seed=3, devices=4)
+        for part in ("validation", "test")
+    }
+    chosen = found["test"].users
+    assert len(chosen) == 4
+    assert found["validation"].users.tolist() == chosen.tolist() == sorted(chosen)
+    np.testing.assert_array_equal(found["test"].items, everybody.items[chosen])
+    again = evaluation_candidates(split, part="test", negatives=5, seed=4, devices=4)
+    assert again.users.tolist() != chosen.tolist()
+    more = evaluation_candidates(split, part="test", negatives=5, seed=3, devices=40)
+    np.testing.assert_array_equal(more.items, everybody.items)

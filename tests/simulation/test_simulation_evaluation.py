@@ -50,3 +50,19 @@ def test_only_the_newest_requests_are_kept(built):
         part = Candidates(test.users[:rows], test.positions[:rows], test.items[:rows])
         evaluator.scores(state.edge, algorithm.cloud_at(state), part)
     assert len(evaluator._asked) == 2
+
+
+def test_a_sample_of_the_devices_is_evaluated_as_it_is_among_all(built):
+    experiment, algorithm, state = built
+    config = experiment.config
+    few = build_experiment(
+        dataclasses.replace(config, evaluation=dataclasses.replace(config.evaluation, devices=7)),
+        dataset=experiment.dataset,
+    )
+    assert few.validation.users.tolist() == few.test.users.tolist()
+    evaluator, cloud = fresh(experiment, algorithm), algorithm.cloud_at(state)
+    rows = np.isin(experiment.test.users, few.test.users)
+    np.testing.assert_array_equal(experiment.test.items[rows], few.test.items)
+    everybody = evaluator.scores(state.edge, cloud, experiment.test)
+    sampled = evaluator.scores(state.edge, cloud, few.test)
+    np.testing.assert_allclose(sampled, everybody[rows], rtol=1e-5, atol=1e-6)
