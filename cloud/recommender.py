@@ -228,6 +228,7 @@ class CloudRecommender:
           knowledge: the uplinks to fuse, or None for the cloud's own view alone.
           round_number: the present round, from which staleness counts.
         """
+
         def vectors(rows: Ids) -> Array:
             found = self._users(rows, knowledge=knowledge, round_number=round_number)
             made: Array = (found.weights if self.model.sends_rows else found).numpy()
@@ -267,6 +268,7 @@ class CloudRecommender:
         round_number: int,
     ) -> Array:
         """`z_c` for `candidates` `[n, c] int32` of `users` `[n] int32`: `[n, c] float32`."""
+
         def logits(rows: Ids, items: Ids) -> Array:
             found = self._users(rows, knowledge=knowledge, round_number=round_number)
             made: Array = self.model.logits(found, items).numpy()

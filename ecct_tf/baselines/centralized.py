@@ -32,7 +32,8 @@ from ecct_tf.edge import (
 from ecct_tf.errors import ConfigError, DivergenceError
 from ecct_tf.evaluation import evaluate_scores
 from ecct_tf.federated.algorithm import Arrays, RoundReport
-from ecct_tf.federated.devices import device_profile, prepare_devices, profile_sizes
+from ecct_tf.federated.device_set import prepare_devices
+from ecct_tf.federated.devices import device_profile, profile_sizes
 
 __all__ = ["Centralized", "CentralizedState", "build_centralized"]
 

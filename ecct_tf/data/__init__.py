@@ -18,6 +18,7 @@ TensorFlow.
 from ecct_tf.data.candidates import Candidates, evaluation_candidates
 from ecct_tf.data.complete_journey import COMPLETE_JOURNEY_SCHEMA, load_complete_journey
 from ecct_tf.data.dataset import Dataset, build_dataset
+from ecct_tf.data.device_groups import DeviceGroups
 from ecct_tf.data.files import load_files
 from ecct_tf.data.files_schema import FilesSchema, read_files_schema
 from ecct_tf.data.filters import FilterCount
@@ -72,6 +73,7 @@ __all__ = [
     "ColumnReport",
     "DataReport",
     "Dataset",
+    "DeviceGroups",
     "DeviceView",
     "EncodedColumn",
     "FeatureSchema",

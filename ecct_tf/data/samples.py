@@ -18,6 +18,7 @@ __all__ = [
     "LocalSamples",
     "batch_rows",
     "draw_samples",
+    "first_position",
     "histories_before",
     "pad_history",
     "sample_order",
@@ -65,7 +66,7 @@ def draw_samples(
       round_number: draws negatives anew for this round; None draws the same in every round.
     """
     rng = np.random.default_rng(_seed(seed, _DRAW, user, round_number))
-    first = max(num_older, len(history) - samples.max_positions, 1)
+    first = first_position(len(history), num_older=num_older, samples=samples)
     positions = np.arange(first, len(history))
     histories = histories_before(history, positions, history_length)
     candidates = np.zeros((len(positions), 1 + samples.negatives), np.int32)
@@ -78,6 +79,17 @@ def draw_samples(
         rows=len(positions),
     )
     return LocalSamples(histories, candidates, positions)
+
+
+def first_position(length: int, *, num_older: int, samples: SampleConfig) -> int:
+    """Where the trained positions of a history begin; `length` where it has none.
+
+    >>> first_position(9, num_older=7, samples=SampleConfig(max_positions=5))
+    7
+    >>> first_position(0, num_older=0, samples=SampleConfig())
+    0
+    """
+    return min(max(num_older, length - samples.max_positions, 1), length)
 
 
 def sample_order(

@@ -15,8 +15,9 @@ from ecct_tf.federated.aggregators import AggregatorSpec
 from ecct_tf.federated.algorithm import Algorithm, Arrays, RoundReport
 from ecct_tf.federated.cloud_protocol import Cloud, DownlinkSource, TrainableCloud
 from ecct_tf.federated.cohort import Cohort, CohortState
+from ecct_tf.federated.device_set import DeviceSet, prepare_devices
 from ecct_tf.federated.device_work import DeviceResult, DeviceWork
-from ecct_tf.federated.devices import DeviceData, DeviceSet, prepare_devices, stack_devices
+from ecct_tf.federated.devices import DeviceData, stack_devices
 from ecct_tf.federated.engine import chosen_engine, federated_runtime
 from ecct_tf.federated.participation import draw_participants
 from ecct_tf.federated.process import EcctProcess, EcctState, build_ecct_process

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.federated.changes import Changes
+from ecct_tf.federated.device_set import DeviceSet
 from ecct_tf.federated.device_work import DeviceWork
-from ecct_tf.federated.devices import DeviceData, DeviceSet, stack_devices
+from ecct_tf.federated.devices import DeviceData, stack_devices
 
 __all__ = ["Cohort", "CohortState", "ServerState", "Shard", "make_shards"]
 
@@ -63,7 +64,7 @@ class Cohort:
         return (own >= 0) & (own < len(self))
 
     def __len__(self) -> int:
-        return len(self.devices.devices)
+        return len(self.devices)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +113,10 @@ def make_shards(
         device axis.
       batch_size: of the local training; sample counts are padded to whole batches.
     """
-    devices = cohort.devices.devices
-    order = sorted(members, key=lambda member: (-int(devices[member].samples), member))
+    sizes = cohort.devices.outlines.samples
+    order = sorted(members, key=lambda member: (-int(sizes[member]), member))
+    # Prepared together, which takes less than shard by shard.
+    devices = dict(zip(order, cohort.devices.of(order), strict=True))
     step = max(shard_size, 1)
     shards = []
     for start in range(0, len(order), step):

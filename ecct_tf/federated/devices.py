@@ -1,12 +1,11 @@
 """What a device keeps for its training: samples with frozen features, stacked into shards.
 
-A device's samples never change while its item table stays the same, so their features
-are computed once, as a phone would. Shards stack devices of like size, padded to the
-largest of their own: one TFF client value then trains many devices in one computation.
+A device's samples never change while its item table stays the same, so their features are
+computed when it first takes part, as on a phone. Shards stack devices of like size, padded to
+the largest of their own: one TFF client value then trains many devices in one computation.
 """
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,16 +15,20 @@ import tensorflow as tf
 from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView, EncodedColumn, Kind
 from ecct_tf.data.clock import clock_readings
-from ecct_tf.data.samples import LocalSamples, draw_samples, pad_history, sample_order
+from ecct_tf.data.samples import (
+    LocalSamples,
+    draw_samples,
+    first_position,
+    pad_history,
+    sample_order,
+)
 from ecct_tf.edge import ItemTensors, interaction_features
-from ecct_tf.errors import DataError
 
 __all__ = [
     "DeviceData",
-    "DeviceSet",
+    "Preparation",
     "device_profile",
     "padded_length",
-    "prepare_devices",
     "profile_sizes",
     "sample_clocks",
     "sample_histories",
@@ -33,6 +36,9 @@ __all__ = [
 ]
 
 _CHUNK = 2048
+
+# Histories, candidates and readings of the clock to features and slots.
+_Features = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 class DeviceData(NamedTuple):
@@ -71,90 +77,91 @@ class DeviceData(NamedTuple):
 _BY_USER = ("users", "profile", "history")
 
 
-@dataclasses.dataclass(frozen=True)
-class DeviceSet:
-    """The devices of one cohort in a fixed order.
+class Preparation:
+    """Draws devices' samples and computes their features, the same however devices are grouped."""
 
-    Attributes:
-      devices: their data; the index in this tuple is the device's number in the cohort.
-    """
+    def __init__(
+        self,
+        *,
+        items: ItemTensors,
+        block_sizes: tuple[int, ...],
+        features: FeatureConfig,
+        samples: SampleConfig,
+        with_slots: bool,
+        with_items: bool = False,
+        group_size: int = 1,
+        seed: int,
+    ) -> None:
+        """Takes what devices of one tier have in common.
 
-    devices: tuple[DeviceData, ...]
+        Args:
+          items: the item table as devices received it.
+          block_sizes: widths of its blocks.
+          features: how histories are pooled.
+          samples: which samples to draw.
+          with_slots: whether the tier reads dot products by slot.
+          with_items: whether it reads item vectors, for which samples keep their histories.
+          group_size: samples that stay together, `DeviceTask.group_size`.
+          seed: of the run; a user's samples depend on it and on the user alone.
+        """
+        self._items = items
+        self._features = features
+        self._samples = samples
+        self._with_items = with_items
+        self._group_size = group_size
+        self._seed = seed
+        self._compute = _compiled(items, block_sizes, features, with_slots=with_slots)
 
-    @property
-    def num_users(self) -> int:
-        """Users on all devices together."""
-        return sum(len(device.users) for device in self.devices)
-
-
-def prepare_devices(
-    groups: Sequence[Sequence[DeviceView]],
-    *,
-    items: ItemTensors,
-    block_sizes: tuple[int, ...],
-    features: FeatureConfig,
-    samples: SampleConfig,
-    with_slots: bool,
-    with_items: bool = False,
-    group_size: int = 1,
-    seed: int,
-) -> DeviceSet:
-    """Draws each device's samples and computes their features.
-
-    Args:
-      groups: the users of each device.
-      items: the item table as devices received it.
-      block_sizes: widths of its blocks.
-      features: how histories are pooled.
-      samples: which samples to draw.
-      with_slots: whether the tier reads dot products by slot.
-      with_items: whether it reads item vectors, for which samples keep their histories.
-      group_size: samples that stay together, `DeviceTask.group_size`.
-      seed: of the run; a user's samples depend on it and on the user alone.
-
-    Raises:
-      DataError: when a device has no user, or more than 255.
-    """
-    drawn = [[_draw(view, items, features, samples, seed) for view in group] for group in groups]
-    for index, group in enumerate(groups):
-        if not 0 < len(group) < 256:
-            raise DataError(f"device {index}: expected 1 to 255 users, got {len(group)}")
-    histories = np.concatenate([user.histories for group in drawn for user in group])
-    candidates = np.concatenate([user.candidates for group in drawn for user in group])
-    clocks = np.concatenate(
-        [
-            clock_readings(view.times, part.positions, config=features)
-            for group, parts in zip(groups, drawn, strict=True)
-            for view, part in zip(group, parts, strict=True)
-        ]
-    )
-    computed, slots = _features_in_chunks(
-        items, block_sizes, features, histories, candidates, clocks, with_slots=with_slots
-    )
-    devices = []
-    start = 0
-    for group, parts in zip(groups, drawn, strict=True):
-        positions = sum(len(part.histories) for part in parts)
-        rows = slice(start, start + positions)
-        device = _assemble(
-            group,
-            parts,
-            computed[rows],
-            slots[rows],
-            histories[rows],
-            features,
-            order=sample_order(
-                positions * (1 + samples.negatives),
-                seed=seed,
-                user=group[0].user,
-                group_size=group_size,
-            ),
+    def num_samples(self, group: Sequence[DeviceView]) -> int:
+        """How many samples a device of these users has."""
+        positions = sum(
+            len(view.history)
+            - first_position(len(view.history), num_older=view.num_older, samples=self._samples)
+            for view in group
         )
-        # Without item vectors nothing of the histories stays.
-        nothing = np.zeros((len(device.labels), 0), np.int32)
-        devices.append(device if with_items else device._replace(histories=nothing))
-        start += positions
-    return DeviceSet(tuple(devices))
+        return positions * (1 + self._samples.negatives)
+
+    def of(self, groups: Sequence[Sequence[DeviceView]]) -> list[DeviceData]:
+        """The devices of `groups`, which are the users of each."""
+        seed, samples, features = self._seed, self._samples, self._features
+        drawn = [
+            [_draw(view, self._items, features, samples, seed) for view in group]
+            for group in groups
+        ]
+        histories = np.concatenate([user.histories for group in drawn for user in group])
+        candidates = np.concatenate([user.candidates for group in drawn for user in group])
+        clocks = np.concatenate(
+            [
+                clock_readings(view.times, part.positions, config=features)
+                for group, parts in zip(groups, drawn, strict=True)
+                for view, part in zip(group, parts, strict=True)
+            ]
+        )
+        computed, slots = _in_chunks(self._compute, histories, candidates, clocks)
+        devices = []
+        start = 0
+        for group, parts in zip(groups, drawn, strict=True):
+            positions = sum(len(part.histories) for part in parts)
+            rows = slice(start, start + positions)
+            device = _assemble(
+                group,
+                parts,
+                computed[rows],
+                slots[rows],
+                histories[rows],
+                features,
+                order=sample_order(
+                    positions * (1 + samples.negatives),
+                    seed=seed,
+                    user=group[0].user,
+                    group_size=self._group_size,
+                ),
+            )
+            # Without item vectors nothing of the histories stays.
+            nothing = np.zeros((len(device.labels), 0), np.int32)
+            devices.append(device if self._with_items else device._replace(histories=nothing))
+            start += positions
+        return devices
 
 
 def stack_devices(devices: Sequence[DeviceData], *, batch_size: int) -> DeviceData:
@@ -193,7 +200,7 @@ def sample_histories(
     group_size: int = 1,
     seed: int,
 ) -> npt.NDArray[np.int32]:
-    """The history behind each sample of a device, `[N, L] int32`, as `prepare_devices` orders them.
+    """The history behind each sample of a device, `[N, L] int32`, as `Preparation` orders them.
 
     Devices of the simulation keep features instead; a phone begins with the histories.
     """
@@ -251,16 +258,13 @@ def _draw(
     )
 
 
-def _features_in_chunks(
+def _compiled(
     items: ItemTensors,
     block_sizes: tuple[int, ...],
     config: FeatureConfig,
-    histories: npt.NDArray[np.int32],
-    candidates: npt.NDArray[np.int32],
-    clocks: npt.NDArray[np.float32],
     *,
     with_slots: bool,
-) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
+) -> _Features:
     tensors = ItemTensors(*(tf.constant(array) for array in items))
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -278,6 +282,16 @@ def _features_in_chunks(
         slots = found.slots if with_slots else found.slots[..., :0, :]
         return tf.cast(found.features, tf.float16), tf.cast(slots, tf.float16)
 
+    found: _Features = compute
+    return found
+
+
+def _in_chunks(
+    compute: _Features,
+    histories: npt.NDArray[np.int32],
+    candidates: npt.NDArray[np.int32],
+    clocks: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
     features, slots = [], []
     for start in range(0, max(len(histories), 1), _CHUNK):
         part = compute(

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ecct_tf.data import DeviceView
+from ecct_tf.data import DeviceGroups, DeviceView
 from ecct_tf.edge import ItemTensors
-from ecct_tf.federated.devices import DeviceSet, prepare_devices
+from ecct_tf.federated.device_set import DeviceSet, DevicesOnDemand
+from ecct_tf.federated.devices import Preparation
 
 __all__ = ["PreparedDevices"]
 
@@ -18,7 +19,7 @@ _READ = ("source", "target", "attributes", "feature_mean", "feature_scale")
 
 
 class PreparedDevices:
-    """Prepares devices once for what their data depends on, and keeps the newest sets.
+    """Has devices prepared once for what their data depends on, and keeps the newest sets.
 
     It stands for the devices' side: no cloud is handed it.
 
@@ -28,7 +29,7 @@ class PreparedDevices:
 
     def __init__(self) -> None:
         """Begins with none."""
-        self._kept: dict[Any, tuple[tuple[DeviceView, ...], DeviceSet]] = {}
+        self._kept: dict[Any, tuple[Sequence[Any], DeviceSet]] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -36,15 +37,20 @@ class PreparedDevices:
     def of(
         self, groups: Sequence[Sequence[DeviceView]], *, items: ItemTensors, **options: Any
     ) -> DeviceSet:
-        """What `prepare_devices` gives for the same arguments, bit for bit."""
-        views = tuple(view for group in groups for view in group)
-        # The views are kept beside the set, so that none can take over another's identity.
-        who = tuple(map(id, views)), tuple(map(len, groups))
+        """The devices of `groups`, which are prepared when they are asked for."""
+        kept: Sequence[Any] = groups
+        if isinstance(groups, DeviceGroups):
+            who = groups.identity
+        else:
+            kept = [view for group in groups for view in group]
+            who = tuple(map(id, kept)), tuple(map(len, groups))
+        # Whose they are is kept beside them, so that nothing can take over its identity.
         key = who, _digest(items), len(items.bias), tuple(sorted(options.items()))
         if key in self._kept:
             self._kept[key] = self._kept.pop(key)
         else:
-            self._kept[key] = views, prepare_devices(groups, items=items, **options)
+            found = DevicesOnDemand(groups, Preparation(items=items, **options))
+            self._kept[key] = kept, DeviceSet(found)
         while len(self._kept) > _KEPT:
             del self._kept[next(iter(self._kept))]
         return self._kept[key][1]

@@ -23,8 +23,8 @@ from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.federated.cohort_round import run_cohort
 from ecct_tf.federated.crossing import decode_rows, shared_as_received
+from ecct_tf.federated.device_set import DeviceSet
 from ecct_tf.federated.device_work import DeviceWork, Stage
-from ecct_tf.federated.devices import DeviceSet
 from ecct_tf.federated.server import begin_server
 from ecct_tf.federated.traffic import RoundTraffic
 from ecct_tf.federated.under_way import Answers, SentUplinks, arriving, checked_delays
@@ -136,7 +136,7 @@ def build_ecct_process(
 
     A round raises `DivergenceError` when training leaves the finite numbers.
     """
-    if not works or not all(devices.devices for _, devices in works):
+    if not works or not all(len(devices) for _, devices in works):
         raise ConfigError("an ECCT process needs at least one cohort, and no cohort may be empty")
     exchange = works[0][0].exchange
     directions = (works[0][0].receives, works[0][0].sends)
@@ -144,7 +144,7 @@ def build_ecct_process(
         work.exchange != exchange or (work.receives, work.sends) != directions for work, _ in works
     ):
         raise ConfigError("all cohorts must exchange payloads of one specification")
-    firsts = np.cumsum([0] + [len(devices.devices) for _, devices in works])
+    firsts = np.cumsum([0] + [len(devices) for _, devices in works])
     cohorts = tuple(
         Cohort(work, devices, int(first), _received_start(work, starts or {}))
         for (work, devices), first in zip(works, firsts, strict=False)

@@ -35,8 +35,11 @@ class RoundTraffic:
         """
         self._work = cohorts[0].work
         sizes = [len(cohort) for cohort in cohorts]
-        self._users = np.array(
-            [len(device.users) for cohort in cohorts for device in cohort.devices.devices], np.int64
+        self._users = np.concatenate(
+            [
+                np.bincount(cohort.devices.outlines.owners, minlength=len(cohort))
+                for cohort in cohorts
+            ]
         )
         self._weights = np.repeat(
             [_encoded(cohort, cohort.work.shared_size) for cohort in cohorts], sizes

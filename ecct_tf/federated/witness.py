@@ -79,9 +79,8 @@ class CohortRound:
             for shard, found in enumerate(self.shards)
             for place, member in enumerate(found.members)
         }
-        chosen = sorted(
-            member for member in places if len(self.cohort.devices.devices[member].users) == 1
-        )
+        users = np.bincount(self.cohort.devices.outlines.owners, minlength=len(self.cohort))
+        chosen = sorted(member for member in places if users[member] == 1)
         for member in chosen[:count]:
             data = self.cohort.devices.devices[member]
             shard, place = places[member]

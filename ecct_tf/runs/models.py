@@ -196,11 +196,8 @@ class RunModels:
         """For each row of `candidates` that a device of `tier` owns: the row and its inputs."""
         cohort, _ = self._cohort(tier)
         features, split = self.experiment.config.features, self.experiment.split
-        owner = {
-            int(user): device.profile[place]
-            for device in cohort.devices.devices
-            for place, user in enumerate(device.users)
-        }
+        known = cohort.devices.outlines
+        owner = dict(zip(known.users.tolist(), known.profiles, strict=True))
         for row, user in enumerate(candidates.users.tolist()):
             if user in owner:
                 position = int(candidates.positions[row])
@@ -263,10 +260,12 @@ class RunModels:
         The device has the item table of a file of `variant`, dequantised.
         """
         cohort, _ = self._cohort(tier)
-        single = [device for device in cohort.devices.devices if len(device.users) == 1]
-        if not single or not max(int(device.samples) for device in single):
+        known = cohort.devices.outlines
+        alone = np.bincount(known.owners, minlength=len(cohort)) == 1
+        if not known.samples[alone].any():
             return None
-        user = int(max(single, key=lambda device: int(device.samples)).users[0])
+        most = int(np.argmax(np.where(alone, known.samples, -1)))
+        user = int(known.users[known.owners == most][0])
         store = ItemStore(self.table, variant.table)
         return simulated_training(
             cohort.work,
@@ -275,7 +274,7 @@ class RunModels:
             parameters=Reference(cohort.work.model, weights, self.table, task, ()).parameters(
                 variant
             ),
-            group=next(group for group in self.experiment.groups if group[0].user == user),
+            group=self.experiment.groups[self.experiment.groups.device_of(user)],
             config=self.experiment.config,
             downlink=self._downlink(cohort, user),
             steps=steps,
@@ -322,9 +321,10 @@ class RunModels:
         )
 
     def _device_of(self, cohort: Cohort, user: int) -> int:
-        for number, device in enumerate(cohort.devices.devices):
-            if user in device.users:
-                return number
+        known = cohort.devices.outlines
+        places = np.flatnonzero(known.users == user)
+        if len(places):
+            return int(known.owners[places[0]])
         raise ExportError(
             f"user {user} has no device of tier {cohort.work.model.tier}; devices.csv in the run "
             "folder lists users"

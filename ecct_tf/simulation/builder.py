@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import RunConfig, Tier
-from ecct_tf.data import DeviceView
+from ecct_tf.data import DeviceGroups, DeviceView
 from ecct_tf.edge import DeviceTask, EdgeSpec, ItemTensors, build_edge_model, item_tensors
 from ecct_tf.federated import (
     DeviceSet,
@@ -21,7 +21,6 @@ from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.federated.prepared import PreparedDevices
 from ecct_tf.knowledge import ExchangeSpec, ItemTable
 from ecct_tf.knowledge.noise import noise_stream
-from ecct_tf.phases import phase
 
 __all__ = ["assign_tiers", "build_process", "device_work", "edge_config"]
 
@@ -167,21 +166,26 @@ def _cohorts(
     works = []
     for tier in sorted(set(tiers)):
         work = device_work(config, tier, table=table, profile_sizes=sizes)
-        own = [group for group, other in zip(groups, tiers, strict=True) if other == tier]
-        with phase(f"preparing {len(own):,} devices of the tier {tier}"):
-            devices = prepared.of(
-                own,
-                items=items,
-                block_sizes=work.block_sizes,
-                features=work.task.features,
-                samples=work.task.samples,
-                with_slots=work.model.reads_slots,
-                with_items=work.model.reads_items,
-                group_size=work.task.group_size,
-                seed=config.seed,
-            )
-        works.append((work, devices))
-        _log.info(
-            "cohort %s: %d devices, %d weights", tier, len(devices.devices), work.model.layout.size
+        members = [number for number, other in enumerate(tiers) if other == tier]
+        devices = prepared.of(
+            _chosen(groups, members),
+            items=items,
+            block_sizes=work.block_sizes,
+            features=work.task.features,
+            samples=work.task.samples,
+            with_slots=work.model.reads_slots,
+            with_items=work.model.reads_items,
+            group_size=work.task.group_size,
+            seed=config.seed,
         )
+        works.append((work, devices))
+        _log.info("cohort %s: %d devices, %d weights", tier, len(devices), work.model.layout.size)
     return works
+
+
+def _chosen(
+    groups: Sequence[Sequence[DeviceView]], members: Sequence[int]
+) -> Sequence[Sequence[DeviceView]]:
+    if isinstance(groups, DeviceGroups):
+        return groups.subset(members)
+    return [groups[member] for member in members]

@@ -154,12 +154,9 @@ def _asked(
     split: Split,
     features: FeatureConfig,
 ) -> _Asked:
-    devices = cohort.devices.devices
-    who = np.concatenate([device.users for device in devices])
-    owner = np.repeat(np.arange(len(devices)), [len(device.users) for device in devices])
-    profile = np.concatenate([device.profile for device in devices])
-    tested = np.array([int(user) in rows_of for user in who], bool)
-    who, owner, profile = who[tested], owner[tested], profile[tested]
+    known = cohort.devices.outlines
+    tested = np.isin(known.users, candidates.users)
+    who, owner, profile = known.users[tested], known.owners[tested], known.profiles[tested]
     per_user = [rows_of[int(user)] for user in who]
     rows = np.array([row for mine in per_user for row in mine], np.int64)
     place = np.repeat(np.arange(len(who)), [len(mine) for mine in per_user])

@@ -15,11 +15,10 @@ from ecct_tf.config import TIERS, RunConfig
 from ecct_tf.data import (
     Candidates,
     Dataset,
-    DeviceView,
+    DeviceGroups,
     Kind,
     Side,
     Split,
-    device_view,
     dirichlet_devices,
     evaluation_candidates,
     load_dataset,
@@ -58,7 +57,7 @@ class Experiment:
     split: Split
     validation: Candidates
     test: Candidates
-    groups: tuple[tuple[DeviceView, ...], ...]
+    groups: DeviceGroups
     shared: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -144,7 +143,7 @@ def build_experiment(
         split=split,
         validation=drawn(part="validation"),
         test=drawn(part="test"),
-        groups=tuple(tuple(group) for group in _device_groups(config, dataset, split)),
+        groups=_device_groups(config, dataset, split),
     )
 
 
@@ -175,7 +174,7 @@ def _size(config: RunConfig, dataset: Dataset, split: Split) -> DataSize:
     )
 
 
-def _device_groups(config: RunConfig, dataset: Dataset, split: Split) -> list[list[DeviceView]]:
+def _device_groups(config: RunConfig, dataset: Dataset, split: Split) -> DeviceGroups:
     if config.data.nodes is None:
         groups = user_devices(split)
     else:
@@ -186,7 +185,7 @@ def _device_groups(config: RunConfig, dataset: Dataset, split: Split) -> list[li
             alpha=config.data.alpha,
             seed=config.seed,
         )
-    return [[device_view(dataset, split, int(user)) for user in group] for group in groups]
+    return DeviceGroups(dataset, split, groups)
 
 
 def _activity_labels(split: Split, groups: int = 8) -> npt.NDArray[np.int64]:

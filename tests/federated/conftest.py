@@ -139,7 +139,7 @@ def compose(experiment, dataset, cohorts, config):
         works = [
             (
                 dataclasses.replace(cohorts[tier].work.changed(**changes), **own),
-                devices or cohorts[tier].devices,
+                cohorts[tier].devices if devices is None else devices,
             )
             for tier in tiers
         ]

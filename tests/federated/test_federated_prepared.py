@@ -15,7 +15,7 @@ from ecct_tf.federated.prepared import PreparedDevices
 @pytest.fixture
 def ask(items, monkeypatch):
     """Asks for devices, of changed arguments; a new object stands for each set that is computed."""
-    monkeypatch.setattr(module, "prepare_devices", lambda *_, **__: object())
+    monkeypatch.setattr(module, "Preparation", lambda **_: object())
     prepared, views = PreparedDevices(), tuple((object(),) for _ in range(3))
 
     def ask(groups=views, **changes):
