@@ -14,6 +14,7 @@ from ecct_tf.errors import ResourceError
 from ecct_tf.memory import available_bytes
 
 __all__ = [
+    "PREPARED_BYTES",
     "DataSize",
     "Need",
     "check_needs",
@@ -25,6 +26,9 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
+# Of the devices' samples and features that are made when they take part, so much stays;
+# MovieLens-100K whole takes a tenth of it.
+PREPARED_BYTES = 2**30
 # Python, TensorFlow, the libraries and TFF's worker without data, in bytes.
 _LIBRARIES = 900 * 10**6
 # Measured on two cores of 2024: 8,000 items took 26 s by the dense way.
@@ -108,24 +112,25 @@ def cloud_needs(size: DataSize, config: CloudConfig, *, features: FeatureConfig)
     ]
     learned = config.next_item
     if learned.epochs:
-        steps = learned.epochs * size.older
+        steps = learned.epochs * min(size.older, learned.max_positions)
         needs.append(
             Need(
                 "next item",
                 8 * items * learned.rank,
                 # Logits and their gradients, the weights' gradients and Adam's moments.
                 4 * (6 * min(learned.batch_size, size.older) * items + 12 * items * learned.rank)
-                + 4 * size.older * features.history_length,
+                + 4 * (3 * size.older + users * features.history_length),
                 steps * items * learned.rank * 6 / _FLOPS,
                 f"{size.older:,} older interactions, {size.items:,} items, "
-                f"cloud.next_item.epochs={learned.epochs}, .batch_size={learned.batch_size}",
+                f"cloud.next_item.epochs={learned.epochs}, .batch_size={learned.batch_size}, "
+                f".max_positions={learned.max_positions}",
             )
         )
     width = 8 * rank + 1
     needs.append(
         Need(
             "inputs of the cloud",
-            4 * (2 * items * (size.categories + size.attributes + 2 * rank) + users * width),
+            4 * (2 * items * (size.categories + size.attributes + 2 * rank) + 2 * users * width),
             4 * items * size.categories,
             0.0,
             f"{size.items:,} items, {users:,} users, {size.categories:,} values of categories",
@@ -149,13 +154,15 @@ def run_needs(size: DataSize, config: RunConfig, *, reads: Collection[str] = ())
     elif config.method.startswith("ease"):
         needs += cloud_needs(size, config.cloud, features=config.features)[:1]
     evaluation = config.evaluation
+    evaluated = min(evaluation.devices or size.devices, size.devices)
     needs.append(
         Need(
             "evaluation",
-            2 * size.devices * (1 + evaluation.negatives) * 8,
+            2 * evaluated * (1 + evaluation.negatives) * 8,
             0,
             0.0,
-            f"{size.devices:,} devices, evaluation.negatives={evaluation.negatives}",
+            f"{evaluated:,} devices (evaluation.devices), "
+            f"evaluation.negatives={evaluation.negatives}",
         )
     )
     present = config.participation.wanted(size.devices)
@@ -201,11 +208,14 @@ def _device_need(
     row = 2 * (width + slots) + 4 * ids + 7
     rows = positions * (1 + samples.negatives)
     share = present / max(size.devices, 1)
+    prepared = rows * row
+    if config.method != "centralized":
+        prepared = min(prepared, PREPARED_BYTES + int(prepared * share))
     return Need(
         "devices",
-        rows * row + size.devices * 4096,
+        prepared + size.devices * 512,
         # Features in the making; shards of those that take part, here and in the worker.
-        int(rows * row * (1 + 2 * share)),
+        prepared + int(2 * rows * row * share),
         rows * width * 8 / _SPARSE_FLOPS,
         f"{rows:,} samples of {size.devices:,} devices (samples.negatives={samples.negatives}, "
         f"samples.max_positions={samples.max_positions}), {present:,} devices in a round "

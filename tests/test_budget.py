@@ -54,9 +54,19 @@ def test_devices_by_hand():
     # Three blocks of 4 decays and 3 last items, two values for one attribute; from the clock four
     # means a block, three pauses and the place in the session, as float16; and 7.
     row = 2 * (3 * 7 + 2 + 3 * 4 + 4) + 7
-    assert need.kept_bytes == 120_000 * row + 6000 * 4096
+    assert need.kept_bytes == 120_000 * row + 6000 * 512
     assert need.peak_bytes == 120_000 * row * 2
     assert "120,000 samples" in need.settings
+    # Of many times the devices what stays is bounded, but for those of the round.
+    many = dataclasses.replace(SIZE, recent=1_200_000_000, devices=600_000)
+    need = needs_of(many, "participation.devices_per_round=6000", "samples.max_positions=2000")
+    prepared = 12_000_000_000 * row
+    assert need["devices"].kept_bytes == 2**30 + prepared // 100 + 600_000 * 512
+
+
+def test_a_sample_of_the_devices_is_evaluated_in_less():
+    whole, part = needs_of(SIZE), needs_of(SIZE, "evaluation.devices=600")
+    assert part["evaluation"].kept_bytes == whole["evaluation"].kept_bytes // 10
 
 
 def test_what_grows_makes_a_run_need_more():

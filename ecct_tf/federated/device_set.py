@@ -13,14 +13,12 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.budget import PREPARED_BYTES
 from ecct_tf.data import DeviceView
 from ecct_tf.errors import DataError
 from ecct_tf.federated.devices import DeviceData, Preparation, device_profile
 
 __all__ = ["DeviceOutlines", "DeviceSet", "DevicesOnDemand", "prepare_devices"]
-
-# Of prepared devices that stay; MovieLens-100K whole takes a tenth of it.
-_KEPT_BYTES = 2**30
 
 
 class DeviceOutlines(NamedTuple):
@@ -50,7 +48,7 @@ class DevicesOnDemand(Sequence[DeviceData]):
         groups: Sequence[Sequence[DeviceView]],
         preparation: Preparation,
         *,
-        kept_bytes: int = _KEPT_BYTES,
+        kept_bytes: int = PREPARED_BYTES,
     ) -> None:
         """Takes the users of each device.
 

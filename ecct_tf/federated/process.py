@@ -281,13 +281,12 @@ def _sent(
     delays: Ids,
 ) -> SentUplinks:
     """The uplinks of a cohort's round, with the round in which each arrives."""
-    held = cohort.holds(answering)
-    arrival = {
-        int(user): round_number + int(delay)
-        for member, delay in zip(cohort.members(answering), delays[held], strict=True)
-        for user in cohort.devices.devices[member].users
-    }
-    arrives = np.array([arrival[int(user)] for user in uplink.users], np.int64)
+    later = np.zeros(len(cohort), np.int64)
+    later[cohort.members(answering)] = delays[cohort.holds(answering)]
+    known = cohort.devices.outlines
+    owner = dict(zip(known.users.tolist(), known.owners.tolist(), strict=True))
+    members = np.array([owner[int(user)] for user in uplink.users], np.int64)
+    arrives = round_number + later[members]
     return SentUplinks(index, round_number, uplink, arrives)
 
 
