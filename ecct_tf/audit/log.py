@@ -18,21 +18,20 @@ _FILE = re.compile(r"seed(\d+)-round-(\d+)")
 
 
 def received_of_log(
-    config: RunConfig, store: KnowledgeStore, *, rounds: int, num_items: int
+    folder: Path, config: RunConfig, store: KnowledgeStore, *, rounds: int, num_items: int
 ) -> Received | None:
     """What the run's log holds of its first `rounds`; None where it lacks what the cloud kept.
 
     Files of other runs in the same log are told by their names, which carry the seed.
 
     Args:
+      folder: of the log.
       config: of the run.
       store: what its cloud kept.
       rounds: of the checkpoint that is audited.
       num_items: of the data.
     """
-    if config.exchange.uplink_log is None:
-        return None
-    folder, exchange = Path(config.exchange.uplink_log), config.exchange
+    exchange = config.exchange
     if not folder.is_dir():
         return None
     files = tuple(

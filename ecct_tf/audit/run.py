@@ -31,6 +31,7 @@ from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.privacy_meter import PrivacyMeter
 from ecct_tf.simulation.run_cloud import build_cloud, restored_cloud
 from ecct_tf.simulation.run_folder import RunFolder
+from ecct_tf.simulation.uplink_log import log_folder
 
 __all__ = ["Audit", "audit_run", "check_auditable"]
 
@@ -124,12 +125,7 @@ def audit_run(path: Path, *, dataset: Dataset | None = None, seeds: int = 3) -> 
     store = KnowledgeStore.from_arrays(
         {name: checkpoint.arrays[f"knowledge/{name}"] for name in FIELDS}
     )
-    received = received_of_log(
-        folder.config,
-        store,
-        rounds=checkpoint.round_number,
-        num_items=experiment.dataset.num_items,
-    ) or Received.from_store(store)
+    received = _received(folder, checkpoint, store, num_items=experiment.dataset.num_items)
     users = _audited(np.unique(received.users), experiment, where=str(path))
     answers = answers_of(received)
     answers = answers.taken(np.isin(answers.users, users))
@@ -151,6 +147,17 @@ def audit_run(path: Path, *, dataset: Dataset | None = None, seeds: int = 3) -> 
         findings=tuple(findings),
         not_measured={**not_measured, **_never_measured(folder.config, received)},
     )
+
+
+def _received(
+    folder: RunFolder, checkpoint: Checkpoint, store: KnowledgeStore, *, num_items: int
+) -> Received:
+    """All uplinks where the run has a log of them, else those that the checkpoint keeps."""
+    log, logged = log_folder(folder.config, folder.path), None
+    if log is not None:
+        rounds = checkpoint.round_number
+        logged = received_of_log(log, folder.config, store, rounds=rounds, num_items=num_items)
+    return logged or Received.from_store(store)
 
 
 def _audited(senders: Ids, experiment: Experiment, *, where: str) -> Ids:
@@ -282,7 +289,7 @@ def _never_measured(config: RunConfig, received: Received) -> dict[str, str]:
         found["earlier uplinks"] = (
             "a checkpoint keeps the newest of each user, and a few logits before"
             if config.exchange.uplink_log is None
-            else f"the uplink log {config.exchange.uplink_log} does not hold all of them"
+            else f"the log {config.exchange.uplink_log} does not hold them as the run sent them"
         )
     if config.edge.shared != "none":
         found["shared weights"] = "they cross as a sum over devices; no single change is kept"

@@ -43,7 +43,8 @@ class ExchangeConfig:
       noise_multiplier: Gaussian noise that a device adds to its uplink, as a multiple of
         the clipping bounds; 0 for none.
       uplink_log: folder of an uplink log to which a simulation with the method `ecct` appends
-        what reached the cloud in each round; null for none.
+        what reached the cloud in each round; `run:uplinks` is `uplinks` in the run folder;
+        null for none.
       item_increments: what devices tell of pairs of items before the first round, where they
         tell anything (`up`).
     """

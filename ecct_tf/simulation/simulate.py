@@ -43,7 +43,7 @@ from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.run_log import LINES, run_log
 from ecct_tf.simulation.tensorboard import TensorBoardWriter
 from ecct_tf.simulation.unstarted import discard_unstarted
-from ecct_tf.simulation.uplink_log import UplinkLogger
+from ecct_tf.simulation.uplink_log import UplinkLogger, log_folder
 from ecct_tf.simulation.worker_load import worker_load
 from ecct_tf.version import __version__
 
@@ -95,7 +95,7 @@ def simulate(
     """
     config = _with_data(config, dataset)
     # What cannot work is refused before there is a folder.
-    _uplink_log(config)
+    _uplink_log(config, out)
     check_edge_models(config.edge, config.features)
     check_losses(config.training)
     check_cloud(config.cloud.model)
@@ -275,7 +275,7 @@ def _run(
                 folder.write_candidates("test", experiment.test)
                 watchers = [*_writers(folder, algorithm, experiment), *watchers]
             # Before the checkpoint of the round, see `UplinkLogger`.
-            watchers = [*_uplink_log(config), *watchers]
+            watchers = [*_uplink_log(config, None if folder is None else folder.path), *watchers]
             # Before the rounds, since afterwards there would be two states of all devices.
             starts = start_places(experiment, algorithm)
             state = run_rounds(
@@ -360,9 +360,9 @@ def _writers(
     ]
 
 
-def _uplink_log(config: RunConfig) -> list[Callback]:
-    log = config.exchange.uplink_log
-    return [] if log is None else [UplinkLogger(Path(log), config)]
+def _uplink_log(config: RunConfig, out: Path | None) -> list[Callback]:
+    folder = log_folder(config, out)
+    return [] if folder is None else [UplinkLogger(folder, config)]
 
 
 def _restored(begin: Checkpoint, experiment: Experiment, algorithm: Algorithm[Any]) -> Any:

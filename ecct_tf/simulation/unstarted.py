@@ -12,7 +12,8 @@ _OWN = frozenset(
     {
         *("config.yaml", "environment.json", "status.json", "item_table.npz", "metrics.csv"),
         *("run.log", "candidates_validation.npz", "candidates_test.npz", ".lock"),
-        *("checkpoints", "events"),
+        # The last is where the documentation has the uplink log, see `log_folder`.
+        *("checkpoints", "events", "uplinks"),
     }
 )
 

@@ -12,7 +12,10 @@ from ecct_tf.knowledge import Uplink
 from ecct_tf.simulation.loop import Callback, RoundResult
 from ecct_tf.wire import UplinkForm, UplinkRecord, pack_uplinks
 
-__all__ = ["UplinkLogger", "uplink_records"]
+__all__ = ["RUN", "UplinkLogger", "log_folder", "uplink_records"]
+
+RUN = "run:"
+"""Before `exchange.uplink_log`: the rest is a path below the run folder."""
 
 _DAY_SECONDS = 86_400
 
@@ -66,6 +69,35 @@ class UplinkLogger(Callback):
             codec=self._config.exchange.codec,
             with_logits=bool(uplink.logits),
         )
+
+
+def log_folder(config: RunConfig, out: Path | None) -> Path | None:
+    """The folder of a run's uplink log; None without one.
+
+    Args:
+      config: of the run.
+      out: its folder; None for a run in memory.
+
+    Raises:
+      ConfigError: the log lies in a run folder, and there is none.
+
+    Example:
+      >>> from ecct_tf.config import load_config
+      >>> config = load_config(overrides=["exchange.uplink_log=run:uplinks"])
+      >>> log_folder(config, Path("runs/mine")).as_posix()
+      'runs/mine/uplinks'
+    """
+    log = config.exchange.uplink_log
+    if log is None:
+        return None
+    if not log.startswith(RUN):
+        return Path(log)
+    if out is None:
+        raise ConfigError(
+            f"exchange.uplink_log: {log} lies in the run folder, and this run has none; give it "
+            "one with --out (in a program: out=), or name another folder"
+        )
+    return out / log.removeprefix(RUN)
 
 
 def uplink_records(uplink: Uplink, form: UplinkForm, round_number: int) -> list[UplinkRecord]:

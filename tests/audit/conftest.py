@@ -64,7 +64,7 @@ def audited_run(tmp_path_factory):
             "runtime.engine=local",
             "rounds=2",
             "exchange.stage_1_rounds=1",
-            f"exchange.uplink_log={folder / 'log'}",
+            "exchange.uplink_log=run:uplinks",
         ]
     )
     simulate(config, out=folder / "run")

@@ -57,8 +57,8 @@ def test_the_log_holds_what_the_checkpoint_keeps(audited_run):
     arrays = folder.checkpoints.newest().arrays
     names = [name for name in arrays if name.startswith("knowledge/")]
     store = KnowledgeStore.from_arrays({name.split("/")[1]: arrays[name] for name in names})
-    kept = Received.from_store(store)
-    logged = received_of_log(folder.config, store, rounds=2, num_items=120)
+    kept, log = Received.from_store(store), audited_run / "uplinks"
+    logged = received_of_log(log, folder.config, store, rounds=2, num_items=120)
     newest = np.flatnonzero(logged.rounds == 1)
     order = newest[np.argsort(logged.users[newest])]
     assert np.array_equal(logged.items[order], kept.items[:40])
@@ -67,9 +67,9 @@ def test_the_log_holds_what_the_checkpoint_keeps(audited_run):
     # Stage 1 sends none.
     assert np.isnan(logged.logits[logged.rounds == 0]).all()
     # A log without the newest round, or of another run, is none of this one's.
-    assert received_of_log(folder.config, store, rounds=1, num_items=120) is None
+    assert received_of_log(log, folder.config, store, rounds=1, num_items=120) is None
     store.items[3] += 1
-    assert received_of_log(folder.config, store, rounds=2, num_items=120) is None
+    assert received_of_log(log, folder.config, store, rounds=2, num_items=120) is None
 
 
 def test_the_store_gives_earlier_logits_without_embeddings():

@@ -1,6 +1,7 @@
 """A run writes the uplinks of its rounds, as they were encoded, where the cloud job reads them."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from cloud.uplink_log import LogContract, Quarantine, ReplayWindow, log_files, r
 from ecct_tf.errors import ConfigError
 from ecct_tf.simulation.loop import Callback
 from ecct_tf.simulation.simulate import resume, simulate
+from ecct_tf.simulation.uplink_log import log_folder
 
 
 class StopAfter(Callback):
@@ -78,3 +80,12 @@ def test_a_run_without_uplinks_has_no_log(override, small_config, tmp_path):
     with pytest.raises(ConfigError, match="expected method ecct with"):
         simulate(config, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_log_in_the_run_folder_needs_one(small_config, tmp_path):
+    config = small_config("exchange.uplink_log=run:uplinks")
+    with pytest.raises(ConfigError, match="this run has none; give it one with --out"):
+        simulate(config)
+    assert log_folder(config, tmp_path / "a") == tmp_path / "a" / "uplinks"
+    assert log_folder(small_config("exchange.uplink_log=log"), tmp_path / "a") == Path("log")
+    assert log_folder(small_config(), None) is None
