@@ -7,7 +7,7 @@ __all__ = ["STUDY_ENTRY_POINTS", "study_names", "study_target"]
 STUDY_ENTRY_POINTS = "ecct_tf.studies"
 """The group of entry points under which packages register studies."""
 
-_OWN = ("ablation", "asynchrony")
+_OWN = ("ablation", "asynchrony", "privacy")
 _NAMES = PartNames(
     "a study", STUDY_ENTRY_POINTS, {name: f"ecct_tf.studies.{name}:{name}" for name in _OWN}
 )

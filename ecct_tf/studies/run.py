@@ -78,7 +78,12 @@ def run_study(
         "origin": None if target.startswith("ecct_tf.") else origin_of(target, what=name),
     }
     write_text(out / _FILE, json.dumps(values, indent=2) + "\n")
-    return run_all(plan.runs, out=out, say=say)
+    folders = run_all(plan.runs, out=out, say=say)
+    if plan.study.after is not None:
+        for number, path in enumerate(folders, start=1):
+            say(f"[{number}/{len(folders)}] {plan.study.name}: measuring {path}")
+            plan.study.after(path)
+    return folders
 
 
 def _read(path: Path) -> dict[str, Any]:

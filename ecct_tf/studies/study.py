@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -139,6 +140,8 @@ class Study:
       tables: further tables, likewise.
       note: what a reader has to know of how it is measured.
       logarithmic: whether a numeric axis is drawn so.
+      after: what else is made of each complete run, in its folder, before figures are read; it is
+        called again with the study, and leaves alone what it has made.
     """
 
     name: str
@@ -153,6 +156,7 @@ class Study:
     tables: tuple[Callable[["StudyResult"], Table | None], ...] = ()
     note: str = ""
     logarithmic: bool = False
+    after: Callable[[Path], None] | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
