@@ -254,6 +254,11 @@ class JobConfig:
                 "data.nodes: a cloud job has no edge nodes, expected null, got "
                 f"{self.data.nodes}; leave it out"
             )
+        if self.data.skew.active:
+            raise ConfigError(
+                "data.skew: devices are made uneven in simulations alone; a cloud job reads the "
+                "data as they are. Leave it out"
+            )
 
 
 def load_job_config(path: Path | None, *, overrides: Iterable[str] = ()) -> JobConfig:

@@ -105,7 +105,7 @@ def check(
     2 and the reason if the run could not use the data.
     """
     from ecct_tf.config import load_config
-    from ecct_tf.data import load_files, shortened, split_dataset, split_report
+    from ecct_tf.data import load_files, shortened, skewed, split_dataset, split_report
     from ecct_tf.simulation.experiment import build_experiment
     from ecct_tf.terminal import open_console, prose
 
@@ -128,7 +128,14 @@ def check(
     # Ids and headers are shown as they are: brackets in them are no markup.
     console = open_console()
     _print_files(console, report)
-    summary = split_report(dataset, split_dataset(config.data, dataset))
+    thinned = skewed(
+        dataset,
+        split_dataset(config.data, dataset),
+        config.data.skew,
+        recent_fraction=config.data.recent_fraction,
+        seed=config.seed,
+    )
+    summary = split_report(*thinned)
     _print_split(console, summary)
     _print_sides(console, report, summary)
     build_experiment(config, dataset=dataset)

@@ -64,6 +64,7 @@ from ecct_tf.config.run import (
     SplitName,
     rounds_key,
 )
+from ecct_tf.config.skew import SkewConfig
 from ecct_tf.config.start import StartConfig
 
 __all__ = [
@@ -110,6 +111,7 @@ __all__ = [
     "ServerConfig",
     "Sharing",
     "SimilarityConfig",
+    "SkewConfig",
     "SplitName",
     "StartConfig",
     "StartName",

@@ -26,6 +26,7 @@ from ecct_tf.config.exchange import (
 )
 from ecct_tf.config.participation import ParticipationConfig
 from ecct_tf.config.privacy import PrivacyConfig
+from ecct_tf.config.skew import SkewConfig
 from ecct_tf.config.start import StartConfig
 from ecct_tf.errors import ConfigError
 
@@ -107,6 +108,7 @@ class DataConfig:
       nodes: edge nodes onto which a Dirichlet partition puts the users; null gives each
         user a device.
       alpha: concentration of that partition; small is uneven.
+      skew: how unevenly the data lie on devices, for studies.
       synthetic_users: users of the synthetic dataset.
       synthetic_items: items of the synthetic dataset.
       name: the name of data in memory; written by the run.
@@ -125,6 +127,7 @@ class DataConfig:
     max_item_share: float = 1.0
     nodes: int | None = None
     alpha: float = 0.5
+    skew: SkewConfig = dataclasses.field(default_factory=SkewConfig)
     synthetic_users: int = 256
     synthetic_items: int = 400
     name: str | None = None

@@ -101,6 +101,11 @@ class CycleConfig:
                 "data.nodes: an exported file serves one user, so that devices of a cycle are "
                 f"no edge nodes; expected null, got {self.data.nodes}"
             )
+        if self.data.skew.active:
+            raise ConfigError(
+                "data.skew: devices are made uneven in simulations alone; a cycle's devices hold "
+                "the data as they are. Leave it out"
+            )
         if self.edge.embedding_dim != self.exchange.embedding_dim:
             raise ConfigError(
                 f"edge.embedding_dim: expected {self.exchange.embedding_dim}, as in "

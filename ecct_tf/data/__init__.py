@@ -11,8 +11,8 @@ interactions and centralized columns, and `device_view`, with one user's
 training history and federated columns. Their types refuse the other side's
 columns with a `PrivacyError`. `sample_negatives` serves training without a
 leak, `evaluation_candidates` fixes what is ranked, and `user_devices` or
-`dirichlet_devices` say which users share a device. No module here imports
-TensorFlow.
+`dirichlet_devices` say which users share a device. `skewed` makes devices
+uneven on purpose. No module here imports TensorFlow.
 """
 
 from ecct_tf.data.candidates import Candidates, evaluation_candidates
@@ -45,6 +45,7 @@ from ecct_tf.data.report import (
 )
 from ecct_tf.data.schema import Column, FeatureSchema, Kind, Side
 from ecct_tf.data.short_histories import shortened
+from ecct_tf.data.skew import SkewReport, skew_report, skewed
 from ecct_tf.data.sources import (
     described,
     load_dataset,
@@ -55,6 +56,7 @@ from ecct_tf.data.sources import (
 from ecct_tf.data.split import PARTS, Part, Split, leave_one_out, undivided
 from ecct_tf.data.synthetic import SYNTHETIC_SCHEMA, SyntheticConfig, synthetic_dataset
 from ecct_tf.data.tables import CentralizedTable, EncodedColumn, FederatedTable
+from ecct_tf.data.tastes import taste_clusters
 from ecct_tf.data.temporal import temporal_split
 from ecct_tf.data.views import CloudView, DeviceView, OlderInteractions, cloud_view, device_view
 
@@ -85,6 +87,7 @@ __all__ = [
     "OlderInteractions",
     "Part",
     "Side",
+    "SkewReport",
     "Split",
     "SplitReport",
     "SyntheticConfig",
@@ -109,9 +112,12 @@ __all__ = [
     "sample_negatives",
     "shorten_dataset",
     "shortened",
+    "skew_report",
+    "skewed",
     "split_dataset",
     "split_report",
     "synthetic_dataset",
+    "taste_clusters",
     "temporal_split",
     "touched_counts",
     "undivided",

@@ -99,7 +99,7 @@ def _ranked(
 ) -> dict[str, CatalogRanking]:
     num_items, k = experiment.split.num_items, experiment.config.evaluation.k
     positives = part.items[:, 0]
-    rows, items = _left_out(experiment.split, part)
+    rows, items = _left_out(experiment, part)
     rankers: dict[str, CatalogRanker] = {}
     for first in range(1, num_items + 1, width):
         block = np.arange(first, min(first + width, num_items + 1), dtype=np.int32)
@@ -117,11 +117,11 @@ def _ranked(
 
 
 def _left_out(
-    split: Split, part: Candidates
+    experiment: Experiment, part: Candidates
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Row and item of what is not ranked, ordered by item: met before, or the tested item."""
     each = [
-        np.append(split.before(int(user), int(position)), positive)
+        np.append(experiment.met_before(int(user), int(position)), positive)
         for user, position, positive in zip(
             part.users, part.positions, part.items[:, 0], strict=True
         )

@@ -23,6 +23,7 @@ from ecct_tf.data import (
     evaluation_candidates,
     load_dataset,
     shorten_dataset,
+    skewed,
     split_dataset,
     user_devices,
 )
@@ -46,6 +47,7 @@ class Experiment:
       config: the configuration.
       dataset: everything; what a method may see of it is the method's affair.
       split: what is older, recent, for validation and for test.
+      whole: the same before `data.skew` thinned it: whatever a user ever met is in it.
       validation: candidates of the validation interactions.
       test: candidates of the test interactions.
       groups: the users of each device.
@@ -58,7 +60,19 @@ class Experiment:
     validation: Candidates
     test: Candidates
     groups: DeviceGroups
+    whole: Split
     shared: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    def met_before(self, user: int, position: int) -> npt.NDArray[np.int32]:
+        """`[m] int32`: all items that `user` met before its interaction at `position` of `split`.
+
+        Those that `data.skew` took away are among them: the user met them all the same.
+        """
+        return self.whole.before(user, position + self._thinned(user))
+
+    def _thinned(self, user: int) -> int:
+        """Training interactions of `user` that `data.skew` took away."""
+        return len(self.whole.touched(user)) - len(self.split.touched(user))
 
     @property
     def prepared(self) -> "PreparedDevices":
@@ -110,7 +124,14 @@ def build_experiment(
             dataset = load_dataset(config.data, seed=config.seed, progress=progress)
     else:
         dataset = shorten_dataset(config.data, dataset)
-    split = split_dataset(config.data, dataset)
+    whole = split_dataset(config.data, dataset)
+    dataset, split = skewed(
+        dataset,
+        whole,
+        config.data.skew,
+        recent_fraction=config.data.recent_fraction,
+        seed=config.seed,
+    )
     check_usable(config, dataset, split)
     check_needs(run_needs(_size(config, dataset, split), config, reads=reads), what="this run")
     if len(split.heavy_users):
@@ -129,9 +150,10 @@ def build_experiment(
         )
     if config.features.clock and not tells_time(dataset.timestamps):
         _log.warning("%s", silence(dataset.name, dataset.timestamps))
+    # Of all that users met: what is tested, and against what, does not move with data.skew.
     drawn = functools.partial(
         evaluation_candidates,
-        split,
+        whole,
         negatives=config.evaluation.negatives,
         seed=config.seed,
         devices=config.evaluation.devices,
@@ -141,10 +163,19 @@ def build_experiment(
         config=config,
         dataset=dataset,
         split=split,
-        validation=drawn(part="validation"),
-        test=drawn(part="test"),
+        validation=_placed(drawn(part="validation"), whole, split),
+        test=_placed(drawn(part="test"), whole, split),
         groups=_device_groups(config, dataset, split),
+        whole=whole,
     )
+
+
+def _placed(candidates: Candidates, whole: Split, split: Split) -> Candidates:
+    """Candidates of the whole split, with their positions in the thinned one."""
+    if split is whole:
+        return candidates
+    gone = (np.diff(whole.offsets) - np.diff(split.offsets))[candidates.users]
+    return dataclasses.replace(candidates, positions=candidates.positions - gone)
 
 
 def _reads(config: RunConfig) -> set[str]:

@@ -37,7 +37,7 @@ def _dataset(histories, times=None):
 def _experiment(split, **evaluation):
     config = RunConfig(evaluation=EvaluationConfig(negatives=2, k=2, **evaluation))
     test = evaluation_candidates(split, part="test", negatives=2, seed=0)
-    return SimpleNamespace(config=config, split=split, test=test)
+    return SimpleNamespace(config=config, split=split, test=test, met_before=split.before)
 
 
 class Fixed:
