@@ -7,9 +7,21 @@ __all__ = ["STUDY_ENTRY_POINTS", "study_names", "study_target"]
 STUDY_ENTRY_POINTS = "ecct_tf.studies"
 """The group of entry points under which packages register studies."""
 
-_OWN = ("ablation", "asynchrony", "privacy")
+_OWN = {
+    "heterogeneity": "heterogeneity:heterogeneity",
+    "quantity_skew": "heterogeneity:quantity_skew",
+    "missing_profiles": "heterogeneity:missing_profiles",
+    "models": "models:models",
+    "communication": "communication:communication",
+    "personalization": "personalization:personalization",
+    "ablation": "ablation:ablation",
+    "asynchrony": "asynchrony:asynchrony",
+    "privacy": "privacy:privacy",
+}
 _NAMES = PartNames(
-    "a study", STUDY_ENTRY_POINTS, {name: f"ecct_tf.studies.{name}:{name}" for name in _OWN}
+    "a study",
+    STUDY_ENTRY_POINTS,
+    {name: f"ecct_tf.studies.{target}" for name, target in _OWN.items()},
 )
 
 

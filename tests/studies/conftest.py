@@ -1,5 +1,8 @@
 """A study of methods without rounds, which take no time, in a module of a user's own."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 from ecct_tf.studies import Point, Study
@@ -36,3 +39,16 @@ def recency():
         settings=("evaluation.k=5",),
         reference="0.2",
     )
+
+
+def _of_reporting():
+    """The fixtures that make run folders by hand."""
+    path = Path(__file__).parents[1] / "reporting" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("run_folders_by_hand", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_FOLDERS = _of_reporting()
+make_run, result, course = _FOLDERS.make_run, _FOLDERS.result, _FOLDERS.course

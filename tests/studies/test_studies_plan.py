@@ -48,7 +48,7 @@ def test_a_package_registers_a_study(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("ablatoin", "a study out of ablation, .*did you mean ablation"),
+        ("ablatoin", "a study out of .*ablation, .*did you mean ablation"),
         ("no module", "NAME: expected a name such as"),
     ],
 )
