@@ -49,13 +49,19 @@ class DeviceGroups(Sequence[tuple[DeviceView, ...]]):
             return self.subset(range(*index.indices(len(self))))
         if not -len(self) <= index < len(self):
             raise IndexError(f"device {index} of {len(self)}")
-        users = self._users_of(index % len(self))
+        users = self.users_of(index % len(self))
         return tuple(device_view(self._dataset, self._split, int(user)) for user in users)
 
     def subset(self, members: Sequence[int]) -> DeviceGroups:
         """The devices of these numbers, in their order."""
-        users = [self._users_of(member) for member in members]
+        users = [self.users_of(member) for member in members]
         return DeviceGroups(self._dataset, self._split, users)
+
+    def users_of(self, index: int) -> npt.NDArray[np.int64]:
+        """`[n] int64`: the users of a device, without their views."""
+        start = 0 if index == 0 else int(self._ends[index - 1])
+        found: npt.NDArray[np.int64] = self._users[start : self._ends[index]]
+        return found
 
     def device_of(self, user: int) -> int:
         """The number of the device that `user` is on.
@@ -72,8 +78,3 @@ class DeviceGroups(Sequence[tuple[DeviceView, ...]]):
     def identity(self) -> Hashable:
         """Equal where views are: the same data, and the same users on the same devices."""
         return id(self._dataset), id(self._split), self._users.tobytes(), self._ends.tobytes()
-
-    def _users_of(self, index: int) -> npt.NDArray[np.int64]:
-        start = 0 if index == 0 else int(self._ends[index - 1])
-        found: npt.NDArray[np.int64] = self._users[start : self._ends[index]]
-        return found

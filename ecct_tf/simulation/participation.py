@@ -35,10 +35,12 @@ def schedule_of(experiment: Experiment) -> Schedule:
     """
     config, groups = experiment.config, experiment.groups
     tokens, path = experiment.dataset.user_tokens, config.participation.availability.trace
-    ordered = [groups[place] for place in device_order(config, len(groups))]
+    # Not from views of the devices, of which there may be a million.
+    counts = experiment.split.train_counts
+    ordered = [groups.users_of(place) for place in device_order(config, len(groups))]
     population = Population(
-        np.array([sum(len(view.history) for view in group) for group in ordered], np.int64),
-        [[tokens[view.user] for view in group] for group in ordered],
+        np.array([counts[users].sum() for users in ordered], np.int64),
+        [[tokens[user] for user in users] for users in ordered],
     )
     return Schedule(
         config.participation,
