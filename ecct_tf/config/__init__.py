@@ -13,6 +13,7 @@ from ecct_tf.config.baselines import (
     PersonalEmbeddingConfig,
 )
 from ecct_tf.config.cloud import CloudConfig, LabelVisibility, NextItemConfig, SimilarityConfig
+from ecct_tf.config.data import DATASETS, SPLITS, DataConfig, DatasetName, SplitName
 from ecct_tf.config.edge import (
     CLOCK_CONTEXT,
     OPTIMIZERS,
@@ -50,18 +51,13 @@ from ecct_tf.config.participation import (
 from ecct_tf.config.privacy import PrivacyConfig
 from ecct_tf.config.run import (
     CATALOG_SCOPES,
-    DATASETS,
     METHODS,
     ROUNDS_KEYS,
-    SPLITS,
     CatalogScope,
     CheckpointConfig,
-    DataConfig,
-    DatasetName,
     EvaluationConfig,
     MethodName,
     RunConfig,
-    SplitName,
     rounds_key,
 )
 from ecct_tf.config.skew import SkewConfig

@@ -1,0 +1,126 @@
+"""The configuration of the data: where they come from, how they are split, who holds what."""
+
+import dataclasses
+from typing import Literal, get_args
+
+from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
+from ecct_tf.config.skew import SkewConfig
+from ecct_tf.errors import ConfigError
+
+__all__ = ["DATASETS", "SPLITS", "DataConfig", "DatasetName", "SplitName"]
+
+DatasetName = Literal[
+    "movielens-100k",
+    "movielens-1m",
+    "movielens-latest-small",
+    "complete-journey",
+    "synthetic",
+    "files",
+    "in-memory",
+]
+# What can be loaded by its name; data in memory cannot.
+DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)[:-1]
+
+SplitName = Literal["leave_one_out", "temporal"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """The data and who holds it.
+
+    Attributes:
+      dataset: `movielens-100k`, `movielens-1m`, `movielens-latest-small`, `complete-journey`,
+        `synthetic`, or `files` for your own. `in-memory` is what a run is filed as whose data a
+        program handed over.
+      folder: folder with the published data, instead of the cache or a download.
+      schema: YAML file that describes your own files; for `files` only.
+      keep_first: number of each user's earliest interactions that are kept, after the filters and
+        before the split, for studies of short histories; null keeps all. The items stay in the
+        catalogue.
+      keep_last: number of the latest that are kept, instead.
+      split: `leave_one_out` holds out each user's last two interactions; `temporal` all that
+        comes after two moments common to all users.
+      validation_fraction: share of all interactions between those moments.
+      test_fraction: share of all interactions after the second moment.
+      recent_fraction: newest share of each user's training interactions that exists on the
+        device only; above 0 and below 1, since devices train on it.
+      max_item_share: users who touched a larger share of all items are left out; 1 leaves nobody
+        out.
+      nodes: edge nodes onto which a Dirichlet partition puts the users; null gives each
+        user a device.
+      alpha: concentration of that partition; small is uneven.
+      skew: how unevenly the data lie on devices, for studies.
+      synthetic_users: users of the synthetic dataset.
+      synthetic_items: items of the synthetic dataset.
+      name: the name of data in memory; written by the run.
+      fingerprint: SHA-256 of data in memory, in hexadecimal; written by the run.
+    """
+
+    dataset: DatasetName = "movielens-100k"
+    folder: str | None = None
+    schema: str | None = None
+    keep_first: int | None = None
+    keep_last: int | None = None
+    split: SplitName = "leave_one_out"
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
+    recent_fraction: float = 0.2
+    max_item_share: float = 1.0
+    nodes: int | None = None
+    alpha: float = 0.5
+    skew: SkewConfig = dataclasses.field(default_factory=SkewConfig)
+    synthetic_users: int = 256
+    synthetic_items: int = 400
+    name: str | None = None
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        numbers(self, "data")
+        one_of(self, "data", "dataset", get_args(DatasetName))
+        if (self.dataset == "files") != (self.schema is not None):
+            raise ConfigError(
+                "data.schema: expected the path of a schema file with data.dataset=files, and "
+                f"none otherwise, got {self.schema!r} with data.dataset={self.dataset}"
+            )
+        for key in ("name", "fingerprint"):
+            if getattr(self, key) is not None and self.dataset != "in-memory":
+                raise ConfigError(
+                    f"data.{key}: expected null but for data.dataset=in-memory, got "
+                    f"{getattr(self, key)!r} with data.dataset={self.dataset}"
+                )
+        one_of(self, "data", "split", SPLITS)
+        self._check_kept()
+        positive(self, "data", "validation_fraction", "test_fraction")
+        if not self.validation_fraction + self.test_fraction < 1:
+            raise ConfigError(
+                "data.test_fraction: expected less than 1 together with data.validation_fraction, "
+                f"got {self.test_fraction} and {self.validation_fraction}"
+            )
+        if not 0 < self.recent_fraction < 1:
+            raise ConfigError(
+                "data.recent_fraction: expected a number above 0 and below 1, such as 0.05, since "
+                f"devices train on what the cloud does not see, got {self.recent_fraction}"
+            )
+        positive(self, "data", "max_item_share")
+        within(self, "data", 0.0, 1.0, "max_item_share")
+        if self.nodes is not None:
+            at_least(self, "data", 1, "nodes")
+        positive(self, "data", "alpha")
+        at_least(self, "data", 4, "synthetic_users")
+        at_least(self, "data", 120, "synthetic_items")
+
+    def _check_kept(self) -> None:
+        if self.keep_first is not None and self.keep_last is not None:
+            raise ConfigError(
+                f"data.keep_last: expected null beside data.keep_first={self.keep_first}, got "
+                f"{self.keep_last}. Set one of the two to null."
+            )
+        least = 4 if self.split == "leave_one_out" else 2
+        for key in ("keep_first", "keep_last"):
+            kept = getattr(self, key)
+            if kept is not None and kept < least:
+                raise ConfigError(
+                    f"data.{key}: expected at least {least}, the interactions that a user needs "
+                    f"with data.split={self.split}, got {kept}"
+                )
