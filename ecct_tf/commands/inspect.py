@@ -16,7 +16,13 @@ __all__ = ["inspect"]
     )
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--tensors", default=12, show_default=True, help="How many of the largest tensors.")
+@click.option(
+    "--tensors",
+    type=click.IntRange(min=0),
+    default=12,
+    show_default=True,
+    help="How many of the largest tensors.",
+)
 @click.option("--metadata", is_flag=True, help="Print the whole metadata as JSON, nothing else.")
 def inspect(file: Path, tensors: int, metadata: bool) -> None:
     """Show the signatures, operators, sizes and metadata of an exported FILE."""
@@ -45,16 +51,26 @@ def inspect(file: Path, tensors: int, metadata: bool) -> None:
 
 
 def _hash(file: Path, content: bytes) -> str:
-    """The file's SHA-256, and whether a manifest vouches for it.
+    """The file's SHA-256, and whether a manifest or the file itself vouches for it.
 
     Raises:
       ExportError: when the manifest beside the file has another one: it is of other files.
     """
     from mobile_export.flatbuffer.origin import known_files
-    from mobile_export.flatbuffer.packing import MANIFEST, check_digest, digest
+    from mobile_export.flatbuffer.packing import (
+        MANIFEST,
+        check_digest,
+        digest,
+        proves_itself,
+    )
 
     entry = known_files(file.parent).get(file.name)
-    if entry is None:
-        return f"SHA-256 {digest(content)}; not checked: no {MANIFEST} beside it lists the file"
-    check_digest(content, str(entry.get("sha256")), name=str(file))
-    return f"SHA-256 {digest(content)}, as its {MANIFEST} says"
+    if entry is not None:
+        check_digest(content, str(entry.get("sha256")), name=str(file))
+        return f"SHA-256 {digest(content)}, as its {MANIFEST} says"
+    whole = (
+        "whole, as its own checksum says"
+        if proves_itself(content)
+        else "not checked: an earlier release wrote it without a checksum of its own"
+    )
+    return f"SHA-256 {digest(content)}; no {MANIFEST} beside it lists the file; {whole}"

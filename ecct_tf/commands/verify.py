@@ -31,9 +31,36 @@ __all__ = ["verify"]
     metavar="PATH",
     help="Python of an environment with ai-edge-litert; by default this one.",
 )
-@click.option("--steps", default=200, show_default=True, help="Training steps of the parity check.")
-@click.option("--calls", default=100, show_default=True, help="Hostile calls and damaged copies.")
-def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, calls: int) -> None:
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Training steps of the parity check.",
+)
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds that one call of an interpreter may take.",
+)
+@click.option(
+    "--calls",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Hostile calls and damaged copies.",
+)
+def verify(
+    file: Path,
+    run: Path | None,
+    litert_python: str | None,
+    steps: int,
+    timeout_seconds: float,
+    calls: int,
+) -> None:
     """Check that FILE is what it claims to be, in LiteRT and in TensorFlow's interpreter.
 
     Looks at its hash, operators, signatures and associated files; then runs it: outputs and
@@ -77,9 +104,10 @@ def verify(file: Path, run: Path | None, litert_python: str | None, steps: int, 
         )
         checks.append(Check("origin", "file", True, f"of the run {run} as it stands"))
     with ExitStack() as stack:
-        interpreters = [stack.enter_context(Interpreter("tensorflow"))]
+        tensorflow = Interpreter("tensorflow", timeout_seconds=timeout_seconds)
+        interpreters = [stack.enter_context(tensorflow)]
         try:
-            litert = Interpreter("litert", python=litert_python)
+            litert = Interpreter("litert", python=litert_python, timeout_seconds=timeout_seconds)
             interpreters.insert(0, stack.enter_context(litert))
         except ExportError as error:
             if litert_python is not None:

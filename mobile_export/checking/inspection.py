@@ -1,11 +1,13 @@
 """What is in a packed file, as tables."""
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from ecct_tf.errors import ExportError
 from mobile_export.flatbuffer.packing import associated_files, read_metadata
 from mobile_export.flatbuffer.schema import read_model, schema
 from mobile_export.making.conversion import check_operators
@@ -14,19 +16,32 @@ __all__ = ["inspection_tables", "tensor_sizes"]
 
 
 def inspection_tables(path: Path, *, tensors: int = 12) -> Iterator[Table]:
-    """Tables of signatures, operators, the largest constants, and metadata."""
+    """Tables of signatures, operators, the largest constants, and metadata.
+
+    Raises:
+      ExportError: the file is damaged; before the first table.
+    """
     content = path.read_bytes()
     metadata = read_metadata(content)
-    yield _signatures(metadata)
-    yield _operators(content)
-    yield _constants(content, tensors)
-    yield _metadata(path, metadata)
+    try:
+        found = [
+            _signatures(metadata),
+            _operators(content),
+            _constants(content, tensors),
+            _metadata(path, metadata),
+        ]
+    except (LookupError, TypeError, ValueError, AttributeError, struct.error) as error:
+        raise ExportError(
+            f"{path}: expected a file that `ecct export` wrote, it is damaged: {error!r}; fetch or "
+            "export it again"
+        ) from error
+    yield from found
 
 
 def tensor_sizes(content: bytes) -> list[tuple[int, str, list[int], int]]:
     """Bytes, dtype, shape and number of uses of each stored constant, the largest first."""
     model = read_model(content)
-    names = {
+    kinds = {
         value: name for name, value in vars(schema().TensorType).items() if isinstance(value, int)
     }
     found: dict[int, tuple[int, str, list[int], int]] = {}
@@ -37,7 +52,7 @@ def tensor_sizes(content: bytes) -> list[tuple[int, str, list[int], int]]:
                 continue
             shape = [] if tensor.shape is None else [int(extent) for extent in tensor.shape]
             uses = found.get(tensor.buffer, (0, "", [], 0))[3] + 1
-            found[tensor.buffer] = (len(data), names[tensor.type], shape, uses)
+            found[tensor.buffer] = (len(data), kinds[tensor.type], shape, uses)
     return sorted(found.values(), key=lambda entry: -entry[0])
 
 

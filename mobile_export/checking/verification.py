@@ -19,6 +19,7 @@ from mobile_export.checking.hostile import damaged_files
 from mobile_export.checking.reference import Reference
 from mobile_export.contract.samples import group_size_of
 from mobile_export.contract.signatures import FILE_SCHEMA, Signature, contract_of
+from mobile_export.contract.soundness import check_numbers
 from mobile_export.contract.task import check_told
 from mobile_export.flatbuffer.packing import (
     METADATA,
@@ -26,6 +27,7 @@ from mobile_export.flatbuffer.packing import (
     check_digest,
     digest,
     expected_digest,
+    proves_itself,
     read_metadata,
     vocabulary_rows,
 )
@@ -162,6 +164,9 @@ def _checked(name: str, where: str, look: Any) -> Check:
         return Check(name, where, True, look())
     except ExportError as error:
         return Check(name, where, False, str(error))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        told = f"expected what `ecct export` writes, got {error!r}; export the file again"
+        return Check(name, where, False, told)
 
 
 def _hash(path: Path) -> str:
@@ -174,6 +179,8 @@ def _structure(content: bytes) -> str:
     metadata = read_metadata(content)
     if metadata.get("schema") != FILE_SCHEMA:
         raise ExportError(f"expected schema {FILE_SCHEMA}, found {metadata.get('schema')}")
+    check_numbers(metadata)
+    proves_itself(content)
     names = signature_names(read_model(content))
     if names.get(0) != "infer":
         raise ExportError(f"expected infer as subgraph 0, found {names.get(0)}")

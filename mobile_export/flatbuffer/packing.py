@@ -3,7 +3,8 @@
 A packed file holds its metadata twice: as a named FlatBuffer entry, which a runtime can
 read without unzipping, and, with what each input means in words, as `ecct_edge.json` in a
 zip that is appended, the vocabularies beside it. That is how TFLite files carry
-associated files; any zip reader opens them.
+associated files; any zip reader opens them. The zip's comment, the file's end, is the SHA-256 of
+all before it, so that a file without a manifest still tells whether it is whole.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ __all__ = [
     "digest",
     "expected_digest",
     "pack",
+    "proves_itself",
     "read_metadata",
     "vocabulary_rows",
     "vocabulary_text",
@@ -40,6 +42,10 @@ MANIFEST = "manifest.json"
 
 # A fixed time: the same export gives the same bytes.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+# The end record of a zip: its signature, and what follows it: the length of the comment last.
+_END, _END_BYTES = b"PK\x05\x06", 22
+_PROOF, _DIGITS = b"sha256:", 64
 
 
 def pack(content: bytes, *, metadata: Mapping[str, Any], files: Mapping[str, str]) -> bytes:
@@ -69,7 +75,27 @@ def pack(content: bytes, *, metadata: Mapping[str, Any], files: Mapping[str, str
             info = zipfile.ZipInfo(name, _ZIP_TIME)
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, body)
-    return stream.getvalue()
+        archive.comment = _PROOF + b"0" * _DIGITS
+    whole = stream.getvalue()[:-_DIGITS]
+    return whole + digest(whole).encode()
+
+
+def proves_itself(content: bytes) -> bool:
+    """Whether a packed file ends with the SHA-256 of all before it; those of before did not.
+
+    Raises:
+      ExportError: when it has no zip at its end, or another SHA-256: it is damaged.
+    """
+    end = content.rfind(_END)
+    comment = content[end + _END_BYTES :]
+    length = int.from_bytes(content[end + _END_BYTES - 2 : end + _END_BYTES], "little")
+    proof = _PROOF + digest(content[:-_DIGITS]).encode()
+    if end < 0 or length != len(comment) or comment not in (b"", proof):
+        raise ExportError(
+            f"the file is damaged: its {len(content)} bytes are not those that `ecct export` "
+            "wrote; fetch or export it again"
+        )
+    return bool(comment)
 
 
 def _without_prose(value: Any) -> Any:

@@ -58,7 +58,7 @@ def convert(module: Any, *, precision: Precision, calibration: Calibration | Non
     """
     with tempfile.TemporaryDirectory() as temporary, literal(Path(temporary)) as folder:
         with writing(folder, way_out="or set TMPDIR to a folder elsewhere"):
-            tf.saved_model.save(module, str(folder), signatures=dict(module.functions))
+            _save(module, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         converter.experimental_enable_resource_variables = True
@@ -77,6 +77,18 @@ def convert(module: Any, *, precision: Precision, calibration: Calibration | Non
             raise ExportError(_refusal(str(error))) from error
     check_operators(content)
     return content
+
+
+def _save(module: Any, folder: Path) -> None:
+    try:
+        tf.saved_model.save(module, str(folder), signatures=dict(module.functions))
+    except (AssertionError, ValueError) as error:
+        # TensorFlow's way of saying that a function reads a variable that the file cannot hold.
+        raise ExportError(
+            "the edge model keeps variables of its own, as layers of Keras do: expected all of its "
+            "weights in the layout of its architecture. Declare each as a Weight, or build with "
+            f"ecct_tf.edge.layers. TensorFlow says: {str(error).strip()[:500]}"
+        ) from error
 
 
 def _with_int8_layers(converter: Any, calibration: Calibration | None) -> bytes:

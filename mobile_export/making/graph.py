@@ -100,8 +100,10 @@ class EdgeGraph(tf.Module):
         inputs, teacher = self._inputs.samples(given)
         # A column of another length would broadcast; a reshape to the rows' number refuses it.
         rows = given["candidates"].shape[0] or tf.size(given["candidates"])
-        mask = _of_length(given["mask"], rows, guards.unit)
         labels = _of_length(given["labels"], rows, guards.unit)
+        # A row whose label is no number says nothing; it must not pass for a negative.
+        told = _of_length(given["labels"], rows, guards.finite)
+        mask = _of_length(given["mask"], rows, guards.unit) * told
         weights = self._weights.read_value()
         with tf.GradientTape() as tape:
             tape.watch(weights)

@@ -17,6 +17,7 @@ __all__ = [
     "LARGEST_WEIGHTS_NORM",
     "at_most",
     "bounded_or_zero",
+    "finite",
     "finite_or_huge",
     "known_ids",
     "norm",
@@ -65,6 +66,11 @@ def silent_unless_possible(clock: tf.Tensor) -> tf.Tensor:
 def unit(values: tf.Tensor) -> tf.Tensor:
     """Labels, masks and learning rates: clipped to [0, 1], not finite to 0; `[...] float32`."""
     return tf.clip_by_value(bounded_or_zero(values, _FINITE), 0.0, 1.0)
+
+
+def finite(values: tf.Tensor) -> tf.Tensor:
+    """1 where a value is a finite number, else 0; `[...] float32`."""
+    return tf.cast(tf.abs(values) <= _FINITE, tf.float32)
 
 
 def finite_or_huge(values: tf.Tensor) -> tf.Tensor:

@@ -127,10 +127,12 @@ class Interpreter:
         # Replies come one by one, each asked for: nothing can wait in the reader's buffer.
         ready, _, _ = select.select([stdout], [], [], self._timeout_seconds)
         if not ready:
+            if self._process is not None:
+                self._process.kill()
             self._stop()
             raise ProcessDiedError(
-                f"{self.name}: no answer within {self._timeout_seconds:g} s; raise timeout_seconds "
-                "if the machine is slow"
+                f"{self.name}: no answer within {self._timeout_seconds:g} s; give more with "
+                "`--timeout` (in Python timeout_seconds) if the machine is slow"
             )
         return read_message(stdout)
 

@@ -20,6 +20,7 @@ from ecct_tf.parts import is_installed
 from ecct_tf.wire import architecture_fingerprint
 from mobile_export.contract.samples import group_size_of, samples_of
 from mobile_export.contract.signatures import FILE_SCHEMA, Sizes, contract_of
+from mobile_export.contract.soundness import check_numbers
 from mobile_export.flatbuffer.packing import check_digest, digest, expected_digest, read_metadata
 from mobile_export.runtime.interpreter import Runtime
 
@@ -72,6 +73,7 @@ class LoadedFile:
                 f"{path.name}: expected schema {FILE_SCHEMA}, found {self.metadata['schema']}; "
                 "export it again with this release"
             )
+        check_numbers(self.metadata)
         self.contract = contract_of(self.metadata)
         self.sizes = _sizes(self.metadata)
         self.features = FeatureConfig(

@@ -400,7 +400,8 @@ def test_inspect_refuses_another_files_manifest(ecct, trainable, tmp_path):
     shutil.copy(trainable, path)
     code, out, _ = ecct("inspect", path)
     assert code == 0
-    assert "not checked: no manifest.json beside it lists the file" in out
+    told = " ".join(out.split())
+    assert "no manifest.json beside it lists the file; whole, as its own checksum says" in told
     manifest = json.loads((trainable.parent / "manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert "as its manifest.json says" in ecct("inspect", path)[1]

@@ -117,6 +117,40 @@ def test_an_operator_that_is_not_builtin_is_refused_by_name():
         convert(_Refused(), precision="float32")
 
 
+class _Stateful(tf.Module):
+    """Functions over a layer that the module does not hold, as a forward function closes over."""
+
+    def __init__(self, layer) -> None:
+        super().__init__()
+        call = tf.function(layer)
+        self.functions = {"infer": call.get_concrete_function(tf.TensorSpec([2, 3], tf.float32))}
+
+
+def _of_keras():
+    layer = tf.keras.layers.Dense(3)
+    layer.build((None, 3))
+    return layer
+
+
+def _of_a_variable():
+    variable = tf.Variable(tf.ones([3]))
+    return lambda values: values * variable
+
+
+def _of_a_table():
+    keys = tf.constant([1], tf.int64)
+    start = tf.lookup.KeyValueTensorInitializer(keys, keys)
+    table = tf.lookup.StaticHashTable(start, default_value=0)
+    return lambda values: tf.cast(table.lookup(tf.cast(values, tf.int64)), tf.float32)
+
+
+@pytest.mark.parametrize("make", [_of_keras, _of_a_variable, _of_a_table])
+def test_a_model_that_keeps_weights_outside_of_its_layout_is_refused_with_the_way_out(make):
+    layer = make()
+    with pytest.raises(ExportError, match=r"as layers of Keras do: expected all .* as a Weight"):
+        convert(_Stateful(layer), precision="float32")
+
+
 def test_infer_comes_first_and_the_manifest_vouches(files):
     for file in files:
         content = file.path.read_bytes()

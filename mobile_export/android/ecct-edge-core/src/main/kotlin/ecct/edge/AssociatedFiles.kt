@@ -46,8 +46,10 @@ private fun zipPlace(content: ByteArray): Pair<Int, Int> {
     val bytes = ByteBuffer.wrap(content).order(ByteOrder.LITTLE_ENDIAN)
     val last = content.size - END_BYTES
     val end =
-        (last downTo maxOf(0, last - LARGEST_COMMENT)).firstOrNull { bytes.getInt(it) == END_SIGNATURE }
-            ?: throw ZipException("no end record")
+        (last downTo maxOf(0, last - LARGEST_COMMENT)).firstOrNull {
+            // What follows is the comment, whole: otherwise the file was cut, or has a tail.
+            bytes.getInt(it) == END_SIGNATURE && (bytes.getShort(it + 20).toInt() and 0xFFFF) == last - it
+        } ?: throw ZipException("no end record")
     val entries = bytes.getShort(end + 10).toInt() and 0xFFFF
     val directory = bytes.getInt(end + 16)
     if (entries == 0) throw ZipException("an empty zip")

@@ -147,15 +147,24 @@ public class EdgeMetadata internal constructor(
             val from = root.child("training")
             val samples = if (root.has("samples")) root.child("samples") else null
             return TrainingDefaults(
-                learningRate = from.number("learning_rate").toFloat(),
-                privateLearningRate = from.number("private_learning_rate").toFloat(),
-                batchSize = from.count("batch_size"),
-                epochs = from.count("epochs"),
+                learningRate = from.rate("learning_rate"),
+                privateLearningRate = from.rate("private_learning_rate"),
+                batchSize = from.atLeastOne("batch_size"),
+                epochs = from.atLeastOne("epochs"),
                 // What devices drew before files told it.
-                negatives = samples?.count("negatives") ?: 9,
-                positions = samples?.count("max_positions") ?: 128,
-                groupSize = if (from.has("group_size")) from.count("group_size") else 1,
+                negatives = samples?.atLeastOne("negatives") ?: 9,
+                positions = samples?.atLeastOne("max_positions") ?: 128,
+                groupSize = if (from.has("group_size")) from.atLeastOne("group_size") else 1,
             )
+        }
+
+        private fun JsonObject.atLeastOne(name: String): Int =
+            count(name).also { if (it < 1) throw JsonException("$name: expected a whole number from 1, got $it") }
+
+        private fun JsonObject.rate(name: String): Float {
+            val rate = number(name)
+            if (rate !in 0.0..1.0) throw JsonException("$name: expected a number in 0..1, got $rate")
+            return rate.toFloat()
         }
     }
 }

@@ -64,9 +64,10 @@ class ModelFileTest {
         val whole = Golden.content
         assertTrue(refused(whole.copyOf(whole.size - 1)).orEmpty().contains("no end record"))
         assertTrue(refused(ByteArray(0)).orEmpty().contains("no end record"))
+        assertTrue(refused(whole + 0).orEmpty().contains("no end record"))
         assertTrue(refused(whole.copyOf(100)).orEmpty().contains("no end record"))
         // The end record without the files that it announces.
-        assertTrue(refused(whole.copyOfRange(whole.size - 22, whole.size)).orEmpty().contains("no directory"))
+        assertTrue(refused(whole.copyOfRange(whole.size - 22 - PROOF_BYTES, whole.size)).orEmpty().contains("no directory"))
         // A byte of the compressed metadata.
         val local = String(whole, Charsets.ISO_8859_1).lastIndexOf("PK\u0003\u0004")
         refused(whole.clone().also { for (at in local + 40 until local + 60) it[at] = -1 })
@@ -99,10 +100,34 @@ class ModelFileTest {
     }
 
     @Test
+    fun numbersThatNoTrainingCanHaveAreRefused() {
+        val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
+        val wrong =
+            listOf(
+                "\"batch_size\":6" to "\"batch_size\":-2",
+                "\"batch_size\":6" to "\"batch_size\":0",
+                "\"epochs\":1" to "\"epochs\":0",
+                "\"learning_rate\":0.1" to "\"learning_rate\":-0.1",
+                "\"private_learning_rate\":0.05" to "\"private_learning_rate\":7",
+                "\"negatives\":3" to "\"negatives\":0",
+                "\"max_positions\":16" to "\"max_positions\":1.5",
+            )
+        for ((from, to) in wrong) {
+            assertTrue(from in text, from)
+            assertFailsWith<ModelFileException>(to) { EdgeMetadata.parse(text.replace(from, to)) }
+        }
+    }
+
+    @Test
     fun theBufferOfAnInterpreterHoldsTheCheckedBytes() {
         val buffer = Golden.model.buffer()
         assertTrue(buffer.isDirect)
         assertEquals(java.nio.ByteOrder.nativeOrder(), buffer.order())
         assertContentEquals(Golden.content, ByteArray(buffer.remaining()).also { buffer.get(it) })
+    }
+
+    private companion object {
+        /** The comment of the zip: `sha256:` and 64 digits. */
+        const val PROOF_BYTES = 71
     }
 }
