@@ -161,6 +161,20 @@ class DownlinkFile:
                 f"downlinks: expected one record for each of {len(self.keys)} keys in ascending "
                 f"order, got {len(self.records)} records"
             )
+        for name in ("embedding", "scale"):
+            if name in (self.records.dtype.names or ()):
+                self._check_finite(name)
+
+    def _check_finite(self, name: str) -> None:
+        values = self.records[name]
+        if values.dtype.kind != "f":
+            return
+        wrong = ~np.isfinite(values).all(axis=1)
+        if wrong.any():
+            raise CodecError(
+                f"downlinks: {name} of key {self.keys[wrong.argmax()]}: expected finite numbers; "
+                "the cloud that made them has diverged, publish a sound version"
+            )
 
     @classmethod
     def build(
@@ -282,6 +296,7 @@ class DownlinkFile:
         )
 
     def _place(self, key: int) -> int:
+        check_whole(key, "key", what="downlinks")
         place = int(np.searchsorted(self.keys, key))
         if place == len(self.keys) or self.keys[place] != key:
             raise CodecError(

@@ -22,10 +22,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.errors import DeviceError
 from ecct_tf.wire import StartFile
+from mobile_export.device.given import whole_number
 from mobile_export.device.model import DeviceModel
-from mobile_export.device.state import DeviceState, ReceivedDownlink, read_state, write_state
+from mobile_export.device.state import DeviceState, ReceivedDownlink, read_state
+from mobile_export.device.state_file import StateFile
 from mobile_export.device.times import (
     InteractionTimes,
     interaction_times,
@@ -39,6 +40,9 @@ __all__ = ["Device", "DeviceFleet"]
 
 class Device:
     """One device. Each method that changes its state leaves it on disk, whole, or as it was.
+
+    Threads may share it. A second opener of its file, in this process or another, is refused when
+    it would write over what the first one wrote.
 
     Args:
       path: of the state file.
@@ -55,7 +59,8 @@ class Device:
         self.path = path
         self.model = model
         self._clock = clock
-        self._state = read_state(path)
+        self._file = StateFile(path)
+        self._state = self._file.read()
         model.check(self._state)
 
     @classmethod
@@ -74,15 +79,13 @@ class Device:
         """A new device with the weights of the file; arguments as for `DeviceModel.begin`.
 
         Raises:
-          DeviceError: when there is a state already, or a time that cannot be.
+          DeviceError: when there is a state already, or a time or an id that cannot be.
         """
-        if path.exists():
-            raise DeviceError(f"{path} holds a device already; open it, or remove the file first")
         known = interaction_times(times, count=np.size(history), latest=latest_time(clock()))
         state = model.begin(
             user=user, history=history, profile=profile, num_older=num_older, times=known
         )
-        write_state(path, state)
+        StateFile(path).create(state)
         return cls(path, model, clock=clock)
 
     @classmethod
@@ -90,12 +93,19 @@ class Device:
         cls, path: Path, model: DeviceModel, *, clock: Callable[[], float] = time.time
     ) -> "Device":
         """Opens a device with a newer model file; its weights, history and downlink stay."""
-        write_state(path, model.adopt(read_state(path)))
+        file = StateFile(path)
+        file.replace(model.adopt(file.read()))
         return cls(path, model, clock=clock)
 
     def adopt_start(self, start: StartFile) -> None:
         """Begins with starting weights that the cloud sent; see `DeviceModel.adopt_start`."""
-        self._keep(self.model.adopt_start(self._state, start))
+        with self._file.lock:
+            self._keep(self.model.adopt_start(self._state, start))
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Its own, seconds since 1970."""
+        return self._clock
 
     @property
     def state(self) -> DeviceState:
@@ -122,18 +132,26 @@ class Device:
         """
         latest = latest_time(self._clock())
         known = interaction_times(times, count=np.size(items), latest=latest)
-        self._keep(self._state.with_interactions(items, times=known))
+        with self._file.lock:
+            self._keep(self._state.with_interactions(items, times=known))
 
     def receive(
         self, downlink: ReceivedDownlink, *, shared_weights: npt.ArrayLike | None = None
     ) -> None:
-        """Applies a downlink and, where a run shares weights, their new mean."""
-        self._keep(self._received(downlink, shared_weights))
+        """Applies a downlink and, where a run shares weights, their new mean.
+
+        Raises:
+          DeviceError: when one of them does not fit the file, or the downlink is older than the
+            one that the device has.
+        """
+        with self._file.lock:
+            self._keep(self._received(downlink, shared_weights))
 
     def train(self, plan: TrainingPlan) -> TrainingReport:
         """One round on the device's own interactions."""
-        state, report = train_round(self.model, self._state, plan)
-        self._keep(state)
+        with self._file.lock:
+            state, report = train_round(self.model, self._state, plan)
+            self._keep(state)
         return report
 
     def take_part(
@@ -153,10 +171,11 @@ class Device:
         Returns:
           What the training was, and the uplink.
         """
-        state = self._received(downlink, shared_weights)
-        state, report = train_round(self.model, state, plan)
-        answer = self.model.uplink(state) if len(downlink.queries) else b""
-        self._keep(state)
+        with self._file.lock:
+            state = self._received(downlink, shared_weights)
+            state, report = train_round(self.model, state, plan)
+            answer = self.model.uplink(state) if len(downlink.queries) else b""
+            self._keep(state)
         return report, answer
 
     def score(
@@ -187,7 +206,7 @@ class Device:
         return state if shared_weights is None else self.model.with_weights(state, shared_weights)
 
     def _keep(self, state: DeviceState) -> None:
-        write_state(self.path, state)
+        self._file.replace(state)
         self._state = state
 
 
@@ -251,4 +270,4 @@ class DeviceFleet:
         return DeviceFleet(self.folder, model, clock=self._clock)
 
     def _path(self, user: int) -> Path:
-        return self.folder / f"{user}.state"
+        return self.folder / f"{whole_number(user, what='device: user')}.state"

@@ -1,7 +1,9 @@
 """A model file that serves any number of devices, whose states come and go."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from ecct_tf.data.samples import pad_history
 from ecct_tf.errors import DeviceError
 from ecct_tf.wire import StartFile, UplinkRecord
 from mobile_export.contract.wire import pack_uplink, uplink_form
+from mobile_export.device.given import finite_values, item_rows, whole_number
 from mobile_export.device.state import DeviceState, ReceivedDownlink
 from mobile_export.device.times import InteractionTimes, interaction_times, whole_seconds
 from mobile_export.runtime.interpreter import Runtime
@@ -31,7 +34,7 @@ class DeviceModel:
     """Runs the signatures of one exported file for devices, whose states come and go.
 
     Its methods take a `DeviceState` and return what comes of it; a state is never changed.
-    Not to be shared between threads.
+    Threads may share it: it has one interpreter, and its calls run one after another.
 
     Attributes:
       file: what it runs.
@@ -52,10 +55,17 @@ class DeviceModel:
     ) -> None:
         self.file = LoadedFile(path, runtime=runtime, sha256=sha256)
         self.runtime: Runtime = runtime
+        self._lock = threading.RLock()
         self._current: Array | None = None
         self._first: Array = np.zeros(0, np.float32)
         if self.trainable:
             self._first = self._call("save", _UNUSED)["state"]
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other threads out of the model within the block, for calls that belong together."""
+        with self._lock:
+            yield
 
     @property
     def trainable(self) -> bool:
@@ -90,6 +100,7 @@ class DeviceModel:
           num_older: how many of `history` the cloud knows too.
           times: when each of `history` was, seconds since 1970; None where it is unknown.
         """
+        user = whole_number(user, what="device: user")
         columns = self.file.sizes.profile_columns
         if np.shape(profile) != (columns,):
             raise DeviceError(
@@ -175,24 +186,37 @@ class DeviceModel:
         Args:
           state: of the device.
           weights: `[P] float32` or `[P_shared] float32`.
+
+        Raises:
+          DeviceError: when they are of another length, not finite, or far too large, or the file
+            does not train.
         """
         self.check(state)
-        given = np.asarray(weights, np.float32)
+        if not self.trainable:
+            raise DeviceError(
+                f"{self.file.name} does not train, so its weights are constants; export a file "
+                "with the new ones"
+            )
+        given = finite_values(weights, what=f"device of user {state.user}: weights")
         if given.shape not in ((self.file.sizes.weights,), (self.shared_size,)):
             raise DeviceError(
                 f"device of user {state.user}: expected {self.file.sizes.weights} weights, or the "
                 f"{self.shared_size} shared ones, got the shape {given.shape}"
             )
-        return dataclasses.replace(
+        changed = dataclasses.replace(
             state, values=np.concatenate([given, state.values[len(given) :]])
         )
+        # The file judges what is too large; a state that it refuses must not come to be.
+        with self.alone():
+            self._load(changed)
+        return changed
 
     def receive(self, state: DeviceState, downlink: ReceivedDownlink) -> DeviceState:
         """The state after a downlink.
 
         Raises:
-          DeviceError: when the downlink is not of the file's form, or belongs to another
-            item table.
+          DeviceError: when the downlink is not of the file's form, belongs to another item
+            table, or is older than the one that the device has.
         """
         self.check(state)
         if downlink.table_sha256 not in ("", self.file.table_sha256):
@@ -211,6 +235,14 @@ class DeviceModel:
                 f"{len(downlink.queries)}; cloud and {self.file.name} were built with different "
                 "settings"
             )
+        newest = state.downlink
+        if newest is not None and downlink.is_older_than(newest):
+            raise DeviceError(
+                f"device of user {state.user}: this downlink is of round {downlink.round_number} "
+                f"and version {downlink.cloud_version}, the device has one of round "
+                f"{newest.round_number} and version {newest.cloud_version}; fetch what the cloud "
+                "publishes now"
+            )
         return dataclasses.replace(state, downlink=downlink)
 
     def score(
@@ -224,20 +256,19 @@ class DeviceModel:
           now: of the request, seconds since 1970, which a file with a clock reads; None leaves
             the clock silent.
         """
-        self._load(state)
-        items = np.asarray(candidates)
-        if items.ndim != 1 or not items.size or not np.issubdtype(items.dtype, np.integer):
-            raise DeviceError(
-                f"score: expected a list of item ids, got {items.dtype} {items.shape}"
-            )
+        items = item_rows(candidates, what="score: candidates")
+        if not items.size:
+            raise DeviceError("score: expected a list of item ids, got an empty one")
         width = self.file.sizes.candidates or len(items)
         given = {**self._now(state), **self._reading(state, now)}
-        logits = [
-            self._call(
-                "score", {**given, "candidates": _filled(items[start : start + width], width)}
-            )["logit"]
-            for start in range(0, len(items), width)
-        ]
+        with self.alone():
+            self._load(state)
+            logits = [
+                self._call(
+                    "score", {**given, "candidates": _filled(items[start : start + width], width)}
+                )["logit"]
+                for start in range(0, len(items), width)
+            ]
         found: Array = np.concatenate(logits)[: len(items)]
         return found
 
@@ -251,7 +282,7 @@ class DeviceModel:
         Raises:
           DeviceError: when the cloud has not asked anything.
         """
-        self._load(state)
+        self.check(state)
         if state.downlink is None or not len(state.downlink.queries):
             raise DeviceError(f"device of user {state.user}: {_WITHOUT_ANSWER}")
         given = {**self._now(state), "queries": state.downlink.queries}
@@ -260,7 +291,10 @@ class DeviceModel:
             # From the system's entropy: noise that could be repeated would protect nobody.
             drawn = np.random.default_rng().standard_normal(shape) if noise is None else noise
             given["noise"] = np.asarray(drawn, np.float32)
-        return pack_uplink(state.user, self._call("uplink", given), self.file.sizes)
+        with self.alone():
+            self._load(state)
+            answer = self._call("uplink", given)
+        return pack_uplink(state.user, answer, self.file.sizes)
 
     def envelope(
         self, state: DeviceState, payload: bytes, *, created_at_seconds: int
@@ -283,7 +317,10 @@ class DeviceModel:
         )
 
     def begin_training(self, state: DeviceState) -> Arrays:
-        """Loads `state` with a fresh optimiser; what belongs to the user in every batch."""
+        """Loads `state` with a fresh optimiser; what belongs to the user in every batch.
+
+        From here to `end_training` the model is its caller's: call both within `alone()`.
+        """
         if not self.trainable:
             raise DeviceError(
                 f"{self.file.name} does not train: it is of variant "

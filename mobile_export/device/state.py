@@ -10,6 +10,7 @@ which has none, so that releases from before there were times can read it.
 
 import dataclasses
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ecct_tf.errors import CodecError, DeviceError
 from ecct_tf.files import write_atomically
 from ecct_tf.wire import DownlinkFile
 from ecct_tf.wire.sealed import seal, unseal
+from mobile_export.device.given import finite_number, finite_values, item_rows, kept, whole_number
 from mobile_export.device.times import UNKNOWN_TIME, InteractionTimes, interaction_times
 
 __all__ = ["DeviceState", "ReceivedDownlink", "read_state", "write_state"]
@@ -29,6 +31,7 @@ _MAGIC, _WITHOUT_TIMES, _WITH_TIMES = b"ECDS", 1, 2
 _PREFIX = struct.Struct("<4sHxxI")
 _EMBEDDINGS = {"int8": "|i1", "float16": "<f2", "float32": "<f4"}
 _ITEMS, _TIMES = "<i4", "<i8"
+_LARGEST_FLOAT16 = 65_504.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +56,36 @@ class ReceivedDownlink:
     table_sha256: str = ""
 
     def __post_init__(self) -> None:
-        embedding = _kept(self.user_embedding, np.asarray(self.user_embedding).dtype)
+        embedding = kept(self.user_embedding, np.asarray(self.user_embedding).dtype)
         if embedding.ndim != 1 or embedding.dtype.name not in _EMBEDDINGS:
             raise DeviceError(
                 f"downlink: expected a user embedding [d_c] of {', '.join(_EMBEDDINGS)}, got "
                 f"{embedding.shape} {embedding.dtype}"
             )
+        if embedding.dtype != np.int8:
+            finite_values(embedding, what="downlink: user embedding")
         object.__setattr__(self, "user_embedding", embedding)
-        object.__setattr__(self, "queries", _items("downlink queries", self.queries))
+        object.__setattr__(self, "queries", item_rows(self.queries, what="downlink queries"))
+        scale = finite_number(self.scale, what="downlink: scale", most=_LARGEST_FLOAT16)
+        object.__setattr__(self, "scale", scale)
+        for name in ("cloud_version", "round_number"):
+            number = whole_number(getattr(self, name), what=f"downlink: {name}")
+            object.__setattr__(self, name, number)
+        if not re.fullmatch("([0-9a-f]{64})?", self.table_sha256):
+            raise DeviceError(
+                "downlink: expected 64 hexadecimal digits as table_sha256, or none, got "
+                f"{self.table_sha256!r}"
+            )
+
+    def is_older_than(self, other: "ReceivedDownlink") -> bool:
+        """Whether the cloud made it before `other`: by the round, then by the version.
+
+        One of a simulation, whose version is 0, is neither older nor newer.
+        """
+        if not self.cloud_version or not other.cloud_version:
+            return False
+        own = (self.round_number, self.cloud_version)
+        return own < (other.round_number, other.cloud_version)
 
     @classmethod
     def read(cls, file: DownlinkFile, key: int) -> "ReceivedDownlink":
@@ -111,12 +136,16 @@ class DeviceState:
     times: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "profile", _items("profile", self.profile))
-        object.__setattr__(self, "history", _items("history", self.history))
-        object.__setattr__(self, "values", _kept(self.values, np.float32))
+        for name in ("user", "num_older", "round_number"):
+            number = whole_number(getattr(self, name), what=f"device: {name}")
+            object.__setattr__(self, name, number)
+        object.__setattr__(self, "profile", item_rows(self.profile, what="profile"))
+        object.__setattr__(self, "history", item_rows(self.history, what="history"))
+        values = finite_values(self.values, what=f"device of user {self.user}: values")
+        object.__setattr__(self, "values", kept(values, np.float32))
         given = self.times if len(self.times) else None
         times = interaction_times(given, count=len(self.history))
-        object.__setattr__(self, "times", _kept(times, np.int64))
+        object.__setattr__(self, "times", kept(times, np.int64))
         if not 0 <= self.num_older <= len(self.history):
             raise DeviceError(
                 f"device of user {self.user}: num_older must be in 0..{len(self.history)}, the "
@@ -132,7 +161,7 @@ class DeviceState:
           items: `[m]`, row numbers.
           times: when each was, seconds since 1970; None where it is unknown.
         """
-        added = _items("interactions", items)
+        added = item_rows(items, what="interactions")
         return dataclasses.replace(
             self,
             history=np.concatenate([self.history, added]),
@@ -195,6 +224,16 @@ class DeviceState:
             raise DeviceError(
                 f"{name}: {error}. Restore the file from a backup, or begin the device anew."
             ) from error
+        try:
+            return cls._read(body)
+        except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+            raise DeviceError(
+                f"{name}: expected the content that its header promises: {error!r}. Restore the "
+                "file from a backup, or begin the device anew."
+            ) from error
+
+    @classmethod
+    def _read(cls, body: bytes) -> "DeviceState":
         _, _, length = _PREFIX.unpack_from(body)
         header = json.loads(body[_PREFIX.size : _PREFIX.size + length])
         arrays, start = {}, _PREFIX.size + length
@@ -236,21 +275,3 @@ def read_state(path: Path) -> DeviceState:
 def write_state(path: Path, state: DeviceState) -> None:
     """Writes a state file for its owner alone; a kill leaves the old one or the new one, whole."""
     write_atomically(path, lambda file: file.write(state.as_bytes()), private=True)
-
-
-def _items(what: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:
-    array = np.asarray(values)
-    if array.ndim != 1 or not (array.size == 0 or np.issubdtype(array.dtype, np.integer)):
-        raise DeviceError(
-            f"{what}: expected a list of whole numbers, got {array.dtype} {array.shape}"
-        )
-    if array.size and not 0 <= array.min() <= array.max() <= np.iinfo(np.int32).max:
-        raise DeviceError(f"{what}: expected row numbers from 0, got {array.min()}..{array.max()}")
-    return _kept(array, np.int32)
-
-
-def _kept(values: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """A copy that nobody can change."""
-    array = np.array(values, dtype)
-    array.setflags(write=False)
-    return array

@@ -11,6 +11,7 @@ from ecct_tf.config import SampleConfig
 from ecct_tf.data.clock import clock_readings
 from ecct_tf.data.samples import batch_rows, draw_samples, sample_order
 from ecct_tf.errors import DeviceError
+from mobile_export.device.given import finite_number, whole_number
 from mobile_export.device.model import DeviceModel
 from mobile_export.device.state import DeviceState
 
@@ -30,8 +31,11 @@ class TrainingPlan:
         theirs, whose features they compute once.
       epochs: passes over the samples.
       batch_size: of a dynamic file; whole positions of it, where the loss reads positions.
-      learning_rate: of the shared weights.
-      private_learning_rate: of the private ones.
+      learning_rate: of the shared weights, in 0..1.
+      private_learning_rate: of the private ones, in 0..1.
+
+    Raises:
+      DeviceError: for counts below 1, and rates that no step is made with.
     """
 
     seed: int = 0
@@ -41,6 +45,15 @@ class TrainingPlan:
     batch_size: int | None = None
     learning_rate: float | None = None
     private_learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        whole_number(self.seed, what="plan: seed", most=2**63 - 1)
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) is not None:
+                whole_number(getattr(self, name), what=f"plan: {name}", least=1)
+        for name in ("learning_rate", "private_learning_rate"):
+            if getattr(self, name) is not None:
+                finite_number(getattr(self, name), what=f"plan: {name}", most=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +78,8 @@ def train_round(
 ) -> tuple[DeviceState, TrainingReport]:
     """One round of local training, with a fresh optimiser as the simulation's devices have it.
 
+    Where there is nothing to train on, the state is as it was and no round is counted.
+
     Args:
       model: the device's file.
       state: of the device; not changed.
@@ -77,31 +92,37 @@ def train_round(
       DeviceError: when the file does not train, or the state is another file's.
       DataError: when there is no item left for a negative.
     """
-    user = model.begin_training(state)
     training = model.file.metadata["training"]
     batch = _batch_size(model, plan)
-    epochs = plan.epochs or int(training["epochs"])
-    for name, value in (
-        ("learning_rate", plan.learning_rate),
-        ("private_learning_rate", plan.private_learning_rate),
-    ):
-        user[name] = np.array([training[name] if value is None else value], np.float32)
-    samples = _samples(model, state, plan)
-    count = len(samples["labels"])
+    epochs = int(training["epochs"]) if plan.epochs is None else plan.epochs
+    rates = {
+        name: np.array([training[name] if value is None else value], np.float32)
+        for name, value in (
+            ("learning_rate", plan.learning_rate),
+            ("private_learning_rate", plan.private_learning_rate),
+        )
+    }
     steps, refused, loss = 0, 0, 0.0
-    for epoch in range(epochs):
-        for rows in _batches(samples, batch, padded=model.file.sizes.batch or batch):
-            told = model.train_batch({**rows, **user})
-            steps += int(told["applied"][0])
-            refused += 1 - int(told["applied"][0])
-            if epoch == epochs - 1:
-                loss += float(told["loss"][0]) * float(rows["mask"].sum()) / count
-    return model.end_training(state), TrainingReport(count, steps, refused, loss)
+    with model.alone():
+        user = {**model.begin_training(state), **rates}
+        samples = _samples(model, state, plan)
+        count = len(samples["labels"])
+        if not count:
+            return state, TrainingReport(0, 0, 0, 0.0)
+        for epoch in range(epochs):
+            for rows in _batches(samples, batch, padded=model.file.sizes.batch or batch):
+                told = model.train_batch({**rows, **user})
+                steps += int(told["applied"][0])
+                refused += 1 - int(told["applied"][0])
+                if epoch == epochs - 1:
+                    loss += float(told["loss"][0]) * float(rows["mask"].sum()) / count
+        return model.end_training(state), TrainingReport(count, steps, refused, loss)
 
 
 def _batch_size(model: DeviceModel, plan: TrainingPlan) -> int:
     told = int(model.file.metadata["training"]["batch_size"])
-    wanted = batch_rows(plan.batch_size or told, group_size=model.file.group_size)
+    size = told if plan.batch_size is None else plan.batch_size
+    wanted = batch_rows(size, group_size=model.file.group_size)
     fixed = model.file.sizes.batch
     if fixed is not None and wanted > fixed:
         raise DeviceError(

@@ -13,7 +13,7 @@ from ecct_tf.wire.sealed import seal, unseal
 from mobile_export.device.state import DeviceState, ReceivedDownlink, read_state, write_state
 
 items = st.lists(st.integers(0, 2**31 - 1), max_size=6)
-floats = st.lists(st.floats(width=32, allow_nan=False), max_size=6)
+floats = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=6)
 
 
 @st.composite

@@ -175,6 +175,8 @@ public class DeviceState internal constructor(
                 throw unusable(name, error)
             } catch (error: JsonException) {
                 throw unusable(name, error)
+            } catch (error: PayloadException) {
+                throw unusable(name, error)
             } catch (error: BufferUnderflowException) {
                 throw unusable(name, error)
             }
@@ -197,6 +199,9 @@ public class DeviceState internal constructor(
                 throw JsonException("times: expected one from 0 for each of ${history.size} interactions")
             }
             val values = body.floats(forms, "values")
+            if (values.any { !it.isFinite() } || (profile + history).any { it < 0 }) {
+                throw JsonException("expected finite values and rows from 0")
+            }
             return DeviceState(
                 model = header.text("model"),
                 layout = header.text("layout"),
@@ -216,7 +221,7 @@ public class DeviceState internal constructor(
             val codec =
                 EMBEDDINGS.entries.find { it.value == written }?.key
                     ?: throw JsonException("user_embedding: expected ${EMBEDDINGS.values}, got $written")
-            val embedding = bytes(codec.valueBytes * forms.length("user_embedding", EMBEDDINGS.getValue(codec)))
+            val embedding = bytes(forms.length("user_embedding", EMBEDDINGS.getValue(codec)), codec.valueBytes)
             return Downlink(
                 codec,
                 embedding,
@@ -240,21 +245,25 @@ public class DeviceState internal constructor(
 
         // A checksum vouches for the bytes, not for the counts in them: nothing is allocated
         // that the rest of the body cannot fill.
-        private fun ByteBuffer.bytes(count: Int): ByteArray =
-            if (count in 0..remaining()) ByteArray(count).also { get(it) } else throw BufferUnderflowException()
+        private fun ByteBuffer.bytes(count: Int, each: Int = 1): ByteArray {
+            // In 64 bits: a count times its size must not wrap into one that there is.
+            val size = count.toLong() * each
+            if (size !in 0..remaining()) throw BufferUnderflowException()
+            return ByteArray(size.toInt()).also { get(it) }
+        }
 
         private fun ByteBuffer.integers(forms: JsonObject, name: String): IntArray {
-            val part = ByteBuffer.wrap(bytes(Int.SIZE_BYTES * forms.length(name, INTEGERS))).order(order())
+            val part = ByteBuffer.wrap(bytes(forms.length(name, INTEGERS), Int.SIZE_BYTES)).order(order())
             return IntArray(part.remaining() / Int.SIZE_BYTES) { part.getInt() }
         }
 
         private fun ByteBuffer.longs(forms: JsonObject, name: String): LongArray {
-            val part = ByteBuffer.wrap(bytes(Long.SIZE_BYTES * forms.length(name, LONGS))).order(order())
+            val part = ByteBuffer.wrap(bytes(forms.length(name, LONGS), Long.SIZE_BYTES)).order(order())
             return LongArray(part.remaining() / Long.SIZE_BYTES) { part.getLong() }
         }
 
         private fun ByteBuffer.floats(forms: JsonObject, name: String): FloatArray {
-            val part = ByteBuffer.wrap(bytes(Float.SIZE_BYTES * forms.length(name, FLOATS))).order(order())
+            val part = ByteBuffer.wrap(bytes(forms.length(name, FLOATS), Float.SIZE_BYTES)).order(order())
             return FloatArray(part.remaining() / Float.SIZE_BYTES) { part.getFloat() }
         }
     }

@@ -21,21 +21,47 @@ public class Downlink internal constructor(
     public val round: Int,
     public val tableSha256: String = "",
 ) {
+    init {
+        if (scale !in 0f..LARGEST_HALF || !finite()) {
+            throw PayloadException(
+                "downlink: expected finite numbers and a scale in 0..$LARGEST_HALF, got a scale of $scale" +
+                    (if (finite()) "" else " and values that are not finite") + "; fetch it again",
+            )
+        }
+        val wrong = (queryRows.toList() + cloudVersion + round).firstOrNull { it < 0 }
+        if (wrong != null || !TABLE.matches(tableSha256)) {
+            throw PayloadException(
+                "downlink: expected queries, a version and a round from 0 and a SHA-256 or none, got " +
+                    "${wrong ?: tableSha256}; fetch it again",
+            )
+        }
+    }
+
     /** `[Q] int32`, the items that the cloud asks about; empty when it asks nothing. */
     public val queries: IntArray get() = queryRows.copyOf()
 
+    /**
+     * Whether the cloud made it before [other]: by the round, then by the version. One of which no
+     * version is known is neither older nor newer.
+     */
+    internal fun isOlderThan(other: Downlink): Boolean =
+        cloudVersion > 0 && other.cloudVersion > 0 &&
+            (round < other.round || (round == other.round && cloudVersion < other.cloudVersion))
+
     /** Adds what the signatures read of a downlink to [inputs]. */
     internal fun addTo(inputs: MutableMap<String, Any>) {
-        val bytes = ByteBuffer.wrap(embedding).order(ByteOrder.LITTLE_ENDIAN)
-        val values = embedding.size / codec.valueBytes
-        inputs["user_embedding"] =
-            when (codec) {
-                Codec.FLOAT32 -> FloatArray(values) { bytes.getFloat() }
-                Codec.FLOAT16 -> FloatArray(values) { bytes.half() }
-                Codec.INT8 -> embedding.copyOf()
-            }
+        inputs["user_embedding"] = if (codec == Codec.INT8) embedding.copyOf() else floats()
         if (codec == Codec.INT8) inputs["user_embedding_scale"] = floatArrayOf(scale)
     }
+
+    private fun floats(): FloatArray {
+        val bytes = ByteBuffer.wrap(embedding).order(ByteOrder.LITTLE_ENDIAN)
+        return FloatArray(embedding.size / codec.valueBytes) {
+            if (codec == Codec.FLOAT16) bytes.half() else bytes.getFloat()
+        }
+    }
+
+    private fun finite() = codec == Codec.INT8 || floats().all { it.isFinite() }
 
     /** Whether the embedding fits the item table that [model] holds. */
     internal fun fits(model: ModelFile): Boolean =
@@ -68,13 +94,16 @@ public class Downlink internal constructor(
     }
 
     public companion object {
+        private const val LARGEST_HALF = 65504f
+        private val TABLE = Regex("([0-9a-f]{64})?")
+
         /**
          * Reads one user's downlink. Little-endian: the user embedding as its codec writes it,
          * for int8 its scale (float16), then the queries (int32).
          *
          * Published files of many downlinks are read by [DownlinkFile].
          *
-         * @throws PayloadException when the length is not that of [exchange].
+         * @throws PayloadException when the length is not that of [exchange], or a number is none.
          */
         public fun decode(
             content: ByteArray,

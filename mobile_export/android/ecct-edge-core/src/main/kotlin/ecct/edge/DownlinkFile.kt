@@ -42,6 +42,7 @@ public class DownlinkFile private constructor(
 
     public companion object {
         private const val HEADER_BYTES = 64
+        private const val MAX_VALUES = 1 shl 20
         private val SEALED = Sealed("ECDN", format = 1, what = "downlinks")
 
         /**
@@ -70,10 +71,12 @@ public class DownlinkFile private constructor(
             val version = bytes.getInt()
             val round = bytes.getInt()
             val (width, queries, count) = List(3) { bytes.getInt() }
-            if (codec !in Codec.entries.indices || kind !in 0..1 || width < 1 || queries < 1 || count < 0) {
+            val sized = width in 1..MAX_VALUES && queries in 1..MAX_VALUES && count >= 0
+            if (codec !in Codec.entries.indices || kind !in 0..1 || !sized || version < 0 || round < 0) {
                 throw PayloadException(
-                    "downlinks: expected a known codec and kind and positive sizes, got $codec, $kind, $width, " +
-                        "$queries and $count; the cloud is of another version",
+                    "downlinks: expected a known codec and kind, sizes in 1..$MAX_VALUES, a version and a round " +
+                        "from 0, got $codec, $kind, $width, $queries, $count, $version and $round; the cloud is " +
+                        "of another version",
                 )
             }
             bytes.getInt()
@@ -87,6 +90,9 @@ public class DownlinkFile private constructor(
                 )
             }
             val keys = List(count) { bytes.getInt() }
+            if (keys.any { it < 0 } || keys.zipWithNext().any { (one, next) -> one >= next }) {
+                throw PayloadException("downlinks: expected keys from 0 in ascending order; fetch the file again")
+            }
             val records = keys.associateWith { ByteArray(form.downlinkBytes).also { record -> bytes.get(record) } }
             return DownlinkFile(kind == 1, version, round, table.toHex(), form, records)
         }

@@ -26,6 +26,7 @@ public class EdgeRecommender private constructor(
     private val states: StateFile,
     private val ownClock: () -> Long,
     private var current: DeviceState,
+    private var onDisk: StateFile.Kept?,
 ) : AutoCloseable {
     private val lock = ReentrantLock()
     private var closed = false
@@ -80,12 +81,20 @@ public class EdgeRecommender private constructor(
     /**
      * Takes what the cloud sent.
      *
-     * @throws PayloadException when it is of another form than the model's, or belongs to another
-     *   item table than the model holds.
+     * @throws PayloadException when it is of another form than the model's, belongs to another item
+     *   table than the model holds, or is older than the one that the device has.
      */
     public fun receive(downlink: Downlink): Unit =
         locked {
             downlink.check(model)
+            val newest = current.downlink
+            if (newest != null && downlink.isOlderThan(newest)) {
+                throw PayloadException(
+                    "downlink: expected one of round ${newest.round} and version ${newest.cloudVersion}, which the " +
+                        "device has, or newer, got round ${downlink.round} and version " +
+                        "${downlink.cloudVersion}; fetch what the cloud publishes now",
+                )
+            }
             keep(current.copy(downlink = downlink))
         }
 
@@ -121,10 +130,11 @@ public class EdgeRecommender private constructor(
         }
 
     /**
-     * Trains on the interactions that the cloud does not know, and counts a round.
+     * Trains on the interactions that the cloud does not know, and counts a round. Where there are
+     * none, nothing changes, no round is counted, and the report is one of zeros.
      *
      * @param keepGoing asked before each step; false ends the call early, what was done is kept.
-     * @throws InputException when there is nothing to train on, or the file does not train.
+     * @throws InputException when the history covers every item, or the file does not train.
      */
     public fun train(
         options: TrainingOptions = TrainingOptions(),
@@ -133,10 +143,14 @@ public class EdgeRecommender private constructor(
         locked {
             val loop = TrainingLoop(runner, metadata, options)
             val samples = drawSamples(current, metadata, options, options.seed ?: roundSeed())
-            undoable {
-                val report = loop.run(samples, userInputs(), keepGoing)
-                keep(current.copy(values = values(), round = current.round + 1))
-                report
+            if (samples.size == 0) {
+                TrainingReport(0, 0, 0, firstLoss = 0f, lastLoss = 0f, completed = true)
+            } else {
+                undoable {
+                    val report = loop.run(samples, userInputs(), keepGoing)
+                    keep(current.copy(values = values(), round = current.round + 1))
+                    report
+                }
             }
         }
 
@@ -222,7 +236,7 @@ public class EdgeRecommender private constructor(
         }
 
     private fun keep(changed: DeviceState) {
-        states.write(changed)
+        onDisk = states.write(changed, replaced = onDisk)
         current = changed
     }
 
@@ -277,6 +291,7 @@ public class EdgeRecommender private constructor(
          *   items must mean the same in both, as they do in a vocabulary that only grew.
          * @param clock the device's own, seconds since 1970.
          * @throws StateFileException when the state is damaged, or of another model or user.
+         * @throws InputException when the user is negative, or the profile has a column that is none.
          * @throws ModelFileException when the graph is not what the metadata says.
          */
         public fun open(
@@ -288,7 +303,9 @@ public class EdgeRecommender private constructor(
             adopt: Boolean = false,
             clock: () -> Long = { System.currentTimeMillis() / MILLISECONDS },
         ): EdgeRecommender {
-            val kept = states.read()
+            if (user < 0) throw InputException("user: expected an id from 0, as payloads name users, got $user")
+            val onDisk = states.read()
+            val kept = onDisk?.state
             val rows = profile?.let(model::profileRows)
             val interpreter = interpreters.create(model.buffer())
             try {
@@ -302,7 +319,7 @@ public class EdgeRecommender private constructor(
                     }
                 found.checkFits(model, user, states.file.path)
                 val state = if (rows == null) found else found.copy(profile = rows)
-                val device = EdgeRecommender(model, runner, states, clock, state)
+                val device = EdgeRecommender(model, runner, states, clock, state, onDisk)
                 if (kept != null && model.metadata.trainable) device.restore()
                 if (kept !== state) device.keep(state)
                 return device

@@ -31,7 +31,9 @@ internal fun padHistory(history: IntArray, length: Int, end: Int = history.size)
  * does not know, with what came before it, and items that the user never touched; shuffled once.
  *
  * @param seed fixes negatives and order.
- * @throws InputException when there is no such position, or the history covers every item.
+ * Without such a position there are none.
+ *
+ * @throws InputException when the history covers every item.
  */
 internal fun drawSamples(
     state: DeviceState,
@@ -56,10 +58,7 @@ internal fun drawSamples(
     val older = state.history.take(state.olderItems).count { it in items }
     val first = maxOf(1, older, history.size - (options.positions ?: defaults.positions))
     if (first >= history.size) {
-        throw InputException(
-            "train: expected a known item after the first $first of the history, it has " +
-                "${history.size}; record more interactions first",
-        )
+        return Samples(emptyArray(), IntArray(0), FloatArray(0), if (metadata.readsClock) emptyArray() else null)
     }
     val random = SplitMix64(seed)
     val drawn = NegativeSampler(history, metadata.itemRows - 1)

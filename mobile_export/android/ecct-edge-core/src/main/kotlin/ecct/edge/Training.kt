@@ -41,7 +41,8 @@ public data class TrainingOptions(
  * @property samples it trained on, negatives included.
  * @property applied steps that changed weights.
  * @property refused steps that the graph refused because the gradient exploded.
- * @property firstLoss mean loss of the first epoch, each sample before its step; NaN without a step.
+ * @property firstLoss mean loss of the first epoch, each sample before its step; NaN when it was
+ *   stopped before the first, 0 without samples.
  * @property lastLoss the same of the last epoch.
  * @property completed false when it was asked to stop before the end; what was done is kept.
  */

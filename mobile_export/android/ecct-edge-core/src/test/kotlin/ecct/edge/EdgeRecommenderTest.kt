@@ -28,7 +28,7 @@ class EdgeRecommenderTest {
                 receive(checkNotNull(published.of(Golden.user, model.metadata.exchange)))
             }
 
-        val kept: DeviceState get() = assertNotNull(states.read())
+        val kept: DeviceState get() = assertNotNull(states.read()).state
     }
 
     private fun bench(block: Bench.() -> Unit) = inFolder { Bench(it).block() }
@@ -254,10 +254,10 @@ class EdgeRecommenderTest {
         bench {
             ready().close()
             assertFailsWith<StateFileException> { open(user = 12) }
-            states.write(kept.copy(model = "0".repeat(64)))
+            states.put(kept.copy(model = "0".repeat(64)))
             val error = assertFailsWith<StateFileException> { open() }
             assertTrue(error.message.orEmpty().contains("let this one adopt the state"))
-            states.write(kept.copy(model = model.sha256, values = FloatArray(3)))
+            states.put(kept.copy(model = model.sha256, values = FloatArray(3)))
             assertFailsWith<StateFileException> { open() }
         }
 
@@ -266,7 +266,7 @@ class EdgeRecommenderTest {
         bench {
             ready().use { it.train(TrainingOptions(epochs = 1)) }
             val trained = kept.values
-            states.write(kept.copy(model = "0".repeat(64)))
+            states.put(kept.copy(model = "0".repeat(64)))
             fake.state.fill(0.25f)
             val device = open(adopt = true)
             val weights = model.metadata.weights
@@ -277,7 +277,7 @@ class EdgeRecommenderTest {
                 val layout = "1".repeat(64)
                 DeviceState("0".repeat(64), layout, user, profile, history, times, olderItems, values, downlink, round)
             }
-            states.write(other)
+            states.put(other)
             assertFailsWith<StateFileException> { open(adopt = true) }
         }
 
@@ -323,8 +323,81 @@ class EdgeRecommenderTest {
         }
 
     @Test
+    fun aLaterOpenerIsRefusedAndNoRoundIsLost() =
+        bench {
+            val device = ready()
+            val other = EdgeRecommender.open(model, { FakeInterpreter(model.metadata) }, states, Golden.user)
+            device.train()
+            val learned = kept.encode()
+            for (change in listOf({ other.train() }, { other.interact(listOf("film 1")) }, { other.setProfile(emptyMap()) })) {
+                val error = assertFailsWith<StateFileException> { change() }
+                assertTrue(error.message.orEmpty().contains("another opener changed it"))
+                assertContentEquals(learned, kept.encode())
+            }
+            // What it had trained is undone: it scores with the weights of the state that it read.
+            assertEquals(0, other.state.round)
+            device.train()
+            assertEquals(2, kept.round)
+            states.file.delete()
+            assertFailsWith<StateFileException> { device.interact(listOf("film 1")) }
+            assertFalse(states.file.exists())
+        }
+
+    @Test
+    fun anOlderDownlinkNeverReplacesANewerOne() =
+        bench {
+            val device = ready()
+            val exchange = model.metadata.exchange
+            fun downlink(version: Int, round: Int) = Downlink.decode(Golden.downlink, exchange, version, round)
+            for ((version, round) in listOf(3 to 4, 2 to 5, 9 to 4)) {
+                val error = assertFailsWith<PayloadException> { device.receive(downlink(version, round)) }
+                assertTrue(error.message.orEmpty().contains("got round $round and version $version"))
+            }
+            assertEquals(3 to 5, kept.downlink?.let { it.cloudVersion to it.round })
+            device.receive(downlink(3, 5))
+            // A rolled back cloud publishes an older version for a newer round.
+            device.receive(downlink(2, 6))
+            assertEquals(2 to 6, kept.downlink?.let { it.cloudVersion to it.round })
+        }
+
+    @Test
+    fun withNothingToTrainOnNoRoundIsCounted() =
+        bench {
+            val nothing = TrainingReport(0, applied = 0, refused = 0, 0f, 0f, completed = true)
+            val device = open()
+            assertEquals(nothing, device.train())
+            device.interact(Golden.history)
+            device.setKnownToCloud(Golden.history.size)
+            assertEquals(nothing, device.train())
+            assertEquals(0 to 0, kept.round to fake.of("train").size)
+        }
+
+    @Test
+    fun aUserThatNoPayloadCanNameIsRefused() =
+        bench {
+            for (user in listOf(-1, -5, Int.MIN_VALUE)) {
+                val error = assertFailsWith<InputException> { open(user = user) }
+                assertTrue(error.message.orEmpty().contains("expected an id from 0"))
+            }
+            assertFalse(states.file.exists())
+        }
+
+    @Test
+    fun anItemThatWouldWrapIsUnknown() {
+        val rows =
+            Golden.modelWith { text -> text.replace(Regex("\"file\":\"[^\"]*items[^\"]*\""), "\"file\":null") }
+        for (token in listOf("4294967301", "2147483648", "-1", "99999999999999999999", "5.0", "0")) {
+            assertEquals(0, rows.itemRow(token), token)
+        }
+        assertEquals(5, rows.itemRow("5"))
+    }
+
+    @Test
     fun optionsOutOfRangeAreRefused() {
         assertFailsWith<InputException> { TrainingOptions(epochs = 0) }
+        assertFailsWith<InputException> { TrainingOptions(epochs = -1) }
+        assertFailsWith<InputException> { TrainingOptions(batchSize = -2) }
+        assertFailsWith<InputException> { TrainingOptions(learningRate = Float.POSITIVE_INFINITY) }
         assertFailsWith<InputException> { TrainingOptions(learningRate = Float.NaN) }
         assertFailsWith<InputException> { TrainingOptions(privateLearningRate = 1.5f) }
     }

@@ -77,6 +77,9 @@ internal fun typed(port: Port, values: Any?): Any =
 
 private fun bytes(values: Any?): ByteArray = ints(values).map { it.toByte() }.toByteArray()
 
+/** Writes [state] as an opener that has read what is there. */
+internal fun StateFile.put(state: DeviceState): StateFile.Kept = write(state, replaced = read())
+
 /** A folder that is deleted when [block] ends. */
 internal fun <T> inFolder(block: (File) -> T): T {
     val folder = Files.createTempDirectory("ecct").toFile()

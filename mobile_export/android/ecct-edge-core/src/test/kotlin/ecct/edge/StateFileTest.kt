@@ -72,16 +72,30 @@ class StateFileTest {
     }
 
     @Test
+    fun aStateThatHoldsWhatNoDeviceMakesIsRefused() {
+        fun state(values: FloatArray) = golden.copy(values = values).encode()
+        assertFailsWith<StateFileException> { DeviceState.decode(state(floatArrayOf(1f, Float.NaN)), "x") }
+        assertFailsWith<StateFileException> { DeviceState.decode(state(floatArrayOf(Float.POSITIVE_INFINITY)), "x") }
+        // A count whose bytes would wrap into few: 4 * (2^30 + 3) is 12 in 32 bits.
+        val small = state(FloatArray(3))
+        val text = String(small, Charsets.ISO_8859_1)
+        val wrapped = text.replace("\"values\":[\"<f4\",3]", "\"values\":[\"<f4\",1073741827]")
+        val body = wrapped.toByteArray(Charsets.ISO_8859_1).copyOf(wrapped.length - 32)
+        java.nio.ByteBuffer.wrap(body).order(java.nio.ByteOrder.LITTLE_ENDIAN).run { putInt(8, getInt(8) + 9) }
+        assertFailsWith<StateFileException> { DeviceState.decode(body + sha256(body), "x") }
+    }
+
+    @Test
     fun aKillWhileWritingLeavesTheOldState() =
         inFolder { folder ->
             val states = StateFile(File(folder, "device.state"))
             assertNull(states.read())
-            states.write(golden)
+            states.put(golden)
             // What a kill in the middle of the next write leaves behind.
             val draft = File(folder, ".device.state.part").apply { writeBytes(Golden.stateBytes.copyOf(100)) }
-            assertContentEquals(Golden.stateBytes, states.read()?.encode())
-            states.write(golden.copy(round = 6))
-            assertEquals(6, states.read()?.round)
+            assertContentEquals(Golden.stateBytes, states.read()?.state?.encode())
+            states.put(golden.copy(round = 6))
+            assertEquals(6, states.read()?.state?.round)
             assertFalse(draft.exists())
         }
 
@@ -89,19 +103,19 @@ class StateFileTest {
     fun aWriteThatFailsLeavesTheOldState() =
         inFolder { folder ->
             val states = StateFile(File(folder, "device.state"))
-            states.write(golden)
+            states.put(golden)
             // A folder in the place of the draft: it cannot be written.
             File(folder, ".device.state.part").mkdir()
-            val error = assertFailsWith<StateFileException> { states.write(golden.copy(round = 6)) }
+            val error = assertFailsWith<StateFileException> { states.put(golden.copy(round = 6)) }
             assertTrue(error.message.orEmpty().contains("device.state"))
-            assertEquals(5, states.read()?.round)
+            assertEquals(5, states.read()?.state?.round)
         }
 
     @Test
     fun aDamagedStateIsReportedAndCanBeDeleted() =
         inFolder { folder ->
             val states = StateFile(File(folder, "deep/device.state"))
-            states.write(golden)
+            states.put(golden)
             states.file.writeBytes(Golden.stateBytes.copyOf(200))
             assertFailsWith<StateFileException> { states.read() }
             states.delete()

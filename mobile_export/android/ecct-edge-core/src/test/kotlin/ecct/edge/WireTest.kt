@@ -52,6 +52,28 @@ class WireTest {
     }
 
     @Test
+    fun aDownlinkOfNumbersThatAreNoneIsRefused() {
+        val exchange = Golden.model.metadata.exchange
+        // The scale of an int8 embedding, a float16: infinite, not a number, negative.
+        for (bits in listOf(0x7C00, 0x7E00, 0xFC00, 0x9000)) {
+            val content = Golden.downlink.clone()
+            content[8] = bits.toByte()
+            content[9] = (bits shr 8).toByte()
+            val error = assertFailsWith<PayloadException>("$bits") { Downlink.decode(content, exchange) }
+            assertEquals(true, error.message?.contains("finite numbers and a scale"))
+        }
+        val half = Exchange(2, 1, 1, Codec.FLOAT16, withLogits = true, noiseMultiplier = 0.0)
+        assertFailsWith<PayloadException> { Downlink.decode(byteArrayOf(0, 0x3C, 0, 0x7C, 9, 0, 0, 0), half) }
+        val single = half.copy(codec = Codec.FLOAT32, cloudDim = 1)
+        assertFailsWith<PayloadException> { Downlink.decode(byteArrayOf(0, 0, -64, 127, 9, 0, 0, 0), single) }
+        // A query, a version, a round below 0, and a table that is no SHA-256.
+        assertFailsWith<PayloadException> { Downlink.decode(byteArrayOf(0, 0, -128, 63, 9, 0, 0, -1), single) }
+        assertFailsWith<PayloadException> { Downlink.decode(Golden.downlink, exchange, cloudVersion = -1) }
+        assertFailsWith<PayloadException> { Downlink.decode(Golden.downlink, exchange, round = -1) }
+        assertFailsWith<PayloadException> { Downlink.decode(Golden.downlink, exchange, tableSha256 = "\"") }
+    }
+
+    @Test
     fun downlinksOfOtherCodecsAreDecoded() {
         val half = Exchange(2, 1, 1, Codec.FLOAT16, withLogits = true, noiseMultiplier = 0.0)
         val downlink = Downlink.decode(byteArrayOf(0, 0x3C, 0, -0x3B, 9, 0, 0, 0), half)
@@ -95,8 +117,8 @@ class WireTest {
             val flipped = content.clone().also { it[at] = (it[at].toInt() xor 4).toByte() }
             assertFailsWith<PayloadException>("byte $at") { DownlinkFile.parse(flipped) }
         }
-        // A header that lies under a valid checksum: format, codec, kind, and a count of 2^30 keys.
-        for ((at, value) in listOf(4 to 2, 6 to 9, 7 to 2, 27 to 64)) {
+        // A header that lies under a valid checksum: format, codec, kind, a count of 2^30 keys, version, round, keys.
+        for ((at, value) in listOf(4 to 2, 6 to 9, 7 to 2, 27 to 64, 11 to -1, 15 to -1, 67 to -1, 64 to 99)) {
             val body = content.copyOf(content.size - 32).also { it[at] = value.toByte() }
             assertFailsWith<PayloadException>("byte $at") { DownlinkFile.parse(body + sha256(body)) }
         }

@@ -26,8 +26,8 @@ import java.io.IOException
  * An [EdgeRecommender] for an app: its calls suspend instead of blocking, run in the background
  * and, under one lock, one after another.
  *
- * Keep one in the process for each user: a worker and a screen that open the same state would
- * overwrite each other's training. It throws what the [EdgeRecommender] throws.
+ * Keep one in the process for each user: of a worker and a screen that open the same state, the
+ * later one to change it is refused. It throws what the [EdgeRecommender] throws.
  */
 public class EdgeDevice internal constructor(
     private val device: EdgeRecommender,

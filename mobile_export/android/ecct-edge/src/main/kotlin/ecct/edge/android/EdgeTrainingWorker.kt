@@ -37,7 +37,7 @@ public class EdgeTrainingWorker(
             host.onTrained(device, device.train())
             Result.success()
         } catch (error: InputException) {
-            // Nothing new to train on is the usual reason, and no failure.
+            // A history of all items, or a file that does not train: no failure, and said.
             Result.success(workDataOf(MESSAGE to error.message))
         } catch (error: EdgeException) {
             failure(error.message ?: error.toString())
