@@ -100,6 +100,14 @@ SCANN = [*CLOUD, "scann[tf]>=1.4.2"]
 EXPORT = ["tensorflow>=2.14.1"]
 # The runtime of phones: `mobile_export.device` needs nothing else, not even TensorFlow.
 LITERT = ["ai-edge-litert>=2.3"]
+# The service that devices talk to.
+SERVE = [
+    "google-crc32c>=1.6",
+    "isal>=1.7",
+    "pyarrow>=12",
+    "starlette>=0.40",
+    "uvicorn>=0.30",
+]
 NOTEBOOKS = [
     "ipykernel",
     # Newer ones need a typing-extensions that TFF 0.87 refuses.
@@ -147,6 +155,7 @@ setup(
         "scann": SCANN,
         "export": EXPORT,
         "litert": LITERT,
+        "serve": SERVE,
         "notebooks": NOTEBOOKS,
         "dev": DEV,
     },

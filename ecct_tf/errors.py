@@ -25,6 +25,8 @@ __all__ = [
     "ResourceError",
     "RunFolderError",
     "StorageError",
+    "TokenError",
+    "TransportError",
     "UplinkRefusalError",
     "WorkerError",
 ]
@@ -104,6 +106,14 @@ class RunFolderError(EcctError):
 
 class StorageError(EcctError, OSError):
     """The system refused to write or lock a file, in a place where it does not say which."""
+
+
+class TokenError(EcctError):
+    """A token of a device cannot be issued, found or ended."""
+
+
+class TransportError(EcctError):
+    """A device could not fetch or send: refused by the service, damaged, or not reached in time."""
 
 
 class CheckpointError(EcctError):

@@ -16,6 +16,7 @@ __all__ = [
     "open_plain",
     "private_folder",
     "read_plain_text",
+    "sync_folder",
     "write_atomically",
     "write_bytes",
     "write_text",
@@ -51,7 +52,11 @@ def read_plain_text(path: Path) -> str:
 
 
 def write_atomically(
-    path: Path, write: Callable[[IO[bytes]], Any], *, private: bool = False
+    path: Path,
+    write: Callable[[IO[bytes]], Any],
+    *,
+    private: bool = False,
+    durable: bool = False,
 ) -> None:
     """Lets `write` fill a temporary file, which then takes the place of `path` at once.
 
@@ -61,6 +66,7 @@ def write_atomically(
       path: the file; its folder is made when it is missing.
       write: fills it.
       private: lets only the owner read the file, and a folder that is made for it.
+      durable: syncs the file's folder too, so that also a power failure leaves the new file.
 
     Raises:
       OSError: with the name of the file, also where the system gives none: on a full disk.
@@ -79,6 +85,8 @@ def write_atomically(
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
+            if durable:
+                sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -109,6 +117,15 @@ def naming(path: Path) -> Iterator[None]:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def sync_folder(path: Path) -> None:
+    """Brings the names in a folder to the disk, as `fsync` brings a file's content."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _private(path: str, flags: int) -> int:

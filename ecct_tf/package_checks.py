@@ -35,6 +35,7 @@ _MARKERS: dict[Part, str] = {
     "cloud": "tensorflow-recommenders",
     "export": "tensorflow",
     "litert": "ai-edge-litert",
+    "serve": "starlette",
 }
 
 
@@ -90,7 +91,9 @@ _ANYWHERE = (
     Requirement("rich", ">=13.0"),
     Requirement("scikit-learn", ">=1.3"),
     Requirement("scipy", ">=1.9.3"),
+    Requirement("starlette", ">=0.40", optional=True),
     Requirement("tqdm", ">=4.64"),
+    Requirement("uvicorn", ">=0.30", optional=True),
     Requirement("tensorflow-recommenders", ">=0.7.7"),
     Requirement("tf-keras", ">=2.15"),
 )
@@ -164,7 +167,7 @@ def _check_part(part: Part) -> Check:
     missing = missing_from(part)
     if not missing:
         return Check(name, "ok", f"whole: {', '.join(members(part))}")
-    if part == "litert" and not is_installed(_MARKERS[part]):
+    if part in ("litert", "serve") and not is_installed(_MARKERS[part]):
         return Check(name, "ok", f"not installed, optional: {NEEDED_BY[part]}")
     lacking = f"lacks {', '.join(missing)}"
     here = this_installation()

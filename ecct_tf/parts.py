@@ -21,7 +21,7 @@ __all__ = [
     "requirement_text",
 ]
 
-Part = Literal["simulation", "local", "cloud", "export", "litert"]
+Part = Literal["simulation", "local", "cloud", "export", "litert", "serve"]
 
 DISTRIBUTION = "ecct-tf"
 NEEDED_BY: dict[Part, str] = {
@@ -30,6 +30,7 @@ NEEDED_BY: dict[Part, str] = {
     "cloud": "`ecct cloud`, `ecct export` and `ecct evaluate`",
     "export": "`ecct inspect` and `ecct verify`",
     "litert": "`ecct verify`, `ecct evaluate` and `ecct cloud cycle` in the runtime of phones",
+    "serve": "`ecct cloud serve` and `ecct cloud token`",
 }
 # Modules of which the distribution has another name.
 _HELD_BY = {"flatbuffers": "tensorflow", "sklearn": "scikit-learn", "yaml": "pyyaml"}

@@ -200,7 +200,7 @@ def test_the_lock_satisfies_every_requirement():
 
 def test_what_setup_declares_is_checked():
     declared = [ParsedRequirement(text) for text in importlib.metadata.requires("ecct-tf") or []]
-    for part in ("", "simulation", "cloud"):
+    for part in ("", "simulation", "cloud", "serve"):
         applying = {"extra": part, "python_version": "3.11"}
         names = {d.name for d in declared if d.marker is None or d.marker.evaluate(applying)}
         assert names <= {requirement.distribution for requirement in doctor.required((3, 11))}

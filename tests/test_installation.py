@@ -38,10 +38,12 @@ EXTRAS = {
     "jax",
     "jaxlib",
     "pyarrow",
+    "starlette",
     "tensorflow",
     "tensorflow-federated",
     "tensorflow-recommenders",
     "tf-keras",
+    "uvicorn",
 }
 
 
@@ -244,6 +246,9 @@ NEEDY = {
     "cloud log check --config job.yaml": "cloud",
     "cloud log export --config job.yaml --out a.parquet": "cloud",
     "cloud cycle --out cycles": "cloud",
+    "cloud serve public --log log --tokens tokens": "serve",
+    "cloud token issue tokens --user 1": "serve",
+    "cloud token list tokens": "serve",
 }
 
 

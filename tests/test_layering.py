@@ -75,6 +75,7 @@ LEVEL = {name: level for level, row in enumerate(ROWS) for name in row}
 # What a phone, an ingesting process and a registry's reader import needs no TensorFlow.
 WITHOUT_TENSORFLOW = (
     "cloud.registry",
+    "cloud.service",
     "cloud.uplink_log",
     "ecct_tf.config",
     "ecct_tf.data",

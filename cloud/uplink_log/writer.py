@@ -8,7 +8,7 @@ from pathlib import Path
 from cloud.uplink_log.files import partition
 from cloud.uplink_log.framing import frame
 from ecct_tf.errors import DataError
-from ecct_tf.files import private_folder, write_atomically
+from ecct_tf.files import private_folder, sync_folder, write_atomically
 from ecct_tf.wire import UplinkRecord
 
 __all__ = ["UplinkLogWriter"]
@@ -74,9 +74,14 @@ class UplinkLogWriter:
         own = name or f"{records[0].created_at_seconds:011d}-{uuid.uuid4().hex}"
         path = self._folder / day / f"{own}.tfrecord"
         private_folder(self._folder)
+        if not path.parent.exists():
+            # A power failure must not take the day's folder with what was confirmed in it.
+            private_folder(path.parent)
+            sync_folder(self._folder)
         write_atomically(
             path,
             lambda file: file.writelines(frame(record.to_bytes()) for record in records),
             private=True,
+            durable=True,
         )
         return path

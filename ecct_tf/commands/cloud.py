@@ -7,6 +7,8 @@ from ecct_tf.commands.cloud_forget import forget
 from ecct_tf.commands.cloud_log import log
 from ecct_tf.commands.cloud_publish import publish
 from ecct_tf.commands.cloud_retrain import retrain
+from ecct_tf.commands.cloud_serve import serve
+from ecct_tf.commands.cloud_token import token
 from ecct_tf.commands.cloud_versions import gc, promote, rollback, versions
 
 __all__ = ["cloud"]
@@ -17,5 +19,17 @@ def cloud() -> None:
     """Keep versions of the cloud, choose the one in force, and publish it."""
 
 
-for _command in (retrain, versions, promote, rollback, gc, publish, log, forget, cycle):
+for _command in (
+    retrain,
+    versions,
+    promote,
+    rollback,
+    gc,
+    publish,
+    serve,
+    token,
+    log,
+    forget,
+    cycle,
+):
     cloud.add_command(_command)

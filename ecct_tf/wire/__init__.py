@@ -17,7 +17,7 @@ from ecct_tf.wire.publication import (
     PublishedFile,
     PublishedStart,
 )
-from ecct_tf.wire.record import HEADER, RECORD_SCHEMA, UplinkRecord
+from ecct_tf.wire.record import HEADER, RECORD_SCHEMA, UplinkRecord, split_records
 from ecct_tf.wire.sealed import digest_of
 from ecct_tf.wire.start import StartFile, architecture_fingerprint
 from ecct_tf.wire.uplink import (
@@ -55,6 +55,7 @@ __all__ = [
     "item_delta",
     "pack_uplink",
     "pack_uplinks",
+    "split_records",
     "unpack_uplink",
     "unpack_uplinks",
 ]

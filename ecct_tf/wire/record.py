@@ -25,6 +25,7 @@ The first six bytes stay where they are in every version.
 import dataclasses
 import struct
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -41,6 +42,7 @@ __all__ = [
     "RECORD_SCHEMA",
     "UplinkRecord",
     "crc_fits",
+    "split_records",
 ]
 
 MAGIC = b"ECUP"
@@ -176,6 +178,34 @@ class UplinkRecord:
             form=form,
             payload=payload,
         )
+
+
+def split_records(content: bytes, *, most_bytes: int) -> Iterator[bytes]:
+    """Records that follow each other, cut apart by the lengths that their headers tell.
+
+    Args:
+      content: of all of them.
+      most_bytes: of one; what tells more is refused before it is looked for.
+
+    Raises:
+      CodecError: one does not begin with a header, or is longer than what is left.
+    """
+    start = 0
+    while start < len(content):
+        head = content[start : start + _HEADER.size]
+        if len(head) < _HEADER.size or head[: len(MAGIC)] != MAGIC:
+            raise CodecError(
+                f"uplink records: expected a header of {_HEADER.size} bytes at byte {start}, got "
+                f"{len(head)} of something else"
+            )
+        length = _HEADER.size + int(_HEADER.unpack(head)[-1]) + CRC_BYTES
+        if length > most_bytes or start + length > len(content):
+            raise CodecError(
+                f"uplink records: expected at most {most_bytes} bytes and no more than the "
+                f"{len(content) - start} that are left at byte {start}, its header tells {length}"
+            )
+        yield content[start : start + length]
+        start += length
 
 
 def crc_fits(content: bytes) -> bool:

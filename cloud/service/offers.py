@@ -1,0 +1,172 @@
+"""What devices may fetch of a publication: files that prove themselves, and their own downlink.
+
+The file with the downlinks of all users is never offered, nor what is not named as a publication
+names its files. Each sealed file is checked once before it is served, so that a torn one is not.
+"""
+
+import dataclasses
+import hashlib
+import re
+import threading
+from pathlib import Path
+
+from ecct_tf.errors import CodecError
+from ecct_tf.wire import CURRENT_NAME, DownlinkFile, Publication, digest_of
+
+__all__ = ["DamagedOfferError", "Offer", "Offers"]
+
+# `downlinks-…` holds everybody's, and is not among them.
+_PUBLISHED = re.compile(
+    r"(items|items-delta|segments|start)(-[A-Za-z0-9_.+-]{1,120})?-[0-9a-f]{16}\.(ecit|ecid|ecdn|ecsw)"
+)
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,200}\.tflite|manifest\.json")
+
+
+class DamagedOfferError(CodecError):
+    """A published file is not what its name or its checksum says; it is not served."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Offer:
+    """Something to send.
+
+    Attributes:
+      content: its bytes, or the file that holds them.
+      num_bytes: how many.
+      etag: its entity tag, which its content decides.
+      lasting: whether what has its name never changes.
+    """
+
+    content: bytes | Path
+    num_bytes: int
+    etag: str
+    lasting: bool
+
+
+class Offers:
+    """The files of a publication, as they are when they are asked for.
+
+    Threads may share it.
+
+    Args:
+      folder: that `ecct cloud publish` writes.
+      models: of exported files, with their manifest; None for none.
+    """
+
+    def __init__(self, folder: Path, *, models: Path | None = None) -> None:
+        self._folder = folder
+        self._models = models
+        self._lock = threading.Lock()
+        self._sound: dict[tuple[str, int, int], str] = {}
+        self._current: tuple[bytes, Publication] | None = None
+        self._downlinks: tuple[str, DownlinkFile] | None = None
+
+    def publication(self) -> Publication:
+        """What is current.
+
+        Raises:
+          DamagedOfferError: nothing is published, or `current.json` is none.
+        """
+        return self._read_current()[1]
+
+    def current(self) -> Offer:
+        """`current.json`; raises as `publication`."""
+        content = self._read_current()[0]
+        return Offer(
+            content, len(content), _tag(hashlib.sha256(content).hexdigest()), lasting=False
+        )
+
+    def file(self, name: str) -> Offer | None:
+        """A published file by its name; None for one that there is not, or that is not offered.
+
+        Raises:
+          DamagedOfferError: it is damaged.
+        """
+        if not _PUBLISHED.fullmatch(name):
+            return None
+        return self._sealed(self._folder / name)
+
+    def model(self, name: str) -> Offer | None:
+        """An exported file or its manifest; None for one that there is not."""
+        if self._models is None or not _MODEL.fullmatch(name):
+            return None
+        path = self._models / name
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            return None
+        # Names of exported files stay while their content changes.
+        return Offer(
+            content, len(content), _tag(hashlib.sha256(content).hexdigest()), lasting=False
+        )
+
+    def downlink(self, user: int) -> Offer | None:
+        """The downlink of one user; None for one whom the publication does not know.
+
+        Raises:
+          DamagedOfferError: the publication, or its downlinks, are damaged.
+        """
+        whole = self._all_downlinks(self.publication())
+        try:
+            content = whole.only(user).to_bytes()
+        except CodecError:
+            return None
+        return Offer(content, len(content), _tag(digest_of(content)), lasting=False)
+
+    def _read_current(self) -> tuple[bytes, Publication]:
+        try:
+            content = (self._folder / CURRENT_NAME).read_bytes()
+        except OSError as error:
+            raise DamagedOfferError(
+                f"{self._folder}: expected a publication: {error}; `ecct cloud publish` makes one"
+            ) from error
+        known = self._current
+        if known is not None and known[0] == content:
+            return known
+        try:
+            found = content, Publication.from_json(content.decode("utf-8"))
+        except (CodecError, UnicodeDecodeError) as error:
+            raise DamagedOfferError(f"{self._folder / CURRENT_NAME}: {error}") from error
+        self._current = found
+        return found
+
+    def _all_downlinks(self, publication: Publication) -> DownlinkFile:
+        path = publication.downlinks.path
+        with self._lock:
+            if self._downlinks is None or self._downlinks[0] != path:
+                try:
+                    content = (self._folder / path).read_bytes()
+                    if digest_of(content) != publication.downlinks.sha256:
+                        raise CodecError("it is not the file that the publication names")
+                    self._downlinks = path, DownlinkFile.from_bytes(content)
+                except (OSError, CodecError) as error:
+                    raise DamagedOfferError(f"{self._folder / path}: {error}") from error
+            return self._downlinks[1]
+
+    def _sealed(self, path: Path) -> Offer | None:
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return None
+        key = path.name, status.st_size, status.st_mtime_ns
+        digest = self._sound.get(key)
+        if digest is None:
+            digest = _proven(path)
+            self._sound[key] = digest
+        return Offer(path, status.st_size, _tag(digest), lasting=True)
+
+
+def _proven(path: Path) -> str:
+    """The SHA-256 that a sealed file ends with, once it and the file's name fit the content."""
+    content = path.read_bytes()
+    digest = digest_of(content)
+    if hashlib.sha256(content[:-32]).hexdigest() != digest or not path.stem.endswith(digest[:16]):
+        raise DamagedOfferError(
+            f"{path}: the file is damaged: its checksum or its name does not fit its "
+            f"{len(content)} bytes; remove it and publish again"
+        )
+    return digest
+
+
+def _tag(digest: str) -> str:
+    return f'"{digest}"'
