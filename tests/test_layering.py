@@ -59,7 +59,7 @@ ROWS = (
         "mobile_export.device",
     ),
     # From here on the parts are put together.
-    ("ecct_tf.simulation",),
+    ("ecct_tf.simulation", "mobile_export.transport"),
     ("ecct_tf.cycle", "ecct_tf.doctor", "ecct_tf.runs", "ecct_tf.starter"),
     ("ecct_tf.audit",),
     ("ecct_tf.studies", "ecct_tf.trial"),
@@ -82,6 +82,7 @@ WITHOUT_TENSORFLOW = (
     "ecct_tf.evaluation",
     "ecct_tf.wire",
     "mobile_export.device",
+    "mobile_export.transport",
 )
 
 

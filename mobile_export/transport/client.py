@@ -1,0 +1,293 @@
+"""What a device asks of the service: the publication, its files, its downlink; and its answers."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ecct_tf.errors import CodecError, TransportError
+from ecct_tf.files import private_folder, write_bytes
+from ecct_tf.wire import (
+    CURRENT_NAME,
+    DownlinkFile,
+    Publication,
+    PublishedFile,
+    apply_item_delta,
+    digest_of,
+)
+from ecct_tf.wire.sealed import DIGEST_BYTES
+from mobile_export.device import ReceivedDownlink
+from mobile_export.transport.http import Answer, Transport
+from mobile_export.transport.retrying import Retries, RetryingTransport
+
+__all__ = ["CloudClient", "RefusedRecordError", "Sent", "TokenRefusedError"]
+
+
+class TokenRefusedError(TransportError):
+    """The token is not valid: it expired or was revoked; the app has to get another one."""
+
+
+class RefusedRecordError(TransportError):
+    """The service can never take a record; it took none of the request.
+
+    Attributes:
+      index: of the record.
+    """
+
+    def __init__(self, message: str, *, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    """What the service did with answers, all of which are its affair now.
+
+    Attributes:
+      taken: in its log since now.
+      repeated: that were in it.
+      too_old: of rounds so old that they cannot be told from repeated ones.
+    """
+
+    taken: int
+    repeated: int
+    too_old: int
+
+
+class CloudClient:
+    """A device's side of `ecct cloud serve`.
+
+    Args:
+      transport: to the service.
+      token: of the device.
+      cache: folder for what is fetched, for its owner alone; parts of files wait there, too.
+      retries: how often a request is tried.
+    """
+
+    def __init__(
+        self, transport: Transport, token: str, *, cache: Path, retries: Retries | None = None
+    ) -> None:
+        self._transport = RetryingTransport(transport, retries or Retries())
+        self._token = token
+        self._cache = cache
+        private_folder(cache)
+
+    def current(self) -> Publication:
+        """What is published now; fetched only where it changed.
+
+        Raises:
+          TransportError: it cannot be fetched, or is damaged.
+        """
+        path = self._cache / CURRENT_NAME
+        known = path.read_bytes() if path.exists() else b""
+        headers = {"If-None-Match": f'"{hashlib.sha256(known).hexdigest()}"'} if known else {}
+        answer = self._ask("GET", "/v1/current", headers=headers)
+        content = known if answer.status == 304 else _body(answer, "/v1/current")
+        try:
+            publication = Publication.from_json(content.decode("utf-8"))
+        except (CodecError, UnicodeDecodeError) as error:
+            path.unlink(missing_ok=True)
+            raise TransportError(f"/v1/current: {error}") from error
+        if content != known:
+            write_bytes(path, content, private=True)
+        return publication
+
+    def file(self, wanted: PublishedFile) -> bytes:
+        """A published file, from the cache or fetched; a broken download goes on where it broke.
+
+        Raises:
+          TransportError: it cannot be fetched, or is not what the publication says.
+        """
+        return self._fetched(
+            f"/v1/files/{wanted.path}",
+            wanted.path,
+            etag=f'"{wanted.sha256}"',
+            sound=lambda content: (
+                len(content) == wanted.num_bytes
+                and digest_of(content) == wanted.sha256
+                and hashlib.sha256(content[:-DIGEST_BYTES]).hexdigest() == wanted.sha256
+            ),
+        ).read_bytes()
+
+    def item_table(self, publication: Publication, own: bytes | None) -> bytes:
+        """The published item table, by way of a delta where there is one from the own.
+
+        Args:
+          publication: the current one.
+          own: the table that the device has; None for none.
+
+        Raises:
+          TransportError: as `file`.
+        """
+        wanted = publication.table_to_fetch(None if own is None else digest_of(own))
+        if wanted is None and own is not None:
+            return own
+        if wanted is not None and wanted != publication.item_table and own is not None:
+            table = apply_item_delta(own, self.file(wanted))
+            if digest_of(table) == publication.item_table.sha256:
+                return table
+        return self.file(publication.item_table)
+
+    def downlink(self, publication: Publication, *, segment: int = 0) -> ReceivedDownlink:
+        """The downlink of the token's user; of a user whom the cloud does not know, a segment's.
+
+        Args:
+          publication: the current one.
+          segment: place in its `segment_names`; the first is that of all users.
+
+        Raises:
+          TransportError: it cannot be fetched, is damaged, or of another publication.
+        """
+        answer = self._ask("GET", "/v1/downlink", headers={})
+        try:
+            if answer.status == 404:
+                file = DownlinkFile.from_bytes(self.file(publication.segments))
+                found = ReceivedDownlink.read(file, segment)
+            else:
+                file = DownlinkFile.from_bytes(_body(answer, "/v1/downlink"))
+                found = ReceivedDownlink.read(file, int(file.keys[0]))
+        except CodecError as error:
+            raise TransportError(f"/v1/downlink: {error}") from error
+        made = found.cloud_version, found.round_number
+        if made != (publication.cloud_version, publication.round_number):
+            raise TransportError(
+                f"/v1/downlink: expected one of version {publication.cloud_version} and round "
+                f"{publication.round_number}, got {made}; the cloud published meanwhile, ask again"
+            )
+        return found
+
+    def model(self, name: str) -> Path:
+        """An exported file that the service offers, with its manifest beside it.
+
+        Raises:
+          TransportError: it is not offered, or not what its manifest says.
+        """
+        answer = self._ask("GET", "/v1/models/manifest.json", headers={})
+        content = _body(answer, "/v1/models/manifest.json")
+        try:
+            expected = str(json.loads(content)["files"][name]["sha256"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise TransportError(
+                f"/v1/models: expected {name} in the manifest: {error!r}"
+            ) from error
+        path = self._fetched(
+            f"/v1/models/{name}",
+            f"{expected[:16]}/{name}",
+            etag=f'"{expected}"',
+            sound=lambda content: hashlib.sha256(content).hexdigest() == expected,
+        )
+        write_bytes(path.parent / "manifest.json", content, private=True)
+        return path
+
+    def send(self, records: Sequence[bytes]) -> Sent:
+        """Hands over answers; when it returns, they are on the service's disk.
+
+        Args:
+          records: of `UplinkRecord.to_bytes`, all of the token's user.
+
+        Raises:
+          RefusedRecordError: one can never be taken; the others were not either.
+          TransportError: nothing is known of them; send them again.
+        """
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = self._ask("PUT", "/v1/uplinks", headers=headers, body=b"".join(records))
+        told = _json(answer)
+        if answer.status in (400, 403, 413, 422) and isinstance(told.get("index"), int):
+            raise RefusedRecordError(str(told.get("error")), index=told["index"])
+        _body(answer, "/v1/uplinks")
+        try:
+            return Sent(int(told["taken"]), int(told["repeated"]), int(told["too_old"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise TransportError(f"/v1/uplinks: expected a receipt, got {told}") from error
+
+    def rotate_token(self) -> str:
+        """A new token, which this client uses from now on; the app has to keep it.
+
+        Raises:
+          TransportError: there is none; the old one is still used.
+        """
+        told = _json(self._ask("POST", "/v1/token", headers={}))
+        if not isinstance(told.get("token"), str):
+            raise TransportError(f"/v1/token: expected a token, got {sorted(told)}")
+        self._token = told["token"]
+        return self._token
+
+    def _ask(
+        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes = b""
+    ) -> Answer:
+        answer = self._transport.ask(
+            method, path, headers=lambda: {**self._own(), **headers}, body=body
+        )
+        return _allowed(answer)
+
+    def _own(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def _fetched(self, path: str, name: str, *, etag: str, sound: Callable[[bytes], bool]) -> Path:
+        kept = self._cache / name
+        if kept.exists():
+            return kept
+        private_folder(kept.parent)
+        part = kept.with_name(f".{kept.name}.part")
+        for _ in range(2):
+            self._download(path, part, etag=etag)
+            if sound(part.read_bytes()):
+                part.replace(kept)
+                return kept
+            # Of another content before it was broken off, or damaged on the way.
+            part.unlink()
+        raise TransportError(f"{path}: expected the content that was published, got another twice")
+
+    def _download(self, path: str, part: Path, *, etag: str) -> None:
+        """Fills `part` to its end; what a broken connection brought stays in it."""
+
+        def headers() -> dict[str, str]:
+            have = part.stat().st_size if part.exists() else 0
+            return {**self._own(), "Range": f"bytes={have}-", "If-Range": etag}
+
+        def opened(flags: int) -> int:
+            return os.open(part, flags | os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+        begun: list[Answer] = []
+
+        def take(answer: Answer, block: bytes) -> None:
+            fresh = not begun or begun[-1] is not answer
+            begun.append(answer)
+            whole = answer.status == 200 and fresh
+            with os.fdopen(opened(os.O_TRUNC if whole else os.O_APPEND), "ab") as file:
+                file.write(block)
+
+        answer = _allowed(self._transport.ask("GET", path, headers=headers, sink=take))
+        if answer.status == 416:  # All of it is here, or more than there is.
+            return
+        if answer.status not in (200, 206):
+            raise TransportError(f"{path}: the service answered {answer.status}")
+        with contextlib.suppress(OSError), part.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _allowed(answer: Answer) -> Answer:
+    if answer.status == 401:
+        raise TokenRefusedError(
+            "the service refused the token: it expired or was revoked; get another one"
+        )
+    return answer
+
+
+def _body(answer: Answer, path: str) -> bytes:
+    if answer.status != 200:
+        told = _json(answer).get("error", "")
+        raise TransportError(f"{path}: the service answered {answer.status}: {told}")
+    return answer.body
+
+
+def _json(answer: Answer) -> dict[str, Any]:
+    try:
+        found = json.loads(answer.body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
