@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
-from ecct_tf.reporting.figures import DASHES, apart
+from ecct_tf.reporting.figures import DASHES, apart, bytes_axis
 from ecct_tf.reporting.theme import FONT_PIXELS, Theme, canvas, room_for
 
 __all__ = ["Mark", "Series", "axis_figure", "bytes_figure"]
@@ -45,8 +45,9 @@ def axis_figure(
     label: str,
     theme: Theme,
     logarithmic: bool = False,
+    connected: bool = True,
 ) -> Figure:
-    """A line for each model: means, and bars of one standard deviation.
+    """Means and bars of one standard deviation for each model along an axis.
 
     Args:
       series: at least one.
@@ -55,22 +56,26 @@ def axis_figure(
       label: of the vertical axis, such as `HR@10`.
       theme: colours and width. On a phone there is no room for names: the page has a legend.
       logarithmic: whether the axis is.
+      connected: whether a line joins a model's points; not where the axis has no order.
     """
     names = [each.name for each in series]
+    width = theme.width_pixels - (66 if theme.narrow else 330)
+    turned = sum(room_for([words]) + 10 for _, words in ticks) > width
     figure, axes = canvas(
         theme,
         height=270 if theme.narrow else 340,
         left=48,
         right=18 if theme.narrow else min(room_for(names) + 26, 280),
         top=28,
-        bottom=50,
+        bottom=50 + 0.45 * turned * room_for([words for _, words in ticks]),
     )
     if logarithmic:
         axes.set_xscale("log")
     for each in reversed(series):
         colour = theme.colour(each.place)
+        line = DASHES[each.side] if connected else "none"
         axes.plot(
-            each.x, each.mean, color=colour, linestyle=DASHES[each.side], marker="o",
+            each.x, each.mean, color=colour, linestyle=line, marker="o",
             markersize=5, linewidth=2.4 if each.place is None else 1.6,
             markerfacecolor=colour if each.side != "cloud" else "none",
         )  # fmt: skip
@@ -81,7 +86,10 @@ def axis_figure(
     axes.margins(x=0.05, y=0.1)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks([x for x, _ in ticks], [words for _, words in ticks])
-    _thin_ticks(axes, theme)
+    if turned:
+        axes.tick_params(axis="x", labelrotation=30, labelsize=FONT_PIXELS - 2)
+        for tick in axes.get_xticklabels():
+            tick.set(horizontalalignment="right", rotation_mode="anchor")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(axis, color=theme.muted)
     axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -119,7 +127,7 @@ def bytes_figure(marks: Sequence[Mark], *, label: str, theme: Theme) -> Figure:
     Args:
       marks: at least one.
       label: of the vertical axis, such as `HR@10`.
-      theme: colours and width.
+      theme: colours and width. On a phone numbers stand for names: the page has a legend.
     """
     figure, axes = canvas(
         theme,
@@ -129,8 +137,7 @@ def bytes_figure(marks: Sequence[Mark], *, label: str, theme: Theme) -> Figure:
         top=28,
         bottom=46,
     )
-    axes.set_xscale("log")
-    for mark in marks:
+    for number, mark in enumerate(marks, start=1):
         colour, x = theme.colour(mark.place), mark.size_bytes / _KIB
         if mark.deviation is not None:
             reach = [mark.mean - mark.deviation, mark.mean + mark.deviation]
@@ -139,12 +146,13 @@ def bytes_figure(marks: Sequence[Mark], *, label: str, theme: Theme) -> Figure:
             [x], [mark.mean], linestyle="none", marker="o", markersize=7, color=colour,
             markerfacecolor=colour if mark.filled else "none", markeredgewidth=1.6,
         )  # fmt: skip
+        if theme.narrow:
+            axes.annotate(
+                str(number), (x, mark.mean), xytext=(5, 4), textcoords="offset points",
+                color=colour, fontsize=FONT_PIXELS - 2,
+            )  # fmt: skip
     axes.margins(x=0.08, y=0.1)
-    low, high = axes.get_xlim()
-    if high / low < 5:
-        axes.set_xlim(low / 1.5, high * 1.5)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    bytes_axis(axes)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel("KiB of one device in all rounds, as encoded", color=theme.muted)
     _heading(axes, f"{label}, test", theme)
@@ -158,15 +166,6 @@ def _heading(axes: Axes, words: str, theme: Theme) -> None:
         words, (0, 1), xycoords="axes fraction", xytext=(0, 10), textcoords="offset points",
         color=theme.muted, annotation_clip=False,
     )  # fmt: skip
-
-
-def _thin_ticks(axes: Axes, theme: Theme) -> None:
-    """Turns labels that would run into each other."""
-    labels = [tick.get_text() for tick in axes.get_xticklabels()]
-    width = axes.get_window_extent().width
-    if sum(room_for([label]) + 10 for label in labels) > width:
-        axes.tick_params(axis="x", labelrotation=30, labelsize=FONT_PIXELS - 2)
-    axes.tick_params(axis="x", labelcolor=theme.muted)
 
 
 def _name_ends(axes: Axes, series: Sequence[Series], theme: Theme) -> None:
@@ -193,9 +192,10 @@ def _name_marks(axes: Axes, marks: Sequence[Mark], theme: Theme) -> None:
         axes.annotate(
             mark.name, (mark.size_bytes / _KIB, mark.mean), xycoords="data",
             xytext=(1.02, pixels / height), textcoords="axes fraction", va="center_baseline",
-            color=theme.colour(mark.place), weight="bold" if mark.place is None else "normal",
+            color=theme.colour(mark.place),
             annotation_clip=False,
             arrowprops={
-                "arrowstyle": "-", "color": theme.grid, "linewidth": 1, "shrinkB": 5, "shrinkA": 2,
+                "arrowstyle": "-", "color": theme.colour(mark.place), "alpha": 0.35,
+                "linewidth": 0.8, "shrinkB": 5, "shrinkA": 2,
             },
         )  # fmt: skip

@@ -14,7 +14,7 @@ from ecct_tf.reporting.spread import bytes_text
 from ecct_tf.reporting.theme import FONT_PIXELS, Theme, canvas, room_for
 from ecct_tf.reporting.traffic import Traffic
 
-__all__ = ["DASHES", "apart", "course_figure", "parts_figure", "traffic_figure"]
+__all__ = ["DASHES", "apart", "bytes_axis", "course_figure", "parts_figure", "traffic_figure"]
 
 DASHES: Mapping[str, str | tuple[int, tuple[int, ...]]] = {
     "edge": "-",
@@ -73,7 +73,7 @@ def course_figure(
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(False, axis="x")
     if by_bytes:
-        _bytes_axis(axes)
+        bytes_axis(axes)
         axes.set_xlabel("MiB transmitted per device", color=theme.muted)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5 if theme.narrow else 8, integer=True))
@@ -88,7 +88,8 @@ def _x(curve: Curve, by_bytes: bool) -> npt.NDArray[np.float64]:
     return curve.transmitted_bytes / _MIB if by_bytes else curve.rounds
 
 
-def _bytes_axis(axes: Axes) -> None:
+def bytes_axis(axes: Axes) -> None:
+    """Makes the horizontal axis logarithmic, with ticks that people read."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     if high / low < 5:

@@ -27,9 +27,10 @@ def quality_by_point(result: StudyResult) -> Drawing | None:
             label=label,
             theme=theme,
             logarithmic=result.study.logarithmic and _numeric(result),
+            connected=_numeric(result),
         ),
         description=f"Test {label} along {axis}, from the first point to the last: {values}.",
-        caption="Lines: mean over the seeds; bars: one standard deviation."
+        caption="Mean over the seeds; bars: one standard deviation."
         if len(result.seeds) > 1
         else "One seed.",
         legend=tuple((each.name, each.place, each.side) for each in series),
@@ -85,7 +86,10 @@ def quality_by_bytes(result: StudyResult) -> Drawing | None:
         caption="Everything that one device transmits in all rounds, both ways, as encoded: item "
         "table with starting weights where there are any, shared weights, embeddings and logits; "
         "logarithmic scale.",
-        legend=tuple((mark.name, mark.place, "edge") for mark in marks),
+        legend=tuple(
+            (f"{number} {mark.name}", mark.place, "edge")
+            for number, mark in enumerate(marks, start=1)
+        ),
     )
 
 

@@ -31,7 +31,7 @@ def heterogeneity() -> Study:
         name="heterogeneity",
         question="What does it cost when devices differ in their tastes, and does the exchange "
         "soften it?",
-        axis="concentration α of tastes, uniform devices on the left",
+        axis="concentration α of tastes, from even to uneven",
         # Drawn from even to uneven: the axis falls.
         points=tuple(
             Point(f"{alpha:g}", (f"data.skew.taste={alpha:g}",), at=1 / alpha) for alpha in _ALPHAS

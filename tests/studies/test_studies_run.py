@@ -150,6 +150,8 @@ def test_lines_stand_at_their_points(result) -> None:
     # One point has no number: all stand beside each other.
     (popular,) = [line for line in axes.lines if len(line.get_xdata()) == 3]
     assert list(popular.get_xdata()) == [0.0, 1.0, 2.0]
+    # Without an order nothing joins them.
+    assert popular.get_linestyle() == "None"
     values = [p.model("popularity").quality["hr"].mean for p in result.points]
     assert list(popular.get_ydata()) == pytest.approx(values)
     assert quality_by_bytes(result) is None
