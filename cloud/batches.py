@@ -78,10 +78,16 @@ class CloudBatches:
         round_number: int,
         labelled: bool,
         taught: bool,
+        answer_weights: Array | None = None,
     ) -> tf.data.Dataset:
         """Batches of one pass over the uplinks; the arguments are those of `update_rows`."""
         rows = self.update_rows(
-            rng, knowledge, round_number=round_number, labelled=labelled, taught=taught
+            rng,
+            knowledge,
+            round_number=round_number,
+            labelled=labelled,
+            taught=taught,
+            answer_weights=answer_weights,
         )
         return tf.data.Dataset.from_tensor_slices(rows).batch(self.config.update_batch_size)
 

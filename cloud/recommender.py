@@ -17,6 +17,7 @@ from cloud.edge_knowledge import edge_knowledge
 from cloud.features import CloudPositions
 from cloud.growth import grow_snapshot, grow_tables, item_weights
 from cloud.held_out import HeldOut, hold_out
+from cloud.influence import bounded_answers
 from cloud.input_space import InputSpace, build_input_space
 from cloud.item_tables import model_table
 from cloud.moments import own_positions, with_moments
@@ -327,10 +328,16 @@ class CloudRecommender:
         taught = taught and bool((knowledge.logit_rounds >= 0).any())
         if not (labelled or taught) or not self.config.update_epochs:
             return {}
+        knowledge, weights = bounded_answers(knowledge, self.config, round_number=round_number)
         losses = []
         for _ in range(self.config.update_epochs):
             data = self.batches.update(
-                rng, knowledge, round_number=round_number, labelled=labelled, taught=taught
+                rng,
+                knowledge,
+                round_number=round_number,
+                labelled=labelled,
+                taught=taught,
+                answer_weights=weights,
             )
             losses.append(float(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1]))
             self._check_finite(losses[-1], f"its update in round {round_number + 1}")

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from cloud.influence import answer_weights
 from cloud.recommender import CloudRecommender
 from cloud.retraining.config import JobConfig
 from cloud.retraining.engines import Rows
-from cloud.retraining.influence import answer_weights
 from cloud.retraining.preparation import Prepared
 from cloud.retraining.trainer import Phase
 

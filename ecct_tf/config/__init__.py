@@ -5,6 +5,7 @@ overrides single values. One name means one thing from the YAML file to the code
 run folder. Nothing here imports TensorFlow, so a mistake is told before any work.
 """
 
+from ecct_tf.config.attack import AttackConfig
 from ecct_tf.config.baselines import (
     CentralizedConfig,
     EdgeOnlyConfig,
@@ -75,6 +76,7 @@ __all__ = [
     "SPLITS",
     "STARTS",
     "TIERS",
+    "AttackConfig",
     "AvailabilityConfig",
     "CatalogScope",
     "CentralizedConfig",

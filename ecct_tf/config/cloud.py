@@ -111,6 +111,11 @@ class CloudConfig:
       label_visibility: `both`, or `edge_only`: then the cloud never trains on labels and
         learns from the edge's logits alone.
       staleness_half_life: rounds after which an uplink counts half.
+      max_item_share: the most that the answers about one item may have of all that teaches the
+        cloud in a round's update; 1 for no bound.
+      answer_trim: share of an item's answers, from either end, that is pulled in to the nearest of
+        the others before they teach the cloud; 0.5 leaves their median. Items with fewer than 3
+        answers are bounded by all answers.
       buffer: uplinks that must have arrived before the cloud learns from the store again, as in
         buffered asynchronous aggregation; 0 to learn in each round.
       query_top_share: share of the queries taken from the cloud's best guesses; the rest
@@ -153,6 +158,8 @@ class CloudConfig:
     answers_kept: int = 3
     label_visibility: LabelVisibility = "both"
     staleness_half_life: float = 5.0
+    max_item_share: float = 1.0
+    answer_trim: float = 0.0
     buffer: int = 0
     query_top_share: float = 0.5
     rows: int = 64
@@ -188,6 +195,9 @@ class CloudConfig:
             self, "cloud", 0.0, 1.0, "tail", "query_top_share", "sequence_decay", "downlink_rate",
             "guard_share", "guard_room", "popular_rows",
         )  # fmt: skip
+        within(self, "cloud", 0.0, 0.5, "answer_trim")
+        within(self, "cloud", 0.0, 1.0, "max_item_share")
+        positive(self, "cloud", "max_item_share")
         one_of(self, "cloud", "label_visibility", ("both", "edge_only"))
         if self.model != BUILT_IN_CLOUD and not self.fit_epochs and self.label_visibility == "both":
             raise ConfigError(

@@ -42,6 +42,8 @@ class ExchangeConfig:
       clip_logit: largest absolute `z_e` that leaves a device.
       noise_multiplier: Gaussian noise that a device adds to its uplink, as a multiple of
         the clipping bounds; 0 for none.
+      only_asked: whether an uplink that answers for another item than the cloud asked about is
+        refused.
       uplink_log: folder of an uplink log to which a simulation with the method `ecct` appends
         what reached the cloud in each round; `run:uplinks` is `uplinks` in the run folder;
         null for none.
@@ -59,6 +61,7 @@ class ExchangeConfig:
     clip_norm: float = 8.0
     clip_logit: float = 12.0
     noise_multiplier: float = 0.0
+    only_asked: bool = True
     uplink_log: str | None = None
     item_increments: IncrementConfig = dataclasses.field(default_factory=IncrementConfig)
 

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Literal, get_args
 
-from ecct_tf.config.aggregator_names import MEAN, check_single_devices, late_refusal
+from ecct_tf.config.aggregator_names import MEAN, check_single_devices
+from ecct_tf.config.attack import AttackConfig
 from ecct_tf.config.baselines import (
     CentralizedConfig,
     EdgeOnlyConfig,
@@ -25,6 +26,7 @@ from ecct_tf.config.exchange import (
 )
 from ecct_tf.config.participation import ParticipationConfig
 from ecct_tf.config.privacy import PrivacyConfig
+from ecct_tf.config.run_checks import check_attack, check_late
 from ecct_tf.config.start import StartConfig
 from ecct_tf.errors import ConfigError
 
@@ -131,6 +133,7 @@ class RunConfig:
       exchange: the payloads.
       participation: who takes part.
       privacy: how much devices may give away.
+      attack: devices that send what they should not.
       cloud: the cloud recommender.
       evaluation: how quality is measured.
       runtime: how TFF computes.
@@ -158,6 +161,7 @@ class RunConfig:
     exchange: ExchangeConfig = dataclasses.field(default_factory=ExchangeConfig)
     participation: ParticipationConfig = dataclasses.field(default_factory=ParticipationConfig)
     privacy: PrivacyConfig = dataclasses.field(default_factory=PrivacyConfig)
+    attack: AttackConfig = dataclasses.field(default_factory=AttackConfig)
     cloud: CloudConfig = dataclasses.field(default_factory=CloudConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     runtime: RuntimeConfig = dataclasses.field(default_factory=RuntimeConfig)
@@ -190,14 +194,15 @@ class RunConfig:
                 f"privacy.max_epsilon: what method={self.method} takes from devices is not "
                 "counted; expected null, leave it out, or method=ecct"
             )
+        check_attack(
+            self.attack,
+            method=self.method,
+            exchange=self.exchange,
+            real_devices=self.runtime.real_devices,
+        )
         for section, server in self.servers.items():
             self._check_aggregator(f"{section}.aggregator", server.aggregator)
-            self._check_late(section, server)
-        if self.cloud.buffer and not self.exchange.up:
-            raise ConfigError(
-                f"cloud.buffer: got {self.cloud.buffer} with exchange.up=false, where no uplink "
-                "ever arrives and the cloud would never learn; expected 0"
-            )
+        check_late(self)
 
     def _check_aggregator(self, setting: str, name: str) -> None:
         """Refuses an aggregator over sums of devices, or over nothing."""
@@ -208,18 +213,6 @@ class RunConfig:
                 f"{setting}: {name!r} would join nothing, since edge.shared=none shares no "
                 "weights; expected edge.shared=backbone or all, or leave the aggregator out"
             )
-
-    def _check_late(self, section: str, server: ServerConfig) -> None:
-        """Refuses a buffer of nothing, and aggregators whose changes come from several rounds."""
-        own_edge = not section.startswith("federated_baseline")
-        if server.buffer and own_edge and self.edge.shared == "none":
-            raise ConfigError(
-                f"{section}.buffer: got {server.buffer}, but edge.shared=none shares no weights "
-                "that could wait; expected edge.shared=backbone or all, or 0. What the cloud "
-                "learns from uplinks waits by cloud.buffer"
-            )
-        if server.aggregator != MEAN and (server.buffer or self.participation.asynchronous):
-            raise late_refusal(f"{section}.aggregator", server.aggregator)
 
     @property
     def servers(self) -> dict[str, ServerConfig]:

@@ -18,7 +18,11 @@ __all__ = ["complete_settings", "earlier_settings", "is_run_settings", "missing_
 
 # What held before each setting. One that is added to `RunConfig` gets a line here.
 _BEFORE: Mapping[str, Any] = {
+    "attack.item": None,
+    "attack.kind": "push",
+    "attack.share": 0.0,
     "cloud.answer_ridge": 0.0,
+    "cloud.answer_trim": 0.0,
     "cloud.answers_kept": 1,
     "cloud.buffer": 0,
     "cloud.downlink_rate": 1.0,
@@ -26,6 +30,7 @@ _BEFORE: Mapping[str, Any] = {
     "cloud.guard_share": 0.0,
     "cloud.similarity.dense_items": 5000,
     "cloud.similarity.factors": 512,
+    "cloud.max_item_share": 1.0,
     "cloud.model": "ecct",
     "cloud.next_item.max_positions": 2**62,
     "cloud.popular_rows": 0.25,
@@ -53,6 +58,7 @@ _BEFORE: Mapping[str, Any] = {
     "exchange.item_increments.rows": 4,
     "exchange.item_increments.width": 16384,
     "exchange.logits": True,
+    "exchange.only_asked": False,
     "exchange.uplink_log": None,
     "features.clock": False,
     "participation.availability.awake_share": 0.5,

@@ -17,6 +17,7 @@ _OWN = {
     "ablation": "ablation:ablation",
     "asynchrony": "asynchrony:asynchrony",
     "privacy": "privacy:privacy",
+    "robustness": "robustness:robustness",
 }
 _NAMES = PartNames(
     "a study",

@@ -46,6 +46,7 @@ class RoundReport:
         it was sent, rounds done before it.
       arrived: answers of devices that arrived, of this round or an earlier one.
       under_way: answers that have been sent and have not arrived.
+      refused: uplinks that answered for other items than the cloud asked about.
       mean_age: mean rounds that those which arrived were under way; NaN where none did.
     """
 
@@ -66,6 +67,7 @@ class RoundReport:
     arrived: int = 0
     under_way: int = 0
     mean_age: float = math.nan
+    refused: int = 0
 
 
 def mean_loss(total: float, samples: float) -> float:

@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import ServerConfig
+from ecct_tf.federated.attack import Attack
 from ecct_tf.federated.changes import sent_changes
 from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Cohort, CohortState, ServerState, Shard
 from ecct_tf.federated.crossing import (
+    answers_as_asked,
     make_downlinks,
     received_uplink,
     shared_as_received,
@@ -19,6 +21,7 @@ from ecct_tf.federated.crossing import (
 from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.divergence import check_round
 from ecct_tf.federated.server import apply_arrived
+from ecct_tf.federated.under_way import rows_of
 from ecct_tf.federated.witness import CohortRound, Witness
 from ecct_tf.knowledge import Uplink
 
@@ -41,6 +44,7 @@ class CohortDone:
       loss: sum of the devices' losses, weighted by their samples.
       weight: the samples behind it.
       measured: what the aggregator measured.
+      refused: uplinks that answer for other items than the cloud asked about.
     """
 
     state: CohortState
@@ -49,6 +53,7 @@ class CohortDone:
     loss: float = 0.0
     weight: float = 0.0
     measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    refused: int = 0
 
 
 def run_cohort(
@@ -65,6 +70,8 @@ def run_cohort(
     rounds: Callable[[], "CohortRounds"],
     rates: Mapping[str, object],
     witness: Witness | None,
+    attack: Attack | None = None,
+    only_asked: bool = False,
 ) -> CohortDone:
     """Runs a round of one cohort.
 
@@ -81,6 +88,8 @@ def run_cohort(
       rounds: the computations of the process, built at the first call.
       rates: the settings that decide whether training stays finite.
       witness: sees what the devices did.
+      attack: what poisoned devices send instead, which the witness does not see.
+      only_asked: whether answers for other items than the cloud asked about are refused.
 
     Raises:
       DivergenceError: training left the finite numbers.
@@ -144,6 +153,13 @@ def run_cohort(
                 uplink=received,
             )
         )
+    if attack is not None:
+        received = attack.forged(work.exchange, received)
+    refused = 0
+    if only_asked:
+        kept = answers_as_asked(received, shards=shards, downlinks=downlinks)
+        refused = int((~kept).sum())
+        received = rows_of(received, kept) if refused else received
     return CohortDone(
         state=after,
         work=work,
@@ -151,6 +167,7 @@ def run_cohort(
         loss=loss,
         weight=weight,
         measured=aggregated.measured,
+        refused=refused,
     )
 
 

@@ -13,7 +13,13 @@ from ecct_tf.federated.cohort import Shard
 from ecct_tf.federated.device_work import DeviceWork
 from ecct_tf.knowledge import Downlink, Uplink, UplinkRows, build_codec
 
-__all__ = ["decode_rows", "make_downlinks", "received_uplink", "shared_as_received"]
+__all__ = [
+    "answers_as_asked",
+    "decode_rows",
+    "make_downlinks",
+    "received_uplink",
+    "shared_as_received",
+]
 
 
 def make_downlinks(
@@ -81,6 +87,32 @@ def received_uplink(work: DeviceWork, uplink: Any) -> Uplink:
     )
     work.exchange.check_uplink(received)
     return received
+
+
+def answers_as_asked(
+    uplink: Uplink, *, shards: Sequence[Shard], downlinks: Sequence[Downlink]
+) -> npt.NDArray[np.bool_]:
+    """`[n] bool`: which rows of a round's uplinks answer for the items that the cloud asked about.
+
+    Args:
+      uplink: as received.
+      shards: the devices that answered.
+      downlinks: one for each shard.
+    """
+    asked = {
+        int(user): row
+        for shard, downlink in zip(shards, downlinks, strict=True)
+        for user, row in zip(
+            shard.data.users.ravel(),
+            np.asarray(downlink.queries).reshape(-1, uplink.items.shape[1]),
+            strict=True,
+        )
+    }
+    rows = [
+        int(user) in asked and np.array_equal(asked[int(user)], items)
+        for user, items in zip(uplink.users, uplink.items, strict=True)
+    ]
+    return np.array(rows, np.bool_)
 
 
 def decode_rows(work: DeviceWork, received: Uplink) -> UplinkRows:

@@ -26,7 +26,7 @@ class Population:
 
     Attributes:
       interactions: `[devices] int64`, training interactions of all users of each.
-      users: of each device, as the data names them.
+      users: of each device, as the data names them; only a trace needs them.
     """
 
     interactions: Ids

@@ -19,6 +19,7 @@ from ecct_tf.config import RuntimeConfig, ServerConfig, Tier
 from ecct_tf.config.aggregator_names import MEAN
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.algorithm import RoundReport, mean_loss
+from ecct_tf.federated.attack import Attack
 from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.federated.cohort_round import run_cohort
@@ -112,6 +113,8 @@ def build_ecct_process(
     section: str | None = None,
     asynchronous: bool = False,
     cloud_buffer: int = 0,
+    attack: Attack | None = None,
+    only_asked: bool = False,
 ) -> EcctProcess:
     """Composes the process.
 
@@ -130,6 +133,8 @@ def build_ecct_process(
       section: of the settings, where the rates are in one of their own.
       asynchronous: whether answers may arrive in later rounds; with a buffer of the server they do.
       cloud_buffer: uplinks for which the cloud waits before it learns; 0 to learn in each round.
+      attack: what poisoned devices send instead of what they found.
+      only_asked: whether an uplink for other items than the cloud asked about is refused.
 
     Raises:
       ConfigError: when there is no device, or when cohorts exchange different payloads.
@@ -161,6 +166,7 @@ def build_ecct_process(
             runtime=runtime,
             section=f"{section}.server" if section else "server",
             asynchronous=asynchronous or server.buffer > 0,
+            attack=attack,
         )
 
     traffic = RoundTraffic(cohorts, table_bytes=table_bytes)
@@ -218,6 +224,8 @@ def build_ecct_process(
                 rounds=cohort_rounds,
                 rates=_rates(cohort.work, server, section=section),
                 witness=witness,
+                attack=attack,
+                only_asked=only_asked,
             )
             for index, cohort in enumerate(cohorts)
         ]
@@ -253,6 +261,7 @@ def build_ecct_process(
             arrived=len(here.devices),
             under_way=len(answers.devices),
             mean_age=here.mean_age(number),
+            refused=sum(each.refused for each in done),
         )
         fetched = state.fetched.copy()
         fetched[participants] = True

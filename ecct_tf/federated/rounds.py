@@ -9,6 +9,7 @@ import numpy.typing as npt
 from ecct_tf.config import RuntimeConfig, ServerConfig
 from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.federated.aggregators import Aggregated, Aggregator, AggregatorState, aggregator_of
+from ecct_tf.federated.attack import Attack
 from ecct_tf.federated.cohort import Cohort, ServerState, Shard, make_shards
 from ecct_tf.federated.device_work import STAGES, Stage
 from ecct_tf.federated.engine import build_engine
@@ -40,6 +41,7 @@ class CohortRounds:
         runtime: RuntimeConfig,
         section: str = "server",
         asynchronous: bool = False,
+        attack: Attack | None = None,
     ) -> None:
         """Chooses the engine.
 
@@ -50,6 +52,7 @@ class CohortRounds:
           runtime: how shards are formed, and by which engine rounds run.
           section: where `server` stands, for messages.
           asynchronous: whether changes of shared weights are left for a later step.
+          attack: what poisoned devices do.
 
         Raises:
           WorkerError: when it is TFF, which is not installed.
@@ -59,6 +62,7 @@ class CohortRounds:
         self._section = section
         self._runtime = runtime
         self._asynchronous = asynchronous
+        self._attack = attack
         self._engine = build_engine(runtime)
         self._table = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
         self._built: dict[tuple[int, Stage], tuple[Any, WorkTypes]] = {}
@@ -100,6 +104,8 @@ class CohortRounds:
                     batch_size=cohort.work.task.batch_size,
                 )
             )
+            if self._attack is not None:
+                cut = tuple(map(self._attack.flipped, cut))
             self._kept[index] = key, cut
         return self._kept[index][1]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Uplink
 
-__all__ = ["Answers", "SentUplinks", "arriving", "checked_delays"]
+__all__ = ["Answers", "SentUplinks", "arriving", "checked_delays", "rows_of"]
 
 Ids = npt.NDArray[np.int64]
 
@@ -82,14 +82,9 @@ class SentUplinks:
 
     def rows(self, chosen: npt.NDArray[np.bool_]) -> "SentUplinks":
         """Some of the rows."""
-        uplink = self.uplink
-        cut = Uplink(
-            uplink.users[chosen],
-            uplink.items[chosen],
-            tuple(part[chosen] for part in uplink.embeddings),
-            tuple(part[chosen] for part in uplink.logits),
+        return dataclasses.replace(
+            self, uplink=rows_of(self.uplink, chosen), arrives=self.arrives[chosen]
         )
-        return dataclasses.replace(self, uplink=cut, arrives=self.arrives[chosen])
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All of it by name, for a checkpoint."""
@@ -115,6 +110,16 @@ class SentUplinks:
         cohort, round_number = (int(number) for number in arrays["where"])
         uplink = Uplink(arrays["users"], arrays["items"], encoded("embeddings"), encoded("logits"))
         return cls(cohort, round_number, uplink, arrays["arrives"])
+
+
+def rows_of(uplink: Uplink, chosen: npt.NDArray[np.bool_]) -> Uplink:
+    """Some of the rows of an encoded uplink."""
+    return Uplink(
+        uplink.users[chosen],
+        uplink.items[chosen],
+        tuple(part[chosen] for part in uplink.embeddings),
+        tuple(part[chosen] for part in uplink.logits),
+    )
 
 
 def checked_delays(delays: Ids | None, answering: Ids, *, asynchronous: bool) -> Ids:

@@ -17,6 +17,7 @@ from ecct_tf.federated import (
     Witness,
     build_ecct_process,
 )
+from ecct_tf.federated.attack import Attack
 from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.federated.prepared import PreparedDevices
 from ecct_tf.knowledge import ExchangeSpec, ItemTable
@@ -37,6 +38,7 @@ def build_process(
     starts: Mapping[Tier, npt.NDArray[np.float32]] | None = None,
     witness: Witness | None = None,
     prepared: PreparedDevices | None = None,
+    attack: Attack | None = None,
 ) -> EcctProcess:
     """Builds the federated process for devices that hold `table`.
 
@@ -49,6 +51,7 @@ def build_process(
       starts: starting weights by tier, `[P] float32`; None starts all devices at random.
       witness: sees what devices did in each round.
       prepared: the data of devices that is prepared already, and where new data is kept.
+      attack: what poisoned devices do.
     """
     known = PreparedDevices() if prepared is None else prepared
     works = _cohorts(config, table, groups, known)
@@ -66,6 +69,8 @@ def build_process(
         section="edge_only" if config.method == "edge-only" else None,
         asynchronous=config.participation.asynchronous,
         cloud_buffer=config.cloud.buffer if config.exchange.up else 0,
+        attack=attack,
+        only_asked=config.exchange.up and config.exchange.only_asked,
     )
 
 

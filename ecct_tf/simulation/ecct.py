@@ -29,6 +29,7 @@ from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.federated.increments import IncrementSum
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.phases import phase
+from ecct_tf.simulation.attack import attack_of
 from ecct_tf.simulation.builder import build_process, device_work, edge_config
 from ecct_tf.simulation.edge_state import (
     check_shapes,
@@ -309,6 +310,7 @@ def _assemble(
         starts=starts,
         witness=real_devices(config, experiment.groups, table=table),
         prepared=experiment.prepared,
+        attack=attack_of(experiment),
     )
     return EcctAlgorithm(
         config=config,

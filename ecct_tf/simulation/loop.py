@@ -59,6 +59,7 @@ class RoundResult:
             "epsilon": "" if self.epsilon is None else self.epsilon,
             "arrived": report.arrived,
             "under_way": report.under_way,
+            "refused_uplinks": report.refused,
             "mean_age": "" if math.isnan(report.mean_age) else report.mean_age,
         }
         for side in _SIDES:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from cloud.shared_spaces import InputSpaces
 from ecct_tf.baselines.centralized import build_centralized
-from ecct_tf.config import RunConfig
+from ecct_tf.config import AttackConfig, RunConfig
 from ecct_tf.edge import largest_tier
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import Algorithm
@@ -109,7 +109,9 @@ def sees(config: RunConfig, side: str) -> str:
 def quick_references(config: RunConfig) -> list[RunConfig]:
     """Runs of a few seconds each that put a result into perspective."""
     runtime = dataclasses.replace(config.runtime, real_devices=0)
-    plain = dataclasses.replace(config, method="ecct", baselines=False, runtime=runtime)
+    plain = dataclasses.replace(
+        config, method="ecct", baselines=False, runtime=runtime, attack=AttackConfig()
+    )
     references = [
         dataclasses.replace(plain, method="popularity"),
         dataclasses.replace(plain, method="ease"),

@@ -20,6 +20,7 @@ from ecct_tf.federated.aggregators import check_aggregators
 from ecct_tf.federated.increments import sum_federated, sum_here
 from ecct_tf.phases import phase
 from ecct_tf.reporting import write_plots
+from ecct_tf.simulation.attack_outcome import attack_outcome
 from ecct_tf.simulation.callbacks import Checkpointer, MetricsWriter, ProgressBar
 from ecct_tf.simulation.catalog import catalog_plan
 from ecct_tf.simulation.checkpoints import Checkpoint
@@ -303,7 +304,9 @@ def _run(
             )
         privacy = "" if meter is None else meter.account.told(meter.epsilon(config.rounds))
         late = left_over(state, rounds=algorithm.rounds)
-        for line in filter(None, [*map(start_line, rows), plan.note, privacy, late]):
+        outcome = attack_outcome(experiment, algorithm, state, ours)
+        attacked = None if outcome is None else outcome.told()
+        for line in filter(None, [*map(start_line, rows), plan.note, privacy, late, attacked]):
             LINES.info("%s", line)
         if folder is not None:
             folder.write_devices(rank_rows(experiment, ours))
@@ -311,9 +314,11 @@ def _run(
                 folder.write_references(rank_rows(experiment, references))
             folder.write_groups(group_rows(experiment, rows))
             folder.write_results([row.as_dict() for row in rows])
+            if outcome is not None:
+                outcome.write(folder.path)
             write_plots(folder.path)
         status = "complete"
-        notes = tuple(filter(None, (plan.note, privacy, late)))
+        notes = tuple(filter(None, (plan.note, privacy, late, attacked)))
         return SimulationResult(tuple(rows), experiment, algorithm, state, notes)
     except KeyboardInterrupt:
         status = "interrupted"

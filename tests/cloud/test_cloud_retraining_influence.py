@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cloud.retraining.influence import answer_weights
+from cloud.influence import answer_weights, bounded_answers, trimmed_answers
 from cloud.retraining.phases import later_phase
 from cloud.retraining.preparation import prepare
 from cloud.retraining.start import begin, starting_space
+from ecct_tf.config import CloudConfig
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import KnowledgeStore
 
@@ -39,6 +40,39 @@ def test_an_item_counts_once_in_an_uplink():
     assert weights(store([[1, 2, 3, 4], [5, 5, 5, 5], [6, 7, 6, 8]])) == [
         [1, 1, 1, 1], [0.25] * 4, [0.5, 1, 0.5, 1],
     ]  # fmt: skip
+
+
+def _answered(items, logits, *, logit_rounds=None):
+    return dataclasses.replace(
+        store(items, logit_rounds=logit_rounds), logits=np.array(logits, np.float32)
+    )
+
+
+def test_outlying_answers_are_pulled_in_to_the_others_about_the_item():
+    knowledge = _answered([[9], [9], [9], [9], [9]], [[1], [2], [3], [4], [12]])
+    # The median, and the quartiles, of five.
+    assert trimmed_answers(knowledge, share=0.5).logits.ravel().tolist() == [3.0] * 5
+    assert trimmed_answers(knowledge, share=0.25).logits.ravel().tolist() == [2, 2, 3, 4, 4]
+    assert trimmed_answers(knowledge, share=0.0) is knowledge
+
+
+def test_an_item_with_few_answers_is_bounded_by_all():
+    logits = [[1, 12], [2, 2], [3, 3]]
+    trimmed = trimmed_answers(_answered([[9, 5], [9, 6], [9, 7]], logits), share=0.25).logits
+    # All six: 1, 2, 2, 3, 3, 12, with quartiles 2 and 3; of item 9: 1.5 and 2.5.
+    assert trimmed.tolist() == [[1.5, 3], [2, 2], [2.5, 3]]
+    # Who sent no logits is left as it was, and counts for nobody.
+    silent = _answered([[9, 5], [9, 6], [9, 7]], logits, logit_rounds=[0, -1, 0])
+    assert trimmed_answers(silent, share=0.5).logits[1].tolist() == [2, 2]
+
+
+def test_bounds_of_a_run_are_off_by_default():
+    knowledge = _answered([[9, 1], [9, 2], [9, 3], [9, 4]], [[6, 0]] * 4)
+    assert bounded_answers(knowledge, CloudConfig(), round_number=0) == (knowledge, None)
+    config = CloudConfig(max_item_share=0.25)
+    kept, found = bounded_answers(knowledge, config, round_number=0)
+    assert kept is knowledge
+    assert found.tolist() == [[0.5, 1]] * 4
 
 
 def test_an_item_has_a_share_at_most():

@@ -1,0 +1,58 @@
+"""Checks of a run's settings that concern several sections."""
+
+from typing import TYPE_CHECKING
+
+from ecct_tf.config.aggregator_names import MEAN, late_refusal
+from ecct_tf.config.attack import AttackConfig
+from ecct_tf.config.exchange import ExchangeConfig
+from ecct_tf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ecct_tf.config.run import RunConfig
+
+__all__ = ["check_attack", "check_late"]
+
+
+def check_attack(
+    attack: AttackConfig, *, method: str, exchange: ExchangeConfig, real_devices: int
+) -> None:
+    """Refuses an attack on uplinks where there are none, and one that real devices cannot repeat.
+
+    Raises:
+      ConfigError: so it is.
+    """
+    if attack.share and (method != "ecct" or not exchange.up):
+        raise ConfigError(
+            f"attack.share: got {attack.share}, but only uplinks of the method ecct can be forged, "
+            f"and there are none with method={method} and exchange.up={str(exchange.up).lower()}; "
+            "expected 0"
+        )
+    if attack.share and attack.kind == "flip" and real_devices:
+        raise ConfigError(
+            f"attack.kind: 'flip' turns the labels of simulated devices round, which the "
+            f"runtime.real_devices={real_devices} that are held against them do not have; expected "
+            "another kind, or runtime.real_devices=0"
+        )
+
+
+def check_late(config: "RunConfig") -> None:
+    """Refuses buffers of nothing, and aggregators whose changes come from several rounds.
+
+    Raises:
+      ConfigError: names the setting.
+    """
+    for section, server in config.servers.items():
+        own_edge = not section.startswith("federated_baseline")
+        if server.buffer and own_edge and config.edge.shared == "none":
+            raise ConfigError(
+                f"{section}.buffer: got {server.buffer}, but edge.shared=none shares no weights "
+                "that could wait; expected edge.shared=backbone or all, or 0. What the cloud "
+                "learns from uplinks waits by cloud.buffer"
+            )
+        if server.aggregator != MEAN and (server.buffer or config.participation.asynchronous):
+            raise late_refusal(f"{section}.aggregator", server.aggregator)
+    if config.cloud.buffer and not config.exchange.up:
+        raise ConfigError(
+            f"cloud.buffer: got {config.cloud.buffer} with exchange.up=false, where no uplink "
+            "ever arrives and the cloud would never learn; expected 0"
+        )
