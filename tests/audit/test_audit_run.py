@@ -82,6 +82,14 @@ def test_the_store_gives_earlier_logits_without_embeddings():
             logits=np.full((1, 2), logit, np.float32),
         )
         store = store.updated(rows, round_number=number)
+    silent = UplinkRows(
+        users=np.array([2], np.int32),
+        items=np.array([[7, 8]], np.int32),
+        embeddings=np.zeros((1, 2, 1), np.float32),
+        logits=None,
+    )
+    bare = answers_of(Received.from_store(store.updated(silent, round_number=2)))
+    assert bare.with_logit.tolist() == [True] * 3 + [False] * 2
     answers = answers_of(Received.from_store(store))
     assert answers.items.tolist() == [4, 5, 6]
     assert answers.times.tolist() == [2.0, 1.0, 1.0]
