@@ -13,12 +13,16 @@ from ecct_tf.terminal import prose
 __all__ = ["print_audit"]
 
 _METHODS = {
-    "the cloud's own score": "cloud's score",
+    "the cloud's own score": "cloud score",
     "logistic regression": "regression",
     "likelihood ratio": "likelihood",
-    "likelihood ratio, offline": "offline ratio",
+    "likelihood ratio, offline": "offline",
 }
-_MEASURES = {"balanced accuracy": "bal. acc.", "TPR at 1 % FPR": "TPR@1%"}
+_MEASURES = {
+    "balanced accuracy": "bal. acc.",
+    "TPR at 1 % FPR": "TPR@1%",
+    "items below": "below",
+}
 
 
 def print_audit(audit: Audit, *, files: tuple[Path, ...], console: Console | None = None) -> None:
@@ -51,6 +55,9 @@ def print_audit(audit: Audit, *, files: tuple[Path, ...], console: Console | Non
             ends=ends,
         )
     )
+    left_out = [column.heading for column in columns if column not in shown]
+    if left_out:
+        prose(f"Too narrow for {', '.join(left_out)}; audit.csv has all figures.", console)
     for note in _notes(audit, files):
         prose(note, console)
 
@@ -85,8 +92,12 @@ def _short(number: float) -> str:
 
     >>> _short(0.5), _short(-0.0123), _short(1.0)
     ('.500', '-.012', '1.000')
+    >>> _short(-0.0001)
+    '.000'
     """
-    return f"{number:.3f}".replace("0.", ".", 1) if abs(number) < 0.9995 else f"{number:.3f}"
+    # Adding zero takes the sign from a negative one.
+    text = f"{round(number, 3) + 0.0:.3f}"
+    return text.replace("0.", ".", 1) if abs(number) < 0.9995 else text
 
 
 def _value(estimate: Estimate | None) -> str:
@@ -97,8 +108,7 @@ def _added(finding: Finding) -> str:
     added = finding.added
     if added is None:
         return "- "
-    first, low, high = (
-        _short(each) if each < 0 else f"+{_short(each)}"
-        for each in (added.value, added.low, added.high)
-    )
+    figures = (added.value, added.low, added.high)
+    texts = map(_short, figures)
+    first, low, high = (text if text.startswith("-") else f"+{text}" for text in texts)
     return f"{first} ({low}, {high}){'*' if finding.leaks else ' '}"

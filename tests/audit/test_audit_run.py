@@ -30,7 +30,14 @@ def audited(audited_run):
 def test_the_table_fits_a_terminal_and_names_what_was_guessed(audited):
     _, printed = audited
     assert max(map(len, printed.splitlines()[:30])) <= 80
-    for words in ("gender", "age", "recent: regression", "newest: regression", "uplinks add"):
+    for words in (
+        "gender",
+        "age",
+        "recent: regression",
+        "newest: regression",
+        "sent",
+        "uplinks add",
+    ):
         assert words in printed
     assert "out of the uplink log" in printed
 
