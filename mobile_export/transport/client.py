@@ -24,11 +24,24 @@ from mobile_export.device import ReceivedDownlink
 from mobile_export.transport.http import Answer, Transport
 from mobile_export.transport.retrying import Retries, RetryingTransport
 
-__all__ = ["CloudClient", "RefusedRecordError", "Sent", "TokenRefusedError"]
+__all__ = [
+    "CloudClient",
+    "RefusedRecordError",
+    "Sent",
+    "StalePublicationError",
+    "TokenRefusedError",
+]
+
+# Of files that a publication names; others in the cache, such as models, are in use.
+_PUBLISHED = (".ecit", ".ecid", ".ecdn", ".ecsw")
 
 
 class TokenRefusedError(TransportError):
     """The token is not valid: it expired or was revoked; the app has to get another one."""
+
+
+class StalePublicationError(TransportError):
+    """The cloud published anew between two requests; ask for what is current again."""
 
 
 class RefusedRecordError(TransportError):
@@ -140,7 +153,8 @@ class CloudClient:
           segment: place in its `segment_names`; the first is that of all users.
 
         Raises:
-          TransportError: it cannot be fetched, is damaged, or of another publication.
+          TransportError: it cannot be fetched or is damaged.
+          StalePublicationError: it is of another publication.
         """
         answer = self._ask("GET", "/v1/downlink", headers={})
         try:
@@ -154,11 +168,22 @@ class CloudClient:
             raise TransportError(f"/v1/downlink: {error}") from error
         made = found.cloud_version, found.round_number
         if made != (publication.cloud_version, publication.round_number):
-            raise TransportError(
+            raise StalePublicationError(
                 f"/v1/downlink: expected one of version {publication.cloud_version} and round "
                 f"{publication.round_number}, got {made}; the cloud published meanwhile, ask again"
             )
         return found
+
+    def prune(self, publication: Publication) -> None:
+        """Removes cached files of earlier publications, and parts of them."""
+        offered = (publication.item_table, publication.segments)
+        named = {file.path for file in offered}
+        named.update(delta.file.path for delta in publication.deltas)
+        named.update(start.file.path for start in publication.starts)
+        for path in self._cache.iterdir():
+            name = path.name.removeprefix(".").removesuffix(".part")
+            if name.endswith(_PUBLISHED) and name not in named:
+                path.unlink(missing_ok=True)
 
     def model(self, name: str) -> Path:
         """An exported file that the service offers, with its manifest beside it.

@@ -1,15 +1,23 @@
 """A device's round with the cloud: fetch, take part, answer. A kill at any point loses nothing."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
 
 from ecct_tf.errors import TransportError
 from mobile_export.device import Device, DeviceModel, TrainingPlan, TrainingReport
-from mobile_export.transport.client import CloudClient
+from mobile_export.transport.client import (
+    CloudClient,
+    StalePublicationError,
+    TokenRefusedError,
+)
 from mobile_export.transport.spool import Spool, SpoolReport
 
 __all__ = ["RoundReport", "take_part"]
+
+# A cloud that publishes oftener between two requests is out of order.
+_MOST_PUBLICATIONS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +61,25 @@ def take_part(
 
     Raises:
       TransportError: the cloud cannot be reached before the device has taken part.
+      TokenRefusedError: the token is not valid; an answer that was made waits in the spool.
       DeviceError: what the cloud sent does not fit the device.
     """
+    for _ in range(_MOST_PUBLICATIONS - 1):
+        with contextlib.suppress(StalePublicationError):
+            return _take_part(device, client, spool, plan, clock=clock)
+    return _take_part(device, client, spool, plan, clock=clock)
+
+
+def _take_part(
+    device: Device,
+    client: CloudClient,
+    spool: Spool,
+    plan: TrainingPlan,
+    *,
+    clock: Callable[[], float],
+) -> RoundReport:
     publication = client.current()
+    client.prune(publication)
     if publication.item_table.sha256 != device.model.file.table_sha256:
         device = _moved(device, client, publication.item_table.sha256)
     training = None
@@ -73,6 +97,8 @@ def take_part(
         spool.add(made)
     try:
         sent = spool.send(client)
+    except TokenRefusedError:
+        raise
     except TransportError:
         # It waits on the disk; the next call sends it.
         sent = None

@@ -25,7 +25,7 @@ import pytest
 from cloud.service import TokenStore
 from ecct_tf.errors import ConfigError, TransportError
 from ecct_tf.wire import DownlinkFile, Publication, UplinkRecord
-from mobile_export.device import Device, DeviceModel, TrainingPlan
+from mobile_export.device import Device, DeviceModel, ReceivedDownlink, TrainingPlan
 from mobile_export.transport import (
     Answer,
     CloudClient,
@@ -35,7 +35,11 @@ from mobile_export.transport import (
     Spool,
     take_part,
 )
-from mobile_export.transport.client import RefusedRecordError, TokenRefusedError
+from mobile_export.transport.client import (
+    RefusedRecordError,
+    StalePublicationError,
+    TokenRefusedError,
+)
 from mobile_export.transport.http import UnreachableError
 
 _spec = importlib.util.spec_from_file_location(
@@ -164,7 +168,7 @@ def test_a_downlink_of_another_publication_is_not_taken(tmp_path):
     # A user that the cloud does not know takes what is meant for all.
     assert client.downlink(publication).user_embedding.tolist() == [5, 6, 7]
     newer = dataclasses.replace(publication, round_number=6)
-    with pytest.raises(TransportError, match="the cloud published meanwhile, ask again"):
+    with pytest.raises(StalePublicationError, match="the cloud published meanwhile, ask again"):
         client.downlink(newer)
     with pytest.raises(TransportError, match="/v1/downlink: downlinks: the file is damaged"):
         client.downlink(publication)
@@ -239,6 +243,87 @@ def test_a_spool_keeps_the_newest_and_sends_in_portions(tmp_path, monkeypatch):
     size = len(record().to_bytes())
     assert [len(asked[3]) // size for asked in transport.asked] == [4, 2]
     assert UplinkRecord.from_bytes(transport.asked[0][3][:size]).round_number == 3
+
+
+class Offering:
+    """The part of a client that a round needs, over publications in folders."""
+
+    def __init__(self, folders, *, refused=None):
+        self.folders, self.refused, self.sent = list(folders), refused, []
+
+    def current(self):
+        return Publication.from_json((self.folders[0] / "current.json").read_text())
+
+    def downlink(self, publication):
+        if len(self.folders) > 1:
+            self.folders.pop(0)
+            raise StalePublicationError("the cloud published meanwhile")
+        path = self.folders[0] / publication.downlinks.path
+        return ReceivedDownlink.read(DownlinkFile.from_bytes(path.read_bytes()), 1)
+
+    def prune(self, publication):
+        pass
+
+    def send(self, records):
+        if self.refused is not None:
+            raise self.refused
+        self.sent += records
+        return Sent(len(records), 0, 0)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A device whose item table is that of publications made by `offered(round)`."""
+    model = DeviceModel(GOLDEN / "edge.tflite", runtime=RUNTIME)
+    device = Device.create(
+        tmp_path / "1.state", model, user=1, history=[3, 1, 4, 15], profile=[1, 1]
+    )
+
+    def offered(number):
+        folder = tmp_path / f"public-{number}"
+        table = model.file.table_sha256
+        published(folder, round_number=number, users=(1,), cloud_dim=8, queries=4, table=table)
+        return folder
+
+    return device, Spool(tmp_path / "spool"), offered
+
+
+def test_a_publication_that_is_replaced_meanwhile_is_asked_for_again(own):
+    device, spool, offered = own
+    client = Offering([offered(3), offered(4), offered(5)])
+    report = take_part(device, client, spool, TrainingPlan())
+    assert (report.round_number, report.sent.taken) == (5, 1)
+    assert UplinkRecord.from_bytes(client.sent[0]).key == (1, 5)
+    with pytest.raises(StalePublicationError):
+        take_part(device, Offering([offered(6 + n) for n in range(4)]), spool, TrainingPlan())
+    assert device.state.downlink.round_number == 5
+
+
+def test_without_network_the_answer_waits_and_a_refused_token_is_told(own):
+    device, spool, offered = own
+    offline = Offering([offered(3)], refused=UnreachableError("no network"))
+    report = take_part(device, offline, spool, TrainingPlan())
+    assert (report.sent, len(spool), device.state.round_number) == (None, 1, 1)
+    revoked = Offering([offered(4)], refused=TokenRefusedError("revoked"))
+    with pytest.raises(TokenRefusedError):
+        take_part(device, revoked, spool, TrainingPlan())
+    assert (len(spool), device.state.round_number) == (2, 2)
+    client = Offering([offered(4)])
+    report = take_part(device, client, spool, TrainingPlan())
+    assert (report.training, report.sent.taken, len(spool)) == (None, 2, 0)
+
+
+def test_the_cache_holds_files_of_the_publication_that_is_current(tmp_path):
+    publication = published(tmp_path / "public")
+    _, client = client_of(tmp_path, told(404))
+    kept = [publication.item_table.path, publication.segments.path, "current.json"]
+    gone = ["items-0000000000000000.ecit", ".items-1111111111111111.ecit.part"]
+    for name in kept + gone:
+        (tmp_path / "cache" / name).write_bytes(b"x")
+    (tmp_path / "cache" / "0123456789abcdef").mkdir()
+    client.prune(publication)
+    left = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert left == {*kept, "0123456789abcdef"}
 
 
 @pytest.mark.parametrize(
