@@ -228,6 +228,7 @@ class FederatedBaseline:
             devices=len(answering),
             train_loss=mean_loss(float(totals[0]), float(totals[1])),
             weights_bytes=weights_bytes,
+            weights_up_bytes=len(answering) * per_transfer,
             aggregated=aggregated.measured,
         )
         after = FederatedBaselineState(new_server, rows, aggregated.state, answers, changes)

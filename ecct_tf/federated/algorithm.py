@@ -38,6 +38,7 @@ class RoundReport:
       downlink_bytes: knowledge and queries, cloud to devices.
       uplink_bytes: embeddings and logits, devices to cloud.
       weights_bytes: shared weights, both directions.
+      weights_up_bytes: those of them that devices sent.
       item_table_bytes: item tables and starting weights, to devices that had none yet.
       cloud: what the cloud measured while learning.
       witnessed: what a witness of the round measured.
@@ -68,6 +69,7 @@ class RoundReport:
     under_way: int = 0
     mean_age: float = math.nan
     refused: int = 0
+    weights_up_bytes: int = 0
 
 
 def mean_loss(total: float, samples: float) -> float:

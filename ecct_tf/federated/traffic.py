@@ -20,6 +20,7 @@ class RoundBytes(TypedDict):
     downlink_bytes: int
     uplink_bytes: int
     weights_bytes: int
+    weights_up_bytes: int
     item_table_bytes: int
 
 
@@ -71,6 +72,7 @@ class RoundTraffic:
             "downlink_bytes": int(self._users[participants].sum()) * work.downlink_bytes,
             "uplink_bytes": int(self._users[answering].sum()) * work.uplink_bytes,
             "weights_bytes": int(self._weights[both].sum()),
+            "weights_up_bytes": int(self._weights[answering].sum()),
             "item_table_bytes": int(self._fetched[participants[~fetched[participants]]].sum()),
         }
 

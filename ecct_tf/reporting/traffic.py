@@ -1,7 +1,11 @@
 """What a device transmits."""
 
 import dataclasses
+import operator
 from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
 
 from ecct_tf.reporting.run import Run
 from ecct_tf.reporting.spread import Spread
@@ -19,6 +23,7 @@ class Traffic:
       parts: in a round in which it takes part: `downlink` and `uplink` of knowledge, shared
         `weights` both ways.
       per_round: their sum.
+      weights_up: of `parts["weights"]`, what a device sends; None where an earlier run lacks it.
       item_table: the item table, and starting weights where the cloud made some, once; a mean
         over all devices, whether they fetched it or not.
       total: all rounds and the item table; a mean over all devices.
@@ -30,6 +35,7 @@ class Traffic:
     item_table: float
     total: Spread
     rounds: int
+    weights_up: float | None = None
 
     @property
     def knowledge(self) -> float:
@@ -63,4 +69,13 @@ def traffic_of(runs: Sequence[Run]) -> Traffic | None:
         item_table=sum(once) / len(once),
         total=Spread(tuple(totals)),
         rounds=max(len(table) for table in tables),
+        weights_up=_weights_up(tables, taking_part),
     )
+
+
+def _weights_up(tables: Sequence[pd.DataFrame], taking_part: Sequence[float]) -> float | None:
+    # Runs of earlier releases have no such column, which is read as NaN.
+    sent = [float(table["weights_up_bytes"].sum(skipna=False)) for table in tables]
+    if not np.isfinite(sent).all():
+        return None
+    return sum(map(operator.truediv, sent, taking_part)) / len(tables)

@@ -52,6 +52,7 @@ class RoundResult:
             "downlink_bytes": report.downlink_bytes,
             "uplink_bytes": report.uplink_bytes,
             "weights_bytes": report.weights_bytes,
+            "weights_up_bytes": report.weights_up_bytes,
             "item_table_bytes": report.item_table_bytes,
             "cloud_loss": report.cloud.get("cloud_loss", ""),
             "cloud_heeds_devices": report.cloud.get("cloud_heeds_devices", ""),

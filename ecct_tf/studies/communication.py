@@ -38,7 +38,7 @@ def communication() -> Study:
         drawings=(quality_by_bytes,),
         tables=(uplinks_table,),
         note="Every byte is counted as encoded, and what devices and cloud work with has passed "
-        "the codec. Without dropout half of the bytes of weights go down and half up.",
+        "the codec.",
     )
 
 

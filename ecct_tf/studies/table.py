@@ -9,13 +9,16 @@ from ecct_tf.evaluation import Interval
 from ecct_tf.reporting.comparison import Model
 from ecct_tf.reporting.run import CATALOG, QUALITY
 from ecct_tf.reporting.spread import Spread, bytes_text, signed
-from ecct_tf.reporting.traffic import traffic_of
+from ecct_tf.reporting.traffic import Traffic, traffic_of
 from ecct_tf.studies.result import PointResult, StudyResult, measured
 from ecct_tf.studies.study import Table
 
 __all__ = ["as_csv", "grid_table", "table_csv"]
 
-BYTES = ("downlink_bytes", "uplink_bytes", "weights_bytes", "item_table_bytes", "total_bytes")
+BYTES = (
+    *("downlink_bytes", "uplink_bytes", "weights_down_bytes", "weights_up_bytes"),
+    *("item_table_bytes", "total_bytes"),
+)
 
 
 def grid_table(result: StudyResult) -> Table:
@@ -26,7 +29,7 @@ def grid_table(result: StudyResult) -> Table:
     if moved:
         headings += (f"against {study.reference}, 95 %",)
     headings += tuple(measure.label for measure in study.measures)
-    headings += ("down", "up", "weights", "once", "in all")
+    headings += ("down", "up", "weights down", "weights up", "once", "in all")
     rows = []
     for point, model in result.rows():
         cells = [point.point.label, model.name]
@@ -54,8 +57,8 @@ def _note(result: StudyResult) -> str:
     return (
         f"Test quality, {seeds}. Intervals: 95 % of the bootstrap over users, of differences in "
         f"{result.label('hr')} paired user by user: of the point's first ECCT model over the row's"
-        f"{moved}. Bytes of one device, as encoded: knowledge down and up and shared weights both "
-        "ways in a round, the item table with starting weights once, and everything in all rounds."
+        f"{moved}. Bytes of one device, as encoded: knowledge and shared weights down and up "
+        "in a round, the item table with starting weights once, and everything in all rounds."
     )
 
 
@@ -63,9 +66,9 @@ def as_csv(result: StudyResult) -> str:
     """Every figure of every run: one row for each point, model, seed and metric.
 
     Columns: `point`, `at` (its place on a numeric axis), `method`, `model`, `side`, `seed`,
-    `metric`, `value`, then the bytes of one device: `downlink_bytes`, `uplink_bytes` and
-    `weights_bytes` (both ways) in a round in which it takes part, `item_table_bytes` once,
-    `total_bytes` in all rounds; empty without rounds.
+    `metric`, `value`, then the bytes of one device: `downlink_bytes`, `uplink_bytes`,
+    `weights_down_bytes` and `weights_up_bytes` in a round in which it takes part,
+    `item_table_bytes` once, `total_bytes` in all rounds; empty without rounds.
     """
     head = ("point", "at", "method", "model", "side", "seed", "metric", "value", *BYTES)
     text = io.StringIO()
@@ -101,8 +104,20 @@ def _bytes_cells(model: Model) -> tuple[str, ...]:
     traffic = model.traffic
     if traffic is None:
         return ("–",) * len(BYTES)
-    parts = [traffic.parts[name] for name in ("downlink", "uplink", "weights")]
-    return tuple(map(bytes_text, (*parts, traffic.item_table, traffic.total.mean)))
+    return tuple("–" if size is None else bytes_text(size) for size in _sizes(traffic))
+
+
+def _sizes(traffic: Traffic) -> tuple[float | None, ...]:
+    """In the order of `BYTES`; None where a run of an earlier release does not tell."""
+    weights, sent = traffic.parts["weights"], traffic.weights_up
+    return (
+        traffic.parts["downlink"],
+        traffic.parts["uplink"],
+        None if sent is None else weights - sent,
+        sent,
+        traffic.item_table,
+        traffic.total.mean,
+    )
 
 
 def _rows(result: StudyResult, point: PointResult, model: Model) -> Iterator[dict[str, Any]]:
@@ -111,8 +126,7 @@ def _rows(result: StudyResult, point: PointResult, model: Model) -> Iterator[dic
         traffic = None if run is None or model.side == "everything" else traffic_of([run])
         sizes: tuple[float | str, ...] = ("",) * len(BYTES)
         if traffic is not None:
-            parts = [traffic.parts[name] for name in ("downlink", "uplink", "weights")]
-            sizes = (*parts, traffic.item_table, traffic.total.mean)
+            sizes = tuple("" if size is None else size for size in _sizes(traffic))
         start = {
             "point": point.point.label,
             "at": "" if point.point.at is None else point.point.at,

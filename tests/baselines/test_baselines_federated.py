@@ -151,6 +151,7 @@ def test_who_does_not_answer_costs_the_way_down_and_changes_nothing(
     changed = (state.private != start.private).any(axis=1)
     assert np.flatnonzero(changed).tolist() == [2]
     assert report.weights_bytes == (4 + 1) * 2 * len(start.server.shared)
+    assert report.weights_up_bytes == 1 * 2 * len(start.server.shared)
     silent, report = round_of(np.array([], np.int64))
     assert states_equal(silent, start)
     assert report.weights_bytes == 4 * 2 * len(start.server.shared)

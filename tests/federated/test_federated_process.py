@@ -112,6 +112,7 @@ def test_bytes_are_hand_sums_from_the_specification(small_process, run_rounds):
     assert second.uplink_bytes == first.uplink_bytes + 4 * 4
     # Three devices fetch the shared weights, one returns its change.
     assert first.weights_bytes == (3 + 1) * work.shared_size * 4
+    assert first.weights_up_bytes == 1 * work.shared_size * 4
     # Each device fetches the item table once.
     assert (first.item_table_bytes, second.item_table_bytes) == (3 * 1000, 0)
     assert (first.stage, second.stage) == (1, 2)

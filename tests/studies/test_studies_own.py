@@ -11,6 +11,7 @@ from ecct_tf.studies.communication import communication, uplinks_table
 from ecct_tf.studies.heterogeneity import heterogeneity, losses_table
 from ecct_tf.studies.models import mixes_table, models, tiers_table
 from ecct_tf.studies.personalization import groups_table, personalization
+from ecct_tf.studies.table import as_csv
 
 ECCT, FEDAVG = ("ECCT edge", "edge"), ("FedAvg", "edge")
 NOTHING = ("no exchange edge", "edge")
@@ -99,7 +100,10 @@ def test_uplinks_are_compared_as_encoded(make_study, course) -> None:
         communication(),
         {"float32": {ECCT: (1, 2, 3, 4)}, "int8": {ECCT: (1, 2, 3, 11)}},
         metrics={
-            point: course(0.5, 0.6, uplink_bytes=size, weights_bytes=4000)
+            point: [
+                {**row, "weights_up_bytes": 1000}
+                for row in course(0.5, 0.6, uplink_bytes=size, weights_bytes=4000)
+            ]
             for point, size in sizes.items()
         },
         settings={"float32": {"exchange.codec": "float32"}},
@@ -108,6 +112,16 @@ def test_uplinks_are_compared_as_encoded(make_study, course) -> None:
     # Four devices: 100 bytes each; in all 2 * (400 + 1000) against 2 * (100 + 1000).
     assert row[:4] == ("int8", "100", "4.00", "1.27")
     assert row[4].startswith("−0.250")
+    # 750 of the 1000 bytes of weights of a device go down.
+    line = as_csv(found).splitlines()[1].split(",")
+    assert line[-4:-2] == ["750.0", "250.0"]
+
+
+def test_the_direction_of_weights_is_open_where_an_earlier_run_does_not_tell(make_study) -> None:
+    found = make_study(communication(), {"int8": {ECCT: (1, 2, 3, 4)}})
+    line = as_csv(found).splitlines()[1].split(",")
+    assert line[-4:-2] == ["", ""]
+    assert float(line[-1]) > 0
 
 
 def test_gains_are_told_by_group_over_each_rival_and_the_start(make_study) -> None:
