@@ -149,7 +149,7 @@ def _draw(
     view: CloudView, inner: CloudView, config: StartConfig, *, features: FeatureConfig, seed: int
 ) -> _Drawn:
     known = np.diff(inner.older.offsets)
-    samples = SampleConfig(negatives=config.negatives, max_positions=config.max_positions)
+    samples = SampleConfig(config.negatives, config.max_positions, guard_positions=0)
     parts: list[_Drawn] = []
     left = config.max_samples
     for user in np.random.default_rng([seed, _USERS]).permutation(view.num_users).tolist():

@@ -271,7 +271,7 @@ def build_centralized(
         items=items[0],
         block_sizes=block_sizes,
         features=config.features,
-        samples=SampleConfig(negatives=own.negatives, max_positions=own.max_positions),
+        samples=SampleConfig(own.negatives, own.max_positions, guard_positions=0),
         with_slots=model.reads_slots,
         with_items=model.reads_items,
         seed=config.seed,

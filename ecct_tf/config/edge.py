@@ -206,14 +206,19 @@ class SampleConfig:
       negatives: sampled for each position, uniform outside the user's training items.
       max_positions: the newest positions of a user that are used. Only positions that the
         cloud has not seen count, so that its knowledge meets them as it will meet the future.
+      guard_positions: the newest of them, at most half, that a device does not train on: it serves
+        with what training gave it unless it ranks these lower than at its start, and else with the
+        weights that it started with. 0 for no guard; where `edge.start` is `random` there is none.
     """
 
     negatives: int = 9
     max_positions: int = 128
+    guard_positions: int = 2
 
     def __post_init__(self) -> None:
         numbers(self, "samples")
         at_least(self, "samples", 1, "negatives", "max_positions")
+        at_least(self, "samples", 0, "guard_positions")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a device trains on: its newest positions, each with negatives, in a fixed order.
+"""What a device trains on: its newer positions, each with negatives, in a fixed order.
 
 The simulation's devices and those that run an exported file draw here, so that the same
 history gives the same samples. No TensorFlow: a device imports it.
@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import SampleConfig
+from ecct_tf.data.guard import trained_positions
 from ecct_tf.data.negatives import sample_negatives
 
 __all__ = [
     "LocalSamples",
     "batch_rows",
     "draw_samples",
-    "first_position",
     "histories_before",
     "pad_history",
     "sample_order",
@@ -53,7 +53,7 @@ def draw_samples(
     user: int,
     round_number: int | None = None,
 ) -> LocalSamples:
-    """Draws a user's samples.
+    """Draws a user's samples; the newest positions, by which a device judges, are left out.
 
     Args:
       history: `[n] int32`, the user's training items, oldest first.
@@ -66,8 +66,8 @@ def draw_samples(
       round_number: draws negatives anew for this round; None draws the same in every round.
     """
     rng = np.random.default_rng(_seed(seed, _DRAW, user, round_number))
-    first = first_position(len(history), num_older=num_older, samples=samples)
-    positions = np.arange(first, len(history))
+    trained = trained_positions(len(history), num_older=num_older, samples=samples)
+    positions = np.arange(trained.start, trained.stop)
     histories = histories_before(history, positions, history_length)
     candidates = np.zeros((len(positions), 1 + samples.negatives), np.int32)
     candidates[:, 0] = history[positions]
@@ -79,17 +79,6 @@ def draw_samples(
         rows=len(positions),
     )
     return LocalSamples(histories, candidates, positions)
-
-
-def first_position(length: int, *, num_older: int, samples: SampleConfig) -> int:
-    """Where the trained positions of a history begin; `length` where it has none.
-
-    >>> first_position(9, num_older=7, samples=SampleConfig(max_positions=5))
-    7
-    >>> first_position(0, num_older=0, samples=SampleConfig())
-    0
-    """
-    return min(max(num_older, length - samples.max_positions, 1), length)
 
 
 def sample_order(

@@ -12,7 +12,7 @@ TFF is imported by its engine and by its worker, so that all else works where it
 from typing import TYPE_CHECKING, Any
 
 from ecct_tf.federated.aggregators import AggregatorSpec
-from ecct_tf.federated.algorithm import Algorithm, Arrays, RoundReport
+from ecct_tf.federated.algorithm import Algorithm, Arrays, GuardedAlgorithm, RoundReport
 from ecct_tf.federated.cloud_protocol import Cloud, DownlinkSource, TrainableCloud
 from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.federated.device_set import DeviceSet, prepare_devices
@@ -43,6 +43,7 @@ __all__ = [
     "EcctProcess",
     "EcctState",
     "FederatedRuntime",
+    "GuardedAlgorithm",
     "RoundDraw",
     "RoundReport",
     "Schedule",

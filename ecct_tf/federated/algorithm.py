@@ -8,7 +8,7 @@ into arrays and back, so that a checkpoint holds it whole.
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from ecct_tf.data import Candidates
 if TYPE_CHECKING:
     from ecct_tf.knowledge import Uplink
 
-__all__ = ["Algorithm", "Arrays", "RoundReport", "mean_loss"]
+__all__ = ["Algorithm", "Arrays", "GuardedAlgorithm", "RoundReport", "mean_loss"]
 
 Ids = npt.NDArray[np.int64]
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -135,4 +135,13 @@ class Algorithm(Protocol[StateT]):
 
     def from_arrays(self, arrays: Arrays) -> StateT:
         """The state that `to_arrays` was given; going on from it repeats the run bit by bit."""
+        ...
+
+
+@runtime_checkable
+class GuardedAlgorithm(Protocol):
+    """An algorithm whose devices may serve with the weights that they started with."""
+
+    def at_start(self, state: Any, candidates: Candidates) -> float | None:
+        """Share of the tested interactions that are; None where no device has a guard."""
         ...

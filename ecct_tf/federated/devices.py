@@ -15,13 +15,8 @@ import tensorflow as tf
 from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView, EncodedColumn, Kind
 from ecct_tf.data.clock import clock_readings
-from ecct_tf.data.samples import (
-    LocalSamples,
-    draw_samples,
-    first_position,
-    pad_history,
-    sample_order,
-)
+from ecct_tf.data.guard import trained_positions
+from ecct_tf.data.samples import LocalSamples, draw_samples, pad_history, sample_order
 from ecct_tf.edge import ItemTensors, interaction_features
 
 __all__ = [
@@ -115,8 +110,11 @@ class Preparation:
     def num_samples(self, group: Sequence[DeviceView]) -> int:
         """How many samples a device of these users has."""
         positions = sum(
-            len(view.history)
-            - first_position(len(view.history), num_older=view.num_older, samples=self._samples)
+            len(
+                trained_positions(
+                    len(view.history), num_older=view.num_older, samples=self._samples
+                )
+            )
             for view in group
         )
         return positions * (1 + self._samples.negatives)

@@ -12,6 +12,7 @@ from ecct_tf.runs.models import RunModels
 from ecct_tf.simulation.builder import build_process, edge_config
 from ecct_tf.simulation.checkpoints import Checkpoint
 from ecct_tf.simulation.edge_state import (
+    as_started,
     check_shapes,
     edge_arrays,
     edge_state,
@@ -134,7 +135,7 @@ def build_models(folder: RunFolder, checkpoint: Checkpoint, experiment: Experime
     return RunModels(
         path=folder.path,
         experiment=experiment,
-        process=process,
+        process=as_started(process, arrays),
         state=edge_state(arrays, process.cohorts),
         table=table,
         known=stored_known(arrays),

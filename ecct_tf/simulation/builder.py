@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import RunConfig, Tier
+from ecct_tf.config import RunConfig, SampleConfig, Tier
 from ecct_tf.data import DeviceGroups, DeviceView
 from ecct_tf.edge import DeviceTask, EdgeSpec, ItemTensors, build_edge_model, item_tensors
 from ecct_tf.federated import (
@@ -137,7 +137,7 @@ def device_work(
         model=model,
         task=DeviceTask(
             features=config.features,
-            samples=config.samples,
+            samples=_samples(config),
             training=config.training,
             exchange=ExchangeSpec(
                 cloud_dim=table.cloud_dim,
@@ -157,6 +157,13 @@ def device_work(
         sends=config.exchange.up,
         noise_stream=noise_stream(config.seed),
     )
+
+
+def _samples(config: RunConfig) -> SampleConfig:
+    """What devices train on; those that start at random have nothing to fall back on."""
+    if config.edge.start == "cloud":
+        return config.samples
+    return dataclasses.replace(config.samples, guard_positions=0)
 
 
 def _cohorts(

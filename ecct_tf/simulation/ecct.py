@@ -152,6 +152,10 @@ class EcctAlgorithm:
         )
         return {"edge": edge, "cloud": cloud}
 
+    def at_start(self, state: EcctRunState, candidates: Candidates) -> float | None:
+        """Share of `candidates` whose devices serve with their starting weights, if any may."""
+        return self.evaluator.at_start(state.edge, self.cloud_at(state), candidates)
+
     def to_arrays(self, state: EcctRunState) -> Arrays:
         """Devices, server optimiser, knowledge store, cloud and its optimiser, round.
 

@@ -1,5 +1,6 @@
 """The devices' side of an ECCT run as arrays, and back: what a checkpoint holds of it."""
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from ecct_tf.config import RunConfig
 from ecct_tf.edge import item_tensors
 from ecct_tf.errors import CheckpointError
-from ecct_tf.federated import Arrays, Cohort, CohortState, EcctState
+from ecct_tf.federated import Arrays, Cohort, CohortState, EcctProcess, EcctState
 from ecct_tf.federated.aggregators import aggregator_leaves
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.late_arrays import (
@@ -26,6 +27,7 @@ from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
 from ecct_tf.knowledge.store import FIELDS
 
 __all__ = [
+    "as_started",
     "check_shapes",
     "edge_arrays",
     "edge_state",
@@ -157,6 +159,22 @@ def starting_arrays(
         if start is not None:
             found[cohort.work.model.tier] = start
     return found
+
+
+def as_started(process: EcctProcess, arrays: Arrays) -> EcctProcess:
+    """A process that was built without a cloud, whose devices know their start again.
+
+    It is to be read and evaluated, not to be run.
+
+    Args:
+      process: whose devices.
+      arrays: of a checkpoint; a tier that is missing started at random.
+    """
+    cohorts = tuple(
+        dataclasses.replace(cohort, start=arrays.get(f"{_prefix(cohort)}/start"))
+        for cohort in process.cohorts
+    )
+    return dataclasses.replace(process, cohorts=cohorts)
 
 
 def _prefix(cohort: Cohort) -> str:

@@ -1,6 +1,7 @@
 """Evaluation on the devices: every user's candidates, scored by the user's own model."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,46 +11,52 @@ import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data import Candidates, Split
-from ecct_tf.data.clock import request_readings
-from ecct_tf.edge import ItemTensors, item_tensors, pad_history, pair_inputs
+from ecct_tf.edge import ItemTensors, item_tensors, pair_inputs
 from ecct_tf.federated import DownlinkSource, EcctProcess, EcctState
-from ecct_tf.federated.cohort import Cohort
+from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.knowledge import ItemTable
+from ecct_tf.simulation.device_guard import held_back, kept_training
+from ecct_tf.simulation.requests import Asked, asked_of, rows_by_user
 
 __all__ = ["EdgeEvaluator"]
+
+Array = npt.NDArray[np.float32]
 
 _CHUNK = 256
 # Validation and test.
 _KEPT = 2
 
 
-class _Asked(NamedTuple):
-    """The tested interactions of a cohort's users, without the items to be scored.
+class _Requests(NamedTuple):
+    """What is asked of a cohort, and by what its devices judge their training then.
 
     Attributes:
-      rows: `[r] int64`, their rows among all.
-      users: `[u] int32`, users of the cohort with such a row.
-      place: `[r] int64`, whose of them each row is.
-      owners: `[r] int64`, number of the device.
-      profiles: `[r, columns] int32`.
-      histories: `[r, L] int32`, what came before.
-      clocks: `[r, W] float32`.
+      asked: the tested interactions.
+      held: the held-back positions; None without a guard.
+      held_items: `[g, 1 + 99] int32`, their candidates.
+      requests: `[g] int64`, which of the tested interactions each belongs to.
     """
 
-    rows: npt.NDArray[np.int64]
-    users: npt.NDArray[np.int32]
-    place: npt.NDArray[np.int64]
-    owners: npt.NDArray[np.int64]
-    profiles: npt.NDArray[np.int32]
-    histories: npt.NDArray[np.int32]
-    clocks: npt.NDArray[np.float32]
+    asked: Asked
+    held: Asked | None
+    held_items: npt.NDArray[np.int32]
+    requests: npt.NDArray[np.int64]
+
+
+class _Verdict(NamedTuple):
+    """Which requests are served with trained weights, and what that was judged by."""
+
+    state: CohortState
+    known: bytes
+    kept: npt.NDArray[np.bool_]
 
 
 class EdgeEvaluator:
     """Scores candidates with the edge models of a process.
 
     A device's history then holds all that came before the tested interaction, its cloud
-    knowledge has crossed the codec, and the cloud has not seen the validation item.
+    knowledge has crossed the codec, and the cloud has not seen the validation item. A device that
+    ranks its held-back positions lower than at its start serves with the weights of its start.
     """
 
     def __init__(
@@ -60,7 +67,9 @@ class EdgeEvaluator:
         self._features = features
         self._items = ItemTensors(*(tf.constant(array) for array in item_tensors(table)))
         self._block_sizes = tuple(block.source.shape[1] for block in table.blocks)
-        self._asked: dict[tuple[bytes, bytes], tuple[_Asked, ...]] = {}
+        self._asked: dict[tuple[bytes, bytes], tuple[_Requests, ...]] = {}
+        # Of the newest state that each cohort's requests, by their key above, were judged in.
+        self._verdicts: dict[tuple[int, bytes, bytes], _Verdict] = {}
         self._scorers: dict[tuple[int, bool], tf.types.experimental.GenericFunction] = {}
 
     def scores(
@@ -73,46 +82,146 @@ class EdgeEvaluator:
           cloud: makes the downlinks of the evaluation.
           candidates: one row for each tested interaction; a user may have several or none.
         """
-        stage = self._process.stage_of(max(state.round_number - 1, 0))
         result = np.zeros(candidates.items.shape, np.float32)
-        for index, asked in enumerate(self._asked_of(candidates)):
-            rows, who, place = asked.rows, asked.users, asked.place
-            if not len(rows):
+        for index, (asked, *_) in enumerate(self._asked_of(candidates)):
+            if not len(asked.rows):
                 continue
-            cohort = self._process.cohorts[index]
-            exchange = cohort.work.exchange
-            sent = exchange.nothing_known([len(who)])
-            if cohort.work.receives:
-                sent = cloud.downlinks(who, round_number=state.round_number)
-                exchange.check_known(sent, users=len(who))
-            received = exchange.as_received(tf.nest.map_structure(tf.constant, sent))
-            scorer = self._scorer(index, stage == 2 and cohort.work.receives)
-            for start in range(0, len(rows), _CHUNK):
-                chunk = slice(start, start + _CHUNK)
-                result[rows[chunk]] = scorer(
-                    tf.constant(state.cohorts[index].weights(asked.owners[chunk])),
-                    tf.constant(asked.histories[chunk]),
-                    tf.constant(candidates.items[rows[chunk]]),
-                    tf.constant(asked.profiles[chunk]),
-                    tf.nest.map_structure(partial(tf.gather, indices=place[chunk]), received),
-                    tf.constant(asked.clocks[chunk]),
-                ).numpy()
+            weights, cohort = state.cohorts[index].weights, self._process.cohorts[index]
+            known = self._known(index, state, cloud, asked.users)
+            kept = self._kept(index, state, known, candidates)
+
+            def served(
+                rows: slice,
+                *,
+                kept: npt.NDArray[np.bool_] = kept,
+                weights: Callable[..., Array] = weights,
+                start: Array | None = cohort.start,
+                owners: npt.NDArray[np.int64] = asked.owners,
+            ) -> Array:
+                trained = weights(owners[rows])
+                if start is None:
+                    return trained
+                chosen: Array = np.where(kept[rows, None], trained, start)
+                return chosen
+
+            items = candidates.items[asked.rows]
+            result[asked.rows] = self._logits(
+                index, state, asked, items, known=known, weights=served
+            )
         return result
 
-    def _asked_of(self, candidates: Candidates) -> tuple[_Asked, ...]:
+    def at_start(
+        self, state: EcctState, cloud: DownlinkSource, candidates: Candidates
+    ) -> float | None:
+        """Share of the tested interactions that are served with starting weights.
+
+        Without a guard, or without a tested interaction, there is none: None.
+        """
+        verdicts = []
+        for index, (asked, held, *_) in enumerate(self._asked_of(candidates)):
+            if held is not None and len(asked.rows):
+                known = self._known(index, state, cloud, asked.users)
+                verdicts.append(self._kept(index, state, known, candidates))
+        return float(1.0 - np.concatenate(verdicts).mean()) if verdicts else None
+
+    def _known(
+        self, index: int, state: EcctState, cloud: DownlinkSource, users: npt.NDArray[np.int32]
+    ) -> Any:
+        """What a cohort's devices received of the cloud."""
+        work = self._process.cohorts[index].work
+        sent = work.exchange.nothing_known([len(users)])
+        if work.receives:
+            sent = cloud.downlinks(users, round_number=state.round_number)
+            work.exchange.check_known(sent, users=len(users))
+        return work.exchange.as_received(tf.nest.map_structure(tf.constant, sent))
+
+    def _kept(
+        self, index: int, state: EcctState, known: Any, candidates: Candidates
+    ) -> npt.NDArray[np.bool_]:
+        """Which of a cohort's requests are served with trained weights: `[r] bool`."""
+        asked, held, items, requests = self._asked_of(candidates)[index]
+        start, cohort = self._process.cohorts[index].start, state.cohorts[index]
+        if held is None or start is None:
+            return np.ones(len(asked.rows), np.bool_)
+        digest = hashlib.sha256(bytes([self._reads_logits(index, state)]))
+        for part in tf.nest.flatten(known):
+            digest.update(part.numpy().tobytes())
+        key = index, *_key(candidates)
+        found = self._verdicts.get(key)
+        if found is None or found.state is not cohort or found.known != digest.digest():
+
+            def begun(rows: slice) -> Array:
+                return np.broadcast_to(start, (len(held.rows[rows]), len(start)))
+
+            def trained(rows: slice) -> Array:
+                return cohort.weights(held.owners[rows])
+
+            before, after = (
+                self._logits(index, state, held, items, known=known, weights=weights)
+                for weights in (begun, trained)
+            )
+            kept = kept_training(before, after, requests=requests, count=len(asked.rows))
+            found = self._verdicts[key] = _Verdict(cohort, digest.digest(), kept)
+        return found.kept
+
+    def _logits(
+        self,
+        index: int,
+        state: EcctState,
+        asked: Asked,
+        items: npt.NDArray[np.int32],
+        *,
+        known: Any,
+        weights: Callable[[slice], Array],
+    ) -> Array:
+        """Logits of `items`, `[r, c]`, at what is asked, with the `weights` of some of its rows."""
+        scorer = self._scorer(index, self._reads_logits(index, state))
+        result = np.zeros(items.shape, np.float32)
+        for start in range(0, len(items), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            result[chunk] = scorer(
+                tf.constant(weights(chunk)),
+                tf.constant(asked.histories[chunk]),
+                tf.constant(items[chunk]),
+                tf.constant(asked.profiles[chunk]),
+                tf.nest.map_structure(partial(tf.gather, indices=asked.place[chunk]), known),
+                tf.constant(asked.clocks[chunk]),
+            ).numpy()
+        return result
+
+    def _reads_logits(self, index: int, state: EcctState) -> bool:
+        stage = self._process.stage_of(max(state.round_number - 1, 0))
+        return stage == 2 and self._process.cohorts[index].work.receives
+
+    def _asked_of(self, candidates: Candidates) -> tuple[_Requests, ...]:
         """What is asked of each cohort; the newest are kept, since items alone often differ."""
-        key = (candidates.users.tobytes(), candidates.positions.tobytes())
+        key = _key(candidates)
         found = self._asked.pop(key, None)
         if found is None:
-            rows_of = _rows_by_user(candidates)
+            rows_of = rows_by_user(candidates)
             found = tuple(
-                _asked(cohort, rows_of, candidates, split=self._split, features=self._features)
-                for cohort in self._process.cohorts
+                self._requests(cohort, rows_of, candidates) for cohort in self._process.cohorts
             )
         self._asked[key] = found
         while len(self._asked) > _KEPT:
-            del self._asked[next(iter(self._asked))]
+            dropped = next(iter(self._asked))
+            del self._asked[dropped]
+            for index in range(len(self._process.cohorts)):
+                self._verdicts.pop((index, *dropped), None)
         return found
+
+    def _requests(
+        self, cohort: Cohort, rows_of: Mapping[int, Sequence[int]], candidates: Candidates
+    ) -> _Requests:
+        asked_by = partial(asked_of, cohort, split=self._split, features=self._features)
+        asked = asked_by(rows_of, candidates)
+        samples = cohort.work.task.samples
+        if cohort.start is None or not samples.guard_positions:
+            nothing = np.zeros((0, 1), np.int32)
+            return _Requests(asked, None, nothing, np.zeros(0, np.int64))
+        held, requests = held_back(candidates, asked.rows, split=self._split, samples=samples)
+        judged = asked_by(rows_by_user(held), held)
+        return _Requests(asked, judged, held.items[judged.rows], requests[judged.rows])
 
     def _scorer(self, index: int, use_logit: bool) -> tf.types.experimental.GenericFunction:
         key = (index, use_logit)
@@ -146,30 +255,5 @@ class EdgeEvaluator:
         return self._scorers[key]
 
 
-def _asked(
-    cohort: Cohort,
-    rows_of: Mapping[int, Sequence[int]],
-    candidates: Candidates,
-    *,
-    split: Split,
-    features: FeatureConfig,
-) -> _Asked:
-    known = cohort.devices.outlines
-    tested = np.isin(known.users, candidates.users)
-    who, owner, profile = known.users[tested], known.owners[tested], known.profiles[tested]
-    per_user = [rows_of[int(user)] for user in who]
-    rows = np.array([row for mine in per_user for row in mine], np.int64)
-    place = np.repeat(np.arange(len(who)), [len(mine) for mine in per_user])
-    users, positions = candidates.users[rows], candidates.positions[rows]
-    histories = np.zeros((len(rows), features.history_length), np.int32)
-    for row, (user, position) in enumerate(zip(users.tolist(), positions.tolist(), strict=True)):
-        histories[row] = pad_history(split.before(user, position), features.history_length)
-    clocks = request_readings(split, users, positions, config=features)
-    return _Asked(rows, who, place, owner[place], profile[place], histories, clocks)
-
-
-def _rows_by_user(candidates: Candidates) -> dict[int, list[int]]:
-    rows: dict[int, list[int]] = {}
-    for row, user in enumerate(candidates.users.tolist()):
-        rows.setdefault(user, []).append(row)
-    return rows
+def _key(candidates: Candidates) -> tuple[bytes, bytes]:
+    return candidates.users.tobytes(), candidates.positions.tobytes()

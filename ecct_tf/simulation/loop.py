@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ecct_tf.data import Candidates
 from ecct_tf.evaluation import Metrics, evaluate_scores
-from ecct_tf.federated import Algorithm, RoundReport
+from ecct_tf.federated import Algorithm, GuardedAlgorithm, RoundReport
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.participation import check_schedule, schedule_of
 from ecct_tf.simulation.privacy_meter import PrivacyMeter
@@ -30,6 +30,8 @@ class RoundResult:
       report: measurements of the round.
       seconds: its duration, without validation.
       validation: each side's quality on the validation items, if it was their turn.
+      at_start: share of the validated requests that devices serve with the weights that they
+        started with; None where none has a guard, or nothing was validated.
       epsilon: ε of the device that has given away most so far, by what has noise; None where
         nothing has.
     """
@@ -39,6 +41,7 @@ class RoundResult:
     seconds: float
     validation: Mapping[str, Metrics] = dataclasses.field(default_factory=dict)
     epsilon: float | None = None
+    at_start: float | None = None
 
     def row(self) -> dict[str, Any]:
         """A flat row for `metrics.csv`; what was not measured is an empty text."""
@@ -62,6 +65,7 @@ class RoundResult:
             "under_way": report.under_way,
             "refused_uplinks": report.refused,
             "mean_age": "" if math.isnan(report.mean_age) else report.mean_age,
+            "devices_at_start": "" if self.at_start is None else self.at_start,
         }
         for side in _SIDES:
             metrics = self.validation.get(side)
@@ -144,12 +148,15 @@ def run_rounds(
                 seconds = time.perf_counter() - start
                 last = number + 1 == algorithm.rounds
                 measured: dict[str, Metrics] = {}
+                at_start = None
                 if validate and (last or (number + 1) % config.evaluation.every == 0):
                     measured = quality(
                         algorithm, current, experiment.validation, k=config.evaluation.k
                     )
+                    if isinstance(algorithm, GuardedAlgorithm):
+                        at_start = algorithm.at_start(current, experiment.validation)
                 epsilon = None if meter is None else meter.epsilon(number + 1)
-                result = RoundResult(number + 1, report, seconds, measured, epsilon)
+                result = RoundResult(number + 1, report, seconds, measured, epsilon, at_start)
                 for callback in callbacks:
                     callback.on_round(result, current)
     finally:

@@ -20,7 +20,7 @@ from ecct_tf.evaluation import (
     interval_over_users,
     ranks,
 )
-from ecct_tf.federated import Algorithm
+from ecct_tf.federated import Algorithm, GuardedAlgorithm
 from ecct_tf.simulation.catalog import item_users, rank_catalog
 from ecct_tf.simulation.ecct import EcctAlgorithm
 from ecct_tf.simulation.experiment import Experiment
@@ -78,6 +78,8 @@ class ResultRow:
       catalog: over the whole catalog; None where that was not measured.
       start: beside what the devices began with; None where nothing trains on devices.
       start_places: ranks as in `places`, before the first round; None as `start` is.
+      at_start: share of the test interactions that devices serve with the weights they started
+        with; None where no device has a guard.
     """
 
     method: str
@@ -92,6 +94,7 @@ class ResultRow:
     catalog: CatalogResult | None = None
     start: StartComparison | None = None
     start_places: Places | None = dataclasses.field(default=None, repr=False, compare=False)
+    at_start: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """A flat row for `results.csv`; what was not measured is an empty text."""
@@ -108,6 +111,7 @@ class ResultRow:
             values[name] = "" if found is None else getattr(found.metrics, name)
         for name in ("ndcg", "better", "equal", "worse"):
             values[f"start_{name}"] = "" if start is None else getattr(start, name)
+        values["start_serves"] = "" if self.at_start is None else self.at_start
         named = {"method": self.method, "model": self.model, "side": self.side, "sees": self.sees}
         return {**named, **values}
 
@@ -150,6 +154,9 @@ def measured_rows(
     k, users = config.evaluation.k, candidates.users
     rankings = rank_catalog(experiment, algorithm, state) if catalog else {}
     known = item_users(experiment.split) if catalog else None
+    at_start = None
+    if isinstance(algorithm, GuardedAlgorithm):
+        at_start = algorithm.at_start(state, candidates)
     for side, scores in algorithm.scores(state, candidates).items():
         model, places = model_name(config, side), ranks(scores)
         start = (starts or {}).get(side)
@@ -178,6 +185,7 @@ def measured_rows(
                 catalog=found,
                 start=None if start is None else against_start(places, start, k=k, users=users),
                 start_places=start,
+                at_start=at_start if side == "edge" else None,
             )
         )
     return rows
@@ -191,10 +199,11 @@ def start_line(row: ResultRow) -> str:
     interval = ""
     if start.gain.low is not None and start.gain.high is not None:
         interval = f", 95 % interval {start.gain.low:+.4f} to {start.gain.high:+.4f}, paired"
+    serves = "" if row.at_start is None else f"; it still serves {row.at_start:.1%} of requests"
     return (
         f"{row.model} against its own start: NDCG@{row.metrics.k} {start.gain.mean:+.4f}"
         f"{interval}; of {start.num_users:,} users {start.better:.1%} better, "
-        f"{start.equal:.1%} equal, {start.worse:.1%} worse."
+        f"{start.equal:.1%} equal, {start.worse:.1%} worse{serves}."
     )
 
 

@@ -7,7 +7,7 @@ from ecct_tf.config import SampleConfig
 
 __all__ = ["group_size_of", "samples_of"]
 
-# What devices drew before files told it.
+# What devices drew before files told it; they had no guard.
 _UNTOLD = {"negatives": 9, "max_positions": 128}
 
 
@@ -16,11 +16,15 @@ def samples_of(metadata: Mapping[str, Any]) -> SampleConfig:
 
     >>> samples_of({"samples": {"negatives": 3, "max_positions": 16}}).negatives
     3
-    >>> samples_of({}).negatives
-    9
+    >>> samples_of({})
+    SampleConfig(negatives=9, max_positions=128, guard_positions=0)
     """
     told = metadata.get("samples", _UNTOLD)
-    return SampleConfig(negatives=int(told["negatives"]), max_positions=int(told["max_positions"]))
+    return SampleConfig(
+        negatives=int(told["negatives"]),
+        max_positions=int(told["max_positions"]),
+        guard_positions=int(told.get("guard_positions", 0)),
+    )
 
 
 def group_size_of(metadata: Mapping[str, Any]) -> int:

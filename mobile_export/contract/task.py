@@ -87,6 +87,7 @@ def check_told(task: DeviceTask, metadata: Mapping[str, Any]) -> str:
     samples, used = task.samples, task.training
     return (
         f"loss {used.loss}, negatives {samples.negatives}, positions {samples.max_positions}, "
+        f"held back {samples.guard_positions}, "
         f"batch {used.batch_size}, epochs {used.epochs}, {used.optimizer} "
         f"{used.learning_rate:g}/{used.private_learning_rate:g}"
     )

@@ -117,6 +117,11 @@ class Device:
         """`[P] float32`."""
         return self.model.weights(self._state)
 
+    @property
+    def serves_start(self) -> bool:
+        """Whether it ranks with the weights of its start; see `DeviceModel.served`."""
+        return self.model.served(self._state) is not self._state
+
     def interact(self, items: npt.ArrayLike, *, times: InteractionTimes = None) -> None:
         """Adds what the user did, oldest first.
 

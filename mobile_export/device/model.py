@@ -16,6 +16,7 @@ from ecct_tf.errors import DeviceError
 from ecct_tf.wire import StartFile, UplinkRecord
 from mobile_export.contract.wire import pack_uplink, uplink_form
 from mobile_export.device.given import finite_values, item_rows, whole_number
+from mobile_export.device.guard import DeviceGuard, HeldBack
 from mobile_export.device.state import DeviceState, ReceivedDownlink
 from mobile_export.device.times import InteractionTimes, interaction_times, whole_seconds
 from mobile_export.runtime.interpreter import Runtime
@@ -57,6 +58,7 @@ class DeviceModel:
         self.runtime: Runtime = runtime
         self._lock = threading.RLock()
         self._current: Array | None = None
+        self._guard = DeviceGuard(self.file, self._of_held_back)
         self._first: Array = np.zeros(0, np.float32)
         if self.trainable:
             self._first = self._call("save", _UNUSED)["state"]
@@ -163,7 +165,9 @@ class DeviceModel:
                 f"{self.file.name} does not train, so its weights are constants; export a file "
                 "with the new starting weights"
             )
-        return self.with_weights(state, start.weights)
+        begun = self.with_weights(state, start.weights)
+        # They are the start now, whatever came before.
+        return dataclasses.replace(begun, start=np.zeros(0, np.float32))
 
     def check(self, state: DeviceState) -> None:
         """Raises `DeviceError` when `state` is another file's."""
@@ -204,12 +208,30 @@ class DeviceModel:
                 f"{self.shared_size} shared ones, got the shape {given.shape}"
             )
         changed = dataclasses.replace(
-            state, values=np.concatenate([given, state.values[len(given) :]])
+            state,
+            values=np.concatenate([given, state.values[len(given) :]]),
+            start=self._guard.start(state),
         )
         # The file judges what is too large; a state that it refuses must not come to be.
         with self.alone():
             self._load(changed)
         return changed
+
+    def served(self, state: DeviceState) -> DeviceState:
+        """The state whose weights rank: the device's own, or the same with those of its start.
+
+        A device serves with its start where its own weights rank its newest positions, which it
+        never trained on, lower than its start does. It trains and answers with its own all the
+        same. Files without a guard, and those that do not train, leave it as it is.
+
+        Args:
+          state: of the device.
+
+        Raises:
+          DeviceError: the starting weights are of another file.
+        """
+        with self.alone():
+            return self._guard.served(state)
 
     def receive(self, state: DeviceState, downlink: ReceivedDownlink) -> DeviceState:
         """The state after a downlink.
@@ -248,7 +270,7 @@ class DeviceModel:
     def score(
         self, state: DeviceState, candidates: npt.ArrayLike, *, now: float | None = None
     ) -> Array:
-        """Logits of `candidates` for the user as of now, `[K] float32`.
+        """Logits of `candidates` for the user as of now, `[K] float32`; see `served`.
 
         Args:
           state: of the device.
@@ -259,18 +281,32 @@ class DeviceModel:
         items = item_rows(candidates, what="score: candidates")
         if not items.size:
             raise DeviceError("score: expected a list of item ids, got an empty one")
-        width = self.file.sizes.candidates or len(items)
         given = {**self._now(state), **self._reading(state, now)}
         with self.alone():
-            self._load(state)
-            logits = [
-                self._call(
-                    "score", {**given, "candidates": _filled(items[start : start + width], width)}
-                )["logit"]
-                for start in range(0, len(items), width)
-            ]
+            self._load(self.served(state))
+            return self._scored(items, given)
+
+    def _scored(self, items: npt.NDArray[Any], given: Arrays) -> Array:
+        """Logits with the weights that are loaded, in as many calls as the file needs."""
+        width = self.file.sizes.candidates or len(items)
+        logits = [
+            self._call(
+                "score", {**given, "candidates": _filled(items[start : start + width], width)}
+            )["logit"]
+            for start in range(0, len(items), width)
+        ]
         found: Array = np.concatenate(logits)[: len(items)]
         return found
+
+    def _of_held_back(self, state: DeviceState, held: HeldBack) -> Array:
+        self._load(state)
+        user = self._user(state)
+        logits = np.zeros(held.candidates.shape, np.float32)
+        for place, (history, clock) in enumerate(zip(held.histories, held.clocks, strict=True)):
+            timed = {"clock": clock} if self.file.features.clock else {}
+            given = {"history": history, **user, **timed}
+            logits[place] = self._scored(held.candidates[place], given)
+        return logits
 
     def uplink(self, state: DeviceState, *, noise: npt.ArrayLike | None = None) -> bytes:
         """The encoded answer to the cloud's queries.
@@ -338,7 +374,12 @@ class DeviceModel:
     def end_training(self, state: DeviceState) -> DeviceState:
         """The state with the weights that the steps led to."""
         values: Array = self._call("save", _UNUSED)["state"]
-        return dataclasses.replace(state, values=values, round_number=state.round_number + 1)
+        return dataclasses.replace(
+            state,
+            values=values,
+            round_number=state.round_number + 1,
+            start=self._guard.start(state),
+        )
 
     def _load(self, state: DeviceState) -> None:
         self.check(state)

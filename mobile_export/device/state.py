@@ -5,7 +5,8 @@ the header (uint32), the header (JSON: model, user, round, and dtype and length 
 array), the arrays one after another, and the SHA-256 of all before it.
 
 Format 2 has the times of the interactions. Where none is known the state is one of format 1,
-which has none, so that releases from before there were times can read it.
+which has none, so that releases from before there were times can read it. Starting weights come
+last, where a device has others by now: releases from before the guard read past them.
 """
 
 import dataclasses
@@ -122,6 +123,8 @@ class DeviceState:
       round_number: rounds of training done.
       times: `[n] int64`, seconds since 1970 when each of `history` was, 0 where it is unknown;
         given without any, all of them are.
+      start: `[P] float32`, the weights that the device started with; empty while those of `values`
+        are, and where the file has no guard.
     """
 
     model: str
@@ -134,6 +137,9 @@ class DeviceState:
     downlink: ReceivedDownlink | None = None
     round_number: int = 0
     times: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    start: npt.NDArray[np.float32] = dataclasses.field(
+        default_factory=lambda: np.zeros(0, np.float32)
+    )
 
     def __post_init__(self) -> None:
         for name in ("user", "num_older", "round_number"):
@@ -143,6 +149,13 @@ class DeviceState:
         object.__setattr__(self, "history", item_rows(self.history, what="history"))
         values = finite_values(self.values, what=f"device of user {self.user}: values")
         object.__setattr__(self, "values", kept(values, np.float32))
+        start = finite_values(self.start, what=f"device of user {self.user}: start")
+        object.__setattr__(self, "start", kept(start, np.float32))
+        if len(self.start) > len(self.values):
+            raise DeviceError(
+                f"device of user {self.user}: expected starting weights of at most "
+                f"{len(self.values)} values, as it has, got {len(self.start)}"
+            )
         given = self.times if len(self.times) else None
         times = interaction_times(given, count=len(self.history))
         object.__setattr__(self, "times", kept(times, np.int64))
@@ -199,6 +212,8 @@ class DeviceState:
             }
             if self.downlink.table_sha256:
                 header["downlink"]["table_sha256"] = self.downlink.table_sha256
+        if len(self.start):
+            arrays["start"] = self.start.astype("<f4")
         header["arrays"] = {name: [part.dtype.str, len(part)] for name, part in arrays.items()}
         text = json.dumps(header, separators=(",", ":")).encode()
         number = _WITH_TIMES if self._tells_time else _WITHOUT_TIMES
@@ -256,6 +271,7 @@ class DeviceState:
             downlink=downlink,
             round_number=header["round"],
             times=arrays.get("times", np.zeros(0, np.int64)),
+            start=arrays.get("start", np.zeros(0, np.float32)),
         )
 
 

@@ -15,7 +15,7 @@ def draw(*, num_older=2, negatives=3, max_positions=16, **seeds):
         num_older=num_older,
         num_items=9,
         history_length=3,
-        samples=SampleConfig(negatives=negatives, max_positions=max_positions),
+        samples=SampleConfig(negatives, max_positions, guard_positions=0),
         **{"seed": 1, "user": 7, **seeds},
     )
 

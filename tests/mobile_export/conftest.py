@@ -39,7 +39,7 @@ def config():
     return RunConfig(
         seed=3,
         features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2, clock=False),
-        samples=SampleConfig(negatives=3, max_positions=16),
+        samples=SampleConfig(negatives=3, max_positions=16, guard_positions=0),
         edge=EdgeConfig(
             tiers={"linear": 0.34, "mlp": 0.33, "attention": 0.33},
             embedding_dim=3,

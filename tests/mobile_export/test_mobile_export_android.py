@@ -172,6 +172,14 @@ def test_python_reads_the_golden_state(case):
     assert state.downlink.queries.tolist() == [7, 0, 40, 2]
 
 
+def test_python_reads_the_golden_state_with_a_start(case):
+    content = bytes.fromhex(case["state"]["with_start"])
+    state = DeviceState.from_bytes(content, name="golden")
+    assert state.as_bytes() == content
+    np.testing.assert_array_equal(state.start, state.values[: len(state.start)] / 2)
+    assert dataclasses.replace(state, start=[]).as_bytes().hex() == case["state"]["bytes"]
+
+
 def test_python_reads_the_golden_downlinks(case):
     file = DownlinkFile.from_bytes(bytes.fromhex(case["downlink_file"]))
     assert file.only(USER).records.tobytes().hex() == case["downlink"]
@@ -241,9 +249,15 @@ def _case(folder, works):
         "score": run("score"),
         "uplink": {"outputs": outputs, "bytes": payload.hex()},
         "record": {"created_at_seconds": CREATED_AT, "bytes": record.to_bytes().hex()},
-        "state": {"bytes": _state(path, metadata, example).as_bytes().hex()},
+        "state": _states(_state(path, metadata, example), metadata["weights"]["size"]),
         "trained": _trained(loaded, example, metadata, draw),
     }  # fmt: skip
+
+
+def _states(state, size):
+    """As bytes, without and with the weights that the device started with."""
+    started = dataclasses.replace(state, start=state.values[:size] / 2)
+    return {"bytes": state.as_bytes().hex(), "with_start": started.as_bytes().hex()}
 
 
 def _run(loaded, metadata, name, example):

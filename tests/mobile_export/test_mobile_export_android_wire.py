@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ecct_tf.config import SampleConfig
 from ecct_tf.data._arrays import complement_items
+from ecct_tf.data.guard import guard_candidates, guard_positions
 from ecct_tf.edge import pad_history
 from ecct_tf.wire import UplinkForm, pack_uplink, unpack_uplink
 
@@ -47,7 +49,10 @@ def test_python_reads_the_golden_uplinks(golden):
 
 def _golden():
     forms = [(codec, stage) for codec in ("float32", "float16", "int8") for stage in (True, False)]
-    return {"wire": [_wire(*form) for form in forms], "halves": _halves(), "draw": _draw()}
+    return {
+        "wire": [_wire(*form) for form in forms], "halves": _halves(), "draw": _draw(),
+        "guard": _guard(),
+    }  # fmt: skip
 
 
 def _form(codec, with_logits):
@@ -79,6 +84,35 @@ def _wire(codec, with_logits):
         "outputs": {name: value.tolist() for name, value in outputs.items()},
         "bytes": content.hex(),
     }
+
+
+def _guard():
+    """Which positions a device holds back, and what each is ranked among."""
+    positions = []
+    told = ((6, 2, 128, 2), (6, 3, 128, 2), (6, 5, 128, 2), (6, 6, 9, 2), (6, 0, 128, 9))
+    for length, older, most, held in (*told, (6, 0, 3, 2), (0, 0, 16, 2), (6, 2, 128, 0)):
+        samples = SampleConfig(max_positions=most, guard_positions=held)
+        positions.append(
+            {
+                "length": length,
+                "older": older,
+                "max_positions": most,
+                "guard_positions": held,
+                "held": guard_positions(length, num_older=older, samples=samples).tolist(),
+            }
+        )
+    candidates = []
+    for position, items in ((5, ITEMS), (1, 26), (3, 300), (0, 2**31 - 1)):
+        found = guard_candidates(np.array(HISTORY, np.int32), np.array([position]), num_items=items)
+        candidates.append(
+            {
+                "history": HISTORY,
+                "position": position,
+                "items": items,
+                "candidates": found[0].tolist(),
+            }
+        )
+    return {"positions": positions, "candidates": candidates}
 
 
 def _halves():

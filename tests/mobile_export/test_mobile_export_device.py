@@ -304,8 +304,8 @@ def test_the_settings_of_the_run_are_those_of_the_device_and_a_plan_may_have_oth
     assert positions > 1
     for samples, expected in (
         (None, positions * (1 + config.samples.negatives)),
-        (SampleConfig(negatives=1), positions * 2),
-        (SampleConfig(negatives=5, max_positions=1), 6),
+        (SampleConfig(negatives=1, guard_positions=0), positions * 2),
+        (SampleConfig(negatives=5, max_positions=1, guard_positions=2), 6),
     ):
         assert train_round(model, state, TrainingPlan(samples=samples))[1].samples == expected
     steps = train_round(model, state, TrainingPlan(epochs=2, batch_size=2))[1].steps
@@ -314,12 +314,12 @@ def test_the_settings_of_the_run_are_those_of_the_device_and_a_plan_may_have_oth
 
 def test_a_file_of_before_trains_as_it_did(model):
     metadata = {name: told for name, told in model.file.metadata.items() if name != "samples"}
-    assert samples_of(metadata) == SampleConfig(negatives=9, max_positions=128)
+    assert samples_of(metadata) == SampleConfig(negatives=9, max_positions=128, guard_positions=0)
 
 
 def test_a_file_that_tells_other_settings_than_the_run_has_is_found(model, works):
     task, metadata = works["mlp"].task, model.file.metadata
-    assert "negatives 3, positions 16, batch 6, epochs 1" in check_told(task, metadata)
+    assert "negatives 3, positions 16, held back 0, batch 6, epochs 1" in check_told(task, metadata)
     for section, name, value in (
         ("samples", "max_positions", 7),
         ("training", "epochs", 4),

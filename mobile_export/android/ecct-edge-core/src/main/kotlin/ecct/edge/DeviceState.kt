@@ -11,6 +11,7 @@ import java.nio.ByteOrder
  * Little-endian: `ECDS`, the format (uint16, 2), two bytes of 0, the length of the header
  * (uint32), the header (JSON), the arrays one after another, the SHA-256 of all before it.
  * Format 2 has the times of the interactions; a state in which none is known is one of format 1.
+ * Starting weights come last, where the device has others by now.
  *
  * @property model SHA-256 of the model file that [values] belong to, in hexadecimal.
  * @property layout SHA-256 of how such files lay out [values]; a newer file may share it.
@@ -23,6 +24,8 @@ import java.nio.ByteOrder
  *   does not train.
  * @property downlink the last one; null before the first.
  * @property round rounds of training done.
+ * @property start `[P] float32`, the weights that the device started with; empty while those of
+ *   [values] are, and where the file has no guard.
  */
 public class DeviceState internal constructor(
     public val model: String,
@@ -35,6 +38,7 @@ public class DeviceState internal constructor(
     internal val values: FloatArray,
     public val downlink: Downlink?,
     public val round: Int,
+    internal val start: FloatArray = FloatArray(0),
 ) {
     /** The number of items in the history. */
     public val historySize: Int get() = history.size
@@ -48,8 +52,13 @@ public class DeviceState internal constructor(
         values: FloatArray = this.values,
         downlink: Downlink? = this.downlink,
         round: Int = this.round,
+        start: FloatArray = this.start,
     ): DeviceState =
-        DeviceState(model, layout, user, profile, history, times, olderItems, values, downlink, round)
+        DeviceState(model, layout, user, profile, history, times, olderItems, values, downlink, round, start)
+
+    /** What a device whose weights are about to change has as its start from then on. */
+    internal fun startOnceChanged(metadata: EdgeMetadata): FloatArray =
+        if (start.isEmpty() && metadata.guards) values.copyOf(metadata.weights) else start
 
     private val tellsTime: Boolean get() = times.any { it != UNKNOWN_TIME }
 
@@ -73,6 +82,12 @@ public class DeviceState internal constructor(
             throw StateFileException(
                 "$name: expected $expected values, $columns profile columns and at least $olderItems " +
                     "items, got ${values.size}, ${profile.size} and ${history.size}; delete it to begin anew",
+            )
+        }
+        if (start.isNotEmpty() && start.size != model.metadata.weights) {
+            throw StateFileException(
+                "$name: expected ${model.metadata.weights} starting weights, as ${model.name} has, got " +
+                    "${start.size}; delete it to begin anew",
             )
         }
         downlink?.check(model)
@@ -105,7 +120,7 @@ public class DeviceState internal constructor(
         val embedding = downlink?.embedding ?: ByteArray(0)
         val queries = downlink?.queries ?: IntArray(0)
         val header = header().toByteArray(Charsets.UTF_8)
-        val numbers = profile.size + history.size + values.size + queries.size
+        val numbers = profile.size + history.size + values.size + queries.size + start.size
         val timed = if (tellsTime) Long.SIZE_BYTES * times.size else 0
         val body =
             ByteBuffer
@@ -120,6 +135,7 @@ public class DeviceState internal constructor(
         values.forEach { body.putFloat(it) }
         body.put(embedding)
         queries.forEach { body.putInt(it) }
+        start.forEach { body.putFloat(it) }
         return sealed(format).seal(body.array())
     }
 
@@ -135,6 +151,7 @@ public class DeviceState internal constructor(
                     add(array("user_embedding", EMBEDDINGS.getValue(it.codec), values))
                     add(array("queries", INTEGERS, it.queries.size))
                 }
+                if (start.isNotEmpty()) add(array("start", FLOATS, start.size))
             }.joinToString(",")
         val received =
             downlink?.let {
@@ -213,6 +230,7 @@ public class DeviceState internal constructor(
                 values = values,
                 downlink = if (header.has("downlink")) body.downlink(forms, header.child("downlink")) else null,
                 round = header.count("round"),
+                start = if (forms.has("start")) body.floats(forms, "start") else FloatArray(0),
             )
         }
 

@@ -37,6 +37,9 @@ public class EdgeMetadata internal constructor(
     /** Whether the model reads the time, from the input `clock`. */
     public val readsClock: Boolean get() = signatures["score"]?.input("clock") != null
 
+    /** Whether devices judge what training gave them. */
+    internal val guards: Boolean get() = (training?.guardPositions ?: 0) > 0
+
     /** S, values of a saved state, or null for a file that only infers. */
     public val stateSize: Int? get() = signatures["save"]?.outputs?.single()?.shape?.single()
 
@@ -155,6 +158,7 @@ public class EdgeMetadata internal constructor(
                 negatives = samples?.atLeastOne("negatives") ?: 9,
                 positions = samples?.atLeastOne("max_positions") ?: 128,
                 groupSize = if (from.has("group_size")) from.atLeastOne("group_size") else 1,
+                guardPositions = samples?.let { if (it.has("guard_positions")) it.count("guard_positions") else 0 } ?: 0,
             )
         }
 
@@ -187,6 +191,8 @@ public class ProfileColumn internal constructor(
  * @property positions the newest positions that were trained on.
  * @property groupSize samples of a batch that belong together: all of a position, where the loss
  *   reads them so, or 1.
+ * @property guardPositions the newest positions, at most half of them, that a device does not train
+ *   on: by them it judges whether to rank with what training gave it or with its start; 0 for no guard.
  */
 public data class TrainingDefaults(
     public val learningRate: Float,
@@ -196,4 +202,5 @@ public data class TrainingDefaults(
     public val negatives: Int,
     public val positions: Int,
     public val groupSize: Int,
+    public val guardPositions: Int,
 )

@@ -32,8 +32,17 @@ public class EdgeRecommender private constructor(
     private var closed = false
     private val metadata = model.metadata
 
+    // The newest state that was judged, and whether its start serves.
+    private var judged: Pair<DeviceState, Boolean>? = null
+
     /** What the device keeps now. */
     public val state: DeviceState get() = locked { current }
+
+    /**
+     * Whether it ranks with the weights that it started with, since its own rank its newest positions,
+     * which it never trained on, lower. It trains and answers with its own all the same.
+     */
+    public val servesStart: Boolean get() = locked { judge() }
 
     /**
      * Adds interactions, oldest first, and returns how many the model knows; others are left
@@ -113,16 +122,7 @@ public class EdgeRecommender private constructor(
             val now = nowSeconds?.let { possible(it, "score: now", latestTime(own)) } ?: own
             val inputs = userInputs() + history() + reading(now)
             val rows = IntArray(candidates.size) { model.itemRow(candidates[it]) }
-            val portion = metadata.signature("score").input("candidates")?.shape?.single() ?: rows.size
-            val logits = ArrayList<Float>(rows.size)
-            val probabilities = ArrayList<Float>(rows.size)
-            for (start in rows.indices step maxOf(portion, 1)) {
-                val part = rows.copyOfRange(start, minOf(start + portion, rows.size)).copyOf(portion)
-                val outputs = runner.run("score", inputs + ("candidates" to part), rows = portion)
-                val used = minOf(portion, rows.size - start)
-                logits += outputs.floats("logit").take(used)
-                probabilities += outputs.floats("probability").take(used)
-            }
+            val (logits, probabilities) = if (judge()) atStart { scored(inputs, rows) } else scored(inputs, rows)
             candidates.mapIndexed { index, token ->
                 finite("score", logits[index])
                 Score(token, logits[index], probabilities[index], known = rows[index] != 0)
@@ -148,7 +148,8 @@ public class EdgeRecommender private constructor(
             } else {
                 undoable {
                     val report = loop.run(samples, userInputs(), keepGoing)
-                    keep(current.copy(values = values(), round = current.round + 1))
+                    val start = current.startOnceChanged(metadata)
+                    keep(current.copy(values = values(), round = current.round + 1, start = start))
                     report
                 }
             }
@@ -209,7 +210,7 @@ public class EdgeRecommender private constructor(
             }
             undoable {
                 accepted("set_weights", mapOf("weights" to shared.copyInto(weights())))
-                keep(current.copy(values = values()))
+                keep(current.copy(values = values(), start = current.startOnceChanged(metadata)))
             }
         }
 
@@ -234,6 +235,46 @@ public class EdgeRecommender private constructor(
             runCatching(::restore).onFailure(error::addSuppressed)
             throw error
         }
+
+    /** Whether the start serves in the place of the trained weights. */
+    private fun judge(): Boolean {
+        if (current.start.isEmpty() || !metadata.guards) return false
+        judged?.let { (state, start) -> if (state === current) return start }
+        val held = heldBack(current, metadata)
+        val trained = places(held)
+        val start = held.isNotEmpty() && trained > atStart { places(held) }
+        judged = current to start
+        return start
+    }
+
+    /** Where the held-back items rank with the weights that are loaded, all places added up. */
+    private fun places(held: List<HeldBack>): Int =
+        held.sumOf {
+            val timed = if (metadata.readsClock) mapOf("clock" to it.clock) else emptyMap()
+            guardPlace(scored(userInputs() + mapOf("history" to it.history) + timed, it.candidates).first)
+        }
+
+    /** Runs [block] with the starting weights; afterwards the interpreter has those of the state again. */
+    private fun <T> atStart(block: () -> T): T =
+        undoable {
+            accepted("restore", mapOf("state" to current.start.copyInto(current.values.copyOf())))
+            block().also { restore() }
+        }
+
+    /** Logits and probabilities of [rows], in portions of a static file's size. */
+    private fun scored(inputs: Map<String, Any>, rows: IntArray): Pair<List<Float>, List<Float>> {
+        val portion = metadata.signature("score").input("candidates")?.shape?.single() ?: rows.size
+        val logits = ArrayList<Float>(rows.size)
+        val probabilities = ArrayList<Float>(rows.size)
+        for (start in rows.indices step maxOf(portion, 1)) {
+            val part = rows.copyOfRange(start, minOf(start + portion, rows.size)).copyOf(portion)
+            val outputs = runner.run("score", inputs + ("candidates" to part), rows = portion)
+            val used = minOf(portion, rows.size - start)
+            logits += outputs.floats("logit").take(used)
+            probabilities += outputs.floats("probability").take(used)
+        }
+        return logits to probabilities
+    }
 
     private fun keep(changed: DeviceState) {
         onDisk = states.write(changed, replaced = onDisk)

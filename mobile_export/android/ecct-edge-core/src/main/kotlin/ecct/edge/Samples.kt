@@ -29,6 +29,7 @@ internal fun padHistory(history: IntArray, length: Int, end: Int = history.size)
 /**
  * Samples as the simulation's devices make them: each of the newest positions that the cloud
  * does not know, with what came before it, and items that the user never touched; shuffled once.
+ * The very newest, which the device judges by, are left out.
  *
  * @param seed fixes negatives and order.
  * Without such a position there are none.
@@ -51,24 +52,24 @@ internal fun drawSamples(
         )
     }
     // A state may name items that came after the file was made; they have no row to learn from.
-    val items = 1 until metadata.itemRows
-    val kept = state.history.indices.filter { state.history[it] in items }
-    val history = kept.map(state.history::get).toIntArray()
-    val times = kept.map(state.times::get).toLongArray()
-    val older = state.history.take(state.olderItems).count { it in items }
-    val first = maxOf(1, older, history.size - (options.positions ?: defaults.positions))
+    val known = knownHistory(state, metadata)
+    val history = known.items
+    val positions = options.positions ?: defaults.positions
+    val first = firstPosition(history.size, known.older, positions)
     if (first >= history.size) {
         return Samples(emptyArray(), IntArray(0), FloatArray(0), if (metadata.readsClock) emptyArray() else null)
     }
+    // By the newest the device judges what training gave it.
+    val held = guardPositions(history.size, known.older, positions, defaults.guardPositions)
     val random = SplitMix64(seed)
     val drawn = NegativeSampler(history, metadata.itemRows - 1)
     val histories = ArrayList<IntArray>()
     val candidates = ArrayList<Int>()
     val labels = ArrayList<Float>()
     val clocks = ArrayList<FloatArray>()
-    for (position in first until history.size) {
+    for (position in first until held.first) {
         val before = padHistory(history, metadata.historyLength, position)
-        val reading = clockReading(times, times[position], metadata.historyLength, position)
+        val reading = clockReading(known.times, known.times[position], metadata.historyLength, position)
         val others = drawn.row(random, negatives)
         for (index in 0..negatives) {
             histories += before
@@ -93,10 +94,30 @@ internal fun drawSamples(
 /** With so many items for each that a position has, a position seldom repeats one. */
 private const val AMPLE = 8
 
+/** The items of `1..items` outside [positives], by their rank among them. */
+internal class ItemsOutside(positives: IntArray, items: Int) {
+    private val known = positives.toSortedSet().toIntArray()
+
+    /** How many there are. */
+    val size: Int = items - known.size
+
+    /** The item of a [rank], from 0: no rejection is needed, however long the history. */
+    fun item(rank: Int): Int {
+        var low = 0
+        var high = known.size
+        while (low < high) {
+            val middle = (low + high) / 2
+            // Items below known[middle] that are not known themselves.
+            if (known[middle] - middle - 1 <= rank) low = middle + 1 else high = middle
+        }
+        return rank + 1 + low
+    }
+}
+
 /** Draws items in `1..items` outside [positives], uniformly. */
 internal class NegativeSampler(positives: IntArray, items: Int) {
-    private val known = positives.toSortedSet().toIntArray()
-    private val remaining = items - known.size
+    private val others = ItemsOutside(positives, items)
+    private val remaining = others.size
 
     init {
         if (remaining < 1) {
@@ -112,26 +133,14 @@ internal class NegativeSampler(positives: IntArray, items: Int) {
      * where fewer are left than [size].
      */
     fun row(random: SplitMix64, size: Int): IntArray {
-        if (remaining >= AMPLE * size) return IntArray(size) { item(random.below(remaining)) }
+        if (remaining >= AMPLE * size) return IntArray(size) { others.item(random.below(remaining)) }
         val pack = IntArray(remaining) { it }
         return IntArray(size) { draw ->
             // What was drawn goes behind what is left.
             val last = remaining - 1 - draw % remaining
             val place = random.below(last + 1)
-            item(pack[place]).also { pack[place] = pack[last].also { pack[last] = pack[place] } }
+            others.item(pack[place]).also { pack[place] = pack[last].also { pack[last] = pack[place] } }
         }
-    }
-
-    /** The item of a rank among the others: no rejection is needed, however long the history. */
-    private fun item(rank: Int): Int {
-        var low = 0
-        var high = known.size
-        while (low < high) {
-            val middle = (low + high) / 2
-            // Items below known[middle] that are not known themselves.
-            if (known[middle] - middle - 1 <= rank) low = middle + 1 else high = middle
-        }
-        return rank + 1 + low
     }
 }
 

@@ -15,6 +15,9 @@ internal class FakeInterpreter(private val metadata: EdgeMetadata) : EdgeInterpr
     var loss = 0.5f
     var applied = 1f
     var failing: String? = null
+
+    /** Logits of candidates, by the first weight; null answers as the golden file. */
+    var ranking: ((Float, IntArray) -> FloatArray)? = null
     var closed = false
     val inside = AtomicInteger()
     var overlapped = false
@@ -44,7 +47,10 @@ internal class FakeInterpreter(private val metadata: EdgeMetadata) : EdgeInterpr
 
     private fun answer(signature: String, inputs: Map<String, Any>, outputs: Map<String, Any>) {
         when (signature) {
-            "score" -> fillGolden(Golden.case.child("score"), signature, outputs)
+            "score" -> {
+                fillGolden(Golden.case.child("score"), signature, outputs)
+                ranking?.let { it(state[0], inputs["candidates"] as IntArray).copyInto(outputs.floats("logit")) }
+            }
             "uplink" -> fillGolden(Golden.case.child("uplink").child("outputs"), signature, outputs)
             "train" -> {
                 Thread.sleep(1)

@@ -71,7 +71,7 @@ class SamplesTest {
         assertEquals(16, drawn(TrainingOptions()))
         assertEquals(4 * 2, drawn(TrainingOptions(negatives = 1)))
         assertEquals(2 * 4, drawn(TrainingOptions(positions = 2)))
-        val told = "\"samples\":{\"max_positions\":16,\"negatives\":3},"
+        val told = "\"samples\":{\"guard_positions\":0,\"max_positions\":16,\"negatives\":3},"
         val other = Golden.modelWith { it.replace(told, "\"samples\":{\"max_positions\":1,\"negatives\":2},") }
         assertEquals(3, drawn(TrainingOptions(), other))
         // Of before files told it.

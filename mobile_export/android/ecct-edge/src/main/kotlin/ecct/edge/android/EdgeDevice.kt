@@ -44,6 +44,9 @@ public class EdgeDevice internal constructor(
     /** What the device keeps now. */
     public suspend fun state(): DeviceState = alone { device.state }
 
+    /** Whether it ranks with the weights that it started with; see [EdgeRecommender.servesStart]. */
+    public suspend fun servesStart(): Boolean = alone { device.servesStart }
+
     /**
      * Adds interactions, oldest first; how many of them the model knows.
      *
