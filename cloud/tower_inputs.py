@@ -99,7 +99,7 @@ def tower_positions(view: CloudView, *, tail: float) -> CloudPositions:
     # A state is a row of the inputs: those before a tail follow those after whole histories.
     return CloudPositions(
         users=everyone,
-        states=view.num_users + np.arange(view.num_users),
+        states=view.num_users + np.arange(view.num_users, dtype=np.int32),
         seen_from=everyone.astype(np.int64),
         items=np.concatenate(items).astype(np.int32),
     )
