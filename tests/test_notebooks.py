@@ -33,6 +33,9 @@ DATA = [
 SMALL = {
     "DATA": DATA,
     "SETTINGS": [*DATA, "validation.negatives=20"],
+    "SEEDS": (0,),
+    "MIXES": ["mlp", "thirds"],
+    "CROSSING": ["float32", "int8"],
     "CYCLES": 2,
     "ROUNDS": 2,
     "FEDAVG_ROUNDS": 2,
@@ -85,6 +88,8 @@ def test_all_notebooks_are_there():
     assert [path.stem for path in NOTEBOOKS] == [
         "00_first_rounds",
         "01_quickstart",
+        "02_unlike_devices",
+        "03_privacy_and_communication",
         "04_export_to_android",
         "05_cloud_retraining",
     ]
@@ -99,7 +104,7 @@ def test_it_runs_on_a_small_setting_and_leaves_no_worker(path, token):
     # An unknown name here means a setting that would stay large.
     cell.source += "".join(f"\n{name} = {SMALL[name]!r}" for name in names)
     client = nbclient.NotebookClient(
-        notebook, timeout=120, resources={"metadata": {"path": str(FOLDER)}}
+        notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}}
     )
     client.execute()  # raises CellExecutionError with the cell's traceback
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
