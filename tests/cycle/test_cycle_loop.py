@@ -21,6 +21,7 @@ from ecct_tf.cycle.edge import EdgeSide, fetch
 from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.cycle.quality import edge_scores
 from ecct_tf.cycle.rounds import local_round
+from ecct_tf.data.guard import trained_positions
 from ecct_tf.edge.start_files import start_file
 from ecct_tf.errors import CodecError, ConfigError, DeviceError, ExportError, RunFolderError
 from ecct_tf.simulation.experiment import build_experiment
@@ -254,7 +255,14 @@ def test_the_shared_weights_are_the_mean_of_the_changes_by_samples(chain, config
             for state in after
         ]
     )
-    counts = [4 * (len(state.history) - max(state.num_older, 1)) for state in states]
+    # One positive and three negatives of each position that is not kept to judge by.
+    counts = [
+        4
+        * len(
+            trained_positions(len(state.history), num_older=state.num_older, samples=config.samples)
+        )
+        for state in states
+    ]
     assert len(set(counts)) > 1
     mean = np.average(changes.astype(np.float64), axis=0, weights=counts)
     assert np.abs(mean).max() > 1e-4
