@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ecct_tf.data import DeviceGroups
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated.increments import sum_federated, sum_here
 from ecct_tf.simulation.experiment import build_experiment
@@ -52,10 +53,15 @@ def test_the_sum_says_what_devices_met_lately_and_no_more(experiment, algorithm)
 
 
 def test_what_the_cloud_knows_already_is_not_sent(experiment):
-    def known(view):
-        return dataclasses.replace(view, num_older=len(view.history))
+    class Known(DeviceGroups):
+        """Devices of whose history the cloud knows all."""
 
-    groups = tuple(tuple(known(view) for view in group) for group in experiment.groups)
+        def __getitem__(self, index):
+            views = super().__getitem__(index)
+            return tuple(dataclasses.replace(view, num_older=len(view.history)) for view in views)
+
+    users = [experiment.groups.users_of(device) for device in range(len(experiment.groups))]
+    groups = Known(experiment.dataset, experiment.split, users)
     nothing = collect_increments(dataclasses.replace(experiment, groups=groups))
     assert not nothing.total.any()
 
