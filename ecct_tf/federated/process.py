@@ -290,10 +290,13 @@ def _sent(
     delays: Ids,
 ) -> SentUplinks:
     """The uplinks of a cohort's round, with the round in which each arrives."""
+    members_here = cohort.members(answering)
     later = np.zeros(len(cohort), np.int64)
-    later[cohort.members(answering)] = delays[cohort.holds(answering)]
+    later[members_here] = delays[cohort.holds(answering)]
     known = cohort.devices.outlines
-    owner = dict(zip(known.users.tolist(), known.owners.tolist(), strict=True))
+    # Of those who answer alone, of whom there are few beside the population.
+    here = np.isin(known.owners, members_here)
+    owner = dict(zip(known.users[here].tolist(), known.owners[here].tolist(), strict=True))
     members = np.array([owner[int(user)] for user in uplink.users], np.int64)
     arrives = round_number + later[members]
     return SentUplinks(index, round_number, uplink, arrives)
