@@ -32,7 +32,7 @@ PYTHON_CURRENT ?= $(shell for python in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv
   "$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-current demo test test-odd-places test-current test-browser test-android fuzz fuzz-long lint types format docs lock clean
+.PHONY: help install install-current demo test test-slow test-odd-places test-current test-browser test-android fuzz fuzz-long lint types format docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -46,7 +46,10 @@ demo: $(INSTALLED) ## install, then train ECCT on MovieLens-100K; ARGS="--rounds
 	@$(BIN)/ecct simulate $(ARGS)
 
 test: $(INSTALLED) ## install, then run the tests; ARGS="-k name" is passed on, WORKERS=0 runs them in one process
-	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
+
+test-slow: $(INSTALLED) ## the tests that `make test` leaves out: kills, several workers, notebooks, whole runs; takes as long again
+	@$(BIN)/python -m pytest $(PARALLEL) -m slow $(ARGS)
 
 test-odd-places: $(INSTALLED) ## doctor and a round of simulate without network, HOME, UTF-8, shared memory, ...
 	@ECCT_ALL_ODD_PLACES=1 $(BIN)/python -m pytest tests/test_odd_places.py $(ARGS)

@@ -71,6 +71,7 @@ def test_the_edge_model_of_the_page_is_one():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(chosen_engine() != "tff", reason="TFF is not installed")
 def test_the_aggregators_of_the_page_run_as_configuration(monkeypatch, tmp_path):
     page = types.ModuleType("page")

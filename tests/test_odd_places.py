@@ -66,6 +66,7 @@ def run(condition, folder, *arguments):
     return done.returncode, output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_the_doctor_computes(condition, tmp_path):
     code, output = run(condition, tmp_path, "doctor", f"--deadline={DEADLINE_SECONDS - 60}")
@@ -74,6 +75,7 @@ def test_the_doctor_computes(condition, tmp_path):
     assert list(tmp_path.iterdir()) == []  # no folder named ~ either
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_a_round_is_done(condition, tmp_path):
     if condition not in IN_THE_SUITE and not os.environ.get("ECCT_ALL_ODD_PLACES"):

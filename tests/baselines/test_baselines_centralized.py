@@ -61,6 +61,7 @@ def test_an_epoch_lowers_the_loss_over_all_devices_samples(centralized):
     assert centralized.rounds == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tiers", "tier"),
     [
@@ -161,6 +162,7 @@ def test_the_better_reading_of_the_item_table_is_taken(centralized, small_valida
     assert int(state.best_reading) == int(np.argmax(qualities))
 
 
+@pytest.mark.slow
 def test_test_items_change_nothing_that_is_trained_or_chosen(
     build, centralized, small_split, small_dataset
 ):

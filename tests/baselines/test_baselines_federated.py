@@ -96,6 +96,7 @@ def test_fedprox_stays_closer_to_what_devices_received(build_baseline, run_basel
     assert 0 < np.linalg.norm(held) < 0.95 * np.linalg.norm(plain)
 
 
+@pytest.mark.slow
 def test_fine_tuning_trains_as_fedavg_and_scores_with_copies(
     build_baseline, run_baseline, small_validation
 ):
@@ -111,6 +112,7 @@ def test_fine_tuning_trains_as_fedavg_and_scores_with_copies(
     np.testing.assert_array_equal(scores, tuned.scores(other, small_validation)["edge"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fine-tuning", "pfedrec"])
 def test_a_stored_state_goes_on_bit_by_bit(
     method, build_baseline, run_baseline, small_groups, small_validation

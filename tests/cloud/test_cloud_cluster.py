@@ -130,6 +130,7 @@ def test_the_wait_for_a_step_can_be_interrupted(ports):
         patience(work, doing="a step")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "seconds"), [(signal.SIGINT, 60), (signal.SIGTERM, 60), (signal.SIGALRM, 1)]
 )

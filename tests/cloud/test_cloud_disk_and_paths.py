@@ -87,6 +87,7 @@ def test_a_link_stands_for_a_folder_only_where_it_must(tmp_path, monkeypatch):
         pytest.fail("TensorFlow would take it for a pattern")
 
 
+@pytest.mark.slow
 def test_a_job_resumes_in_a_folder_with_brackets(jobs, tmp_path, monkeypatch):
     """Job, registry and log: stopped after its third checkpoint and given again."""
     place = tmp_path / "k[1]"

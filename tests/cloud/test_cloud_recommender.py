@@ -122,6 +122,7 @@ def test_before_it_is_published_the_item_side_learns_too(make_cloud):
     assert np.abs(cloud.model.item_logits(items) - before[1]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_edge_only_reads_no_label(make_cloud, knowledge):
     def relabelled(visibility, *, changed):
         cloud = make_cloud(label_visibility=visibility, update_epochs=1)
@@ -140,6 +141,7 @@ def test_edge_only_reads_no_label(make_cloud, knowledge):
         _assert_weights_equal(relabelled("both", changed=False), relabelled("both", changed=True))
 
 
+@pytest.mark.slow
 def test_stage_1_withholds_the_logits(make_cloud, knowledge):
     """Without logits only the labels teach, and edge_only has nothing to learn from."""
     deaf = make_cloud(label_visibility="edge_only")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from cloud.registry import Registry
 
 HERE = Path(__file__).parent
@@ -48,6 +50,7 @@ def test_of_two_promotions_at_once_one_wins_and_nothing_is_lost(tmp_path):
     assert registry.served() == (winners[-1],)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_file_operation_leaves_a_whole_registry(tmp_path):
     job = _start("registry_kills.py", tmp_path)
     out, error = job.communicate(timeout=300)

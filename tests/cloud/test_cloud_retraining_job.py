@@ -161,6 +161,7 @@ def test_a_job_that_has_ended_is_not_run_again(chain):
     assert len(Registry(folder / "registry").versions()) == 2
 
 
+@pytest.mark.slow
 def test_a_worse_version_is_stored_and_not_promoted(chain, jobs):
     folder = chain[0]
     strict = jobs.small_job(folder, gate__minimum_gain=2.0)
@@ -220,6 +221,7 @@ def test_refusals(chain, jobs, tmp_path):
         retrain(wide, tmp_path / "wide", show=False)
 
 
+@pytest.mark.slow
 def test_a_version_that_cannot_be_built_is_left_behind_from_scratch(calm, jobs, tmp_path):
     shutil.copytree(calm / "registry", tmp_path / "registry")
     registry = Registry(tmp_path / "registry")

@@ -74,6 +74,7 @@ POINTS = [
 ]
 
 
+@pytest.mark.slow
 def test_stopped_at_every_kind_of_point(calm, jobs, tmp_path):
     """One job, stopped again and again, each time a little later."""
     jobs.write_log(tmp_path, range(20), name="log")
@@ -93,6 +94,7 @@ def test_stopped_at_every_kind_of_point(calm, jobs, tmp_path):
     assert not list((tmp_path / "registry" / "drafts").iterdir())
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed(calm, jobs, tmp_path):
     jobs.write_log(tmp_path, range(20), name="log")
     command = [sys.executable, "-m", "ecct_tf.cli", "cloud", "retrain", f"--out={tmp_path / 'job'}"]

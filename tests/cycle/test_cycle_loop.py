@@ -157,6 +157,7 @@ class Killed(BaseException):
     """As a signal would end it."""
 
 
+@pytest.mark.slow
 def test_a_killed_chain_goes_on_and_ends_alike(chain, config, tmp_path, monkeypatch):
     out = tmp_path / "chain"
 
@@ -270,6 +271,7 @@ def test_the_shared_weights_are_the_mean_of_the_changes_by_samples(chain, config
     assert int(server.round_number) == int(before.round_number) + 1
 
 
+@pytest.mark.slow
 def test_a_new_item_table_reaches_devices_as_a_new_file(chain, config):
     folder = CycleFolder(chain.path)
     old = fetch(folder.public)

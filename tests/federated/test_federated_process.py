@@ -43,6 +43,7 @@ def test_shards_agree_with_the_per_device_form_for_all_tiers(
         assert np.abs(cohort.server.shared - started.server.shared).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_one_large_shard_agrees_with_small_ones(
     compose, small_process, run_rounds, assert_states_equal
 ):
@@ -52,6 +53,7 @@ def test_one_large_shard_agrees_with_small_ones(
     assert first.train_loss == pytest.approx(expected.train_loss, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
 def test_local_optimizers_agree_in_both_forms_over_two_epochs(
     optimizer, compose, run_rounds, assert_states_equal

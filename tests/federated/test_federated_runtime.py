@@ -305,6 +305,7 @@ def test_a_computation_that_fails_is_one_line(runtime):
     assert "\n" not in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", list(ENDINGS))
 def test_no_worker_survives_its_process_and_the_pipe_ends(ending, endings):
     processes, folder = endings

@@ -113,6 +113,7 @@ def test_it_trains_and_answers_as_the_simulations_devices(
     assert fleet.users == [view.user for view in views[:5]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "taught"),
     [("bce", "listwise"), ("own_losses.losses:hinge", "own_losses.losses:matched")],

@@ -88,6 +88,7 @@ def test_what_is_no_variant_and_no_shape_is_refused(
 
 
 # The files of the mlp tier in both encodings are exported anyway.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tier", "encoding"),
     [("linear", "int8"), ("mlp", "int8"), ("mlp", "float32"), ("attention", "float32")],
@@ -276,6 +277,7 @@ def test_weights_that_are_not_finite_are_refused(works, table, task_of, weights_
         )
 
 
+@pytest.mark.slow
 def test_int8_activations_cost_attention_little(works, table, task_of, weights_of, tmp_path):
     work = works["attention"]
     task = task_of(work)

@@ -95,6 +95,7 @@ def test_existing_run_folder_is_refused(tmp_path: Path) -> None:
     assert list((tmp_path / "mine").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_simulation_through_a_pipe_returns_and_leaves_a_whole_run_folder(tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "ecct_tf.cli", "simulate", *SMALL, "--rounds=2"]
@@ -154,6 +155,7 @@ def test_simulation_through_a_pipe_returns_and_leaves_a_whole_run_folder(tmp_pat
             assert f"{name}: round {number} of 2, {stage}" in (out / "run.log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_run_leaves_no_process(tmp_path: Path, how: signal.Signals) -> None:
     out = tmp_path / "my runs" / "k[1]'s"

@@ -38,6 +38,7 @@ def seen(monkeypatch):
     return kept
 
 
+@pytest.mark.slow
 def test_real_devices_agree_in_both_stages_and_a_disagreement_ends_the_run(
     small_config, tmp_path, seen
 ):
@@ -62,6 +63,7 @@ def test_real_devices_agree_in_both_stages_and_a_disagreement_ends_the_run(
         seen["look"](dataclasses.replace(found, uplink=altered))
 
 
+@pytest.mark.slow
 def test_a_device_that_sends_other_bytes_with_equal_weights_ends_the_run(
     small_config, tmp_path, monkeypatch
 ):
@@ -84,6 +86,7 @@ def test_a_device_that_sends_other_bytes_with_equal_weights_ends_the_run(
         simulate(config, out=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_noise_float16_and_unstacked_devices_agree_too(small_config, tmp_path):
     config = small_config(
         "rounds=1",

@@ -72,6 +72,7 @@ def test_stopped_twice_and_resumed(config, undisturbed, tmp_path):
         resume(out)
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_costs_a_round_and_nothing_else(config, undisturbed, tmp_path):
     out = tmp_path / "run"
     stop(config, out, 3)
@@ -82,6 +83,7 @@ def test_a_damaged_newest_checkpoint_costs_a_round_and_nothing_else(config, undi
     assert outcome(out) == outcome(undisturbed)
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_it_begins_anew(config, undisturbed, tmp_path):
     out = tmp_path / "run"
     stop(config, out, 1)
@@ -91,6 +93,7 @@ def test_without_a_checkpoint_it_begins_anew(config, undisturbed, tmp_path):
     assert outcome(out) == outcome(undisturbed)
 
 
+@pytest.mark.slow
 def test_sparse_checkpoints_repeat_the_rounds_between(small_config, undisturbed, tmp_path):
     config = small_config(
         f"rounds={ROUNDS}", "edge.tiers={linear: 0.5, attention: 0.5}", "checkpoint.every=4"
@@ -104,6 +107,7 @@ def test_sparse_checkpoints_repeat_the_rounds_between(small_config, undisturbed,
     assert outcome(out) == outcome(undisturbed)
 
 
+@pytest.mark.slow
 def test_other_data_is_refused(config, tmp_path):
     out = tmp_path / "run"
     stop(config, out, 1)
@@ -126,6 +130,7 @@ def test_a_run_of_an_earlier_release_is_resumed_as_it_was_meant(tmp_path, small_
     assert "an earlier release began the run, without features.clock;" in caplog.text
 
 
+@pytest.mark.slow
 def test_altered_metrics_are_refused(config, tmp_path):
     out = tmp_path / "run"
     stop(config, out, 2)
@@ -168,6 +173,7 @@ def _started(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_ends_the_run_with_how_to_resume_it(config, tmp_path):
     out = tmp_path / "run 1"
     hasty = dataclasses.replace(config.runtime, round_deadline_seconds=15.0)
@@ -179,6 +185,7 @@ def test_a_stopped_worker_ends_the_run_with_how_to_resume_it(config, tmp_path):
     assert RunFolder.open(out).checkpoints.newest().round_number == 1
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_through_the_command_line(config, undisturbed, tmp_path):
     """SIGKILL between rounds, and once more while it goes on."""
     del config

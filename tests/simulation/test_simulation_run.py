@@ -66,6 +66,7 @@ def test_three_tiers_learn_together_and_a_repeated_run_is_equal(config: RunConfi
     np.testing.assert_array_equal(states[0].knowledge.embeddings, states[1].knowledge.embeddings)
 
 
+@pytest.mark.slow
 def test_item_table_is_paid_for_once(config: RunConfig) -> None:
     experiment = build_experiment(config)
     algorithm = build_ecct(experiment)
@@ -114,6 +115,7 @@ def test_edge_nodes_hold_every_user_once(config: RunConfig) -> None:
     np.testing.assert_array_equal(np.sort(users), experiment.split.users)
 
 
+@pytest.mark.slow
 def test_failed_run_says_so(config: RunConfig, tmp_path: Path) -> None:
     class Fails(Callback):
         def on_round(self, result, state) -> None:

@@ -60,6 +60,7 @@ def test_the_start_crosses_once_with_the_item_table(started):
     assert fetched["cloud"] - fetched["random"] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "reads"), [("no exchange", False), ("embeddings only", False)])
 def test_an_ablation_without_logits_has_a_start_that_reads_none(small_config, name, reads):
     """Its devices would otherwise lean on an input that they never get."""

@@ -27,6 +27,7 @@ def files_of(folder):
     return {file.name: (folder / file.name).read_bytes() for file in log_files(folder)}
 
 
+@pytest.mark.slow
 def test_the_log_of_a_run_is_what_its_cloud_learned_from(small_config, tmp_path):
     log, run = tmp_path / "log", tmp_path / "run"
     config = small_config("rounds=3", f"exchange.uplink_log={log}", "participation.dropout=0.2")

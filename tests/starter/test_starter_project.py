@@ -72,6 +72,7 @@ def short(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_its_script_trains_and_reports(short):
     done = subprocess.run(
         [sys.executable, "run.py"],
@@ -92,6 +93,7 @@ def test_its_script_trains_and_reports(short):
     assert "ECCT" in (short / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_its_notebook_runs(short):
     cells = json.loads((short / "explore.ipynb").read_text())["cells"]
     code = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
