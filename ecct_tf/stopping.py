@@ -30,6 +30,7 @@ __all__ = [
     "going_on",
     "install",
     "last_words",
+    "obeyed",
     "same_command",
 ]
 
@@ -134,6 +135,15 @@ def install() -> None:
     global _WATCH
     if _WATCH is None and threading.current_thread() is threading.main_thread():
         _WATCH = _Watch()
+
+
+def obeyed() -> None:
+    """Says that a handler other than those of `install` has seen the signal and obeys it.
+
+    Without it the process would be ended within seconds, as one that hangs in foreign code.
+    """
+    if _WATCH is not None:
+        _WATCH.noticed.set()
 
 
 def exit_code() -> int:

@@ -5,10 +5,12 @@ import dataclasses
 import ipaddress
 import logging
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -21,6 +23,7 @@ from cloud.service.limits import RateLimit
 from cloud.service.offers import Offers
 from cloud.service.tokens import TokenStore
 from cloud.uplink_log import UplinkLogWriter
+from ecct_tf import stopping
 from ecct_tf.errors import ConfigError, StorageError
 from ecct_tf.files import private_folder
 from ecct_tf.locks import exclusive
@@ -176,12 +179,32 @@ def _run(settings: ServiceSettings, intake: Intake, ready: Callable[[str], None]
         ) from error
     with bound:
         scheme = "https" if settings.certificate else "http"
-        ready(f"{scheme}://{settings.host}:{bound.getsockname()[1]}")
-        _Server(config).run(sockets=[bound])
+        address = f"{scheme}://{settings.host}:{bound.getsockname()[1]}"
+        _Server(config, ready=lambda: ready(address)).run(sockets=[bound])
 
 
 class _Server(uvicorn.Server):
-    """A server for which SIGTERM and SIGINT are its end, not an error to pass on."""
+    """A server for which SIGTERM and SIGINT are its end, not an error to pass on.
+
+    Args:
+      config: of uvicorn.
+      ready: called once connections are taken, and not while they would still be refused.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens, and says so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Lets requests that are under way end, as long as they may take."""
+        stopping.obeyed()
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,13 +1,16 @@
 """The service over a socket: who may read what, in which parts, and what is said of failures."""
 
+import contextlib
 import http.client
 import importlib.util
 import json
 import logging
 import os
+import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +22,7 @@ from cloud.service.answers import Limits
 from cloud.service.app import Service, service_app
 from cloud.service.limits import RateLimit
 from cloud.service.openapi import openapi
-from cloud.service.running import ServiceSettings, server_config
+from cloud.service.running import ServiceSettings, _Server, server_config
 from cloud.uplink_log import UplinkLogWriter
 from ecct_tf.errors import ConfigError
 from ecct_tf.wire import DownlinkFile
@@ -352,3 +355,29 @@ def test_settings_that_cannot_be_are_refused(running, changes, words):
     with pytest.raises(ConfigError, match=words):
         ServiceSettings(**{**given, **changes})
     ServiceSettings(**given, host="0.0.0.0", plain=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_ends_the_service_counts_as_obeyed(running, monkeypatch, number):
+    watch = SimpleNamespace(noticed=threading.Event())
+    monkeypatch.setattr("ecct_tf.stopping._WATCH", watch)
+    server = _Server(running.server.config, ready=lambda: None)
+    server.handle_exit(number, None)
+    # Else the process is ended after seconds, with requests under way: code 143, not 0.
+    assert (server.should_exit, watch.noticed.is_set()) == (True, True)
+
+
+def test_a_service_says_that_it_serves_once_it_takes_connections(running):
+    config = server_config(running.server.config.app, port=0)
+    with config.bind_socket() as bound:
+        address, heard = bound.getsockname(), []
+
+        def connect():
+            with contextlib.closing(http.client.HTTPConnection(*address, timeout=30)) as connection:
+                connection.connect()
+                heard.append(connection.sock.getpeername())
+            server.should_exit = True
+
+        server = _Server(config, ready=connect)
+        server.run(sockets=[bound])
+    assert heard == [address]
