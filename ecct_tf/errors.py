@@ -93,7 +93,7 @@ class MissingPartError(EcctError, ImportError):
 
 
 class WorkerError(EcctError, RuntimeError):
-    """The TensorFlow Federated worker process could not be started or died."""
+    """A process that a run needs could not be started or died: TFF's worker, a service, devices."""
 
 
 class ResourceError(EcctError, MemoryError):

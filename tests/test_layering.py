@@ -23,6 +23,7 @@ ROWS = (
     ("ecct_tf.owner_files", "ecct_tf.user_folders"),
     (
         "ecct_tf.bars",
+        "ecct_tf.child_processes",
         "ecct_tf.config",
         "ecct_tf.files",
         "ecct_tf.installation",

@@ -7,11 +7,8 @@ asks the kernel to end it when this process dies, by whatever cause.
 """
 
 import atexit
-import concurrent.futures
-import ctypes
 import logging
 import os
-import signal
 import socket
 import subprocess
 import threading
@@ -23,6 +20,7 @@ from typing import Any
 import grpc
 import portpicker
 
+from ecct_tf.child_processes import start_child
 from ecct_tf.errors import ConfigError, WorkerError
 from ecct_tf.federated import compat
 from ecct_tf.memory import memory_kills
@@ -43,7 +41,6 @@ _HOST = "127.0.0.1"
 _START_SECONDS = 60
 _FIRST_SECONDS = 60
 _MAX_RESTARTS = 3
-_PR_SET_PDEATHSIG = 1
 # How a process ends that the system refuses memory: killed, or by its own `abort`.
 _STARVED = {-9: "killed, often for want of memory", -6: "aborted, often for want of memory"}
 _OUT_OF_MEMORY = ("OOM when allocating", "failed to allocate memory", "std::bad_alloc")
@@ -51,12 +48,6 @@ _SETTINGS = (
     "participation.devices_per_round, runtime.shard_size, runtime.concurrent_calls, "
     "training.batch_size, samples.max_positions and samples.negatives"
 )
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-# PR_SET_PDEATHSIG fires when the *thread* that started the child ends, so all workers
-# are started from one thread that lives as long as the process.
-_SPAWNER: concurrent.futures.ThreadPoolExecutor | None = None
-_SPAWNER_LOCK = threading.Lock()
 
 
 class FederatedRuntime:
@@ -153,7 +144,7 @@ class FederatedRuntime:
             "MALLOC_ARENA_MAX": "2",
         }
         try:
-            self._process = _spawner().submit(_spawn, command, environment).result()
+            self._process = start_child(command, environment=environment)
         except OSError as error:
             raise WorkerError(
                 f"could not start TFF's worker {compat.WORKER_BINARY}: {error}; "
@@ -317,32 +308,3 @@ def worker_runtime(
             yield runtime
     finally:
         runtime.close()
-
-
-def _spawner() -> concurrent.futures.ThreadPoolExecutor:
-    global _SPAWNER
-    with _SPAWNER_LOCK:
-        if _SPAWNER is None:
-            _SPAWNER = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="tff-spawner")
-        return _SPAWNER
-
-
-def _spawn(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    parent = os.getpid()
-
-    def die_with_parent() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent died between fork and prctl
-            os._exit(1)
-
-    return subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        # A terminal's Ctrl-C reaches the whole process group; the run wants to end in
-        # order first, so the worker sits in a session of its own.
-        start_new_session=True,
-        preexec_fn=die_with_parent,
-    )
