@@ -32,7 +32,7 @@ PYTHON_CURRENT ?= $(shell for python in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv
   "$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-current demo test test-slow test-odd-places test-current test-browser test-android fuzz fuzz-long lint types format docs lock clean
+.PHONY: help install install-current demo cycle-http test test-slow test-odd-places test-current test-browser test-android fuzz fuzz-long lint types format docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -44,6 +44,9 @@ install: $(INSTALLED) ## make .venv from Python 3.11 and requirements.lock
 
 demo: $(INSTALLED) ## install, then train ECCT on MovieLens-100K; ARGS="--rounds 3" is passed on
 	@$(BIN)/ecct simulate $(ARGS)
+
+cycle-http: $(INSTALLED) ## server, 200 devices and jobs on MovieLens-100K over HTTP, beside the cycle by files
+	@$(BIN)/python -m benchmarks.cycle_http $(ARGS)
 
 test: $(INSTALLED) ## install, then run the tests; ARGS="-k name" is passed on, WORKERS=0 runs them in one process
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ecct_tf.commands.options import (
+    counted,
     examples,
     prepare,
     set_option,
@@ -25,6 +27,7 @@ __all__ = ["cycle"]
     epilog=examples(
         "ecct cloud cycle --out cycles --cycles 3",
         "ecct cloud cycle --out cycles --runtime tensorflow --cycles 2",
+        "ecct cloud cycle --out cycles --http --devices 200",
     )
 )
 @click.option(
@@ -61,6 +64,31 @@ __all__ = ["cycle"]
     show_default="litert",
     help="What runs the devices' files. Short for runtime.",
 )
+@click.option(
+    "--devices",
+    type=click.IntRange(min=1),
+    show_default="all users",
+    help="How many users have a device. Short for devices.",
+)
+@click.option(
+    "--http",
+    is_flag=True,
+    help="Let devices reach the cloud by `ecct cloud serve` alone: transport=http and, since "
+    "shared weights do not cross it, edge.shared=none.",
+)
+@click.option(
+    "--device-processes",
+    type=click.IntRange(min=1),
+    show_default="2",
+    help="Processes that the devices share, with --http.",
+)
+@click.option(
+    "--deadline",
+    "deadline_seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    show_default="1800",
+    help="Seconds that all devices may take for a cycle, with --http.",
+)
 def cycle(
     config_path: Path | None,
     overrides: tuple[str, ...],
@@ -69,24 +97,42 @@ def cycle(
     seed: int | None,
     rounds_per_cycle: int | None,
     runtime: str | None,
+    devices: int | None,
+    http: bool,
+    device_processes: int | None,
+    deadline_seconds: float | None,
 ) -> None:
     """Run the whole loop without TFF: version, devices with exported files, uplinks, next version.
 
     Run again with the same --out after a kill, it goes on; with more --cycles it goes further.
     """
     prepare("cloud")
-    from ecct_tf.cycle import load_cycle_config, run_cycles
+    if http:
+        prepare("serve")
+    from ecct_tf.cycle import HttpOptions, load_cycle_config, run_cycles
 
     short = typed_options(
         {
             ("--seed", "seed"): seed,
             ("--rounds-per-cycle", "rounds_per_cycle"): rounds_per_cycle,
             ("--runtime", "runtime"): runtime,
+            ("--devices", "devices"): devices,
         }
     )
-    config = load_cycle_config(config_path, overrides=[*overrides, *short])
+    config = load_cycle_config(config_path, overrides=[*overrides, *short], http=http)
+    if http and config.transport != "http":
+        raise click.UsageError(f"--http, but transport={config.transport} is set; leave one out")
+    options = HttpOptions()
+    if device_processes is not None:
+        options = dataclasses.replace(options, processes=device_processes)
+    if deadline_seconds is not None:
+        options = dataclasses.replace(options, deadline_seconds=deadline_seconds)
+    if options != HttpOptions() and config.transport != "http":
+        raise click.UsageError("--device-processes and --deadline say how --http is done; add it")
     with going_on(lambda: f"Stopped. What was finished is kept; resume with: {same_command()}"):
-        result = run_cycles(config, out, cycles=cycles)
+        result = run_cycles(
+            config, out, cycles=cycles, http=options if config.transport == "http" else None
+        )
     _print(result)
 
 
@@ -97,7 +143,9 @@ def _print(result: CycleResult) -> None:
 
     k = result.k
     sides = [(side, part) for part in ("validation", "test") for side in ("edge", "cloud")]
-    table = Table(title=f"Cycles in {result.path.name}")
+    way = " over HTTP, no shared weights" if result.transport == "http" else ""
+    devices = counted(int(result.rows[-1]["devices"]), "device")
+    table = Table(title=f"Cycles in {result.path.name}: {devices}{way}")
     for name in ("cycle", "in force", "uplinks", "refused"):
         table.add_column(name, justify="right")
     for side, part in sides:

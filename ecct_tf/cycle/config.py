@@ -32,9 +32,10 @@ from ecct_tf.config.aggregator_names import MEAN
 from ecct_tf.config.checks import at_least, numbers, one_of
 from ecct_tf.errors import ConfigError
 
-__all__ = ["CycleConfig", "CycleExchangeConfig", "load_cycle_config"]
+__all__ = ["CycleConfig", "CycleExchangeConfig", "TransportName", "load_cycle_config"]
 
 RuntimeName = Literal["litert", "tensorflow"]
+TransportName = Literal["files", "http"]
 
 _PATHS = ("data.schema", "data.folder")
 
@@ -59,6 +60,10 @@ class CycleConfig:
       rounds_per_cycle: rounds of local training between two versions of the cloud; in the
         last of them devices answer.
       runtime: what runs the exported files: `litert`, or `tensorflow` for its interpreter.
+      transport: how devices reach the cloud: `files` in a folder, or `http` by `ecct cloud serve`,
+        over which shared weights do not cross (`edge.shared=none`).
+      devices: how many users have a device, drawn from the seed; null for all. Quality is
+        measured for these.
       data: the data and who holds it; one user a device.
       features: how histories are pooled.
       samples: what devices train on.
@@ -77,6 +82,8 @@ class CycleConfig:
     seed: int = 0
     rounds_per_cycle: int = 10
     runtime: RuntimeName = "litert"
+    transport: TransportName = "files"
+    devices: int | None = None
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     features: FeatureConfig = dataclasses.field(default_factory=FeatureConfig)
     samples: SampleConfig = dataclasses.field(default_factory=SampleConfig)
@@ -96,6 +103,15 @@ class CycleConfig:
         at_least(self, "cycle", 0, "seed")
         at_least(self, "cycle", 1, "rounds_per_cycle")
         one_of(self, "cycle", "runtime", get_args(RuntimeName))
+        one_of(self, "cycle", "transport", get_args(TransportName))
+        if self.devices is not None:
+            at_least(self, "cycle", 1, "devices")
+        if self.transport == "http" and self.edge.shared != "none":
+            raise ConfigError(
+                f"edge.shared: got {self.edge.shared}, but shared weights have no form in which "
+                "they cross HTTP; expected none with transport=http, where all weights are each "
+                "device's own. transport=files takes the others"
+            )
         if self.data.nodes is not None:
             raise ConfigError(
                 "data.nodes: an exported file serves one user, so that devices of a cycle are "
@@ -184,8 +200,16 @@ class CycleConfig:
         )
 
 
-def load_cycle_config(path: Path | None, *, overrides: Iterable[str] = ()) -> CycleConfig:
+def load_cycle_config(
+    path: Path | None, *, overrides: Iterable[str] = (), http: bool = False
+) -> CycleConfig:
     """Reads the configuration of a cycle as `ecct_tf.config.load_config` reads a run's.
+
+    Args:
+      path: the YAML file; None for defaults.
+      overrides: `key=value`, applied after the file.
+      http: whether the defaults are those of devices over HTTP: `transport=http` and
+        `edge.shared=none`.
 
     Raises:
       ConfigError: for an unknown key, a wrong type or a value out of range.
@@ -194,4 +218,8 @@ def load_cycle_config(path: Path | None, *, overrides: Iterable[str] = ()) -> Cy
       >>> load_cycle_config(None, overrides=["rounds_per_cycle=3"]).rounds_per_cycle
       3
     """
-    return load_over(CycleConfig(), path, overrides=overrides, paths=_PATHS)
+    default = CycleConfig()
+    if http:
+        shared = dataclasses.replace(default.edge, shared="none")
+        default = dataclasses.replace(default, transport="http", edge=shared)
+    return load_over(default, path, overrides=overrides, paths=_PATHS)

@@ -67,18 +67,31 @@ class EdgeSide:
       experiment: the data; a device gets its own user's training part and nothing else.
       folder: of the cycles.
       runtime: what runs the files.
+      devices: how many users have one, drawn from the seed; None for all.
+
+    Raises:
+      ConfigError: there are not so many users.
     """
 
-    def __init__(self, experiment: Experiment, folder: CycleFolder, *, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        folder: CycleFolder,
+        *,
+        runtime: Runtime,
+        devices: int | None = None,
+    ) -> None:
         self.experiment = experiment
         self._folder = folder
         self._runtime = runtime
         config = experiment.config
         views = [view for (view,) in experiment.groups]
         tiers = assign_tiers(config.edge.tiers, num_devices=len(views), seed=config.seed)
+        chosen = _drawn(len(views), devices, seed=config.seed)
+        own = [(tiers[place], views[place]) for place in chosen]
         self.views: Mapping[Tier, list[DeviceView]] = {
-            tier: [view for view, own in zip(views, tiers, strict=True) if own == tier]
-            for tier in sorted(set(tiers))
+            tier: [view for its, view in own if its == tier]
+            for tier in sorted({tier for tier, _ in own})
         }
 
     @property
@@ -146,9 +159,13 @@ class EdgeSide:
         path = self._folder.public / fetched.publication.item_table.path
         return read_item_table_file(ItemTableFile.from_bytes(path.read_bytes()))
 
-    def _model(self, tier: Tier, fetched: Fetched) -> DeviceModel:
+    def file_of(self, tier: Tier, fetched: Fetched) -> Path:
+        """The file that devices of a tier run with the published item table."""
         (path,) = self.files(fetched).glob(f"edge-{tier_slug(tier)}-*.tflite")
-        return DeviceModel(path, runtime=self._runtime)
+        return path
+
+    def _model(self, tier: Tier, fetched: Fetched) -> DeviceModel:
+        return DeviceModel(self.file_of(tier, fetched), runtime=self._runtime)
 
     def _work(self, tier: Tier, table: ItemTable) -> DeviceWork:
         sizes = profile_sizes(self.views[tier][0])
@@ -185,3 +202,15 @@ class EdgeSide:
                 "weights": "initial",
             },
         )
+
+
+def _drawn(users: int, devices: int | None, *, seed: int) -> list[int]:
+    """Which of `users` places have a device, in their order."""
+    if devices is None:
+        return list(range(users))
+    if devices > users:
+        raise ConfigError(
+            f"devices: expected at most {users}, since the data have so many users, got {devices}"
+        )
+    drawn = np.random.default_rng([seed, 0xDE71CE]).choice(users, size=devices, replace=False)
+    return sorted(drawn.tolist())

@@ -34,6 +34,9 @@ class CycleFolder:
       uplinks: the log that devices write and jobs read.
       public: what devices fetch.
       export: edge model files, by the item table that they hold.
+      models: of these, the folder that the service offers; over HTTP only.
+      devices: a folder for each device; over HTTP only.
+      tokens: of the devices; over HTTP only.
 
     Args:
       path: the folder.
@@ -45,6 +48,9 @@ class CycleFolder:
         self.uplinks = self.path / "uplinks"
         self.public = self.path / "public"
         self.export = self.path / "export"
+        self.models = self.path / "models"
+        self.devices = self.path / "devices"
+        self.tokens = self.path / "tokens.sqlite"
 
     def job(self, cycle: int) -> Path:
         """Folder of the job after `cycle`; 0 trains the first version."""

@@ -4,8 +4,10 @@ Each step looks at what is on disk and does what is missing, so that a loop that
 goes on where it was and ends with the same files.
 """
 
+import contextlib
 import dataclasses
 import logging
+import time
 from pathlib import Path
 
 from cloud.publishing import publish
@@ -15,10 +17,11 @@ from cloud.uplink_log import UplinkLogWriter
 from cloud.version_files import StoredCloud
 from ecct_tf.bars import open_bar, show_figures, validation_text
 from ecct_tf.config import Tier, tier_slug
-from ecct_tf.cycle.config import CycleConfig
+from ecct_tf.cycle.config import CycleConfig, TransportName
 from ecct_tf.cycle.edge import EdgeSide, Fetched, fetch
 from ecct_tf.cycle.folder import CycleFolder, Row
 from ecct_tf.cycle.measures import CycleMeasures
+from ecct_tf.cycle.over_http import HttpDevices, HttpOptions
 from ecct_tf.cycle.quality import check_numbers
 from ecct_tf.cycle.rounds import answers, local_round
 from ecct_tf.errors import ConfigError, RegistryError
@@ -41,11 +44,13 @@ class CycleResult:
     Attributes:
       path: its folder.
       k: list length of HR and NDCG.
+      transport: how devices reached the cloud.
       rows: the lines of `metrics.csv`: one for the first version, one for each cycle.
     """
 
     path: Path
     k: int
+    transport: TransportName
     rows: list[Row]
 
     @staticmethod
@@ -55,7 +60,14 @@ class CycleResult:
         return total / int(row["devices"]) / 1024
 
 
-def run_cycles(config: CycleConfig, out: Path, *, cycles: int, show: bool = True) -> CycleResult:
+def run_cycles(
+    config: CycleConfig,
+    out: Path,
+    *,
+    cycles: int,
+    show: bool = True,
+    http: HttpOptions | None = None,
+) -> CycleResult:
     """Runs `cycles` cycles in `out`, or what is missing of them.
 
     Args:
@@ -63,33 +75,51 @@ def run_cycles(config: CycleConfig, out: Path, *, cycles: int, show: bool = True
       out: the folder. With that of a shorter or a stopped chain it goes on.
       cycles: how many there shall be in all.
       show: whether to show bars where there is a terminal.
+      http: how devices over HTTP are run; None for the defaults. Only with `transport=http`.
 
     Raises:
       ConfigError: when the folder is another chain's.
       ExportError: when the runtime of devices' files is not installed.
       RunFolderError: when another process is at it.
+      WorkerError: when the service or a process of devices over HTTP ended, or was too slow.
     """
     if cycles < 1:
         raise ConfigError(f"--cycles: expected at least 1, got {cycles}")
+    if http is not None and config.transport != "http":
+        raise ConfigError(
+            f"transport: got {config.transport}, expected http where it is said how devices over "
+            "HTTP are run"
+        )
     folder = CycleFolder(out)
     if len(folder.rows()) <= cycles:
         # Before the first version is trained, and before the folder remembers the runtime.
         interpreter_of(config.runtime)
-    with folder.claimed(config):
+    with folder.claimed(config), contextlib.ExitStack() as ending:
         if len(folder.rows()) <= cycles:
-            loop = _Loop(config, folder, show=show)
+            loop = _Loop(config, folder, show=show, http=http or HttpOptions(), ending=ending)
             for cycle in range(len(folder.rows()), cycles + 1):
                 loop.run(cycle, with_test=cycle in (0, cycles))
-        return CycleResult(folder.path, config.evaluation.k, folder.rows())
+    return CycleResult(folder.path, config.evaluation.k, config.transport, folder.rows())
 
 
 class _Loop:
-    def __init__(self, config: CycleConfig, folder: CycleFolder, *, show: bool) -> None:
+    def __init__(
+        self,
+        config: CycleConfig,
+        folder: CycleFolder,
+        *,
+        show: bool,
+        http: HttpOptions,
+        ending: contextlib.ExitStack,
+    ) -> None:
         self._config = config
         self._folder = folder
         self._show = show
         self._experiment = build_experiment(config.run(), progress=show)
-        self._edge = EdgeSide(self._experiment, folder, runtime=config.runtime)
+        self._edge = EdgeSide(
+            self._experiment, folder, runtime=config.runtime, devices=config.devices
+        )
+        self._http = HttpDevices(config, folder, self._edge, options=http, ending=ending)
         # The cycles' clock: they begin at the newest interaction and take a day each.
         self._begin_seconds = int(self._experiment.split.timestamps.max())
 
@@ -126,6 +156,9 @@ class _Loop:
         _log.info("cycle %d: version %d in force", cycle, fetched.publication.cloud_version)
 
     def _seconds(self, cycle: int) -> int:
+        # A service refuses answers of another time than its own.
+        if self._config.transport == "http":
+            return int(time.time())
         return self._begin_seconds + cycle * _DAY_SECONDS
 
     def _train(self, cycle: int) -> None:
@@ -134,6 +167,22 @@ class _Loop:
         if all(marker.exists() for marker in done):
             return
         fetched = fetch(self._folder.public)
+        if self._config.transport == "http":
+            self._train_over_http(cycle, fetched)
+        else:
+            self._train_by_files(cycle, fetched)
+        # From here on the log stays as it is: a job may have read it.
+        for marker in done:
+            marker.touch()
+
+    def _train_over_http(self, cycle: int, fetched: Fetched) -> None:
+        self._http.answer(fetched)
+        for tier in self._edge.views:
+            if not self._folder.edge(tier, cycle).exists():
+                states, server = self._http.states(tier), self._folder.shared(tier, cycle - 1)
+                self._folder.write_edge(tier, cycle, states=states, server=server)
+
+    def _train_by_files(self, cycle: int, fetched: Fetched) -> None:
         for tier, fleet in self._edge.fleets(fetched, cycle=cycle - 1).items():
             if not self._folder.edge(tier, cycle).exists():
                 self._train_tier(cycle, tier, fleet, fetched)
@@ -142,9 +191,6 @@ class _Loop:
         for tier, fleet in self._edge.fleets(fetched, cycle=cycle).items():
             records = answers(fleet, created_at_seconds=now)
             log.append(records, name=f"cycle-{cycle:06d}-{tier_slug(tier)}")
-        # From here on the log stays as it is: a job may have read it.
-        for marker in done:
-            marker.touch()
 
     def _train_tier(self, cycle: int, tier: Tier, fleet: DeviceFleet, fetched: Fetched) -> None:
         config, model = self._config, fleet.model

@@ -52,11 +52,12 @@ class CycleMeasures:
     def quality(
         self, part: Literal["validation", "test"], *, measure: bool
     ) -> dict[str, float | str]:
-        """HR and NDCG of both sides on a part of the data; blanks where nothing is measured."""
+        """HR and NDCG of both sides for users with a device; blanks where nothing is measured."""
         if not measure:
             sides = ("edge", "cloud")
             return {f"{side}_{part}_{name}": "" for side in sides for name in ("hr", "ndcg")}
-        candidates = getattr(self.experiment, part)
+        users = [user for fleet in self.fleets.values() for user in fleet.users]
+        candidates = getattr(self.experiment, part).of_users(users)
         version = Registry(self.folder.registry).version(self.fetched.publication.cloud_version)
         scores: dict[str, npt.ArrayLike] = {
             "edge": edge_scores(

@@ -50,6 +50,13 @@ class Candidates:
                 f"{list(self.items.shape)}."
             )
 
+    def of_users(self, users: npt.ArrayLike) -> Candidates:
+        """The rows of some users, in their order."""
+        rows = np.isin(self.users, users)
+        return Candidates(
+            users=self.users[rows], positions=self.positions[rows], items=self.items[rows]
+        )
+
     def save(self, path: str | Path) -> None:
         """Writes an .npz file at exactly `path`, whole or not at all."""
         write_atomically(

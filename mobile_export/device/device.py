@@ -33,7 +33,12 @@ from mobile_export.device.times import (
     latest_time,
     whole_seconds,
 )
-from mobile_export.device.training import TrainingPlan, TrainingReport, train_round
+from mobile_export.device.training import (
+    TrainingPlan,
+    TrainingReport,
+    train_round,
+    train_rounds,
+)
 
 __all__ = ["Device", "DeviceFleet"]
 
@@ -74,17 +79,23 @@ class Device:
         profile: npt.ArrayLike = (),
         num_older: int = 0,
         times: InteractionTimes = None,
+        start: StartFile | None = None,
         clock: Callable[[], float] = time.time,
     ) -> "Device":
-        """A new device with the weights of the file; arguments as for `DeviceModel.begin`.
+        """A new device; arguments as for `DeviceModel.begin`.
+
+        It begins with the weights of the file, or with those of `start`, which the cloud sent.
 
         Raises:
+          CodecError: the starting weights are of another architecture.
           DeviceError: when there is a state already, or a time or an id that cannot be.
         """
         known = interaction_times(times, count=np.size(history), latest=latest_time(clock()))
         state = model.begin(
             user=user, history=history, profile=profile, num_older=num_older, times=known
         )
+        if start is not None:
+            state = model.adopt_start(state, start)
         StateFile(path).create(state)
         return cls(path, model, clock=clock)
 
@@ -165,6 +176,7 @@ class Device:
         plan: TrainingPlan,
         *,
         shared_weights: npt.ArrayLike | None = None,
+        rounds: int = 1,
     ) -> tuple[TrainingReport, bytes]:
         """A whole round: downlink, training, answer. A kill leaves the device before it or after.
 
@@ -172,13 +184,14 @@ class Device:
           downlink: what the cloud sent; without queries the answer is empty.
           plan: how to train.
           shared_weights: where a run shares weights, their new mean.
+          rounds: of local training between downlink and answer.
 
         Returns:
           What the training was, and the uplink.
         """
         with self._file.lock:
             state = self._received(downlink, shared_weights)
-            state, report = train_round(self.model, state, plan)
+            state, report = train_rounds(self.model, state, plan, rounds=rounds)
             answer = self.model.uplink(state) if len(downlink.queries) else b""
             self._keep(state)
         return report, answer

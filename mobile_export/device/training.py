@@ -15,7 +15,7 @@ from mobile_export.device.given import finite_number, whole_number
 from mobile_export.device.model import DeviceModel
 from mobile_export.device.state import DeviceState
 
-__all__ = ["TrainingPlan", "TrainingReport", "train_round"]
+__all__ = ["TrainingPlan", "TrainingReport", "train_round", "train_rounds"]
 
 Batch = dict[str, npt.NDArray[Any]]
 
@@ -58,7 +58,7 @@ class TrainingPlan:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingReport:
-    """What one round of training was.
+    """What training was.
 
     Attributes:
       samples: that the device has.
@@ -117,6 +117,30 @@ def train_round(
                 if epoch == epochs - 1:
                     loss += float(told["loss"][0]) * float(rows["mask"].sum()) / count
         return model.end_training(state), TrainingReport(count, steps, refused, loss)
+
+
+def train_rounds(
+    model: DeviceModel, state: DeviceState, plan: TrainingPlan, *, rounds: int
+) -> tuple[DeviceState, TrainingReport]:
+    """Several rounds of local training, one after another, on the same downlink.
+
+    Args:
+      model: the device's file.
+      state: of the device; not changed.
+      plan: how to train, in each.
+      rounds: how many, at least 1.
+
+    Returns:
+      The state after the last, and what happened: the steps of all of them, the loss of the last.
+
+    Raises:
+      DeviceError: as `train_round`, or there are no rounds.
+    """
+    steps = refused = 0
+    for _ in range(whole_number(rounds, what="training: rounds", least=1)):
+        state, report = train_round(model, state, plan)
+        steps, refused = steps + report.steps, refused + report.refused
+    return state, dataclasses.replace(report, steps=steps, refused=refused)
 
 
 def _batch_size(model: DeviceModel, plan: TrainingPlan) -> int:

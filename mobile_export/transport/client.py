@@ -16,6 +16,7 @@ from ecct_tf.wire import (
     DownlinkFile,
     Publication,
     PublishedFile,
+    StartFile,
     apply_item_delta,
     digest_of,
 )
@@ -144,6 +145,24 @@ class CloudClient:
             if digest_of(table) == publication.item_table.sha256:
                 return table
         return self.file(publication.item_table)
+
+    def start(self, publication: Publication, architecture: str) -> StartFile | None:
+        """The published starting weights of an edge model; None where there are none of it.
+
+        Args:
+          publication: the current one.
+          architecture: fingerprint of the model, as its file has it.
+
+        Raises:
+          TransportError: as `file`, or they are damaged.
+        """
+        for start in publication.starts:
+            if start.fingerprint == architecture:
+                try:
+                    return StartFile.from_bytes(self.file(start.file))
+                except CodecError as error:
+                    raise TransportError(f"/v1/files/{start.file.path}: {error}") from error
+        return None
 
     def downlink(self, publication: Publication, *, segment: int = 0) -> ReceivedDownlink:
         """The downlink of the token's user; of a user whom the cloud does not know, a segment's.

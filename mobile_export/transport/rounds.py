@@ -44,6 +44,7 @@ def take_part(
     spool: Spool,
     plan: TrainingPlan,
     *,
+    rounds: int = 1,
     clock: Callable[[], float] = time.time,
 ) -> RoundReport:
     """Takes part in the round that the cloud asks in now, once, and answers.
@@ -57,6 +58,7 @@ def take_part(
       client: of the cloud.
       spool: of the device's answers.
       plan: how to train.
+      rounds: of local training before the answer.
       clock: seconds since 1970, for the answers.
 
     Raises:
@@ -66,8 +68,8 @@ def take_part(
     """
     for _ in range(_MOST_PUBLICATIONS - 1):
         with contextlib.suppress(StalePublicationError):
-            return _take_part(device, client, spool, plan, clock=clock)
-    return _take_part(device, client, spool, plan, clock=clock)
+            return _take_part(device, client, spool, plan, rounds=rounds, clock=clock)
+    return _take_part(device, client, spool, plan, rounds=rounds, clock=clock)
 
 
 def _take_part(
@@ -76,6 +78,7 @@ def _take_part(
     spool: Spool,
     plan: TrainingPlan,
     *,
+    rounds: int,
     clock: Callable[[], float],
 ) -> RoundReport:
     publication = client.current()
@@ -87,7 +90,8 @@ def _take_part(
     asked = publication.round_number
     has_taken_part = known is not None and known.round_number >= asked and known.cloud_version > 0
     if not has_taken_part:
-        training, payload = device.take_part(client.downlink(publication), plan)
+        downlink = client.downlink(publication)
+        training, payload = device.take_part(downlink, plan, rounds=rounds)
     elif spool.answered_round is None or spool.answered_round < asked:
         payload = device.uplink()
     else:

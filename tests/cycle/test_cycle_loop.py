@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import json
 import sys
 from pathlib import Path
 
@@ -27,34 +26,13 @@ from ecct_tf.errors import CodecError, ConfigError, DeviceError, ExportError, Ru
 from ecct_tf.simulation.experiment import build_experiment
 from mobile_export.device import DeviceFleet, DeviceModel, ReceivedDownlink, TrainingPlan
 
-RUNTIME = "litert" if importlib.util.find_spec("ai_edge_litert") else "tensorflow"
-USERS, ROUNDS, QUERIES, EDGE_DIM = 16, 2, 6, 3
-
-SMALL = (
-    f"runtime={RUNTIME}",
-    "data.dataset=synthetic",
-    f"data.synthetic_users={USERS}",
-    "data.synthetic_items=120",
-    f"rounds_per_cycle={ROUNDS}",
-    "edge.tiers={linear: 0.5, mlp: 0.5}",
-    f"edge.embedding_dim={EDGE_DIM}",
-    "edge.hidden_dim=8",
-    "samples.negatives=3",
-    f"exchange.queries={QUERIES}",
-    f"exchange.embedding_dim={EDGE_DIM}",
-    "features.history_length=6",
-    "features.last_items=2",
-    "features.clock=true",
-    "evaluation.negatives=20",
-    "validation.negatives=20",
-    "cloud.rank=3",
-    "cloud.free_dim=2",
-    "cloud.hidden_dim=4",
-    "cloud.update_epochs=2",
-    "cloud.next_item.epochs=1",
-    "cloud.next_item.rank=3",
-    "gate.minimum_gain=-1.0",
+_spec = importlib.util.spec_from_file_location(
+    "cycle_pieces", Path(__file__).with_name("cycle_pieces.py")
 )
+pieces = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(pieces)
+RUNTIME, SMALL = pieces.RUNTIME, pieces.SMALL
+USERS, ROUNDS, QUERIES, EDGE_DIM = pieces.USERS, pieces.ROUNDS, pieces.QUERIES, pieces.EDGE_DIM
 
 
 @pytest.fixture(scope="module")
@@ -218,21 +196,6 @@ def test_the_folder_of_something_else_stays_as_it_is(config, tmp_path):
     with pytest.raises(ConfigError, match=r"is not empty and has no config\.yaml of cycles"):
         run_cycles(config, tmp_path, cycles=1, show=False)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_a_gate_that_holds_back_leaves_the_version_and_asks_anew(config, tmp_path):
-    strict = dataclasses.replace(
-        config,
-        gate=dataclasses.replace(config.gate, minimum_gain=2.0),
-        edge=dataclasses.replace(config.edge, tiers={"linear": 1.0}, shared="none"),
-        rounds_per_cycle=1,
-    )
-    rows = run_cycles(strict, tmp_path / "chain", cycles=1, show=False).rows
-    assert [(row["version"], row["promoted"]) for row in rows] == [("1", "1"), ("1", "0")]
-    assert [row["uplinks_read"] for row in rows] == ["0", str(USERS)]
-    assert rows[1]["weights_bytes"] == "0"
-    public = json.loads((tmp_path / "chain" / "public" / "current.json").read_text())
-    assert (public["cloud_version"], public["round_number"]) == (1, 1)
 
 
 def test_the_shared_weights_are_the_mean_of_the_changes_by_samples(chain, config):
