@@ -24,6 +24,7 @@ import tensorflow as tf
 __all__ = [
     "exp_of_negative",
     "fixed_order",
+    "is_fixed",
     "matmul",
     "root",
     "root_from_one",
@@ -42,13 +43,22 @@ _LN_2 = (0.693359375, -2.12194440e-4)
 
 
 @contextlib.contextmanager
-def fixed_order() -> Iterator[None]:
-    """What is traced within adds in a fixed order."""
-    token = _FIXED.set(True)
+def fixed_order(fixed: bool = True) -> Iterator[None]:
+    """What is traced within adds in a fixed order, or in a fast one.
+
+    A `tf.function` that was traced before keeps the order that it was traced in: to the forward
+    function of an edge model the order is given as an argument, which such a function heeds.
+    """
+    token = _FIXED.set(fixed)
     try:
         yield
     finally:
         _FIXED.reset(token)
+
+
+def is_fixed() -> bool:
+    """Whether what is traced now adds in a fixed order."""
+    return _FIXED.get()
 
 
 def matmul(

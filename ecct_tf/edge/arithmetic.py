@@ -21,6 +21,7 @@ __all__ = [
     "layer_norm",
     "masked_mean",
     "masked_sum",
+    "matmul",
     "multiply",
     "newest_slots",
     "per_row",
@@ -115,6 +116,30 @@ def product_sum(left: tf.Tensor, right: tf.Tensor) -> Any:
     """Dot product of each pair of rows: `[..., n] float32`, twice, to `[..., 1]`."""
     outputs = fixed_order.sum_last(left * right, keepdims=True)
     return outputs, lambda upstream: (upstream * right, upstream * left)
+
+
+def matmul(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """`left @ right` for `[..., n, k] float32` and `[..., k, m] float32`: `[..., n, m]`.
+
+    Both have the same axes before the last two.
+    """
+    if left.shape.rank != right.shape.rank or left.shape[-1] != right.shape[-2]:
+        raise ConfigError(
+            f"matmul: expected [..., n, k] and [..., k, m] with as many axes, got {left.shape} and "
+            f"{right.shape}"
+        )
+    return _matmul(left, right)
+
+
+@tf.custom_gradient
+def _matmul(left: tf.Tensor, right: tf.Tensor) -> Any:
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return (
+            tf.matmul(upstream, right, transpose_b=True),
+            tf.matmul(left, upstream, transpose_a=True),
+        )
+
+    return fixed_order.matmul(left, right), gradient
 
 
 @tf.custom_gradient

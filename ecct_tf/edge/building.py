@@ -4,12 +4,17 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import tensorflow as tf
+
+from ecct_tf import fixed_order as order
 from ecct_tf.config import EdgeConfig, FeatureConfig, Tier
 from ecct_tf.config.edge_names import is_own_tier
 from ecct_tf.edge.architecture import READABLE, Architecture
 from ecct_tf.edge.layout import WeightLayout
-from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
+from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec, Forward
 from ecct_tf.edge.operators import check_operators
+from ecct_tf.edge.order import refusing_functions
+from ecct_tf.edge.plain import phone_gradient
 from ecct_tf.edge.registry import find_builder
 from ecct_tf.errors import ConfigError
 from ecct_tf.plugins import guarded
@@ -78,12 +83,26 @@ def model_of(tier: Tier, spec: EdgeSpec, found: Any) -> EdgeModel:
         raise ConfigError(
             f"{what} reads item vectors: expected their width in EdgeSpec.item_dim, got 0"
         )
-    layout, inner = found.layout, found.forward
+    return EdgeModel(tier, spec, found.layout, frozenset(found.reads), _forward_of(tier, found))
 
-    def forward(flat: object, inputs: EdgeInputs) -> EdgeOutputs:
+
+def _forward_of(tier: Tier, found: Architecture) -> Forward:
+    layout, own = found.layout, is_own_tier(tier)
+    # The library's own are written without plain arithmetic: nothing changes how they are traced.
+    inner = found.forward if own else refusing_functions(found.forward, what=f"edge model {tier!r}")
+
+    def by_name(flat: tf.Tensor, inputs: EdgeInputs) -> EdgeOutputs:
         return inner(layout.unpack(flat), inputs)
 
-    return EdgeModel(tier, spec, layout, frozenset(found.reads), forward)
+    traced = by_name if own else phone_gradient(by_name)
+
+    def forward(
+        flat: tf.Tensor, inputs: EdgeInputs, *, fixed_order: bool | None = None
+    ) -> EdgeOutputs:
+        with order.fixed_order(order.is_fixed() if fixed_order is None else fixed_order):
+            return traced(flat, inputs)
+
+    return forward
 
 
 def check_edge_models(edge: EdgeConfig, features: FeatureConfig) -> dict[Tier, EdgeModel]:

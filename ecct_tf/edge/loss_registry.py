@@ -1,5 +1,6 @@
 """From the name of a loss to the loss, checked when it is built instead of first at the export."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from ecct_tf.config.loss_names import (
 )
 from ecct_tf.edge.losses import EdgeLoss
 from ecct_tf.edge.operators import check_graph
+from ecct_tf.edge.plain import phone_gradient
 from ecct_tf.errors import ConfigError
 from ecct_tf.plugins import Origin, change_of, find_function, guarded, origin_of
 
@@ -127,7 +129,8 @@ def loss_of(function: Callable[..., Any], *given: float, name: str) -> EdgeLoss:
             f"{what}: expected it to return an ecct_tf.edge.EdgeLoss, got {type(found).__name__}; "
             "EdgeLoss(of) makes one of a function of logits and labels"
         )
-    return found
+    own = is_own_distillation(name) if given else is_own_loss(name)
+    return found if own else dataclasses.replace(found, of=phone_gradient(found.of))
 
 
 def check_loss_operators(loss: EdgeLoss, *, what: str) -> None:

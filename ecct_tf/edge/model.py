@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -11,7 +11,7 @@ from ecct_tf.edge.layout import WeightLayout
 from ecct_tf.errors import ConfigError
 from ecct_tf.wire import architecture_fingerprint
 
-__all__ = ["EdgeInputs", "EdgeModel", "EdgeOutputs", "EdgeSpec"]
+__all__ = ["EdgeInputs", "EdgeModel", "EdgeOutputs", "EdgeSpec", "Forward"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +97,24 @@ class EdgeOutputs(NamedTuple):
     logit: tf.Tensor
 
 
+class Forward(Protocol):
+    """What computes an edge model's answers."""
+
+    def __call__(
+        self, flat: tf.Tensor, inputs: EdgeInputs, *, fixed_order: bool | None = None
+    ) -> EdgeOutputs:
+        """The answers.
+
+        Args:
+          flat: `[..., P] float32`, the weights.
+          inputs: of B rows.
+          fixed_order: whether sums are added in a fixed order, so that the answers have the same
+            bits in every runtime, alone and in a stack (`ecct_tf.fixed_order`). As an argument it
+            decides behind a `tf.function` too, whatever that was traced with before. None takes
+            the order that the caller is traced in.
+        """
+
+
 @dataclasses.dataclass(frozen=True)
 class EdgeModel:
     """One edge architecture.
@@ -106,15 +124,15 @@ class EdgeModel:
       spec: the sizes it was built for.
       layout: its weights in the flat vector.
       reads: what it reads beside what every model may, see `ecct_tf.edge.architecture`.
-      forward: `(flat weights [..., P], EdgeInputs) -> EdgeOutputs`, pure, made of TFLite
-        builtin operators in both directions.
+      forward: `(flat weights [..., P], EdgeInputs, fixed_order=) -> EdgeOutputs`, pure, made of
+        TFLite builtin operators in both directions.
     """
 
     tier: Tier
     spec: EdgeSpec
     layout: WeightLayout
     reads: frozenset[str]
-    forward: Callable[[tf.Tensor, EdgeInputs], EdgeOutputs]
+    forward: Forward
 
     @property
     def reads_slots(self) -> bool:

@@ -6,18 +6,25 @@ TFLite's builtin operators, and nothing of the model may depend on Python, on a 
 a number of rows that is fixed.
 """
 
-import functools
-import traceback
-from collections.abc import Callable, Collection, Iterable
-from pathlib import Path
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec
+from ecct_tf.edge.order import check_order
+from ecct_tf.edge.places import differentiated, made_at, of_the_library, place_of, raised_at
+from ecct_tf.edge.plain import broadcast_fault
 from ecct_tf.errors import ConfigError
 
-__all__ = ["BUILTIN", "HINTS", "check_graph", "check_operators", "forward_graph", "input_specs"]
+__all__ = [
+    "BUILTIN",
+    "HINTS",
+    "check_graph",
+    "check_operators",
+    "forward_graph",
+    "input_specs",
+]
 
 BUILTIN = frozenset(
     (
@@ -41,9 +48,13 @@ _LAYERS = "ecct_tf.edge.layers"
 _HIDDEN = "leave tf.function away: the model is traced with the whole, in a fixed order of sums"
 HINTS = {
     "BroadcastGradientArgs": (
-        f"a product, sum or difference of tensors has a gradient that phones lack; use multiply, "
-        f"add, subtract, add_row or blend of {_LAYERS}"
+        "an operator of two tensors has a gradient that phones lack; a * b, a + b, a - b and a / b "
+        f"may be written so, all else with matmul, relu, blend and their like of {_LAYERS}"
     ),
+    "BatchMatMulV2": f"for a @ b use matmul, dense or row_dot of {_LAYERS}",
+    "Maximum": f"write it with relu of {_LAYERS}: b + relu(a - b)",
+    "Minimum": f"write it with relu of {_LAYERS}: b - relu(b - a)",
+    "Pow": "write the product: a * a",
     "ConcatOffset": f"use concat of {_LAYERS}",
     "DynamicStitch": f"a sum or mean over an axis: use masked_sum or masked_mean of {_LAYERS}",
     "EagerPyFunc": "write it with tensors; a phone has no Python",
@@ -60,7 +71,6 @@ HINTS = {
     "VarHandleOp": "declare the variable as a Weight of the layout: a model has no state",
     "While": "unroll the loop, as GRU does",
 }
-_OF_OUTPUTS = ("ReluGrad", "SigmoidGrad", "TanhGrad")
 # What `Architecture.reads` names, as fields of the inputs. The mask of the slots tells their use.
 _FIELDS = {
     "slots": ("slots",),
@@ -81,18 +91,21 @@ def check_operators(model: EdgeModel) -> None:
         _check_inputs(model, traced.inputs, what=what)
         _check_outputs(model, traced.outputs, stacked=stacked, what=what)
         check_graph(traced.graph, traced.forward, what=what)
+        if not stacked:
+            check_order(*forward_graph(model), what=f"edge model {model.tier!r}")
         if traced.gradient is None:
             raise ConfigError(f"{what}: expected a logit that depends on the weights; it does not")
 
 
 def forward_graph(model: EdgeModel) -> tuple[tf.Graph, Callable[[tf.Operation], str]]:
-    """The graph of a model's forward pass, and a function that tells an operator's place.
+    """The graph of a forward pass in fixed order, and a function that tells an operator's place.
 
     Raises:
       ConfigError: when it cannot be traced.
     """
-    traced = _traced(model, stacked=False, with_gradient=False, what=f"edge model {model.tier!r}")
-    return traced.graph, lambda operation: _place(operation, traced.forward)
+    what = f"edge model {model.tier!r}"
+    traced = _traced(model, stacked=False, with_gradient=False, fixed_order=True, what=what)
+    return traced.graph, lambda operation: place_of(operation, traced.forward)
 
 
 def input_specs(
@@ -138,7 +151,14 @@ class _Traced(NamedTuple):
     gradient: tf.Tensor | None
 
 
-def _traced(model: EdgeModel, *, stacked: bool, what: str, with_gradient: bool = True) -> _Traced:
+def _traced(
+    model: EdgeModel,
+    *,
+    stacked: bool,
+    what: str,
+    with_gradient: bool = True,
+    fixed_order: bool = False,
+) -> _Traced:
     lead = (None,) if stacked else ()
     # All that there is, whatever the model declares: what it reads without is found so.
     reads_items = model.spec.item_dim > 0
@@ -150,7 +170,7 @@ def _traced(model: EdgeModel, *, stacked: bool, what: str, with_gradient: bool =
         try:
             with tf.GradientTape() as tape:
                 tape.watch(flat)
-                outputs = model.forward(flat, inputs)
+                outputs = model.forward(flat, inputs, fixed_order=fixed_order)
             forward = frozenset(graph.get_operations())
             gradient = None
             if with_gradient and isinstance(outputs, EdgeOutputs):
@@ -159,7 +179,7 @@ def _traced(model: EdgeModel, *, stacked: bool, what: str, with_gradient: bool =
             raise
         except (Exception, SystemExit) as error:
             raise ConfigError(
-                f"{what}: tracing its forward function or gradient failed{_raised_at(error)}: "
+                f"{what}: tracing its forward function or gradient failed{raised_at(error)}: "
                 f"{type(error).__name__}: {_first_line(error)}"
             ) from error
     if not isinstance(outputs, EdgeOutputs):
@@ -177,7 +197,7 @@ def _check_inputs(model: EdgeModel, inputs: EdgeInputs, *, what: str) -> None:
         for name in names:
             tensor = getattr(inputs, name)
             if tensor is not None and tensor.consumers():
-                place = _made_at(tensor.consumers()[0])
+                place = made_at(tensor.consumers()[0])
                 raise ConfigError(
                     f"{what} reads {name}{place}, which is not computed unless it is declared: "
                     f"declare it with architecture(..., reads=['{readable}'])"
@@ -197,15 +217,26 @@ def check_graph(graph: tf.Graph, forward: Collection[tf.Operation], *, what: str
     """
     for operation in graph.get_operations():
         kind = operation.type
+        fault = broadcast_fault(operation) if operation in forward else None
+        if fault and not of_the_library(operation):
+            raise ConfigError(f"{what}: operator {kind}{place_of(operation, forward)}: {fault}")
         if kind not in BUILTIN:
-            hint = HINTS.get(kind) or (_RANDOM if "Random" in kind else "phones lack it")
-            raise ConfigError(f"{what}: operator {kind}{_place(operation, forward)}: {hint}")
+            place = place_of(operation, forward)
+            raise ConfigError(f"{what}: operator {kind}{place}: {_hint(operation, forward)}")
         doubles = [each for each in operation.outputs if each.dtype.base_dtype == tf.float64]
         if doubles:
             raise ConfigError(
-                f"{what}: operator {kind}{_place(operation, forward)} yields float64: expected "
+                f"{what}: operator {kind}{place_of(operation, forward)} yields float64: expected "
                 "float32; cast constants"
             )
+
+
+def _hint(operation: tf.Operation, forward: Collection[tf.Operation]) -> str:
+    kind = operation.type
+    # Many operators have the one that asks for what was broadcast in their gradients.
+    if kind == "BroadcastGradientArgs" and (origin := differentiated(operation, forward)):
+        kind = origin.type if origin.type in HINTS else kind
+    return HINTS.get(kind) or (_RANDOM if "Random" in kind else "phones lack it")
 
 
 def _check_outputs(model: EdgeModel, outputs: EdgeOutputs, *, stacked: bool, what: str) -> None:
@@ -230,71 +261,6 @@ def _check_outputs(model: EdgeModel, outputs: EdgeOutputs, *, stacked: bool, wha
                 f"{what}: expected {name} for any number of rows, got the fixed shape {found}; "
                 "build no tensor of a fixed number of rows"
             )
-
-
-def _place(operation: tf.Operation, forward: Collection[tf.Operation]) -> str:
-    """The line of the model that made the operator, or the one whose gradient it is."""
-    made = operation if operation in forward else _differentiated(operation, forward)
-    if made is not None:
-        return _made_at(made)
-    # Of shapes that are known nothing is read: any operator of the kind may be the one.
-    kind = operation.type.removesuffix("Grad")
-    same = [each for each in forward if each.type == kind and not _of_the_library(each)]
-    return " or".join(sorted({_made_at(each) for each in same}))
-
-
-def _of_the_library(operation: tf.Operation) -> bool:
-    frames = [frame.filename for frame in operation.traceback or []]
-    library, *tensorflow = _inside()
-    own = [name for name in frames if not any(Path(name).is_relative_to(it) for it in tensorflow)]
-    return bool(own) and Path(own[-1]).is_relative_to(library)
-
-
-def _made_at(operation: tf.Operation) -> str:
-    return _outside((frame.filename, frame.lineno) for frame in operation.traceback or [])
-
-
-def _differentiated(
-    operation: tf.Operation, forward: Collection[tf.Operation]
-) -> tf.Operation | None:
-    """The operator of the forward pass whose gradient `operation` belongs to, if it shows."""
-    read = [
-        tensor.op.inputs[0] if tensor.op.type == "Shape" else tensor for tensor in operation.inputs
-    ]
-    read = [tensor for tensor in read if tensor.op in forward and tensor.op.type != "Const"]
-    if not read:
-        return None
-    common = set.intersection(*({*tensor.consumers()} & {*forward} for tensor in read))
-    readers = [each for each in common if each.type not in ("Shape", "Const")]
-    # What a gradient reads is an input of its operator, or its output.
-    if operation.type in _OF_OUTPUTS or not readers:
-        return read[-1].op
-    same = [each for each in readers if operation.type.startswith(each.type)]
-    return (same or readers)[0]
-
-
-def _raised_at(error: BaseException) -> str:
-    return _outside(
-        (frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
-    )
-
-
-def _outside(frames: Iterable[tuple[str, int | None]]) -> str:
-    own = [
-        (name, line)
-        for name, line in frames
-        if not name.startswith("<") and not any(Path(name).is_relative_to(it) for it in _inside())
-    ]
-    if not own:
-        return ""
-    name, line = own[-1]
-    return f" at {Path(name).name}, line {line}"
-
-
-@functools.cache
-def _inside() -> tuple[Path, ...]:
-    tensorflow = [Path(tf.__file__).parent, *(Path(each) for each in tf.__path__)]
-    return (Path(__file__).parents[1], *tensorflow)
 
 
 def _first_line(error: BaseException) -> str:

@@ -378,7 +378,7 @@ class DeviceWork:
                 use_logit=self.task.uses_logits,
                 reads_items=self.model.reads_items,
             )
-            outputs = self.model.forward(weights, merge_users(inputs))
+        outputs = self.model.forward(weights, merge_users(inputs), fixed_order=True)
         real = tf.where(users >= 0)[:, 0]
         embeddings = tf.reshape(
             outputs.embedding, [-1, exchange.num_queries, exchange.embedding_dim]

@@ -10,7 +10,15 @@ import tensorflow as tf
 
 from ecct_tf.config import RunConfig
 from ecct_tf.data import DeviceView
-from ecct_tf.edge import DeviceTask, EdgeModel, ItemTensors, Weight, WeightLayout
+from ecct_tf.edge import (
+    DeviceTask,
+    EdgeInputs,
+    EdgeModel,
+    EdgeOutputs,
+    ItemTensors,
+    Weight,
+    WeightLayout,
+)
 from ecct_tf.federated import DeviceData, DeviceWork, prepare_devices, stack_devices
 from ecct_tf.federated.devices import sample_clocks, sample_histories
 from ecct_tf.knowledge import Downlink, Encoded
@@ -115,11 +123,14 @@ def _training(model: EdgeModel, parameters: Parameters) -> EdgeModel:
             Weight("private", (parameters.size - split,), "head"),
         )
     )
-    return dataclasses.replace(
-        model,
-        layout=layout,
-        forward=lambda flat, inputs: model.forward(parameters.expand(flat, tf.constant(0)), inputs),
-    )
+
+    def forward(
+        flat: tf.Tensor, inputs: EdgeInputs, *, fixed_order: bool | None = None
+    ) -> EdgeOutputs:
+        weights = parameters.expand(flat, tf.constant(0))
+        return model.forward(weights, inputs, fixed_order=fixed_order)
+
+    return dataclasses.replace(model, layout=layout, forward=forward)
 
 
 def encoded_inputs(encoded: Encoded) -> Arrays:

@@ -61,13 +61,13 @@ def any_weights(model: EdgeModel, *devices: int, seed: int = 0) -> Array:
 
 
 def forward_and_gradient(
-    model: EdgeModel, weights: Array, inputs: EdgeInputs
+    model: EdgeModel, weights: Array, inputs: EdgeInputs, *, fixed_order: bool = False
 ) -> tuple[EdgeOutputs, Array]:
     """Answers as arrays, and the gradient of a functional that is a sum over rows and devices."""
     flat = tf.constant(weights)
     with tf.GradientTape() as tape:
         tape.watch(flat)
-        outputs = model.forward(flat, inputs.map(tf.constant))
+        outputs = model.forward(flat, inputs.map(tf.constant), fixed_order=fixed_order)
         total = functional(outputs)
     gradient = tape.gradient(total, flat)
     found = np.zeros_like(weights) if gradient is None else np.asarray(gradient)

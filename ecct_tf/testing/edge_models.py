@@ -8,10 +8,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.edge import EdgeInputs, EdgeModel, EdgeSpec, model_of
-from ecct_tf.edge.operators import check_operators
+from ecct_tf.edge.operators import check_operators, forward_graph
+from ecct_tf.edge.order import check_order
 from ecct_tf.edge.registry import find_builder
 from ecct_tf.errors import ConfigError, EcctError
-from ecct_tf.fixed_order import fixed_order
 from ecct_tf.testing.edge_files import converted, trained
 from ecct_tf.testing.edge_inputs import (
     any_weights,
@@ -20,7 +20,6 @@ from ecct_tf.testing.edge_inputs import (
     shared_history,
 )
 from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures
-from ecct_tf.testing.fixed_graph import loose_operators
 
 __all__ = ["SMALL_SPEC", "check_edge_model", "edge_model_findings"]
 
@@ -269,20 +268,16 @@ def _finite(model: EdgeModel, seed: int) -> str:
 
 def _fixed_order(model: EdgeModel, seed: int) -> str:
     """What a device sends has the same bits wherever it is computed."""
-    loose = loose_operators(model)
-    if loose:
-        raise CheckFailedError(
-            f"in a fixed order of sums there is {loose[0]}, whose last bit each runtime decides; "
-            "use ecct_tf.edge.layers, or ecct_tf.fixed_order"
-        )
+    check_order(*forward_graph(model), what="in a fixed order of sums")
     weights = any_weights(model, _DEVICES, seed=seed)
     inputs = random_inputs(model, _DEVICES, _ROWS, seed=seed)
-    with fixed_order():
-        outputs, _ = forward_and_gradient(model, weights, inputs)
-        singles = [
-            forward_and_gradient(model, weights[device], _of_device(inputs, device))[0]
-            for device in range(_DEVICES)
+    outputs, _ = forward_and_gradient(model, weights, inputs, fixed_order=True)
+    singles = [
+        forward_and_gradient(model, weights[device], _of_device(inputs, device), fixed_order=True)[
+            0
         ]
+        for device in range(_DEVICES)
+    ]
     for name in ("embedding", "logit"):
         alone = np.stack([getattr(single, name) for single in singles])
         if not np.array_equal(alone, getattr(outputs, name)):

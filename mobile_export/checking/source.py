@@ -56,8 +56,7 @@ class SourceModel:
         if signature == "score":
             return {"logit": self._forward(inputs["history"], inputs["candidates"], inputs)[1]}
         # It has no `clock` among its inputs: answers say nothing of the time.
-        with fixed_order():
-            embedding, logit = self._forward(inputs["history"], inputs["queries"], inputs)
+        embedding, logit = self._forward(inputs["history"], inputs["queries"], inputs, fixed=True)
         return self._uplink(inputs["queries"], embedding, logit)
 
     def scores(
@@ -91,19 +90,21 @@ class SourceModel:
         inputs: Mapping[str, npt.NDArray[Any]],
         *,
         lead: tuple[int, ...] = (),
+        fixed: bool = False,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         vector = self._vectors(inputs, scales=inputs.get("user_embedding_scale", 1))
         profile = inputs.get("profile", np.zeros(0, np.int32))
-        found = self._inputs(
-            history,
-            candidates,
-            profile=np.broadcast_to(profile, (*lead, len(profile))),
-            user_embeddings=np.broadcast_to(vector, (*lead, len(vector))),
-            clock=inputs.get("clock"),
-        )
+        with fixed_order(fixed):
+            found = self._inputs(
+                history,
+                candidates,
+                profile=np.broadcast_to(profile, (*lead, len(profile))),
+                user_embeddings=np.broadcast_to(vector, (*lead, len(vector))),
+                clock=inputs.get("clock"),
+            )
         if lead:
             found = found.map(lambda part: tf.reshape(part, [-1, *part.shape[2:]]))
-        outputs = self.model.forward(tf.constant(self.weights), found)
+        outputs = self.model.forward(tf.constant(self.weights), found, fixed_order=fixed)
         return outputs.embedding.numpy(), outputs.logit.numpy()
 
     def _vectors(

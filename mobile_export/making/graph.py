@@ -4,7 +4,6 @@ The mathematics is that of the simulation: the same forward function, features, 
 optimisers and codecs. What is added here are guards, variables and names.
 """
 
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -90,8 +89,9 @@ class EdgeGraph(tf.Module):
         queries = self._inputs.known(given["queries"])
         # A file that trains has the state of a device; what it answers is to be the same in all
         # runtimes. One that does not has quantised weights, which only products read well.
-        with fixed_order() if self._trainable else contextlib.nullcontext():
-            outputs = self._forward(self._inputs.candidates(given, queries))
+        with fixed_order(self._trainable):
+            inputs = self._inputs.candidates(given, queries)
+        outputs = self._forward(inputs, fixed_order=self._trainable)
         return encoded_answer(
             self._task.exchange, queries=queries, outputs=outputs, noise=given.get("noise")
         )
@@ -180,13 +180,13 @@ class EdgeGraph(tf.Module):
         self._step.assign([0.0])
         return {"step": self._step.read_value()}
 
-    def _forward(self, inputs: EdgeInputs) -> EdgeOutputs:
+    def _forward(self, inputs: EdgeInputs, *, fixed_order: bool = False) -> EdgeOutputs:
         if self._trainable:
             weights = self._expanded(self._weights.read_value())
         else:
             weights = tf.constant(self._parameters.start)
         with tf.name_scope(QUANTISED_SCOPE):
-            return self._model.forward(weights, inputs)
+            return self._model.forward(weights, inputs, fixed_order=fixed_order)
 
     def _expanded(self, trained: tf.Tensor) -> tf.Tensor:
         # Never below zero, which the converter cannot know.
