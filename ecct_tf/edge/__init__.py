@@ -15,6 +15,7 @@ from ecct_tf.edge.building import (
     largest_tier,
     model_of,
 )
+from ecct_tf.edge.dropout import row_keys
 from ecct_tf.edge.features import (
     Interactions,
     ItemTensors,
@@ -73,5 +74,6 @@ __all__ = [
     "model_of",
     "pad_history",
     "pair_inputs",
+    "row_keys",
     "with_item_vectors",
 ]

@@ -23,9 +23,9 @@ __all__ = [
 ]
 
 Weights = Mapping[str, tf.Tensor]
-Readable = Literal["slots", "items"]
+Readable = Literal["slots", "items", "dropout"]
 
-READABLE: tuple[Readable, ...] = ("slots", "items")
+READABLE: tuple[Readable, ...] = ("slots", "items", "dropout")
 """What an architecture may read beside what every one may; computed only where it is declared."""
 
 
@@ -47,7 +47,8 @@ class Architecture:
         built in, forward and in its gradient: `ecct_tf.edge.layers` has such ones. Every tensor
         may have a leading device axis.
       reads: what it reads beside interaction features, profile and the cloud's knowledge: `slots`
-        for the dot products of each history slot, `items` for the item vectors themselves.
+        for the dot products of each history slot, `items` for the item vectors themselves,
+        `dropout` for keys of the rows in training.
     """
 
     layout: WeightLayout
@@ -64,10 +65,11 @@ def architecture(
     """An architecture of `layers`, whose weights are laid out in their order, heads last.
 
     Args:
-      layers: all that have weights.
+      layers: all that have weights, and each `Dropout`.
       forward: as in `Architecture`.
-      reads: likewise.
+      reads: likewise; what layers read is added.
     """
+    read = {*reads, *(name for layer in layers for name in getattr(layer, "reads", ()))}
     weights = [weight for layer in layers for weight in layer.weights]
     ordered = sorted(weights, key=lambda weight: weight.part)
-    return Architecture(WeightLayout(tuple(ordered)), forward, frozenset(reads))
+    return Architecture(WeightLayout(tuple(ordered)), forward, frozenset(read))

@@ -39,6 +39,7 @@ from ecct_tf.edge.arithmetic import (
     subtract,
     unstack_slots,
 )
+from ecct_tf.edge.dropout import Dropout
 from ecct_tf.edge.layout import Part, Weight
 from ecct_tf.edge.model import EdgeInputs, EdgeOutputs, EdgeSpec
 from ecct_tf.edge.primitives import (
@@ -59,6 +60,7 @@ __all__ = [
     "Activation",
     "CrossNetwork",
     "Dense",
+    "Dropout",
     "Embedding",
     "Head",
     "Inputs",

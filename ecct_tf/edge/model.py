@@ -73,6 +73,8 @@ class EdgeInputs(NamedTuple):
       history_mask: `[..., B, L, 1] float32` or `[..., 1, L, 1]`, 1 where it holds an interaction;
         None likewise.
       candidate_items: `[..., B, d] float32`, the item vector of each candidate; None likewise.
+      dropout: `[..., B] int32`, a key of each row while a device trains, for models with a
+        `Dropout`; None for all others, and where nothing trains.
     """
 
     interactions: tf.Tensor
@@ -84,6 +86,7 @@ class EdgeInputs(NamedTuple):
     history_items: tf.Tensor = None
     history_mask: tf.Tensor = None
     candidate_items: tf.Tensor = None
+    dropout: tf.Tensor = None
 
     def map(self, function: Callable[[tf.Tensor], tf.Tensor]) -> "EdgeInputs":
         """`function` of each tensor that there is."""
@@ -143,6 +146,11 @@ class EdgeModel:
     def reads_items(self) -> bool:
         """Whether the item vectors in `EdgeInputs` are read; when not, they are None."""
         return "items" in self.reads
+
+    @property
+    def reads_dropout(self) -> bool:
+        """Whether rows need keys in training, from which masks are computed."""
+        return "dropout" in self.reads
 
     @property
     def sizes(self) -> dict[str, Any]:

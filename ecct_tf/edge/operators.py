@@ -75,6 +75,7 @@ HINTS = {
 _FIELDS = {
     "slots": ("slots",),
     "items": ("history_items", "history_mask", "candidate_items"),
+    "dropout": ("dropout",),
 }
 _RANDOM = "draw nothing inside: a model must answer alike each time"
 
@@ -109,7 +110,12 @@ def forward_graph(model: EdgeModel) -> tuple[tf.Graph, Callable[[tf.Operation], 
 
 
 def input_specs(
-    spec: EdgeSpec, *, rows: int | None, lead: tuple[int | None, ...] = (), reads_items: bool
+    spec: EdgeSpec,
+    *,
+    rows: int | None,
+    lead: tuple[int | None, ...] = (),
+    reads_items: bool,
+    reads_dropout: bool = False,
 ) -> EdgeInputs:
     """The shapes and dtypes of a model's inputs.
 
@@ -118,6 +124,7 @@ def input_specs(
       rows: B; None for any number.
       lead: sizes before it.
       reads_items: whether there are item vectors.
+      reads_dropout: whether there are keys of the rows.
     """
 
     def tensor(*shape: int, dtype: Any = tf.float32) -> tf.TensorSpec:
@@ -131,6 +138,7 @@ def input_specs(
         profile=tensor(len(spec.profile_sizes), dtype=tf.int32),
         cloud_embedding=tensor(spec.cloud_dim),
         cloud_logit=tensor(),
+        dropout=tensor(dtype=tf.int32) if reads_dropout else None,
     )
     if not reads_items:
         return inputs
@@ -162,7 +170,11 @@ def _traced(
     lead = (None,) if stacked else ()
     # All that there is, whatever the model declares: what it reads without is found so.
     reads_items = model.spec.item_dim > 0
-    specs = input_specs(model.spec, rows=None, lead=lead, reads_items=reads_items)
+    # In a fixed order a device answers: nothing trains.
+    keys = not fixed_order
+    specs = input_specs(
+        model.spec, rows=None, lead=lead, reads_items=reads_items, reads_dropout=keys
+    )
     graph = tf.Graph()
     with graph.as_default():
         flat = tf.compat.v1.placeholder(tf.float32, (*lead, model.layout.size))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from ecct_tf.edge.dropout import row_keys
 from ecct_tf.edge.model import EdgeInputs, EdgeModel
 from ecct_tf.edge.optimizers import build_optimizer
 
@@ -39,6 +40,9 @@ def pooled_step(model: EdgeModel, *, learning_rate: float, weight_decay: float) 
         inputs: EdgeInputs,
         labels: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        if model.reads_dropout:
+            keys = row_keys(tf.reshape(number, [1]), labels, items=None)
+            inputs = inputs._replace(dropout=keys)
         with tf.GradientTape() as tape:
             tape.watch(weights)
             entropy = tf.nn.sigmoid_cross_entropy_with_logits(

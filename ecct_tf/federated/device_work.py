@@ -22,6 +22,7 @@ from ecct_tf.edge import (
     cloud_told,
     input_logit,
     pair_inputs,
+    row_keys,
     with_item_vectors,
 )
 from ecct_tf.federated.devices import DeviceData
@@ -29,7 +30,7 @@ from ecct_tf.federated.divergence import healthy_rows
 from ecct_tf.federated.user_rows import merge_users
 from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, noise
-from ecct_tf.knowledge.rows import Told
+from ecct_tf.knowledge.rows import CloudRows, Told
 
 __all__ = ["STAGES", "DeviceResult", "DeviceWork", "Stage"]
 
@@ -167,8 +168,9 @@ class DeviceWork:
           stacked: whether tensors have a leading device axis.
         """
         start = self._join_weights(shared, private, stacked)
-        inputs, teacher = self._sample_inputs(items, data, self._known(downlink), stacked)
-        final, loss = self._train(start, inputs, teacher, items, data, stacked)
+        known = self._known(downlink)
+        inputs, teacher = self._sample_inputs(items, data, known, stacked)
+        final, loss = self._train(start, inputs, teacher, items, data, known, stacked)
         healthy = healthy_rows(final)
         loss = tf.where(healthy, loss, np.nan)
         counts = tf.cast(data.samples, tf.float32)
@@ -232,13 +234,14 @@ class DeviceWork:
         teacher: Told,
         items: ItemTensors,
         data: DeviceData,
+        known: Any,
         stacked: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Local training: final weights `[..., P]` and mean loss `[...]` of the last epoch."""
         config = self.training
         optimizer = build_optimizer(config.optimizer)
         axis = 1 if stacked else 0
-        labels = tf.cast(data.labels, tf.float32)
+        labels, owner = tf.cast(data.labels, tf.float32), tf.cast(data.owner, tf.int32)
         # A shard is padded to its largest device where that fills no batch.
         batch = tf.minimum(self.task.batch_size, tf.shape(labels)[axis])
         own_steps = -(-data.samples // batch)
@@ -276,6 +279,13 @@ class DeviceWork:
                     history=cut(data.histories, first),
                     candidates=cut(data.candidates, first),
                 )
+            own_index = tf.cast(epoch * own_steps + within + 1, tf.float32)[..., None]
+            if self.model.reads_dropout:
+                batch_inputs = batch_inputs._replace(
+                    dropout=self._keys(
+                        own_index, cut(data.candidates, first), cut(owner, first), known, stacked
+                    )
+                )
             gradient, batch_loss = self._gradient(
                 weights,
                 batch_inputs,
@@ -287,7 +297,6 @@ class DeviceWork:
             )
             # A device that has seen all its samples rests until the epoch's end.
             active = tf.cast(within < own_steps, tf.float32)[..., None]
-            own_index = tf.cast(epoch * own_steps + within + 1, tf.float32)[..., None]
             updated, new_slots = optimizer.apply(weights, gradient, slots, own_index, rates)
             kept = [
                 old + active * (new - old)
@@ -305,6 +314,15 @@ class DeviceWork:
             parallel_iterations=1,
         )
         return state[1], state[2]
+
+    def _keys(
+        self, step: tf.Tensor, items: tf.Tensor, owner: tf.Tensor, known: Any, stacked: bool
+    ) -> tf.Tensor:
+        """Keys of a batch's rows, from which a model computes what it drops: `[..., B] int32`."""
+        users = None
+        if not isinstance(known, CloudRows):
+            users = tf.gather(known, owner, batch_dims=1 if stacked else 0)
+        return row_keys(step, items, items=items, users=users)
 
     def _gradient(
         self,

@@ -26,7 +26,12 @@ class _File(tf.Module):
 
     def __init__(self, model: EdgeModel) -> None:
         super().__init__()
-        specs = input_specs(model.spec, rows=None, reads_items=model.reads_items)
+        specs = input_specs(
+            model.spec,
+            rows=None,
+            reads_items=model.reads_items,
+            reads_dropout=model.reads_dropout,
+        )
         self.names = [name for name, spec in specs._asdict().items() if spec is not None]
         weights = tf.TensorSpec([model.layout.size], tf.float32, "weights")
         inputs = [

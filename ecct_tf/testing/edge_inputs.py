@@ -31,6 +31,9 @@ def random_inputs(model: EdgeModel, *lead: int, seed: int = 0) -> EdgeInputs:
         cloud_embedding=normal(spec.cloud_dim),
         cloud_logit=normal(),
     )
+    if model.reads_dropout:
+        keys = rng.integers(0, 2**15, lead).astype(np.int32)
+        inputs = inputs._replace(dropout=keys)
     if not model.reads_items:
         return inputs
     return inputs._replace(

@@ -155,7 +155,17 @@ def _repeatable(model: EdgeModel, seed: int) -> str:
             f"traced again it answers {difference:.2g} otherwise: something outside of weights and "
             "inputs decides"
         )
-    return "traced three times, one answer"
+    if not model.reads_dropout:
+        return "traced three times, one answer"
+    weights_of = any_weights(model, seed=seed)
+    others = inputs._replace(dropout=inputs.dropout + 1)
+    without = [each._replace(dropout=None) for each in (inputs, others)]
+    answers = [_traced(model, each)(weights_of)[1].numpy() for each in (inputs, others, *without)]
+    if not _apart(answers[0], answers[1]):
+        raise CheckFailedError("it reads the keys of dropout, and answers alike for all of them")
+    if _apart(answers[2], answers[3]) or not np.isfinite(answers[2]).all():
+        raise CheckFailedError("where nothing trains its answers are not those of one model")
+    return "traced three times, one answer; what is dropped follows from the keys alone"
 
 
 def _traced(model: EdgeModel, inputs: EdgeInputs) -> Callable[[Array], tuple[Any, Any]]:

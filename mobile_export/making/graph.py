@@ -98,6 +98,8 @@ class EdgeGraph(tf.Module):
 
     def _train(self, given: Tensors) -> Tensors:
         inputs, teacher = self._inputs.samples(given)
+        if self._model.reads_dropout:
+            inputs = self._inputs.with_keys(inputs, given, self._step.read_value() + 1.0)
         # A column of another length would broadcast; a reshape to the rows' number refuses it.
         rows = given["candidates"].shape[0] or tf.size(given["candidates"])
         labels = _of_length(given["labels"], rows, guards.unit)

@@ -12,6 +12,7 @@ from ecct_tf.edge import (
     input_logit,
     interaction_features,
     pair_inputs,
+    row_keys,
     with_item_vectors,
 )
 from mobile_export.making import guards
@@ -73,6 +74,12 @@ class InputGraph:
             interactions=_as_stored(inputs.interactions), slots=_as_stored(inputs.slots)
         )
         return stored, teacher
+
+    def with_keys(self, inputs: EdgeInputs, given: Tensors, step: tf.Tensor) -> EdgeInputs:
+        """`inputs` of a batch in `step` `[1]`, from 1, with the keys of what is dropped."""
+        items = self.known(_some(given["candidates"]))
+        users = tf.expand_dims(self._user_embedding(given), 0)
+        return inputs._replace(dropout=row_keys(step, items, items=items, users=users))
 
     def _rows(self, given: Tensors) -> tuple[EdgeInputs, tf.Tensor]:
         items, spec = self._items.tensors(), self._spec

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ecct_tf.config import TrainingConfig
 from ecct_tf.data import device_view, dirichlet_devices
-from ecct_tf.edge import EdgeInputs, ItemTensors, pair_inputs
+from ecct_tf.edge import EdgeInputs, ItemTensors, architecture, layers, model_of, pair_inputs
 from ecct_tf.federated import DeviceData, prepare_devices, stack_devices
 from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import Downlink
@@ -123,6 +123,40 @@ def test_padding_of_a_shard_changes_no_device(optimizer, cohorts, call):
             stacked.uplink.embeddings[0][0], alone.uplink.embeddings[0][0], atol=1e-6
         )
     assert np.abs(alone.private - weights).max() > 1e-3
+
+
+def test_what_a_device_drops_is_its_own_in_a_shard_and_alone(cohorts, call):
+    def dropping(spec):
+        joined, dropout = layers.Inputs(spec), layers.Dropout(0.4)
+        embedding = layers.Dense("embedding", joined.width, spec.embedding_dim, "tanh")
+        head = layers.Head(spec.embedding_dim, joined.width)
+
+        def forward(weights, inputs):
+            values = dropout(joined(weights, inputs), inputs)
+            return head(weights, embedding(weights, values), values)
+
+        return architecture([joined, embedding, head, dropout], forward)
+
+    cohort = cohorts["mlp"]
+    spec, training = cohort.work.model.spec, TrainingConfig(batch_size=3, epochs=2)
+    work = dataclasses.replace(cohort.work, model=model_of("mine:drop", spec, dropping(spec)))
+    work = work.changed(training=training, sharing="none")
+    devices = sorted(cohort.devices.devices, key=lambda device: int(device.samples))[-2:]
+    weights = work.model.layout.initial(5) + np.float32(0.05)
+    stacked = call(work, stack_devices(devices, batch_size=3), weights)
+    for number, device in enumerate(devices):
+        alone = call(work, _alone(device, 3), weights)
+        np.testing.assert_allclose(stacked.private[number], alone.private, atol=1e-6)
+    kept = dataclasses.replace(work.model, reads=frozenset())
+    plain = call(dataclasses.replace(work, model=kept), _alone(devices[1], 3), weights)
+    assert np.abs(plain.private - alone.private).max() > 1e-3
+    # Untrained, both answer alike: what a device sends has no masks.
+    idle = _alone(_without_samples(devices[1]), 3)
+    answers = [
+        call(each, idle, weights).uplink.embeddings[0].numpy().tobytes()
+        for each in (work, dataclasses.replace(work, model=kept))
+    ]
+    assert answers[0] == answers[1]
 
 
 def test_a_device_without_samples_keeps_its_weights_and_still_answers(cohorts, call):
