@@ -16,6 +16,7 @@ __all__ = [
     "category_matrix",
     "category_names",
     "item_attributes",
+    "no_positions",
     "tail_length",
     "training_positions",
     "user_state",
@@ -174,6 +175,16 @@ def training_positions(
         seen_from=np.repeat(np.arange(len(users)), counts),
         items=np.concatenate(items).astype(np.int32),
     )
+
+
+def no_positions(states: npt.NDArray[Any]) -> CloudPositions:
+    """Those of a view without interactions, which leaves labels to learn from to nobody.
+
+    Args:
+      states: `[users, s]`, of all users.
+    """
+    nobody = np.zeros(0, np.int32)
+    return CloudPositions(nobody, states[:0], nobody.astype(np.int64), nobody)
 
 
 def tail_length(length: int, tail: float) -> int:

@@ -20,6 +20,7 @@ Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
 _NEGATIVES = SampleConfig().negatives
+_INVENTED = 1024
 
 
 class OwnPositions(NamedTuple):
@@ -42,6 +43,8 @@ class OwnPositions(NamedTuple):
 def own_positions(view: CloudView, *, features: FeatureConfig, seed: int) -> OwnPositions:
     """The newest position of each user that has two older interactions or more.
 
+    Where devices hold all interactions, items in any order stand for histories.
+
     Args:
       view: the cloud's side of the data.
       features: how devices pool histories and read the clock.
@@ -62,11 +65,28 @@ def own_positions(view: CloudView, *, features: FeatureConfig, seed: int) -> Own
         times = view.older.times_of(user)
         clocks.append(clock_reading(times[:-1], now=int(times[-1]), config=features))
         candidates.append(np.concatenate([older[-1:], negatives]))
+    if not users and not len(view.older.items):
+        return _invented(view, features=features, rng=rng)
     return OwnPositions(
         np.array(users, np.int32),
         np.stack(histories),
         np.stack(candidates).astype(np.int32),
         np.stack(clocks),
+    )
+
+
+def _invented(
+    view: CloudView, *, features: FeatureConfig, rng: np.random.Generator
+) -> OwnPositions:
+    """Positions for a view without interactions: any items, at no time."""
+    size = min(view.num_users, _INVENTED)
+    length = features.history_length
+    silent = clock_reading(np.zeros(0, np.int64), now=0, config=features)
+    return OwnPositions(
+        rng.permutation(view.num_users)[:size].astype(np.int32),
+        rng.integers(1, view.num_items + 1, (size, length), np.int32),
+        rng.integers(1, view.num_items + 1, (size, 1 + _NEGATIVES), np.int32),
+        np.tile(silent, (size, 1)),
     )
 
 

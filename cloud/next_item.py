@@ -60,6 +60,9 @@ def next_item_block(
       DivergenceError: when they are not finite.
     """
     positions = _Positions(histories, length)
+    if not len(positions.targets):
+        nothing = np.zeros((num_items + 1, rank), np.float32)
+        return Block("next item", nothing, nothing)
     rng = np.random.default_rng([seed, 0x4E47])
     trainer = _Trainer(rng, num_items=num_items, rank=rank, decays=decays, length=length)
     trainer.learn_rates(config)

@@ -14,7 +14,7 @@ from cloud.best_items import ranked_items
 from cloud.chunks import in_chunks
 from cloud.divergence import check_learned
 from cloud.edge_knowledge import edge_knowledge
-from cloud.features import CloudPositions
+from cloud.features import CloudPositions, no_positions
 from cloud.growth import grow_snapshot, grow_tables, item_weights
 from cloud.held_out import HeldOut, hold_out
 from cloud.influence import bounded_answers
@@ -154,7 +154,16 @@ class CloudRecommender:
     @functools.cached_property
     def _positions(self) -> tuple[CloudPositions, HeldOut]:
         share = self._held_out_share
-        return hold_out(self._parts.positions(), self._view, share=share, seed=self._seed)
+        if not len(self._view.older.items):
+            positions = no_positions(self.states)
+        else:
+            positions = self._parts.positions()
+        return hold_out(positions, self._view, share=share, seed=self._seed)
+
+    @property
+    def _has_labels(self) -> bool:
+        """Whether it learns from labelled positions: not where devices hold all interactions."""
+        return self.config.label_visibility == "both" and len(self._view.older.items) > 0
 
     @property
     def user_columns(self) -> Array:
@@ -174,10 +183,10 @@ class CloudRecommender:
     def fit(self) -> list[float]:
         """Trains on the cloud's own view, before any exchange; the loss of each epoch.
 
-        With `label_visibility: edge_only` there are no labels to learn from, and the model
-        stays the linear item-item model that its towers start as.
+        With `label_visibility: edge_only`, or a view without interactions, there are no labels to
+        learn from, and the model stays the linear item-item model that its towers start as.
         """
-        if self.config.label_visibility == "edge_only":
+        if not self._has_labels:
             return []
         epochs = self.config.fit_epochs
         losses = []
@@ -323,7 +332,7 @@ class CloudRecommender:
         """
         rng = np.random.default_rng([self._seed, 3, round_number])
         heard = bool((knowledge.rounds >= 0).any())
-        labelled = heard and self.config.label_visibility == "both"
+        labelled = heard and self._has_labels
         taught = use_logits and self.config.distillation_weight > 0
         taught = taught and bool((knowledge.logit_rounds >= 0).any())
         if not (labelled or taught) or not self.config.update_epochs:

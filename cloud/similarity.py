@@ -137,12 +137,9 @@ def _successions(histories: Histories, *, num_items: int, decay: float) -> spars
             rows.append(history[:-distance])
             columns.append(history[distance:])
             weights.append(np.full(len(history) - distance, decay**distance))
-    if not rows:
-        raise ConfigError(
-            "the cloud's view holds no history of two or more interactions, so no item-to-item "
-            "embedding can be computed; lower recent_fraction or bring more data"
-        )
     shape = (num_items + 1, num_items + 1)
+    if not rows:
+        return sparse.csr_matrix(shape)
     data = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
     return sparse.coo_matrix(data, shape=shape).tocsr()
 
@@ -153,6 +150,9 @@ def _low_rank(matrix: Any, rank: int) -> tuple[Array, Array]:
     if rank >= size:
         raise ConfigError(f"the embedding rank must be below the number of items, got {rank}")
     start = np.random.default_rng(0).standard_normal(size)
+    if not (matrix @ start).any():
+        # Nobody has two interactions, so that there is no direction to find.
+        return np.zeros((size, rank), np.float32), np.zeros((size, rank), np.float32)
     left, values, right = svds(matrix, k=rank, v0=start)
     order = np.argsort(-values)
     left, values, right = left[:, order], values[order], right[order].T

@@ -44,7 +44,8 @@ class DataConfig:
       validation_fraction: share of all interactions between those moments.
       test_fraction: share of all interactions after the second moment.
       recent_fraction: newest share of each user's training interactions that exists on the
-        device only; above 0 and below 1, since devices train on it.
+        device only. With 1 the cloud knows no interaction, with 0 devices have nothing to
+        train on.
       max_item_share: users who touched a larger share of all items are left out; 1 leaves nobody
         out.
       nodes: edge nodes onto which a Dirichlet partition puts the users; null gives each
@@ -97,10 +98,11 @@ class DataConfig:
                 "data.test_fraction: expected less than 1 together with data.validation_fraction, "
                 f"got {self.test_fraction} and {self.validation_fraction}"
             )
-        if not 0 < self.recent_fraction < 1:
+        if not 0 <= self.recent_fraction <= 1:
             raise ConfigError(
-                "data.recent_fraction: expected a number above 0 and below 1, such as 0.05, since "
-                f"devices train on what the cloud does not see, got {self.recent_fraction}"
+                "data.recent_fraction: expected a number from 0, devices train on nothing that the "
+                "cloud does not know, to 1, the cloud knows no interaction, got "
+                f"{self.recent_fraction}"
             )
         positive(self, "data", "max_item_share")
         within(self, "data", 0.0, 1.0, "max_item_share")

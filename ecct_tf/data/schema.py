@@ -123,8 +123,7 @@ class FeatureSchema:
             raise ConfigError(
                 f"{where}: recent_interactions must be 'federated', received {recent.value!r}. "
                 "The newest interactions never leave the device. A smaller data.recent_fraction, "
-                "such as 0.05, gives the cloud more of them; above 0, since devices train on what "
-                "the cloud does not see."
+                "such as 0.05, gives the cloud more of them."
             )
 
     @classmethod

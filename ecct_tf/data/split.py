@@ -286,13 +286,14 @@ def recent_counts(train: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[
       train: `[num_users] int64`, training interactions; too few count as none.
       fraction: the recent share, as `leave_one_out` takes it.
     """
-    if not _is_number(fraction) or not 0.0 <= fraction < 1.0:
-        raise ConfigError(f"recent_fraction must be in [0, 1), received {fraction!r}.")
+    if not _is_number(fraction) or not 0.0 <= fraction <= 1.0:
+        raise ConfigError(f"recent_fraction must be in [0, 1], received {fraction!r}.")
     if fraction == 0:
         return np.zeros(len(train), np.int32)
     # The small term undoes binary rounding: 0.07 * 100 is a hair above 7.
     wanted = np.ceil(fraction * train - 1e-9).astype(np.int64)
-    recent = np.clip(wanted, 1, np.maximum(train - 1, 1))
+    most = train if fraction == 1 else train - 1
+    recent = np.clip(wanted, 1, np.maximum(most, 1))
     return np.where(train >= MIN_TRAINING, recent, 0).astype(np.int32)
 
 

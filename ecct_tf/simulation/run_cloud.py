@@ -64,7 +64,8 @@ def build_cloud(
 
 def guard_share(config: RunConfig) -> float:
     """Of the cloud's labelled positions: none where it learns nothing, or from no labels."""
-    if not config.exchange.up or config.cloud.label_visibility != "both":
+    labels = config.cloud.label_visibility == "both" and config.data.recent_fraction < 1
+    if not config.exchange.up or not labels:
         return 0.0
     return config.cloud.guard_share
 

@@ -127,7 +127,9 @@ def _drawn(config: RunConfig) -> dict[str, int]:
 
 def _check_cloud(config: RunConfig, split: Split) -> None:
     longest = int(split.older_counts.max())
-    if longest < 2:
+    if config.data.recent_fraction == 1:
+        _check_without_history(config)
+    elif longest < 2:
         train = int(split.train_counts.max())
         held_out = " before the first cut" if split.cuts else ", and 2 more that are held out"
         way_out = (
@@ -145,4 +147,24 @@ def _check_cloud(config: RunConfig, split: Split) -> None:
         raise ConfigError(
             f"cloud.rank: expected at most the number of items, {split.num_items}, got "
             f"{config.cloud.rank}. Lower it, or bring a larger catalogue."
+        )
+
+
+def _check_without_history(config: RunConfig) -> None:
+    """All that a cloud without interactions can know of items is what devices tell it.
+
+    Raises:
+      ConfigError: the run expects more of it.
+    """
+    if config.method in ("ecct", "centralized") and config.edge.start == "cloud":
+        raise ConfigError(
+            "edge.start=cloud: with data.recent_fraction=1 the cloud knows no interaction to train "
+            "starting weights on; expected edge.start=random, which needs more and larger steps "
+            "(docs: Devices hold everything), or a smaller data.recent_fraction"
+        )
+    increments = config.exchange.item_increments
+    if config.method == "ecct" and config.exchange.up and not increments.positions:
+        raise ConfigError(
+            "exchange.item_increments.positions: with data.recent_fraction=1 the cloud knows of no "
+            "pair of items but what devices tell it, expected a number above 0, such as 64, got 0"
         )

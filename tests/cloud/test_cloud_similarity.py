@@ -106,6 +106,10 @@ def test_a_rank_beyond_the_items_is_refused(rank):
         sequence_block(histories, num_items=4, rank=rank, decay=0.5)
 
 
-def test_histories_without_a_succession_are_refused():
-    with pytest.raises(ConfigError, match="recent_fraction"):
-        sequence_block(_histories([1], [], [2]), num_items=4, rank=2, decay=0.5)
+def test_histories_without_a_succession_say_nothing_of_any_pair():
+    histories = _histories([1], [], [2])
+    sequence = sequence_block(histories, num_items=4, rank=2, decay=0.5)
+    preference = preference_block(histories, num_items=4, rank=2, regularization=1.0)
+    for part in (sequence.source, sequence.target, preference.source, preference.target):
+        assert part.shape == (5, 2)
+        assert not part.any()

@@ -32,7 +32,7 @@ REFUSED = {
     "data.split": ["random"],
     "data.validation_fraction": [0.0, math.nan],
     "data.test_fraction": [0.0, 0.9, math.nan],
-    "data.recent_fraction": [0.0, 1.0, math.nan],
+    "data.recent_fraction": [-0.01, 1.01, math.nan],
     "data.nodes": [0],
     "data.alpha": [0.0, math.nan],
     "data.synthetic_users": [3],

@@ -40,7 +40,7 @@ def test_excluded_users_have_no_parts(toy):
 
 
 def test_bad_arguments(toy):
-    for fraction in (-0.1, 1.0, float("nan"), "0.2", True):
+    for fraction in (-0.1, 1.1, float("nan"), "0.2", True):
         with pytest.raises(ConfigError, match="recent_fraction"):
             leave_one_out(toy, recent_fraction=fraction)
     split = leave_one_out(toy)
@@ -72,7 +72,7 @@ def test_borders_that_cannot_be(toy, changes, match):
 
 @pytest.mark.parametrize(
     ("fraction", "train", "recent"),
-    [(0.2, 2, 1), (0.2, 5, 1), (0.2, 6, 2), (0.07, 100, 7), (0.99, 3, 2), (0.0, 9, 0)],
+    [(0.2, 2, 1), (0.2, 5, 1), (0.2, 6, 2), (0.07, 100, 7), (0.99, 3, 2), (1.0, 3, 3), (0.0, 9, 0)],
 )
 def test_size_of_the_recent_part(make_plain, fraction, train, recent):
     rows = [(0, 1 + n, n) for n in range(train + 2)]
@@ -88,7 +88,7 @@ def test_size_of_the_recent_part(make_plain, fraction, train, recent):
     rows=st.lists(
         st.tuples(st.integers(0, 4), st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=60
     ),
-    fraction=st.floats(0, 0.99),
+    fraction=st.floats(0, 1),
 )
 def test_parts_cover_every_user_in_stable_order(make_plain, rows, fraction):
     split = leave_one_out(make_plain(rows, num_users=5, num_items=9), recent_fraction=fraction)

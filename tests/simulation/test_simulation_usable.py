@@ -29,6 +29,20 @@ CASES = [
     (SMALL, ["evaluation.negatives=5", "cloud.rank=4"], "evaluation.k: expected less than the 6"),
     (SMALL, ["evaluation.negatives=5", "evaluation.k=3"], "cloud.rank: expected at most the numb"),
     (SMALL, ["evaluation.negatives=5", "evaluation.k=3", "cloud.rank=4"], None),
+    (FIVE_EACH, ["evaluation.negatives=20", "data.recent_fraction=1"], "edge.start=random"),
+    (
+        FIVE_EACH,
+        ["evaluation.negatives=20", "data.recent_fraction=1", "edge.start=random"],
+        "item_increments.positions",
+    ),
+    (
+        FOUR_EACH,
+        [
+            "evaluation.negatives=20", "data.recent_fraction=1", "edge.start=random",
+            "exchange.item_increments.positions=8",
+        ],
+        None,
+    ),
     (FIVE_EACH, ["evaluation.negatives=20", "data.nodes=21"], "nodes must be in 1..20"),
 ]
 
