@@ -9,6 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.http_faults.evidence import log_records
+from benchmarks.http_faults.plan import FaultPlan
+from benchmarks.http_faults.service import FaultyRun
 from ecct_tf.cycle import CycleConfig, CycleResult, HttpOptions, load_cycle_config, run_cycles
 from ecct_tf.errors import EcctError
 
@@ -23,12 +26,27 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--processes", type=int, default=2, help="that the devices share")
     parser.add_argument("--runtime", default="tensorflow", choices=["tensorflow", "litert"])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--kills", type=int, default=0,
+        help="how often the service or a process of devices is killed; with any, requests are "
+        "lost, repeated, late and broken off, the disk is full and tokens are revoked, too",
+    )  # fmt: skip
+    parser.add_argument("--fault-seed", type=int, default=0, help="of which request it happens to")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     given = parser.parse_args(arguments)
     overrides = [
         f"runtime={given.runtime}", f"devices={given.devices}", f"seed={given.seed}",
         *given.overrides,
     ]  # fmt: skip
+    faults = None
+    options = HttpOptions(processes=given.processes)
+    if given.kills:
+        requests = given.devices * (3 * given.cycles + 3)
+        plan = FaultPlan.draw(
+            given.fault_seed, requests=requests, kills=given.kills, revoked=given.kills // 4 + 1
+        )
+        faults = FaultyRun(plan, devices=given.out / "http" / "devices")
+        options = faults.options(processes=given.processes)
     try:
         over_http = load_cycle_config(None, overrides=overrides, http=True)
         # Over files shared weights could cross; over HTTP they cannot, so neither has any.
@@ -39,13 +57,36 @@ def main(arguments: list[str]) -> int:
                 over_http,
                 given.out / "http",
                 cycles=given.cycles,
-                http=HttpOptions(processes=given.processes),
+                http=options,
             ),
         }
     except EcctError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
-    return _compare(results)
+    code = _compare(results)
+    return code if faults is None else max(code, _judge(faults, results["http"][0]))
+
+
+def _judge(faults: FaultyRun, result: CycleResult) -> int:
+    """Prints what went wrong and what came of it; 1 where something was lost, doubled or torn."""
+    evidence = faults.evidence
+    if evidence is None:
+        print("Nothing went wrong: the chain had ended before. Remove --out to run it anew.")
+        return 1
+    print(", ".join(f"{what} {count}" for what, count in sorted(evidence.counts.items())))
+    log = result.path / "uplinks"
+    problems, records = evidence.verdict(log), log_records(log)
+    expected = int(result.rows[-1]["devices"]) * int(result.rows[-1]["cycle"])
+    if len(records) != expected:
+        problems.append(f"expected {expected} answers in the log, there are {len(records)}")
+    for problem in problems:
+        print(problem)
+    if not problems:
+        print(
+            f"{len(evidence.confirmed)} answers were confirmed to devices; the log has "
+            f"{len(records)}, each once, and nothing torn was served."
+        )
+    return 1 if problems else 0
 
 
 def _timed(

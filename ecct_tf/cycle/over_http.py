@@ -50,6 +50,7 @@ class HttpOptions:
     Attributes:
       processes: that the devices share.
       deadline_seconds: how long all devices may take for a cycle.
+      most_wait_seconds: how long a device waits at most before it asks again.
       restarts: how often a process of devices that was killed is started again, in a cycle.
       serve: runs the service for a block.
       on_refused: called with the users whose tokens the service refused. Where it returns, those
@@ -59,6 +60,7 @@ class HttpOptions:
 
     processes: int = 2
     deadline_seconds: float = 1_800.0
+    most_wait_seconds: float = 5.0
     restarts: int = 0
     serve: Callable[[ServicePlan], AbstractContextManager[RunningService]] = serving
     on_refused: Callable[[Sequence[int]], None] = _refuse
@@ -185,6 +187,7 @@ class HttpDevices:
                     seed=self._config.seed,
                     runtime=self._config.runtime,
                     deadline_seconds=max(1.0, until - time.monotonic()),
+                    most_wait_seconds=options.most_wait_seconds,
                 )
                 hosts.append(_Host(plan, self._folder.path / "hosts", number, options=options))
             refused: list[int] = []

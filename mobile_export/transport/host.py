@@ -48,6 +48,7 @@ class HostPlan:
       deadline_seconds: how long all of them may take.
       retries: attempts of each request before the next device's turn.
       first_wait_seconds: the longest wait before the second attempt.
+      most_wait_seconds: the longest wait at all, whatever the service asks for.
     """
 
     address: str
@@ -60,6 +61,7 @@ class HostPlan:
     deadline_seconds: float = 1_800.0
     retries: int = 3
     first_wait_seconds: float = 0.2
+    most_wait_seconds: float = 5.0
 
     def write(self, path: Path) -> None:
         """Writes it for a process."""
@@ -115,7 +117,10 @@ def take_parts(
     """
     transport = HttpTransport(plan.address, timeout_seconds=20.0)
     retries = Retries(
-        attempts=plan.retries, first_seconds=plan.first_wait_seconds, most_seconds=5.0, sleep=sleep
+        attempts=plan.retries,
+        first_seconds=plan.first_wait_seconds,
+        most_seconds=plan.most_wait_seconds,
+        sleep=sleep,
     )
     until = time.monotonic() + plan.deadline_seconds
     pending, refused = list(plan.users), []

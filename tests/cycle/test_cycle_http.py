@@ -13,10 +13,11 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
+from benchmarks.http_faults.evidence import log_records
+from benchmarks.http_faults.plan import FaultPlan
+from benchmarks.http_faults.service import FaultyRun
 from cloud.publishing import publish
 from cloud.registry import Registry
-from cloud.uplink_log import log_files
-from cloud.uplink_log.framing import read_frames
 from ecct_tf.cycle import HttpOptions, load_cycle_config, run_cycles
 from ecct_tf.cycle.edge import EdgeSide, fetch
 from ecct_tf.cycle.folder import CycleFolder
@@ -25,7 +26,6 @@ from ecct_tf.cycle.rounds import answers, local_round
 from ecct_tf.cycle.service_process import ServicePlan, serving
 from ecct_tf.errors import ConfigError, TokenError, WorkerError
 from ecct_tf.simulation.experiment import build_experiment
-from ecct_tf.wire import UplinkRecord
 from mobile_export.device import ReceivedDownlink, TrainingPlan
 
 _spec = importlib.util.spec_from_file_location(
@@ -55,19 +55,10 @@ def chain(config, tmp_path_factory):
     return result
 
 
-def records(folder):
-    """The uplinks of a log."""
-    found = []
-    for file in log_files(folder):
-        contents = read_frames((folder / file.name).read_bytes(), final=True).contents
-        found += [UplinkRecord.from_bytes(content) for content in contents]
-    return found
-
-
 def test_devices_over_http_answer_what_devices_with_files_answer(chain, config, tmp_path):
     folder = CycleFolder(chain.path)
-    found = {record.user: record for record in records(folder.uplinks)}
-    assert len(found) == len(records(folder.uplinks)) == DEVICES
+    found = {record.user: record for record in log_records(folder.uplinks)}
+    assert len(found) == len(log_records(folder.uplinks)) == DEVICES
     # The first publication once more, and the same devices without a service.
     other = CycleFolder(tmp_path / "files")
     publish(
@@ -129,8 +120,8 @@ def test_a_device_keeps_its_own_and_nothing_of_the_others(chain):
     assert len({(home / "token").read_text() for home in homes}) == DEVICES
 
 
-def devices_of(chain, config, ending, **given):
-    """The devices of a chain that has ended, which have answered round 0 and are asked round 1."""
+def devices_of(chain, config, ending, *, options=None, **given):
+    """The devices of a chain that has ended, and what is published now."""
     folder = CycleFolder(chain.path)
     edge = EdgeSide(
         build_experiment(config.run(), progress=False),
@@ -138,7 +129,7 @@ def devices_of(chain, config, ending, **given):
         runtime=config.runtime,
         devices=DEVICES,
     )
-    options = HttpOptions(processes=1, **given)
+    options = options or HttpOptions(processes=1, **given)
     return HttpDevices(config, folder, edge, options=options, ending=ending), fetch(folder.public)
 
 
@@ -149,9 +140,17 @@ class Standing:
         self.address, self.check = address, look
 
 
+def next_round(chain):
+    """Publishes the version in force for a further round, which all devices have to answer."""
+    folder = CycleFolder(chain.path)
+    number = fetch(folder.public).publication.round_number + 1
+    publish(Registry(folder.registry), folder.public, start_codec="float16", round_number=number)
+
+
 def test_killed_devices_and_revoked_tokens_lose_nothing(chain, config):
     """The processes of devices are killed once, and two devices log in anew."""
     folder, killed, refused = CycleFolder(chain.path), [], []
+    next_round(chain)
     with contextlib.ExitStack() as ending:
 
         def log_in(users):
@@ -170,17 +169,45 @@ def test_killed_devices_and_revoked_tokens_lose_nothing(chain, config):
         users = sorted(int(path.name) for path in folder.devices.iterdir())
         for user in users[:2]:
             devices.tokens.revoke(user=user)
+        before = [record.key for record in log_records(folder.uplinks)]
         devices.answer(fetched)
     assert refused == users[:2]
-    keys = [record.key for record in records(folder.uplinks)]
-    assert sorted(keys) == sorted((user, number) for user in users for number in (0, 1))
+    number = fetched.publication.round_number
+    keys = [record.key for record in log_records(folder.uplinks)]
+    assert sorted(keys) == sorted([*before, *((user, number) for user in users)])
+
+
+@pytest.mark.slow
+def test_whatever_goes_wrong_each_confirmed_answer_is_in_the_log_once(chain, config):
+    folder = CycleFolder(chain.path)
+    kills = {3: "service meanwhile", 7: "devices", 12: "service after"}
+    plan = FaultPlan(5, kills, full=(14, 17), revoked=frozenset({10}), share=0.1)
+    faults = FaultyRun(plan, devices=folder.devices)
+    before = [record.key for record in log_records(folder.uplinks)]
+    options = faults.options(processes=2, most_wait_seconds=0.3)
+    numbers = []
+    with contextlib.ExitStack() as ending:
+        devices, _ = devices_of(chain, config, ending, options=options)
+        for _ in range(2):
+            next_round(chain)
+            fetched = fetch(folder.public)
+            devices.answer(fetched)
+            numbers.append(fetched.publication.round_number)
+    evidence = faults.evidence
+    assert evidence.verdict(folder.uplinks) == []
+    assert {f"kill: {what}" for what in kills.values()} | {"revoked"} <= evidence.counts.keys()
+    users = sorted(int(path.name) for path in folder.devices.iterdir())
+    asked = [(user, number) for user in users for number in numbers]
+    keys = [record.key for record in log_records(folder.uplinks)]
+    assert sorted(keys) == sorted([*before, *asked])
+    assert set(evidence.confirmed) == set(asked)
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         ({}, "a process of devices was ended by signal 9"),
-        ({"deadline_seconds": 0.01}, "devices have not answered round 1 within 1 seconds"),
+        ({"deadline_seconds": 0.01}, "devices have not answered round \\d+ within 1 seconds"),
     ],
 )
 def test_devices_that_cannot_end_are_told_and_end(chain, config, given, words):

@@ -38,7 +38,9 @@ CASES = [
     (
         FOUR_EACH,
         [
-            "evaluation.negatives=20", "data.recent_fraction=1", "edge.start=random",
+            "evaluation.negatives=20",
+            "data.recent_fraction=1",
+            "edge.start=random",
             "exchange.item_increments.positions=8",
         ],
         None,
