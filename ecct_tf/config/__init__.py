@@ -42,6 +42,7 @@ from ecct_tf.config.exchange import (
     ServerConfig,
 )
 from ecct_tf.config.increments import IncrementConfig
+from ecct_tf.config.item_sums import ItemSumConfig
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
 from ecct_tf.config.participation import (
     AvailabilityConfig,
@@ -95,6 +96,7 @@ __all__ = [
     "FederatedBaselineConfig",
     "FineTuningConfig",
     "IncrementConfig",
+    "ItemSumConfig",
     "LabelVisibility",
     "MembershipConfig",
     "MethodName",

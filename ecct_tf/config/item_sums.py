@@ -1,0 +1,46 @@
+"""Configuration of an exchange in which only sums over devices leave them."""
+
+import dataclasses
+
+from ecct_tf.config.checks import at_least, numbers, positive
+from ecct_tf.errors import ConfigError
+
+__all__ = ["ItemSumConfig"]
+
+_MOST_BITS = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemSumConfig:
+    """The sums of `exchange.rows=item`, one of each payload in a round.
+
+    Attributes:
+      embeddings: whether sums of `h_e` leave devices, too. They are `edge.embedding_dim` times as
+        long as those of the logits, and spend as much of the privacy account.
+      width: buckets of a sum. A catalog of fewer items has a bucket for each; of a larger one
+        items share buckets, others in each round, so that an uplink does not grow with it.
+      bits: of one number that a device sends, with its sign.
+      clip_embeddings: largest Euclidean norm of all `h_e` together of a device in a round.
+      clip_logits: the same of `z_e - z_c`, less its mean over the answers of a user.
+      noise_multiplier: Gaussian noise on each sum, as a multiple of its bound; 0 for none.
+    """
+
+    embeddings: bool = False
+    width: int = 4096
+    bits: int = 12
+    clip_embeddings: float = 16.0
+    clip_logits: float = 8.0
+    noise_multiplier: float = 0.0
+
+    def __post_init__(self) -> None:
+        section = "exchange.item_sums"
+        numbers(self, section)
+        at_least(self, section, 1, "width")
+        at_least(self, section, 2, "bits")
+        at_least(self, section, 0, "noise_multiplier")
+        positive(self, section, "clip_embeddings", "clip_logits")
+        if self.bits > _MOST_BITS:
+            raise ConfigError(
+                f"{section}.bits: expected at most {_MOST_BITS}, so that sums stay exact, got "
+                f"{self.bits}"
+            )
