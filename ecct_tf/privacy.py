@@ -57,17 +57,22 @@ class PrivacyAccount:
 
     Attributes:
       delta: δ.
-      queries: Q, answers in an uplink.
+      answers: what has noise of its own in an uplink, of either kind: Q answers of a row, or one
+        vector that is summed over devices.
       row_noise: noise of embeddings and logits over their bounds; 0 without noise.
+      by_user: whether rows of users cross, with noise of each device, or else sums over devices.
+      embeddings: whether embeddings cross.
       pair_noise: of the one sum of item pairs over its bound; None where there is none.
       unprotected: what leaves devices without noise, or with noise that nobody accounts for.
     """
 
     delta: float
-    queries: int
+    answers: int
     row_noise: float
     pair_noise: float | None
     unprotected: tuple[str, ...]
+    by_user: bool = True
+    embeddings: bool = True
 
     @classmethod
     def of(cls, config: RunConfig) -> "PrivacyAccount | None":
@@ -77,37 +82,51 @@ class PrivacyAccount:
         True
         """
         exchange, pairs = config.exchange, config.exchange.item_increments
+        sums = exchange.rows == "item"
+        row_noise = exchange.item_sums.noise_multiplier if sums else exchange.noise_multiplier
         tells_pairs = exchange.up and bool(pairs.positions)
-        noised = exchange.noise_multiplier or (tells_pairs and pairs.noise_multiplier)
+        noised = row_noise or (tells_pairs and pairs.noise_multiplier)
         if config.method != "ecct" or not (noised or config.privacy.max_epsilon):
             return None
         unprotected = []
-        if exchange.up and not exchange.noise_multiplier:
-            unprotected.append("uplinks (exchange.noise_multiplier=0)")
+        if exchange.up and not row_noise:
+            unprotected.append(
+                "sums of items (exchange.item_sums.noise_multiplier=0)"
+                if sums
+                else "uplinks (exchange.noise_multiplier=0)"
+            )
         if tells_pairs and not pairs.noise_multiplier:
             unprotected.append("pairs of items (exchange.item_increments.noise_multiplier=0)")
         if config.edge.shared != "none":
             through = "" if config.server.aggregator == MEAN else ", whose own noise is not counted"
             unprotected.append(f"weights (edge.shared={config.edge.shared}{through})")
-        if config.data.nodes is not None:
+        if config.data.nodes is not None and not (sums and not tells_pairs):
             # A node's model reads all its users, so that each user's data moves the uplinks of all.
+            # Of sums of items the bound is one of the whole node.
             unprotected.append("uplinks of users who share a device (data.nodes), counted singly")
         return cls(
             delta=config.privacy.delta,
-            queries=exchange.queries,
-            row_noise=exchange.noise_multiplier if exchange.up else math.inf,
+            answers=1 if sums else exchange.queries,
+            row_noise=row_noise if exchange.up else math.inf,
             pair_noise=pairs.noise_multiplier if tells_pairs else None,
             unprotected=tuple(unprotected),
+            by_user=not sums,
+            embeddings=exchange.item_sums.embeddings if sums else True,
         )
+
+    @property
+    def noise_setting(self) -> str:
+        """The setting that `row_noise` comes from."""
+        return f"exchange.{'' if self.by_user else 'item_sums.'}noise_multiplier"
 
     def epsilon(self, embeddings: int, logits: int) -> float:
         """ε of all that has noise, for a device with so many uplinks of each kind.
 
         Args:
-          embeddings: uplinks that it sent; each carries embeddings.
+          embeddings: uplinks that it sent; each carries embeddings, unless the run sends none.
           logits: those of them that carried logits, too.
         """
-        rows = self.queries * (embeddings + logits)
+        rows = self.answers * (embeddings * self.embeddings + logits)
         squares = rows * _squared(self.row_noise)
         if self.pair_noise is not None:
             squares += _squared(self.pair_noise)
@@ -129,17 +148,18 @@ class PrivacyAccount:
             named = "; ".join(self.unprotected)
             raise ConfigError(
                 f"{bound}, but there is no bound: without counted noise leave {named}. Give them "
-                "noise or let them stay: exchange.noise_multiplier, edge.shared=none, "
+                f"noise or let them stay: {self.noise_setting}, edge.shared=none, "
                 "exchange.up=false"
             )
         spent = self.epsilon(embeddings, logits)
         if spent > most:
             factor = self._factor(most, embeddings, logits)
+            sent = f"uplinks of {self.answers} answers" if self.by_user else "rounds of sums"
             raise ConfigError(
-                f"{bound}, and {embeddings} uplinks of {self.queries} answers would spend "
+                f"{bound}, and {embeddings} {sent} would spend "
                 f"{spent:.4g} at δ = {self.delta:g}; {factor:.4g} times all noise would do "
-                f"(exchange.noise_multiplier={self.row_noise * factor:.4g}), or fewer rounds and "
-                "exchange.queries"
+                f"({self.noise_setting}={self.row_noise * factor:.4g}), or fewer rounds"
+                f"{' and exchange.queries' if self.by_user else ''}"
             )
 
     def _factor(self, most: float, embeddings: int, logits: int) -> float:
@@ -158,7 +178,8 @@ class PrivacyAccount:
         """One sentence on what the devices have spent, `epsilon` by what has noise."""
         spent = f"ε = {epsilon:.4g} at δ = {self.delta:g} for a device"
         if not self.unprotected:
-            return f"Privacy: {spent}, if devices draw their noise as phones do."
+            drawn = "devices draw their" if self.by_user else "who sums draws the"
+            return f"Privacy: {spent}, if {drawn} noise as phones do."
         return (
             f"Privacy: no bound, since without counted noise leave {'; '.join(self.unprotected)}. "
             f"What has noise spends {spent}."

@@ -126,3 +126,38 @@ def test_a_bound_without_noise_is_refused():
     meter = _meter("privacy.max_epsilon=4", num_devices=3)
     with pytest.raises(ConfigError, match=r"without counted noise leave uplinks .* weights"):
         meter.check_bound(1)
+
+
+SUMS = ("exchange.rows=item", "edge.shared=none")
+
+
+def test_a_sum_is_one_mechanism_however_many_answers_it_holds():
+    """Logits of 3 rounds with multiplier 4: μ² = 3 (2 / 4)²; with embeddings of 5, 8 of them."""
+    noise = "exchange.item_sums.noise_multiplier=4"
+    alone = _account(*SUMS, noise, "exchange.queries=50")
+    assert alone.epsilon(5, 3) == pytest.approx(gaussian_epsilon(math.sqrt(3) / 2, 1e-5))
+    both = _account(*SUMS, noise, "exchange.item_sums.embeddings=true")
+    assert both.epsilon(5, 3) == pytest.approx(gaussian_epsilon(math.sqrt(8) / 2, 1e-5))
+    assert (alone.unprotected, both.unprotected) == ((), ())
+    # The bound is one of the whole device, whoever lives on it.
+    assert _account(*SUMS, noise, "data.nodes=4").unprotected == ()
+    assert "who sums draws the noise" in alone.told(1.0)
+
+
+def test_the_documented_noise_is_within_its_bound():
+    meter = _meter(*SUMS, "exchange.item_sums.noise_multiplier=3.8", num_devices=3)
+    assert meter.epsilon(10) == pytest.approx(7.99, abs=0.01)
+
+
+def test_the_advised_noise_on_sums_is_enough():
+    def meter(noise):
+        multiplier = f"exchange.item_sums.noise_multiplier={noise}"
+        return _meter(*SUMS, multiplier, "privacy.max_epsilon=2", num_devices=3)
+
+    with pytest.raises(ConfigError, match=r"8 rounds of sums would spend .*item_sums\.") as refused:
+        meter(1).check_bound(8)
+    advised = str(refused.value).split("noise_multiplier=")[1].split(")")[0]
+    meter(advised).check_bound(8)
+    assert meter(advised).epsilon(8) > 1.95
+    with pytest.raises(ConfigError, match=r"sums of items \(exchange\.item_sums"):
+        meter(0).check_bound(1)

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from ecct_tf.config.aggregator_names import MEAN, check_aggregator_form
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.increments import IncrementConfig
+from ecct_tf.config.item_sums import ItemSumConfig
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "CodecName",
     "EngineName",
     "ExchangeConfig",
+    "RowsName",
     "RuntimeConfig",
     "ServerConfig",
 ]
@@ -20,6 +22,7 @@ __all__ = [
 CodecName = Literal["float32", "float16", "int8"]
 CODECS: tuple[CodecName, ...] = ("float32", "float16", "int8")
 EngineName = Literal["tff", "local"]
+RowsName = Literal["user", "item"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +30,9 @@ class ExchangeConfig:
     """What crosses between a device and the cloud, and how.
 
     Attributes:
+      rows: what of the devices' answers reaches the cloud: `user`, a row of each user; `item`,
+        only sums over all devices of what they say of an item (`item_sums`), of which the cloud
+        makes the rows that it learns from.
       codec: of embeddings and logits in both directions, and of the item table.
       weights_codec: of the shared weights, where there are any.
       down: whether devices get the cloud's knowledge. Without it they still hold the item
@@ -47,10 +53,12 @@ class ExchangeConfig:
       uplink_log: folder of an uplink log to which a simulation with the method `ecct` appends
         what reached the cloud in each round; `run:uplinks` is `uplinks` in the run folder;
         null for none.
+      item_sums: the sums of `rows=item`.
       item_increments: what devices tell of pairs of items before the first round, where they
         tell anything (`up`).
     """
 
+    rows: RowsName = "user"
     codec: CodecName = "int8"
     weights_codec: CodecName = "float16"
     down: bool = True
@@ -63,10 +71,12 @@ class ExchangeConfig:
     noise_multiplier: float = 0.0
     only_asked: bool = True
     uplink_log: str | None = None
+    item_sums: ItemSumConfig = dataclasses.field(default_factory=ItemSumConfig)
     item_increments: IncrementConfig = dataclasses.field(default_factory=IncrementConfig)
 
     def __post_init__(self) -> None:
         numbers(self, "exchange")
+        one_of(self, "exchange", "rows", get_args(RowsName))
         one_of(self, "exchange", "codec", CODECS)
         one_of(self, "exchange", "weights_codec", CODECS)
         if self.weights_codec == "int8":

@@ -26,7 +26,7 @@ from ecct_tf.config.exchange import (
 )
 from ecct_tf.config.participation import ParticipationConfig
 from ecct_tf.config.privacy import PrivacyConfig
-from ecct_tf.config.run_checks import check_attack, check_late
+from ecct_tf.config.run_checks import check_attack, check_item_rows, check_late
 from ecct_tf.config.start import StartConfig
 from ecct_tf.errors import ConfigError
 
@@ -203,6 +203,7 @@ class RunConfig:
         for section, server in self.servers.items():
             self._check_aggregator(f"{section}.aggregator", server.aggregator)
         check_late(self)
+        check_item_rows(self)
 
     def _check_aggregator(self, setting: str, name: str) -> None:
         """Refuses an aggregator over sums of devices, or over nothing."""

@@ -10,7 +10,7 @@ from ecct_tf.errors import ConfigError
 if TYPE_CHECKING:
     from ecct_tf.config.run import RunConfig
 
-__all__ = ["check_attack", "check_late"]
+__all__ = ["check_attack", "check_item_rows", "check_late"]
 
 
 def check_attack(
@@ -55,4 +55,53 @@ def check_late(config: "RunConfig") -> None:
         raise ConfigError(
             f"cloud.buffer: got {config.cloud.buffer} with exchange.up=false, where no uplink "
             "ever arrives and the cloud would never learn; expected 0"
+        )
+
+
+def check_item_rows(config: "RunConfig") -> None:
+    """Refuses what needs rows of users where only sums over devices leave them.
+
+    Raises:
+      ConfigError: names the setting.
+    """
+    exchange = config.exchange
+    if exchange.rows != "item" or config.method != "ecct" or not exchange.up:
+        return
+    refused = {
+        "exchange.uplink_log": (exchange.uplink_log, "an uplink log holds rows", "null"),
+        "exchange.noise_multiplier": (
+            exchange.noise_multiplier,
+            "noise on rows is not what crosses; noise on sums is exchange.item_sums."
+            "noise_multiplier",
+            "0",
+        ),
+        "runtime.real_devices": (
+            config.runtime.real_devices,
+            "exported files send rows, which are no sum",
+            "0",
+        ),
+        "participation.delay.max_rounds": (
+            config.participation.delay.max_rounds,
+            "a sum has all its devices in one round",
+            "0",
+        ),
+        "attack.kind": (
+            config.attack.share
+            and config.attack.kind not in ("none", "flip")
+            and config.attack.kind,
+            "forged uplinks are rows; of sums there are attacks of the kind flip alone",
+            "flip, or attack.share=0",
+        ),
+    }
+    for setting, (found, why, expected) in refused.items():
+        if found:
+            raise ConfigError(
+                f"{setting}: got {found} with exchange.rows=item: {why}; expected {expected}, or "
+                "exchange.rows=user"
+            )
+    if config.stage_1_rounds and not exchange.item_sums.embeddings:
+        raise ConfigError(
+            f"exchange.item_sums.embeddings: got false, but the first {config.stage_1_rounds} of "
+            f"{config.rounds} rounds exchange embeddings alone, so that nothing would cross; "
+            "expected true, or exchange.logits=true and exchange.stage_1_rounds=0"
         )

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ecct_tf.data import Candidates
 
 if TYPE_CHECKING:
+    from ecct_tf.federated.item_rows import Asked
     from ecct_tf.knowledge import Uplink
 
 __all__ = ["Algorithm", "Arrays", "GuardedAlgorithm", "RoundReport", "mean_loss"]
@@ -45,6 +46,7 @@ class RoundReport:
       aggregated: what an aggregator of one's own measured, by name; NaN where nobody answered.
       uplinks: what reached the cloud, as it was encoded, by cohort, each with the round in which
         it was sent, rounds done before it.
+      sums: what reached the cloud where only sums over devices do, by cohort, with what it asked.
       arrived: answers of devices that arrived, of this round or an earlier one.
       under_way: answers that have been sent and have not arrived.
       refused: uplinks that answered for other items than the cloud asked about.
@@ -65,6 +67,7 @@ class RoundReport:
     uplinks: "Sequence[tuple[int, Uplink]]" = dataclasses.field(
         default=(), repr=False, compare=False
     )
+    sums: "Sequence[Asked]" = dataclasses.field(default=(), repr=False, compare=False)
     arrived: int = 0
     under_way: int = 0
     mean_age: float = math.nan

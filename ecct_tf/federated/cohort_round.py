@@ -15,11 +15,13 @@ from ecct_tf.federated.cohort import Cohort, CohortState, ServerState, Shard
 from ecct_tf.federated.crossing import (
     answers_as_asked,
     make_downlinks,
+    received_sums,
     received_uplink,
     shared_as_received,
 )
 from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.divergence import check_round
+from ecct_tf.federated.item_rows import Asked
 from ecct_tf.federated.server import apply_arrived
 from ecct_tf.federated.under_way import rows_of
 from ecct_tf.federated.witness import CohortRound, Witness
@@ -40,7 +42,10 @@ class CohortDone:
     Attributes:
       state: of the cohort after it.
       work: what its devices did, in the stage of the round.
-      uplink: what they sent, as encoded, one row a user; None where nobody answered.
+      uplink: what they sent, as encoded, one row a user; None where nobody answered, or where
+        only sums leave devices.
+      asked: the sum of what they sent, and what they were asked; None where nobody answered, or
+        where rows leave devices.
       loss: sum of the devices' losses, weighted by their samples.
       weight: the samples behind it.
       measured: what the aggregator measured.
@@ -50,6 +55,7 @@ class CohortDone:
     state: CohortState
     work: DeviceWork
     uplink: Uplink | None = None
+    asked: Asked | None = None
     loss: float = 0.0
     weight: float = 0.0
     measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -137,6 +143,17 @@ def run_cohort(
         shared=after.server.shared,
         settings=rates,
     )
+    done = CohortDone(after, work, loss=loss, weight=weight, measured=aggregated.measured)
+    if work.sums is not None:
+        asked = received_sums(
+            work,
+            uplink,
+            items=rounds().table,
+            shards=shards,
+            downlinks=downlinks,
+            salt=int(begun.round_number),
+        )
+        return dataclasses.replace(done, asked=asked)
     received = received_uplink(work, uplink)
     if witness is not None:
         witness.see(
@@ -160,15 +177,7 @@ def run_cohort(
         kept = answers_as_asked(received, shards=shards, downlinks=downlinks)
         refused = int((~kept).sum())
         received = rows_of(received, kept) if refused else received
-    return CohortDone(
-        state=after,
-        work=work,
-        uplink=received,
-        loss=loss,
-        weight=weight,
-        measured=aggregated.measured,
-        refused=refused,
-    )
+    return dataclasses.replace(done, uplink=received, refused=refused)
 
 
 def _with_private(

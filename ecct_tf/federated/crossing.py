@@ -8,15 +8,20 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.config import CodecName
+from ecct_tf.edge import ItemTensors, cloud_told
+from ecct_tf.errors import CodecError
 from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Shard
 from ecct_tf.federated.device_work import DeviceWork
+from ecct_tf.federated.item_rows import Asked
 from ecct_tf.knowledge import Downlink, Uplink, UplinkRows, build_codec
+from ecct_tf.knowledge.item_means import AskedSums
 
 __all__ = [
     "answers_as_asked",
     "decode_rows",
     "make_downlinks",
+    "received_sums",
     "received_uplink",
     "shared_as_received",
 ]
@@ -87,6 +92,56 @@ def received_uplink(work: DeviceWork, uplink: Any) -> Uplink:
     )
     work.exchange.check_uplink(received)
     return received
+
+
+def received_sums(
+    work: DeviceWork,
+    total: Any,
+    *,
+    items: ItemTensors,
+    shards: Sequence[Shard],
+    downlinks: Sequence[Downlink],
+    salt: int,
+) -> Asked:
+    """The sum of a round's devices, and what the cloud told and asked them.
+
+    Args:
+      work: of the round's stage.
+      total: as it reached the server.
+      items: the item table.
+      shards: the devices that answered.
+      downlinks: one for each shard.
+      salt: the number that devices hashed with.
+
+    Raises:
+      CodecError: it has not the declared form.
+    """
+    spec, found = work.sums, np.asarray(total)
+    if spec is None or found.shape != (spec.size,) or found.dtype != np.int64:
+        raise CodecError(
+            f"sums of items: expected {None if spec is None else spec.size} numbers int64, got "
+            f"{found.shape} {found.dtype}"
+        )
+    users = np.concatenate([shard.data.users.ravel() for shard in shards])
+    real = users >= 0
+    queries, expected = list[npt.NDArray[np.int32]](), list[npt.NDArray[np.float32]]()
+    for downlink in downlinks:
+        asked = np.asarray(downlink.queries)
+        known = work.exchange.decode_known(downlink)
+        if not work.receives:
+            known = tf.nest.map_structure(tf.zeros_like, known)
+        told = cloud_told(items, known, tf.constant(asked))
+        queries.append(asked.reshape(-1, asked.shape[-1]))
+        expected.append(told.logit.numpy().reshape(-1, asked.shape[-1]))
+    sums = AskedSums(
+        spec,
+        found,
+        users=users[real],
+        items=np.concatenate(queries)[real],
+        salt=salt,
+        devices=sum(len(shard.members) for shard in shards),
+    )
+    return Asked(sums, np.concatenate(expected)[real])
 
 
 def answers_as_asked(

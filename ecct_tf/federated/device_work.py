@@ -30,6 +30,7 @@ from ecct_tf.federated.divergence import healthy_rows
 from ecct_tf.federated.user_rows import merge_users
 from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, noise
+from ecct_tf.knowledge.item_sums import ItemSumSpec
 from ecct_tf.knowledge.rows import CloudRows, Told
 
 __all__ = ["STAGES", "DeviceResult", "DeviceWork", "Stage"]
@@ -69,8 +70,9 @@ class DeviceWork:
       block_sizes: widths of the item table's blocks.
       weights_codec: through which a device's change of the shared weights crosses.
       sends: whether devices answer the cloud (not so in some ablations).
-      noise_stream: of the run's seed, for the optional local noise. It is no part of
+      noise_stream: of the run's seed, for the optional noise. It is no part of
         `task`, which an exported file holds: real devices draw noise of their own.
+      sums: the form of the sums over devices which alone leave them; None where rows do.
     """
 
     model: EdgeModel
@@ -79,6 +81,7 @@ class DeviceWork:
     weights_codec: CodecName = "float16"
     sends: bool = True
     noise_stream: tuple[int, int] = (0, 0)
+    sums: ItemSumSpec | None = None
 
     @property
     def training(self) -> TrainingConfig:
@@ -114,7 +117,8 @@ class DeviceWork:
         exchange = dataclasses.replace(self.exchange, with_logits=False)
         if stage == 2 or not (self.receives or self.sends):
             return self
-        return self.changed(exchange=exchange)
+        sums = None if self.sums is None else dataclasses.replace(self.sums, with_logits=False)
+        return dataclasses.replace(self.changed(exchange=exchange), sums=sums)
 
     def noise_seed(self, round_number: tf.Tensor | int) -> tf.Tensor | None:
         """`[2] int64`, of the local noise in a round of this stage; None without noise."""
@@ -132,8 +136,8 @@ class DeviceWork:
 
     @property
     def uplink_bytes(self) -> int:
-        """Bytes of one user's uplink as encoded."""
-        return self.exchange.uplink_bytes if self.sends else 0
+        """Bytes of one user's uplink as encoded; 0 where only sums over devices cross."""
+        return self.exchange.uplink_bytes if self.sends and self.sums is None else 0
 
     @property
     def shared_size(self) -> int:
@@ -359,7 +363,7 @@ class DeviceWork:
         items: ItemTensors,
         data: DeviceData,
         downlink: Downlink,
-    ) -> Uplink:
+    ) -> Uplink | tf.Tensor:
         """What a trained model says of the items that the cloud asked about.
 
         In a fixed order of sums: whatever device or runtime has these weights, and whether it
@@ -371,6 +375,9 @@ class DeviceWork:
           items: the item table.
           data: a device, or a shard of them.
           downlink: what the cloud sent.
+
+        Returns:
+          Rows of the users, or what the devices add to sums, as `ItemSumSpec.contribution` says.
         """
         exchange, queries = self.exchange, downlink.queries
         users = tf.reshape(data.users, [-1])
@@ -397,6 +404,19 @@ class DeviceWork:
                 reads_items=self.model.reads_items,
             )
         outputs = self.model.forward(weights, merge_users(inputs), fixed_order=True)
+        if self.sums is not None:
+            with fixed_order():
+                told = cloud_told(items, self._known(downlink), queries)
+            # One device without a device axis is a shard of one.
+            lead = [-1, tf.shape(queries)[-2], exchange.num_queries]
+            return self.sums.contribution(
+                users=tf.reshape(data.users, lead[:2]),
+                items=tf.reshape(queries, lead),
+                embeddings=tf.reshape(outputs.embedding, [*lead, exchange.embedding_dim]),
+                logits=tf.reshape(outputs.logit, lead),
+                expected=tf.reshape(told.logit, lead),
+                round_number=noise_seed,
+            )
         real = tf.where(users >= 0)[:, 0]
         embeddings = tf.reshape(
             outputs.embedding, [-1, exchange.num_queries, exchange.embedding_dim]

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ecct_tf.errors import WorkerError
 from ecct_tf.federated.aggregators import refusal
-from ecct_tf.federated.stages import Round
+from ecct_tf.federated.stages import Round, SumAggregate
 
 __all__ = ["LocalEngine", "local_runtime"]
 
@@ -67,7 +67,10 @@ class LocalEngine:
                 )
             totals = (_sum(each.loss for each in done), _sum(each.samples for each in done))
             uplink: tuple[Any, ...] = ()
-            if aggregate is not None:
+            if isinstance(aggregate, SumAggregate):
+                summed = _sum(each.uplink for each in done)
+                uplink = (aggregate.report(summed, state.round_number),)
+            elif aggregate is not None:
                 # All at once: each step would copy the rows of those before it.
                 rows = aggregate.accumulate(aggregate.zero(), *(each.uplink for each in done))
                 uplink = (aggregate.report(rows),)

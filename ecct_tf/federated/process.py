@@ -26,11 +26,13 @@ from ecct_tf.federated.cohort_round import run_cohort
 from ecct_tf.federated.crossing import decode_rows, shared_as_received
 from ecct_tf.federated.device_set import DeviceSet
 from ecct_tf.federated.device_work import DeviceWork, Stage
+from ecct_tf.federated.item_rows import rows_of_sums
 from ecct_tf.federated.server import begin_server
 from ecct_tf.federated.traffic import RoundTraffic
 from ecct_tf.federated.under_way import Answers, SentUplinks, arriving, checked_delays
 from ecct_tf.federated.witness import Witness
 from ecct_tf.knowledge import ItemTable, KnowledgeStore, Uplink
+from ecct_tf.knowledge.item_means import ItemMeans
 
 if TYPE_CHECKING:
     from ecct_tf.federated.rounds import CohortRounds
@@ -54,6 +56,7 @@ class EcctState:
       answers: of devices, which have not arrived.
       uplinks: which have not arrived.
       unlearned: uplinks that arrived since the cloud last learned.
+      items: what the cloud knows of items by sums over devices; None where rows leave devices.
     """
 
     cohorts: tuple[CohortState, ...]
@@ -63,6 +66,7 @@ class EcctState:
     answers: Answers = dataclasses.field(default_factory=Answers.none)
     uplinks: tuple[SentUplinks, ...] = ()
     unlearned: int = 0
+    items: ItemMeans | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +119,7 @@ def build_ecct_process(
     cloud_buffer: int = 0,
     attack: Attack | None = None,
     only_asked: bool = False,
+    half_life: float = 5.0,
 ) -> EcctProcess:
     """Composes the process.
 
@@ -135,6 +140,7 @@ def build_ecct_process(
       cloud_buffer: uplinks for which the cloud waits before it learns; 0 to learn in each round.
       attack: what poisoned devices send instead of what they found.
       only_asked: whether an uplink for other items than the cloud asked about is refused.
+      half_life: rounds after which a sum over devices counts half.
 
     Raises:
       ConfigError: when there is no device, or when cohorts exchange different payloads.
@@ -169,6 +175,7 @@ def build_ecct_process(
             attack=attack,
         )
 
+    summed = works[0][0].sums is not None
     traffic = RoundTraffic(cohorts, table_bytes=table_bytes)
 
     def stage_of(round_number: int) -> Stage:
@@ -185,6 +192,7 @@ def build_ecct_process(
             ),
             fetched=np.zeros(int(firsts[-1]), np.bool_),
             round_number=0,
+            items=ItemMeans.none(table.num_items, exchange.embedding_dim) if summed else None,
         )
 
     def aggregated(stage: Stage, measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -241,6 +249,14 @@ def build_ecct_process(
             rows = decode_rows(work, each.uplink)
             knowledge = knowledge.updated(rows, round_number=each.round_number)
         unlearned = state.unlearned + sum(len(each.arrives) for each in arrived)
+        asked, items = [each.asked for each in done if each.asked is not None], state.items
+        if items is not None:
+            items, made = rows_of_sums(
+                items, asked, cloud, round_number=number, half_life=half_life
+            )
+            for rows in made:
+                knowledge = knowledge.updated(rows, round_number=number)
+                unlearned += len(rows.users)
         measured: Mapping[str, float] = {}
         if unlearned >= cloud_buffer:
             measured = cloud.update(knowledge, round_number=number, use_logits=stage == 2)
@@ -257,6 +273,7 @@ def build_ecct_process(
             cloud=measured,
             witnessed={} if witness is None else witness.measured(),
             aggregated=aggregated(stage, [each.measured for each in done]),
+            sums=asked,
             uplinks=[(each.round_number, each.uplink) for each in arrived if len(each.arrives)],
             arrived=len(here.devices),
             under_way=len(answers.devices),
@@ -267,7 +284,7 @@ def build_ecct_process(
         fetched[participants] = True
         states = tuple(each.state for each in done)
         after = EcctState(
-            states, knowledge, fetched, number + 1, answers, tuple(uplinks), unlearned
+            states, knowledge, fetched, number + 1, answers, tuple(uplinks), unlearned, items
         )
         return after, report
 

@@ -11,15 +11,19 @@ from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.federated.aggregators import Aggregated, Aggregator, AggregatorState, aggregator_of
 from ecct_tf.federated.attack import Attack
 from ecct_tf.federated.cohort import Cohort, ServerState, Shard, make_shards
-from ecct_tf.federated.device_work import STAGES, Stage
+from ecct_tf.federated.device_work import STAGES, DeviceWork, Stage
 from ecct_tf.federated.engine import build_engine
 from ecct_tf.federated.stages import (
+    Aggregate,
     Round,
+    SumAggregate,
+    Work,
     WorkTypes,
     build_aggregate,
     build_distribute,
     build_finalize,
     build_round,
+    build_sum_aggregate,
     build_work,
 )
 from ecct_tf.knowledge import Downlink, ItemTable
@@ -72,6 +76,11 @@ class CohortRounds:
         # Shards of the newest set of participants of each cohort, and their data at the engine.
         self._kept: dict[int, tuple[bytes, tuple[Shard, ...]]] = {}
         self._data: dict[int, tuple[bytes, Any]] = {}
+
+    @property
+    def table(self) -> ItemTensors:
+        """The item table as devices received it."""
+        return self._table
 
     @property
     def computations(self) -> dict[tuple[int, Stage], Any]:
@@ -176,10 +185,20 @@ class CohortRounds:
         return build_round(
             build_distribute(size, work.weights_codec),
             built,
-            build_aggregate(built.result.uplink),
+            self._aggregate(index, work, built),
             build_finalize(size, self._server),
             aggregator=self._aggregator(index),
             collects=self.collects(index),
+        )
+
+    def _aggregate(self, index: int, work: DeviceWork, built: Work) -> Aggregate | SumAggregate:
+        if work.sums is None:
+            return build_aggregate(built.result.uplink)
+        return build_sum_aggregate(
+            work.sums,
+            devices=len(self._cohorts[index]),
+            stream=work.noise_stream,
+            cohort=index,
         )
 
     def _aggregator(self, index: int) -> Aggregator | None:

@@ -25,18 +25,21 @@ from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.federated.server import server_step
 from ecct_tf.knowledge import CloudRows, Downlink, ExchangeSpec, build_codec
+from ecct_tf.knowledge.item_sums import ItemSumSpec
 
 __all__ = [
     "Aggregate",
     "Distribute",
     "Finalize",
     "Round",
+    "SumAggregate",
     "Work",
     "WorkTypes",
     "build_aggregate",
     "build_distribute",
     "build_finalize",
     "build_round",
+    "build_sum_aggregate",
     "build_work",
 ]
 
@@ -121,6 +124,21 @@ class Aggregate:
 
 
 @dataclasses.dataclass(frozen=True)
+class SumAggregate:
+    """Brings the sum of what clients send to the server, and nothing of a single one.
+
+    Attributes:
+      bits: of one number of the sum, none of which is negative: a secure sum needs to know.
+      report: `(sum, round number) -> total`, at the server, with noise on it.
+      uplink: the type of what a client sends, int64.
+    """
+
+    bits: int
+    report: Callable[[Any, Any], Any]
+    uplink: Any
+
+
+@dataclasses.dataclass(frozen=True)
 class Finalize:
     """Applies the mean change.
 
@@ -142,7 +160,7 @@ class Round:
     Attributes:
       distribute: how shared weights cross.
       work: what a client value's devices do.
-      aggregate: how uplinks are joined; None where devices send none.
+      aggregate: how uplinks are joined, or summed; None where devices send none.
       finalize: how the mean change is applied.
       aggregator: what makes the mean change of the devices' own, each a client value; None for
         their sum over the sum of their weights.
@@ -152,7 +170,7 @@ class Round:
 
     distribute: Distribute
     work: Work
-    aggregate: Aggregate | None
+    aggregate: Aggregate | SumAggregate | None
     finalize: Finalize
     aggregator: Aggregator | None = None
     collects: bool = False
@@ -245,6 +263,26 @@ def build_aggregate(uplink: Any) -> Aggregate:
     return Aggregate(zero, join, join, report, uplink)
 
 
+def build_sum_aggregate(
+    spec: ItemSumSpec, *, devices: int, stream: tuple[int, int], cohort: int
+) -> SumAggregate:
+    """Sums what devices say of items; integers, so that every engine has the same bits.
+
+    Args:
+      spec: the form of the sum.
+      devices: that there may be in it.
+      stream: of the noise.
+      cohort: whose sum it is, by its place in the process: each has noise of its own.
+    """
+
+    def report(moved: Any, round_number: Any) -> Any:
+        seed = spec.seed(stream, round_number=round_number, cohort=cohort)
+        return spec.total(moved, seed)
+
+    uplink = tf.TensorSpec([spec.size + 1], tf.int64)
+    return SumAggregate(spec.sum_bits(devices), report, uplink)
+
+
 def build_finalize(size: int, config: ServerConfig) -> Finalize:
     """Applies the weighted mean change with the server's optimiser."""
     vector = tf.TensorSpec([size], tf.float32)
@@ -259,7 +297,7 @@ def build_finalize(size: int, config: ServerConfig) -> Finalize:
 def build_round(
     distribute: Distribute,
     work: Work,
-    aggregate: Aggregate | None,
+    aggregate: Aggregate | SumAggregate | None,
     finalize: Finalize,
     *,
     aggregator: Aggregator | None = None,

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ecct_tf.federated import compat
 from ecct_tf.federated.resident import ResidentValue
-from ecct_tf.federated.stages import Finalize, Round
+from ecct_tf.federated.stages import Aggregate, Finalize, Round, SumAggregate
 from ecct_tf.federated.tff_aggregation import AggregatedRound, ChangeAggregation
 
 __all__ = ["TffEngine", "tff_type"]
@@ -31,7 +31,7 @@ class TffEngine:
         )
         shared_of = _computation(lambda state: state.shared, finalize.state)
         round_of = _computation(lambda state: state.round_number, finalize.state)
-        joined = _joining(stages)
+        reaching = _reaching(stages.aggregate)
 
         arguments = (
             compat.server_type(tff_type(finalize.state)),
@@ -51,12 +51,12 @@ class TffEngine:
                 (shared, number, compat.federated_broadcast(items), data, private, downlink),
             )
 
-        def ended(done: Any, new_state: Any) -> tuple[Any, ...]:
+        def ended(done: Any, new_state: Any, state: Any) -> tuple[Any, ...]:
             """All that a round yields."""
             totals = compat.federated_zip(
                 (compat.federated_sum(done.loss), compat.federated_sum(done.samples))
             )
-            uplink = () if joined is None else (compat.federated_aggregate(done.uplink, *joined),)
+            uplink = () if reaching is None else (reaching(done.uplink, state, round_of),)
             return (new_state, *uplink, done.private, totals)
 
         if stages.aggregator is None:
@@ -65,9 +65,9 @@ class TffEngine:
             def one_round(state: Any, items: Any, data: Any, private: Any, downlink: Any) -> Any:
                 done = begun(state, items, data, private, downlink)
                 if stages.collects:
-                    return ended(done, compat.federated_zip((done.delta, done.weight)))
+                    return ended(done, compat.federated_zip((done.delta, done.weight)), state)
                 sums = compat.federated_sum(done.delta), compat.federated_sum(done.weight)
-                return ended(done, compat.federated_map(apply, (state, *sums)))
+                return ended(done, compat.federated_map(apply, (state, *sums)), state)
 
             return one_round
 
@@ -87,7 +87,7 @@ class TffEngine:
             new_state = compat.federated_map(
                 settled, (state, mean.result, compat.federated_sum(done.weight))
             )
-            return (*ended(done, new_state), mean.state, mean.measurements)
+            return (*ended(done, new_state, state), mean.state, mean.measurements)
 
         return AggregatedRound(aggregated_round, aggregation)
 
@@ -134,11 +134,30 @@ def _apply_mean(finalize: Finalize) -> Callable[[Any, Any, Any], Any]:
     return apply
 
 
-def _joining(stages: Round) -> tuple[Any, ...] | None:
-    """Zero, accumulate, merge and report of the uplinks; None where devices send none."""
-    aggregate = stages.aggregate
+def _reaching(aggregate: Aggregate | SumAggregate | None) -> Callable[..., Any] | None:
+    """`(uplinks, state, round_of) -> what reaches the server of them`; None where none are sent."""
     if aggregate is None:
         return None
+    if isinstance(aggregate, SumAggregate):
+        bits, number = aggregate.bits, tf.TensorSpec([], tf.int32)
+        noised = _computation(aggregate.report, aggregate.uplink, number)
+
+        def summed(uplinks: Any, state: Any, round_of: Any) -> Any:
+            total = compat.federated_secure_sum_bitwidth(uplinks, bits)
+            return compat.federated_map(noised, (total, compat.federated_map(round_of, state)))
+
+        return summed
+    joined = _joining(aggregate)
+
+    def rows(uplinks: Any, state: Any, round_of: Any) -> Any:
+        del state, round_of
+        return compat.federated_aggregate(uplinks, *joined)
+
+    return rows
+
+
+def _joining(aggregate: Aggregate) -> tuple[Any, ...]:
+    """Zero, accumulate, merge and report of the uplinks."""
 
     @compat.tensor_computation
     def zero() -> Any:

@@ -35,6 +35,7 @@ class RoundTraffic:
           table_bytes: size of the item table on the wire.
         """
         self._work = cohorts[0].work
+        self._cohorts = cohorts
         sizes = [len(cohort) for cohort in cohorts]
         self._users = np.concatenate(
             [
@@ -70,11 +71,21 @@ class RoundTraffic:
         both = np.concatenate([participants, answering])
         return {
             "downlink_bytes": int(self._users[participants].sum()) * work.downlink_bytes,
-            "uplink_bytes": int(self._users[answering].sum()) * work.uplink_bytes,
+            "uplink_bytes": int(self._users[answering].sum()) * work.uplink_bytes
+            + self._sum_bytes(stage, answering),
             "weights_bytes": int(self._weights[both].sum()),
             "weights_up_bytes": int(self._weights[answering].sum()),
             "item_table_bytes": int(self._fetched[participants[~fetched[participants]]].sum()),
         }
+
+    def _sum_bytes(self, stage: Stage, answering: Ids) -> int:
+        """Of sums over the devices of each cohort, of which each sends a whole vector."""
+        found = 0
+        for cohort in self._cohorts:
+            sums = cohort.work.in_stage(stage).sums
+            if sums is not None:
+                found += int(cohort.holds(answering).sum()) * sums.encoded_bytes(len(cohort))
+        return found
 
 
 def _encoded(cohort: Cohort, size: int) -> int:

@@ -21,6 +21,7 @@ from ecct_tf.federated.attack import Attack
 from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.federated.prepared import PreparedDevices
 from ecct_tf.knowledge import ExchangeSpec, ItemTable
+from ecct_tf.knowledge.item_sums import ItemSumSpec
 from ecct_tf.knowledge.noise import noise_stream
 
 __all__ = ["assign_tiers", "build_process", "device_work", "edge_config"]
@@ -71,6 +72,7 @@ def build_process(
         cloud_buffer=config.cloud.buffer if config.exchange.up else 0,
         attack=attack,
         only_asked=config.exchange.up and config.exchange.only_asked,
+        half_life=config.cloud.staleness_half_life,
     )
 
 
@@ -156,7 +158,15 @@ def device_work(
         weights_codec=config.exchange.weights_codec,
         sends=config.exchange.up,
         noise_stream=noise_stream(config.seed),
+        sums=_sums(config, table),
     )
+
+
+def _sums(config: RunConfig, table: ItemTable) -> ItemSumSpec | None:
+    """The sums over devices that alone reach the cloud, if so it is."""
+    if config.exchange.rows != "item" or not config.exchange.up:
+        return None
+    return ItemSumSpec(table.num_items, config.edge.embedding_dim, config.exchange.item_sums)
 
 
 def _samples(config: RunConfig) -> SampleConfig:

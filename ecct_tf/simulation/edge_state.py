@@ -24,6 +24,7 @@ from ecct_tf.federated.late_arrays import (
     uplink_arrays,
 )
 from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
+from ecct_tf.knowledge.item_means import ItemMeans
 from ecct_tf.knowledge.store import FIELDS
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _SENT = "downlinks"
+_ITEMS = "item_means"
 _UNLEARNED = f"{LATE}/unlearned"
 
 
@@ -61,6 +63,8 @@ def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, npt.ND
         arrays |= change_arrays(kept.changes, cohort.work.model.tier)
     for name in FIELDS:
         arrays[f"knowledge/{name}"] = getattr(state.knowledge, name)
+    if state.items is not None:
+        arrays |= {f"{_ITEMS}/{name}": part for name, part in state.items.to_arrays().items()}
     if state.unlearned:
         arrays[_UNLEARNED] = np.array(state.unlearned, np.int64)
     return arrays | answer_arrays(state.answers) | uplink_arrays(state.uplinks)
@@ -92,12 +96,19 @@ def edge_state(arrays: Arrays, cohorts: Sequence[Cohort]) -> EcctState:
             answers=stored_answers(arrays),
             uplinks=stored_uplinks(arrays),
             unlearned=int(arrays.get(_UNLEARNED, 0)),
+            items=_stored_items(arrays),
         )
     except KeyError as error:
         raise CheckpointError(
             f"checkpoint: expected an array {error}, there is none; it was written with another "
             "configuration or version"
         ) from error
+
+
+def _stored_items(arrays: Arrays) -> ItemMeans | None:
+    prefix = f"{_ITEMS}/"
+    found = {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}
+    return ItemMeans.from_arrays(found) if found else None
 
 
 def known_arrays(known: npt.NDArray[np.float32] | CloudRows) -> dict[str, npt.NDArray[Any]]:
