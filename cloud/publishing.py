@@ -73,6 +73,7 @@ def publish(
     version: int | None = None,
     delta_from: Sequence[int] | None = None,
     codec: CodecName | None = None,
+    item_form: str | None = None,
     start_codec: CodecName = "float16",
     round_number: int | None = None,
     one_file_each: bool = False,
@@ -87,8 +88,10 @@ def publish(
       version: to publish; None for the one in force.
       delta_from: versions whose item tables devices may have; None for the one that was in
         force before, if it is stored.
-      codec: of user embeddings and item table; None for the one in the `exchange` section of
-        the version's job, which is int8 by default.
+      codec: of user embeddings; None for the one in the `exchange` section of the version's
+        job, which is int8 by default.
+      item_form: of the item table, one of `CODECS` or another form by its name; None for
+        `exchange.item_table` of the version's job, or else for `codec`.
       start_codec: of the starting weights of edge models, where the version has some.
       round_number: from which queries are drawn, and which uplinks will answer; None for the
         round after the last one that was published, or the same one when that was of this
@@ -112,6 +115,7 @@ def publish(
             version=version,
             delta_from=delta_from,
             codec=codec,
+            item_form=item_form,
             start_codec=start_codec,
             round_number=round_number,
             one_file_each=one_file_each,
@@ -127,6 +131,7 @@ def _publish(
     version: int | None,
     delta_from: Sequence[int] | None,
     codec: CodecName | None,
+    item_form: str | None,
     start_codec: CodecName,
     round_number: int | None,
     one_file_each: bool,
@@ -148,9 +153,11 @@ def _publish(
     check_whole(number, "round_number", what="publication")
     if round_number is not None and not far_round:
         _check_near(number, _newest(stored, out, notes.notes()))
-    codec = codec or _codec(chosen)
+    exchange = _exchange(chosen)
+    form = item_form or exchange.item_table or codec or exchange.codec
+    codec = codec or exchange.codec
     starts = put_starts(out, stored.starts, start_codec)
-    table = item_table_file(stored.table, codec).to_bytes()
+    table = item_table_file(stored.table, form).to_bytes()
     downlinks, segments, names = _downlinks(
         stored, version=chosen.number, round_number=number, codec=codec, table=table
     )
@@ -158,7 +165,7 @@ def _publish(
     whole = put(out, f"downlinks-{stem}", ".ecdn", downlinks.to_bytes())
     deltas, unchanged, without = [], [], []
     for base, older in bases.items():
-        old = item_table_file(older, codec).to_bytes()
+        old = item_table_file(older, form).to_bytes()
         if old == table:
             unchanged.append(base)
             continue
@@ -196,9 +203,12 @@ def _publish(
     )
 
 
-def _codec(version: Version) -> CodecName:
+def _exchange(version: Version) -> ExchangeConfig:
+    """Codec and form of the item table, as the version's job was told them."""
     exchange = version.manifest.config.get("exchange", {})
-    return ExchangeConfig(codec=exchange.get("codec", ExchangeConfig.codec)).codec
+    return ExchangeConfig(
+        codec=exchange.get("codec", ExchangeConfig.codec), item_table=exchange.get("item_table")
+    )
 
 
 def _next_round(stored: StoredCloud, out: Path, version: int, notes: Sequence[Note]) -> int:

@@ -22,6 +22,7 @@ from ecct_tf.config.checks import (
     shorter_than_candidates,
     within,
 )
+from ecct_tf.config.table_names import check_table_form
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -52,7 +53,10 @@ class UplinkConfig:
     Attributes:
       queries: Q, items that a device is asked about at once.
       embedding_dim: d_e, width of the edge embedding `h_e`.
-      codec: of embeddings and logits.
+      codec: of embeddings and logits, and of the published item table unless `item_table` says
+        otherwise.
+      item_table: form of the published item table, as `exchange.item_table` of a run; null for
+        `codec`.
       clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
       clip_logit: largest absolute `z_e` that leaves a device.
       noise_multiplier: of the noise that devices add to their uplinks.
@@ -62,6 +66,7 @@ class UplinkConfig:
     queries: int = 24
     embedding_dim: int = 16
     codec: CodecName = "int8"
+    item_table: str | None = None
     clip_norm: float = 8.0
     clip_logit: float = 12.0
     noise_multiplier: float = 0.0
@@ -70,6 +75,8 @@ class UplinkConfig:
     def __post_init__(self) -> None:
         numbers(self, "exchange")
         one_of(self, "exchange", "codec", CODECS)
+        if self.item_table is not None:
+            check_table_form(self.item_table, setting="exchange.item_table")
         at_least(self, "exchange", 1, "queries", "embedding_dim")
         at_least(self, "exchange", 0, "noise_multiplier")
         positive(self, "exchange", "clip_norm", "clip_logit")

@@ -21,6 +21,7 @@ from cloud.retraining.storing import store
 from cloud.retraining.trainer import Trainer
 from ecct_tf.edge.registry import find_builder
 from ecct_tf.errors import ConfigError
+from ecct_tf.knowledge.table_origin import check_item_form
 from ecct_tf.tensorflow_files import is_pattern
 
 __all__ = ["retrain"]
@@ -63,6 +64,7 @@ def retrain(
         # Before data are read.
         find_builder(tier)
     check_cloud(config.cloud.model)
+    check_item_form(config.exchange.item_table)
     engine = build_engine(config.distribution, wait_seconds=config.cluster.wait_seconds)
     job = JobFolder(folder)
     try:

@@ -36,7 +36,14 @@ __all__ = ["publish"]
 @click.option(
     "--codec",
     type=click.Choice(["float32", "float16", "int8"]),
-    help="How embeddings and item table are written; by default as the version's job was told.",
+    help="How embeddings are written; by default as the version's job was told.",
+)
+@click.option(
+    "--item-table",
+    "item_form",
+    metavar="NAME",
+    help="Form of the item table: float32, float16, int8, int4, pq2, pq4, pq8, or one of your own; "
+    "by default as the version's job was told, else that of --codec.",
 )
 @click.option(
     "--start-codec",
@@ -64,6 +71,7 @@ def publish(
     version: int | None,
     delta_from: tuple[int, ...],
     codec: CodecName | None,
+    item_form: str | None,
     start_codec: CodecName,
     round_number: int | None,
     far_round: bool,
@@ -85,6 +93,7 @@ def publish(
             version=version,
             delta_from=delta_from or None,
             codec=codec,
+            item_form=item_form,
             start_codec=start_codec,
             round_number=round_number,
             far_round=far_round,

@@ -13,6 +13,9 @@ __all__ = ["export", "static_shapes"]
 _VARIANTS = (
     "trainable-int8",
     "trainable-int4",
+    "trainable-pq2",
+    "trainable-pq4",
+    "trainable-pq8",
     "trainable-float32",
     "trainable-lora",
     "inference-dynamic-int8",
@@ -79,10 +82,9 @@ def _tier(context: click.Context, parameter: click.Parameter, value: str | None)
     "variants",
     multiple=True,
     type=click.Choice(("all", *_VARIANTS)),
-    default=("trainable-int8",),
-    show_default=True,
     metavar="KIND",
-    help=f"Kind of file, repeatable: all, {', '.join(_VARIANTS)}.",
+    help=f"Kind of file, repeatable: all, {', '.join(_VARIANTS)}; by default trainable-int8, or "
+    "the one of the run's exchange.item_table.",
 )
 @click.option(
     "--static",
@@ -113,7 +115,7 @@ def export(
             f"--new-device has no weights of a user: give it, or --device {user}, not both"
         )
     prepare("cloud")
-    names = list(_VARIANTS) if "all" in variants else list(variants)
+    names = list(_VARIANTS) if "all" in variants else (list(variants) or None)
     from ecct_tf.runs.exporting import export_models
     from ecct_tf.runs.opening import open_models
 

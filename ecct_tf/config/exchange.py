@@ -7,6 +7,7 @@ from ecct_tf.config.aggregator_names import MEAN, check_aggregator_form
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
+from ecct_tf.config.table_names import check_table_form
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -33,7 +34,12 @@ class ExchangeConfig:
       rows: what of the devices' answers reaches the cloud: `user`, a row of each user; `item`,
         only sums over all devices of what they say of an item (`item_sums`), of which the cloud
         makes the rows that it learns from.
-      codec: of embeddings and logits in both directions, and of the item table.
+      codec: of embeddings and logits in both directions, and of the item table unless
+        `item_table` says otherwise.
+      item_table: form of the item table: `float32`, `float16`, `int8`, `int4`, the product codes
+        `pq2`, `pq4` and `pq8` (two, four or eight values in a byte), a name that an installed
+        package registers, or `module:name` of a function that returns a `TableCodec`; null for
+        `codec`.
       weights_codec: of the shared weights, where there are any.
       down: whether devices get the cloud's knowledge. Without it they still hold the item
         table (an ablation).
@@ -60,6 +66,7 @@ class ExchangeConfig:
 
     rows: RowsName = "user"
     codec: CodecName = "int8"
+    item_table: str | None = None
     weights_codec: CodecName = "float16"
     down: bool = True
     up: bool = True
@@ -78,6 +85,8 @@ class ExchangeConfig:
         numbers(self, "exchange")
         one_of(self, "exchange", "rows", get_args(RowsName))
         one_of(self, "exchange", "codec", CODECS)
+        if self.item_table is not None:
+            check_table_form(self.item_table, setting="exchange.item_table")
         one_of(self, "exchange", "weights_codec", CODECS)
         if self.weights_codec == "int8":
             raise ConfigError(

@@ -63,6 +63,7 @@ _BEFORE: Mapping[str, Any] = {
     "exchange.item_sums.embeddings": False,
     "exchange.item_sums.noise_multiplier": 0.0,
     "exchange.item_sums.width": 4096,
+    "exchange.item_table": None,
     "exchange.logits": True,
     "exchange.only_asked": False,
     "exchange.rows": "user",

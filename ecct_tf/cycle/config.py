@@ -161,6 +161,7 @@ class CycleConfig:
             server=self.server,
             exchange=ExchangeConfig(
                 codec=exchange.codec,
+                item_table=exchange.item_table,
                 weights_codec=exchange.weights_codec,
                 stage_1_rounds=0,
                 queries=exchange.queries,

@@ -12,6 +12,7 @@ from ecct_tf.knowledge.item_table import Block, ItemTable
 from ecct_tf.knowledge.payloads import Downlink, ExchangeSpec, Uplink
 from ecct_tf.knowledge.rows import CloudRows, look_up
 from ecct_tf.knowledge.store import KnowledgeStore, UplinkRows
+from ecct_tf.knowledge.table_codecs import EncodedRows, TableCodec, build_table_codec
 
 __all__ = [
     "Block",
@@ -19,13 +20,16 @@ __all__ = [
     "Codec",
     "Downlink",
     "Encoded",
+    "EncodedRows",
     "ExchangeSpec",
     "ItemTable",
     "KnowledgeStore",
+    "TableCodec",
     "Uplink",
     "UplinkRows",
     "binary_cross_entropy",
     "build_codec",
+    "build_table_codec",
     "distillation",
     "look_up",
 ]

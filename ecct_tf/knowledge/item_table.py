@@ -67,6 +67,8 @@ class ItemTable:
       logit_scale: what to multiply it by then.
       row_dim: d_c of a cloud whose score is no product, which sends rows instead; `cloud` then has
         no columns and `bias` is zero. 0 for any other.
+      form: in which it crossed the wire (`exchange.item_table`); empty before, and where that is
+        the codec of all that crosses.
     """
 
     blocks: tuple[Block, ...]
@@ -78,6 +80,7 @@ class ItemTable:
     logit_mean: float = 0.0
     logit_scale: float = 1.0
     row_dim: int = 0
+    form: str = ""
 
     def __post_init__(self) -> None:
         rows = self.cloud.shape[0]
@@ -117,12 +120,44 @@ class ItemTable:
         return self.row_dim or int(self.cloud.shape[1])
 
     @property
+    def cloud_copies(self) -> tuple[tuple[int, Block | None], ...]:
+        """The cloud's embedding as columns side by side: how many, and the block of a copy.
+
+        A factorised cloud may embed an item by the targets of blocks and more: those columns are
+        read from the block, and need not be written twice. None stands for columns of its own.
+        """
+        width, names = int(self.cloud.shape[1]), [block.name for block in self.blocks]
+        blocks = [block for block in self.blocks if names.count(block.name) == 1]
+        parts: list[tuple[int, Block | None]] = []
+        place = 0
+        while place < width:
+            block = next((each for each in blocks if self._is_copied(each, place)), None)
+            if block is not None:
+                parts.append((block.target.shape[1], block))
+            elif parts and parts[-1][1] is None:
+                parts[-1] = (parts[-1][0] + 1, None)
+            else:
+                parts.append((1, None))
+            place += parts[-1][0] if block is not None else 1
+        return tuple(parts)
+
+    def _is_copied(self, block: Block, place: int) -> bool:
+        columns = slice(place, place + block.target.shape[1])
+        found, target = self.cloud[:, columns], block.target
+        return 0 < target.shape[1] == found.shape[1] and all(
+            np.array_equal(found[rows], target[rows]) for rows in (slice(64), slice(64, None))
+        )
+
+    @property
     def num_items(self) -> int:
         """Number of items, the padding row not counted."""
         return int(self.cloud.shape[0]) - 1
 
     def transmitted(self, codec: CodecName) -> "ItemTable":
-        """The table as devices read it after it crossed the wire through `codec`."""
+        """The table as devices read it after it crossed the wire through `codec`.
+
+        `ecct_tf.knowledge.table_files.transmit` does so in any form.
+        """
         coder = build_codec(codec)
 
         def cross(array: Array) -> Array:

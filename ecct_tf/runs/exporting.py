@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ecct_tf.runs.models import RunModels
 from mobile_export.making.export import ExportedFile, export_edge_model
+from mobile_export.making.variants import default_variant
 
 __all__ = ["export_models"]
 
@@ -16,7 +17,7 @@ def export_models(
     models: RunModels,
     out: Path,
     *,
-    variants: Sequence[str] = ("trainable-int8",),
+    variants: Sequence[str] | None = None,
     tier: str | None = None,
     user: int | None = None,
     new_device: bool = False,
@@ -28,7 +29,8 @@ def export_models(
     Args:
       models: of the run.
       out: folder; made when it is missing.
-      variants: names out of `mobile_export.making.variants.VARIANTS`.
+      variants: names out of `mobile_export.making.variants.VARIANTS`; None for `trainable-int8`,
+        or the one in which a table with a form of its own (`exchange.item_table`) is exact.
       tier: the one to export; None for every one of the run.
       user: the number of the user whose device's own weights to export; None for the mean.
       new_device: whether to export what a device that has not trained begins with.
@@ -47,7 +49,7 @@ def export_models(
             reference.table,
             task=reference.task,
             out=out,
-            variants=variants,
+            variants=[default_variant(reference.table)] if variants is None else variants,
             static=static,
             labels=models.labels(chosen, user=user, new_device=new_device),
             examples=models.examples(chosen, count=_EXAMPLES),

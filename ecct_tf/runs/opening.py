@@ -8,6 +8,7 @@ import numpy as np
 from ecct_tf.data import Dataset, described
 from ecct_tf.edge import check_edge_models
 from ecct_tf.errors import DataError, ExportError
+from ecct_tf.knowledge.table_files import table_bytes
 from ecct_tf.runs.models import RunModels
 from ecct_tf.simulation.builder import build_process, edge_config
 from ecct_tf.simulation.checkpoints import Checkpoint
@@ -128,7 +129,7 @@ def build_models(folder: RunFolder, checkpoint: Checkpoint, experiment: Experime
         edge_config(folder.config),
         experiment.groups,
         table=table,
-        table_bytes=table.encoded_bytes(folder.config.exchange.codec),
+        table_bytes=table_bytes(table, folder.config.exchange.codec),
         num_users=experiment.dataset.num_users,
     )
     check_shapes(arrays, edge_arrays(process.initialize(folder.config.seed), process.cohorts))

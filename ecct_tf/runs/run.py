@@ -155,7 +155,7 @@ class Run:
         self,
         out: str | Path,
         *,
-        variants: Sequence[str] = ("trainable-int8",),
+        variants: Sequence[str] | None = None,
         tier: str | None = None,
         user: str | int | None = None,
         new_device: bool = False,
@@ -166,7 +166,8 @@ class Run:
 
         Args:
           out: folder; made when it is missing.
-          variants: kinds of file, see `mobile_export.making.variants.VARIANTS`.
+          variants: kinds of file, see `mobile_export.making.variants.VARIANTS`; None for
+            `trainable-int8`, or the one of the run's `exchange.item_table`.
           tier: the one to export; None for every one of the run.
           user: id of the user whose device's own weights to export; None for the mean.
           new_device: whether to export what a device that has not trained begins with.

@@ -28,6 +28,7 @@ from ecct_tf.federated.algorithm import Ids
 from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.federated.increments import IncrementSum
 from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge.table_files import transmit
 from ecct_tf.phases import phase
 from ecct_tf.simulation.attack import attack_of
 from ecct_tf.simulation.builder import build_process, device_work, edge_config
@@ -218,12 +219,11 @@ def build_ecct(
         experiment, spaces=spaces, increments=increments, held_out_share=guard_share(config)
     )
     published = cloud.publish()
-    codec = config.exchange.codec
-    table = published.transmitted(codec)
+    table, num_bytes = transmit(published, config.exchange.item_table, config.exchange.codec)
     return _assemble(
         experiment,
         table=table,
-        table_bytes=published.encoded_bytes(codec),
+        table_bytes=num_bytes,
         cloud=guarded(cloud, config),
         starts=_starts(experiment, table, spaces),
         increments=increments,

@@ -195,20 +195,23 @@ class RunFolder:
         from cloud.origin import changed_clouds
         from ecct_tf.edge import changed_losses, changed_sources
         from ecct_tf.federated.aggregators import changed_aggregators
+        from ecct_tf.knowledge.table_origin import changed_item_forms
 
         path = self.path / "environment.json"
         try:
             recorded = json.loads(path.read_text(encoding="utf-8"))
             edge, clouds = recorded.get("edge_models", {}), recorded.get("clouds", {})
             aggregators, losses = recorded.get("aggregators", {}), recorded.get("losses", {})
+            forms = recorded.get("item_tables", {})
         except (OSError, ValueError, AttributeError):
             # Nothing depends on the file in runs of the library's own models.
-            edge, clouds, aggregators, losses = {}, {}, {}, {}
+            edge, clouds, aggregators, losses, forms = {}, {}, {}, {}, {}
         return (
             changed_sources(edge)
             + changed_clouds(clouds)
             + changed_aggregators(self.config, aggregators)
             + changed_losses(self.config.training, losses)
+            + changed_item_forms(self.config.exchange.item_table, forms)
         )
 
     @property
@@ -357,6 +360,7 @@ def _environment(config: RunConfig) -> dict[str, Any]:
     from ecct_tf.edge import edge_origins, loss_origins
     from ecct_tf.federated.aggregators import aggregator_origins
     from ecct_tf.federated.engine import chosen_engine
+    from ecct_tf.knowledge.table_origin import item_form_origins
 
     return {
         "seed": config.seed,
@@ -372,6 +376,7 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "clouds": cloud_origins(config.cloud.model),
         "aggregators": aggregator_origins(config),
         "losses": loss_origins(config.training),
+        "item_tables": item_form_origins(config.exchange.item_table),
         "availability_trace": _trace_digest(config),
     }
 

@@ -18,6 +18,7 @@ from ecct_tf.errors import CheckpointError, DataError, RunFolderError, WorkerErr
 from ecct_tf.federated import Algorithm, chosen_engine, federated_runtime
 from ecct_tf.federated.aggregators import check_aggregators
 from ecct_tf.federated.increments import sum_federated, sum_here
+from ecct_tf.knowledge.table_origin import check_item_form
 from ecct_tf.phases import phase
 from ecct_tf.reporting import write_plots
 from ecct_tf.simulation.attack_outcome import attack_outcome
@@ -99,6 +100,7 @@ def simulate(
     _uplink_log(config, out)
     check_edge_models(config.edge, config.features)
     check_losses(config.training)
+    check_item_form(config.exchange.item_table)
     check_cloud(config.cloud.model)
     check_aggregators(config)
     folder = None if out is None else RunFolder.create(out, config)
@@ -188,6 +190,7 @@ def _check_models(folder: RunFolder) -> None:
     """Refuses models of other source than the run began with: two would be mixed in it."""
     check_edge_models(folder.config.edge, folder.config.features)
     check_losses(folder.config.training)
+    check_item_form(folder.config.exchange.item_table)
     check_cloud(folder.config.cloud.model)
     changes = folder.changed_models()
     if changes:

@@ -9,7 +9,8 @@ model, are what the cloud publishes, and `Publication` says where they lie.
 
 from ecct_tf.wire.downlink import DownlinkFile, DownlinkForm, WireDownlink
 from ecct_tf.wire.item_delta import apply_item_delta, delta_rows, item_delta
-from ecct_tf.wire.item_table import ItemTableFile, Section
+from ecct_tf.wire.item_sections import Section
+from ecct_tf.wire.item_table import ItemTableFile
 from ecct_tf.wire.publication import (
     CURRENT_NAME,
     Publication,

@@ -47,7 +47,8 @@ def item_delta(old: bytes, new: bytes) -> bytes | None:
       CodecError: when one of them is damaged.
     """
     before, after = ItemTableFile.from_bytes(old), ItemTableFile.from_bytes(new)
-    if before.rows.dtype != after.rows.dtype or before.sections != after.sections:
+    layouts = [(file.codec, [each.layout for each in file.sections]) for file in (before, after)]
+    if layouts[0] != layouts[1]:
         return None
     width = after.rows.dtype.itemsize
     old_rows = np.frombuffer(before.rows.tobytes(), np.uint8).reshape(-1, width)

@@ -28,17 +28,28 @@ numbers are little-endian:
 A row holds each section in turn, w values as the codec writes them and for int8 their scale
 (float16), and last the item's bias (float16). The cloud's version is not in the file: a
 version that leaves the items alone publishes the same bytes.
+
+Format 2 is for forms that are for tables alone, such as `int4`. It differs in this:
+
+- codec is 255, and after the scales of the features stand a uint8, the length of the form's
+  name, and the name in UTF-8;
+- a section's kind may also be 5, columns of the cloud embedding that are a block's target, whose
+  name it has: nothing of it is in the rows. The cloud embedding is its sections side by side;
+- a section has, after its width, two uint32 more: its bytes in each row, and the bytes that all
+  rows share, which follow its name;
+- a row holds each section's bytes, as the form writes them, and last the item's bias (float16).
 """
 
 import dataclasses
 import struct
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import CODECS, CodecName
 from ecct_tf.errors import CodecError
+from ecct_tf.wire.item_sections import Section, pack_sections, read_sections
 from ecct_tf.wire.sealed import seal, unseal
 from ecct_tf.wire.values import VALUE_DTYPES
 from ecct_tf.wire.whole_numbers import LARGEST_UINT32, check_whole
@@ -47,35 +58,11 @@ __all__ = ["ItemTableFile", "Section"]
 
 Array = npt.NDArray[np.float32]
 
-MAGIC, FORMAT = b"ECIT", 1
-MAX_WIDTH = 1 << 20
-SECTION_KINDS = ("source", "target", "both", "attributes", "cloud")
+MAGIC, FORMAT, NAMED_FORMAT = b"ECIT", 1, 2
 
 _HEAD = struct.Struct("<4sHBBIIIIff")
-_SECTION = struct.Struct("<BBI")
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """A part of each row.
-
-    Attributes:
-      kind: one of `SECTION_KINDS`.
-      name: of the block; empty for attributes and cloud embedding.
-      width: values in it.
-    """
-
-    kind: str
-    name: str
-    width: int
-
-    def __post_init__(self) -> None:
-        check_whole(self.width, "width", what="item table", most=MAX_WIDTH)
-        if self.kind not in SECTION_KINDS or len(self.name.encode()) > 255:
-            raise CodecError(
-                f"item table: expected a section of a kind in {SECTION_KINDS} with a name of at "
-                f"most 255 bytes, got {self}"
-            )
+# Says that a name follows.
+_NAMED = 255
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,7 +70,7 @@ class ItemTableFile:
     """The content of a file.
 
     Attributes:
-      codec: how values are written.
+      codec: how values are written: one of `CODECS`, or another form by its name.
       sections: of a row.
       feature_mean: `[F] float32`.
       feature_scale: `[F] float32`.
@@ -92,7 +79,7 @@ class ItemTableFile:
       rows: `[items + 1]` of `row_dtype`.
     """
 
-    codec: CodecName
+    codec: str
     sections: tuple[Section, ...]
     feature_mean: Array
     feature_scale: Array
@@ -109,13 +96,25 @@ class ItemTableFile:
                 f"item table: expected a scale for each of {len(self.feature_mean)} means of "
                 f"features, got {len(self.feature_scale)}"
             )
+        size = len(self.codec.encode())
+        check_whole(size, "length of a form's name", what="item table", most=255)
+
+    @property
+    def named(self) -> bool:
+        """Whether the rows are in a form that is none of `CODECS`."""
+        return self.codec not in CODECS
 
     @staticmethod
-    def row_dtype(codec: CodecName, sections: tuple[Section, ...]) -> np.dtype[np.void]:
+    def row_dtype(codec: str, sections: tuple[Section, ...]) -> np.dtype[np.void]:
         """Layout of a row: `values0`, for int8 `scale0`, and so on, then `bias`."""
         fields: list[tuple[str, str, tuple[int, ...]]] = []
         for index, section in enumerate(sections):
-            fields.append((f"values{index}", VALUE_DTYPES[codec], (section.width,)))
+            if codec not in CODECS:
+                fields.append((f"values{index}", "u1", (section.row_bytes or 0,)))
+                continue
+            fields.append(
+                (f"values{index}", VALUE_DTYPES[cast(CodecName, codec)], (section.width,))
+            )
             if codec == "int8":
                 fields.append((f"scale{index}", "<f2", (1,)))
         return np.dtype([*fields, ("bias", "<f2", ())])
@@ -124,7 +123,7 @@ class ItemTableFile:
     def build(
         cls,
         *,
-        codec: CodecName,
+        codec: str,
         sections: tuple[tuple[Section, tuple[npt.NDArray[Any], ...]], ...],
         bias: npt.NDArray[np.float16],
         feature_mean: Array,
@@ -137,7 +136,7 @@ class ItemTableFile:
         Args:
           codec: that encoded the sections.
           sections: each with its values `[items + 1, width]` and, for int8, its scales
-            `[items + 1, 1] float16`.
+            `[items + 1, 1] float16`; in another form its bytes `[items + 1, row_bytes] uint8`.
           bias: `[items + 1] float16`.
           feature_mean: `[F] float32`.
           feature_scale: `[F] float32`.
@@ -157,19 +156,17 @@ class ItemTableFile:
 
     def head(self) -> bytes:
         """All before row 0."""
-        sections = [struct.pack("<I", len(self.sections))]
-        for section in self.sections:
-            name = section.name.encode()
-            kind = SECTION_KINDS.index(section.kind)
-            sections += [_SECTION.pack(kind, len(name), section.width), name]
         moments = [self.feature_mean.astype("<f4").tobytes()]
         moments.append(self.feature_scale.astype("<f4").tobytes())
-        tail = b"".join([*moments, *sections])
+        code = CODECS.index(cast(CodecName, self.codec)) if not self.named else _NAMED
+        name = bytes([len(self.codec.encode())]) + self.codec.encode() if self.named else b""
+        sections = struct.pack("<I", len(self.sections)) + pack_sections(self.sections)
+        tail = b"".join([*moments, name, sections])
         return (
             _HEAD.pack(
                 MAGIC,
-                FORMAT,
-                CODECS.index(self.codec),
+                NAMED_FORMAT if self.named else FORMAT,
+                code,
                 0,
                 len(self.rows),
                 self.rows.dtype.itemsize,
@@ -192,33 +189,38 @@ class ItemTableFile:
         Raises:
           CodecError: when it is damaged or of another kind.
         """
-        body = unseal(content, magic=MAGIC, format_number=FORMAT, what="item table")
+        told = int.from_bytes(content[4:6], "little")
+        number = NAMED_FORMAT if told == NAMED_FORMAT else FORMAT
+        body = unseal(content, magic=MAGIC, format_number=number, what="item table")
         try:
             return cls._read(body)
         except (struct.error, ValueError, IndexError) as error:
             raise CodecError(
-                f"item table: expected the layout of format {FORMAT}: {error}; write it with "
+                f"item table: expected the layout of format {number}: {error}; write it with "
                 "ItemTableFile"
             ) from error
 
     @classmethod
     def _read(cls, body: bytes) -> "ItemTableFile":
-        _, _, codec, _, count, row_bytes, head_bytes, features, mean, scale = _HEAD.unpack_from(
+        _, kind, code, _, count, row_bytes, head_bytes, features, mean, scale = _HEAD.unpack_from(
             body
         )
+        named = kind == NAMED_FORMAT
+        if named != (code == _NAMED):
+            raise ValueError(f"the codec {code} in format {kind}")
         place = _HEAD.size
         moments = np.frombuffer(body, "<f4", count=2 * features, offset=place)
         place += 8 * features
+        if named:
+            codec = body[place + 1 : place + 1 + body[place]].decode()
+            place += 1 + body[place]
+            if codec in CODECS:
+                raise ValueError(f"the codec {codec} by its name")
+        else:
+            codec = CODECS[code]
         (number,) = struct.unpack_from("<I", body, place)
-        place += 4
-        sections = []
-        for _ in range(number):
-            kind, length, width = _SECTION.unpack_from(body, place)
-            place += _SECTION.size
-            name = body[place : place + length].decode()
-            sections.append(Section(SECTION_KINDS[kind], name, width))
-            place += length
-        dtype = cls.row_dtype(CODECS[codec], tuple(sections))
+        sections, place = read_sections(body, place + 4, number=number, with_bytes=named)
+        dtype = cls.row_dtype(codec, sections)
         expected = head_bytes + count * row_bytes
         if (place, dtype.itemsize, len(body)) != (head_bytes, row_bytes, expected):
             raise ValueError(
@@ -226,8 +228,8 @@ class ItemTableFile:
                 f"file says {head_bytes}, {row_bytes} and {expected}"
             )
         return cls(
-            codec=CODECS[codec],
-            sections=tuple(sections),
+            codec=codec,
+            sections=sections,
             feature_mean=moments[:features].astype(np.float32),
             feature_scale=moments[features:].astype(np.float32),
             logit_mean=mean,
@@ -236,10 +238,24 @@ class ItemTableFile:
         )
 
     def decoded(self, index: int) -> Array:
-        """Section `index` as its codec reads it: `[items + 1, width] float32`."""
+        """Section `index` as one of `CODECS` reads it: `[items + 1, width] float32`.
+
+        Raises:
+          CodecError: when the rows are in another form, which `encoded` has.
+        """
+        if self.named:
+            raise CodecError(
+                f"item table: expected one of {CODECS}, got the form {self.codec!r}; read it with "
+                "ecct_tf.knowledge.table_files"
+            )
         values: Array = self.rows[f"values{index}"].astype(np.float32)
         if self.codec == "int8":
             values = values * self.rows[f"scale{index}"].astype(np.float32)
+        return values
+
+    def encoded(self, index: int) -> npt.NDArray[np.uint8]:
+        """The bytes of section `index` in each row, of a form that is none of `CODECS`."""
+        values: npt.NDArray[np.uint8] = self.rows[f"values{index}"]
         return values
 
     @property

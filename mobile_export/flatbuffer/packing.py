@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ecct_tf.errors import ExportError
+from mobile_export.flatbuffer.late_tables import LateTables
 from mobile_export.flatbuffer.lookups import centre_lookups
 from mobile_export.flatbuffer.products import choose_products
 from mobile_export.flatbuffer.schema import read_model, reading, schema, write_model
@@ -48,15 +49,24 @@ _END, _END_BYTES = b"PK\x05\x06", 22
 _PROOF, _DIGITS = b"sha256:", 64
 
 
-def pack(content: bytes, *, metadata: Mapping[str, Any], files: Mapping[str, str]) -> bytes:
+def pack(
+    content: bytes,
+    *,
+    metadata: Mapping[str, Any],
+    files: Mapping[str, str],
+    tables: LateTables | None = None,
+) -> bytes:
     """Makes a file fast and small, puts `infer` first, adds metadata and associated files.
 
     Args:
       content: as converted.
       metadata: becomes JSON.
       files: text by name.
+      tables: that stand-ins were converted for.
     """
     model = read_model(content)
+    if tables is not None:
+        tables.put(model)
     centre_lookups(model)
     choose_products(model)
     slim(model)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig, tier_slug
+from ecct_tf.config import CLOCK_CONTEXT, CodecName, FeatureConfig, tier_slug
 from ecct_tf.data.clock import EARLIEST, SESSION_GAP
 from ecct_tf.edge import DeviceTask, EdgeModel
 from ecct_tf.errors import ConfigError, ExportError
@@ -23,6 +23,7 @@ from ecct_tf.version import __version__
 from ecct_tf.wire import digest_of
 from mobile_export.contract.signatures import FILE_SCHEMA, Signature
 from mobile_export.contract.task import device_settings, file_sizes
+from mobile_export.flatbuffer.late_tables import LateTables
 from mobile_export.flatbuffer.origin import check_folder, known_files, same_source
 from mobile_export.flatbuffer.packing import MANIFEST, digest, pack, vocabulary_text
 from mobile_export.making import guards
@@ -166,6 +167,8 @@ def _build(
         parameters = all_weights(model, weights, sharing=task.sharing)
     items = ItemStore(table, variant.table)
     batch, candidates = shapes or (None, None)
+    # What is calibrated is run, with the whole table.
+    tables = None if variant.precision == "int8" else LateTables()
     graph = EdgeGraph(
         model,
         parameters=parameters,
@@ -173,12 +176,15 @@ def _build(
         task=task,
         sizes=file_sizes(model, task, trained=parameters.size, batch=batch, candidates=candidates),
         trainable=variant.trainable,
+        constant=(
+            tf.constant if tables is None else lambda rows: tf.constant(tables.stand_in(rows))
+        ),
     )
     converted = convert(
         graph, precision=variant.precision, calibration=_calibration(examples, graph.contract)
     )
     metadata = _metadata(model, task, variant, graph.contract, parameters, items, labels)
-    content = pack(converted, metadata=metadata, files=_vocabulary_files(labels))
+    content = pack(converted, metadata=metadata, files=_vocabulary_files(labels), tables=tables)
     return content, check_operators(content)
 
 
@@ -222,7 +228,7 @@ def _metadata(
         "items": {
             "rows": items.rows,
             "encoding": items.encoding,
-            "table_sha256": digest_of(item_table_file(items.table, task.exchange.codec).to_bytes()),
+            "table_sha256": _table_digest(items.table, task.exchange.codec),
             "padding_row": 0,
             "blocks": [[block.name, block.source.shape[1]] for block in items.table.blocks],
             "file": "items.txt" if labels.items else None,
@@ -241,6 +247,11 @@ def _metadata(
         "provenance": dict(labels.provenance),
         "fingerprints": dict(labels.fingerprints),
     }
+
+
+def _table_digest(table: ItemTable, codec: CodecName) -> str:
+    """The SHA-256 of the table as it was published, in hexadecimal."""
+    return digest_of(item_table_file(table, table.form or codec).to_bytes())
 
 
 def _about_clock(features: FeatureConfig) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mobile_export.contract.signatures import Signature, Sizes, signatures
 from mobile_export.making import guards
 from mobile_export.making.conversion import QUANTISED_SCOPE
 from mobile_export.making.inputs import InputGraph
-from mobile_export.making.items import ItemStore
+from mobile_export.making.items import Constant, ItemStore
 from mobile_export.making.parameters import Parameters
 from mobile_export.making.uplink import encoded_answer
 
@@ -40,6 +40,7 @@ class EdgeGraph(tf.Module):
       task: what the device does.
       sizes: of the file.
       trainable: with state and training; otherwise the weights are constants.
+      constant: what makes a tensor of an array with a row for each item.
     """
 
     def __init__(
@@ -51,12 +52,13 @@ class EdgeGraph(tf.Module):
         task: DeviceTask,
         sizes: Sizes,
         trainable: bool,
+        constant: Constant = tf.constant,
     ) -> None:
         super().__init__()
         self._model = model
         self._parameters = parameters
         self._task = task
-        self._inputs = InputGraph(model, items, task)
+        self._inputs = InputGraph(model, items, task, constant=constant)
         self._optimizer = build_optimizer(task.training.optimizer)
         self._trainable = trainable
         self._sizes = sizes

@@ -16,7 +16,7 @@ from ecct_tf.edge import (
     with_item_vectors,
 )
 from mobile_export.making import guards
-from mobile_export.making.items import ItemStore
+from mobile_export.making.items import Constant, ItemStore
 
 __all__ = ["InputGraph"]
 
@@ -30,12 +30,21 @@ class InputGraph:
       model: the edge model, for its sizes and for what it reads.
       items: the item table.
       task: what the device does.
+      constant: what makes a tensor of an array with a row for each item.
     """
 
-    def __init__(self, model: EdgeModel, items: ItemStore, task: DeviceTask) -> None:
+    def __init__(
+        self,
+        model: EdgeModel,
+        items: ItemStore,
+        task: DeviceTask,
+        *,
+        constant: Constant = tf.constant,
+    ) -> None:
         self._spec = model.spec
         self._reads_items = model.reads_items
         self._items = items
+        self._constant = constant
         self._task = task
 
     def known(self, ids: tf.Tensor) -> tf.Tensor:
@@ -46,7 +55,7 @@ class InputGraph:
         """Inputs for candidates of one user as of now: history `[L]`, candidates `[K]`."""
         profile = self._profile(given)
         inputs = pair_inputs(
-            self._items.tensors(),
+            self._items.tensors(self._constant),
             block_sizes=self._items.block_sizes,
             config=self._task.features,
             history=self.known(given["history"]),
@@ -82,7 +91,7 @@ class InputGraph:
         return inputs._replace(dropout=row_keys(step, items, items=items, users=users))
 
     def _rows(self, given: Tensors) -> tuple[EdgeInputs, tf.Tensor]:
-        items, spec = self._items.tensors(), self._spec
+        items, spec = self._items.tensors(self._constant), self._spec
         candidates = self.known(_some(given["candidates"]))
         found = interaction_features(
             items,

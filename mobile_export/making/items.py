@@ -1,30 +1,39 @@
-"""The item table inside an exported file: exact, int8 or int4 rows behind a gather.
-
-The converter would fold a dense `int8 * scale` constant back to float32; rows that are
-gathered first stay small. Every kind of rows answers `tf.gather`, so that the feature
-code of `ecct_tf.edge` runs over it unchanged.
+"""The item table inside an exported file: exact, quantised or in product codes, behind a gather.
 
 Scales are float16, one for each row and section (an item-to-item block, the attributes,
-the cloud embedding), kept as int16 bits. For a table that crossed the wire as int8 the
-encoding is therefore the one that was transmitted, and `trainable-int8` is exact.
+the cloud embedding), kept as int16 bits. For a table that crossed the wire as int8, int4 or
+product codes the encoding is the one that was transmitted, and a file that keeps it so is exact.
+Columns of the cloud embedding that are a block's target are read from there.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Literal
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.edge import ItemTensors, item_tensors
-from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge import ItemTable, build_table_codec
+from ecct_tf.knowledge.product_codes import codebooks
+from ecct_tf.knowledge.table_codecs import pack_int4, unpack_int4
+from mobile_export.making.item_rows import (
+    CodedRows,
+    CopiedRows,
+    HalfRows,
+    ScaledRows,
+    Side,
+    ZeroRows,
+)
 
-__all__ = ["ItemStore", "TableEncoding", "exact_encoding"]
+__all__ = ["Constant", "ItemStore", "TableEncoding", "exact_encoding"]
 
-TableEncoding = Literal["float32", "int8", "int4"]
+TableEncoding = Literal["float32", "int8", "int4", "pq2", "pq4", "pq8"]
 
 Array = npt.NDArray[np.float32]
+Constant = Callable[[npt.NDArray[Any]], tf.Tensor]
 
 _STEPS = {"int8": 127.0, "int4": 7.0}
 _FLOAT16_MAX = 65504.0
@@ -32,123 +41,65 @@ _FLOAT16_MAX = 65504.0
 _SMALLEST_SCALE = 2.0**-14
 
 
-class _Rows(tf.experimental.ExtensionType):
-    """Quantised rows: `values` `[n, D]` or packed `[n, D / 2]` int8, `scales` `[n, S]` int16."""
-
-    values: tf.Tensor
-    scales: tf.Tensor
-    widths: tuple[int, ...]
-    packed: bool
-
-
-class _Side(tf.experimental.ExtensionType):
-    """Quantised rows that lie side by side."""
-
-    parts: tuple[_Rows, ...]
-
-    @property
-    def shape(self) -> tf.TensorShape:
-        """Of the decoded rows."""
-        return tf.TensorShape([None, sum(sum(rows.widths) for rows in self.parts)])
-
-
-class _Zeros(tf.experimental.ExtensionType):
-    """A bias that is zero for every item: nothing is stored."""
-
-    unused: tuple[tf.Tensor, ...] = ()
-
-
-class _Halves(tf.experimental.ExtensionType):
-    """One float16 value a row, as int16 bits: `[n]`."""
-
-    bits: tf.Tensor
-
-
-def _from_bits(bits: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.bitcast(bits, tf.float16), tf.float32)
-
-
-@tf.experimental.dispatch_for_api(tf.gather, {"params": _Halves})
-def _gather_halves(
-    params: _Halves,
-    indices: tf.Tensor,
-    validate_indices: Any = None,
-    axis: Any = None,
-    batch_dims: int = 0,
-    name: str | None = None,
-) -> tf.Tensor:
-    del validate_indices, axis, batch_dims, name  # Rows only, as `ecct_tf.edge` asks for them.
-    return _from_bits(tf.gather(params.bits, indices))
-
-
-@tf.experimental.dispatch_for_api(tf.gather, {"params": _Zeros})
-def _gather_zeros(
-    params: _Zeros,
-    indices: tf.Tensor,
-    validate_indices: Any = None,
-    axis: Any = None,
-    batch_dims: int = 0,
-    name: str | None = None,
-) -> tf.Tensor:
-    del params, indices, validate_indices, axis, batch_dims, name
-    return tf.zeros([])
-
-
-@tf.experimental.dispatch_for_api(tf.gather, {"params": _Side})
-def _gather_side(
-    params: _Side,
-    indices: tf.Tensor,
-    validate_indices: Any = None,
-    axis: Any = None,
-    batch_dims: int = 0,
-    name: str | None = None,
-) -> tf.Tensor:
-    del validate_indices, axis, batch_dims, name
-    parts = [_decode(rows, indices) for rows in params.parts]
-    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
-
-
-def _decode(rows: _Rows, indices: tf.Tensor) -> tf.Tensor:
-    width = sum(rows.widths)
-    values = tf.cast(tf.gather(rows.values, indices), tf.float32)
-    if rows.packed:
-        high = tf.floor(values * (1.0 / 16.0))
-        values = tf.concat([values - 16.0 * high - 8.0, high], axis=-1)[..., :width]
-    scales = _from_bits(tf.gather(rows.scales, indices))
-    if len(rows.widths) > 1:
-        # Spreads each section's scale over its columns; one term a column, hence exact.
-        spread = np.repeat(np.eye(len(rows.widths), dtype=np.float32), rows.widths, axis=1)
-        lead = tf.shape(indices)
-        flat = tf.matmul(tf.reshape(scales, [-1, len(rows.widths)]), spread)
-        scales = tf.reshape(flat, tf.concat([lead, [width]], axis=0))
-    return values * scales
-
-
-@dataclasses.dataclass(frozen=True)
-class _Encoded:
-    """What `_Rows` is made from, as arrays."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Scaled:
+    """What `ScaledRows` is made from, as arrays."""
 
     values: npt.NDArray[np.int8]
     scales: npt.NDArray[np.float16]
     widths: tuple[int, ...]
     packed: bool
 
-    def tensors(self) -> _Rows:
-        return _Rows(
-            tf.constant(self.values),
-            tf.constant(self.scales.view(np.int16)),
-            self.widths,
-            self.packed,
-        )
+    def rows(self, constant: Constant) -> ScaledRows:
+        values = constant(self.values)
+        scales = constant(self.scales.view(np.int16))
+        return ScaledRows(values, scales, self.widths, self.packed)
 
     def decoded(self) -> Array:
-        values = self.values.astype(np.float32)
-        if self.packed:
-            high = np.floor(values / 16.0)
-            values = np.concatenate([values - 16.0 * high - 8.0, high], axis=1)
+        width = sum(self.widths)
+        values = unpack_int4(self.values, width) if self.packed else self.values.astype(np.float32)
         scales = np.repeat(self.scales.astype(np.float32), self.widths, axis=1)
-        found: Array = values[:, : sum(self.widths)] * scales
+        found: Array = values * scales
         return found
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Coded:
+    """What `CodedRows` is made from: `[n, G] uint8`, `[G, K, size] float16`, and the sections."""
+
+    codes: npt.NDArray[np.uint8]
+    books: npt.NDArray[np.float16]
+    sections: tuple[Array, ...]
+
+    def rows(self, constant: Constant) -> CodedRows:
+        groups, entries, size = self.books.shape
+        books = self.books.view(np.int16).reshape(groups * entries, size)
+        widths = tuple(section.shape[1] for section in self.sections)
+        return CodedRows(constant(self.codes), tf.constant(books), widths)
+
+    def decoded(self) -> Array:
+        return np.concatenate(self.sections, axis=1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Copied:
+    """Columns of the targets."""
+
+    start: int
+    width: int
+
+
+_Encoded = _Scaled | _Coded
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Sides:
+    """The table, encoded."""
+
+    source: list[_Encoded]
+    target: list[_Encoded]
+    attributes: list[_Encoded]
+    cloud: list[_Encoded | _Copied]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,19 +124,46 @@ class ItemStore:
         """Widths of the item-to-item blocks."""
         return tuple(block.source.shape[1] for block in self.table.blocks)
 
-    def tensors(self) -> ItemTensors:
-        """What `ecct_tf.edge` reads; to be called while a graph is traced."""
-        dense = ItemTensors(*(tf.constant(array) for array in item_tensors(self.table)))
+    def tensors(self, constant: Constant = tf.constant) -> ItemTensors:
+        """What `ecct_tf.edge` reads; to be called while a graph is traced.
+
+        Args:
+          constant: what makes a tensor of an array with a row for each item.
+        """
+        table = self.table
+        if self.encoding != "float32":
+            # The converter sorts constants by their numbered names: without a constant for each
+            # part of a dense table, equal tables would not give files of the bytes of before.
+            for _ in range(5):
+                tf.constant(0.0)
+        moments = item_tensors(table)[5:]
         if self.encoding == "float32":
-            return dense
-        source, target, attributes, cloud = (
-            _Side(tuple(part.tensors() for part in parts)) for parts in self._encoded()
+            dense = [constant(array) for array in item_tensors(table)[:5]]
+            return ItemTensors(*dense, *map(tf.constant, moments))
+        rest = [tf.constant(array) for array in moments]
+        sides = self._sides
+        # The converter numbers constants as they are made: always in this order.
+        source, target, attributes = (
+            tuple(part.rows(constant) for part in parts)
+            for parts in (sides.source, sides.target, sides.attributes)
         )
-        bias: _Zeros | _Halves = _Zeros()
-        if self.table.bias.any():
-            bias = _Halves(tf.constant(_halves(self.table.bias).view(np.int16)))
-        return dense._replace(
-            source=source, target=target, attributes=attributes, cloud=cloud, bias=bias
+        cloud = tuple(
+            CopiedRows(target, part.start, part.width)
+            if isinstance(part, _Copied)
+            else part.rows(constant)
+            for part in sides.cloud
+        )
+        bias: ZeroRows | HalfRows = ZeroRows()
+        if table.bias.any():
+            bias = HalfRows(constant(_halves(table.bias).view(np.int16)))
+        width = sum(self.block_sizes)
+        return ItemTensors(
+            Side(source, width),
+            Side(target, width),
+            Side(attributes, table.attributes.shape[1]),
+            Side(cloud, table.cloud.shape[1]),
+            bias,
+            *rest,
         )
 
     def decoded(self) -> ItemTensors:
@@ -193,19 +171,28 @@ class ItemStore:
         dense = ItemTensors(*(np.asarray(array) for array in item_tensors(self.table)))
         if self.encoding == "float32":
             return dense
-        source, target, attributes, cloud = (
-            np.concatenate([part.decoded() for part in parts], axis=1) for parts in self._encoded()
+        sides = self._sides
+        source, target, attributes = (
+            np.concatenate([part.decoded() for part in parts], axis=1)
+            for parts in (sides.source, sides.target, sides.attributes)
         )
+        cloud = [
+            target[:, part.start : part.start + part.width]
+            if isinstance(part, _Copied)
+            else part.decoded()
+            for part in sides.cloud
+        ]
         return dense._replace(
             source=source,
             target=target,
             attributes=attributes,
-            cloud=cloud,
+            cloud=np.concatenate(cloud, axis=1),
             bias=_halves(self.table.bias).astype(np.float32),
         )
 
-    def _encoded(self) -> tuple[list[_Encoded], ...]:
-        """Source, target, attributes, cloud.
+    @functools.cached_property
+    def _sides(self) -> _Sides:
+        """The encoded sections.
 
         Blocks whose source is their target lie apart from the others: both sides then have
         the same bytes, which the file keeps once.
@@ -219,16 +206,34 @@ class ItemStore:
         runs = [
             blocks[start:end] for start, end in zip(starts, [*starts[1:], len(blocks)], strict=True)
         ]
-        return (
+        return _Sides(
             [self._encode([block.source for block in run]) for run in runs],
             [self._encode([block.target for block in run]) for run in runs],
             [self._encode([self.table.attributes])],
-            [self._encode([self.table.cloud])],
+            self._cloud(),
         )
 
+    def _cloud(self) -> list[_Encoded | _Copied]:
+        found: list[_Encoded | _Copied] = []
+        names = [block.name for block in self.table.blocks]
+        ends = dict(zip(names, np.cumsum(self.block_sizes), strict=True))
+        place = 0
+        for width, block in self.table.cloud_copies:
+            if block is None:
+                found.append(self._encode([self.table.cloud[:, place : place + width]]))
+            else:
+                found.append(_Copied(int(ends[block.name]) - width, width))
+            place += width
+        return found or [self._encode([self.table.cloud])]
+
     def _encode(self, sections: Sequence[Array]) -> _Encoded:
-        steps = _STEPS[self.encoding]
         sections = [section for section in sections if section.shape[1]]
+        if self.encoding in _STEPS:
+            return self._scale(sections)
+        return self._code(sections)
+
+    def _scale(self, sections: Sequence[Array]) -> _Scaled:
+        steps = _STEPS[self.encoding]
         values = [np.zeros((self.rows, 0), np.int8)]
         scales = [np.zeros((self.rows, 0), np.float16)]
         for section in sections:
@@ -240,26 +245,41 @@ class ItemStore:
             scales.append(rounded)
         joined = np.concatenate(values, axis=1)
         packed = self.encoding == "int4"
-        return _Encoded(
-            _pack(joined) if packed else joined,
+        return _Scaled(
+            pack_int4(joined) if packed else joined,
             np.concatenate(scales, axis=1),
             tuple(section.shape[1] for section in sections),
             packed,
         )
 
+    def _code(self, sections: Sequence[Array]) -> _Encoded:
+        if not sections:
+            nothing = np.zeros((self.rows, 0), np.int8)
+            return _Scaled(nothing, nothing.astype(np.float16), (), packed=False)
+        codec = build_table_codec(self.encoding)
+        encoded = [codec.encode(np.ascontiguousarray(section)) for section in sections]
+        books = [codebooks(each) for each in encoded]
+        entries = max(book.shape[1] for book in books)
+        return _Coded(
+            np.concatenate([each.rows for each in encoded], axis=1),
+            np.concatenate(
+                [np.pad(book, [(0, 0), (0, entries - book.shape[1]), (0, 0)]) for book in books]
+            ),
+            tuple(
+                codec.decode(each, section.shape[1])
+                for each, section in zip(encoded, sections, strict=True)
+            ),
+        )
+
 
 def exact_encoding(table: ItemTable) -> TableEncoding:
-    """`int8` for a table that crossed the wire as int8, which a file keeps as it is, or float32."""
-    kept = ItemStore(table, "int8").decoded()
-    return "int8" if all(map(np.array_equal, kept, item_tensors(table))) else "float32"
+    """The form in which a table crossed, where a file keeps it as it is, or float32.
 
-
-def _pack(values: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-    """Two values of -7..7 in a byte: the first half of a row low, the second half high."""
-    even = np.pad(values, [(0, 0), (0, values.shape[1] % 2)])
-    low, high = np.split(even.astype(np.int16), 2, axis=1)
-    packed: npt.NDArray[np.int8] = (16 * high + low + 8).astype(np.int8)
-    return packed
+    Without a form of its own a table may have crossed as int8.
+    """
+    asked: Any = table.form if table.form in get_args(TableEncoding) else "int8"
+    kept = ItemStore(table, asked).decoded()
+    return asked if all(map(np.array_equal, kept, item_tensors(table))) else "float32"
 
 
 def _halves(values: Array) -> npt.NDArray[np.float16]:

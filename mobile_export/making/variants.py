@@ -1,12 +1,15 @@
 """The kinds of files: what trains, how the item table is kept, how the rest is quantised."""
 
 import dataclasses
+from typing import get_args
 
+from ecct_tf.config import CODECS
 from ecct_tf.errors import ConfigError
+from ecct_tf.knowledge import ItemTable
 from mobile_export.making.conversion import Precision
 from mobile_export.making.items import TableEncoding
 
-__all__ = ["VARIANTS", "Variant", "find_variant"]
+__all__ = ["VARIANTS", "Variant", "default_variant", "find_variant"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Variant:
     meant_for: str
 
 
+_PRODUCT_CODES: dict[int, TableEncoding] = {2: "pq2", 4: "pq4", 8: "pq8"}
 _ALL = (
     Variant(
         "trainable-int8", True, "int8", "float32", False,
@@ -37,7 +41,14 @@ _ALL = (
     ),
     Variant(
         "trainable-int4", True, "int4", "float32", False,
-        "very large catalogs, where the item table is nearly all of the file",
+        "large catalogs; exact for a table that crossed the wire as int4",
+    ),
+    *(
+        Variant(
+            f"trainable-pq{size}", True, encoding, "float32", False,
+            f"large catalogs: {size} values in a byte; exact for a table that crossed so",
+        )
+        for size, encoding in _PRODUCT_CODES.items()
     ),
     Variant(
         "trainable-float32", True, "float32", "float32", False,
@@ -62,6 +73,13 @@ _ALL = (
 )  # fmt: skip
 
 VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _ALL}
+
+
+def default_variant(table: ItemTable) -> str:
+    """The variant for a table that crossed the wire: exact where it has a form of its own."""
+    if table.form in get_args(TableEncoding):
+        return f"trainable-{table.form}"
+    return "trainable-int8" if table.form in ("", *CODECS) else "trainable-float32"
 
 
 def find_variant(name: str) -> Variant:

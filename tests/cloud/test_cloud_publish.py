@@ -14,7 +14,7 @@ from cloud.uplink_log import Asked, AskedNotes, Note
 from ecct_tf.cli import cli
 from ecct_tf.errors import CodecError, RegistryError
 from ecct_tf.knowledge import Block, KnowledgeStore, build_codec
-from ecct_tf.knowledge.table_files import item_table_file, read_item_table_file
+from ecct_tf.knowledge.table_files import item_table_file, read_item_table_file, transmit
 from ecct_tf.wire import (
     CURRENT_NAME,
     DownlinkFile,
@@ -137,6 +137,24 @@ def test_a_device_fetches_only_the_rows_that_changed(registry, tmp_path, changed
     np.testing.assert_array_equal(read.cloud, expected.cloud)
     assert second.table_to_fetch(digest_of(new)) is None
     assert second.table_to_fetch("00" * 32) == second.item_table
+
+
+@pytest.mark.parametrize("form", ["int4", "pq8"])
+def test_a_smaller_form_is_published_with_its_deltas(registry, tmp_path, changed, form):
+    publish(registry, tmp_path, version=1, item_form=form)
+    first = current(tmp_path)
+    own = (tmp_path / first.item_table.path).read_bytes()
+    publish(registry, tmp_path, version=2, delta_from=[1], item_form=form)
+    second = current(tmp_path)
+    (delta,) = second.deltas
+    assert second.table_to_fetch(digest_of(own)) == delta.file
+    new = apply_item_delta(own, (tmp_path / delta.file.path).read_bytes())
+    read = read_item_table_file(ItemTableFile.from_bytes(new))
+    assert (read.form, second.codec) == (form, "int8")
+    np.testing.assert_array_equal(read.cloud, transmit(changed.table, form, "int8").table.cloud)
+    # A device that holds the table in another form fetches the whole one.
+    whole = publish(registry, tmp_path / "int8", version=1).publication.item_table
+    assert second.table_to_fetch(whole.sha256) == second.item_table
 
 
 def test_no_delta_is_made_from_a_damaged_base(registry, tmp_path, caplog):

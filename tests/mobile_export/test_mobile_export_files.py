@@ -8,11 +8,14 @@ import pytest
 import tensorflow as tf
 
 from ecct_tf.errors import ConfigError, ExportError
+from ecct_tf.knowledge.table_files import item_table_file, transmit
+from ecct_tf.wire import digest_of
 from mobile_export.checking.behaviour import check_outputs
 from mobile_export.checking.inspection import inspection_tables, tensor_sizes
 from mobile_export.checking.reference import Reference
 from mobile_export.checking.synthetic import synthetic_examples
 from mobile_export.checking.verification import contract_of, verify_file
+from mobile_export.flatbuffer.late_tables import LateTables
 from mobile_export.flatbuffer.packing import (
     associated_files,
     check_digest,
@@ -20,10 +23,11 @@ from mobile_export.flatbuffer.packing import (
     read_metadata,
     vocabulary_rows,
 )
-from mobile_export.flatbuffer.schema import read_model, signature_names
+from mobile_export.flatbuffer.schema import read_model, signature_names, write_model
 from mobile_export.making.conversion import check_operators, convert
 from mobile_export.making.examples import DeviceExample
 from mobile_export.making.export import Labels, _column_files, export_edge_model
+from mobile_export.making.variants import default_variant
 from mobile_export.runtime.interpreter import Interpreter
 
 VARIANTS = ("trainable-int8", "trainable-float32")
@@ -298,6 +302,60 @@ def test_int8_activations_cost_attention_little(works, table, task_of, weights_o
     with Interpreter("tensorflow") as interpreter:
         interpreter.load(file.path)
         check_outputs(interpreter, metadata, contract_of(metadata), reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["int4", "pq4"])
+def test_a_table_in_a_smaller_form_goes_into_the_file_as_it_crossed(
+    works, algorithm, table, task_of, weights_of, tmp_path, form
+):
+    work = works["linear"]
+    received = transmit(algorithm.cloud.publish(), form, "int8").table
+    assert [block and block.name for _, block in received.cloud_copies][:1] == ["preference"]
+    task = task_of(work)
+    (file,) = export_edge_model(
+        work.model,
+        weights_of(work),
+        received,
+        task=task,
+        out=tmp_path,
+        variants=[default_variant(received)],
+    )
+    metadata = read_metadata(file.path.read_bytes())
+    assert metadata["items"]["encoding"] == form
+    published = item_table_file(algorithm.cloud.publish(), form).to_bytes()
+    assert metadata["items"]["table_sha256"] == digest_of(published)
+    examples = _made_up(task, table, work.model.spec.profile_sizes)
+    reference = Reference(work.model, weights_of(work), received, task, examples)
+    with Interpreter("tensorflow") as interpreter:
+        interpreter.load(file.path)
+        check_outputs(interpreter, metadata, contract_of(metadata), reference)
+
+
+def test_whole_tables_take_the_places_of_their_stand_ins():
+    tables = LateTables()
+    values, bits = np.arange(60, dtype=np.int8).reshape(20, 3), np.arange(20, dtype=np.int16)
+    stand_ins = [tables.stand_in(each) for each in (values, bits, values.copy(), values + 1)]
+    assert [each.shape for each in stand_ins] == [(8, 3), (8,), (8, 3), (8, 3)]
+    np.testing.assert_array_equal(stand_ins[0], stand_ins[2])
+    assert (stand_ins[0] != stand_ins[3]).any()
+    # What the converter might fold, and what is no larger, stands for itself.
+    for table in (values.astype(np.float32), values[:8], values[:, :0]):
+        assert tables.stand_in(table) is table
+
+    module = tf.Module()
+    look_up = tf.function(
+        lambda ids: (
+            tf.cast(tf.gather(tf.constant(stand_ins[0]), ids), tf.float32)
+            + tf.cast(tf.gather(tf.constant(stand_ins[1]), ids), tf.float32)[:, None]
+        )
+    )
+    module.functions = {"infer": look_up.get_concrete_function(tf.TensorSpec([2], tf.int32))}
+    model = read_model(convert(module, precision="float32"))
+    tables.put(model)
+    loaded = tf.lite.Interpreter(model_content=write_model(model))
+    found = loaded.get_signature_runner("infer")(ids=np.array([19, 8], np.int32))
+    np.testing.assert_array_equal(*found.values(), values[[19, 8]] + [[19], [8]])
 
 
 def _made_up(task, table, profile_sizes):

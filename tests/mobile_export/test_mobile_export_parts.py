@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ import tensorflow as tf
 
 from ecct_tf.errors import CodecError
 from ecct_tf.knowledge import Block, ExchangeSpec, ItemTable
+from ecct_tf.knowledge.table_files import transmit
 from mobile_export.contract.signatures import Sizes, signatures
 from mobile_export.contract.wire import pack_uplink, unpack_uplink
 from mobile_export.making import guards
-from mobile_export.making.items import ItemStore
+from mobile_export.making.conversion import convert
+from mobile_export.making.items import ItemStore, TableEncoding, exact_encoding
 from mobile_export.making.parameters import low_rank
+from mobile_export.making.variants import default_variant
 
 
 def small_table():
@@ -34,7 +38,7 @@ def small_table():
     )
 
 
-@pytest.mark.parametrize("encoding", ["float32", "int8", "int4"])
+@pytest.mark.parametrize("encoding", get_args(TableEncoding))
 def test_gathered_rows_are_the_decoded_ones(encoding):
     store = ItemStore(small_table(), encoding)
     ids = np.array([[8, 0], [3, 3]], np.int32)
@@ -51,7 +55,51 @@ def test_a_table_that_crossed_as_int8_stays_as_it_is():
         np.testing.assert_array_equal(array, getattr(exact, name), err_msg=name)
 
 
-@pytest.mark.parametrize("encoding", ["int8", "int4"])
+@pytest.mark.parametrize("form", ["int4", "pq2", "pq8"])
+def test_a_table_is_kept_in_the_form_in_which_it_crossed(form):
+    small = small_table()
+    # Columns of the cloud embedding that are a block's target, before and after its own.
+    cloud = np.concatenate([small.cloud, small.blocks[0].target], axis=1)
+    received = transmit(dataclasses.replace(small, cloud=cloud), form, "int8").table
+    assert exact_encoding(received) == form
+    assert default_variant(received) == f"trainable-{form}"
+    store, ids = ItemStore(received, form), np.array([[8, 0], [3, 3]], np.int32)
+    exact = ItemStore(received, "float32").decoded()
+    for name, array in store.decoded()._asdict().items():
+        np.testing.assert_array_equal(array, getattr(exact, name), err_msg=name)
+        if np.ndim(array) and len(array) == 9:
+            gathered = tf.gather(getattr(store.tensors(), name), ids)
+            np.testing.assert_array_equal(gathered, array[ids], err_msg=name)
+
+
+@pytest.mark.parametrize("form", ["int4", "pq4"])
+def test_a_runtime_reads_rows_in_smaller_forms_with_builtin_operators(form):
+    small = small_table()
+    cloud = np.concatenate([small.blocks[0].target, small.cloud], axis=1)
+    store = ItemStore(dataclasses.replace(small, cloud=cloud), form)
+
+    def read(ids):
+        tensors = store.tensors()
+        return {name: tf.gather(getattr(tensors, name), ids) for name in ("target", "cloud")}
+
+    module = tf.Module()
+    function = tf.function(read, autograph=False)
+    module.functions = {"infer": function.get_concrete_function(tf.TensorSpec([None], tf.int32))}
+    loaded = tf.lite.Interpreter(model_content=convert(module, precision="float32"))
+    ids = np.array([8, 0, 3], np.int32)
+    found = loaded.get_signature_runner("infer")(ids=ids)
+    for name, rows in found.items():
+        np.testing.assert_array_equal(rows, getattr(store.decoded(), name)[ids], err_msg=name)
+
+
+def test_a_table_in_no_form_of_the_library_is_kept_exactly():
+    table = dataclasses.replace(small_table(), form="my_pkg:form")
+    assert exact_encoding(table) == "float32"
+    assert default_variant(table) == "trainable-float32"
+    assert default_variant(small_table()) == "trainable-int8"
+
+
+@pytest.mark.parametrize("encoding", ["int8", "int4", "pq4"])
 def test_a_table_without_attributes_or_bias_stores_none(encoding):
     table = small_table()
     bare = dataclasses.replace(

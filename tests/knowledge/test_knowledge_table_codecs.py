@@ -1,0 +1,298 @@
+"""Forms of the item table beyond the codecs: by hand, exact again, and forms of one's own."""
+
+import dataclasses
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from ecct_tf.errors import CodecError, ConfigError
+from ecct_tf.knowledge import (
+    Block,
+    EncodedRows,
+    ItemTable,
+    TableCodec,
+    build_table_codec,
+    table_origin,
+)
+from ecct_tf.knowledge.product_codes import codebooks
+from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
+from ecct_tf.knowledge.table_codecs import pack_int4, unpack_int4
+from ecct_tf.knowledge.table_files import (
+    item_table_file,
+    read_item_table_file,
+    table_bytes,
+    transmit,
+)
+from ecct_tf.knowledge.table_origin import changed_item_forms, item_form_origins
+from ecct_tf.wire import ItemTableFile, Section, apply_item_delta, delta_rows, item_delta
+
+FORMS = ("int4", "pq2", "pq4", "pq8")
+
+
+def table_of(items, *, width=6):
+    """A table whose cloud embedding is a block's target and two columns more.
+
+    Up to 255 items every value of it has an entry of its own in product codes: nothing is fitted.
+    """
+    rng = np.random.default_rng(1)
+
+    def rows(columns):
+        values = rng.standard_normal((items + 1, columns)).astype(np.float32)
+        values[0] = 0.0
+        return values
+
+    target, genres = rows(width), (rows(3) > 0).astype(np.float32)
+    return ItemTable(
+        blocks=(Block("next", rows(width), target), Block("category", genres, genres)),
+        attributes=rows(1),
+        cloud=np.concatenate([target, rows(2)], axis=1),
+        bias=rows(1)[:, 0],
+        feature_mean=np.zeros(4, np.float32),
+        feature_scale=np.ones(4, np.float32),
+    )
+
+
+def normal(items, width):
+    """Rows of a standard normal, the padding row zero."""
+    values = np.random.default_rng(0).standard_normal((items + 1, width)).astype(np.float32)
+    values[0] = 0.0
+    return values
+
+
+@pytest.fixture(scope="module")
+def table():
+    return table_of(60)
+
+
+@pytest.fixture(scope="module")
+def crossed(table):
+    """What devices make of the table and its bytes, by form."""
+    return {form: transmit(table, form, "int8") for form in FORMS}
+
+
+def test_int4_by_hand():
+    values = np.array([[0, 0, 0], [7, -3.4, 1.6]], np.float32)
+    encoded = build_table_codec("int4").encode(values)
+    # 7 and 2 share a byte, -3 has one to itself; the scale is 1.
+    assert encoded.rows[1].tolist() == [16 * 2 + 7 + 8, 256 - 3 + 8 - 256, 0x00, 0x3C]
+    decoded = build_table_codec("int4").decode(encoded, 3)
+    np.testing.assert_array_equal(decoded, [[0, 0, 0], [7, -3, 2]])
+
+
+def test_all_pairs_of_int4_values_come_back():
+    pairs = np.stack(np.meshgrid(np.arange(-7, 8), np.arange(-7, 8)), axis=-1).reshape(-1, 2)
+    packed = pack_int4(pairs.astype(np.int8))
+    assert packed.shape == (225, 1)
+    np.testing.assert_array_equal(unpack_int4(packed, 2), pairs)
+
+
+def test_product_codes_by_hand():
+    # Two groups of two columns; few different values, which are the codebooks as rows use them.
+    values = np.array([[0, 0, 0], [1, 2, 5], [0, 0, 6], [1, 2, 5]], np.float32)
+    encoded = build_table_codec("pq2").encode(values)
+    assert encoded.rows.tolist() == [[0, 0], [1, 1], [0, 2], [1, 1]]
+    assert codebooks(encoded).tolist() == [[[0, 0], [1, 2], [0, 0]], [[0, 0], [5, 0], [6, 0]]]
+    assert encoded.shared[:4] == bytes([2, 0, 3, 0])
+    np.testing.assert_array_equal(build_table_codec("pq2").decode(encoded, 3), values)
+
+
+def test_product_codes_are_nearest_entries_and_the_padding_row_stays_zero():
+    values = normal(400, 4)
+    encoded = build_table_codec("pq4").encode(values)
+    book = codebooks(encoded)[0].astype(np.float64)
+    distances = ((values[1:, None] - book) ** 2).sum(-1)
+    chosen = np.take_along_axis(distances, encoded.rows[1:].astype(int), axis=1)[:, 0]
+    np.testing.assert_allclose(chosen, distances.min(axis=1), rtol=1e-4, atol=1e-6)
+    decoded = build_table_codec("pq4").decode(encoded, 4)
+    assert not decoded[0].any()
+    # What was decoded is written as it was.
+    again = build_table_codec("pq4").encode(decoded)
+    assert (again.rows.tobytes(), again.shared) == (encoded.rows.tobytes(), encoded.shared)
+    # Of unit variance, with some 1.6 rows an entry: far better than no code at all.
+    assert chosen.mean() / (values[1:] ** 2).sum(axis=1).mean() < 0.1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_devices_read_is_published_as_it_was(form, table, crossed):
+    content = item_table_file(table, form).to_bytes()
+    file = ItemTableFile.from_bytes(content)
+    assert file.codec == form
+    read, expected = read_item_table_file(file), crossed[form].table
+    for name, array in item_table_arrays(read).items():
+        np.testing.assert_array_equal(array, item_table_arrays(expected)[name], err_msg=name)
+    assert item_table_file(read, form).to_bytes() == content
+    assert table_bytes(read, "int8") == crossed[form].num_bytes
+    # What is accounted for, beside the padding row, names and digest.
+    shared = sum(len(section.shared) for section in file.sections)
+    assert crossed[form].num_bytes == 60 * file.rows.dtype.itemsize + shared + 4 * 10
+
+
+def test_bytes_of_a_row_by_hand(table):
+    # next source and target, category, attributes, own columns of the cloud, and the bias: the
+    # six columns that the cloud has of the target are not written again.
+    sizes = {"int4": (5, 5, 4, 3, 3), "pq2": (3, 3, 2, 1, 1), "pq8": (1, 1, 1, 1, 1)}
+    for form, parts in sizes.items():
+        file = item_table_file(table, form)
+        assert file.rows.dtype.itemsize == sum(parts) + 2
+    assert [each.kind for each in file.sections][-2:] == ["copy", "cloud"]
+
+
+def test_a_smaller_form_has_fewer_bytes(table):
+    rows = {form: item_table_file(table, form).rows.dtype.itemsize for form in FORMS}
+    assert rows["int4"] > rows["pq2"] > rows["pq4"] >= rows["pq8"]
+
+
+def test_the_cloud_reads_its_copied_columns_from_the_block(crossed):
+    found = crossed["int4"].table
+    np.testing.assert_array_equal(found.cloud[:, :6], found.blocks[0].target)
+    assert [(width, block and block.name) for width, block in found.cloud_copies] == [
+        (6, "next"),
+        (2, None),
+    ]
+
+
+def test_blocks_of_one_name_are_not_copied(table):
+    alike = dataclasses.replace(table, blocks=(*table.blocks, table.blocks[0]))
+    assert alike.cloud_copies == ((8, None),)
+
+
+def test_a_codebook_that_is_fitted_stays_as_items_are_appended():
+    # 401 and 410 rows lie in one step of the length that codebooks are fitted on.
+    values = normal(410, 2)
+    grown, before = (build_table_codec("pq2").encode(each) for each in (values, values[:402]))
+    np.testing.assert_array_equal(grown.rows[:402], before.rows)
+    used = before.rows.max() + 1
+    np.testing.assert_array_equal(codebooks(grown)[:, :used], codebooks(before))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_appended_items_leave_the_others_as_they_were(form):
+    grown = table_of(60)
+    old = dataclasses.replace(
+        grown,
+        blocks=tuple(
+            Block(block.name, source := block.source[:51], source)
+            if block.is_symmetric
+            else Block(block.name, block.source[:51], block.target[:51])
+            for block in grown.blocks
+        ),
+        **{name: getattr(grown, name)[:51] for name in ("attributes", "cloud", "bias")},
+    )
+    before, after = (item_table_file(each, form).to_bytes() for each in (old, grown))
+    delta = item_delta(before, after)
+    assert delta_rows(delta) == 10
+    assert apply_item_delta(before, delta) == after
+
+
+def test_another_form_has_no_delta(table):
+    files = [item_table_file(table, form).to_bytes() for form in ("int4", "pq4", "int8")]
+    assert item_delta(files[0], files[1]) is None
+    assert item_delta(files[2], files[0]) is None
+
+
+def test_the_form_goes_with_the_table(table, crossed):
+    assert item_table(item_table_arrays(crossed["pq4"].table)).form == "pq4"
+    assert transmit(table, None, "int8").table.form == ""
+    assert "form" not in item_table_arrays(transmit(table, None, "int8").table)
+    other = transmit(table, "float16", "int8")
+    assert (other.table.form, other.num_bytes) == ("float16", table.encoded_bytes("float16"))
+    assert table_bytes(other.table, "int8") == other.num_bytes
+
+
+def test_damaged_codes_and_books_are_refused(table):
+    file = item_table_file(table, "pq4")
+    short = dataclasses.replace(file.sections[0], shared=file.sections[0].shared[:-2])
+    with pytest.raises(CodecError, match="expected codebooks of 2 groups"):
+        read_item_table_file(dataclasses.replace(file, sections=(short, *file.sections[1:])))
+    few = EncodedRows(np.full((2, 1), 7, np.uint8), bytes([4, 0, 1, 0]) + bytes(8))
+    with pytest.raises(CodecError, match="product codes below 1, got 7"):
+        build_table_codec("pq4").decode(few, 4)
+    with pytest.raises(CodecError, match="int4 rows of 5 bytes for 6 values, got 4"):
+        build_table_codec("int4").decode(EncodedRows(np.zeros((1, 4), np.uint8)), 6)
+    copied = dataclasses.replace(file.sections[-2], name="nothing")
+    with pytest.raises(CodecError, match="expected a block 'nothing'"):
+        read_item_table_file(
+            dataclasses.replace(file, sections=(*file.sections[:-2], copied, file.sections[-1]))
+        )
+
+
+def test_a_file_of_bytes_that_are_no_table_is_refused(table):
+    file = item_table_file(table, "int4")
+    renamed = dataclasses.replace(file, codec="no_such_form")
+    with pytest.raises(ConfigError, match="expected a form of the item table out of float32"):
+        read_item_table_file(ItemTableFile.from_bytes(renamed.to_bytes()))
+    with pytest.raises(CodecError, match="got the form 'int4'"):
+        file.decoded(0)
+    with pytest.raises(CodecError, match="row_bytes"):
+        Section("cloud", "", 4, row_bytes=-1)
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """A module with forms of one's own, by name."""
+    module = types.ModuleType("own_tables")
+
+    def ternary():
+        def encode(values):
+            return EncodedRows((np.sign(values) + 1).astype(np.uint8))
+
+        def decode(encoded, width):
+            assert encoded.rows.shape[1] == width
+            return encoded.rows.astype(np.float32) - 1.0
+
+        return TableCodec(encode, decode)
+
+    def drifting():
+        return TableCodec(ternary().encode, lambda _, width: np.ones((9, width), np.float32))
+
+    def narrow():
+        return TableCodec(
+            ternary().encode, lambda encoded, width: ternary().decode(encoded, width)[:, 1:]
+        )
+
+    module.ternary, module.drifting, module.narrow = ternary, drifting, narrow
+    module.nothing = lambda: None
+    for function in (ternary, drifting, narrow, module.nothing):
+        function.__module__ = "own_tables"
+    monkeypatch.setitem(sys.modules, "own_tables", module)
+    build_table_codec.cache_clear()
+    return module
+
+
+@pytest.mark.usefixtures("own")
+def test_a_form_of_ones_own_crosses(table):
+    found = transmit(table, "own_tables:ternary", "int8")
+    np.testing.assert_array_equal(found.table.cloud, np.sign(table.cloud))
+    assert found.num_bytes == 60 * (6 + 6 + 3 + 1 + 2 + 2) + 4 * 10
+    content = item_table_file(table, "own_tables:ternary").to_bytes()
+    assert read_item_table_file(ItemTableFile.from_bytes(content)).form == "own_tables:ternary"
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("own_tables:nothing", "return an ecct_tf.knowledge.TableCodec, got NoneType"),
+        ("own_tables:drifting", "encode to the same bytes again"),
+        ("own_tables:narrow", r"expected decoded rows \[9, 5\] float32"),
+        ("own_tables:missing", "function missing in the module own_tables"),
+        ("int3", "did you mean int"),
+        ("int8", "use build_codec"),
+    ],
+)
+def test_what_is_no_form_is_refused(name, words):
+    with pytest.raises(ConfigError, match=words):
+        build_table_codec(name)
+
+
+def test_only_forms_of_ones_own_are_recorded(monkeypatch):
+    origin = {"target": "own_tables:form", "version": None, "source_sha256": "1" * 64}
+    source = {"own_tables:form": origin}
+    monkeypatch.setattr(table_origin, "origin_of", lambda target, **_: source[target])
+    assert item_form_origins(None) == item_form_origins("pq4") == {}
+    assert item_form_origins("own_tables:form") == source
+    assert changed_item_forms("own_tables:form", source) == []
+    other = {"own_tables:form": {**origin, "source_sha256": "0" * 64}}
+    assert len(changed_item_forms("own_tables:form", other)) == 1

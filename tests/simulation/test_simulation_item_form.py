@@ -1,0 +1,40 @@
+"""A run whose devices hold the item table in a smaller form."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from ecct_tf.errors import ConfigError
+from ecct_tf.knowledge.table_files import transmit
+from ecct_tf.runs.opening import open_models
+from ecct_tf.simulation.simulate import simulate
+
+
+def test_devices_work_with_what_the_form_decodes_to_and_its_bytes_are_counted(
+    small_config, tmp_path
+):
+    config = small_config(
+        "exchange.item_table=int4",
+        "runtime.engine=local",
+        "rounds=1",
+        "edge.tiers={linear: 1.0}",
+        "edge.start=random",
+        "cloud.next_item.epochs=1",
+    )
+    result = simulate(config, out=tmp_path / "run")
+    table, num_bytes = transmit(result.algorithm.cloud.publish(), "int4", "int8")
+    np.testing.assert_array_equal(result.algorithm.table.cloud, table.cloud)
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert int(row["item_table_bytes"]) == num_bytes * len(result.experiment.groups)
+    models = open_models(tmp_path / "run")
+    assert models.table.form == "int4"
+    np.testing.assert_array_equal(models.table.blocks[0].source, table.blocks[0].source)
+
+
+def test_a_form_that_there_is_not_is_refused_before_there_is_a_folder(small_config, tmp_path):
+    config = small_config("exchange.item_table=int5")
+    with pytest.raises(ConfigError, match=r"exchange\.item_table: expected a form .* pq8, or"):
+        simulate(config, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
