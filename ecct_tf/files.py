@@ -51,6 +51,11 @@ def read_plain_text(path: Path) -> str:
         return file.read().decode("utf-8")
 
 
+def draft_of(path: Path) -> Path:
+    """Where `write_atomically` writes before the file takes its place; a kill may leave one."""
+    return path.with_name(f".{path.name}.part")
+
+
 def write_atomically(
     path: Path,
     write: Callable[[IO[bytes]], Any],
@@ -75,7 +80,7 @@ def write_atomically(
         private_folder(path.parent)
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = draft_of(path)
     try:
         with naming(path):
             # What a kill left may have other permissions.

@@ -18,13 +18,16 @@ Times, where they are known, stay in the state file; a model without a clock doe
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.errors import DeviceError
 from ecct_tf.wire import StartFile
-from mobile_export.device.given import whole_number
+from mobile_export.device.given import item_rows, whole_number
 from mobile_export.device.model import DeviceModel
+from mobile_export.device.personal import personal_data
 from mobile_export.device.state import DeviceState, ReceivedDownlink, read_state
 from mobile_export.device.state_file import StateFile
 from mobile_export.device.times import (
@@ -212,6 +215,58 @@ class Device:
         latest = latest_time(own)
         moment = own if now is None else whole_seconds(now, what="score: now", latest=latest)
         return self.model.score(self._state, candidates, now=moment)
+
+    def recommend(
+        self,
+        k: int = 10,
+        *,
+        candidates: npt.ArrayLike | None = None,
+        with_met: bool = False,
+        now: float | None = None,
+    ) -> list[tuple[int, float]]:
+        """The best items for the user, best first; of equal ones the lower row number.
+
+        Args:
+          k: how many at most.
+          candidates: row numbers to choose from, each once; None for all items of the file.
+          with_met: whether items that the user has met may be among them.
+          now: of the request, as for `score`.
+
+        Returns:
+          Row numbers and their logits.
+
+        Raises:
+          DeviceError: `k` is no whole number above 0, or as for `score`.
+        """
+        if whole_number(k, what="recommend: k") < 1:
+            raise DeviceError(f"recommend: expected k of 1 or more, got {k}; 10 is usual")
+        state = self._state
+        rows = np.arange(1, self.model.num_items + 1, dtype=np.int32)
+        if candidates is not None:
+            rows = np.intersect1d(rows, item_rows(candidates, what="recommend: candidates"))
+        if not with_met:
+            rows = np.setdiff1d(rows, state.history)
+        if not len(rows):
+            return []
+        logits = self.score(rows, now=now)
+        best = np.argsort(-logits, kind="stable")[:k]
+        return list(zip(rows[best].tolist(), logits[best].tolist(), strict=True))
+
+    def export_personal_data(self) -> dict[str, Any]:
+        """All that the device keeps of its user, as values of JSON; see `personal_data`."""
+        return personal_data(self._state)
+
+    def forget(self) -> None:
+        """Removes the state from the disk: history, profile, weights, times and downlink.
+
+        The device is not to be used afterwards; `Device.create` begins anew. What has left it in
+        uplinks is the cloud's to forget (`ecct cloud forget`).
+
+        Raises:
+          DeviceError: another opener changed the state since it was read here.
+        """
+        with self._file.lock:
+            self._file.remove()
 
     def uplink(self) -> bytes:
         """The encoded answer to the last downlink's queries."""

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from ecct_tf.errors import DeviceError
-from ecct_tf.files import private_folder
+from ecct_tf.files import draft_of, private_folder
 from ecct_tf.locks import exclusive
 from ecct_tf.wire.sealed import DIGEST_BYTES
 from mobile_export.device.state import DeviceState, read_state, write_state
@@ -66,14 +66,28 @@ class StateFile:
           DeviceError: when another opener changed or removed the file since this one read it.
         """
         with self.lock, exclusive(self.path.parent / _LOCK):
-            found = _last_bytes(self.path)
-            if found != self._known:
-                told = "removed" if found is None else "changed"
-                raise DeviceError(
-                    f"{self.path}: another opener {told} this state since it was read here; what "
-                    "was done since then is not kept. Open the device again, and keep one opener"
-                )
+            self._check_unchanged()
             self._write(state)
+
+    def remove(self) -> None:
+        """Removes the file, and what a kill left of a newer one.
+
+        Raises:
+          DeviceError: when another opener changed or removed the file since this one read it.
+        """
+        with self.lock, exclusive(self.path.parent / _LOCK):
+            self._check_unchanged()
+            draft_of(self.path).unlink(missing_ok=True)
+            self.path.unlink()
+
+    def _check_unchanged(self) -> None:
+        found = _last_bytes(self.path)
+        if found != self._known:
+            told = "removed" if found is None else "changed"
+            raise DeviceError(
+                f"{self.path}: another opener {told} this state since it was read here; what "
+                "was done since then is not kept. Open the device again, and keep one opener"
+            )
 
     def _write(self, state: DeviceState) -> None:
         write_state(self.path, state)

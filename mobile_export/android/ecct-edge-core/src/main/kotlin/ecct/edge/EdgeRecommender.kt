@@ -130,6 +130,51 @@ public class EdgeRecommender private constructor(
         }
 
     /**
+     * The best items for the user, best first; of equal ones the lower row.
+     *
+     * @param k how many at most.
+     * @param candidates to choose from, those that the model does not know left out; null takes all
+     *   of its items.
+     * @param withMet whether items that the user has met may be among them.
+     * @param nowSeconds of the request, as for [score].
+     * @throws InputException when [k] is below 1, or as for [score].
+     */
+    public fun recommend(
+        k: Int = 10,
+        candidates: List<String>? = null,
+        withMet: Boolean = false,
+        nowSeconds: Long? = null,
+    ): List<Score> =
+        locked {
+            if (k < 1) throw InputException("recommend: expected k of 1 or more, got $k; 10 is usual")
+            val given = candidates?.map(model::itemRow)?.filter { it != 0 }?.distinct()?.sorted()
+            val met = if (withMet) emptySet() else current.history.toSet()
+            val rows = (given ?: (1 until metadata.itemRows).toList()).filter { it !in met }
+            if (rows.isEmpty()) return@locked emptyList()
+            score(rows.map { checkNotNull(model.itemToken(it)) }, nowSeconds).sortedByDescending { it.logit }.take(k)
+        }
+
+    /**
+     * All that the device keeps of its user, as JSON: what a user may ask for.
+     *
+     * `interactions` has tokens, times in seconds since 1970 (null where unknown) and whether the cloud
+     * has them too; `weights` and `start` are the user's as well, for they were trained on it.
+     */
+    public fun exportPersonalData(): String = locked { jsonText(personalData(current, model)) }
+
+    /**
+     * Removes the state from the disk, with history, profile, weights and downlink, and closes the device.
+     *
+     * What has left it in uplinks is the cloud's to forget (`ecct cloud forget`).
+     *
+     * @throws StateFileException when the file cannot be removed.
+     */
+    public fun forget() {
+        locked { states.delete() }
+        close()
+    }
+
+    /**
      * Trains on the interactions that the cloud does not know, and counts a round. Where there are
      * none, nothing changes, no round is counted, and the report is one of zeros.
      *

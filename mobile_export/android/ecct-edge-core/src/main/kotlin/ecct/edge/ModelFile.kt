@@ -65,6 +65,13 @@ public class ModelFile private constructor(
         }
     }
 
+    /** The value of a row of a private column, or null for row 0 and for one that does not exist. */
+    internal fun profileValue(column: Int, row: Int): String? {
+        val values = profileValues[column]
+        if (values != null) return values.value(row)
+        return row.takeIf { it in 1 until metadata.profile[column].rows }?.toString()
+    }
+
     /** The content for an interpreter: direct, native byte order, a copy of the checked bytes. */
     internal fun buffer(): ByteBuffer =
         ByteBuffer.allocateDirect(content.size).order(ByteOrder.nativeOrder()).apply {

@@ -50,6 +50,38 @@ class EdgeRecommenderTest {
         }
 
     @Test
+    fun recommendsTheBestItemsThatTheUserHasNotMet() =
+        bench {
+            val device = ready()
+            fake.ranking = { _, rows -> FloatArray(rows.size) { if (rows[it] % 5 == 0) 9f else rows[it] / 100f } }
+            val rows = device.recommend(k = 4).map { model.itemRow(it.item) }
+            val last = model.metadata.itemRows - 1
+            val fives = (1..last).filter { it % 5 == 0 && it !in listOf(3, 1, 4, 15, 9, 26) }
+            assertEquals(fives.take(4), rows)
+            val some = listOf(2, 9, 5).map { checkNotNull(model.itemToken(it)) } + "no item"
+            assertEquals(listOf(5, 2), device.recommend(candidates = some).map { model.itemRow(it.item) })
+            val met = device.recommend(candidates = some, withMet = true).map { model.itemRow(it.item) }
+            assertEquals(listOf(5, 9, 2), met)
+            assertEquals(emptyList(), device.recommend(candidates = listOf("no item")))
+            assertFailsWith<InputException> { device.recommend(k = 0) }
+        }
+
+    @Test
+    fun allThatIsKeptOfTheUserCanBeReadAndForgotten() =
+        bench {
+            val device = ready()
+            val told = device.exportPersonalData()
+            for (token in Golden.history) assertTrue("\"item\": \"$token\"" in told, token)
+            for ((column, value) in Golden.profile) assertTrue("\"$column\": \"$value\"" in told, column)
+            assertTrue("\"user\": ${Golden.user}" in told && "\"weights\": [" in told && "\"queries\": [" in told)
+            File(states.file.parentFile, ".${states.file.name}.part").writeText("left by a kill")
+            device.forget()
+            assertTrue(fake.closed)
+            assertFailsWith<ClosedException> { device.score(Golden.candidates) }
+            assertEquals(listOf(".states.lock"), states.file.parentFile.list().orEmpty().toList())
+        }
+
+    @Test
     fun aStaticFileIsFedItsOwnNumberOfRows() =
         inFolder { folder ->
             // B = 8 rows for training, C = 3 candidates.

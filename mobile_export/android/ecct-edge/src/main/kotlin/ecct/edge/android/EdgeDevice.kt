@@ -72,6 +72,20 @@ public class EdgeDevice internal constructor(
     public suspend fun score(candidates: List<String>, nowSeconds: Long? = null): List<Score> =
         alone { device.score(candidates, nowSeconds) }
 
+    /** The best items for the user; see [EdgeRecommender.recommend]. */
+    public suspend fun recommend(
+        k: Int = 10,
+        candidates: List<String>? = null,
+        withMet: Boolean = false,
+        nowSeconds: Long? = null,
+    ): List<Score> = alone { device.recommend(k, candidates, withMet, nowSeconds) }
+
+    /** All that the device keeps of its user, as JSON. */
+    public suspend fun exportPersonalData(): String = alone { device.exportPersonalData() }
+
+    /** Removes what the device keeps of its user, and closes it. */
+    public suspend fun forget(): Unit = alone { device.forget() }
+
     /**
      * Trains on what the cloud does not know.
      *
@@ -122,6 +136,35 @@ public class EdgeDevice internal constructor(
             withContext(dispatcher) {
                 val model = fromAssets(context, folder, name)
                 val states = StateFile(File(context.noBackupFilesDir, "$folder/$user.state"))
+                EdgeDevice(EdgeRecommender.open(model, LiteRtInterpreter, states, user, profile, adopt), dispatcher)
+            }
+
+        /**
+         * Opens a device with a model that the app has stored, such as one that it has downloaded: a newer
+         * item table then needs no new app. The manifest lies beside it, and its hash is checked first.
+         *
+         * Write a new pair into a folder of its own and open that with `adopt`: a file is never replaced
+         * under a device that is open.
+         *
+         * @param file the model; `manifest.json` of `ecct export` lies beside it.
+         * @param user the id that the cloud knows the user by.
+         * @param profile values of the private columns by name; null leaves the kept ones.
+         * @param adopt whether a newer model takes over the weights of the one before.
+         * @param folder of the states, as for [open]: a device keeps its state when its model moves from
+         *   the assets into storage.
+         */
+        public suspend fun openFile(
+            context: Context,
+            file: File,
+            user: Int,
+            profile: Map<String, String>? = null,
+            adopt: Boolean = false,
+            folder: String = "ecct",
+            dispatcher: CoroutineDispatcher = Dispatchers.Default,
+        ): EdgeDevice =
+            withContext(dispatcher) {
+                val states = StateFile(File(context.noBackupFilesDir, "$folder/$user.state"))
+                val model = ModelFile.open(file)
                 EdgeDevice(EdgeRecommender.open(model, LiteRtInterpreter, states, user, profile, adopt), dispatcher)
             }
 

@@ -1,0 +1,52 @@
+"""What a device holds of its user, as the user may ask for it: all of it, in words."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from mobile_export.device.state import DeviceState, ReceivedDownlink
+from mobile_export.device.times import UNKNOWN_TIME
+
+__all__ = ["personal_data"]
+
+
+def personal_data(state: DeviceState) -> dict[str, Any]:
+    """All that `state` keeps of its user, as values of JSON.
+
+    Weights are the user's too: they were trained on what the user did.
+
+    Returns:
+      `user`; `rounds`; `profile`, the row of each private column; `interactions`, each with `item`
+      (a row number), `time` (seconds since 1970, UTC; None where it is unknown) and
+      `known_to_cloud`; `weights` and `start`, as stored; `downlink`, what the cloud sent last, or
+      None.
+    """
+    received = state.downlink
+    return {
+        "user": state.user,
+        "model": state.model,
+        "rounds": state.round_number,
+        "profile": state.profile.tolist(),
+        "interactions": [
+            {
+                "item": item,
+                "time": None if moment == UNKNOWN_TIME else moment,
+                "known_to_cloud": place < state.num_older,
+            }
+            for place, (item, moment) in enumerate(
+                zip(state.history.tolist(), state.times.tolist(), strict=True)
+            )
+        ],
+        "weights": state.values.tolist(),
+        "start": state.start.tolist(),
+        "downlink": None if received is None else _as_values(received),
+    }
+
+
+def _as_values(received: ReceivedDownlink) -> dict[str, Any]:
+    fields = dataclasses.asdict(received)
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in fields.items()
+    }
