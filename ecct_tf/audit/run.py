@@ -19,6 +19,7 @@ from ecct_tf.audit.log import received_of_log
 from ecct_tf.audit.membership import CloudScores, membership
 from ecct_tf.audit.received import Answers, Received, answers_of
 from ecct_tf.audit.reconstruction import Catalog, reconstruction
+from ecct_tf.audit.sums import received_of_sums
 from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset, Side, cloud_view
 from ecct_tf.errors import AuditError
@@ -31,6 +32,7 @@ from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.privacy_meter import PrivacyMeter
 from ecct_tf.simulation.run_cloud import build_cloud, restored_cloud
 from ecct_tf.simulation.run_folder import RunFolder
+from ecct_tf.simulation.sums_log import stored_sums
 from ecct_tf.simulation.uplink_log import log_folder
 
 __all__ = ["Audit", "audit_run", "check_auditable"]
@@ -152,7 +154,16 @@ def audit_run(path: Path, *, dataset: Dataset | None = None, seeds: int = 3) -> 
 def _received(
     folder: RunFolder, checkpoint: Checkpoint, store: KnowledgeStore, *, num_items: int
 ) -> Received:
-    """All uplinks where the run has a log of them, else those that the checkpoint keeps."""
+    """All uplinks where the run has a log of them, else those that the checkpoint keeps.
+
+    Of sums over devices: guesses at single answers where the run kept the sums, else the rows
+    that its cloud made of them.
+    """
+    if folder.config.exchange.rows == "item":
+        rounds = checkpoint.round_number
+        sums = stored_sums(folder.path, folder.config, rounds=rounds, num_items=num_items)
+        if sums is not None:
+            return received_of_sums(sums, width=folder.config.edge.embedding_dim)
     log, logged = log_folder(folder.config, folder.path), None
     if log is not None:
         rounds = checkpoint.round_number
@@ -287,7 +298,10 @@ def _never_measured(config: RunConfig, received: Received) -> dict[str, str]:
     found = {}
     if received.source == "checkpoint":
         found["earlier uplinks"] = (
-            "a checkpoint keeps the newest of each user, and a few logits before"
+            "of sums a checkpoint keeps what the cloud made of them; the run folder keeps all with "
+            "exchange.item_sums.keep=true"
+            if config.exchange.rows == "item"
+            else "a checkpoint keeps the newest of each user, and a few logits before"
             if config.exchange.uplink_log is None
             else f"the log {config.exchange.uplink_log} does not hold them as the run sent them"
         )

@@ -23,6 +23,8 @@ class ItemSumConfig:
       clip_embeddings: largest Euclidean norm of all `h_e` together of a device in a round.
       clip_logits: the same of `z_e - z_c`, less its mean over the answers of a user.
       noise_multiplier: Gaussian noise on each sum, as a multiple of its bound; 0 for none.
+      keep: whether the run folder keeps the sums of each round, so that `ecct audit` sees all of
+        them.
     """
 
     embeddings: bool = False
@@ -31,6 +33,7 @@ class ItemSumConfig:
     clip_embeddings: float = 16.0
     clip_logits: float = 8.0
     noise_multiplier: float = 0.0
+    keep: bool = False
 
     def __post_init__(self) -> None:
         section = "exchange.item_sums"

@@ -61,6 +61,7 @@ _BEFORE: Mapping[str, Any] = {
     "exchange.item_sums.clip_embeddings": 16.0,
     "exchange.item_sums.clip_logits": 8.0,
     "exchange.item_sums.embeddings": False,
+    "exchange.item_sums.keep": False,
     "exchange.item_sums.noise_multiplier": 0.0,
     "exchange.item_sums.width": 4096,
     "exchange.item_table": None,

@@ -43,6 +43,7 @@ from ecct_tf.simulation.results import (
 )
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.run_log import LINES, run_log
+from ecct_tf.simulation.sums_log import SumsLogger
 from ecct_tf.simulation.tensorboard import TensorBoardWriter
 from ecct_tf.simulation.unstarted import discard_unstarted
 from ecct_tf.simulation.uplink_log import UplinkLogger, log_folder
@@ -279,6 +280,8 @@ def _run(
                 folder.write_candidates("test", experiment.test)
                 watchers = [*_writers(folder, algorithm, experiment), *watchers]
             # Before the checkpoint of the round, see `UplinkLogger`.
+            if folder is not None and config.exchange.item_sums.keep:
+                watchers = [SumsLogger(folder.path), *watchers]
             watchers = [*_uplink_log(config, None if folder is None else folder.path), *watchers]
             # Before the rounds, since afterwards there would be two states of all devices.
             starts = start_places(experiment, algorithm)
