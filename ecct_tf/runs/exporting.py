@@ -1,5 +1,6 @@
 """A run's edge models as files for phones."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ __all__ = ["export_models"]
 
 # Devices on whose data `inference-int8` is calibrated.
 _EXAMPLES = 32
+
+_log = logging.getLogger(__name__)
 
 
 def export_models(
@@ -25,6 +28,8 @@ def export_models(
     overwrite: bool = False,
 ) -> Iterator[ExportedFile]:
     """Writes files of each tier, a manifest and a model card; yields the files of a tier at once.
+
+    Files answer a cloud with rows of their user; of a run whose devices sent sums alone it is said.
 
     Args:
       models: of the run.
@@ -41,6 +46,12 @@ def export_models(
       ConfigError: a variant is unknown.
       ExportError: the run lacks the tier or the user's device, or `out` has files of another run.
     """
+    if models.sends_sums:
+        _log.warning(
+            "no row left a device in the run (exchange.rows=item); its files recommend and train "
+            "as its devices do, but an uplink of theirs is the row of a user: send none where "
+            "sums alone were agreed"
+        )
     for chosen in models.tiers if tier is None else [tier]:
         reference = models.reference(chosen, user=user, steps=0, new_device=new_device)
         yield from export_edge_model(

@@ -111,6 +111,13 @@ class RunModels:
         found: Array = state.weights()[[self._device_of(cohort, user) for user in users]]
         return found
 
+    @property
+    def sends_sums(self) -> bool:
+        """Whether only sums over devices left the devices of the run."""
+        config = self.experiment.config
+        exchange = config.exchange
+        return config.method == "ecct" and exchange.up and exchange.rows == "item"
+
     def labels(self, tier: str, *, user: int | None = None, new_device: bool = False) -> Labels:
         """Vocabularies, item tokens and where the weights come from."""
         view = self.experiment.groups[0][0]
