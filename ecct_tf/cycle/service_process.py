@@ -33,6 +33,7 @@ class ServicePlan:
       models: folder of the exported files.
       messages: file that its log goes to.
       port: to listen at; 0 for any that is free.
+      options: further options of `ecct cloud serve`.
     """
 
     public: Path
@@ -41,12 +42,14 @@ class ServicePlan:
     models: Path
     messages: Path
     port: int = 0
+    options: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
         """The command that serves it."""
         program = [sys.executable, "-c", "from ecct_tf.cli import main; main()"]
         given = ["--log", self.log, "--tokens", self.tokens, "--models", self.models]
-        return [*program, "cloud", "serve", *map(str, [self.public, *given, "--port", self.port])]
+        own = [self.public, *given, "--port", self.port, *self.options]
+        return [*program, "cloud", "serve", *map(str, own)]
 
 
 class RunningService(Protocol):
