@@ -209,16 +209,19 @@ class SampleConfig:
       guard_positions: the newest of them, at most half, that a device does not train on: it serves
         with what training gave it unless it ranks these lower than at its start, and else with the
         weights that it started with. 0 for no guard; where `edge.start` is `random` there is none.
+      half_life: h, with which a position behind `newer` ones of the user weighs `h / (h + newer)`
+        in a device's loss: the newest 1, one with h newer ones half. 0 weighs all alike.
     """
 
     negatives: int = 9
     max_positions: int = 128
     guard_positions: int = 2
+    half_life: int = 0
 
     def __post_init__(self) -> None:
         numbers(self, "samples")
         at_least(self, "samples", 1, "negatives", "max_positions")
-        at_least(self, "samples", 0, "guard_positions")
+        at_least(self, "samples", 0, "guard_positions", "half_life")
 
 
 @dataclasses.dataclass(frozen=True)

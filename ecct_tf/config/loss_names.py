@@ -25,7 +25,7 @@ LOSS_ENTRY_POINTS = "ecct_tf.losses"
 _NAMES = PartNames(
     "a loss",
     LOSS_ENTRY_POINTS,
-    {name: f"ecct_tf.edge.losses:{name}" for name in (BCE, "bpr", "sampled_softmax")},
+    {name: f"ecct_tf.edge.losses:{name}" for name in (BCE, "bpr", "huber", "sampled_softmax")},
 )
 _DISTILLATIONS = PartNames(
     "a distillation loss",

@@ -89,6 +89,7 @@ _BEFORE: Mapping[str, Any] = {
     "runtime.real_devices_runtime": "tensorflow",
     "runtime.round_deadline_seconds": 1800.0,
     "samples.guard_positions": 0,
+    "samples.half_life": 0,
     "edge_only.server.aggregator": "mean",
     "federated_baseline.pfedrec.server.aggregator": "mean",
     "federated_baseline.server.aggregator": "mean",

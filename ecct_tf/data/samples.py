@@ -21,6 +21,7 @@ __all__ = [
     "draw_samples",
     "histories_before",
     "pad_history",
+    "position_weights",
     "sample_order",
 ]
 
@@ -103,6 +104,28 @@ def sample_order(
         -1
     )
     return order
+
+
+def position_weights(
+    positions: npt.NDArray[np.int64], *, half_life: int
+) -> npt.NDArray[np.float32]:
+    """How much each of a user's positions weighs in the loss: `[p] float32`, the newest 1.
+
+    One division of float32, which every runtime rounds alike.
+
+    Args:
+      positions: `[p] int64`, oldest first, as `draw_samples` gives them.
+      half_life: h, newer positions behind which one weighs half; 0 weighs all alike.
+
+    >>> position_weights(np.array([4, 5, 6, 7]), half_life=1).tolist()
+    [0.25, 0.3333333432674408, 0.5, 1.0]
+    >>> position_weights(np.array([4, 5]), half_life=0).tolist()
+    [1.0, 1.0]
+    """
+    if not half_life:
+        return np.ones(len(positions), np.float32)
+    newer = len(positions) - 1 - np.arange(len(positions))
+    return np.float32(half_life) / (half_life + newer).astype(np.float32)
 
 
 def batch_rows(batch_size: int, *, group_size: int) -> int:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ecct_tf.knowledge import binary_cross_entropy
 
-__all__ = ["EdgeLoss", "bce", "bpr", "listwise", "sampled_softmax"]
+__all__ = ["EdgeLoss", "bce", "bpr", "huber", "listwise", "sampled_softmax"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,15 @@ class EdgeLoss:
 def bce() -> EdgeLoss:
     """Binary cross-entropy of each sample."""
     return EdgeLoss(_entropy)
+
+
+def huber() -> EdgeLoss:
+    """Huber's loss of each sample: half the squared distance of its logit from its label.
+
+    From a distance of 1 on it is the distance less a half, so that a label that is far off pulls no
+    harder than others (P. J. Huber, The Annals of Mathematical Statistics 35, 1964).
+    """
+    return EdgeLoss(_huber)
 
 
 def bpr() -> EdgeLoss:
@@ -83,6 +92,17 @@ def _entropy(logits: tf.Tensor, labels: tf.Tensor) -> Any:
         return upstream * (tf.sigmoid(logits) - labels), tf.zeros_like(labels)
 
     return binary_cross_entropy(logits, labels), gradient
+
+
+@tf.custom_gradient
+def _huber(logits: tf.Tensor, labels: tf.Tensor) -> Any:
+    apart = logits - labels
+    near = tf.clip_by_value(apart, -1.0, 1.0)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return upstream * near, tf.zeros_like(labels)
+
+    return near * (apart - 0.5 * near), gradient
 
 
 @tf.custom_gradient

@@ -274,6 +274,9 @@ class DeviceWork:
             epoch, within = index // epoch_steps, index % epoch_steps
             first = within * batch
             mask = tf.cast(tf.range(batch) + first < data.samples[..., None], tf.float32)
+            weights_of = mask
+            if data.weights.shape[-1]:
+                weights_of *= tf.squeeze(cut(data.weights, first), -1)
             batch_inputs = inputs.map(lambda part: cut(part, first))
             if self.model.reads_items:
                 # Of a batch at a time: of all samples they would fill the memory.
@@ -296,7 +299,7 @@ class DeviceWork:
                 teacher=cut(teacher.logit, first),
                 taught=None if teacher.known is None else cut(teacher.known, first),
                 labels=cut(labels, first),
-                mask=mask,
+                mask=weights_of,
                 stacked=stacked,
             )
             # A device that has seen all its samples rests until the epoch's end.

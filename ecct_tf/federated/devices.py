@@ -16,7 +16,13 @@ from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView, EncodedColumn, Kind
 from ecct_tf.data.clock import clock_readings
 from ecct_tf.data.guard import trained_positions
-from ecct_tf.data.samples import LocalSamples, draw_samples, pad_history, sample_order
+from ecct_tf.data.samples import (
+    LocalSamples,
+    draw_samples,
+    pad_history,
+    position_weights,
+    sample_order,
+)
 from ecct_tf.edge import ItemTensors, interaction_features
 
 __all__ = [
@@ -27,6 +33,7 @@ __all__ = [
     "profile_sizes",
     "sample_clocks",
     "sample_histories",
+    "sample_weights",
     "stack_devices",
 ]
 
@@ -54,6 +61,7 @@ class DeviceData(NamedTuple):
       slot_counts: `[N] uint8`, history slots in use.
       histories: `[N, L] int32`, the history behind each sample; `[N, 0]` for tiers that do not
         read item vectors.
+      weights: `[N, 1] float32`, how much each sample weighs; `[N, 0]` where all weigh alike.
     """
 
     users: npt.NDArray[np.int32]
@@ -67,6 +75,7 @@ class DeviceData(NamedTuple):
     slots: npt.NDArray[np.float16]
     slot_counts: npt.NDArray[np.uint8]
     histories: npt.NDArray[np.int32]
+    weights: npt.NDArray[np.float32]
 
 
 _BY_USER = ("users", "profile", "history")
@@ -148,6 +157,7 @@ class Preparation:
                 slots[rows],
                 histories[rows],
                 features,
+                half_life=samples.half_life,
                 order=sample_order(
                     positions * (1 + samples.negatives),
                     seed=seed,
@@ -204,6 +214,21 @@ def sample_histories(
     """
     histories = [_draw(view, items, features, samples, seed).histories for view in group]
     return _by_sample(histories, group, samples=samples, group_size=group_size, seed=seed)
+
+
+def sample_weights(
+    group: Sequence[DeviceView],
+    *,
+    items: ItemTensors,
+    features: FeatureConfig,
+    samples: SampleConfig,
+    group_size: int = 1,
+    seed: int,
+) -> npt.NDArray[np.float32]:
+    """How much each sample weighs, `[N] float32`, as `sample_histories`."""
+    drawn = [_draw(view, items, features, samples, seed) for view in group]
+    weights = [position_weights(part.positions, half_life=samples.half_life) for part in drawn]
+    return _by_sample(weights, group, samples=samples, group_size=group_size, seed=seed)
 
 
 def sample_clocks(
@@ -310,6 +335,7 @@ def _assemble(
     histories: npt.NDArray[np.int32],
     config: FeatureConfig,
     *,
+    half_life: int,
     order: npt.NDArray[np.int64],
 ) -> DeviceData:
     candidates = np.concatenate([part.candidates for part in parts])
@@ -322,7 +348,7 @@ def _assemble(
         return array.reshape(positions * width, *array.shape[2:])[order]
 
     def each(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.repeat(array, width)[order]
+        return np.repeat(array, width, axis=0)[order]
 
     return DeviceData(
         users=np.array([view.user for view in group], np.int32),
@@ -336,7 +362,14 @@ def _assemble(
         slots=rows(slots),
         slot_counts=each((histories > 0).sum(axis=1).astype(np.uint8)),
         histories=np.repeat(histories, width, axis=0)[order],
+        weights=each(_weights(parts, half_life)) if half_life else np.zeros((len(order), 0), "f4"),
     )
+
+
+def _weights(parts: Sequence[LocalSamples], half_life: int) -> npt.NDArray[np.float32]:
+    """`[p, 1] float32`, of the positions of a device's users."""
+    found = [position_weights(part.positions, half_life=half_life) for part in parts]
+    return np.concatenate(found)[:, None]
 
 
 def profile_sizes(view: DeviceView) -> tuple[int, ...]:

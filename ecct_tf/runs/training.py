@@ -20,7 +20,7 @@ from ecct_tf.edge import (
     WeightLayout,
 )
 from ecct_tf.federated import DeviceData, DeviceWork, prepare_devices, stack_devices
-from ecct_tf.federated.devices import sample_clocks, sample_histories
+from ecct_tf.federated.devices import sample_clocks, sample_histories, sample_weights
 from ecct_tf.knowledge import Downlink, Encoded
 from mobile_export.checking.reference import SimulatedTraining
 from mobile_export.making.parameters import Parameters
@@ -73,6 +73,7 @@ def simulated_training(
         "seed": config.seed,
     }
     frozen: Arrays = {"history": sample_histories(group, **drawn)}
+    weights = sample_weights(group, **drawn)
     if task.features.clock:
         frozen["clock"] = sample_clocks(group, **drawn)
     epochs = -(-steps // -(-int(data.samples) // batch))
@@ -108,7 +109,9 @@ def simulated_training(
     if data.profile.shape[1]:
         own["profile"] = data.profile[0]
     return SimulatedTraining(
-        batches=list(_batches(data, frozen, batch=batch, epochs=epochs, own=own)),
+        batches=list(
+            _batches(data, {**frozen, "mask": weights}, batch=batch, epochs=epochs, own=own)
+        ),
         start=start,
         final=np.concatenate([shared, result.private.numpy()]).astype(np.float32),
     )
@@ -159,6 +162,5 @@ def _batches(
                 **{name: values[rows] for name, values in frozen.items()},
                 "candidates": data.candidates[rows],
                 "labels": labels,
-                "mask": np.ones_like(labels),
                 **own,
             }

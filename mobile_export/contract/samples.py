@@ -17,13 +17,14 @@ def samples_of(metadata: Mapping[str, Any]) -> SampleConfig:
     >>> samples_of({"samples": {"negatives": 3, "max_positions": 16}}).negatives
     3
     >>> samples_of({})
-    SampleConfig(negatives=9, max_positions=128, guard_positions=0)
+    SampleConfig(negatives=9, max_positions=128, guard_positions=0, half_life=0)
     """
     told = metadata.get("samples", _UNTOLD)
     return SampleConfig(
         negatives=int(told["negatives"]),
         max_positions=int(told["max_positions"]),
         guard_positions=int(told.get("guard_positions", 0)),
+        half_life=int(told.get("half_life", 0)),
     )
 
 

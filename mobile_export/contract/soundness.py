@@ -66,6 +66,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "training.temperature": _number(math.inf),
     "samples.negatives": _count(1),
     "samples.max_positions": _count(1),
+    "samples.half_life": _count(0),
     "features.history_length": _count(1),
     "exchange.cloud_dim": _count(1),
     "exchange.embedding_dim": _count(1),

@@ -25,7 +25,7 @@ def device_settings(task: DeviceTask) -> dict[str, dict[str, Any]]:
     """
     training = dataclasses.asdict(task.training)
     return {
-        "samples": dataclasses.asdict(task.samples),
+        "samples": _samples(task),
         "training": {
             **training,
             "slot_starts": list(build_optimizer(task.training.optimizer).slot_starts),
@@ -35,6 +35,14 @@ def device_settings(task: DeviceTask) -> dict[str, dict[str, Any]]:
         "features": dataclasses.asdict(task.features),
         "exchange": {**_exchange(task), "receives": task.receives},
     }
+
+
+def _samples(task: DeviceTask) -> dict[str, Any]:
+    settings = dataclasses.asdict(task.samples)
+    # Files whose samples weigh alike say nothing of weights, as those of earlier releases.
+    if not task.samples.half_life:
+        del settings["half_life"]
+    return settings
 
 
 def _exchange(task: DeviceTask) -> dict[str, Any]:
@@ -74,7 +82,8 @@ def check_told(task: DeviceTask, metadata: Mapping[str, Any]) -> str:
         "samples": dataclasses.asdict(samples_of(metadata)),
         "training": training if "group_size" in training else {**training, **_UNNAMED},
     }
-    for section, settings in device_settings(task).items():
+    sections = {**device_settings(task), "samples": dataclasses.asdict(task.samples)}
+    for section, settings in sections.items():
         for name, ours in settings.items():
             # As JSON has it: no tuples.
             expected = list(ours) if isinstance(ours, tuple) else ours

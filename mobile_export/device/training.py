@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import SampleConfig
 from ecct_tf.data.clock import clock_readings
-from ecct_tf.data.samples import batch_rows, draw_samples, sample_order
+from ecct_tf.data.samples import batch_rows, draw_samples, position_weights, sample_order
 from ecct_tf.errors import DeviceError
 from mobile_export.device.given import finite_number, whole_number
 from mobile_export.device.model import DeviceModel
@@ -115,7 +115,7 @@ def train_round(
                 steps += int(told["applied"][0])
                 refused += 1 - int(told["applied"][0])
                 if epoch == epochs - 1:
-                    loss += float(told["loss"][0]) * float(rows["mask"].sum()) / count
+                    loss += float(told["loss"][0]) * np.count_nonzero(rows["mask"]) / count
         return model.end_training(state), TrainingReport(count, steps, refused, loss)
 
 
@@ -184,6 +184,7 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
     labels[:, 0] = 1.0
     order = sample_order(labels.size, group_size=group_size, **seeds)
     width, features = labels.shape[1], model.file.features
+    weights = position_weights(drawn.positions, half_life=wanted.half_life)
     # What the clock said at each position, when its interaction happened.
     readings = clock_readings(state.times[known], drawn.positions, config=features)
     timed = {"clock": np.repeat(readings, width, axis=0)[order]} if features.clock else {}
@@ -192,7 +193,7 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
         "history": np.repeat(drawn.histories, width, axis=0)[order],
         "candidates": drawn.candidates.reshape(-1)[order],
         "labels": labels.reshape(-1)[order],
-        "mask": np.ones(labels.size, np.float32),
+        "mask": np.repeat(weights, width)[order],
     }
 
 

@@ -56,6 +56,7 @@ REFUSED = {
     "features.clock_pauses": [(0,), (1, -3)],
     "samples.negatives": [0],
     "samples.max_positions": [0],
+    "samples.half_life": [-1],
     "edge.tiers": [
         {},
         {"mlp": 0.9},

@@ -21,7 +21,7 @@ from ecct_tf.edge import (
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import binary_cross_entropy, distillation
 
-NAMES = ("bce", "bpr", "sampled_softmax")
+NAMES = ("bce", "bpr", "huber", "sampled_softmax")
 # Two positions of a device, three samples each.
 LOGITS = np.array([2.0, 0.0, 1.0, -1.0, 0.5, 0.5], np.float32)
 LABELS = np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], np.float32)
@@ -59,6 +59,9 @@ def by_hand(name):
     rows = LOGITS.reshape(2, 3).astype(float)
     if name == "sampled_softmax":
         return np.log(np.exp(rows).sum(axis=1)) - rows[:, 0]
+    if name == "huber":
+        # Distances 1, 0 and 1; then -2, beyond the bend, and one half twice.
+        return np.array([[0.5, 0.0, 0.5], [1.5, 0.125, 0.125]]).mean(axis=1)
     return np.log1p(np.exp(np.where(LABELS.reshape(2, 3) == 1, -rows, rows))).mean(axis=1)
 
 
@@ -70,7 +73,8 @@ def test_numbers_by_hand_and_weights(name):
     padded = loss_and_gradient(name, weights=np.repeat(np.float32([1, 0]), 3))
     assert padded[0] == pytest.approx(first, rel=1e-6)
     assert not padded[1][3:].any()
-    assert padded[1][:3].all()
+    # A logit that is its label has nothing to learn.
+    assert np.count_nonzero(padded[1][:3]) == (2 if name == "huber" else 3)
     half = loss_and_gradient(name, weights=np.repeat(np.float32([1, 0.5]), 3))[0]
     assert half == pytest.approx((first + second / 2) / 1.5, rel=1e-6)
 
@@ -93,7 +97,11 @@ def test_gradients_are_those_of_differences(name, weight):
         moved[0][place] += 1e-2
         moved[1][place] -= 1e-2
         up, down = (float(loss_and_gradient(name, each, weight=weight)[0]) for each in moved)
-        assert gradient[place] == pytest.approx((up - down) / 2e-2, abs=2e-4)
+        assert gradient[place] == pytest.approx(
+            (up - down) / 2e-2,
+            # Two logits lie where Huber's loss bends.
+            abs=1e-3 if name == "huber" else 2e-4,
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -264,7 +272,7 @@ OWN.raises = of(lambda _: {}["no loss"])
         ("own_losses:raises", "tracing it failed.*KeyError: 'no loss'"),
         ("own_losses:nothing", "expected it to return an ecct_tf.edge.EdgeLoss, got NoneType"),
         ("own_losses:missing", "expected a function missing"),
-        ("hinge", "expected a loss out of bce, bpr, sampled_softmax, or module:name"),
+        ("hinge", "expected a loss out of bce, bpr, huber, sampled_softmax, or module:name"),
     ],
 )
 def test_a_loss_that_no_phone_could_run_is_refused_when_it_is_built(name, message, monkeypatch):

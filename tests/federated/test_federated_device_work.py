@@ -57,7 +57,7 @@ def _without_samples(device):
     return device._replace(**emptied, samples=np.array(0, np.int32))
 
 
-def _plain_gradient(work, items, device, weights):
+def _plain_gradient(work, items, device, weights, weighed=1.0):
     """Loss and gradient over all samples of a device, by TensorFlow's own operators."""
     length = work.features.history_length
     candidates = device.candidates
@@ -81,7 +81,8 @@ def _plain_gradient(work, items, device, weights):
         soft = tf.sigmoid(teacher / temperature)
         taught = entropy(labels=soft, logits=logit / temperature)
         own = entropy(labels=device.labels.astype(np.float32), logits=logit)
-        loss = tf.reduce_mean(own + weight * temperature**2 * taught)
+        each = (own + weight * temperature**2 * taught) * weighed
+        loss = tf.reduce_sum(each) / (tf.reduce_sum(tf.ones_like(own) * weighed))
     return float(loss), tape.gradient(loss, flat).numpy()
 
 
@@ -102,6 +103,47 @@ def test_one_sgd_step_is_the_plain_gradient_step(tier, cohorts, items, call):
     np.testing.assert_allclose(result.private, weights[split:] - 0.02 * gradient[split:], atol=1e-6)
     assert float(result.weight) == count
     assert float(result.loss) / count == pytest.approx(loss, abs=1e-6)
+
+
+def test_older_positions_weigh_less_by_their_age(cohorts, config, items, split, dataset, call):
+    training = TrainingConfig(batch_size=64, learning_rate=0.1, distillation_weight=0.3)
+    work = cohorts["linear"].work.changed(training=training)
+    view = max(
+        (device_view(dataset, split, user) for user in split.users),
+        key=lambda view: len(view.history) - view.num_older,
+    )
+    samples = dataclasses.replace(config.samples, half_life=2, guard_positions=0)
+    (device,) = prepare_devices(
+        [[view]],
+        items=items,
+        block_sizes=work.block_sizes,
+        features=config.features,
+        samples=samples,
+        with_slots=False,
+        seed=config.seed,
+    ).devices
+    weighed = device.weights[:, 0]
+    positions = len(weighed) // (1 + samples.negatives)
+    assert positions > 2
+    # The newest weighs 1, the one with two newer ones half; a position's samples weigh alike.
+    expected = [2 / (2 + newer) for newer in range(positions)]
+    own = {
+        int(item): weight
+        for item, weight, label in zip(device.candidates, weighed, device.labels, strict=True)
+        if label
+    }
+    np.testing.assert_allclose(
+        [own[item] for item in view.history[: -1 - positions : -1]], expected
+    )
+    assert sorted(weighed) == pytest.approx(sorted(np.repeat(expected, 1 + samples.negatives)))
+    weights = work.model.layout.initial(5) + np.float32(0.05)
+    loss, gradient = _plain_gradient(work, items, device, weights, weighed)
+    result = call(work, _alone(device, 64), weights)
+    moved = result.delta / float(device.samples)
+    np.testing.assert_allclose(moved, -0.1 * gradient[: work.shared_size], atol=1e-6)
+    assert float(result.loss) / float(device.samples) == pytest.approx(loss, abs=1e-6)
+    stacked = call(work, stack_devices([device, device], batch_size=64), weights)
+    np.testing.assert_allclose(stacked.private[1], result.private, atol=1e-6)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])

@@ -26,7 +26,7 @@ from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.simulation.uplink_log import uplink_records
 from ecct_tf.wire import StartFile, digest_of
 from mobile_export.contract.samples import samples_of
-from mobile_export.contract.task import check_told
+from mobile_export.contract.task import check_told, device_settings
 from mobile_export.contract.wire import pack_uplink, unpack_uplink, uplink_form
 from mobile_export.device import (
     Device,
@@ -311,6 +311,33 @@ def test_the_settings_of_the_run_are_those_of_the_device_and_a_plan_may_have_oth
         assert train_round(model, state, TrainingPlan(samples=samples))[1].samples == expected
     steps = train_round(model, state, TrainingPlan(epochs=2, batch_size=2))[1].steps
     assert steps == 2 * positions * (1 + config.samples.negatives) // 2
+
+
+def test_older_positions_weigh_less_as_on_the_simulations_devices(
+    model, views, works, items, config, downlink, plan, weights_of, simulated
+):
+    samples = dataclasses.replace(config.samples, half_life=1)
+    work, plan = works["mlp"], dataclasses.replace(plan, samples=samples)
+    state = model.receive(model.begin(**held(views[3])), downlink)
+    state, report = train_round(model, state, plan)
+    settings = dataclasses.replace(config, samples=samples)
+    given = {"items": items, "weights": weights_of(work), "downlink": downlink}
+    expected, result = simulated(work, views[3], config=settings, **given)
+    assert np.abs(model.weights(state) - expected).max() <= 1e-6
+    assert report.loss == pytest.approx(float(result.loss) / float(result.weight), abs=1e-5)
+    alike, _ = simulated(work, views[3], config=config, **given)
+    assert np.abs(expected - alike).max() > 1e-4
+
+
+def test_a_file_tells_the_weights_of_samples_where_they_differ(works):
+    task = works["mlp"].task
+    assert "half_life" not in device_settings(task)["samples"]
+    weighed = task.changed(samples=dataclasses.replace(task.samples, half_life=3))
+    metadata = json.loads(json.dumps(device_settings(weighed)))
+    assert samples_of(metadata) == weighed.samples
+    assert check_told(weighed, metadata)
+    with pytest.raises(ExportError, match=r"samples\.half_life: the run has 0, the file tells 3"):
+        check_told(task, metadata)
 
 
 def test_a_file_of_before_trains_as_it_did(model):

@@ -14,7 +14,9 @@ from ecct_tf.testing import ConformanceError, check_loss, loss_findings
 EXAMPLES = Path(__file__).parents[2] / "examples" / "own_losses"
 
 
-@pytest.mark.parametrize("name", ["bce", "bpr", "sampled_softmax", "own_losses.losses:hinge"])
+@pytest.mark.parametrize(
+    "name", ["bce", "bpr", "huber", "sampled_softmax", "own_losses.losses:hinge"]
+)
 def test_the_librarys_losses_and_the_example_pass(name, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     findings = check_loss(name)

@@ -158,6 +158,7 @@ public class EdgeMetadata internal constructor(
                 negatives = samples?.atLeastOne("negatives") ?: 9,
                 positions = samples?.atLeastOne("max_positions") ?: 128,
                 groupSize = if (from.has("group_size")) from.atLeastOne("group_size") else 1,
+                halfLife = samples?.let { if (it.has("half_life")) it.count("half_life") else 0 } ?: 0,
                 guardPositions = samples?.let { if (it.has("guard_positions")) it.count("guard_positions") else 0 } ?: 0,
             )
         }
@@ -193,6 +194,7 @@ public class ProfileColumn internal constructor(
  *   reads them so, or 1.
  * @property guardPositions the newest positions, at most half of them, that a device does not train
  *   on: by them it judges whether to rank with what training gave it or with its start; 0 for no guard.
+ * @property halfLife newer positions behind which one weighs half in the loss; 0 weighs all alike.
  */
 public data class TrainingDefaults(
     public val learningRate: Float,
@@ -203,4 +205,5 @@ public data class TrainingDefaults(
     public val positions: Int,
     public val groupSize: Int,
     public val guardPositions: Int,
+    public val halfLife: Int,
 )

@@ -6,6 +6,7 @@ package ecct.edge
  * @property histories `[N][L] int32`, what came before each sample, newest last, 0 at the front.
  * @property candidates `[N] int32`.
  * @property labels `[N] float32`, 1 for an interaction, 0 for a negative.
+ * @property weights `[N] float32`, how much each sample weighs in the loss.
  * @property clocks `[N][W] float32`, what the clock said when each interaction happened; null for
  *   a model without a clock.
  */
@@ -13,6 +14,7 @@ internal class Samples(
     val histories: Array<IntArray>,
     val candidates: IntArray,
     val labels: FloatArray,
+    val weights: FloatArray,
     val clocks: Array<FloatArray>?,
 ) {
     val size: Int get() = candidates.size
@@ -57,7 +59,8 @@ internal fun drawSamples(
     val positions = options.positions ?: defaults.positions
     val first = firstPosition(history.size, known.older, positions)
     if (first >= history.size) {
-        return Samples(emptyArray(), IntArray(0), FloatArray(0), if (metadata.readsClock) emptyArray() else null)
+        val clocks = if (metadata.readsClock) emptyArray<FloatArray>() else null
+        return Samples(emptyArray(), IntArray(0), FloatArray(0), FloatArray(0), clocks)
     }
     // By the newest the device judges what training gave it.
     val held = guardPositions(history.size, known.older, positions, defaults.guardPositions)
@@ -66,6 +69,7 @@ internal fun drawSamples(
     val histories = ArrayList<IntArray>()
     val candidates = ArrayList<Int>()
     val labels = ArrayList<Float>()
+    val weights = ArrayList<Float>()
     val clocks = ArrayList<FloatArray>()
     for (position in first until held.first) {
         val before = padHistory(history, metadata.historyLength, position)
@@ -76,6 +80,7 @@ internal fun drawSamples(
             clocks += reading
             candidates += if (index == 0) history[position] else others[index - 1]
             labels += if (index == 0) 1f else 0f
+            weights += positionWeight(newer = held.first - 1 - position, halfLife = defaults.halfLife)
         }
     }
     // What belongs together stays so, in its order.
@@ -87,9 +92,18 @@ internal fun drawSamples(
         Array(order.size) { histories[order[it]] },
         IntArray(order.size) { candidates[order[it]] },
         FloatArray(order.size) { labels[order[it]] },
+        FloatArray(order.size) { weights[order[it]] },
         if (metadata.readsClock) Array(order.size) { clocks[order[it]] } else null,
     )
 }
+
+/**
+ * How much a position weighs in the loss that has so many [newer] ones among those that are trained
+ * on: half behind [halfLife] of them; all alike where that is 0. One division of floats, as in the
+ * simulation.
+ */
+internal fun positionWeight(newer: Int, halfLife: Int): Float =
+    if (halfLife == 0) 1f else halfLife.toFloat() / (halfLife + newer).toFloat()
 
 /** With so many items for each that a position has, a position seldom repeats one. */
 private const val AMPLE = 8
@@ -167,6 +181,6 @@ internal fun Samples.batch(start: Int, size: Int, rows: Int): Map<String, Any> {
         "history" to Array(rows) { if (it < used) histories[start + it] else IntArray(length) },
         "candidates" to IntArray(rows) { if (it < used) candidates[start + it] else 0 },
         "labels" to FloatArray(rows) { if (it < used) labels[start + it] else 0f },
-        "mask" to FloatArray(rows) { if (it < used) 1f else 0f },
+        "mask" to FloatArray(rows) { if (it < used) weights[start + it] else 0f },
     )
 }

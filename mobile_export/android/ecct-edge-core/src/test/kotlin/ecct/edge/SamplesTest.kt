@@ -106,6 +106,23 @@ class SamplesTest {
     }
 
     @Test
+    fun olderPositionsWeighLessWhereTheFileSaysSo() {
+        assertEquals(setOf(1f), draw().weights.toSet())
+        val told = "\"samples\":{\"guard_positions\":0,"
+        val model = Golden.modelWith { it.replace(told, "$told\"half_life\":2,") }
+        val samples = drawSamples(kept, model.metadata, options, draw.count("seed").toLong())
+        val expected = mapOf(26 to 1f, 9 to 2f / 3f, 15 to 0.5f, 4 to 0.4f)
+        val own = samples.candidates.indices.filter { samples.labels[it] == 1f }
+        assertEquals(expected, own.associate { samples.candidates[it] to samples.weights[it] })
+        for (weight in expected.values) assertEquals(4, samples.weights.count { it == weight })
+        val last = samples.batch(12, size = 6, rows = 6)
+        val mask = samples.weights.copyOfRange(12, 16) + floatArrayOf(0f, 0f)
+        assertContentEquals(mask, last["mask"] as FloatArray)
+        // The same draw otherwise.
+        assertContentEquals(draw().candidates, samples.candidates)
+    }
+
+    @Test
     fun itemsWithoutARowAreNotTrainedOn() {
         val odd = kept.copy(history = intArrayOf(3, 99, 1, 4, 0, 15, 9, 26), olderItems = 3)
         assertContentEquals(draw().candidates, draw(odd).candidates)
