@@ -16,10 +16,12 @@ from ecct_tf.studies.study import Measure, Point, Study, Table
 __all__ = ["audit_once", "epsilon", "learned", "privacy"]
 
 _PROBE = "logistic regression"
+# An uplink log holds rows; of sums the run folder keeps all.
+_SUMS = ("exchange.rows=item", "exchange.uplink_log=null", "exchange.item_sums.keep=true")
 
 
 def privacy() -> Study:
-    """The exchange whole, with less in it, and with ever more noise; each run is audited."""
+    """The exchange whole, with less in it, with noise, and of sums alone; each run is audited."""
     return Study(
         name="privacy",
         question="What does a curious cloud learn from what devices send, and what does it cost to "
@@ -32,6 +34,8 @@ def privacy() -> Study:
             Point("noise 0.3", ("exchange.noise_multiplier=0.3",)),
             Point("noise 1", ("exchange.noise_multiplier=1",)),
             Point("noise 4", ("exchange.noise_multiplier=4",)),
+            Point("sums", _SUMS),
+            Point("sums with noise 3.8", (*_SUMS, "exchange.item_sums.noise_multiplier=3.8")),
         ),
         methods=("ecct",),
         # So that the audit sees what a cloud that keeps everything has.

@@ -7,6 +7,7 @@ import pytest
 
 from ecct_tf.studies import find_study, plan_study, read_study, run_study
 from ecct_tf.studies.privacy import _guesses, audit_once, epsilon, learned
+from ecct_tf.studies.study import slug_of
 
 TINY = (
     "data.synthetic_users=24",
@@ -38,6 +39,17 @@ def test_each_run_is_audited_by_all_that_its_cloud_received(folder):
     table = learned(result)
     assert {row[1] for row in table.rows} >= {"recent item", "newest items"}
     assert all(len(row) == len(table.headings) for row in table.rows)
+
+
+def test_points_of_sums_keep_the_sums_in_place_of_a_log(small):
+    plan = plan_study(find_study("privacy"), seeds=(0,), overrides=[*small, *TINY])
+    exchanges = {path: config.exchange for path, config in plan.runs.items()}
+    for label, noise in (("sums", 0.0), ("sums with noise 3.8", 3.8)):
+        exchange = exchanges[f"{slug_of(label)}/ecct-seed0"]
+        assert (exchange.rows, exchange.uplink_log) == ("item", None)
+        assert exchange.item_sums.keep
+        assert exchange.item_sums.noise_multiplier == noise
+    assert exchanges["whole/ecct-seed0"].uplink_log == "run:uplinks"
 
 
 def test_an_audit_is_made_again_only_where_it_is_stale_or_damaged(folder, monkeypatch):
