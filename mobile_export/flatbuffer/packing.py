@@ -86,8 +86,11 @@ def pack(
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, body)
         archive.comment = _PROOF + b"0" * _DIGITS
-    whole = stream.getvalue()[:-_DIGITS]
-    return whole + digest(whole).encode()
+    with stream.getbuffer() as held, held[:-_DIGITS] as whole:
+        proof = hashlib.sha256(whole).hexdigest()
+    stream.seek(-_DIGITS, io.SEEK_END)
+    stream.write(proof.encode())
+    return stream.getvalue()
 
 
 def proves_itself(content: bytes) -> bool:

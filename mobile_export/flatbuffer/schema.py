@@ -7,6 +7,7 @@ installed serves. They carry no types, so that a model here is `Any`.
 import contextlib
 import copy
 import functools
+import hashlib
 import importlib
 from collections.abc import Iterator
 from types import ModuleType
@@ -31,6 +32,7 @@ __all__ = [
 
 _MODULES = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 _IDENTIFIER = b"TFL3"
+_LARGE = 1 << 12
 
 
 @functools.cache
@@ -149,7 +151,9 @@ class _SharingBuilder(flatbuffers.Builder):
         self._vectors: dict[tuple[str, bytes], int] = {}
 
     def _share_vector(self, x: npt.NDArray[Any]) -> int:
-        key = (x.dtype.str, x.tobytes())
+        # Of what is large its digest: a copy of each constant would be another file.
+        content = x.tobytes() if x.nbytes <= _LARGE else hashlib.sha256(x.tobytes()).digest()
+        key = (f"{x.dtype.str}{x.nbytes}", content)
         if key not in self._vectors:
             if x.dtype == np.uint8:
                 # Buffers are `force_align: 16`, which the generated Python code forgets.

@@ -4,6 +4,7 @@ None of it changes a finite result: equal constants are kept once, optimiser slo
 `FILL` instead of a stored constant, and tensors inside a graph lose their long names.
 """
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -135,19 +136,20 @@ def _is_empty(details: Any) -> bool:
 def _share_buffers(model: Any) -> None:
     """Keeps equal buffers once, and none that nobody reads."""
     used = {0: 0}
-    by_content: dict[bytes, int] = {}
+    by_content: dict[tuple[int, bytes], int] = {}
     kept = [model.buffers[0]]
 
     def place(index: int) -> int:
         if index not in used:
             data = model.buffers[index].data
-            content = b"" if data is None else bytes(bytearray(data))
-            if not content:
+            if data is None or not len(data):
                 return 0
-            if content not in by_content:
-                by_content[content] = len(kept)
+            # By its digest: a copy of each constant would be another file.
+            key = (len(data), hashlib.sha256(np.asarray(data, np.uint8).tobytes()).digest())
+            if key not in by_content:
+                by_content[key] = len(kept)
                 kept.append(model.buffers[index])
-            used[index] = by_content[content]
+            used[index] = by_content[key]
         return used[index]
 
     _each_buffer(model, place)
