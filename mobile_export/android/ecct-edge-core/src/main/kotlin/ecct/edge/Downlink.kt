@@ -48,6 +48,17 @@ public class Downlink internal constructor(
         cloudVersion > 0 && other.cloudVersion > 0 &&
             (round < other.round || (round == other.round && cloudVersion < other.cloudVersion))
 
+    /** Refuses this downlink where the cloud made it before [newest], which the device has. */
+    internal fun checkNotOlder(newest: Downlink) {
+        if (isOlderThan(newest)) {
+            throw PayloadException(
+                "downlink: expected one of round ${newest.round} and version ${newest.cloudVersion}, which the " +
+                    "device has, or newer, got round $round and version $cloudVersion; fetch what the cloud " +
+                    "publishes now",
+            )
+        }
+    }
+
     /** Adds what the signatures read of a downlink to [inputs]. */
     internal fun addTo(inputs: MutableMap<String, Any>) {
         inputs["user_embedding"] = if (codec == Codec.INT8) embedding.copyOf() else floats()

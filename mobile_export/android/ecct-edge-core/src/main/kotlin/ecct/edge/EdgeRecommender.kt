@@ -95,15 +95,7 @@ public class EdgeRecommender private constructor(
      */
     public fun receive(downlink: Downlink): Unit =
         locked {
-            downlink.check(model)
-            val newest = current.downlink
-            if (newest != null && downlink.isOlderThan(newest)) {
-                throw PayloadException(
-                    "downlink: expected one of round ${newest.round} and version ${newest.cloudVersion}, which the " +
-                        "device has, or newer, got round ${downlink.round} and version " +
-                        "${downlink.cloudVersion}; fetch what the cloud publishes now",
-                )
-            }
+            check(downlink)
             keep(current.copy(downlink = downlink))
         }
 
@@ -181,23 +173,23 @@ public class EdgeRecommender private constructor(
      * @param keepGoing asked before each step; false ends the call early, what was done is kept.
      * @throws InputException when the history covers every item, or the file does not train.
      */
-    public fun train(
+    public fun train(options: TrainingOptions = TrainingOptions(), keepGoing: () -> Boolean = { true }): TrainingReport =
+        locked { trained(current, options, keepGoing) }
+
+    /**
+     * [receive] and [train] at once: a kill, or a call that throws, leaves the device before both or after.
+     *
+     * @throws PayloadException as [receive].
+     * @throws InputException as [train].
+     */
+    public fun takePart(
+        downlink: Downlink,
         options: TrainingOptions = TrainingOptions(),
         keepGoing: () -> Boolean = { true },
     ): TrainingReport =
         locked {
-            val loop = TrainingLoop(runner, metadata, options)
-            val samples = drawSamples(current, metadata, options, options.seed ?: roundSeed())
-            if (samples.size == 0) {
-                TrainingReport(0, 0, 0, firstLoss = 0f, lastLoss = 0f, completed = true)
-            } else {
-                undoable {
-                    val report = loop.run(samples, userInputs(), keepGoing)
-                    val start = current.startOnceChanged(metadata)
-                    keep(current.copy(values = values(), round = current.round + 1, start = start))
-                    report
-                }
-            }
+            check(downlink)
+            trained(current.copy(downlink = downlink), options, keepGoing)
         }
 
     /**
@@ -271,6 +263,27 @@ public class EdgeRecommender private constructor(
             if (closed) throw ClosedException()
             block()
         }
+
+    private fun check(downlink: Downlink) {
+        downlink.check(model)
+        current.downlink?.let(downlink::checkNotOlder)
+    }
+
+    /** Trains on [begun], which is [current] or the same with another downlink, and keeps what comes of it. */
+    private fun trained(begun: DeviceState, options: TrainingOptions, keepGoing: () -> Boolean): TrainingReport {
+        val loop = TrainingLoop(runner, metadata, options)
+        val samples = drawSamples(begun, metadata, options, options.seed ?: roundSeed())
+        if (samples.size == 0) {
+            if (begun !== current) keep(begun)
+            return TrainingReport(0, 0, 0, firstLoss = 0f, lastLoss = 0f, completed = true)
+        }
+        return undoable {
+            val report = loop.run(samples, userInputs(begun), keepGoing)
+            val start = begun.startOnceChanged(metadata)
+            keep(begun.copy(values = values(), round = begun.round + 1, start = start))
+            report
+        }
+    }
 
     /** Runs [block]; when it throws, the interpreter has the weights of the kept state again. */
     private fun <T> undoable(block: () -> T): T =
@@ -355,10 +368,10 @@ public class EdgeRecommender private constructor(
             emptyMap()
         }
 
-    private fun userInputs(): Map<String, Any> =
+    private fun userInputs(state: DeviceState = current): Map<String, Any> =
         buildMap {
-            if (metadata.profile.isNotEmpty()) put("profile", current.profile)
-            (current.downlink ?: Downlink.unknownUser(metadata.exchange)).addTo(this)
+            if (metadata.profile.isNotEmpty()) put("profile", state.profile)
+            (state.downlink ?: Downlink.unknownUser(metadata.exchange)).addTo(this)
         }
 
     private fun roundSeed(): Long = SplitMix64(current.user.toLong() shl 32 or current.round.toLong()).next()

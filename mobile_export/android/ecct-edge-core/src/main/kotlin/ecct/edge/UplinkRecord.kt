@@ -6,6 +6,9 @@ import java.util.zip.CRC32
 
 private const val HEADER_BYTES = 40
 private const val SCHEMA: Short = 1
+private const val MAGIC = "ECUP"
+private const val ROUND_AT = 28
+private const val SIZE_AT = 36
 
 /**
  * An uplink in the envelope that the cloud's log reads, `ecct_tf.wire.record` in Python.
@@ -33,7 +36,7 @@ internal fun encodeUplinkRecord(
     }
     val bytes =
         ByteBuffer.allocate(HEADER_BYTES + payload.size + Int.SIZE_BYTES).order(ByteOrder.LITTLE_ENDIAN)
-    bytes.put("ECUP".toByteArray(Charsets.US_ASCII))
+    bytes.put(MAGIC.toByteArray(Charsets.US_ASCII))
     bytes.putShort(SCHEMA)
     bytes.put(exchange.codec.ordinal.toByte())
     bytes.put(if (exchange.withLogits) 2 else 1)
@@ -48,4 +51,23 @@ internal fun encodeUplinkRecord(
     val sum = CRC32().apply { update(bytes.array(), 0, bytes.position()) }
     bytes.putInt(sum.value.toInt())
     return bytes.array()
+}
+
+/**
+ * The round that a record answers, once its length and its checksum fit.
+ *
+ * @throws PayloadException when it is damaged, or none.
+ */
+internal fun recordRound(record: ByteArray): Int {
+    val bytes = ByteBuffer.wrap(record).order(ByteOrder.LITTLE_ENDIAN)
+    val rest = HEADER_BYTES + Int.SIZE_BYTES
+    val whole =
+        record.size >= rest && String(record, 0, MAGIC.length, Charsets.US_ASCII) == MAGIC &&
+            bytes.getInt(SIZE_AT) == record.size - rest && bytes.getInt(ROUND_AT) >= 0 &&
+            bytes.getInt(record.size - Int.SIZE_BYTES) ==
+            CRC32().apply { update(record, 0, record.size - Int.SIZE_BYTES) }.value.toInt()
+    if (!whole) {
+        throw PayloadException("uplink record: expected one of `uplinkRecord`, got ${record.size} bytes that are none")
+    }
+    return bytes.getInt(ROUND_AT)
 }

@@ -1,6 +1,7 @@
 package ecct.edge.android
 
 import android.content.Context
+import ecct.edge.CloudClient
 import ecct.edge.DeviceState
 import ecct.edge.Downlink
 import ecct.edge.EdgeMetadata
@@ -8,10 +9,13 @@ import ecct.edge.EdgeRecommender
 import ecct.edge.Manifest
 import ecct.edge.ModelFile
 import ecct.edge.ModelFileException
+import ecct.edge.Outbox
+import ecct.edge.RoundReport
 import ecct.edge.Score
 import ecct.edge.StateFile
 import ecct.edge.TrainingOptions
 import ecct.edge.TrainingReport
+import ecct.edge.takePart
 import kotlinx.coroutines.CoroutineDispatcher
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.currentCoroutineContext
@@ -102,6 +106,22 @@ public class EdgeDevice internal constructor(
     /** The same in the envelope that the cloud's log reads, made now. */
     public suspend fun uplinkRecord(): ByteArray =
         alone { device.uplinkRecord(System.currentTimeMillis() / MILLISECONDS) }
+
+    /**
+     * A whole round with the cloud; see [ecct.edge.takePart]. While it waits for the network, other calls
+     * go on. When the coroutine is cancelled, training ends before its next step, and is answered.
+     */
+    public suspend fun takePart(
+        client: CloudClient,
+        outbox: Outbox,
+        options: TrainingOptions = TrainingOptions(),
+    ): RoundReport {
+        val caller = currentCoroutineContext()
+        // Without the mutex: the recommender itself lets its calls run one after another.
+        return withContext(dispatcher) {
+            takePart(device, client, outbox, options) { caller.isActive }
+        }
+    }
 
     /** Frees the interpreter when the call that runs now is done. */
     public suspend fun close(): Unit = alone { device.close() }

@@ -7,6 +7,7 @@ import androidx.work.workDataOf
 import ecct.edge.EdgeException
 import ecct.edge.InputException
 import ecct.edge.TrainingReport
+import ecct.edge.UnreachableException
 import java.io.IOException
 
 /**
@@ -18,11 +19,19 @@ public interface EdgeTrainingHost {
     public suspend fun edgeDevice(): EdgeDevice
 
     /**
+     * What the worker does: it trains, and calls [onTrained]. An app that talks to `ecct cloud serve` takes
+     * part in the cloud's round instead: `device.takePart(client, outbox)`.
+     *
+     * @throws ecct.edge.UnreachableException when the network failed; the work is then tried again later.
+     */
+    public suspend fun work(device: EdgeDevice): Unit = onTrained(device, device.train())
+
+    /**
      * Called after training; the place to send [EdgeDevice.uplinkRecord] and fetch a downlink.
      *
      * @throws IOException when the network failed; the work is then tried again later.
      */
-    public suspend fun onTrained(device: EdgeDevice, report: TrainingReport)
+    public suspend fun onTrained(device: EdgeDevice, report: TrainingReport): Unit = Unit
 }
 
 /** Trains while the phone charges, idle, on an unmetered network; see [EdgeTraining]. */
@@ -33,12 +42,14 @@ public class EdgeTrainingWorker(
     override suspend fun doWork(): Result {
         val host = applicationContext as? EdgeTrainingHost ?: return failure(NO_HOST)
         return try {
-            val device = host.edgeDevice()
-            host.onTrained(device, device.train())
+            host.work(host.edgeDevice())
             Result.success()
         } catch (error: InputException) {
             // A history of all items, or a file that does not train: no failure, and said.
             Result.success(workDataOf(MESSAGE to error.message))
+        } catch (error: UnreachableException) {
+            // Answers wait in the outbox; WorkManager asks again, at longer and longer intervals.
+            Result.retry()
         } catch (error: EdgeException) {
             failure(error.message ?: error.toString())
         } catch (error: IOException) {
