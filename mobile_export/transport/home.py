@@ -156,6 +156,15 @@ class DeviceHome:
             clock=clock,
         )
 
+    def forget(self) -> None:
+        """Removes all of it: state, the app's data, token, what was fetched and what waits.
+
+        What has left the device in answers is the cloud's to forget (`ecct cloud forget`), and
+        its token the operator's to revoke.
+        """
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
     def sweep(self, device: Device) -> None:
         """Removes fetched model files other than the one that the device runs."""
         kept = self._model(device.model.file.sha256, self.own.model).parent

@@ -326,6 +326,13 @@ def test_a_new_device_begins_with_what_is_offered_and_opens_as_it_was(own, tmp_p
     # What was fetched is lost: the file that is offered takes the state over.
     again = home.device(client, runtime=RUNTIME, clock=time.time)
     assert again.weights.tobytes() == weights.tobytes()
+    home.answers().add(record(1, 3))
+    other = DeviceHome(tmp_path / "other")
+    other.settle(own_data)
+    other.forget()
+    other.forget()
+    assert not other.folder.exists()
+    assert len(home.answers()) == 1
     (home.folder / "own.json").write_text('{"user": 1}')
     with pytest.raises(DeviceError, match=r"expected what `DeviceHome\.settle` writes"):
         home.device(client, runtime=RUNTIME, clock=time.time)
