@@ -21,6 +21,7 @@ from cloud.recommender import CloudRecommender
 from cloud.start_samples import Samples, StartSamples
 from ecct_tf.config import FeatureConfig, StartConfig, Tier
 from ecct_tf.data import CloudView
+from ecct_tf.data.numbers import LARGEST_VALUE, STEPS
 from ecct_tf.edge import EdgeInputs, EdgeModel, ItemTensors, with_item_vectors
 from ecct_tf.edge.training import PooledStep, pooled_step
 from ecct_tf.errors import ConfigError
@@ -160,13 +161,23 @@ def _random_profiles(
     model: EdgeModel, size: int, *, batch_size: int, rng: np.random.Generator
 ) -> Ids:
     """`[S, columns]`: private columns, which the cloud does not know, drawn at random."""
-    sizes = model.spec.profile_sizes
-    drawn = np.empty((size, len(sizes)), np.int32)
+    sizes, numbers = model.profile.sizes, model.profile.numbers
+    drawn = np.empty((size, len(sizes) + numbers), np.int32)
     for start in range(0, size, batch_size):
         rows = drawn[start : start + batch_size]
         for column, values in enumerate(sizes):
             rows[:, column] = rng.integers(0, values, len(rows))
+        for column in range(len(sizes), len(sizes) + numbers):
+            rows[:, column] = _random_codes(len(rows), rng)
     return drawn
+
+
+def _random_codes(count: int, rng: np.random.Generator) -> Ids:
+    """`[count]`: scaled numbers as a public rule leaves them, and a quarter that are unknown."""
+    values = np.clip(rng.standard_normal(count), -LARGEST_VALUE, LARGEST_VALUE)
+    codes = 1 + np.floor((values + LARGEST_VALUE) * STEPS + 0.5)
+    found: Ids = np.where(rng.random(count) < 0.25, 0, codes).astype(np.int32)
+    return found
 
 
 def _inputs(model: EdgeModel, samples: Samples, profile: tf.Tensor) -> EdgeInputs:

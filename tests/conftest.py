@@ -1,6 +1,7 @@
 """Settings that must hold before TensorFlow is imported, and a watch for left-over workers."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 
@@ -49,6 +50,27 @@ def pytest_sessionfinish(session):
 def pytest_testnodedown(node):
     output = getattr(node, "workeroutput", None) or {}
     node.config.stash[_LEFT_WORKERS].extend(output.get("left_workers", []))
+
+
+@pytest.fixture(scope="session")
+def with_pay():
+    """`with_pay(dataset, pay)`: the data set with a private number of each user, NaN if unknown."""
+    import numpy as np
+
+    from ecct_tf.data import Column, EncodedColumn, FeatureSchema, Kind, Side
+    from ecct_tf.data.numbers import number_code
+
+    column = Column("pay", "user", Side.FEDERATED, Kind.NUMERIC)
+
+    def with_pay(dataset, pay):
+        codes = [number_code(float(number), column.private_scaling) for number in pay]
+        return dataclasses.replace(
+            dataset,
+            schema=FeatureSchema(dataset.schema.name, (*dataset.schema.columns, column)),
+            user_columns=(*dataset.user_columns, EncodedColumn(column, np.array(codes, np.int32))),
+        )
+
+    return with_pay
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -21,6 +21,7 @@ class EdgeModelsConfig:
       profile_sizes: values of each private categorical column, the unknown one not counted, in
         the order of the schema; null counts them in `data`. The cloud needs how many there are,
         never whose.
+      profile_numbers: how many private numeric columns there are; null counts them in `data`.
       hidden_dim: width of the hidden layer of `mlp` and `attention`.
       profile_dim: width of the embedding of one private column.
       heads: attention heads of `attention`.
@@ -29,6 +30,7 @@ class EdgeModelsConfig:
     start: StartName = "random"
     tiers: tuple[Tier, ...] = ("mlp",)
     profile_sizes: tuple[int, ...] | None = None
+    profile_numbers: int | None = None
     hidden_dim: int = 32
     profile_dim: int = 2
     heads: int = 2
@@ -37,6 +39,8 @@ class EdgeModelsConfig:
         numbers(self, "edge")
         one_of(self, "edge", "start", STARTS)
         at_least(self, "edge", 1, "hidden_dim", "profile_dim", "heads")
+        if self.profile_numbers is not None:
+            at_least(self, "edge", 0, "profile_numbers")
         for tier in self.tiers:
             check_tier_form(tier, setting="edge.tiers")
         if not self.tiers or len(set(self.tiers)) < len(self.tiers):

@@ -14,9 +14,7 @@ from cloud.retraining.config import JobConfig
 from cloud.vocabulary import Vocabulary, renumber
 from ecct_tf.data import (
     CloudView,
-    Kind,
     OlderInteractions,
-    Side,
     cloud_view,
     load_dataset,
     refuse_heavy_users,
@@ -26,6 +24,7 @@ from ecct_tf.data import (
     without_heavy_users,
 )
 from ecct_tf.data.clock import silence, tells_time
+from ecct_tf.data.profile import private_numbers, private_words
 from ecct_tf.errors import DataError
 
 __all__ = ["HeldOut", "History", "Validation", "hold_out", "load_history"]
@@ -48,12 +47,14 @@ class History:
       fingerprint: SHA-256 of the view, in hexadecimal.
       profile_sizes: how many values each private categorical column has, in the order of the
         schema; of the columns themselves nothing is here.
+      profile_numbers: how many private numeric columns there are.
     """
 
     view: CloudView
     vocabulary: Vocabulary
     fingerprint: str
     profile_sizes: tuple[int, ...] = ()
+    profile_numbers: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,12 +112,9 @@ def load_history(
     renumbered = view if vocabulary == own else renumber(view, own, vocabulary)
     if columns is not None:
         renumbered = recoded(renumbered, columns)
-    sizes = tuple(
-        len(found.vocabulary)
-        for found in dataset.user_columns
-        if found.column.side is Side.FEDERATED and found.column.kind is Kind.CATEGORICAL
-    )
-    return History(renumbered, vocabulary, _fingerprint(renumbered, vocabulary), sizes)
+    sizes = tuple(len(words) for words in private_words(dataset.user_columns).values())
+    numbers = len(private_numbers(dataset.user_columns))
+    return History(renumbered, vocabulary, _fingerprint(renumbered, vocabulary), sizes, numbers)
 
 
 def hold_out(

@@ -27,14 +27,19 @@ _log = logging.getLogger(__name__)
 
 
 def edge_models(
-    config: JobConfig, table: ItemTable, *, profile_sizes: tuple[int, ...]
+    config: JobConfig,
+    table: ItemTable,
+    *,
+    profile_sizes: tuple[int, ...],
+    profile_numbers: int = 0,
 ) -> list[EdgeModel]:
     """The edge models of the job's tiers, for devices that hold `table`.
 
     Args:
       config: the job.
       table: that the version publishes.
-      profile_sizes: values of each private column, the unknown one not counted.
+      profile_sizes: values of each private category, the unknown one not counted.
+      profile_numbers: how many private numeric columns there are.
     """
     edge = config.edge
     spec = EdgeSpec(
@@ -48,6 +53,7 @@ def edge_models(
         profile_dim=edge.profile_dim,
         heads=edge.heads,
         item_dim=sum(block.source.shape[1] for block in table.blocks),
+        profile_numbers=profile_numbers,
     )
     return [build_edge_model(tier, spec) for tier in sorted(edge.tiers)]
 
@@ -73,9 +79,15 @@ def edge_starts(
     """
     if config.edge.start == "random":
         return {}
-    own = config.edge.profile_sizes
-    sizes = prepared.history.profile_sizes if own is None else own
-    models = edge_models(config, table, profile_sizes=sizes)
+    own, counted = config.edge, prepared.history
+    models = edge_models(
+        config,
+        table,
+        profile_sizes=counted.profile_sizes if own.profile_sizes is None else own.profile_sizes,
+        profile_numbers=(
+            counted.profile_numbers if own.profile_numbers is None else own.profile_numbers
+        ),
+    )
     settings = {"seed": config.seed, **dataclasses.asdict(config.edge_start)}
     parent = prepared.parent
     if parent is not None and table is parent.table:

@@ -97,6 +97,11 @@ def _properties(column: EncodedColumn, users: Ids) -> list[tuple[str, Ids]]:
     name, values = column.column.name, column.values[users]
     if column.column.kind is Kind.CATEGORICAL:
         return [(name, values.astype(np.int64))]
+    if column.column.is_private_number:
+        known = values[values > 0]
+        middle = np.median(known) if len(known) else 0
+        codes = np.where(values > 0, 1 + (values > middle), 0)
+        return [(f"{name} (above its median)", codes.astype(np.int64))]
     if column.column.kind is Kind.NUMERIC:
         return [(f"{name} (above its median)", 1 + (values > np.median(values)).astype(np.int64))]
     if column.column.kind is Kind.MULTI_CATEGORICAL:

@@ -21,6 +21,7 @@ from ecct_tf.baselines.state_arrays import check_arrays
 from ecct_tf.config import RunConfig, SampleConfig
 from ecct_tf.config.baselines import CentralizedConfig
 from ecct_tf.data import Candidates, CloudView, Dataset, DeviceView, Split, cloud_view
+from ecct_tf.data.profile import device_profile, profile_shape
 from ecct_tf.edge import (
     EdgeModel,
     EdgeSpec,
@@ -33,7 +34,6 @@ from ecct_tf.errors import ConfigError, DivergenceError
 from ecct_tf.evaluation import evaluate_scores
 from ecct_tf.federated.algorithm import Arrays, RoundReport
 from ecct_tf.federated.device_set import prepare_devices
-from ecct_tf.federated.devices import device_profile, profile_sizes
 
 __all__ = ["Centralized", "CentralizedState", "build_centralized"]
 
@@ -251,19 +251,21 @@ def build_centralized(
     second = dataclasses.replace(table, blocks=refitted.blocks, attributes=refitted.attributes)
     items = [ItemTensors(*map(np.asarray, item_tensors(found))) for found in (table, second)]
     block_sizes = tuple(block.source.shape[1] for block in table.blocks)
+    profile = profile_shape(groups[0][0].profile.columns)
     model = build_edge_model(
         largest_tier(config.edge),
         EdgeSpec(
             interaction_dim=len(table.feature_mean),
             history_length=config.features.history_length,
             num_blocks=len(table.blocks),
-            profile_sizes=profile_sizes(groups[0][0]),
+            profile_sizes=profile.sizes,
             cloud_dim=table.cloud.shape[1],
             embedding_dim=config.edge.embedding_dim,
             hidden_dim=config.edge.hidden_dim,
             profile_dim=config.edge.profile_dim,
             heads=config.edge.heads,
             item_dim=sum(block_sizes),
+            profile_numbers=profile.numbers,
         ),
     )
     devices = prepare_devices(
@@ -274,6 +276,7 @@ def build_centralized(
         samples=SampleConfig(own.negatives, own.max_positions, guard_positions=0),
         with_slots=model.reads_slots,
         with_items=model.reads_items,
+        with_numbers=model.reads_numbers,
         seed=config.seed,
     ).devices
     users = np.arange(dataset.num_users, dtype=np.int32)

@@ -10,7 +10,7 @@ from ecct_tf.baselines.local_training import LocalTraining
 from ecct_tf.config import RunConfig, ServerConfig
 from ecct_tf.config.baselines import FederatedBaselineName
 from ecct_tf.data import DeviceView
-from ecct_tf.federated.devices import profile_sizes
+from ecct_tf.data.profile import profile_shape
 
 __all__ = ["BaselinePlan", "averaging_plan", "pfedrec_plan"]
 
@@ -56,7 +56,7 @@ def averaging_plan(
     model = history_model(
         num_items=num_items,
         features=config.features,
-        profile_sizes=profile_sizes(groups[0][0]),
+        profile=profile_shape(groups[0][0].profile.columns),
         embedding_dim=own.embedding_dim,
         hidden_dim=own.hidden_dim,
         profile_dim=own.profile_dim,

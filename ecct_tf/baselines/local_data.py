@@ -16,9 +16,10 @@ from ecct_tf.config import FeatureConfig
 from ecct_tf.config.baselines import Positions
 from ecct_tf.data import DeviceView, sample_negatives
 from ecct_tf.data.clock import clock_readings
+from ecct_tf.data.profile import device_profile
 from ecct_tf.edge import pad_history
 from ecct_tf.errors import DataError
-from ecct_tf.federated.devices import device_profile, padded_length
+from ecct_tf.federated.devices import padded_length
 
 __all__ = [
     "LocalData",

@@ -14,9 +14,11 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig
+from ecct_tf.data.profile import ProfileShape
 from ecct_tf.edge.clock import elapsed_weights, is_known, request_context
 from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.primitives import concat, dense, embed, relu, row_dot
+from ecct_tf.edge.profile import number_inputs
 
 __all__ = ["LocalModel", "Rows", "history_model", "score_function_model"]
 
@@ -86,7 +88,7 @@ def history_model(
     *,
     num_items: int,
     features: FeatureConfig,
-    profile_sizes: tuple[int, ...],
+    profile: ProfileShape,
     embedding_dim: int,
     hidden_dim: int,
     profile_dim: int,
@@ -95,21 +97,21 @@ def history_model(
     """The model of FedAvg: the history, pooled at several decays, against the candidate.
 
     It is the edge model with learned embeddings in place of the cloud's: candidate,
-    elementwise and dot products of the candidate with each pooled history, and profile
-    embeddings enter a network of one hidden layer. The logit also has the dot products
-    and a bias of the item (the last column of its row), so that it starts as the
+    elementwise and dot products of the candidate with each pooled history, embeddings of private
+    categories and private numbers enter a network of one hidden layer. The logit also has the dot
+    products and a bias of the item (the last column of its row), so that it starts as the
     factorisation of an item-to-item matrix. With a clock the history is pooled by elapsed time
     too, and the time of the request enters the network.
     """
     clocked = features.clock
     pools = len(features.decays) + (len(features.clock_hours) if clocked else 0)
-    width = embedding_dim * (1 + pools) + pools + 1 + profile_dim * len(profile_sizes)
-    width += features.context_width
+    width = embedding_dim * (1 + pools) + pools + 1 + profile_dim * len(profile.sizes)
+    width += 2 * profile.numbers + features.context_width
     head = WeightLayout(
         (
             *(
                 Weight(f"profile_{index}", (rows, profile_dim), "backbone", 0.1)
-                for index, rows in enumerate(profile_sizes)
+                for index, rows in enumerate(profile.sizes)
             ),
             Weight("hidden/kernel", (width, hidden_dim), "backbone", 1.0 / math.sqrt(width)),
             Weight("hidden/bias", (hidden_dim,), "backbone"),
@@ -136,14 +138,12 @@ def history_model(
         pooled, _ = tf.split(tf.matmul(mix, rows.history), [embedding_dim, 1], axis=-1)
         products = candidate[..., None, :] * pooled[..., None, :, :]
         dots = tf.reduce_sum(products, axis=-1)
-        profile = [
-            tf.repeat(
-                embed(weights[f"profile_{index}"], rows.profile[..., index], rows=size),
-                choices,
-                axis=1,
-            )
-            for index, size in enumerate(profile_sizes)
+        private = [
+            embed(weights[f"profile_{index}"], rows.profile[..., index], rows=size)
+            for index, size in enumerate(profile.sizes)
         ]
+        if profile.numbers:
+            private.append(number_inputs(rows.profile[..., len(profile.sizes) :]))
 
         def by_row(tensor: tf.Tensor, columns: int) -> tf.Tensor:
             return tf.reshape(tensor, [devices, positions * choices, columns])
@@ -160,7 +160,7 @@ def history_model(
                 by_row(products, embedding_dim * pools),
                 flat_dots,
                 item_bias,
-                *profile,
+                *(tf.repeat(part, choices, axis=1) for part in private),
                 *context,
             ]
         )

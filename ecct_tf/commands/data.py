@@ -164,7 +164,7 @@ def _print_files(console: Console, report: DataReport) -> None:
                 column.name,
                 column.table,
                 column.kind,
-                _WITHOUT_VALUES.get(column.kind) or f"{column.vocabulary:,}",
+                column.rule or _WITHOUT_VALUES.get(column.kind) or f"{column.vocabulary:,}",
                 f"{column.missing:,}",
                 column.side,
                 _SEEN[column.table, column.side],

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from ecct_tf.config import Tier, tier_slug
 from ecct_tf.cycle.folder import CycleFolder
-from ecct_tf.data import DeviceView, Kind
+from ecct_tf.data import DeviceView
+from ecct_tf.data.profile import device_profile, private_numbers, private_words, profile_shape
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import DeviceWork
-from ecct_tf.federated.devices import device_profile, profile_sizes
 from ecct_tf.federated.server import begin_server
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import read_item_table_file
@@ -136,7 +136,7 @@ class EdgeSide:
                     model.begin(
                         user=view.user,
                         history=view.history,
-                        profile=device_profile(view),
+                        profile=device_profile(view, numbers=work.model.reads_numbers),
                         num_older=view.num_older,
                         times=view.times,
                     )
@@ -168,8 +168,8 @@ class EdgeSide:
         return DeviceModel(self.file_of(tier, fetched), runtime=self._runtime)
 
     def _work(self, tier: Tier, table: ItemTable) -> DeviceWork:
-        sizes = profile_sizes(self.views[tier][0])
-        return device_work(self.experiment.config, tier, table=table, profile_sizes=sizes)
+        profile = profile_shape(self.views[tier][0].profile.columns)
+        return device_work(self.experiment.config, tier, table=table, profile=profile)
 
     def _initial(self, work: DeviceWork, fetched: Fetched) -> Array:
         """What a new device of a tier starts with, as it receives it: `[P] float32`."""
@@ -189,11 +189,8 @@ class EdgeSide:
     def _labels(self, fetched: Fetched) -> Labels:
         view = self.experiment.groups[0][0]
         return Labels(
-            profile={
-                column.column.name: column.vocabulary
-                for column in view.profile.columns
-                if column.column.kind is Kind.CATEGORICAL
-            },
+            profile=private_words(view.profile.columns),
+            numbers=private_numbers(view.profile.columns),
             items=self.experiment.dataset.item_tokens,
             provenance={
                 "cloud_version": fetched.publication.cloud_version,

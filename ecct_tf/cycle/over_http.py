@@ -20,9 +20,10 @@ from ecct_tf.cycle.edge import EdgeSide, Fetched
 from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.cycle.service_process import RunningService, ServicePlan, serving
 from ecct_tf.data import DeviceView
+from ecct_tf.data.profile import device_profile
 from ecct_tf.errors import TokenError, WorkerError
-from ecct_tf.federated.devices import device_profile
 from mobile_export.device.state import DeviceState, read_state
+from mobile_export.flatbuffer.packing import read_metadata
 from mobile_export.transport.home import DeviceHome, OwnData
 from mobile_export.transport.host import HostPlan, HostReport
 
@@ -108,9 +109,10 @@ class HttpDevices:
         self._offer(self._edge.files(fetched))
         users = []
         for tier, views in self._edge.views.items():
-            name = self._edge.file_of(tier, fetched).name
+            path = self._edge.file_of(tier, fetched)
+            columns = len(read_metadata(path.read_bytes())["profile"])
             for view in views:
-                self._settle(view, model=name)
+                self._settle(view, model=path.name, columns=columns)
                 users.append(view.user)
         if self._service is None:
             self._service = self._ending.enter_context(self._options.serve(self._plan()))
@@ -143,8 +145,11 @@ class HttpDevices:
         prepared.symlink_to(os.path.relpath(files, prepared.parent))
         prepared.replace(self._folder.models)
 
-    def _settle(self, view: DeviceView, *, model: str) -> None:
-        """The app is installed, and its user logs in, where that was not done yet."""
+    def _settle(self, view: DeviceView, *, model: str, columns: int) -> None:
+        """The app is installed, and its user logs in, where that was not done yet.
+
+        Numbers come last in a profile: a file that reads none has fewer `columns`.
+        """
         home = self._home(view.user)
         if home.is_settled:
             self._log_in(view.user)
@@ -155,7 +160,7 @@ class HttpDevices:
                 model=model,
                 history=tuple(view.history.tolist()),
                 times=tuple(view.times.tolist()),
-                profile=tuple(device_profile(view).tolist()),
+                profile=tuple(device_profile(view)[:columns].tolist()),
                 num_older=view.num_older,
             )
         )

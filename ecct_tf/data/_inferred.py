@@ -140,6 +140,8 @@ def _kind(column: Any, what: str) -> tuple[str | None, str]:
     plain = column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
     values = pc.count_distinct(plain).as_py()
     if values > _MOST_VALUES:
+        if _is_number(kind):
+            return "numeric", ""
         return None, f"has {values:,} different values, above {_MOST_VALUES} for a category,"
     return "categorical", ""
 

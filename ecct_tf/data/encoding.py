@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data._ids import line_break_in
+from ecct_tf.data.numbers import number_code
 from ecct_tf.data.schema import Column, Kind
 from ecct_tf.data.tables import EncodedColumn
 from ecct_tf.errors import DataError
@@ -44,8 +45,9 @@ def encode_column(column: Column, raw: Sequence[Any], *, padding: bool) -> Encod
       padding: whether to put a row of zeros first (item tables: item 0).
 
     Returns:
-      The column with `len(raw) + padding` rows. A missing numeric value
-      becomes the mean of the values present, a missing vector zeros.
+      The column with `len(raw) + padding` rows. A missing numeric value becomes the mean of the
+      values present, a missing vector zeros; a missing private number is unknown, since a mean of
+      private values is nobody's to know.
 
     Raises:
       DataError: a value is none of the column's kind; the message names the row.
@@ -59,8 +61,15 @@ def encode_column(column: Column, raw: Sequence[Any], *, padding: bool) -> Encod
     texts = [_text(value) for value in raw]
     missing = sum(not text for text in texts)
     if column.kind is Kind.NUMERIC:
+        numbers = _numbers(column, texts)
+        if column.is_private_number:
+            own = np.zeros(rows, np.int32)
+            scaling = column.private_scaling
+            own[first:] = [number_code(number, scaling) for number in numbers.tolist()]
+            return EncodedColumn(column, own, (), missing)
         values = np.zeros(rows, np.float32)
-        values[first:] = _numbers(column, texts)
+        numbers[np.isnan(numbers)] = np.nanmean(numbers)
+        values[first:] = numbers
         return EncodedColumn(column, values, (), missing)
     vocabulary = sort_tokens(text for text in texts if text)
     broken = next((text for text in vocabulary if line_break_in(text)), None)
@@ -129,6 +138,7 @@ def _text(value: Any) -> str:
 
 
 def _numbers(column: Column, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    """`[rows] float64`, NaN where there is none."""
     numbers = np.full(len(texts), np.nan)
     for row, text in enumerate(texts):
         try:
@@ -140,11 +150,9 @@ def _numbers(column: Column, texts: Sequence[str]) -> npt.NDArray[np.float64]:
                 f"column {column.name!r}, row {row} (from 0): expected a finite number, received "
                 f"{text!r}. Fix or blank the value."
             )
-    absent = np.isnan(numbers)
-    if absent.all():
+    if np.isnan(numbers).all():
         raise DataError(
             f"column {column.name!r}: expected at least one number, all {len(texts)} values are "
             "missing. Take the column out of the schema."
         )
-    numbers[absent] = numbers[~absent].mean()
     return numbers

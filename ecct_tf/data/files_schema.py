@@ -7,6 +7,7 @@ from typing import Literal
 from ecct_tf.config.checks import at_least
 from ecct_tf.config.parsing import build, check_keys, read_mapping
 from ecct_tf.data._text_files import PACKED_SUFFIXES
+from ecct_tf.data.numbers import Scaling
 from ecct_tf.data.schema import Column, FeatureSchema, Kind, Side
 from ecct_tf.errors import ConfigError
 
@@ -101,6 +102,8 @@ class ColumnSpec:
       separator: between the values of a multi_categorical cell, or the numbers of a vector.
       values: the allowed values of a categorical column; any other is an error.
       borders: makes a numeric column categorical: groups below, between and from the borders.
+      scaling: how a federated number becomes an input of the device's model; by default its
+        logarithm divided by 4.
       array: a NumPy file (`.npy`) of vectors `[rows, width]`, row by row as the table's file has
         them; a relative path starts at the schema file's folder.
     """
@@ -111,6 +114,7 @@ class ColumnSpec:
     separator: str | None = None
     values: tuple[str, ...] | None = None
     borders: tuple[float, ...] | None = None
+    scaling: Scaling | None = None
     array: str | None = None
 
     def check(self, where: str, *, table: Literal["user", "item"]) -> None:
@@ -121,26 +125,22 @@ class ColumnSpec:
                 f"{where}.side: expected centralized, got federated: items are the same for all, "
                 "and no device has item columns of its own. Leave the column out."
             )
-        if side is Side.FEDERATED and encoded is Kind.NUMERIC:
-            raise ConfigError(
-                f"{where}.kind: the models read a user's columns as categories, got numeric. Add "
-                "borders, for example [18, 25, 35], to group the numbers."
-            )
         if side is Side.FEDERATED and encoded is Kind.VECTOR:
             raise ConfigError(
-                f"{where}.kind: expected categorical, or numeric with borders, for a federated "
+                f"{where}.kind: expected categorical or numeric for a federated "
                 "column, got vector. Leave the column out, or let the cloud know it by side: "
                 "centralized."
             )
         if side is Side.FEDERATED and encoded is Kind.MULTI_CATEGORICAL:
             raise ConfigError(
-                f"{where}.kind: expected categorical, or numeric with borders, for a federated "
+                f"{where}.kind: expected categorical or numeric for a federated "
                 "column, got multi_categorical. Make a categorical column of it."
             )
         for name, kinds in (
             ("separator", ("multi_categorical", "vector")),
             ("values", ("categorical", "multi_categorical")),
             ("borders", ("numeric",)),
+            ("scaling", ("numeric",)),
             ("array", ("vector",)),
         ):
             if getattr(self, name) is not None and self.kind not in kinds:
@@ -151,6 +151,11 @@ class ColumnSpec:
         for name in ("header", "separator"):
             if self.array is not None and getattr(self, name) is not None:
                 raise ConfigError(f"{where}.{name}: has no meaning beside array. Leave it out.")
+        if self.scaling is not None and (encoded is not Kind.NUMERIC or side is not Side.FEDERATED):
+            raise ConfigError(
+                f"{where}.scaling: has a meaning for a federated number alone, not beside borders "
+                "or for a centralized column, which the cloud scales itself. Leave it out."
+            )
         if self.separator == "":
             raise ConfigError(f"{where}.separator: expected a text, got an empty one")
         if self.borders is not None and (
@@ -284,7 +289,7 @@ class FilesSchema:
         return FeatureSchema(
             self.name,
             tuple(
-                Column(name, table, spec.resolved_side(table), spec.encoded)
+                Column(name, table, spec.resolved_side(table), spec.encoded, spec.scaling)
                 for _, table, file in self.tables
                 for name, spec in file.columns.items()
             ),

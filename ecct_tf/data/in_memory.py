@@ -45,8 +45,9 @@ def from_frames(
     frame or a dictionary of columns. What the schema leaves out is told from the tables:
     the columns of ids and times by their names (`user`, `user_id`, `customer`, …), the unit of
     times by their type and size. Without a schema the other columns are features by their types:
-    numbers of items are numeric, lists multi-categorical, everything else categorical where it
-    has at most 100 values; a column of items called `title` or `name` is what people call them.
+    numbers of items are numeric, and those of users with over 100 values, lists multi-categorical,
+    everything else categorical where it has at most 100 values; a column of items called `title` or
+    `name` is what people call them.
     What becomes nothing is named in a warning.
 
     Args:
@@ -205,6 +206,7 @@ def _of_features(schema: FeatureSchema) -> dict[str, Any]:
     for section, table in _SECTIONS.items():
         columns = {
             column.name: {"kind": column.kind.value, "side": column.side.value}
+            | ({} if column.scaling is None else {"scaling": column.scaling.as_dict()})
             for column in schema.select(table=table)
         }
         if columns:

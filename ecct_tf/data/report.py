@@ -51,6 +51,7 @@ class ColumnReport:
       kind: how it is encoded.
       vocabulary: number of known values; 0 for numeric columns and vectors.
       missing: users or items without a value, those without a row in the table among them.
+      rule: how a private number is scaled; None for other columns.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ColumnReport:
     kind: str
     vocabulary: int
     missing: int
+    rule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ def column_reports(dataset: Dataset) -> tuple[ColumnReport, ...]:
             kind=encoded.column.kind.value,
             vocabulary=len(encoded.vocabulary),
             missing=encoded.missing,
+            rule=encoded.column.private_scaling.told if encoded.column.is_private_number else None,
         )
         for encoded in (*dataset.user_columns, *dataset.item_columns)
     )

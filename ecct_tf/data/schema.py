@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from ecct_tf.config.parsing import near_sibling
+from ecct_tf.config.parsing import build, check_keys, near_sibling
 from ecct_tf.config.yaml_text import PlainText, dump_yaml, parse_yaml
+from ecct_tf.data.numbers import Scaling
 from ecct_tf.errors import ConfigError
 
 __all__ = ["Column", "FeatureSchema", "Kind", "Side"]
@@ -53,6 +54,7 @@ class Column:
       table: `"user"` or `"item"`, the table that holds the column.
       side: the tag that decides where the column may exist.
       kind: the encoding.
+      scaling: how a private number becomes an input; None for the logarithm divided by 4.
 
     Example:
       >>> Column("town", "user", "federated", "categorical").side
@@ -63,6 +65,7 @@ class Column:
     table: Literal["user", "item"]
     side: Side
     kind: Kind
+    scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
         name: object = self.name  # from YAML anything may come
@@ -81,6 +84,21 @@ class Column:
                 "an edge model reads one category from a private column. Make a categorical "
                 "column of it, or leave it out."
             )
+        if self.scaling is not None and not self.is_private_number:
+            raise ConfigError(
+                f"{where}: scaling has a meaning for a numeric column with side federated alone. "
+                "Leave it out."
+            )
+
+    @property
+    def is_private_number(self) -> bool:
+        """Whether it holds numbers that stay on devices; they are encoded by `private_scaling`."""
+        return self.kind is Kind.NUMERIC and self.side is Side.FEDERATED
+
+    @property
+    def private_scaling(self) -> Scaling:
+        """The rule of a private number, with its default."""
+        return self.scaling or Scaling(log=True)
 
 
 @dataclass(frozen=True)
@@ -142,8 +160,7 @@ class FeatureSchema:
             raise ConfigError(f"{path}: columns must be a list, received {type(rows).__name__}.")
         try:
             columns = tuple(
-                Column(**_mapping(row, Column, where=f"{path}: columns[{index}]"))
-                for index, row in enumerate(rows)
+                _column(row, where=f"{path}: columns[{index}]") for index, row in enumerate(rows)
             )
             return cls(**{**body, "columns": columns})
         except ConfigError as error:
@@ -155,6 +172,7 @@ class FeatureSchema:
         """Returns the YAML text that `from_yaml` reads back to an equal schema."""
         columns = [
             {"name": c.name, "table": c.table, "side": c.side.value, "kind": c.kind.value}
+            | ({} if c.scaling is None else {"scaling": c.scaling.as_dict()})
             for c in self.columns
         ]
         body = {
@@ -185,10 +203,21 @@ class FeatureSchema:
         )
 
 
+def _column(row: object, *, where: str) -> Column:
+    values = _mapping(row, Column, where=where)
+    scaling = values.get("scaling")
+    if scaling is not None:
+        if not isinstance(scaling, dict):
+            raise ConfigError(f"{where}: scaling: expected keys and values, received {scaling!r}.")
+        check_keys(scaling, Scaling, where=where, prefix="scaling.")
+        values = {**values, "scaling": build(Scaling, scaling, prefix="scaling.")}
+    return Column(**values)
+
+
 def _texts(tree: Any) -> Any:
-    """A tree of YAML as it was written: a feature schema holds nothing but names."""
+    """A tree of YAML as it was written: a feature schema holds names, and rules of numbers."""
     if isinstance(tree, dict):
-        return {key: _texts(value) for key, value in tree.items()}
+        return {key: value if key == "scaling" else _texts(value) for key, value in tree.items()}
     if isinstance(tree, list):
         return [_texts(value) for value in tree]
     return str(tree) if isinstance(tree, PlainText) else tree
@@ -211,6 +240,6 @@ def _mapping(value: object, cls: type[Any], *, where: str) -> dict[str, Any]:
         if key not in allowed:
             raise ConfigError(f"{where}: unknown key {key!r}; allowed are {allowed}.")
     for key in allowed:
-        if key not in value and key != "recent_interactions":
+        if key not in value and key not in ("recent_interactions", "scaling"):
             raise ConfigError(f"{where}: the key {key!r} is missing; expected {allowed}.")
     return value

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ecct_tf.config.skew import SkewConfig
 from ecct_tf.data.dataset import Dataset
-from ecct_tf.data.schema import Kind, Side
+from ecct_tf.data.schema import Side
 from ecct_tf.data.split import MIN_TRAINING, Split, recent_counts, time_order
 from ecct_tf.data.tables import EncodedColumn
 from ecct_tf.data.tastes import taste_clusters
@@ -209,7 +209,7 @@ def _without_profiles(
 def _unknown(column: EncodedColumn, users: Ints) -> EncodedColumn:
     """The column with the unknown value for some users, as an absent row has it."""
     values = np.array(column.values)
-    values[users] = column.values.mean() if column.column.kind is Kind.NUMERIC else 0
+    values[users] = 0
     return replace(column, values=values, missing=column.missing + len(users))
 
 
@@ -248,9 +248,7 @@ def skew_report(dataset: Dataset, split: Split, *, labels: Ints) -> SkewReport:
         mine = np.bincount(labels[split.train(user)], minlength=len(shares))
         distances.append(0.5 * np.abs(mine / mine.sum() - shares).sum())
     private = [
-        column.values
-        for column in dataset.user_columns
-        if column.column.side is Side.FEDERATED and column.column.kind is not Kind.NUMERIC
+        column.values for column in dataset.user_columns if column.column.side is Side.FEDERATED
     ]
     absent = None
     if private:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data._arrays import owned
+from ecct_tf.data.numbers import NUMBER_ROWS
 from ecct_tf.data.schema import Column, FeatureSchema, Kind, Side
 from ecct_tf.errors import DataError, PrivacyError
 
@@ -29,10 +30,11 @@ class EncodedColumn:
       column: the declaration.
       values: categorical: `[rows] int32`, 0 is unknown and k is
         `vocabulary[k - 1]`; multi-categorical: `[rows, len(vocabulary)]
-        float32` multi-hot; numeric: `[rows] float32`, finite; vector: `[rows, width]
-        float32`, finite.
+        float32` multi-hot; numeric: `[rows] float32`, finite; private numeric: `[rows] int32`,
+        codes as in `ecct_tf.data.numbers`, 0 is unknown; vector: `[rows, width] float32`, finite.
       vocabulary: the known values in code order; empty for numeric columns and vectors.
-      missing: how many raw values were absent (numeric: replaced by the mean; vector: by zeros).
+      missing: how many raw values were absent (numeric: replaced by the mean, private numeric by
+        the unknown value; vector: by zeros).
     """
 
     column: Column
@@ -42,8 +44,8 @@ class EncodedColumn:
 
     def __post_init__(self) -> None:
         where = f"column {self.column.name!r} ({self.column.kind.value})"
-        categorical = self.column.kind is Kind.CATEGORICAL
-        dtype = np.int32 if categorical else np.float32
+        coded = self.column.kind is Kind.CATEGORICAL or self.column.is_private_number
+        dtype = np.int32 if coded else np.float32
         received = np.asarray(self.values)
         many = self.column.kind is Kind.MULTI_CATEGORICAL
         ndim = 2 if many or self.column.kind is Kind.VECTOR else 1
@@ -58,15 +60,14 @@ class EncodedColumn:
                 f"{where}: expected one column per vocabulary entry ({len(self.vocabulary)}), "
                 f"received {received.shape[1]}."
             )
-        if not categorical and not np.isfinite(received).all():
+        if not coded and not np.isfinite(received).all():
             row = int(np.argwhere(~np.isfinite(received))[0][0])
             raise DataError(f"{where}: expected finite values, row {row} is not. Fill or drop it.")
-        if categorical and received.size:
+        if coded and received.size:
             low, high = int(received.min()), int(received.max())
-            if low < 0 or high > len(self.vocabulary):
-                raise DataError(
-                    f"{where}: expected codes in 0..{len(self.vocabulary)}, received {low}..{high}."
-                )
+            last = NUMBER_ROWS - 1 if self.column.is_private_number else len(self.vocabulary)
+            if low < 0 or high > last:
+                raise DataError(f"{where}: expected codes in 0..{last}, received {low}..{high}.")
         object.__setattr__(self, "values", owned(received, dtype))
         object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
 

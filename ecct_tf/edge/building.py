@@ -15,6 +15,7 @@ from ecct_tf.edge.model import EdgeInputs, EdgeModel, EdgeOutputs, EdgeSpec, For
 from ecct_tf.edge.operators import check_operators
 from ecct_tf.edge.order import refusing_functions
 from ecct_tf.edge.plain import phone_gradient
+from ecct_tf.edge.profile import with_profile
 from ecct_tf.edge.registry import find_builder
 from ecct_tf.errors import ConfigError
 from ecct_tf.plugins import guarded
@@ -83,11 +84,14 @@ def model_of(tier: Tier, spec: EdgeSpec, found: Any) -> EdgeModel:
         raise ConfigError(
             f"{what} reads item vectors: expected their width in EdgeSpec.item_dim, got 0"
         )
-    return EdgeModel(tier, spec, found.layout, frozenset(found.reads), _forward_of(tier, found))
+    return EdgeModel(
+        tier, spec, found.layout, frozenset(found.reads), _forward_of(tier, spec, found)
+    )
 
 
-def _forward_of(tier: Tier, found: Architecture) -> Forward:
+def _forward_of(tier: Tier, spec: EdgeSpec, found: Architecture) -> Forward:
     layout, own = found.layout, is_own_tier(tier)
+    reads_numbers = "numbers" in found.reads
     # The library's own are written without plain arithmetic: nothing changes how they are traced.
     inner = found.forward if own else refusing_functions(found.forward, what=f"edge model {tier!r}")
 
@@ -100,7 +104,7 @@ def _forward_of(tier: Tier, found: Architecture) -> Forward:
         flat: tf.Tensor, inputs: EdgeInputs, *, fixed_order: bool | None = None
     ) -> EdgeOutputs:
         with order.fixed_order(order.is_fixed() if fixed_order is None else fixed_order):
-            return traced(flat, inputs)
+            return traced(flat, with_profile(inputs, spec, reads_numbers=reads_numbers))
 
     return forward
 

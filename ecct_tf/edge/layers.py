@@ -21,7 +21,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from ecct_tf.edge.architecture import Weights
+from ecct_tf.edge.architecture import Readable, Weights
 from ecct_tf.edge.arithmetic import (
     add,
     blend,
@@ -283,8 +283,9 @@ class LayerNorm:
 class Inputs:
     """All that every model may read, side by side: `[..., B, width]`.
 
-    Interaction features, the cloud's embedding and logit, and an embedding of each private column.
-    A model that ends in `Head` over them is never worse off than the linear re-ranker.
+    Interaction features, the cloud's embedding and logit, an embedding of each private category,
+    and the private numbers, where there are some: a model with this layer reads them. A model that
+    ends in `Head` over them is never worse off than the linear re-ranker.
 
     Attributes:
       spec: the sizes.
@@ -296,7 +297,13 @@ class Inputs:
     def width(self) -> int:
         """How many values a row has."""
         profile = self.spec.profile_dim * len(self.spec.profile_sizes)
-        return self.spec.interaction_dim + self.spec.cloud_dim + 1 + profile
+        numbers = 2 * self.spec.profile_numbers
+        return self.spec.interaction_dim + self.spec.cloud_dim + 1 + profile + numbers
+
+    @property
+    def reads(self) -> tuple[Readable, ...]:
+        """What a model must declare for it."""
+        return ("numbers",) if self.spec.profile_numbers else ()
 
     @property
     def _columns(self) -> list[Embedding]:
@@ -316,6 +323,8 @@ class Inputs:
             column(weights, inputs.profile[..., index])
             for index, column in enumerate(self._columns)
         ]
+        if inputs.numbers is not None:
+            profile.append(inputs.numbers)
         if profile and inputs.profile.shape[-2] == 1:
             # One user for all rows, as on a phone.
             profile = [spread(concat(profile), inputs.interactions)]

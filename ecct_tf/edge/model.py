@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from ecct_tf.config import Tier
+from ecct_tf.data.profile import ProfileShape
 from ecct_tf.edge.layout import WeightLayout
 from ecct_tf.errors import ConfigError
 from ecct_tf.wire import architecture_fingerprint
@@ -30,6 +31,7 @@ class EdgeSpec:
       heads: attention heads of the `attention` tier.
       item_dim: d, width of an item vector of the item table; 0 where it is not known, and then
         no model can read item vectors.
+      profile_numbers: n, private numeric columns.
     """
 
     interaction_dim: int
@@ -42,12 +44,14 @@ class EdgeSpec:
     profile_dim: int = 4
     heads: int = 2
     item_dim: int = 0
+    profile_numbers: int = 0
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name not in ("profile_sizes", "item_dim") and value < 1:
-                raise ConfigError(f"EdgeSpec.{field.name} must be at least 1, got {value}")
+            least = 0 if field.name in ("item_dim", "profile_numbers") else 1
+            if field.name != "profile_sizes" and value < least:
+                raise ConfigError(f"EdgeSpec.{field.name} must be at least {least}, got {value}")
         if any(size < 2 for size in self.profile_sizes):
             raise ConfigError(
                 "each profile column needs the unknown row and at least one value, "
@@ -64,7 +68,8 @@ class EdgeInputs(NamedTuple):
         history slot, for models that declare `slots`.
       slot_mask: `[..., B, L, 1] float32`, 1 where the slot holds an interaction.
       profile: `[..., B, columns] int32`, private categorical features, or `[..., 1, columns]`
-        when all rows are of one user.
+        when all rows are of one user. What a model is called with has the codes of the numbers
+        behind them, see `ecct_tf.data.profile`.
       cloud_embedding: `[..., B, d_c] float32`, `h_c` from the downlink.
       cloud_logit: `[..., B] float32`, `z_c` from the downlink (zero in stage 1).
       history_items: `[..., B, L, d] float32`, the item vectors of the history, newest last and
@@ -75,6 +80,9 @@ class EdgeInputs(NamedTuple):
       candidate_items: `[..., B, d] float32`, the item vector of each candidate; None likewise.
       dropout: `[..., B] int32`, a key of each row while a device trains, for models with a
         `Dropout`; None for all others, and where nothing trains.
+      numbers: `[..., B, 2 n] float32`, or `[..., 1, 2 n]` when all rows are of one user: private
+        numbers, scaled by the schema's rules and 0 where unknown, then for each whether it is
+        known, 1 or 0. None for models that do not declare `numbers`, and where there are none.
     """
 
     interactions: tf.Tensor
@@ -87,6 +95,7 @@ class EdgeInputs(NamedTuple):
     history_mask: tf.Tensor = None
     candidate_items: tf.Tensor = None
     dropout: tf.Tensor = None
+    numbers: tf.Tensor = None
 
     def map(self, function: Callable[[tf.Tensor], tf.Tensor]) -> "EdgeInputs":
         """`function` of each tensor that there is."""
@@ -153,11 +162,24 @@ class EdgeModel:
         return "dropout" in self.reads
 
     @property
+    def reads_numbers(self) -> bool:
+        """Whether it reads private numbers, and there are some."""
+        return "numbers" in self.reads and self.spec.profile_numbers > 0
+
+    @property
+    def profile(self) -> ProfileShape:
+        """The shape of the profiles that it reads."""
+        numbers = self.spec.profile_numbers if self.reads_numbers else 0
+        return ProfileShape(self.spec.profile_sizes, numbers)
+
+    @property
     def sizes(self) -> dict[str, Any]:
-        """The sizes that it was built for; the item vectors' only where it reads them."""
+        """The sizes that it was built for; the item vectors' and numbers' where it reads them."""
         sizes = dataclasses.asdict(self.spec)
         if not self.reads_items:
             del sizes["item_dim"]
+        if not self.reads_numbers:
+            del sizes["profile_numbers"]
         return sizes
 
     @property

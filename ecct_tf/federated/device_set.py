@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ecct_tf.budget import PREPARED_BYTES
 from ecct_tf.data import DeviceView
 from ecct_tf.errors import DataError
-from ecct_tf.federated.devices import DeviceData, Preparation, device_profile
+from ecct_tf.federated.devices import DeviceData, Preparation
 
 __all__ = ["DeviceOutlines", "DeviceSet", "DevicesOnDemand", "prepare_devices"]
 
@@ -116,7 +116,7 @@ class DevicesOnDemand(Sequence[DeviceData]):
             group = self._group(number)
             users += [view.user for view in group]
             owners += [number] * len(group)
-            profiles += [device_profile(view) for view in group]
+            profiles += [self._preparation.profile(view) for view in group]
             samples.append(self._preparation.num_samples(group))
         return DeviceOutlines(
             np.array(users, np.int32),

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig, SampleConfig
-from ecct_tf.data import DeviceView, EncodedColumn, Kind
+from ecct_tf.data import DeviceView
 from ecct_tf.data.clock import clock_readings
 from ecct_tf.data.guard import trained_positions
+from ecct_tf.data.profile import device_profile
 from ecct_tf.data.samples import (
     LocalSamples,
     draw_samples,
@@ -28,9 +29,7 @@ from ecct_tf.edge import ItemTensors, interaction_features
 __all__ = [
     "DeviceData",
     "Preparation",
-    "device_profile",
     "padded_length",
-    "profile_sizes",
     "sample_clocks",
     "sample_histories",
     "sample_weights",
@@ -93,6 +92,7 @@ class Preparation:
         samples: SampleConfig,
         with_slots: bool,
         with_items: bool = False,
+        with_numbers: bool = False,
         group_size: int = 1,
         seed: int,
     ) -> None:
@@ -105,6 +105,7 @@ class Preparation:
           samples: which samples to draw.
           with_slots: whether the tier reads dot products by slot.
           with_items: whether it reads item vectors, for which samples keep their histories.
+          with_numbers: whether it reads private numbers, which profiles have for it.
           group_size: samples that stay together, `DeviceTask.group_size`.
           seed: of the run; a user's samples depend on it and on the user alone.
         """
@@ -112,9 +113,14 @@ class Preparation:
         self._features = features
         self._samples = samples
         self._with_items = with_items
+        self._with_numbers = with_numbers
         self._group_size = group_size
         self._seed = seed
         self._compute = _compiled(items, block_sizes, features, with_slots=with_slots)
+
+    def profile(self, view: DeviceView) -> npt.NDArray[np.int32]:
+        """`[columns] int32`: the private columns of the user that the tier reads, coded."""
+        return device_profile(view, numbers=self._with_numbers)
 
     def num_samples(self, group: Sequence[DeviceView]) -> int:
         """How many samples a device of these users has."""
@@ -158,6 +164,7 @@ class Preparation:
                 histories[rows],
                 features,
                 half_life=samples.half_life,
+                profile=np.stack([self.profile(view) for view in group]),
                 order=sample_order(
                     positions * (1 + samples.negatives),
                     seed=seed,
@@ -336,6 +343,7 @@ def _assemble(
     config: FeatureConfig,
     *,
     half_life: int,
+    profile: npt.NDArray[np.int32],
     order: npt.NDArray[np.int64],
 ) -> DeviceData:
     candidates = np.concatenate([part.candidates for part in parts])
@@ -352,7 +360,7 @@ def _assemble(
 
     return DeviceData(
         users=np.array([view.user for view in group], np.int32),
-        profile=np.stack([device_profile(view) for view in group]),
+        profile=profile,
         history=np.stack([pad_history(view.history, config.history_length) for view in group]),
         samples=np.array(positions * width, np.int32),
         owner=each(owners.astype(np.uint8)),
@@ -370,20 +378,6 @@ def _weights(parts: Sequence[LocalSamples], half_life: int) -> npt.NDArray[np.fl
     """`[p, 1] float32`, of the positions of a device's users."""
     found = [position_weights(part.positions, half_life=half_life) for part in parts]
     return np.concatenate(found)[:, None]
-
-
-def profile_sizes(view: DeviceView) -> tuple[int, ...]:
-    """Rows of each private categorical column, the unknown row included."""
-    return tuple(len(column.vocabulary) + 1 for column in _categorical(view))
-
-
-def device_profile(view: DeviceView) -> npt.NDArray[np.int32]:
-    """`[columns] int32`: the private categorical columns of the user, coded."""
-    return np.array([column.values[0] for column in _categorical(view)], np.int32)
-
-
-def _categorical(view: DeviceView) -> list[EncodedColumn]:
-    return [column for column in view.profile.columns if column.column.kind is Kind.CATEGORICAL]
 
 
 def _pad(array: npt.NDArray[Any], extent: int | None, fill: int) -> npt.NDArray[Any]:

@@ -26,16 +26,13 @@ def merge_users(inputs: EdgeInputs) -> EdgeInputs:
             history_mask=_of_each_row(inputs.history_mask, inputs.interactions),
             candidate_items=merge(inputs.candidate_items, 1),
         )
-    return EdgeInputs(
+    return inputs._replace(
         interactions=merge(inputs.interactions, 1),
         slots=merge(inputs.slots, 2),
         slot_mask=merge(inputs.slot_mask, 2),
         profile=merge(inputs.profile, 1),
         cloud_embedding=merge(inputs.cloud_embedding, 1),
         cloud_logit=merge(inputs.cloud_logit, 0),
-        history_items=inputs.history_items,
-        history_mask=inputs.history_mask,
-        candidate_items=inputs.candidate_items,
     )
 
 

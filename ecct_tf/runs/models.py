@@ -17,8 +17,9 @@ import tensorflow as tf
 from ecct_tf.config import TrainingConfig
 from ecct_tf.config.flat import flat_config, settings_with_effect
 from ecct_tf.config.yaml_text import parse_yaml, resolved
-from ecct_tf.data import Candidates, Kind
+from ecct_tf.data import Candidates
 from ecct_tf.data.clock import clock_reading
+from ecct_tf.data.profile import private_numbers, private_words
 from ecct_tf.edge import DeviceTask, pad_history
 from ecct_tf.errors import ExportError
 from ecct_tf.federated import Cohort, CohortState, EcctProcess, EcctState
@@ -120,15 +121,13 @@ class RunModels:
 
     def labels(self, tier: str, *, user: int | None = None, new_device: bool = False) -> Labels:
         """Vocabularies, item tokens and where the weights come from."""
-        view = self.experiment.groups[0][0]
-        columns = [
-            column for column in view.profile.columns if column.column.kind is Kind.CATEGORICAL
-        ]
+        columns = self.experiment.groups[0][0].profile.columns
         whose = "mean over devices" if user is None else f"device of user {user}"
         if new_device:
             whose = "a device that has not trained"
         return Labels(
-            profile={column.column.name: column.vocabulary for column in columns},
+            profile=private_words(columns),
+            numbers=private_numbers(columns),
             items=self.experiment.dataset.item_tokens,
             provenance={
                 "run": self.path.name,

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import RunConfig, SampleConfig, Tier
 from ecct_tf.data import DeviceGroups, DeviceView
+from ecct_tf.data.profile import ProfileShape, profile_shape
 from ecct_tf.edge import DeviceTask, EdgeSpec, ItemTensors, build_edge_model, item_tensors
 from ecct_tf.federated import (
     DeviceSet,
@@ -18,7 +19,6 @@ from ecct_tf.federated import (
     build_ecct_process,
 )
 from ecct_tf.federated.attack import Attack
-from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.federated.prepared import PreparedDevices
 from ecct_tf.knowledge import ExchangeSpec, ItemTable
 from ecct_tf.knowledge.item_sums import ItemSumSpec
@@ -109,7 +109,7 @@ def assign_tiers(shares: dict[Tier, float], *, num_devices: int, seed: int) -> l
 
 
 def device_work(
-    config: RunConfig, tier: Tier, *, table: ItemTable, profile_sizes: tuple[int, ...]
+    config: RunConfig, tier: Tier, *, table: ItemTable, profile: ProfileShape
 ) -> DeviceWork:
     """The work of devices of one tier that hold `table`, in stage 2.
 
@@ -117,7 +117,7 @@ def device_work(
       config: the configuration.
       tier: the edge architecture.
       table: the item table as devices received it.
-      profile_sizes: rows of each private column, the unknown row included.
+      profile: the shape of the devices' profiles.
     """
     block_sizes = tuple(block.source.shape[1] for block in table.blocks)
     model = build_edge_model(
@@ -126,13 +126,14 @@ def device_work(
             interaction_dim=len(table.feature_mean),
             history_length=config.features.history_length,
             num_blocks=len(table.blocks),
-            profile_sizes=profile_sizes,
+            profile_sizes=profile.sizes,
             cloud_dim=table.cloud_dim,
             embedding_dim=config.edge.embedding_dim,
             hidden_dim=config.edge.hidden_dim,
             profile_dim=config.edge.profile_dim,
             heads=config.edge.heads,
             item_dim=sum(block_sizes),
+            profile_numbers=profile.numbers,
         ),
     )
     return DeviceWork(
@@ -183,11 +184,11 @@ def _cohorts(
     prepared: PreparedDevices,
 ) -> list[tuple[DeviceWork, DeviceSet]]:
     items = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
-    sizes = profile_sizes(groups[0][0])
+    profile = profile_shape(groups[0][0].profile.columns)
     tiers = assign_tiers(config.edge.tiers, num_devices=len(groups), seed=config.seed)
     works = []
     for tier in sorted(set(tiers)):
-        work = device_work(config, tier, table=table, profile_sizes=sizes)
+        work = device_work(config, tier, table=table, profile=profile)
         members = [number for number, other in enumerate(tiers) if other == tier]
         devices = prepared.of(
             _chosen(groups, members),
@@ -197,6 +198,7 @@ def _cohorts(
             samples=work.task.samples,
             with_slots=work.model.reads_slots,
             with_items=work.model.reads_items,
+            with_numbers=work.model.reads_numbers,
             group_size=work.task.group_size,
             seed=config.seed,
         )

@@ -15,6 +15,7 @@ from ecct_tf.baselines.silent_cloud import SilentCloud, blank_item_table
 from ecct_tf.config import RunConfig, Tier
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import Candidates, CloudView, cloud_view
+from ecct_tf.data.profile import profile_shape
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import (
     Arrays,
@@ -25,7 +26,6 @@ from ecct_tf.federated import (
     TrainableCloud,
 )
 from ecct_tf.federated.algorithm import Ids
-from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.federated.increments import IncrementSum
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import transmit
@@ -252,9 +252,9 @@ def cloud_starts(
       `[P] float32` by tier.
     """
     config = experiment.config
-    sizes = profile_sizes(experiment.groups[0][0])
+    profile = profile_shape(experiment.groups[0][0].profile.columns)
     works = [
-        device_work(config, tier, table=table, profile_sizes=sizes)
+        device_work(config, tier, table=table, profile=profile)
         for tier, share in sorted(config.edge.tiers.items())
         if share > 0
     ]

@@ -44,7 +44,7 @@ def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
 
 
 def _refuse_unread_columns(config: RunConfig, dataset: Dataset) -> None:
-    """A device reads categories; a column that nobody reads must not vanish without a word."""
+    """A column that nobody reads must not vanish without a word."""
     # A cloud of one's own may read all that is centralized.
     built_in = config.cloud.model == BUILT_IN_CLOUD
     for encoded in (*dataset.user_columns, *dataset.item_columns):
@@ -58,11 +58,13 @@ def _refuse_unread_columns(config: RunConfig, dataset: Dataset) -> None:
             )
     for encoded in dataset.user_columns:
         column = encoded.column
-        if column.kind is Kind.NUMERIC and (built_in or column.side is Side.FEDERATED):
+        if column.kind is Kind.NUMERIC and column.side is Side.CENTRALIZED and built_in:
             raise DataError(
-                f"data set {dataset.name!r}: user column {column.name!r} is numeric, and the "
-                "models read a user's columns as categories. Group the numbers and declare the "
-                "column categorical (in a schema file: borders), or take it out of the schema."
+                f"data set {dataset.name!r}: user column {column.name!r} is numeric and "
+                f"centralized, and cloud.model={BUILT_IN_CLOUD} reads a user's columns as "
+                "categories. Group the numbers and declare the column categorical (in a schema "
+                "file: borders), leave it to devices (side: federated), or take it out of the "
+                "schema."
             )
         if column.side is Side.FEDERATED and column.kind is Kind.MULTI_CATEGORICAL:
             raise DataError(

@@ -22,7 +22,7 @@ def random_inputs(model: EdgeModel, *lead: int, seed: int = 0) -> EdgeInputs:
     counts = rng.integers(0, length + 1, lead)
     counts[..., 0] = 0
     mask = (np.arange(length) >= length - counts[..., None]).astype(np.float32)[..., None]
-    sizes = np.array(spec.profile_sizes, np.int64)
+    sizes = np.array(model.profile.rows, np.int64)
     inputs = EdgeInputs(
         interactions=normal(spec.interaction_dim),
         slots=normal(length, spec.num_blocks) * mask,

@@ -36,6 +36,7 @@ SMALL_SPEC = EdgeSpec(
     profile_dim=2,
     heads=2,
     item_dim=6,
+    profile_numbers=2,
 )
 """Small sizes, no two alike that could be mixed up."""
 

@@ -16,6 +16,9 @@ section `training` in the metadata is above 1, rows come position by position, w
 own item first and then its negatives; padding, whose mask is 0, likewise. A mask between 0 and 1
 is a sample's weight; a position weighs as much as the mean of its samples.
 
+The input `profile` has whole numbers: of a category its row, of a private number its code, as the
+metadata's section `profile` has the rule; 0 is unknown in both.
+
 Where the models read the time, histories come with a reading of the clock, as
 `ecct_tf.data.clock.clock_reading` makes it; zeros are a silent one. `uplink` takes none.
 """
@@ -88,7 +91,8 @@ class Sizes:
 
     Attributes:
       history_length: L.
-      profile_columns: private categorical columns; with none there is no `profile` input.
+      profile_columns: private columns, categories before numbers; with none there is no `profile`
+        input.
       cloud_dim: d_c, width of the user embedding in a downlink.
       embedding_dim: d_e, width of the edge embedding in an uplink.
       num_queries: Q.

@@ -126,7 +126,7 @@ def file_sizes(
     slots = len(build_optimizer(task.training.optimizer).slot_starts)
     return Sizes(
         history_length=task.features.history_length,
-        profile_columns=len(model.spec.profile_sizes),
+        profile_columns=len(model.profile.rows),
         cloud_dim=model.spec.cloud_dim,
         embedding_dim=model.spec.embedding_dim,
         num_queries=task.exchange.num_queries,

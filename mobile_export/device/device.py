@@ -16,7 +16,7 @@ Times, where they are known, stay in the state file; a model without a clock doe
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class Device:
         *,
         user: int,
         history: npt.ArrayLike = (),
-        profile: npt.ArrayLike = (),
+        profile: npt.ArrayLike | Mapping[str, Any] = (),
         num_older: int = 0,
         times: InteractionTimes = None,
         start: StartFile | None = None,
@@ -110,6 +110,11 @@ class Device:
         file = StateFile(path)
         file.replace(model.adopt(file.read()))
         return cls(path, model, clock=clock)
+
+    def set_profile(self, profile: npt.ArrayLike | Mapping[str, Any]) -> None:
+        """Replaces the private profile; as for `DeviceModel.begin`."""
+        with self._file.lock:
+            self._keep(self.model.with_profile(self._state, profile))
 
     def adopt_start(self, start: StartFile) -> None:
         """Begins with starting weights that the cloud sent; see `DeviceModel.adopt_start`."""
@@ -319,7 +324,7 @@ class DeviceFleet:
         user: int,
         *,
         history: npt.ArrayLike = (),
-        profile: npt.ArrayLike = (),
+        profile: npt.ArrayLike | Mapping[str, Any] = (),
         num_older: int = 0,
         times: InteractionTimes = None,
     ) -> Device:

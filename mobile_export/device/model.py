@@ -17,6 +17,7 @@ from ecct_tf.wire import StartFile, UplinkRecord
 from mobile_export.contract.wire import pack_uplink, uplink_form
 from mobile_export.device.given import finite_values, item_rows, whole_number
 from mobile_export.device.guard import DeviceGuard, HeldBack
+from mobile_export.device.profile import profile_row
 from mobile_export.device.state import DeviceState, ReceivedDownlink
 from mobile_export.device.times import InteractionTimes, interaction_times, whole_seconds
 from mobile_export.runtime.interpreter import Runtime
@@ -89,7 +90,7 @@ class DeviceModel:
         *,
         user: int,
         history: npt.ArrayLike = (),
-        profile: npt.ArrayLike = (),
+        profile: npt.ArrayLike | Mapping[str, Any] = (),
         num_older: int = 0,
         times: InteractionTimes = None,
     ) -> DeviceState:
@@ -98,27 +99,30 @@ class DeviceModel:
         Args:
           user: the id that the cloud knows the user by.
           history: items of the user's training part, oldest first.
-          profile: rows of the private columns; 0 for unknown.
+          profile: values of the private columns by name, such as `{"age": 34}`, or the row of
+            whole numbers that stand for them; 0 for unknown.
           num_older: how many of `history` the cloud knows too.
           times: when each of `history` was, seconds since 1970; None where it is unknown.
         """
         user = whole_number(user, what="device: user")
-        columns = self.file.sizes.profile_columns
-        if np.shape(profile) != (columns,):
-            raise DeviceError(
-                f"device of user {user}: expected {columns} profile values, as {self.file.name} "
-                f"has columns, got the shape {np.shape(profile)}"
-            )
         return DeviceState(
             model=self.file.sha256,
             layout=self.file.layout,
             user=user,
-            profile=np.asarray(profile),
+            profile=profile_row(self.file, profile, what=f"device of user {user}"),
             history=np.asarray(history),
             num_older=num_older,
             values=self._first,
             times=interaction_times(times, count=np.size(history)),
         )
+
+    def with_profile(
+        self, state: DeviceState, profile: npt.ArrayLike | Mapping[str, Any]
+    ) -> DeviceState:
+        """The device with another profile; as for `begin`."""
+        self.check(state)
+        row = profile_row(self.file, profile, what=f"device of user {state.user}")
+        return dataclasses.replace(state, profile=row)
 
     def adopt(self, state: DeviceState) -> DeviceState:
         """Takes over a device from another file: it keeps its weights, the optimiser starts anew.

@@ -139,18 +139,22 @@ def read_metadata(content: bytes) -> dict[str, Any]:
     )
 
 
-def associated_files(path: Path) -> dict[str, str]:
+def associated_files(file: Path | bytes, *, name: str | None = None) -> dict[str, str]:
     """The texts in the zip at the end of a packed file, by name.
+
+    Args:
+      file: its path, or its bytes.
+      name: what to call it in messages; by default its path.
 
     Raises:
       ExportError: when there is no zip, or it is damaged.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(file) if isinstance(file, bytes) else file) as archive:
             return {name: archive.read(name).decode() for name in archive.namelist()}
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError, ValueError) as error:
         raise ExportError(
-            f"{path}: expected associated files as a zip at its end: {error}"
+            f"{name or file!s}: expected associated files as a zip at its end: {error}"
         ) from error
 
 

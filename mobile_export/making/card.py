@@ -78,7 +78,10 @@ def note_measured(path: Path, measured: Mapping[str, float]) -> None:
 def _about(files: Sequence[Mapping[str, Any]]) -> list[str]:
     found = files[0]
     training, items = found["training"], found["items"]
-    columns = ", ".join(f"{column['name']} ({column['rows']} rows)" for column in found["profile"])
+    columns = ", ".join(
+        f"{column['name']} ({'number' if 'number' in column else str(column['rows']) + ' rows'})"
+        for column in found["profile"]
+    )
     lines = [
         f"- schema: `{found['schema']}`, written by ecct-tf {found['versions']['ecct-tf']} with "
         f"TensorFlow {found['versions']['tensorflow']}",

@@ -42,6 +42,7 @@ class InputGraph:
         constant: Constant = tf.constant,
     ) -> None:
         self._spec = model.spec
+        self._profile_rows = model.profile.rows
         self._reads_items = model.reads_items
         self._items = items
         self._constant = constant
@@ -120,10 +121,9 @@ class InputGraph:
         return inputs, logit
 
     def _profile(self, given: Tensors) -> tf.Tensor:
-        sizes = self._spec.profile_sizes
-        if not sizes:
+        if not self._profile_rows:
             return tf.zeros([0], tf.int32)
-        return guards.known_ids(given["profile"], tf.constant(sizes, tf.int32))
+        return guards.known_ids(given["profile"], tf.constant(self._profile_rows, tf.int32))
 
     def _user_embedding(self, given: Tensors) -> tf.Tensor:
         values = tf.cast(given["user_embedding"], tf.float32)

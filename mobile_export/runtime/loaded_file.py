@@ -21,7 +21,14 @@ from ecct_tf.wire import architecture_fingerprint
 from mobile_export.contract.samples import group_size_of, samples_of
 from mobile_export.contract.signatures import FILE_SCHEMA, Sizes, contract_of
 from mobile_export.contract.soundness import check_numbers
-from mobile_export.flatbuffer.packing import check_digest, digest, expected_digest, read_metadata
+from mobile_export.flatbuffer.packing import (
+    associated_files,
+    check_digest,
+    digest,
+    expected_digest,
+    read_metadata,
+    vocabulary_rows,
+)
 from mobile_export.runtime.interpreter import Runtime
 
 __all__ = ["LoadedFile", "interpreter_of"]
@@ -46,6 +53,7 @@ class LoadedFile:
       layout: SHA-256 of how it lays out its weights and optimiser slots; files that share
         it can take each other's weights.
       architecture: fingerprint of its edge model, as files of starting weights have it.
+      profile_words: rows of the values of each private category, by its name.
 
     Args:
       path: the file. Its hash is checked before it is loaded.
@@ -88,6 +96,7 @@ class LoadedFile:
         self.architecture = architecture_fingerprint(
             self.metadata["tier"], self.metadata["model"], self.metadata["weights"]["layout"]
         )
+        self.profile_words = _profile_words(self.metadata, content, name=path.name)
         self._runners = _runners(content, runtime=runtime, name=path.name)
 
     def call(self, signature: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
@@ -169,6 +178,18 @@ def _sizes(metadata: Mapping[str, Any]) -> Sizes:
         candidates=listed["candidates"][0],
         clock_width=listed.get("clock", [0])[0],
     )
+
+
+def _profile_words(
+    metadata: Mapping[str, Any], content: bytes, *, name: str
+) -> dict[str, dict[str, int]]:
+    columns = [column for column in metadata["profile"] if column.get("file")]
+    texts = associated_files(content, name=name) if columns else {}
+    found = {}
+    for column in columns:
+        words = vocabulary_rows(texts.get(column["file"], ""))
+        found[str(column["name"])] = {word: row for row, word in enumerate(words) if row}
+    return found
 
 
 def _layout(metadata: Mapping[str, Any]) -> str:

@@ -61,8 +61,9 @@ def baseline_config():
 
 
 @pytest.fixture(scope="session")
-def small_dataset():
-    return synthetic_dataset(SyntheticConfig(users=12, items=120, interactions=14, seed=5))
+def small_dataset(with_pay):
+    plain = synthetic_dataset(SyntheticConfig(users=12, items=120, interactions=14, seed=5))
+    return with_pay(plain, [np.nan, *range(11)])
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,9 @@ def test_an_epoch_lowers_the_loss_over_all_devices_samples(centralized):
     assert losses[2] < losses[0]
     assert int(state.steps) == 3 * -(-len(centralized._trainer.samples) // 32)
     assert centralized.num_devices == 12
+    # It pools what devices read, private numbers among it.
+    assert centralized._trainer.model.profile.numbers == 1
+    assert centralized._trainer.samples.profile.shape[1] == 3
     assert centralized.rounds == 6
 
 

@@ -62,7 +62,7 @@ def _prepared(parent):
     return SimpleNamespace(
         parent=parent,
         inputs=SimpleNamespace(parent=1),
-        history=SimpleNamespace(view=None, profile_sizes=SIZES),
+        history=SimpleNamespace(view=None, profile_sizes=SIZES, profile_numbers=0),
     )
 
 

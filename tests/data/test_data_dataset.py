@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from ecct_tf.data import Column, FeatureSchema, Kind, Side, build_dataset
+from ecct_tf.data.numbers import Scaling, number_code
 from ecct_tf.errors import DataError
 
 
@@ -18,7 +19,7 @@ def test_ids_and_columns_by_hand(toy):
     assert gender.values.tolist() == [0, 1]  # user 2 has none
     assert gender.vocabulary == ("F",)
     assert gender.missing == 1
-    assert income.values.tolist() == [3.0, 1.0]
+    assert income.values.tolist() == [number_code(x, Scaling(log=True)) for x in (3.0, 1.0)]
     assert region.values.tolist() == [2, 1]
     year, genres = toy.item_columns
     assert year.values[:3].tolist() == [0.0, 2002.0, 2000.0]

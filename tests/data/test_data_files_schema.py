@@ -83,7 +83,6 @@ def test_tags_and_defaults(read):
         ("items.columns.price.side", "federated", "items.columns.price.side: expected centralized"),
         ("items.columns.price.side", "cloud", "expected one of federated, centralized or null"),
         ("items.columns.plan", {"kind": "numeric"}, "items.columns.plan: users.columns has the"),
-        ("users.columns.plan.kind", "numeric", "users.columns.plan.kind: the models read"),
         ("users.columns.plan.kind", "multi_categorical", "users.columns.plan.kind: expected cat"),
         ("users.columns.plan.kind", "ordinal", "users.columns.plan.kind: expected one of cat"),
         ("users.columns.plan.separator", "|", "plan.separator: has no meaning for a categorical"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ecct_tf.data import CentralizedTable, Column, EncodedColumn, FederatedTable, Kind, Side
+from ecct_tf.data.numbers import NUMBER_ROWS
 from ecct_tf.errors import DataError, PrivacyError
 
 
@@ -53,7 +54,8 @@ def test_rows_must_agree(toy):
 
 
 _CATEGORY = Column("c", "user", Side.FEDERATED, Kind.CATEGORICAL)
-_NUMBER = Column("n", "user", Side.FEDERATED, Kind.NUMERIC)
+_NUMBER = Column("n", "user", Side.CENTRALIZED, Kind.NUMERIC)
+_PRIVATE_NUMBER = Column("n", "user", Side.FEDERATED, Kind.NUMERIC)
 _MULTI = Column("m", "user", Side.FEDERATED, Kind.MULTI_CATEGORICAL)
 
 
@@ -64,6 +66,8 @@ _MULTI = Column("m", "user", Side.FEDERATED, Kind.MULTI_CATEGORICAL)
         (_CATEGORY, np.array([-1], np.int32), ("a",)),
         (_CATEGORY, np.array([1], np.int64), ("a",)),
         (_NUMBER, np.array([np.nan], np.float32), ()),
+        (_PRIVATE_NUMBER, np.array([1.0], np.float32), ()),
+        (_PRIVATE_NUMBER, np.array([NUMBER_ROWS], np.int32), ()),
         (_MULTI, np.zeros((2, 3), np.float32), ("a", "b")),
         (_MULTI, np.zeros(2, np.float32), ("a", "b")),
     ],

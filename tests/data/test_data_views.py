@@ -8,6 +8,7 @@ from ecct_tf.data import (
     device_view,
     leave_one_out,
 )
+from ecct_tf.data.numbers import Scaling, number_code
 from ecct_tf.errors import DataError, PrivacyError
 
 
@@ -29,7 +30,7 @@ def test_device_view_by_hand(toy):
     assert view.num_older == 3
     assert view.recent.tolist() == [4, 7]
     assert view.profile.names == ("gender", "income")
-    assert view.profile["income"].values.tolist() == [3.0]
+    assert view.profile["income"].values.tolist() == [number_code(3.0, Scaling(log=True))]
     assert not view.history.flags.writeable
 
 

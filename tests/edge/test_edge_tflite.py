@@ -138,7 +138,7 @@ def test_pair_inputs_and_interaction_features():
             use_logit=True,
             reads_items=True,
         )
-        return found._asdict()
+        return {name: part for name, part in found._asdict().items() if part is not None}
 
     check(
         inputs,

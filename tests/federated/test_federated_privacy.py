@@ -19,10 +19,10 @@ from ecct_tf.data import (
     device_view,
     leave_one_out,
 )
+from ecct_tf.data.profile import profile_shape
 from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.errors import PrivacyError
 from ecct_tf.federated import DeviceData, compat, prepare_devices
-from ecct_tf.federated.devices import profile_sizes
 from ecct_tf.knowledge import Downlink, KnowledgeStore
 from ecct_tf.simulation.builder import device_work
 from ecct_tf.simulation.experiment import build_experiment
@@ -300,9 +300,7 @@ def test_an_answer_is_given_without_the_clock(dataset, split, clocked):
     for data in (dataset, _with_times(dataset, _held_back(dataset, split), 5000)):
         experiment = build_experiment(clocked, dataset=data, progress=False)
         table = build_cloud(experiment).publish()
-        work = device_work(
-            clocked, "mlp", table=table, profile_sizes=profile_sizes(experiment.groups[0][0])
-        )
+        work = device_work(clocked, "mlp", table=table, profile=profile_shape(data.user_columns))
         items = ItemTensors(*map(tf.constant, item_tensors(table)))
         (device,) = prepare_devices(
             experiment.groups[:1],

@@ -90,8 +90,7 @@ def clocked_parts(config, table, works):
         feature_mean=np.append(table.feature_mean, rng.uniform(-0.5, 0.5, added).astype("f4")),
         feature_scale=np.append(table.feature_scale, rng.uniform(0.5, 2.0, added).astype("f4")),
     ).transmitted(config.exchange.codec)
-    sizes = works["mlp"].model.spec.profile_sizes
-    work = device_work(config, "mlp", table=table, profile_sizes=sizes)
+    work = device_work(config, "mlp", table=table, profile=works["mlp"].model.profile)
     return SimpleNamespace(config=config, table=table, work=work)
 
 

@@ -14,8 +14,10 @@ import pytest
 from ecct_tf.config import SampleConfig
 from ecct_tf.data._arrays import complement_items
 from ecct_tf.data.guard import guard_candidates, guard_positions
+from ecct_tf.data.numbers import NUMBER_ROWS, Scaling, number_code
 from ecct_tf.edge import pad_history
 from ecct_tf.wire import UplinkForm, pack_uplink, unpack_uplink
+from mobile_export.making.export import number_rule
 
 GOLDEN = Path(__file__).parents[2] / (
     "mobile_export/android/ecct-edge-core/src/test/resources/golden/wire.json"
@@ -51,8 +53,22 @@ def _golden():
     forms = [(codec, stage) for codec in ("float32", "float16", "int8") for stage in (True, False)]
     return {
         "wire": [_wire(*form) for form in forms], "halves": _halves(), "draw": _draw(),
-        "guard": _guard(),
+        "guard": _guard(), "numbers": _numbers(),
     }  # fmt: skip
+
+
+def _numbers():
+    """Codes of numbers by rules of all forms, as a file tells them; null is unknown."""
+    given = [None, 0.0, -1.5, 17.25, 41.0, 93_500.5, -1e12, 1e300]
+    rules = [Scaling(min=18, max=90), Scaling(log=True), Scaling(log=True, mean=10, scale=0.7)]
+    return [
+        {
+            "column": {"name": "n", "rows": NUMBER_ROWS, "file": None, "number": number_rule(rule)},
+            "given": given,
+            "codes": [0 if x is None else number_code(x, rule) for x in given],
+        }
+        for rule in rules
+    ]
 
 
 def _form(codec, with_logits):

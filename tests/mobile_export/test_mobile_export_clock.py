@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ecct_tf.data.clock import EARLIEST, clock_reading
+from ecct_tf.data.profile import device_profile
 from ecct_tf.edge import item_tensors
 from ecct_tf.errors import DeviceError
-from ecct_tf.federated.devices import device_profile
 from mobile_export.checking.behaviour import check_outputs
 from mobile_export.checking.reference import Reference
 from mobile_export.checking.synthetic import synthetic_examples

@@ -17,10 +17,10 @@ from cloud.retraining.log_reading import declared, read_new
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.uplink_log import Asked, Forgotten, ReplayWindow, UplinkLogWriter
 from ecct_tf.config import SampleConfig
+from ecct_tf.data.profile import device_profile
 from ecct_tf.data.samples import pad_history
 from ecct_tf.edge.start_files import start_file
 from ecct_tf.errors import CodecError, ConfigError, DeviceError, ExportError
-from ecct_tf.federated.devices import device_profile
 from ecct_tf.knowledge import KnowledgeStore
 from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.simulation.uplink_log import uplink_records

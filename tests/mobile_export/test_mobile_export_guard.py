@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ecct_tf.data.profile import device_profile
 from ecct_tf.edge.start_files import start_file
 from ecct_tf.errors import DeviceError
 from ecct_tf.federated import Cohort, CohortState
-from ecct_tf.federated.devices import device_profile
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from mobile_export.device import Device, DeviceModel, DeviceState, ReceivedDownlink, TrainingPlan
 from mobile_export.device.training import train_round

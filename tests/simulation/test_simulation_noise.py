@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ecct_tf.data.profile import ProfileShape
 from ecct_tf.edge import DeviceTask
 from ecct_tf.simulation.builder import device_work
 
@@ -18,7 +19,7 @@ TABLE = SimpleNamespace(
 
 
 def work(config):
-    return device_work(config, "linear", table=TABLE, profile_sizes=(2,))
+    return device_work(config, "linear", table=TABLE, profile=ProfileShape((2,)))
 
 
 def test_each_run_has_a_stream_of_its_own_and_each_stage_too(small_config):

@@ -92,7 +92,6 @@ def test_the_check_and_the_run_agree(write, monkeypatch, capsys, rows, settings,
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        (Column("income", "user", Side.FEDERATED, Kind.NUMERIC), [1.5], "'income' is numeric"),
         (Column("income", "user", Side.CENTRALIZED, Kind.NUMERIC), [1.5], "'income' is numeric"),
         (
             Column("hobbies", "user", Side.FEDERATED, Kind.MULTI_CATEGORICAL),

@@ -129,8 +129,25 @@ public class EdgeMetadata internal constructor(
             return Port(from.text("name"), type, from.shape("shape"))
         }
 
-        private fun column(from: JsonObject) =
-            ProfileColumn(from.text("name"), from.count("rows"), from.textOrNull("file"))
+        internal fun column(from: JsonObject): ProfileColumn =
+            ProfileColumn(
+                from.text("name"),
+                from.count("rows"),
+                from.textOrNull("file"),
+                if (from.has("number")) number(from.child("number")) else null,
+            )
+
+        private fun number(from: JsonObject): NumberRule {
+            val scale = from.number("scale")
+            if (scale <= 0.0) throw JsonException("scale: expected a number above 0, got $scale")
+            return NumberRule(
+                logarithm = from.flag("log"),
+                mean = from.number("mean"),
+                scale = scale,
+                largest = from.number("largest"),
+                steps = from.atLeastOne("steps"),
+            )
+        }
 
         private fun exchange(from: JsonObject): Exchange {
             val codec = from.text("codec")
@@ -174,11 +191,16 @@ public class EdgeMetadata internal constructor(
     }
 }
 
-/** A private column; [rows] counts row 0, unknown. */
+/**
+ * A private column; [rows] counts row 0, unknown.
+ *
+ * @property number how its numbers are read, or null for a column of categories.
+ */
 public class ProfileColumn internal constructor(
     public val name: String,
     public val rows: Int,
     internal val file: String?,
+    public val number: NumberRule?,
 )
 
 /**

@@ -57,10 +57,11 @@ public class ModelFile private constructor(
             val column = columns[index]
             val value = profile[column.name]
             val values = profileValues[index]
-            if (values != null) {
-                values.row(value)
-            } else {
-                value?.toIntOrNull()?.takeIf { it in 1 until column.rows } ?: 0
+            val rule = column.number
+            when {
+                values != null -> values.row(value)
+                rule != null -> rule.code(value?.takeIf { it.isNotBlank() }?.let { number(column.name, it) })
+                else -> value?.toIntOrNull()?.takeIf { it in 1 until column.rows } ?: 0
             }
         }
     }
@@ -69,8 +70,15 @@ public class ModelFile private constructor(
     internal fun profileValue(column: Int, row: Int): String? {
         val values = profileValues[column]
         if (values != null) return values.value(row)
+        metadata.profile[column].number?.let { return it.number(row)?.toString() }
         return row.takeIf { it in 1 until metadata.profile[column].rows }?.toString()
     }
+
+    private fun number(column: String, text: String): Double =
+        text.trim().toDoubleOrNull()
+            ?: throw InputException(
+                "profile: expected a number in the column $column, or nothing where it is unknown, got $text",
+            )
 
     /** The content for an interpreter: direct, native byte order, a copy of the checked bytes. */
     internal fun buffer(): ByteBuffer =

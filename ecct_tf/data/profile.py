@@ -1,0 +1,77 @@
+"""What a device holds of its user beside the history: one row of whole numbers.
+
+First come the private categorical columns, each by the row of its value, then the private numbers
+as `ecct_tf.data.numbers` codes them; both in the order of the schema, and 0 is unknown in both.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.data.numbers import NUMBER_ROWS, Scaling
+from ecct_tf.data.schema import Kind, Side
+from ecct_tf.data.tables import EncodedColumn
+from ecct_tf.data.views import DeviceView
+
+__all__ = ["ProfileShape", "device_profile", "private_numbers", "private_words", "profile_shape"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ProfileShape:
+    """The shape of the devices' profiles, which is no secret.
+
+    Attributes:
+      sizes: rows of each private categorical column, the unknown row 0 included.
+      numbers: how many private numeric columns there are.
+    """
+
+    sizes: tuple[int, ...] = ()
+    numbers: int = 0
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """How many codes each value of a profile's row has."""
+        return (*self.sizes, *(NUMBER_ROWS for _ in range(self.numbers)))
+
+
+def private_words(columns: Iterable[EncodedColumn]) -> dict[str, tuple[str, ...]]:
+    """The values of rows 1, 2, … of each private categorical column, by its name."""
+    return {
+        each.column.name: each.vocabulary
+        for each in columns
+        if each.column.side is Side.FEDERATED and each.column.kind is Kind.CATEGORICAL
+    }
+
+
+def private_numbers(columns: Iterable[EncodedColumn]) -> dict[str, Scaling]:
+    """The rule of each private numeric column, by its name."""
+    return {
+        each.column.name: each.column.private_scaling
+        for each in columns
+        if each.column.is_private_number
+    }
+
+
+def profile_shape(columns: Iterable[EncodedColumn]) -> ProfileShape:
+    """The shape of the profiles of a data set with these user columns."""
+    known = tuple(columns)
+    return ProfileShape(
+        tuple(len(words) + 1 for words in private_words(known).values()),
+        len(private_numbers(known)),
+    )
+
+
+def device_profile(view: DeviceView, *, numbers: bool = True) -> npt.NDArray[np.int32]:
+    """The row of the user on the device, `[columns] int32`.
+
+    Args:
+      view: of the device.
+      numbers: whether the numbers follow, for models that read them.
+    """
+    columns = {each.column.name: each for each in view.profile.columns}
+    names = [*private_words(columns.values())]
+    if numbers:
+        names += private_numbers(columns.values())
+    return np.array([columns[name].values[0] for name in names], np.int32)
