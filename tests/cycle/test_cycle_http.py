@@ -147,6 +147,7 @@ def next_round(chain):
     publish(Registry(folder.registry), folder.public, start_codec="float16", round_number=number)
 
 
+@pytest.mark.slow
 def test_killed_devices_and_revoked_tokens_lose_nothing(chain, config):
     """The processes of devices are killed once, and two devices log in anew."""
     folder, killed, refused = CycleFolder(chain.path), [], []

@@ -57,6 +57,7 @@ def scores(config, dataset):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "model"),
     [("ecct", "edge"), ("centralized", "everything"), ("fedavg", "edge")],

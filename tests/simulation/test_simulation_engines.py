@@ -71,6 +71,7 @@ def test_a_run_of_ecct_without_tff(small_config, tmp_path):
     assert "tensorflow_federated" not in sys.modules
 
 
+@pytest.mark.slow
 @needs_tff
 @pytest.mark.parametrize(("first", "then"), [("tff", "local"), ("local", "tff")])
 def test_a_run_may_be_resumed_by_the_other_engine(first, then, federated, tmp_path, caplog):

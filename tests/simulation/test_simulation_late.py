@@ -36,6 +36,7 @@ class _Keep(Callback):
             self.store.save(2, self.algorithm.to_arrays(state), fingerprint="")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [ECCT, FEDBUFF], ids=["ecct", "fedbuff"])
 def test_a_late_run_is_resumed_bit_by_bit_and_loses_nothing(method, small_config, tmp_path):
     experiment = build_experiment(small_config(*LATE, *method))

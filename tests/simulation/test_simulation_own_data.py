@@ -62,6 +62,7 @@ def test_a_run_tells_what_is_left_out(schema, caplog):
     assert f"{excluded} of 20 users have too few interactions" in caplog.text
 
 
+@pytest.mark.slow
 def test_under_the_temporal_split_every_row_has_its_own_history(schema):
     config = _config(schema, "data.split=temporal", "data.test_fraction=0.3")
     experiment = build_experiment(config)

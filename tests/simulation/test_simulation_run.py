@@ -48,6 +48,7 @@ class Recorder(Callback):
         self.ended = True
 
 
+@pytest.mark.slow
 def test_three_tiers_learn_together_and_a_repeated_run_is_equal(config: RunConfig) -> None:
     states = []
     for _ in range(2):
