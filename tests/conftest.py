@@ -26,6 +26,17 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_watch_of_signals():
+    """A command called within a test must not install the watch of a command's own process.
+
+    It stays for good: a signal that a later test sends would stop each run after it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ecct_tf.stopping.install", lambda: None)
+        yield
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session):
     """Fails the run when a TFF worker of this process outlived the tests.

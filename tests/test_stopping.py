@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ecct_tf
-from ecct_tf import stopping
+from ecct_tf import cli, stopping
 
 ROOT = Path(ecct_tf.__file__).parents[1]
 HEAD = r"""
@@ -224,3 +224,12 @@ print(*sorted(set(sys.modules) - before))
         "ecct_tf.version",  # one line
     }, done.stderr
     assert not added & {"click", "importlib.metadata", "logging", "re", "typing"}
+
+
+def test_a_command_within_a_test_leaves_signals_as_they_were(monkeypatch):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("sys.argv", ["ecct", "--version"])
+    cli.main()
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    # The one of a test before this would stop the run of a test after it.
+    assert stopping.exit_code() == 130
