@@ -35,7 +35,10 @@ __all__ = ["study"]
 )
 @setting_option("--rounds", "rounds", "Rounds of each run that has any", kind=int)
 @click.option(
-    "--points", metavar="LABELS", show_default="all", help="Points that are run, comma-separated."
+    "--points",
+    metavar="LABELS",
+    show_default="all",
+    help="Points that are run, comma-separated: labels or folders.",
 )
 @click.option(
     "--methods",

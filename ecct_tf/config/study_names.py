@@ -18,6 +18,7 @@ _OWN = {
     "asynchrony": "asynchrony:asynchrony",
     "privacy": "privacy:privacy",
     "robustness": "robustness:robustness",
+    "stability": "stability:stability",
 }
 _NAMES = PartNames(
     "a study",

@@ -67,7 +67,7 @@ def plan_study(
       seeds: one run of each method at each point for each.
       config_path: YAML file of what all runs have in common.
       overrides: `key=value`, of all runs.
-      labels: of the points that are run; all by default.
+      labels: of the points that are run, or the names of their folders; all by default.
       methods: instead of the study's; a point that names its own keeps them.
 
     Raises:
@@ -96,7 +96,10 @@ def _chosen(study: Study, labels: Sequence[str] | None) -> tuple[Point, ...]:
     if labels is None:
         return study.points
     known = [point.label for point in study.points]
+    # The folders that `--plan` prints are names of points, too.
+    by_slug = {slug_of(label): label for label in known}
     wanted = [label.strip() for label in labels]
+    wanted = [label if label in known else by_slug.get(label, label) for label in wanted]
     for label in wanted:
         if label not in known:
             raise ConfigError(

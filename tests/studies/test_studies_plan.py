@@ -99,6 +99,13 @@ def test_settings_come_from_the_study_then_the_command_then_the_point(recency, s
     assert plan_study(recency, seeds=(0,)).runs["0.2/popularity-seed0"].evaluation.k == 5
 
 
+def test_a_point_is_named_by_its_folder_too(small) -> None:
+    study = find_study("asynchrony")
+    labels = ["up-to-20-rounds-late", "a tenth"]
+    plan = plan_study(study, seeds=(0,), overrides=small, labels=labels)
+    assert [point.label for point in plan.points] == ["a tenth", "up to 20 rounds late"]
+
+
 def test_points_and_methods_can_be_cut(recency, small) -> None:
     plan = plan_study(
         recency, seeds=(0,), overrides=small, labels=["cut", " 0.2"], methods=["ease"]
