@@ -57,6 +57,27 @@ def pytest_sessionfinish(session):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+# Their tests have nothing in common, and each takes a process of its own for a minute or so.
+_ONE_BY_ONE = ("tests/test_notebooks.py", "tests/test_odd_places.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Files are shared out whole, for their fixtures' sake, but for those whose tests share none.
+
+    Else one process would run all notebooks while the others have nothing left to do.
+    """
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid if nodeid.startswith(_ONE_BY_ONE) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
     output = getattr(node, "workeroutput", None) or {}

@@ -18,6 +18,7 @@ def run(code):
 
 
 @pytest.mark.slow
+@pytest.mark.current
 def test_cloud_imported_first_has_keras_2():
     done = run("import cloud.model, tensorflow as tf; print(tf.keras.Model.__module__)")
     # `keras.src.models` in Keras 3.

@@ -65,6 +65,7 @@ def chain(jobs, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.current
 def test_versions_of_a_ranker_grow_serve_and_go_back(chain, jobs):
     registry = Registry(chain / "registry")
     old, new = (StoredCloud.of(registry.version(number)) for number in (1, 2))

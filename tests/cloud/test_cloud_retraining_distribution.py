@@ -75,6 +75,7 @@ def _free_ports(count):
 
 
 @pytest.mark.slow
+@pytest.mark.current
 def test_two_mirrored_devices(calm, jobs, tmp_path):
     jobs.write_log(tmp_path, range(20), name="log")
     code, output = _end(_start(tmp_path, jobs, script=("-c", _MIRRORED), distribution="mirrored"))

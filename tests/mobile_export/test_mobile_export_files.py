@@ -93,6 +93,7 @@ def test_what_is_no_variant_and_no_shape_is_refused(
 
 # The files of the mlp tier in both encodings are exported anyway.
 @pytest.mark.slow
+@pytest.mark.current
 @pytest.mark.parametrize(
     ("tier", "encoding"),
     [("linear", "int8"), ("mlp", "int8"), ("mlp", "float32"), ("attention", "float32")],
@@ -222,6 +223,7 @@ def test_inspection_shows_signatures_operators_constants_and_metadata(files):
 
 
 @pytest.mark.slow
+@pytest.mark.current
 def test_a_file_passes_verification_and_another_source_fails_it(
     files, works, table, task_of, weights_of
 ):
