@@ -8,8 +8,11 @@ from scipy import sparse  # type: ignore[import-untyped, unused-ignore]  # it sh
 
 from ecct_tf.errors import DataError
 from ecct_tf.knowledge.increments import UNIT, IncrementSpec
+from ecct_tf.knowledge.unmixed_counts import unmixed_counts
 
 __all__ = ["PairCounts", "pair_counts"]
+
+Ids = npt.NDArray[np.int64]
 
 _SOURCES_AT_ONCE = 256
 # A count must exceed what noise reaches in one of a thousand buckets.
@@ -34,9 +37,10 @@ class PairCounts:
 def pair_counts(spec: IncrementSpec, total: npt.NDArray[np.int64]) -> PairCounts:
     """Reads the sum.
 
-    A pair's count is the least that its buckets say, each with the pair's sign: what other pairs
-    left in them seldom has the right sign in all rows. It is at most what its items take part at
-    all, and 0 where noise alone could make it.
+    Pairs that half of their buckets speak for, each with the pair's sign, are told apart by all
+    buckets together (`unmixed_counts`). Where those are more than there are buckets, at most one
+    bucket may speak against a pair, and those that buckets say most of are told apart. A count is
+    at most what its items take part at all, and 0 where noise alone could make it.
 
     Args:
       spec: the form of the sum.
@@ -49,19 +53,55 @@ def pair_counts(spec: IncrementSpec, total: npt.NDArray[np.int64]) -> PairCounts
         raise DataError(
             f"item increments: expected a sum of {spec.size} numbers, got shape {total.shape}"
         )
-    counts = total.astype(np.float32) / UNIT
-    items, firsts, seconds = counts[spec.buckets :].reshape(3, -1)
-    ids = np.arange(spec.num_items + 1)
-    floor = np.float32(max(0.5, _SIGMAS * spec.noise) / UNIT)
-    parts = []
-    for start in range(0, len(ids), _SOURCES_AT_ONCE):
-        first = ids[start : start + _SOURCES_AT_ONCE, None]
-        least = np.minimum(firsts[first], seconds[ids])
-        for place, sign in spec.places(first, ids):
-            least = np.minimum(least, counts[place] * sign)
-        least[(least < floor) | (first == 0)] = 0.0
-        least[:, 0] = 0.0
-        parts.append(sparse.csr_matrix(least))
-    known = np.where(items < floor, 0.0, items).astype(np.float64)
+    floor = max(0.5, _SIGMAS * spec.noise)
+    items, firsts, seconds = total[spec.buckets :].reshape(3, -1)
+    after = _counted(spec, total, (firsts, seconds), floor=floor)
+    known = np.where(items < floor, 0.0, items / UNIT)
     known[0] = 0.0
-    return PairCounts(known, sparse.vstack(parts).tocsr(), max(int(spec.weights[0]), 1) / UNIT)
+    return PairCounts(known, after, max(int(spec.weights[0]), 1) / UNIT)
+
+
+def _counted(
+    spec: IncrementSpec, total: Ids, bounds: tuple[Ids, Ids], *, floor: float
+) -> sparse.csr_matrix:
+    rows = spec.config.rows
+    pairs = _possible(spec, total, bounds, floor=floor, against=rows // 2)
+    if len(pairs[0]) > spec.buckets:
+        pairs = _possible(spec, total, bounds, floor=floor, against=min(1, rows - 1))
+    first, second = pairs
+    places = spec.places(first, second)
+    counts = unmixed_counts(
+        total[: spec.buckets].astype(np.float64),
+        np.stack([place for place, _ in places]),
+        np.stack([sign for _, sign in places]),
+        bounds=np.minimum(bounds[0][first], bounds[1][second]).astype(np.float64),
+    )
+    # Devices count in whole units.
+    whole = np.round(counts)
+    whole[whole < floor] = 0.0
+    kept = whole > 0
+    shape = (spec.num_items + 1, spec.num_items + 1)
+    return sparse.csr_matrix((whole[kept] / UNIT, (first[kept], second[kept])), shape=shape)
+
+
+def _possible(
+    spec: IncrementSpec, total: Ids, bounds: tuple[Ids, Ids], *, floor: float, against: int
+) -> tuple[Ids, Ids]:
+    """First and second items of pairs that no more buckets than `against` speak against.
+
+    Of those one more than there are buckets at most, whose buckets say most.
+    """
+    firsts, seconds = (np.flatnonzero(bound >= floor) for bound in bounds)
+    firsts, seconds = firsts[firsts > 0], seconds[seconds > 0]
+    pairs, most = np.zeros((2, 0), np.int64), np.zeros(0, np.int64)
+    for start in range(0, len(firsts), _SOURCES_AT_ONCE):
+        first = firsts[start : start + _SOURCES_AT_ONCE, None]
+        said = [total[place] * sign for place, sign in spec.places(first, seconds)]
+        least = np.sort(np.stack(said), axis=0)[against]
+        row, column = np.nonzero(least >= floor)
+        found = np.stack([first[row, 0], seconds[column]])
+        pairs = np.concatenate([pairs, found], axis=1)
+        most = np.concatenate([most, least[row, column]])
+        kept = np.sort(np.argsort(-most, kind="stable")[: spec.buckets + 1])
+        pairs, most = pairs[:, kept], most[kept]
+    return pairs[0], pairs[1]

@@ -225,21 +225,28 @@ def build_ecct(
         table=table,
         table_bytes=num_bytes,
         cloud=guarded(cloud, config),
-        starts=_starts(experiment, table, spaces),
+        starts=_starts(experiment, table, spaces, increments),
         increments=increments,
     )
 
 
 def _starts(
-    experiment: Experiment, table: ItemTable, spaces: InputSpaces | None
+    experiment: Experiment,
+    table: ItemTable,
+    spaces: InputSpaces | None,
+    increments: ItemIncrements | None,
 ) -> dict[Tier, Array]:
     if experiment.config.edge.start == "random":
         return {}
-    return cloud_starts(experiment, table, spaces=spaces)
+    return cloud_starts(experiment, table, spaces=spaces, increments=increments)
 
 
 def cloud_starts(
-    experiment: Experiment, table: ItemTable, *, spaces: InputSpaces | None = None
+    experiment: Experiment,
+    table: ItemTable,
+    *,
+    spaces: InputSpaces | None = None,
+    increments: ItemIncrements | None = None,
 ) -> dict[Tier, Array]:
     """Starting weights of the run's tiers, which the cloud trains on its own view.
 
@@ -247,6 +254,8 @@ def cloud_starts(
       experiment: the data.
       table: an item table of this cloud, for its shapes.
       spaces: the input spaces that are computed already, and where a new one is kept.
+      increments: what devices told the cloud of pairs of items, which the inner cloud knows too:
+        the weights then begin on a table like the one that devices hold.
 
     Returns:
       `[P] float32` by tier.
@@ -261,7 +270,7 @@ def cloud_starts(
     view = cloud_view(experiment.dataset, experiment.split)
 
     def build(inner: CloudView) -> CloudRecommender:
-        return fitted_cloud(config, inner, spaces=spaces)
+        return fitted_cloud(config, inner, spaces=spaces, increments=increments)
 
     def drawn() -> StartSamples:
         return StartSamples(
@@ -273,7 +282,8 @@ def cloud_starts(
         if spaces is not None and config.cloud.model == BUILT_IN_CLOUD:
             key = (digest(view), config.start, config.cloud, config.features)
             sizes_asked = (config.edge.embedding_dim, config.exchange.queries, config.seed)
-            samples = spaces.once("start", (*key, *sizes_asked), drawn)
+            told = () if increments is None else (increments.spec, increments.total.tobytes())
+            samples = spaces.once("start", (*key, *sizes_asked, *told), drawn)
         return starting_weights(
             view,
             [work.model for work in works],

@@ -71,14 +71,30 @@ def test_a_wide_sketch_gives_every_pair_of_many_devices():
     )
 
 
-def test_a_narrow_sketch_makes_up_few_pairs():
-    spec = spec_of(items=60, width=256, rows=6)
-    rng = np.random.default_rng(1)
-    devices = [(rng.integers(1, 61, 6).tolist(), 1) for _ in range(40)]
+def many_devices(count, *, items, seed):
+    rng = np.random.default_rng(seed)
+    return [(rng.integers(1, items + 1, 6).tolist(), 1) for _ in range(count)]
+
+
+def test_pairs_that_share_buckets_are_told_apart():
+    devices = many_devices(24, items=60, seed=1)
     exact = pair_counts(spec_of(items=60, width=2**15), summed(spec_of(60, width=2**15), devices))
-    found = pair_counts(spec, summed(spec, devices))
-    made_up = ((found.after > 0) > (exact.after > 0)).sum()
-    assert made_up < 0.1 * exact.after.nnz
+    narrow = spec_of(items=60, width=256)
+    first, second = exact.after.nonzero()
+    shared = [len(places) - len(set(places.tolist())) for places, _ in narrow.places(first, second)]
+    assert min(shared) >= 10
+    found = pair_counts(narrow, summed(narrow, devices))
+    np.testing.assert_array_equal(found.after.toarray(), exact.after.toarray())
+
+
+def test_a_crowded_sketch_still_tells_most():
+    devices = many_devices(80, items=200, seed=1)
+    wide = spec_of(items=200, width=2**15)
+    exact = pair_counts(wide, summed(wide, devices)).after.toarray()
+    # Half of the buckets speak for more pairs than there are buckets.
+    crowded = spec_of(items=200, width=512)
+    found = pair_counts(crowded, summed(crowded, devices)).after.toarray()
+    assert 0 < np.linalg.norm(found - exact) < 0.4 * np.linalg.norm(exact)
 
 
 def test_sums_do_not_depend_on_padding_or_company():

@@ -8,10 +8,11 @@ import pytest
 from ecct_tf.data import DeviceGroups
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated.increments import sum_federated, sum_here
+from ecct_tf.simulation import ecct
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.increments import collect_increments, increment_spec
 from ecct_tf.simulation.methods import ABLATIONS, build_algorithm
-from ecct_tf.simulation.run_cloud import restored_cloud
+from ecct_tf.simulation.run_cloud import fitted_cloud, restored_cloud
 from ecct_tf.simulation.simulate import simulate
 
 WIDTH = (
@@ -77,6 +78,21 @@ def test_the_item_table_holds_it(experiment, algorithm, small_config):
     assert changed == {"preference", "sequence"}
     assert plain.increments is None
     assert "item_increments" not in plain.to_arrays(plain.initialize())
+
+
+def test_starting_weights_are_trained_on_a_table_that_holds_it(
+    experiment, small_config, monkeypatch
+):
+    config = small_config(*WIDTH, "edge.start=cloud", "edge.tiers={linear: 1.0}")
+    built = []
+
+    def fitted(config, view, **options):
+        built.append(options["increments"])
+        return fitted_cloud(config, view, **options)
+
+    monkeypatch.setattr(ecct, "fitted_cloud", fitted)
+    algorithm = ecct.build_ecct(with_config(experiment, config))
+    assert built == [algorithm.increments]
 
 
 def test_an_ablation_without_uplinks_sends_none(experiment, config, caplog):
