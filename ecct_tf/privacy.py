@@ -100,6 +100,8 @@ class PrivacyAccount:
         if config.edge.shared != "none":
             through = "" if config.server.aggregator == MEAN else ", whose own noise is not counted"
             unprotected.append(f"weights (edge.shared={config.edge.shared}{through})")
+        if config.server.stages is not None:
+            unprotected.append(f"what own stages send (server.stages={config.server.stages})")
         if config.data.nodes is not None and not (sums and not tells_pairs):
             # A node's model reads all its users, so that each user's data moves the uplinks of all.
             # Of sums of items the bound is one of the whole node.

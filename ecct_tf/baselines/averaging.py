@@ -16,6 +16,7 @@ from ecct_tf.config import CodecName, ServerConfig
 from ecct_tf.federated.aggregators import Aggregator
 from ecct_tf.federated.device_work import DeviceResult
 from ecct_tf.federated.divergence import healthy_rows
+from ecct_tf.federated.own_stages import RoundStages, Stages, StageSpec
 from ecct_tf.federated.stages import (
     Round,
     Work,
@@ -104,6 +105,8 @@ def build_averaging_round(
     negatives: int,
     aggregator: Aggregator | None = None,
     collects: bool = False,
+    stages: Stages | None = None,
+    spec: StageSpec | None = None,
 ) -> Round:
     """A round without uplinks: nothing but the mean change of the shared weights is sent.
 
@@ -114,6 +117,8 @@ def build_averaging_round(
       negatives: for each position.
       aggregator: what makes the mean change; None for the library's own mean.
       collects: whether the changes of shards are left for a later step.
+      stages: those of one's own, made for `spec`.
+      spec: what stages are made for.
     """
     types = WorkTypes(
         shared=tf.TensorSpec([work.shared_size], tf.float32),
@@ -131,11 +136,20 @@ def build_averaging_round(
         del round_number, items
         return work(shared, data, negatives, private)
 
-    return build_round(
+    made = RoundStages(
         build_distribute(work.shared_size, work.weights_codec),
         Work(compute, types, work),
         None,
         build_finalize(work.shared_size, server),
+    )
+    if stages is not None and spec is not None:
+        made = stages.of(spec, made)
+    return build_round(
+        made.distribute,
+        made.work,
+        made.aggregate,
+        made.finalize,
         aggregator=aggregator,
         collects=collects,
+        changes=made.changes,
     )

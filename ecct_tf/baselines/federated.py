@@ -30,6 +30,8 @@ from ecct_tf.federated.late_arrays import (
     stored_answers,
     stored_changes,
 )
+from ecct_tf.federated.named_stages import process_stages
+from ecct_tf.federated.own_stages import StageSpec, encoded_bytes
 from ecct_tf.federated.server import apply_arrived
 from ecct_tf.federated.under_way import Answers, checked_delays
 from ecct_tf.knowledge import build_codec
@@ -52,7 +54,7 @@ class FederatedBaselineState(NamedTuple):
     Attributes:
       server: the shared weights and the server optimiser's state.
       private: `[devices, P_private] float32`; row d exists on device d only.
-      aggregator: leaves of the state of an aggregator of one's own.
+      aggregator: leaves of the state of an aggregator or of stages of one's own.
       answers: of devices, which have not arrived.
       changes: of the shared weights, which are not applied.
     """
@@ -98,16 +100,30 @@ class FederatedBaseline:
             devices=len(plan.devices),
             shard_size=self._shard_size,
         )
+        stages = process_stages(
+            None,
+            plan.server,
+            section=f"{plan.section}.server",
+            runtime=runtime,
+            late=self._collects,
+        )
+        spec = StageSpec(plan.section, 2, plan.work.shared_size, len(plan.devices), plan.server)
         self.round: Any = self._engine.build(
-            build_averaging_round(
+            built := build_averaging_round(
                 plan.work,
                 server=plan.server,
                 data=self._data_type,
                 negatives=plan.sampler.negatives,
                 aggregator=self._aggregator,
                 collects=self._collects,
+                stages=stages,
+                spec=spec,
             )
         )
+        self._keeps = self._aggregator is not None or built.kept is not None
+        coded = build_codec(plan.work.weights_codec).encoded_bytes(1, plan.work.shared_size)
+        self._up_bytes = coded
+        self._down_bytes = coded if stages is None else encoded_bytes(stages, built.distribute)
         self._kept: tuple[bytes, tuple[LocalShard, ...], Any] | None = None
         self._scorer = LocalScorer(
             model,
@@ -161,10 +177,10 @@ class FederatedBaseline:
                 mean_age=here.mean_age(round_number),
             )
 
-        per_transfer = build_codec(work.weights_codec).encoded_bytes(1, work.shared_size)
-        weights_bytes = (len(participants) + len(answering)) * per_transfer
+        weights_up_bytes = len(answering) * self._up_bytes
+        weights_bytes = len(participants) * self._down_bytes + weights_up_bytes
         if not len(answering):
-            names = () if self._aggregator is None else self.round.names
+            names = self.round.names if self._keeps else ()
             report = RoundReport(
                 stage=0,
                 devices=0,
@@ -184,7 +200,7 @@ class FederatedBaseline:
             )
             for shard in shards
         ]
-        kept = () if self._aggregator is None else (state.aggregator,)
+        kept = (state.aggregator,) if self._keeps else ()
         settled, private, totals, *joined = self.round(
             state.server,
             (),
@@ -228,7 +244,7 @@ class FederatedBaseline:
             devices=len(answering),
             train_loss=mean_loss(float(totals[0]), float(totals[1])),
             weights_bytes=weights_bytes,
-            weights_up_bytes=len(answering) * per_transfer,
+            weights_up_bytes=weights_up_bytes,
             aggregated=aggregated.measured,
         )
         after = FederatedBaselineState(new_server, rows, aggregated.state, answers, changes)
@@ -272,7 +288,7 @@ class FederatedBaseline:
             name: array
             for name, array in arrays.items()
             if not name.startswith(f"{LATE}/")
-            and (self._aggregator is None or not name.startswith(f"{_AGGREGATOR}/"))
+            and not (self._keeps and name.startswith(f"{_AGGREGATOR}/"))
         }
         check_arrays(own, expected)
         server = ServerState(*(arrays[f"server/{name}"] for name in ServerState._fields))

@@ -7,6 +7,7 @@ from ecct_tf.config.aggregator_names import MEAN, check_aggregator_form
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
+from ecct_tf.config.part_names import check_name_form
 from ecct_tf.config.table_names import check_table_form
 from ecct_tf.errors import ConfigError
 
@@ -118,6 +119,8 @@ class ServerConfig:
       aggregator: what makes the mean: `mean`, weighted by samples, a name that an installed package
         registers, or `module:name` of a function that returns a factory of `tff.aggregators`
         (`docs/extend_aggregation.md`), for the engine `tff` with `runtime.shard_size=0`.
+      stages: `module:name` of a function that returns `ecct_tf.federated.Stages`, which make stages
+        of a round in place of the library's (`docs/extend_aggregation.md`); null for none.
       buffer: devices whose changes the server waits for before it takes a step (FedBuff, arXiv
         2106.06639); 0 takes a step in each round in which some arrive.
       staleness_exponent: a of `(1 + age)^-a`, by which a change is weighed that comes from earlier
@@ -128,12 +131,15 @@ class ServerConfig:
     learning_rate: float = 0.002
     momentum: float = 0.8
     aggregator: str = MEAN
+    stages: str | None = None
     buffer: int = 0
     staleness_exponent: float = 0.5
 
     def __post_init__(self) -> None:
         numbers(self, "server")
         check_aggregator_form(self.aggregator, setting="server.aggregator")
+        if self.stages is not None:
+            _check_stages_form(self.stages)
         one_of(self, "server", "optimizer", ("average", "adam"))
         positive(self, "server", "learning_rate")
         at_least(self, "server", 0, "buffer", "staleness_exponent")
@@ -177,3 +183,13 @@ class RuntimeConfig:
         at_least(self, "runtime", 0, "shard_size")
         at_least(self, "runtime", 1, "threads", "concurrent_calls")
         positive(self, "runtime", "round_deadline_seconds")
+
+
+def _check_stages_form(name: str) -> None:
+    """Refuses what is no `module:name`; nothing is imported."""
+    if ":" not in name:
+        raise ConfigError(
+            "server.stages: expected module:name, such as my_pkg.stages:robust, or null, got "
+            f"{name!r}"
+        )
+    check_name_form(name, setting="server.stages", examples="module:name such as my_pkg.stages:own")

@@ -143,6 +143,11 @@ class CycleConfig:
                 "server.aggregator: devices of a cycle run exported files, not TFF's rounds; "
                 f"expected {MEAN}, got {self.server.aggregator!r}"
             )
+        if self.server.stages is not None:
+            raise ConfigError(
+                "server.stages: devices of a cycle run exported files, not rounds of stages; "
+                f"expected null, got {self.server.stages!r}"
+            )
         if not self.gate.promote:
             raise ConfigError("gate.promote: expected true, since devices need a version in force")
         self.run()

@@ -19,6 +19,7 @@ from ecct_tf.federated.device_set import DeviceSet, prepare_devices
 from ecct_tf.federated.device_work import DeviceResult, DeviceWork
 from ecct_tf.federated.devices import DeviceData, stack_devices
 from ecct_tf.federated.engine import chosen_engine, federated_runtime
+from ecct_tf.federated.own_stages import Stages, StageSpec
 from ecct_tf.federated.participation import draw_participants
 from ecct_tf.federated.process import EcctProcess, EcctState, build_ecct_process
 from ecct_tf.federated.schedule import RoundDraw, Schedule
@@ -48,6 +49,8 @@ __all__ = [
     "RoundReport",
     "Schedule",
     "SimulatedDevice",
+    "StageSpec",
+    "Stages",
     "TrainableCloud",
     "Witness",
     "build_ecct_process",

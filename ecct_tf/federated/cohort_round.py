@@ -48,7 +48,7 @@ class CohortDone:
         where rows leave devices.
       loss: sum of the devices' losses, weighted by their samples.
       weight: the samples behind it.
-      measured: what the aggregator measured.
+      measured: what the aggregator or stages of one's own measured.
       refused: uplinks that answer for other items than the cloud asked about.
     """
 
@@ -118,7 +118,7 @@ def run_cohort(
         server=begun,
         private=[_private_rows(state, shard) for shard in shards],
         downlinks=downlinks,
-        aggregator=state.aggregator,
+        kept=state.aggregator,
     )
     loss, weight = (float(total) for total in totals)
     after = _with_private(state, shards, private)

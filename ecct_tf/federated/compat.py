@@ -50,6 +50,7 @@ __all__ = [
     "federated_map",
     "federated_secure_sum_bitwidth",
     "federated_sum",
+    "federated_value",
     "federated_zip",
     "install_context",
     "members_of",
@@ -99,6 +100,7 @@ federated_computation = tff.federated_computation
 federated_map = tff.federated_map
 federated_secure_sum_bitwidth = tff.federated_secure_sum_bitwidth
 federated_sum = tff.federated_sum
+federated_value = tff.federated_value
 federated_zip = tff.federated_zip
 tensor_computation = tff.tensorflow.computation
 

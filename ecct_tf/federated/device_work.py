@@ -7,7 +7,7 @@ each device's own gradient.
 """
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +25,7 @@ from ecct_tf.edge import (
     row_keys,
     with_item_vectors,
 )
+from ecct_tf.federated.device_result import STAGES, DeviceResult, Stage
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.federated.divergence import healthy_rows
 from ecct_tf.federated.user_rows import merge_users
@@ -34,30 +35,6 @@ from ecct_tf.knowledge.item_sums import ItemSumSpec
 from ecct_tf.knowledge.rows import CloudRows, Told
 
 __all__ = ["STAGES", "DeviceResult", "DeviceWork", "Stage"]
-
-Stage = Literal[1, 2]
-STAGES: tuple[Stage, ...] = (1, 2)
-
-
-class DeviceResult(NamedTuple):
-    """What the work of one client value yields.
-
-    Attributes:
-      private: `[..., P_private] float32`, stays on the device.
-      delta: `[P_shared] float32`, weighted sum of the changes of the shared weights.
-      weight: `[] float32`, what is behind `delta`: samples, unless a method says otherwise.
-      loss: `[] float32`, sample-weighted sum of each device's mean loss in its last epoch;
-        NaN if the weights of a device are not finite.
-      samples: `[] float32`, the samples behind `loss`.
-      uplink: goes to the cloud; `()` where nothing does.
-    """
-
-    private: tf.Tensor
-    delta: tf.Tensor
-    weight: tf.Tensor
-    loss: tf.Tensor
-    samples: tf.Tensor
-    uplink: Any
 
 
 @dataclasses.dataclass(frozen=True)

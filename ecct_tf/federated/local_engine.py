@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from ecct_tf.errors import WorkerError
 from ecct_tf.federated.aggregators import refusal
-from ecct_tf.federated.stages import Round, SumAggregate
+from ecct_tf.federated.device_result import DeviceResult
+from ecct_tf.federated.kept import Keeper, Kept, KeptRound
+from ecct_tf.federated.stages import Aggregate, ChangeAggregate, Round, SumAggregate
 
 __all__ = ["LocalEngine", "local_runtime"]
 
@@ -47,36 +49,65 @@ class LocalEngine:
             state: Any,
             items: Any,
             data: Sequence[Any],
-            private: Sequence[Any],
+            own: Sequence[Any],
             downlink: Sequence[Any],
+            leaves: Sequence[Any] = (),
         ) -> Any:
             state = self.keep_at_server(state, finalize.state)
             shared = distribute.decode(distribute.encode(state.shared))
 
             def one_client(index: int) -> Any:
-                own = self.keep_at_server(private[index], types.private)
+                weights = self.keep_at_server(own[index], types.private)
                 sent = self.keep_at_server(downlink[index], types.downlink)
-                return compute(shared, state.round_number, items, data[index], own, sent)
+                return compute(shared, state.round_number, items, data[index], weights, sent)
 
             done = self._side_by_side(one_client, len(data))
+            totals = (_sum(each.loss for each in done), _sum(each.samples for each in done))
+            private = [each.private for each in done]
+            if stages.kept is not None:
+                after, uplink, *left = self._kept(stages, stages.kept, state, done, leaves)
+                return (after, *uplink, private, totals, *left)
             changes = [(each.delta, each.weight) for each in done]
             new_state: Any = changes
             if not stages.collects:
-                new_state = finalize.apply(
-                    state, _sum(each.delta for each in done), _sum(each.weight for each in done)
-                )
-            totals = (_sum(each.loss for each in done), _sum(each.samples for each in done))
-            uplink: tuple[Any, ...] = ()
-            if isinstance(aggregate, SumAggregate):
-                summed = _sum(each.uplink for each in done)
-                uplink = (aggregate.report(summed, state.round_number),)
-            elif aggregate is not None:
-                # All at once: each step would copy the rows of those before it.
-                rows = aggregate.accumulate(aggregate.zero(), *(each.uplink for each in done))
-                uplink = (aggregate.report(rows),)
-            return (new_state, *uplink, [each.private for each in done], totals)
+                new_state = finalize.apply(state, *_sums(done))
+            uplink = ()
+            if aggregate is not None:
+                uplink = (_report(aggregate, _reaching(aggregate, done), state),)
+            return (new_state, *uplink, private, totals)
 
+        if stages.kept is not None:
+            return KeptRound(one_round, stages.kept)
         return one_round
+
+    def _kept(
+        self, stages: Round, kept: Kept, state: Any, done: Sequence[DeviceResult], leaves: Any
+    ) -> tuple[Any, ...]:
+        """State, uplink (none or one), leaves of what is kept, and what is measured."""
+        given = [tf.convert_to_tensor(leaf) for leaf in leaves]
+        of_changes, of_rows, of_state = kept.split(given)
+        after: list[Any] = []
+        measured: list[Any] = []
+
+        def run(keeper: Keeper, *arguments: Any) -> Any:
+            result, left, values = keeper.function(*arguments)
+            after.extend(left)
+            measured.extend(values)
+            return result
+
+        change = _sums(done)
+        if stages.changes is not None and kept.changes is not None:
+            joined = _joined(stages.changes, done)
+            change = run(kept.changes, joined, of_changes)
+        uplink: tuple[Any, ...] = ()
+        if stages.aggregate is not None:
+            rows = _reaching(stages.aggregate, done)
+            if kept.aggregate is not None:
+                uplink = (run(kept.aggregate, rows, of_rows),)
+            else:
+                uplink = (_report(stages.aggregate, rows, state),)
+        new_state = run(kept.finalize, state, *change, of_state)
+        return new_state, uplink, tuple(after), tuple(measured)
 
     def keep_at_clients(self, values: Sequence[Any], member: Any) -> Any:
         """One value of the type `member` for each client, as tensors."""
@@ -113,3 +144,31 @@ def local_runtime(*, load: str = "") -> Iterator[None]:
 
 def _sum(tensors: Any) -> tf.Tensor:
     return tf.add_n(list(tensors))
+
+
+def _sums(done: Sequence[DeviceResult]) -> tuple[tf.Tensor, tf.Tensor]:
+    """The sum of changes, and the weight behind it."""
+    return _sum(each.delta for each in done), _sum(each.weight for each in done)
+
+
+def _reaching(aggregate: Aggregate | SumAggregate, done: Sequence[DeviceResult]) -> Any:
+    """What reaches the server of the uplinks."""
+    if isinstance(aggregate, SumAggregate):
+        return _sum(each.uplink for each in done)
+    # All at once: each step would copy the rows of those before it.
+    return aggregate.accumulate(aggregate.zero(), *(each.uplink for each in done))
+
+
+def _report(aggregate: Aggregate | SumAggregate, reached: Any, state: Any) -> Any:
+    if isinstance(aggregate, SumAggregate):
+        return aggregate.report(reached, state.round_number)
+    return aggregate.report(reached)
+
+
+def _joined(changes: ChangeAggregate, done: Sequence[DeviceResult]) -> Any:
+    """The changes of single devices, joined in their order."""
+    joined = changes.zero()
+    for each in done:
+        own = tf.math.divide_no_nan(each.delta, each.weight)
+        joined = changes.accumulate(joined, changes.prepare(own, each.weight))
+    return joined

@@ -27,6 +27,8 @@ from ecct_tf.federated.crossing import decode_rows, shared_as_received
 from ecct_tf.federated.device_set import DeviceSet
 from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.item_rows import rows_of_sums
+from ecct_tf.federated.named_stages import process_stages
+from ecct_tf.federated.own_stages import Stages, sent_bytes
 from ecct_tf.federated.server import begin_server
 from ecct_tf.federated.traffic import RoundTraffic
 from ecct_tf.federated.under_way import Answers, SentUplinks, arriving, checked_delays
@@ -120,6 +122,7 @@ def build_ecct_process(
     attack: Attack | None = None,
     only_asked: bool = False,
     half_life: float = 5.0,
+    stages: Stages | None = None,
 ) -> EcctProcess:
     """Composes the process.
 
@@ -141,9 +144,12 @@ def build_ecct_process(
       attack: what poisoned devices send instead of what they found.
       only_asked: whether an uplink for other items than the cloud asked about is refused.
       half_life: rounds after which a sum over devices counts half.
+      stages: functions that make stages of a round in place of the library's; None for those that
+        `server.stages` names, or the library's own.
 
     Raises:
-      ConfigError: when there is no device, or when cohorts exchange different payloads.
+      ConfigError: when there is no device, when cohorts exchange different payloads, or when the
+        process cannot have `stages`.
 
     A round raises `DivergenceError` when training leaves the finite numbers.
     """
@@ -161,6 +167,12 @@ def build_ecct_process(
         for (work, devices), first in zip(works, firsts, strict=False)
     )
 
+    place = f"{section}.server" if section else "server"
+    late = asynchronous or server.buffer > 0
+    own = process_stages(
+        stages, server, section=place, runtime=runtime, late=late, witnessed=witness is not None
+    )
+
     @functools.cache
     def cohort_rounds() -> "CohortRounds":
         from ecct_tf.federated.rounds import CohortRounds
@@ -170,13 +182,18 @@ def build_ecct_process(
             table=table,
             server=server,
             runtime=runtime,
-            section=f"{section}.server" if section else "server",
-            asynchronous=asynchronous or server.buffer > 0,
+            section=place,
+            asynchronous=late,
             attack=attack,
+            stages=own,
         )
 
     summed = works[0][0].sums is not None
-    traffic = RoundTraffic(cohorts, table_bytes=table_bytes)
+    traffic = RoundTraffic(
+        cohorts,
+        table_bytes=table_bytes,
+        sent_bytes=None if own is None else sent_bytes(own, cohorts, server),
+    )
 
     def stage_of(round_number: int) -> Stage:
         return 1 if round_number < stage_1_rounds else 2
@@ -196,8 +213,8 @@ def build_ecct_process(
         )
 
     def aggregated(stage: Stage, measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """Measurements of the cohorts' aggregators; by tier where there are several."""
-        if server.aggregator == MEAN:
+        """What aggregators and own stages of cohorts measure; by tier where there are several."""
+        if own is None and server.aggregator == MEAN:
             return {}
         return {
             name if len(cohorts) == 1 else f"{cohort.work.model.tier}_{name}": each.get(

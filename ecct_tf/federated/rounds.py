@@ -13,6 +13,7 @@ from ecct_tf.federated.attack import Attack
 from ecct_tf.federated.cohort import Cohort, ServerState, Shard, make_shards
 from ecct_tf.federated.device_work import STAGES, DeviceWork, Stage
 from ecct_tf.federated.engine import build_engine
+from ecct_tf.federated.own_stages import RoundStages, Stages, stage_spec
 from ecct_tf.federated.stages import (
     Aggregate,
     Round,
@@ -46,6 +47,7 @@ class CohortRounds:
         section: str = "server",
         asynchronous: bool = False,
         attack: Attack | None = None,
+        stages: Stages | None = None,
     ) -> None:
         """Chooses the engine.
 
@@ -57,6 +59,7 @@ class CohortRounds:
           section: where `server` stands, for messages.
           asynchronous: whether changes of shared weights are left for a later step.
           attack: what poisoned devices do.
+          stages: those of one's own.
 
         Raises:
           WorkerError: when it is TFF, which is not installed.
@@ -67,6 +70,7 @@ class CohortRounds:
         self._runtime = runtime
         self._asynchronous = asynchronous
         self._attack = attack
+        self._own = stages
         self._engine = build_engine(runtime)
         self._table = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
         self._built: dict[tuple[int, Stage], tuple[Any, WorkTypes]] = {}
@@ -128,7 +132,7 @@ class CohortRounds:
         server: ServerState,
         private: Sequence[npt.NDArray[np.float32]],
         downlinks: Sequence[Downlink],
-        aggregator: AggregatorState = (),
+        kept: AggregatorState = (),
     ) -> Any:
         """A round of one cohort.
 
@@ -140,10 +144,10 @@ class CohortRounds:
           server: the cohort's state at the server.
           private: weights of the devices of each shard.
           downlinks: one for each shard.
-          aggregator: the state of the cohort's aggregator, if it has one.
+          kept: what the cohort's aggregator or stages of one's own keep, if it has any.
 
         Returns:
-          What `build_round` says, and an `Aggregated`, empty where there is no aggregator.
+          What `build_round` says, and an `Aggregated`, empty where nothing is kept or measured.
 
         Raises:
           ConfigError: when the stages of a round do not fit.
@@ -158,13 +162,16 @@ class CohortRounds:
             self._data[index] = key, self._engine.keep_at_clients(values, types.data)
         data = self._data[index][1]
         arguments = (server, self._items[index], data, list(private), list(downlinks))
-        if self._aggregator(index) is None:
+        if not _keeps(computation):
             return (*computation(*arguments), Aggregated())
-        return computation(*arguments, aggregator)
+        return computation(*arguments, kept)
 
     def measurements(self, index: int, stage: Stage) -> tuple[str, ...]:
-        """Names of what the cohort's aggregator measures in each round."""
-        return () if self._aggregator(index) is None else self._round(index, stage)[0].names
+        """Names of what the cohort's aggregator or stages of one's own measure in each round."""
+        if self._own is None and self._aggregator(index) is None:
+            return ()
+        computation = self._round(index, stage)[0]
+        return tuple(computation.names) if _keeps(computation) else ()
 
     def _round(self, index: int, stage: Stage) -> tuple[Any, WorkTypes]:
         """What the engine made of a round, and the types of its work."""
@@ -182,13 +189,23 @@ class CohortRounds:
         batch_size = work.task.batch_size
         sample = make_shards(cohort, [0], shard_size=shard_size, batch_size=batch_size)[0].data
         built = build_work(work, items=self._table, sample=sample, stacked=shard_size > 0)
-        return build_round(
+        stages = RoundStages(
             build_distribute(size, work.weights_codec),
             built,
             self._aggregate(index, work, built),
             build_finalize(size, self._server),
+        )
+        if self._own is not None:
+            spec = stage_spec(cohort, self._server, stage=stage)
+            stages = self._own.of(spec, stages)
+        return build_round(
+            stages.distribute,
+            stages.work,
+            stages.aggregate,
+            stages.finalize,
             aggregator=self._aggregator(index),
             collects=self.collects(index),
+            changes=stages.changes,
         )
 
     def _aggregate(self, index: int, work: DeviceWork, built: Work) -> Aggregate | SumAggregate:
@@ -210,3 +227,8 @@ class CohortRounds:
             devices=len(cohort),
             shard_size=self._runtime.shard_size,
         )
+
+
+def _keeps(computation: Any) -> bool:
+    """Whether a round takes what was kept, and yields an `Aggregated`."""
+    return getattr(computation, "names", None) is not None

@@ -8,9 +8,8 @@ in this process.
 A type is a `tf.TensorSpec`, or a tuple (named or not) of types.
 """
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,14 +20,29 @@ from ecct_tf.edge import ItemTensors
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.aggregators import Aggregator
 from ecct_tf.federated.cohort import ServerState
-from ecct_tf.federated.device_work import DeviceResult, DeviceWork
+from ecct_tf.federated.device_result import DeviceResult
+from ecct_tf.federated.device_work import DeviceWork
 from ecct_tf.federated.devices import DeviceData
+from ecct_tf.federated.kept import Kept, build_keeper
 from ecct_tf.federated.server import server_step
+from ecct_tf.federated.stage_types import (
+    Aggregate,
+    ChangeAggregate,
+    Distribute,
+    Finalize,
+    Round,
+    SumAggregate,
+    Work,
+    WorkTypes,
+)
+from ecct_tf.federated.tensor_types import expect_type, output_type
 from ecct_tf.knowledge import CloudRows, Downlink, ExchangeSpec, build_codec
 from ecct_tf.knowledge.item_sums import ItemSumSpec
+from ecct_tf.plugins import guarded
 
 __all__ = [
     "Aggregate",
+    "ChangeAggregate",
     "Distribute",
     "Finalize",
     "Round",
@@ -41,139 +55,8 @@ __all__ = [
     "build_round",
     "build_sum_aggregate",
     "build_work",
+    "distribute_by",
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Distribute:
-    """Sends the shared weights.
-
-    Attributes:
-      encode: at the server, `shared -> encoded`.
-      decode: at each client, `encoded -> shared`.
-      shared: the type of the shared weights.
-      encoded: the type of what crosses.
-      received: the type of what `decode` yields.
-    """
-
-    encode: Callable[[Any], Any]
-    decode: Callable[[Any], Any]
-    shared: Any
-    encoded: Any
-    received: Any
-
-
-class WorkTypes(NamedTuple):
-    """The types of what the work of a client value takes.
-
-    Attributes:
-      shared: the shared weights as received.
-      round_number: rounds done, `[] int32`.
-      items: what all clients hold alike, an item table; `()` for nothing.
-      data: what the client value's devices hold.
-      private: their own weights.
-      downlink: what crossed to them in this round.
-    """
-
-    shared: Any
-    round_number: Any
-    items: Any
-    data: Any
-    private: Any
-    downlink: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """Runs the devices of one client value.
-
-    Attributes:
-      compute: the traced function, `(shared, round_number, items, data, private, downlink) ->
-        DeviceResult`.
-      types: the types of its arguments.
-      work: the function behind it.
-    """
-
-    compute: Any
-    types: WorkTypes
-    work: Callable[..., DeviceResult]
-
-    @property
-    def result(self) -> DeviceResult:
-        """The types of what `compute` yields."""
-        return _output_type(self.compute)
-
-
-@dataclasses.dataclass(frozen=True)
-class Aggregate:
-    """Brings the uplinks to the server.
-
-    Attributes:
-      zero: `() -> rows`, of no client.
-      accumulate: `(rows, *uplinks) -> rows`, of one uplink or several.
-      merge: `(rows, rows) -> rows`.
-      report: `rows -> uplink`, at the server.
-      uplink: the type of an uplink, and of rows.
-    """
-
-    zero: Callable[[], Any]
-    accumulate: Callable[..., Any]
-    merge: Callable[[Any, Any], Any]
-    report: Callable[[Any], Any]
-    uplink: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class SumAggregate:
-    """Brings the sum of what clients send to the server, and nothing of a single one.
-
-    Attributes:
-      bits: of one number of the sum, none of which is negative: a secure sum needs to know.
-      report: `(sum, round number) -> total`, at the server, with noise on it.
-      uplink: the type of what a client sends, int64.
-    """
-
-    bits: int
-    report: Callable[[Any, Any], Any]
-    uplink: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Finalize:
-    """Applies the mean change.
-
-    Attributes:
-      apply: `(state, sum of changes, weight) -> state`.
-      state: the type of a `ServerState`.
-      change: the type of the sum of changes.
-    """
-
-    apply: Callable[[Any, Any, Any], ServerState]
-    state: Any
-    change: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Round:
-    """A round: its stages, which fit. `build_round` makes one.
-
-    Attributes:
-      distribute: how shared weights cross.
-      work: what a client value's devices do.
-      aggregate: how uplinks are joined, or summed; None where devices send none.
-      finalize: how the mean change is applied.
-      aggregator: what makes the mean change of the devices' own, each a client value; None for
-        their sum over the sum of their weights.
-      collects: whether the round leaves the changes of the client values as they are, instead of
-        applying their mean.
-    """
-
-    distribute: Distribute
-    work: Work
-    aggregate: Aggregate | SumAggregate | None
-    finalize: Finalize
-    aggregator: Aggregator | None = None
-    collects: bool = False
 
 
 def build_distribute(size: int, codec: CodecName) -> Distribute:
@@ -183,10 +66,23 @@ def build_distribute(size: int, codec: CodecName) -> Distribute:
     def decode(encoded: Any) -> Any:
         return coder.decode(tuple(encoded))
 
+    return distribute_by(coder.encode, decode, size=size)
+
+
+def distribute_by(
+    encode: Callable[[Any], Any], decode: Callable[[Any], Any], *, size: int
+) -> Distribute:
+    """A way for the shared weights, with the types that its functions yield.
+
+    Args:
+      encode: at the server, `[P_shared] float32 -> encoded`.
+      decode: at each client, `encoded -> [P_shared] float32`.
+      size: P_shared.
+    """
     shared = tf.TensorSpec([size], tf.float32)
-    encoded = _output_type(tf.function(coder.encode, autograph=False), shared)
-    received = _output_type(tf.function(decode, autograph=False), encoded)
-    return Distribute(coder.encode, decode, shared, encoded, received)
+    encoded = output_type(tf.function(encode, autograph=False), shared)
+    received = output_type(tf.function(decode, autograph=False), encoded)
+    return Distribute(encode, decode, shared, encoded, received)
 
 
 def build_work(work: DeviceWork, *, items: ItemTensors, sample: DeviceData, stacked: bool) -> Work:
@@ -302,29 +198,97 @@ def build_round(
     *,
     aggregator: Aggregator | None = None,
     collects: bool = False,
+    changes: ChangeAggregate | None = None,
 ) -> Round:
     """Joins the stages.
 
     An engine makes `(state, items, data, private, downlink) -> (state, uplink, private, (loss,
     samples))` of a round, `data`, `private` and `downlink` with one value for each client; without
     `uplink` where `aggregate` is None. The uplinks are all that reaches the server besides sums.
-    With an `aggregator` there is one more argument, the leaves of its state, and one more result,
-    an `Aggregated`; each client value must then be one device.
+    With an `aggregator`, with `changes`, or with a stage that keeps a state there is one more
+    argument, the leaves of the state, and one more result, an `Aggregated`; with the first two each
+    client value must be one device.
 
     A round that `collects` yields `(change, weight)` of each client value in place of the state,
     which is not changed: what is late is applied later (`ecct_tf.federated.changes`).
 
     Raises:
-      ConfigError: when one stage's result is not what the next takes, or an aggregator would join
-        changes that are not applied in their round.
+      ConfigError: when one stage's result is not what the next takes, or changes that are not
+        applied in their round would be joined by something else than a sum.
     """
+    keeps = _keeps(aggregate) or _keeps(finalize) or changes is not None
     if collects and aggregator is not None:
         raise late_refusal(aggregator.setting, aggregator.name)
-    result = work.result
-    _expect("distribute.decode", distribute.received, work.types.shared)
-    _expect("work's uplink", result.uplink, () if aggregate is None else aggregate.uplink)
-    _expect("finalize's change", result.delta, finalize.change)
-    return Round(distribute, work, aggregate, finalize, aggregator, collects)
+    if keeps and (collects or aggregator is not None):
+        other = "changes that arrive in later rounds" if aggregator is None else aggregator.what
+        raise ConfigError(
+            f"stages that keep a state or join changes do not go with {other}: leave one of the "
+            "two out"
+        )
+    result, state = work.result, finalize.state
+    expect_type("distribute.decode", distribute.received, work.types.shared)
+    expect_type("work's private weights", result.private, work.types.private)
+    expect_type("work's uplink", result.uplink, () if aggregate is None else aggregate.uplink)
+    expect_type("finalize's change", result.delta, finalize.change)
+    expect_type("finalize's weights", state.shared, distribute.shared)
+    kept = _kept(work, aggregate, finalize, changes) if keeps else None
+    return Round(distribute, work, aggregate, finalize, aggregator, collects, changes, kept)
+
+
+def _keeps(stage: Aggregate | SumAggregate | Finalize | None) -> bool:
+    return getattr(stage, "begin", None) is not None
+
+
+def _kept(
+    work: Work,
+    aggregate: Aggregate | SumAggregate | None,
+    finalize: Finalize,
+    changes: ChangeAggregate | None,
+) -> Kept:
+    """The server's functions, checked."""
+    number = tf.TensorSpec([], tf.float32)
+    joined = rows = None
+    if changes is not None:
+        _check_joining(changes, finalize.change)
+        joined = build_keeper(
+            "changes.report",
+            changes.report,
+            changes.joined,
+            begin=changes.begin,
+            result=(finalize.change, number),
+        )
+    if isinstance(aggregate, Aggregate):
+        rows = build_keeper(
+            "aggregate.report",
+            aggregate.report,
+            aggregate.uplink,
+            begin=aggregate.begin,
+            result=work.result.uplink,
+        )
+    applied = build_keeper(
+        "finalize.apply",
+        finalize.apply,
+        *(finalize.state, finalize.change, number),
+        begin=finalize.begin,
+        result=finalize.state,
+    )
+    return Kept(joined, rows, applied)
+
+
+def _check_joining(changes: ChangeAggregate, change: Any) -> None:
+    """Refuses functions of `changes` that do not fit."""
+    number = tf.TensorSpec([], tf.float32)
+    with guarded("changes.prepare", module=changes.prepare.__module__):
+        part = output_type(tf.function(changes.prepare, autograph=False), change, number)
+    pair = (changes.joined, changes.joined)
+    for name, function, types in (
+        ("zero", changes.zero, ()),
+        ("accumulate", changes.accumulate, (changes.joined, part)),
+        ("merge", changes.merge, pair),
+    ):
+        with guarded(f"changes.{name}", module=function.__module__):
+            found = output_type(tf.function(function, autograph=False), *types)
+        expect_type(f"changes.{name}", found, changes.joined)
 
 
 def _data_types(sample: DeviceData, lead: tuple[int | None, ...]) -> dict[str, Any]:
@@ -335,21 +299,3 @@ def _data_types(sample: DeviceData, lead: tuple[int | None, ...]) -> dict[str, A
         varying = () if name == "samples" else (None,)
         types[name] = tf.TensorSpec([*lead, *varying, *shape[len(varying) :]], array.dtype)
     return types
-
-
-def _output_type(function: Any, *types: Any) -> Any:
-    """The type of what a `tf.function` yields."""
-    outputs = function.get_concrete_function(*types).structured_outputs
-    return tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), outputs)
-
-
-def _expect(what: str, got: Any, wanted: Any) -> None:
-    try:
-        compatible = tf.nest.map_structure(
-            lambda one, other: one.is_compatible_with(other), wanted, got
-        )
-        fits = all(tf.nest.flatten(compatible))
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise ConfigError(f"{what}: expected the type {wanted}, got {got}; the stages do not fit")

@@ -1,13 +1,22 @@
 """Rounds as TFF computations, run by TFF's worker."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from ecct_tf.federated import compat
+from ecct_tf.federated.kept import Kept, KeptRound
 from ecct_tf.federated.resident import ResidentValue
-from ecct_tf.federated.stages import Aggregate, Finalize, Round, SumAggregate
+from ecct_tf.federated.stages import (
+    Aggregate,
+    ChangeAggregate,
+    Finalize,
+    Round,
+    SumAggregate,
+)
+from ecct_tf.federated.tensor_types import output_type
 from ecct_tf.federated.tff_aggregation import AggregatedRound, ChangeAggregation
 
 __all__ = ["TffEngine", "tff_type"]
@@ -26,12 +35,8 @@ class TffEngine:
         decode = _computation(distribute.decode, distribute.encoded)
         # As it was traced for its types: in a graph of TFF's it would be traced anew.
         compute = _computation(work.compute.get_concrete_function(), *types)
-        apply = _computation(
-            finalize.apply, finalize.state, finalize.change, tf.TensorSpec([], tf.float32)
-        )
         shared_of = _computation(lambda state: state.shared, finalize.state)
         round_of = _computation(lambda state: state.round_number, finalize.state)
-        reaching = _reaching(stages.aggregate)
 
         arguments = (
             compat.server_type(tff_type(finalize.state)),
@@ -51,13 +56,18 @@ class TffEngine:
                 (shared, number, compat.federated_broadcast(items), data, private, downlink),
             )
 
+        if stages.kept is not None:
+            return _kept_round(stages, stages.kept, arguments, begun, round_of)
+
+        reaching = _reaching(stages.aggregate)
+        apply = _computation(
+            finalize.apply, finalize.state, finalize.change, tf.TensorSpec([], tf.float32)
+        )
+
         def ended(done: Any, new_state: Any, state: Any) -> tuple[Any, ...]:
             """All that a round yields."""
-            totals = compat.federated_zip(
-                (compat.federated_sum(done.loss), compat.federated_sum(done.samples))
-            )
             uplink = () if reaching is None else (reaching(done.uplink, state, round_of),)
-            return (new_state, *uplink, done.private, totals)
+            return (new_state, *uplink, done.private, _totals(done))
 
         if stages.aggregator is None:
 
@@ -154,6 +164,95 @@ def _reaching(aggregate: Aggregate | SumAggregate | None) -> Callable[..., Any] 
         return compat.federated_aggregate(uplinks, *joined)
 
     return rows
+
+
+def _kept_round(
+    stages: Round,
+    kept: Kept,
+    arguments: tuple[Any, ...],
+    begun: Callable[..., Any],
+    round_of: Any,
+) -> KeptRound:
+    """A round whose stages keep a state; `arguments` and `begun` are those of others."""
+    changes, aggregate = stages.changes, stages.aggregate
+    number = tf.TensorSpec([], tf.float32)
+    functions = {
+        stage: _computation(keeper.function, *keeper.arguments, keeper.leaves)
+        for stage, keeper in kept._asdict().items()
+        if keeper is not None
+    }
+    summed = _reaching(aggregate) if isinstance(aggregate, SumAggregate) else None
+    if isinstance(aggregate, Aggregate):
+        rows = _joining(dataclasses.replace(aggregate, report=lambda joined: joined))
+    if changes is not None:
+        own_change = _computation(tf.math.divide_no_nan, stages.finalize.change, number)
+        prepare = _computation(changes.prepare, stages.finalize.change, number)
+        part = output_type(
+            tf.function(changes.prepare, autograph=False), stages.finalize.change, number
+        )
+        joining = _joining_changes(changes, part)
+
+    @compat.federated_computation(*arguments, compat.server_type(tff_type(kept.leaves)))
+    def kept_round(
+        state: Any, items: Any, data: Any, private: Any, downlink: Any, leaves: Any
+    ) -> Any:
+        of_changes, of_rows, of_state = kept.split([leaves[at] for at in range(len(kept.leaves))])
+        after: list[Any] = []
+        measured: list[Any] = []
+
+        def run(stage: str, *values: Any) -> Any:
+            *given, own = values
+            result = compat.federated_map(functions[stage], (*given, _zipped(own)))
+            keeper = getattr(kept, stage)
+            after.extend(result[1][at] for at in range(len(keeper.beginning)))
+            measured.extend(result[2][at] for at in range(len(keeper.names)))
+            return result[0]
+
+        done = begun(state, items, data, private, downlink)
+        change = compat.federated_sum(done.delta), compat.federated_sum(done.weight)
+        if changes is not None:
+            single = compat.federated_map(own_change, (done.delta, done.weight))
+            parts = compat.federated_map(prepare, (single, done.weight))
+            joined = compat.federated_aggregate(parts, *joining)
+            found = run("changes", joined, of_changes)
+            change = found[0], found[1]
+        uplink: tuple[Any, ...] = ()
+        if kept.aggregate is not None:
+            reached = compat.federated_aggregate(done.uplink, *rows)
+            uplink = (run("aggregate", reached, of_rows),)
+        elif summed is not None:
+            uplink = (summed(done.uplink, state, round_of),)
+        new_state = run("finalize", state, *change, of_state)
+        ends = (done.private, _totals(done), _zipped(after), _zipped(measured))
+        return (new_state, *uplink, *ends)
+
+    return KeptRound(kept_round, kept, parts=compat.parts_of)
+
+
+def _totals(done: Any) -> Any:
+    """Loss and samples of all devices."""
+    return compat.federated_zip(
+        (compat.federated_sum(done.loss), compat.federated_sum(done.samples))
+    )
+
+
+def _zipped(values: Any) -> Any:
+    """Values at the server as one value; of none as well."""
+    if values:
+        return compat.federated_zip(tuple(values))
+    return compat.federated_value((), compat.SERVER)
+
+
+def _joining_changes(changes: ChangeAggregate, part: Any) -> tuple[Any, ...]:
+    """Zero, accumulate, merge and report of the changes of single devices."""
+
+    @compat.tensor_computation
+    def zero() -> Any:
+        return tf.nest.map_structure(_open, changes.zero(), changes.joined)
+
+    accumulate = _computation(changes.accumulate, changes.joined, part)
+    merge = _computation(changes.merge, changes.joined, changes.joined)
+    return zero(), accumulate, merge, _computation(lambda whole: whole, changes.joined)
 
 
 def _joining(aggregate: Aggregate) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
 """Bytes that a round moves, as encoded."""
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -27,12 +28,20 @@ class RoundBytes(TypedDict):
 class RoundTraffic:
     """Counts what crosses between the devices of all cohorts and the cloud."""
 
-    def __init__(self, cohorts: tuple[Cohort, ...], *, table_bytes: int) -> None:
+    def __init__(
+        self,
+        cohorts: tuple[Cohort, ...],
+        *,
+        table_bytes: int,
+        sent_bytes: Sequence[int] | None = None,
+    ) -> None:
         """Prepares the counts of each device.
 
         Args:
           cohorts: all of a process; they exchange payloads of one specification.
           table_bytes: size of the item table on the wire.
+          sent_bytes: by cohort, of the shared weights that a device gets in a round; None for those
+            of the codec of the weights.
         """
         self._work = cohorts[0].work
         self._cohorts = cohorts
@@ -43,9 +52,9 @@ class RoundTraffic:
                 for cohort in cohorts
             ]
         )
-        self._weights = np.repeat(
-            [_encoded(cohort, cohort.work.shared_size) for cohort in cohorts], sizes
-        )
+        encoded = [_encoded(cohort, cohort.work.shared_size) for cohort in cohorts]
+        self._weights_up = np.repeat(encoded, sizes)
+        self._weights_down = np.repeat(encoded if sent_bytes is None else sent_bytes, sizes)
         starts = [0 if cohort.start is None else len(cohort.start) for cohort in cohorts]
         self._fetched = table_bytes + np.repeat(
             [_encoded(cohort, size) for cohort, size in zip(cohorts, starts, strict=True)], sizes
@@ -68,13 +77,13 @@ class RoundTraffic:
           fetched: `[devices] bool`, which have the item table and their starting weights.
         """
         work = self._work.in_stage(stage)
-        both = np.concatenate([participants, answering])
+        weights_up = int(self._weights_up[answering].sum())
         return {
             "downlink_bytes": int(self._users[participants].sum()) * work.downlink_bytes,
             "uplink_bytes": int(self._users[answering].sum()) * work.uplink_bytes
             + self._sum_bytes(stage, answering),
-            "weights_bytes": int(self._weights[both].sum()),
-            "weights_up_bytes": int(self._weights[answering].sum()),
+            "weights_bytes": int(self._weights_down[participants].sum()) + weights_up,
+            "weights_up_bytes": weights_up,
             "item_table_bytes": int(self._fetched[participants[~fetched[participants]]].sum()),
         }
 

@@ -195,6 +195,7 @@ class RunFolder:
         from cloud.origin import changed_clouds
         from ecct_tf.edge import changed_losses, changed_sources
         from ecct_tf.federated.aggregators import changed_aggregators
+        from ecct_tf.federated.named_stages import changed_stages
         from ecct_tf.knowledge.table_origin import changed_item_forms
 
         path = self.path / "environment.json"
@@ -202,14 +203,15 @@ class RunFolder:
             recorded = json.loads(path.read_text(encoding="utf-8"))
             edge, clouds = recorded.get("edge_models", {}), recorded.get("clouds", {})
             aggregators, losses = recorded.get("aggregators", {}), recorded.get("losses", {})
-            forms = recorded.get("item_tables", {})
+            forms, stages = recorded.get("item_tables", {}), recorded.get("stages", {})
         except (OSError, ValueError, AttributeError):
             # Nothing depends on the file in runs of the library's own models.
-            edge, clouds, aggregators, losses, forms = {}, {}, {}, {}, {}
+            edge, clouds, aggregators, losses, forms, stages = {}, {}, {}, {}, {}, {}
         return (
             changed_sources(edge)
             + changed_clouds(clouds)
             + changed_aggregators(self.config, aggregators)
+            + changed_stages(self.config, stages)
             + changed_losses(self.config.training, losses)
             + changed_item_forms(self.config.exchange.item_table, forms)
         )
@@ -360,6 +362,7 @@ def _environment(config: RunConfig) -> dict[str, Any]:
     from ecct_tf.edge import edge_origins, loss_origins
     from ecct_tf.federated.aggregators import aggregator_origins
     from ecct_tf.federated.engine import chosen_engine
+    from ecct_tf.federated.named_stages import stage_origins
     from ecct_tf.knowledge.table_origin import item_form_origins
 
     return {
@@ -375,6 +378,7 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "edge_models": edge_origins(tier for tier, share in config.edge.tiers.items() if share > 0),
         "clouds": cloud_origins(config.cloud.model),
         "aggregators": aggregator_origins(config),
+        "stages": stage_origins(config),
         "losses": loss_origins(config.training),
         "item_tables": item_form_origins(config.exchange.item_table),
         "availability_trace": _trace_digest(config),

@@ -18,6 +18,7 @@ from ecct_tf.errors import CheckpointError, DataError, RunFolderError, WorkerErr
 from ecct_tf.federated import Algorithm, chosen_engine, federated_runtime
 from ecct_tf.federated.aggregators import check_aggregators
 from ecct_tf.federated.increments import sum_federated, sum_here
+from ecct_tf.federated.named_stages import check_stages
 from ecct_tf.knowledge.table_origin import check_item_form
 from ecct_tf.phases import phase
 from ecct_tf.reporting import write_plots
@@ -104,6 +105,7 @@ def simulate(
     check_item_form(config.exchange.item_table)
     check_cloud(config.cloud.model)
     check_aggregators(config)
+    check_stages(config)
     folder = None if out is None else RunFolder.create(out, config)
     if folder is None:
         return _run(config, None, dataset=dataset, callbacks=callbacks)
@@ -147,6 +149,7 @@ def resume(
             )
         config = with_engine(folder.config, engine)
         check_aggregators(config)
+        check_stages(config)
         _check_models(folder)
         folder.check_trace()
         checkpoint = folder.checkpoints.newest()
