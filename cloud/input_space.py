@@ -20,9 +20,10 @@ from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import CloudView
 from ecct_tf.errors import CheckpointError
 from ecct_tf.knowledge import Block
+from ecct_tf.knowledge.pair_counts import PairCounts
 from ecct_tf.phases import phase
 
-__all__ = ["InputSpace", "build_input_space"]
+__all__ = ["InputSpace", "build_input_space", "learned_blocks"]
 
 Array = npt.NDArray[np.float32]
 
@@ -105,6 +106,34 @@ class InputSpace:
         return cls(preference, sequence, tuple(learned), **fields)
 
 
+def learned_blocks(
+    view: CloudView,
+    config: CloudConfig,
+    *,
+    features: FeatureConfig,
+    seed: int,
+    added: PairCounts | None = None,
+) -> tuple[Block, ...]:
+    """The learned block, if there is to be one; arguments as of `build_input_space`.
+
+    `added` is what devices know of pairs beside the view.
+    """
+    if not config.next_item.epochs:
+        return ()
+    with phase(f"learning what comes next, {view.num_items:,} items"):
+        block = next_item_block(
+            [view.older.of(user) for user in range(view.num_users)],
+            num_items=view.num_items,
+            rank=config.next_item.rank,
+            decays=features.decays,
+            length=features.history_length,
+            config=config.next_item,
+            seed=seed,
+            added=added,
+        )
+    return (block,)
+
+
 def build_input_space(
     view: CloudView, config: CloudConfig, *, features: FeatureConfig, seed: int
 ) -> InputSpace:
@@ -118,8 +147,7 @@ def build_input_space(
     """
     rank = min(config.rank, view.num_items - 1)
     histories = [view.older.of(user) for user in range(view.num_users)]
-    size = f"{view.num_items:,} items"
-    with phase(f"item similarity, {size}"):
+    with phase(f"item similarity, {view.num_items:,} items"):
         preference = preference_block(
             histories,
             num_items=view.num_items,
@@ -130,19 +158,7 @@ def build_input_space(
         sequence = sequence_block(
             histories, num_items=view.num_items, rank=rank, decay=config.sequence_decay
         )
-    learned: tuple[Block, ...] = ()
-    if config.next_item.epochs:
-        with phase(f"learning what comes next, {size}"):
-            block = next_item_block(
-                histories,
-                num_items=view.num_items,
-                rank=config.next_item.rank,
-                decays=features.decays,
-                length=features.history_length,
-                config=config.next_item,
-                seed=seed,
-            )
-        learned = (block,)
+    learned = learned_blocks(view, config, features=features, seed=seed)
     mean, scale = attribute_moments(view)
     return InputSpace(
         preference=preference,

@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from cloud.divergence import check_learned
 from cloud.next_item_loss import next_item_loss
+from cloud.passes import passes
 from ecct_tf.config import NextItemConfig
 from ecct_tf.knowledge import Block
+from ecct_tf.knowledge.pair_counts import PairCounts
 
 __all__ = ["next_item_block"]
 
@@ -34,6 +36,7 @@ def next_item_block(
     length: int,
     config: NextItemConfig,
     seed: int,
+    added: PairCounts | None = None,
 ) -> Block:
     """Learns the block from `histories`.
 
@@ -52,6 +55,8 @@ def next_item_block(
       length: newest interactions of a history that are read.
       config: how to train.
       seed: of the first embeddings, the order and the dropout.
+      added: what devices know of pairs beside these histories: "j soon after i" is a history of
+        two, as often as it came up, wider steps less often than the very next.
 
     Returns:
       The block; the weights `a` are folded into its target embeddings.
@@ -59,6 +64,8 @@ def next_item_block(
     Raises:
       DivergenceError: when they are not finite.
     """
+    if added is not None:
+        histories = [*histories, *_pairs(added)]
     positions = _Positions(histories, length)
     if not len(positions.targets):
         nothing = np.zeros((num_items + 1, rank), np.float32)
@@ -67,7 +74,8 @@ def next_item_block(
     trainer = _Trainer(rng, num_items=num_items, rank=rank, decays=decays, length=length)
     trainer.learn_rates(config)
     trainer.start_bias(np.bincount(positions.targets, minlength=num_items + 1))
-    for _ in range(config.epochs):
+    steps = -(-min(len(positions.targets), config.max_positions) // config.batch_size)
+    for _ in range(passes(config.epochs, steps=steps, min_steps=config.min_steps)):
         order = rng.permutation(len(positions.targets))[: config.max_positions]
         for start in range(0, len(order), config.batch_size):
             rows = order[start : start + config.batch_size]
@@ -85,6 +93,14 @@ def next_item_block(
         },
     )
     return block
+
+
+def _pairs(added: PairCounts) -> list[Ids]:
+    """`[2] int32` each: a pair as often as the weight of the very next item goes into its own."""
+    counted = (added.after / added.step).tocoo()
+    times = np.floor(counted.data + 0.5).astype(np.int64)
+    pairs = np.stack([counted.row, counted.col], axis=1).astype(np.int32)
+    return list(np.repeat(pairs, times, axis=0))
 
 
 class _Trainer:

@@ -3,9 +3,9 @@
 import dataclasses
 
 from cloud.features import attribute_moments, item_attributes
-from cloud.input_space import InputSpace
+from cloud.input_space import InputSpace, learned_blocks
 from cloud.similarity import preference_block, sequence_block
-from ecct_tf.config import CloudConfig
+from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import CloudView
 from ecct_tf.knowledge.pair_counts import PairCounts
 from ecct_tf.phases import phase
@@ -14,17 +14,23 @@ __all__ = ["refit_space"]
 
 
 def refit_space(
-    space: InputSpace, view: CloudView, config: CloudConfig, added: PairCounts
+    space: InputSpace,
+    view: CloudView,
+    config: CloudConfig,
+    added: PairCounts,
+    *,
+    features: FeatureConfig,
+    seed: int,
 ) -> InputSpace:
     """`space` with blocks and popularity of all that is known of pairs of items.
 
-    What is learned from whole histories stays: no sum has them.
-
     Args:
-      space: of the view alone.
+      space: of the view alone; whether it has a learned block does not matter.
       view: the cloud's side of the data.
       config: ranks and how to compute the blocks.
       added: what devices added, from their federated sum.
+      features: how devices pool histories, which the learned block is trained for.
+      seed: of the learned block.
     """
     histories = [view.older.of(user) for user in range(view.num_users)]
     with phase(f"item similarity with the devices' sum, {view.num_items:,} items"):
@@ -43,11 +49,13 @@ def refit_space(
             decay=config.sequence_decay,
             added=added,
         )
+    learned = learned_blocks(view, config, features=features, seed=seed, added=added)
     mean, scale = attribute_moments(view, added=added.items)
     return dataclasses.replace(
         space,
         preference=preference,
         sequence=sequence,
+        learned=learned,
         attributes=item_attributes(view, moments=(mean, scale), added=added.items),
         attribute_mean=mean,
         attribute_scale=scale,

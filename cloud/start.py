@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cloud.passes import passes
 from cloud.recommender import CloudRecommender
 from cloud.start_samples import Samples, StartSamples
 from ecct_tf.config import FeatureConfig, StartConfig, Tier
@@ -88,7 +89,8 @@ def _train(
     epoch = _compiled_epoch(model, samples, items, config)
     initial = model.layout.initial(seed)
     state = _Descent(tf.constant(initial), tf.zeros([2, len(initial)]), tf.constant(0.0))
-    for number in range(config.epochs):
+    steps = -(-len(samples.labels) // config.batch_size)
+    for number in range(passes(config.epochs, steps=steps, min_steps=config.min_steps)):
         rng = np.random.default_rng([seed, _ORDER, number])
         order = rng.permutation(len(samples.labels)).astype(np.int32)
         profile = _random_profiles(model, len(order), batch_size=config.batch_size, rng=rng)

@@ -50,6 +50,8 @@ class NextItemConfig:
 
     Attributes:
       epochs: passes over the cloud's older interactions; 0 leaves the block out.
+      min_steps: batches to learn from at least, by more passes where there are few interactions, up
+        to five times as many.
       rank: width of its embeddings.
       batch_size: positions in a batch.
       learning_rate: of Adam.
@@ -60,6 +62,7 @@ class NextItemConfig:
     """
 
     epochs: int = 6
+    min_steps: int = 180
     rank: int = 32
     batch_size: int = 512
     learning_rate: float = 3e-3
@@ -70,7 +73,7 @@ class NextItemConfig:
     def __post_init__(self) -> None:
         numbers(self, "cloud.next_item")
         section = "cloud.next_item"
-        at_least(self, section, 0, "epochs", "weight_decay")
+        at_least(self, section, 0, "epochs", "min_steps", "weight_decay")
         at_least(self, section, 1, "rank", "batch_size", "max_positions")
         positive(self, section, "learning_rate")
         if not 0 <= self.dropout < 1:

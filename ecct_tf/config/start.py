@@ -18,6 +18,8 @@ class StartConfig:
     Attributes:
       inner_fraction: newest share of each older history that is trained on.
       epochs: passes over those positions.
+      min_steps: batches to learn from at least, by more passes where there are few positions, up to
+        five times as many.
       max_positions: the newest of a user's positions that are used.
       max_samples: pairs of all users at most; beyond it users are drawn from the seed.
       negatives: sampled for each position, uniform outside the user's older interactions.
@@ -31,6 +33,7 @@ class StartConfig:
 
     inner_fraction: float = 0.25
     epochs: int = 4
+    min_steps: int = 280
     max_positions: int = 128
     max_samples: int = 500_000
     negatives: int = 19
@@ -44,4 +47,4 @@ class StartConfig:
         within(self, name, 0.0, 1.0, "inner_fraction")
         positive(self, name, "inner_fraction", "learning_rate")
         at_least(self, name, 1, "epochs", "max_positions", "max_samples", "negatives", "batch_size")
-        at_least(self, name, 0, "weight_decay")
+        at_least(self, name, 0, "min_steps", "weight_decay")

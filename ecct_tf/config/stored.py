@@ -33,6 +33,7 @@ _BEFORE: Mapping[str, Any] = {
     "cloud.max_item_share": 1.0,
     "cloud.model": "ecct",
     "cloud.next_item.max_positions": 2**62,
+    "cloud.next_item.min_steps": 0,
     "cloud.popular_rows": 0.25,
     "cloud.rows": 64,
     "cloud.similarity.form": "dense",
@@ -90,6 +91,7 @@ _BEFORE: Mapping[str, Any] = {
     "runtime.round_deadline_seconds": 1800.0,
     "samples.guard_positions": 0,
     "samples.half_life": 0,
+    "start.min_steps": 0,
     "edge_only.server.aggregator": "mean",
     "federated_baseline.pfedrec.server.aggregator": "mean",
     "federated_baseline.server.aggregator": "mean",
@@ -201,7 +203,7 @@ def _missing(values: Mapping[str, Any], sections: Iterable[str] | None) -> list[
     return [
         key
         for key in missing_settings(values)
-        if key.startswith(chosen) and not key.startswith(_UNREAD)
+        if key.startswith(chosen) and (key in _BEFORE or not key.startswith(_UNREAD))
     ]
 
 

@@ -171,9 +171,21 @@ def _unfitted_cloud(
 ) -> CloudRecommender:
     settings = config or run.cloud
     known = InputSpaces() if spaces is None else spaces
-    space = known.of(view, settings, features=run.features, seed=run.seed)
-    if increments is not None:
-        space = refit_space(space, view, settings, increments.counts)
+    if increments is None:
+        space = known.of(view, settings, features=run.features, seed=run.seed)
+    else:
+        # The learned block takes most of the time, and is learned with the sum alone.
+        unlearned = dataclasses.replace(
+            settings, next_item=dataclasses.replace(settings.next_item, epochs=0)
+        )
+        space = refit_space(
+            known.of(view, unlearned, features=run.features, seed=run.seed),
+            view,
+            settings,
+            increments.counts,
+            features=run.features,
+            seed=run.seed,
+        )
     return CloudRecommender(
         view,
         settings,

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
-from cloud.next_item import _Positions, _Trainer, next_item_block
+from cloud.next_item import _pairs, _Positions, _Trainer, next_item_block
 from ecct_tf.config import NextItemConfig
 from ecct_tf.errors import ConfigError, DivergenceError
+from ecct_tf.knowledge.pair_counts import PairCounts
 
 ITEMS = 12
 
@@ -108,6 +110,25 @@ def test_an_epoch_has_as_many_positions_as_allowed(monkeypatch):
     monkeypatch.setattr(
         _Trainer, "step", lambda self, *batch: seen.append(batch[1]) or step(self, *batch)
     )
-    learn(epochs=3, max_positions=40)
+    learn(epochs=3, max_positions=40, min_steps=0)
     assert [len(batch) for batch in seen] == [32, 8] * 3
     assert not np.array_equal(seen[0], seen[2])
+
+
+def test_few_interactions_are_gone_over_more_often(monkeypatch):
+    seen = []
+    step = _Trainer.step
+    monkeypatch.setattr(
+        _Trainer, "step", lambda self, *batch: seen.append(len(batch[1])) or step(self, *batch)
+    )
+    for wanted in (0, 9, 100):
+        learn(epochs=1, max_positions=64, min_steps=wanted)
+    # Two steps an epoch: one epoch, five for nine steps, and no more than five times as many.
+    assert [len(seen[:2]), len(seen[2:12]), len(seen[12:])] == [2, 10, 10]
+
+
+def test_a_pair_that_devices_told_is_a_history_of_two():
+    after = np.zeros((ITEMS + 1, ITEMS + 1))
+    after[3, 5], after[4, 6], after[5, 7] = 1.0, 0.25, 0.125
+    told = PairCounts(np.zeros(ITEMS + 1), sparse.csr_matrix(after), 0.5)
+    assert [pair.tolist() for pair in _pairs(told)] == [[3, 5], [3, 5], [4, 6]]

@@ -1,5 +1,7 @@
 """Item-to-item knowledge that holds what devices added."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -37,8 +39,13 @@ def score(block, first, second):
     return float(block.source[first] @ block.target[second])
 
 
+def refitted(space, view, count, *, config=CONFIG, **pair):
+    told = added(count, **pair)
+    return refit_space(space, view, config, told, features=FeatureConfig(), seed=0)
+
+
 def test_nothing_added_changes_nothing(view, space):
-    same = refit_space(space, view, CONFIG, added(0))
+    same = refitted(space, view, 0)
     for name in ("preference", "sequence"):
         old, new = getattr(space, name), getattr(same, name)
         np.testing.assert_allclose(new.source @ new.target.T, old.source @ old.target.T, atol=1e-4)
@@ -46,14 +53,25 @@ def test_nothing_added_changes_nothing(view, space):
 
 
 def test_a_pair_that_devices_know_enters_both_blocks_and_popularity(view, space):
-    refit = refit_space(space, view, CONFIG, added(4, first=9, second=30))
+    refit = refitted(space, view, 4, first=9, second=30)
     for name in ("preference", "sequence"):
         before, after = (score(getattr(each, name), 9, 30) for each in (space, refit))
         assert after > before + 0.1, name
     rise = refit.attributes[:, 0] - space.attributes[:, 0]
     assert rise.argmax() == 30
-    assert refit.learned == space.learned
+    assert refit.learned == ()
     assert refit.rank == space.rank
+
+
+def test_the_learned_block_hears_of_the_pair_too(view, space):
+    config = dataclasses.replace(
+        CONFIG, next_item=NextItemConfig(epochs=8, rank=8, learning_rate=0.03)
+    )
+    alone, told = (
+        refitted(space, view, count, config=config, first=9, second=30).learned[0]
+        for count in (0, 40)
+    )
+    assert score(told, 9, 30) > score(alone, 9, 30) + 0.1
 
 
 def test_added_co_occurrences_are_those_of_more_users():

@@ -14,7 +14,7 @@ from ecct_tf.edge import EdgeSpec, build_edge_model
 from ecct_tf.errors import ConfigError
 
 FEATURES = FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2, clock=False)
-START = StartConfig(epochs=1, negatives=3, batch_size=16)
+START = StartConfig(epochs=1, min_steps=0, negatives=3, batch_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,14 @@ def test_every_tier_gets_finite_weights_of_its_size(starts, models):
         model.tier: (model.layout.size,) for model in models
     }
     assert all(np.isfinite(value).all() for value in starts.values())
+
+
+def test_few_positions_are_gone_over_up_to_five_times_as_often(train, models):
+    found = [
+        train(dataclasses.replace(START, epochs=epochs, min_steps=steps), which=models[:1])
+        for epochs, steps in ((1, 10**6), (5, 0))
+    ]
+    np.testing.assert_array_equal(found[0]["linear"], found[1]["linear"])
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_others(train, starts, models):

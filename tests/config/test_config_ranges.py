@@ -17,6 +17,7 @@ DEFAULT = RunConfig()
 REFUSED = {
     "start.inner_fraction": (0.0, 1.5),
     "start.epochs": (0,),
+    "start.min_steps": (-1,),
     "start.max_samples": (0,),
     "start.learning_rate": (0.0,),
     "start.weight_decay": (-1e-3,),
@@ -112,6 +113,7 @@ REFUSED = {
     "cloud.update_epochs": [-1],
     "cloud.update_users": [0],
     "cloud.next_item.max_positions": [0],
+    "cloud.next_item.min_steps": [-1],
     "cloud.learning_rate": [0.0],
     "cloud.tail": [1.5],
     "cloud.label_visibility": ["cloud_only"],

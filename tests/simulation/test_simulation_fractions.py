@@ -25,7 +25,7 @@ def test_a_cloud_without_interactions_learns_from_devices_alone(small_config):
     blocks = {block.name: block for block in algorithm.table.blocks}
     assert blocks["preference"].source.any()
     assert blocks["sequence"].source.any()
-    assert not blocks["next item"].source.any()
+    assert blocks["next item"].source.any()
     everyone = np.arange(algorithm.num_devices)
     state = algorithm.initialize()
     before = dict(state.cloud)

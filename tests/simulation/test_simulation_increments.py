@@ -75,7 +75,7 @@ def test_the_item_table_holds_it(experiment, algorithm, small_config):
         for name, old, new in zip(names, plain.table.blocks, algorithm.table.blocks, strict=True)
         if not np.array_equal(old.source, new.source)
     }
-    assert changed == {"preference", "sequence"}
+    assert changed == {"preference", "sequence", "next item"}
     assert plain.increments is None
     assert "item_increments" not in plain.to_arrays(plain.initialize())
 
