@@ -7,7 +7,7 @@ cloud of an exchange; which towers they are, a subclass says. A model whose scor
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -194,11 +194,12 @@ class ExchangeModel(tfrs.Model):
         alone = self.user_alone(states, training=training)
         if knowledge is None:
             return alone
-        fused = alone + self.heard(knowledge, self.item_vectors(knowledge.items))
+        vectors = self._vectors(knowledge.items, training=training)
+        fused = alone + self.heard(knowledge, vectors)
         answers = knowledge.answers
         if answers is None or not self.spec.answer_ridge:
             return fused
-        vectors = self.item_vectors(answers.items)
+        vectors = self._vectors(answers.items, training=training)
         expected = tf.einsum("nd,nad->na", fused, vectors) + self.item_logits(answers.items)
         return fused + self.explained(answers, vectors, expected)
 
@@ -247,6 +248,16 @@ class ExchangeModel(tfrs.Model):
         products = tf.einsum("nd,ncd->nc", users, self.item_vectors(items))
         return products + self.item_logits(items)
 
+    def served(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """As `logits`, outside of training: of many rows, each item's vector is computed once."""
+        if self.sends_rows:
+            return self.logits(users, items)
+        biases = _each_once(self.item_logits, items)
+        return tf.einsum("nd,ncd->nc", users, self._vectors(items, training=False)) + biases
+
+    def _vectors(self, items: tf.Tensor, *, training: bool) -> tf.Tensor:
+        return self.item_vectors(items) if training else _each_once(self.item_vectors, items)
+
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Loss of one batch: labels where the batch has them, edge logits where it has them."""
         loss = tf.constant(0.0)
@@ -269,6 +280,14 @@ class ExchangeModel(tfrs.Model):
                 weighted *= inputs["teacher_weights"]
             loss += self.spec.distillation_weight * tf.reduce_mean(weighted)
         return loss
+
+
+def _each_once(compute: Callable[[tf.Tensor], tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+    """`compute(items)`, of items that often come up more than once."""
+    distinct, places = tf.unique(tf.reshape(items, [-1]))
+    rows = compute(distinct)
+    lead = tf.concat([tf.shape(items), tf.shape(rows)[1:]], axis=0)
+    return tf.reshape(tf.gather(rows, places), lead)
 
 
 def _centred(logits: tf.Tensor) -> tf.Tensor:

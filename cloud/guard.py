@@ -129,7 +129,7 @@ class GuardedCloud:
                 knowledge, held.users, round_number=round_number, half_life=half_life
             )
         vectors = self._cloud.model.user_vectors(held.states, fused)
-        return discounted_gains(ranks(self._cloud.model.logits(vectors, held.items).numpy()), _K)
+        return discounted_gains(ranks(self._cloud.model.served(vectors, held.items).numpy()), _K)
 
     def _remember(self, gains: Gains) -> None:
         best = self._best[self._held.users]

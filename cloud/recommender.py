@@ -281,7 +281,7 @@ class CloudRecommender:
 
         def logits(rows: Ids, items: Ids) -> Array:
             found = self._users(rows, knowledge=knowledge, round_number=round_number)
-            made: Array = self.model.logits(found, items).numpy()
+            made: Array = self.model.served(found, items).numpy()
             return made
 
         return in_chunks(logits, users, candidates)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse  # type: ignore[import-untyped, unused-ignore]
+from scipy.linalg import lapack  # type: ignore[import-untyped, unused-ignore]
 
 from ecct_tf.baselines._interactions import IntArray, checked_candidates, interaction_matrix
 from ecct_tf.baselines.factored_ease import FactoredEase, fit_factored_ease
@@ -112,11 +113,25 @@ def fit_ease(
     if added is not None:
         gram += added[1:, 1:].toarray()
     gram[np.diag_indices(num_items)] += regularization
-    inverse = np.linalg.inv(gram)
+    inverse = _inverse(gram)
     weights = np.zeros((num_items + 1, num_items + 1), dtype=np.float32)
     weights[1:, 1:] = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
     return Ease(weights)
+
+
+def _inverse(gram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The inverse of a symmetric matrix, in a third of the time where it is positive definite.
+
+    Co-occurrences are; with noise added to them they need not be.
+    """
+    factor, failed = lapack.dpotrf(gram, lower=1)
+    if failed:
+        return np.linalg.inv(gram)
+    lower, _ = lapack.dpotri(factor, lower=1)
+    lower = np.tril(lower)
+    inverse: npt.NDArray[np.float64] = lower + np.tril(lower, -1).T
+    return inverse
 
 
 def ease_scores(

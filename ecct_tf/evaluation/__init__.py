@@ -11,7 +11,7 @@ which devices a model fails: `groups` puts users together by activity, `starts`
 compares each with what it began with. `intervals` says how sure a mean over
 users is, and a difference of two models on the same users.
 
-NumPy and scikit-learn only: a phone's logits, a cloud's and a baseline's are
+NumPy only: a phone's logits, a cloud's and a baseline's are
 measured by the same code, with or without TensorFlow.
 """
 
