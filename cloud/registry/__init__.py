@@ -7,6 +7,7 @@
         ...               what the next job needs
       promotions/000003.json   who was promoted when; the highest number is in force
       model/7/            the promoted SavedModel and nothing else: TF Serving's base path
+      erased/             marks of users who were erased
       drafts/             versions being made
       trash/              what is being removed
       lock                held for the length of one change
@@ -17,6 +18,7 @@ state or the new one. The lock is the kernel's (`flock`): it ends with the proce
 
 from cloud.registry.collection import Collected
 from cloud.registry.drafts import Draft
+from cloud.registry.erased import Erased, ErasedMarks, ErasedUser
 from cloud.registry.inventory import Inventory
 from cloud.registry.manifest import FileHash, Manifest
 from cloud.registry.promotions import Promotion
@@ -26,6 +28,9 @@ from cloud.registry.version import Version
 __all__ = [
     "Collected",
     "Draft",
+    "Erased",
+    "ErasedMarks",
+    "ErasedUser",
     "FileHash",
     "Inventory",
     "Manifest",

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,12 @@ from cloud.registry.manifest import (
     utc_now,
 )
 from cloud.registry.promotions import Promotion, PromotionLog, rollback_target, sync_folder
+from cloud.registry.rewriting import (
+    finish_rewrites,
+    is_served_as_stored,
+    prepared,
+    put_in_place,
+)
 from cloud.registry.serving_folder import align, served
 from cloud.registry.version import Version
 from ecct_tf.errors import PromotionConflictError, RegistryError
@@ -67,6 +73,11 @@ class Registry:
     def forgotten_path(self) -> Path:
         """Where it is noted what is to be forgotten (`cloud.uplink_log.ForgetNotes`)."""
         return self.path / "forgotten"
+
+    @property
+    def erased_path(self) -> Path:
+        """Where it is noted which users were erased (`ErasedMarks`)."""
+        return self.path / "erased"
 
     def versions(self) -> tuple[Version, ...]:
         """All stored versions with a whole manifest, ascending; a warning names the others."""
@@ -218,6 +229,56 @@ class Registry:
         _log.info("rolled back from version %d to %d", current.version, version.number)
         return promotion
 
+    def rewrite(
+        self, number: int, write: Callable[[Path], None], *, data: Mapping[str, Any]
+    ) -> Version:
+        """Puts other files in the place of a version's, to erase what it holds of a user.
+
+        A kill leaves the version as it was or as it becomes. A process that reads it at that
+        moment finds a file that does not fit the manifest, and reads it again.
+
+        Args:
+          number: of the version.
+          write: fills the folder that takes the version's place.
+          data: fields that are added to the manifest's `data`.
+
+        Raises:
+          RegistryError: it is not stored, or damaged.
+        """
+        version = self.version(number)
+        copy = prepared(self._versions, version, write, data=data)
+        with exclusive(self._lock):
+            put_in_place(self._versions, copy, trash=self._trash)
+        return self.version(number)
+
+    def sweep(self) -> None:
+        """Ends what kills left: rewritten versions, the folder that is served, and the trash.
+
+        Drafts that nobody has open are removed, whatever their age: a job that goes on makes
+        its draft anew.
+
+        Raises:
+          RegistryError: a job has a draft open.
+        """
+        with exclusive(self._lock):
+            finish_rewrites(self._versions, trash=self._trash)
+            drafts, _ = abandoned_drafts(self._drafts, hours=0)
+            remove(drafts, trash=self._trash)
+            records = self._recover()
+            if records:
+                version = self.version(records[-1].version)
+                if not is_served_as_stored(self.serving_path, version):
+                    stale = self.serving_path / str(version.number)
+                    remove([stale], trash=self._trash)
+                    align(self.serving_path, version, trash=self._trash)
+            shutil.rmtree(self._trash, ignore_errors=True)
+            left = sorted(path.name for path in self._drafts.glob("*") if path.is_dir())
+        if left:
+            raise RegistryError(
+                f"{self._drafts / left[0]}: expected no job at work, one has this draft open; wait "
+                "for its end, or end it, and give the same command again"
+            )
+
     def gc(self, *, keep: int = 5, draft_hours: float = 24.0) -> Collected:
         """Removes old versions and abandoned drafts, and what killed jobs left.
 
@@ -303,6 +364,7 @@ class Registry:
 
     def _recover(self) -> tuple[Promotion, ...]:
         """Ends what a killed job began; to be called under the lock. The log as it is."""
+        finish_rewrites(self._versions, trash=self._trash)
         records = self._promotions.records()
         if records and self.served() != (records[-1].version,):
             align(self.serving_path, self.version(records[-1].version), trash=self._trash)

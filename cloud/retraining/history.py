@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.columns import StoredColumns, recoded
+from cloud.redaction import with_tombstones, without_users
+from cloud.registry import Erased
 from cloud.retraining.config import JobConfig
 from cloud.vocabulary import Vocabulary, renumber
 from ecct_tf.data import (
@@ -88,6 +90,7 @@ def load_history(
     *,
     known: Vocabulary | None,
     columns: StoredColumns | None = None,
+    erased: Erased | None = None,
     progress: bool,
 ) -> History:
     """Loads the data, drops what the cloud must not see and gives it the registry's numbers.
@@ -96,6 +99,8 @@ def load_history(
       config: the job.
       known: the vocabulary of the last version, whose numbers stay; None for the first.
       columns: of the last version, where its cloud is one's own: their values keep their codes.
+      erased: users who were erased from the registry: the data may still have them, the history
+        does not.
       progress: whether a download may show a bar.
     """
     dataset = load_dataset(config.data, seed=config.seed, progress=progress)
@@ -108,6 +113,14 @@ def load_history(
         split = without_heavy_users(undivided(dataset), max_item_share=config.data.max_item_share)
     view = cloud_view(dataset, split)
     own = Vocabulary(dataset.user_tokens, dataset.item_tokens)
+    gone = {} if erased is None else erased.places(dataset.user_tokens)
+    if gone:
+        view, own = without_users(view, [*gone]), with_tombstones(own, gone)
+        _log.warning(
+            "the data still have %d of the users who were erased; the job leaves them out. Remove "
+            "them from the data, too",
+            len(gone),
+        )
     vocabulary = own if known is None else known.extended(own)
     renumbered = view if vocabulary == own else renumber(view, own, vocabulary)
     if columns is not None:

@@ -15,9 +15,16 @@ from ecct_tf.knowledge import KnowledgeStore
 from ecct_tf.plugins import Origin
 from ecct_tf.sealed_json import seal_json, unseal_json
 
-__all__ = ["JobInputs", "read_inputs", "write_inputs"]
+__all__ = [
+    "INPUTS_NAME",
+    "KNOWLEDGE_NAME",
+    "JobInputs",
+    "read_inputs",
+    "reseal_inputs",
+    "write_inputs",
+]
 
-_FILE, _KNOWLEDGE = "inputs.json", "knowledge.npz"
+INPUTS_NAME, KNOWLEDGE_NAME = "inputs.json", "knowledge.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +39,7 @@ class JobInputs:
       round_number: the round that staleness counts to.
       uplinks: what was read of the log: counts, reasons of refusal and the files.
       forgotten: how many notes of what is to be forgotten it has followed.
+      erased: how many users were erased from the registry when it began.
       clouds: where a cloud of one's own came from, by its name.
       arrays_sha256: of the arrays beside `inputs.json`, by the name of the file.
     """
@@ -43,6 +51,7 @@ class JobInputs:
     round_number: int
     uplinks: dict[str, Any]
     forgotten: int = 0
+    erased: int = 0
     clouds: dict[str, Origin] = dataclasses.field(default_factory=dict)
     arrays_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -60,10 +69,19 @@ def write_inputs(folder: Path, inputs: JobInputs, knowledge: KnowledgeStore) -> 
     """
     fields = dataclasses.fields(knowledge)
     write_arrays(
-        folder / _KNOWLEDGE, {f.name: getattr(knowledge, f.name) for f in fields}, private=True
+        folder / KNOWLEDGE_NAME, {f.name: getattr(knowledge, f.name) for f in fields}, private=True
     )
-    hashes = {name: _sha256(folder / name) for name in (_KNOWLEDGE, WINDOW)}
-    write_text(folder / _FILE, seal_json({**dataclasses.asdict(inputs), "arrays_sha256": hashes}))
+    hashes = {name: _sha256(folder / name) for name in (KNOWLEDGE_NAME, WINDOW)}
+    write_text(
+        folder / INPUTS_NAME, seal_json({**dataclasses.asdict(inputs), "arrays_sha256": hashes})
+    )
+
+
+def reseal_inputs(folder: Path) -> None:
+    """Takes the arrays beside `inputs.json` as they are now, once a user was erased from them."""
+    body = unseal_json(read_plain_text(folder / INPUTS_NAME))
+    hashes = {name: _sha256(folder / name) for name in (KNOWLEDGE_NAME, WINDOW)}
+    write_text(folder / INPUTS_NAME, seal_json({**body, "arrays_sha256": hashes}))
 
 
 def read_inputs(
@@ -78,7 +96,7 @@ def read_inputs(
     Raises:
       RunFolderError: they cannot be read.
     """
-    path = folder / _FILE
+    path = folder / INPUTS_NAME
     deadline = time.monotonic() + wait_seconds
     while not path.exists():
         if time.monotonic() >= deadline:
@@ -97,7 +115,7 @@ def read_inputs(
             f"{path}: expected what the job was begun with, cannot read it: {error}; begin "
             "another job in a new folder"
         ) from error
-    return inputs, KnowledgeStore.from_arrays(read_arrays(folder / _KNOWLEDGE))
+    return inputs, KnowledgeStore.from_arrays(read_arrays(folder / KNOWLEDGE_NAME))
 
 
 def _sha256(path: Path) -> str:

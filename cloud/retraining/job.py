@@ -13,7 +13,7 @@ from cloud.retraining.engines import Engine, losses_told
 from cloud.retraining.folder import JobFolder
 from cloud.retraining.gate import JobResult, decide
 from cloud.retraining.phases import fit_phase, later_phase
-from cloud.retraining.preparation import Prepared, prepare
+from cloud.retraining.preparation import Prepared, check_erased, prepare
 from cloud.retraining.progress import Progress
 from cloud.retraining.quality import Quality, measure
 from cloud.retraining.start import begin, starting_space
@@ -102,6 +102,8 @@ def _run(
         parents = () if inputs.parent is None else (inputs.parent,)
         # Open from the start: garbage collection leaves the parents of an open draft alone.
         with registry.draft(parents=parents, name=inputs.draft) as draft:
+            # Once more: from here on nobody is erased, since the draft is open.
+            check_erased(registry, inputs, folder=job.path)
             metric = config.validation.metric
             progress = Progress(
                 job.path,

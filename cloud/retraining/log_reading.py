@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.array_files import read_arrays
-from cloud.registry import Registry, Version
+from cloud.registry import ErasedMarks, Registry, Version
 from cloud.retraining.config import JobConfig
 from cloud.retraining.forgetting import forget_rounds
 from cloud.retraining.refusals import Refusals
@@ -20,6 +20,7 @@ from cloud.uplink_log import (
     Asked,
     ConsumedFile,
     ForgetNote,
+    ForgetNotes,
     Forgotten,
     LeftOut,
     LogContract,
@@ -39,6 +40,7 @@ __all__ = [
     "asked_rounds",
     "declared",
     "first_messages",
+    "noted",
     "notes_since",
     "read_before",
     "read_new",
@@ -85,6 +87,13 @@ def read_before(
     window = ReplayWindow.from_arrays(read_arrays(version.path / WINDOW))
     forgotten = forget_rounds(window.grown(num_users), notes)
     return consumed, forgotten.capped(newest_round)
+
+
+def noted(registry: Registry) -> Forgotten:
+    """What is to be forgotten of the log, and whose answers count no more."""
+    erased = ErasedMarks(registry.erased_path).read()
+    notes = ForgetNotes(registry.forgotten_path).read()
+    return dataclasses.replace(notes, erased=erased.numbers)
 
 
 def notes_since(forgotten: Forgotten, version: Version | None) -> tuple[ForgetNote, ...]:

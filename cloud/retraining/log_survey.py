@@ -5,13 +5,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloud.registry import Registry
+from cloud.registry import ErasedMarks, Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.history import load_history
-from cloud.retraining.log_reading import asked_rounds, declared, notes_since, read_before
+from cloud.retraining.log_reading import (
+    asked_rounds,
+    declared,
+    noted,
+    notes_since,
+    read_before,
+)
 from cloud.uplink_log import (
     ConsumedFile,
-    ForgetNotes,
     LeftOut,
     LogContract,
     LogFile,
@@ -118,9 +123,10 @@ def reading(config: JobConfig, *, log: Path | None, show: bool) -> Reading:
     registry = Registry(config.registry)
     promoted = registry.promoted()
     known = None if promoted is None else StoredCloud.of(promoted).vocabulary
-    view = load_history(config, known=known, progress=show).view
+    erased = ErasedMarks(registry.erased_path).read()
+    view = load_history(config, known=known, erased=erased, progress=show).view
     asked = asked_rounds(config, folder, registry=registry)
-    forgotten = ForgetNotes(registry.forgotten_path).read()
+    forgotten = noted(registry)
     consumed, window = read_before(
         promoted,
         num_users=view.num_users,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cloud.array_files import read_arrays, write_arrays
 from cloud.origin import changed_clouds, cloud_origins
-from cloud.registry import Registry
+from cloud.registry import ErasedMarks, Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.forgetting import forget_knowledge
 from cloud.retraining.history import History, Validation, hold_out, load_history
@@ -21,20 +21,20 @@ from cloud.retraining.log_reading import (
     WINDOW,
     asked_rounds,
     declared,
+    noted,
     notes_since,
     read_before,
     read_new,
 )
 from cloud.retraining.start import check_parent, known_before
 from cloud.retraining.uplinks import KnowledgeBuilder
-from cloud.uplink_log import ForgetNotes
 from cloud.version_files import StoredCloud
 from ecct_tf.budget import DataSize, check_needs, cloud_needs
 from ecct_tf.data import Kind
 from ecct_tf.errors import DataError, RunFolderError
 from ecct_tf.knowledge import KnowledgeStore
 
-__all__ = ["Prepared", "check_memory", "prepare"]
+__all__ = ["Prepared", "check_erased", "check_memory", "prepare"]
 
 _log = logging.getLogger(__name__)
 
@@ -99,8 +99,12 @@ def prepare(
     else:
         number = found[0].parent
     parent = None if number is None else StoredCloud.of(registry.version(number))
+    if found is not None:
+        check_erased(registry, found[0], folder=folder)
+    erased = ErasedMarks(registry.erased_path).read()
     history = load_history(
         config,
+        erased=erased,
         known=None if parent is None else parent.vocabulary,
         columns=None if parent is None else parent.columns,
         progress=show,
@@ -145,6 +149,19 @@ def prepare(
     )
 
 
+def check_erased(registry: Registry, inputs: JobInputs, *, folder: Path) -> None:
+    """Refuses to go on with what was read of a user who was erased since.
+
+    Raises:
+      RunFolderError: one was.
+    """
+    if inputs.erased != len(ErasedMarks(registry.erased_path).read().users):
+        raise RunFolderError(
+            f"{folder}: a user was erased from the registry since the job began (ecct cloud "
+            "erase); begin another job in a new folder"
+        )
+
+
 def check_memory(config: JobConfig, history: History) -> None:
     """Refuses to compute an item side that cannot fit; a job that keeps its parent's has none."""
     view = history.view
@@ -179,7 +196,7 @@ def _fix(
         _log.warning("%s: nothing is promoted yet, so the job starts from scratch", registry.path)
     users, items = history.view.num_users, history.view.num_items
     version = None if number is None else registry.version(number)
-    forgotten = ForgetNotes(registry.forgotten_path).read()
+    forgotten = noted(registry)
     notes = notes_since(forgotten, version)
     before = known_before(config, parent, num_users=users)
     if parent is not None:
@@ -224,6 +241,7 @@ def _fix(
         round_number=present,
         uplinks=read.summary,
         forgotten=len(forgotten.notes),
+        erased=len(forgotten.erased),
         clouds=cloud_origins(config.cloud.model),
     )
     write_inputs(folder, inputs, knowledge)

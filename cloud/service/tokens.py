@@ -134,6 +134,21 @@ class TokenStore:
                 f"UPDATE tokens SET revoked = :now WHERE {column} = :value AND {_VALID}", told
             ).rowcount
 
+    def erase(self, user: int) -> int:
+        """Ends the tokens of a user at once, and removes all that is kept of them.
+
+        Returns:
+          How many there were, valid or not.
+        """
+        if not self.path.exists():
+            return 0
+        with self._opened() as database:
+            database.execute("PRAGMA secure_delete = ON")
+            count = database.execute("DELETE FROM tokens WHERE user = ?", (user,)).rowcount
+            # Also the empty pages of an earlier call, which may have been killed here.
+            database.execute("VACUUM")
+        return count
+
     def grants(self) -> tuple[Grant, ...]:
         """All of them, by user and time."""
         if not self.path.exists():

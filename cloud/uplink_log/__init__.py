@@ -10,6 +10,7 @@ writes the same for analysts, `export_one_parquet` in one file. No TensorFlow he
 
 from cloud.uplink_log.asked import ASKED_FOLDER, Asked, AskedItems, AskedNotes, Note
 from cloud.uplink_log.contract import LogContract
+from cloud.uplink_log.erasing import LogErasure, erase_from_log, look_in_log
 from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition, list_log, log_files
 from cloud.uplink_log.forgetting import ForgetNote, ForgetNotes, Forgotten, note_of
 from cloud.uplink_log.listing import LeftOut, warn_of
@@ -32,6 +33,7 @@ __all__ = [
     "Forgotten",
     "LeftOut",
     "LogContract",
+    "LogErasure",
     "LogFile",
     "LogPosition",
     "Note",
@@ -42,10 +44,12 @@ __all__ = [
     "ReplayWindow",
     "UplinkBatch",
     "UplinkLogWriter",
+    "erase_from_log",
     "export_one_parquet",
     "export_parquet",
     "list_log",
     "log_files",
+    "look_in_log",
     "note_of",
     "read_uplinks",
     "reingest",

@@ -13,7 +13,7 @@ import functools
 import io
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +193,36 @@ class AskedNotes:
         values = dataclasses.asdict(dataclasses.replace(note, with_items=items is not None))
         write_text(path, seal_json(values))
         self._sweep()
+
+    def count_of(self, users: Sequence[int]) -> int:
+        """Notes that say what one of `users` was asked about."""
+        return sum(1 for _ in self._with_items_of(users))
+
+    def erase(self, users: Sequence[int]) -> int:
+        """Takes out what `users` were asked about; -1 stands in the place of each item.
+
+        Returns:
+          How many notes were changed.
+        """
+        count = 0
+        for path, items in self._with_items_of(users):
+            rows = items.users.copy()
+            rows[[user for user in users if user < len(rows)]] = -1
+            buffer = io.BytesIO()
+            np.savez(buffer, users=rows, segments=items.segments)
+            write_bytes(path, buffer.getvalue())
+            count += 1
+        _items.cache_clear()
+        return count
+
+    def _with_items_of(self, users: Sequence[int]) -> Iterator[tuple[Path, AskedItems]]:
+        for note in self.notes():
+            path = self.items_path(note)
+            items = _items(path)
+            if items is not None:
+                known = [user for user in users if user < len(items.users)]
+                if (items.users[known] >= 0).any():
+                    yield path, items
 
     def items_path(self, note: Note) -> Path:
         """Where the items of a note lie, if they are kept."""

@@ -12,13 +12,15 @@ from cloud.uplink_log.reasons import Reason
 from cloud.uplink_log.replay import WINDOW_ROUNDS
 from ecct_tf.errors import CodecError
 from ecct_tf.wire import HEADER, RECORD_SCHEMA, UplinkRecord, unpack_uplink
-from ecct_tf.wire.record import CRC_BYTES, MAGIC, crc_fits
+from ecct_tf.wire.record import CRC_BYTES, MAGIC, TOMBSTONE, crc_fits
 
 __all__ = ["envelope_fault", "explained", "repeated", "sender"]
 
 
 def envelope_fault(content: bytes, contract: LogContract) -> tuple[Reason, str]:
     """Of a record whose length is that of no expected form."""
+    if content[:4] == TOMBSTONE:
+        return explained(content, Reason.FORGOTTEN, contract)
     if content[:4] != MAGIC or len(content) < HEADER.itemsize + CRC_BYTES:
         return explained(content, Reason.NOT_A_RECORD, contract)
     if int.from_bytes(content[4:6], "little") != RECORD_SCHEMA:
@@ -34,6 +36,8 @@ def envelope_fault(content: bytes, contract: LogContract) -> tuple[Reason, str]:
 
 def explained(content: bytes, reason: Reason, contract: LogContract) -> tuple[Reason, str]:
     """The reason, with the message."""
+    if reason is Reason.FORGOTTEN:
+        return reason, "it was to be forgotten (ecct cloud forget, ecct cloud erase)"
     try:
         record = UplinkRecord.from_bytes(content)
     except CodecError as error:
@@ -72,8 +76,6 @@ def _message(record: UplinkRecord, reason: Reason, contract: LogContract) -> str
         return f"expected a user in 0..{contract.num_users - 1}, got {record.user}"
     if reason in (Reason.FUTURE_ROUND, Reason.NOT_ASKED, Reason.REPLAYED):
         return _not_asked(record, contract)
-    if reason is Reason.FORGOTTEN:
-        return "it was to be forgotten (ecct cloud forget)"
     if reason is Reason.FUTURE_TIME:
         return (
             f"expected an answer from before {_moment(contract.newest_second)} and "

@@ -12,7 +12,7 @@ import dataclasses
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ecct_tf.locks import exclusive
 from ecct_tf.sealed_json import seal_json, unseal_json
 from ecct_tf.wire import UplinkRecord
 
-__all__ = ["ForgetNote", "ForgetNotes", "Forgotten", "note_of"]
+__all__ = ["ForgetNote", "ForgetNotes", "Forgotten", "note_of", "nothing_noted"]
 
 _NAME = re.compile(r"\d{6,}\.json")
 _BLOCK_BYTES = 4 << 20
@@ -68,15 +68,21 @@ class ForgetNote:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Forgotten:
-    """All notes of a registry, the oldest first."""
+    """All notes of a registry, the oldest first, and whom it was told to erase.
+
+    Attributes:
+      notes: what was noted.
+      erased: users of whom no answer counts, whenever it came.
+    """
 
     notes: tuple[ForgetNote, ...] = ()
+    erased: tuple[int, ...] = ()
 
     def covers(
         self, file: str, users: npt.NDArray[np.int32], created_at_seconds: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
-        """Which answers of `file` any note covers, `[n] bool`."""
-        covered = np.zeros(len(users), np.bool_)
+        """Which answers of `file` are to be forgotten for any reason, `[n] bool`."""
+        covered: npt.NDArray[np.bool_] = np.isin(users, np.array(self.erased, np.int64))
         for note in self.notes:
             covered |= note.covers(file, users, created_at_seconds)
         return covered
@@ -106,13 +112,30 @@ class ForgetNotes:
             paths = self._paths()
             number = int(paths[-1].stem) + 1 if paths else 1
             path = self._folder / f"{number:06d}.json"
-            buffer = io.BytesIO()
-            np.savez(buffer, answers=note.answers)
-            write_bytes(path.with_suffix(".npz"), buffer.getvalue())
-            fields = {**vars(note)}
-            del fields["answers"]
-            # Last: the note counts from here on.
-            write_text(path, seal_json(fields))
+            _write(path, note)
+
+    def count_of(self, users: Collection[int]) -> int:
+        """Notes that name one of `users` or an answer of theirs."""
+        return sum(1 for path in self._paths() if _names(_read(path), users))
+
+    def erase(self, users: Collection[int]) -> int:
+        """Takes `users` and their answers out of the notes, whose numbers stay.
+
+        To be called when nothing of them is left to be forgotten.
+
+        Returns:
+          How many notes were changed.
+        """
+        count = 0
+        with exclusive(self._folder / ".lock"):
+            for path in self._paths():
+                note = _read(path)
+                if _names(note, users):
+                    kept = ~np.isin(note.answers[:, 0], [*users])
+                    left = tuple(user for user in note.users if user not in users)
+                    _write(path, dataclasses.replace(note, users=left, answers=note.answers[kept]))
+                    count += 1
+        return count
 
     def _paths(self) -> list[Path]:
         if not self._folder.is_dir():
@@ -149,8 +172,12 @@ def note_of(
                 f"none; restore it, or name the users. Of the {len(names)} files the last is "
                 f"{names[-1] if names else 'none'}"
             )
-    note = ForgetNote(
-        tuple(users), tuple(whole_files), since_seconds, names, np.zeros((0, 2), np.int64)
+    note = dataclasses.replace(
+        nothing_noted(),
+        users=tuple(users),
+        files=tuple(whole_files),
+        since_seconds=since_seconds,
+        scope=names,
     )
     found = []
     for file in files:
@@ -160,6 +187,11 @@ def note_of(
         found.append(rows[note.covers(file.name, rows[:, 0].astype(np.int32), rows[:, 2]), :2])
     answers = np.concatenate([note.answers, *found])
     return dataclasses.replace(note, answers=np.unique(answers, axis=0))
+
+
+def nothing_noted() -> ForgetNote:
+    """A note of nothing, to fill."""
+    return ForgetNote((), (), None, (), np.zeros((0, 2), np.int64))
 
 
 def _answers(log: Path, file: LogFile) -> Iterator[tuple[int, int, int]]:
@@ -172,6 +204,20 @@ def _answers(log: Path, file: LogFile) -> Iterator[tuple[int, int, int]]:
             except CodecError:
                 continue
             yield record.user, record.round_number, record.created_at_seconds
+
+
+def _names(note: ForgetNote, users: Collection[int]) -> bool:
+    return bool(set(note.users) & {*users}) or bool(np.isin(note.answers[:, 0], [*users]).any())
+
+
+def _write(path: Path, note: ForgetNote) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, answers=note.answers)
+    write_bytes(path.with_suffix(".npz"), buffer.getvalue())
+    fields = {**vars(note)}
+    del fields["answers"]
+    # Last: the note counts from here on.
+    write_text(path, seal_json(fields))
 
 
 def _read(path: Path) -> ForgetNote:

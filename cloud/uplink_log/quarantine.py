@@ -1,12 +1,13 @@
 """Where refused records wait for someone to look at them."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from cloud.uplink_log.reasons import Reason, Rejected
+from cloud.uplink_log.users_of import is_of
 from ecct_tf.errors import DataError, StorageError
 from ecct_tf.files import private_folder
 
@@ -94,13 +95,13 @@ class Quarantine:
         """How many entries `begin` was called for."""
         return int(next(self._rows("SELECT COUNT(*) FROM taken_back"), (0,))[0])
 
-    def unfinished(self) -> list[list[bytes]]:
-        """The contents of each batch that was begun and not finished."""
+    def unfinished(self) -> dict[str, list[bytes]]:
+        """The contents of each batch that was begun and not finished, by its name."""
         query = "SELECT name, content FROM taken_back WHERE done = 0 ORDER BY name, file, offset"
         found: dict[str, list[bytes]] = {}
         for name, content in self._rows(query):
             found.setdefault(name, []).append(content)
-        return list(found.values())
+        return found
 
     def begin(self, name: str, entries: Sequence[Rejected]) -> None:
         """Keeps that `entries` are to be appended to the log as the batch `name`."""
@@ -114,6 +115,37 @@ class Quarantine:
         """Keeps that the batch `name` is in the log."""
         with closing(_connect(self.path)) as connection, _told(self.path), connection:
             connection.execute("UPDATE taken_back SET done = 1 WHERE name = ?", (name,))
+
+    def count_of(self, users: Collection[int]) -> int:
+        """Entries, taken back ones included, that name one of `users`, damaged or not."""
+        return sum(len(found) for found in self._of(users).values())
+
+    def erase(self, users: Collection[int]) -> int:
+        """Removes what names one of `users` for good, and returns how many entries that were.
+
+        A batch that was begun and not finished goes on without them.
+        """
+        found = self._of(users)
+        if not any(found.values()):
+            return 0
+        with closing(_connect(self.path)) as connection, _told(self.path):
+            connection.execute("PRAGMA secure_delete = ON")
+            with connection:
+                for table, places in found.items():
+                    connection.executemany(
+                        f"DELETE FROM {table} WHERE file = ? AND offset = ?", places
+                    )
+            # What is deleted must lie neither in free pages nor in the log of writes.
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return sum(len(places) for places in found.values())
+
+    def _of(self, users: Collection[int]) -> dict[str, list[tuple[str, int]]]:
+        found: dict[str, list[tuple[str, int]]] = {}
+        for table in ("rejected", "taken_back"):
+            rows = self._rows(f"SELECT file, offset, content FROM {table}")
+            found[table] = [(file, offset) for file, offset, data in rows if is_of(data, users)]
+        return found
 
     def _rows(self, query: str, **values: str | None) -> Iterator[tuple[Any, ...]]:
         if not self.path.exists():

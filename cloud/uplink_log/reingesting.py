@@ -78,19 +78,19 @@ def reingest(
     taken = 0
     with exclusive(quarantine.path.with_name("reingest.lock")):
         before = quarantine.taken_back()
-        for contents in quarantine.unfinished():
+        for name, contents in quarantine.unfinished().items():
             # A call before this one decided on them, and may have been killed before its end.
-            files += _append(log, contents)
+            files += _append(log, contents, name=name)
             taken += len(contents)
             before -= len(contents)
-            quarantine.finish(_name(contents))
+            quarantine.finish(name)
         chosen, refused, unread = _choose(
             quarantine, contract=contract, window=window, consumed=consumed
         )
         if chosen:
             contents = [entry.content for entry in chosen]
             quarantine.begin(_name(contents), chosen)
-            files += _append(log, contents)
+            files += _append(log, contents, name=_name(contents))
             taken += len(contents)
             quarantine.finish(_name(contents))
     return Reingested(taken, tuple(files), before, refused, unread)
@@ -138,5 +138,5 @@ def _name(contents: list[bytes]) -> str:
     return f"reingested-{digest.hexdigest()[:24]}"
 
 
-def _append(log: Path, contents: list[bytes]) -> tuple[Path, ...]:
-    return UplinkLogWriter(log).append(map(UplinkRecord.from_bytes, contents), name=_name(contents))
+def _append(log: Path, contents: list[bytes], *, name: str) -> tuple[Path, ...]:
+    return UplinkLogWriter(log).append(map(UplinkRecord.from_bytes, contents), name=name)

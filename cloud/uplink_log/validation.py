@@ -22,7 +22,7 @@ from cloud.uplink_log.reasons import Reason
 from cloud.uplink_log.replay import FRESH, SEEN, ReplayWindow
 from ecct_tf.config import CODECS
 from ecct_tf.wire import RECORD_SCHEMA, UplinkForm
-from ecct_tf.wire.record import LAST_SECOND, MAGIC
+from ecct_tf.wire.record import LAST_SECOND, MAGIC, TOMBSTONE
 
 __all__ = ["Checked", "checked"]
 
@@ -125,6 +125,7 @@ def _check_envelopes(faults: "_Faults", encoded: npt.NDArray[np.void], form: Upl
     crcs = np.empty(len(encoded), np.uint32)
     for chunk in chunks(len(encoded)):
         crcs[chunk] = list(map(isal_zlib.crc32, encoded[chunk].tolist()))
+    faults.mark(header["magic"] == TOMBSTONE, Reason.FORGOTTEN)
     faults.mark(header["magic"] != MAGIC, Reason.NOT_A_RECORD)
     faults.mark(header["schema"] != RECORD_SCHEMA, Reason.SCHEMA_VERSION)
     faults.mark(crcs != _CRC_OF_WHOLE, Reason.DAMAGED_RECORD)

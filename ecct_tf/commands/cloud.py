@@ -3,6 +3,7 @@
 import click
 
 from ecct_tf.commands.cloud_cycle import cycle
+from ecct_tf.commands.cloud_erase import erase
 from ecct_tf.commands.cloud_forget import forget
 from ecct_tf.commands.cloud_log import log
 from ecct_tf.commands.cloud_publish import publish
@@ -30,6 +31,7 @@ for _command in (
     token,
     log,
     forget,
+    erase,
     cycle,
 ):
     cloud.add_command(_command)

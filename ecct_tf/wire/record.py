@@ -19,7 +19,8 @@ zlib, as `java.util.zip.CRC32` computes it) of both. All numbers are little-endi
 | 40 | bytes | payload |
 | end - 4 | uint32 | CRC-32 of all before it |
 
-The first six bytes stay where they are in every version.
+The first six bytes stay where they are in every version. Where a user was erased from a log, a
+tombstone stands in the place of the record: `ECTB`, then zeros up to the record's length.
 """
 
 import dataclasses
@@ -40,12 +41,15 @@ __all__ = [
     "LAST_SECOND",
     "MAGIC",
     "RECORD_SCHEMA",
+    "TOMBSTONE",
     "UplinkRecord",
     "crc_fits",
     "split_records",
 ]
 
 MAGIC = b"ECUP"
+# What a record begins with whose user was erased: the rest of its bytes are zeros.
+TOMBSTONE = b"ECTB"
 RECORD_SCHEMA = 1
 CRC_BYTES = 4
 # The end of the year 9999, the last one that a calendar in common use can tell.

@@ -159,8 +159,8 @@ class DeviceHome:
     def forget(self) -> None:
         """Removes all of it: state, the app's data, token, what was fetched and what waits.
 
-        What has left the device in answers is the cloud's to forget (`ecct cloud forget`), and
-        its token the operator's to revoke.
+        What has left the device in answers is the cloud's to forget (`ecct cloud erase`), which
+        ends its token, too.
         """
         if self.folder.exists():
             shutil.rmtree(self.folder)

@@ -81,9 +81,9 @@ def test_a_second_time_takes_nothing(log):
 def test_a_kill_in_the_middle_is_made_good_once(moment, log, monkeypatch):
     append = module._append
 
-    def killed(folder, contents):
+    def killed(folder, contents, *, name):
         if moment == "after":
-            append(folder, contents)
+            append(folder, contents, name=name)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "_append", killed)

@@ -1,0 +1,86 @@
+"""Steps in a publication: downlinks of the users leave it, and it is made current anew."""
+
+import dataclasses
+import functools
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cloud.erasing.places import Step
+from cloud.published_files import put, put_each
+from ecct_tf.errors import CodecError, DataError
+from ecct_tf.files import write_text
+from ecct_tf.locks import exclusive
+from ecct_tf.wire import CURRENT_NAME, DownlinkFile, Publication
+
+__all__ = ["steps_in_publication"]
+
+
+def steps_in_publication(folder: Path, users: Sequence[int]) -> Iterator[Step]:
+    """One step where any file for devices has a downlink of the users.
+
+    Raises:
+      DataError: a file of downlinks is damaged, so that nobody knows whom it names.
+    """
+    held = _held(folder, users)
+    if held:
+        yield Step(
+            folder,
+            f"downlinks, in {len(held)} files or folders",
+            "rewritten",
+            functools.partial(_erase, folder, users),
+        )
+
+
+def _held(folder: Path, users: Collection[int]) -> list[Path]:
+    """Files and folders that hold a downlink of the users, older publications' too."""
+    if not folder.is_dir():
+        return []
+    found = [
+        path
+        for path in sorted(folder.glob("downlinks-*.ecdn"))
+        if np.isin(_read(path).keys, [*users]).any()
+    ]
+    # What a publisher that was killed left is under a name that begins with a dot.
+    singles = [path for path in folder.glob("*downlinks-*") if path.is_dir()]
+    found += [
+        path for path in sorted(singles) if any((path / f"{user}.ecdn").exists() for user in users)
+    ]
+    return found + sorted(path for path in folder.glob(".downlinks-*.ecdn.part"))
+
+
+def _erase(folder: Path, users: Sequence[int]) -> None:
+    with exclusive(folder / ".lock"):
+        held = _held(folder, users)
+        current = folder / CURRENT_NAME
+        if current.exists():
+            publication = Publication.from_json(current.read_text(encoding="utf-8"))
+            whole = folder / publication.downlinks.path
+            if whole in held:
+                write_text(current, _without(folder, publication, users).to_json())
+        for path in held:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _without(folder: Path, publication: Publication, users: Sequence[int]) -> Publication:
+    before = _read(folder / publication.downlinks.path)
+    kept = ~np.isin(before.keys, users)
+    left = dataclasses.replace(before, keys=before.keys[kept], records=before.records[kept])
+    whole = put(folder, f"downlinks-{publication.cloud_version:06d}", ".ecdn", left.to_bytes())
+    devices = put_each(folder, whole, left) if publication.devices else ""
+    return dataclasses.replace(publication, downlinks=whole, devices=devices)
+
+
+def _read(path: Path) -> DownlinkFile:
+    try:
+        return DownlinkFile.from_bytes(path.read_bytes())
+    except CodecError as error:
+        raise DataError(
+            f"{path}: {error}. Whom it names cannot be known; remove it, publish again where it "
+            "is current, and give the same command again"
+        ) from error

@@ -1,0 +1,144 @@
+"""`ecct cloud erase`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ecct_tf.commands.options import counted, examples, prepare, set_option
+
+if TYPE_CHECKING:
+    from cloud.erasing import Erasure
+
+__all__ = ["erase"]
+
+_path = click.Path(path_type=Path)
+
+
+@click.command(
+    epilog=examples(
+        "ecct cloud erase --config job.yaml --user u17 --jobs jobs --public public "
+        "--tokens tokens.sqlite --dry-run",
+    )
+)
+@click.option(
+    "--config",
+    "config_path",
+    type=_path,
+    required=True,
+    help="YAML file of the job, for its registry and its log.",
+)
+@set_option
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    help="Id of a user as in the data, repeatable; by default none.",
+)
+@click.option(
+    "--number",
+    "numbers",
+    type=click.IntRange(min=0, max=2**31 - 1),
+    multiple=True,
+    help="Number of a user as in uplinks, repeatable; by default none.",
+)
+@click.option(
+    "--jobs",
+    type=_path,
+    multiple=True,
+    help="Folder of jobs, or of one job, repeatable; by default none.",
+)
+@click.option(
+    "--public",
+    "publications",
+    type=_path,
+    multiple=True,
+    help="Folder that `ecct cloud publish` fills, repeatable; by default none.",
+)
+@click.option(
+    "--tokens",
+    type=_path,
+    multiple=True,
+    help="File of `ecct cloud token`, repeatable; by default none.",
+)
+@click.option(
+    "--log",
+    "logs",
+    type=_path,
+    multiple=True,
+    help="Another uplink log than the job's, repeatable; by default none.",
+)
+@click.option(
+    "--quarantine",
+    "quarantines",
+    type=_path,
+    multiple=True,
+    help="Another folder of refused records, repeatable; by default none.",
+)
+@click.option("--dry-run", is_flag=True, help="List what would be done, and change nothing.")
+def erase(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    users: tuple[str, ...],
+    numbers: tuple[int, ...],
+    jobs: tuple[Path, ...],
+    publications: tuple[Path, ...],
+    tokens: tuple[Path, ...],
+    logs: tuple[Path, ...],
+    quarantines: tuple[Path, ...],
+    dry_run: bool,
+) -> None:
+    """Erase users from all that the cloud keeps: log, registry, jobs, publication and tokens.
+
+    Their rows leave every file; other users' rows, numbers and places stay. Interrupted, the same
+    command goes on. Exit code 1 says that something could not be looked into.
+
+    Weights that were trained with them stay until `ecct cloud retrain --set start=scratch`; the
+    data that jobs read, copies and exports are yours to change.
+    """
+    if not users and not numbers:
+        raise click.UsageError("expected --user or --number, once or more")
+    prepare("cloud")
+    from cloud.erasing import Places, find_users, plan
+    from cloud.erasing import erase as run
+    from cloud.retraining import load_job_config
+
+    config = load_job_config(config_path, overrides=overrides)
+    own = () if config.uplinks is None else (Path(config.uplinks),)
+    places = Places(
+        registry=Path(config.registry),
+        logs=(*own, *logs),
+        jobs=jobs,
+        publications=publications,
+        tokens=tokens,
+        quarantines=quarantines,
+    )
+    for path in (*jobs, *publications, *tokens, *logs, *quarantines):
+        if not path.exists():
+            raise click.UsageError(f"expected something at {path}, there is nothing")
+    found = find_users(places.registry, tokens=users, numbers=numbers)
+    _print(plan(places, found) if dry_run else run(places, found), places=places, dry_run=dry_run)
+
+
+def _print(done: Erasure, *, places: object, dry_run: bool) -> None:
+    for step in done.steps:
+        click.echo(f"{step.how}: {step.where}: {step.what}")
+    kinds = {"jobs": "--jobs", "publications": "--public", "tokens": "--tokens"}
+    missing = [option for name, option in kinds.items() if not getattr(places, name)]
+    if missing:
+        click.echo(f"Not looked at, since not named: {', '.join(missing)}")
+    for name in done.unknown:
+        click.echo(f"{name}: could not be looked into; remove it where it may hold their rows")
+    if dry_run:
+        click.echo(f"{counted(len(done.steps), 'step')} to take; nothing was changed")
+    elif done.steps:
+        click.echo(
+            "Erased. Weights that learned from them stay until a job trains from scratch: "
+            "`ecct cloud retrain --set start=scratch`, then `ecct cloud gc`."
+        )
+    else:
+        click.echo("Nothing of them is left.")
+    if done.unknown:
+        raise SystemExit(1)
