@@ -102,6 +102,7 @@ EXPORT = ["tensorflow>=2.14.1"]
 LITERT = ["ai-edge-litert>=2.3"]
 # The service that devices talk to.
 SERVE = [
+    "cryptography>=42",
     "google-crc32c>=1.6",
     "isal>=1.7",
     "pyarrow>=12",

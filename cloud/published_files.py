@@ -7,10 +7,19 @@ from pathlib import Path
 from cloud.edge_starts import EdgeStart
 from ecct_tf.config import CodecName, Tier, tier_slug
 from ecct_tf.edge.start_files import start_file
-from ecct_tf.files import naming, write_atomically
-from ecct_tf.wire import DownlinkFile, PublishedFile, PublishedStart, digest_of
+from ecct_tf.errors import SignatureError
+from ecct_tf.files import naming, write_atomically, write_text
+from ecct_tf.wire import (
+    CURRENT_NAME,
+    DownlinkFile,
+    Publication,
+    PublishedFile,
+    PublishedStart,
+    digest_of,
+)
+from ecct_tf.wire.signing import SigningKey, sign, signed_by
 
-__all__ = ["put", "put_each", "put_starts"]
+__all__ = ["check_still_signed", "put", "put_current", "put_each", "put_starts"]
 
 
 def put(out: Path, stem: str, suffix: str, content: bytes) -> PublishedFile:
@@ -35,6 +44,29 @@ def put_each(out: Path, whole: PublishedFile, downlinks: DownlinkFile) -> str:
                 path.write_bytes(downlinks.only(key).to_bytes())
         prepared.rename(folder)
     return folder.name
+
+
+def check_still_signed(out: Path, key: SigningKey | None) -> None:
+    """Refuses to put something unsigned in the place of a signed publication.
+
+    Raises:
+      SignatureError: the publication in `out` is signed, and there is no key.
+    """
+    current = out / CURRENT_NAME
+    if key is not None or not current.exists():
+        return
+    signer = signed_by(current.read_text(encoding="utf-8"))
+    if signer is not None:
+        raise SignatureError(
+            f"{current}: it is signed by the key {signer}, expected a key to sign what takes its "
+            "place, since devices would refuse it otherwise; give --sign KEYFILE"
+        )
+
+
+def put_current(out: Path, publication: Publication, key: SigningKey | None) -> None:
+    """Makes a publication current, at once."""
+    text = publication.to_json()
+    write_text(out / CURRENT_NAME, text if key is None else sign(text, key))
 
 
 def put_starts(

@@ -15,14 +15,19 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.array_files import read_arrays
-from cloud.published_files import put, put_each, put_starts
+from cloud.published_files import (
+    check_still_signed,
+    put,
+    put_current,
+    put_each,
+    put_starts,
+)
 from cloud.registry import Registry, Version
 from cloud.segments import segment_downlinks
 from cloud.uplink_log import AskedItems, AskedNotes, Note
 from cloud.version_files import StoredCloud
 from ecct_tf.config import CodecName, ExchangeConfig
 from ecct_tf.errors import RegistryError
-from ecct_tf.files import write_text
 from ecct_tf.knowledge import CloudRows, ItemTable, build_codec
 from ecct_tf.knowledge.table_arrays import item_table
 from ecct_tf.knowledge.table_files import item_table_file
@@ -36,6 +41,7 @@ from ecct_tf.wire import (
     digest_of,
     item_delta,
 )
+from ecct_tf.wire.signing import SigningKey
 from ecct_tf.wire.whole_numbers import LARGEST_INT32, check_whole
 
 __all__ = ["Published", "publish"]
@@ -79,6 +85,7 @@ def publish(
     one_file_each: bool = False,
     far_round: bool = False,
     now_seconds: int | None = None,
+    key: SigningKey | None = None,
 ) -> Published:
     """Writes downlinks and item table of a version into `out`, and makes them current.
 
@@ -101,8 +108,11 @@ def publish(
         that was opened stays open, and later ones are counted from it.
       now_seconds: since when devices are asked, in whole seconds since 1970, UTC; None asks
         the clock.
+      key: signs what is published; None leaves it unsigned.
 
     Raises:
+      SignatureError: the folder's publication is signed, and there is no key: devices that ask for
+        a signature would refuse what takes its place.
       RegistryError: when a version is not stored or damaged, or none is in force, there is no
         number left for the round, or it is far beyond the newest one.
     """
@@ -121,6 +131,7 @@ def publish(
             one_file_each=one_file_each,
             far_round=far_round,
             now_seconds=int(time.time()) if now_seconds is None else now_seconds,
+            key=key,
         )
 
 
@@ -137,7 +148,9 @@ def _publish(
     one_file_each: bool,
     far_round: bool,
     now_seconds: int,
+    key: SigningKey | None,
 ) -> Published:
+    check_still_signed(out, key)
     chosen = registry.promoted() if version is None else registry.version(version)
     if chosen is None:
         raise RegistryError(
@@ -193,7 +206,7 @@ def _publish(
         Note(number, chosen.number, now_seconds),
         AskedItems(users=downlinks.records["queries"], segments=segments.records["queries"]),
     )
-    write_text(out / CURRENT_NAME, publication.to_json())
+    put_current(out, publication, key)
     return Published(
         publication,
         num_users=len(downlinks.keys),

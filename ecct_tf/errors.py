@@ -24,6 +24,7 @@ __all__ = [
     "RegistryError",
     "ResourceError",
     "RunFolderError",
+    "SignatureError",
     "StorageError",
     "TokenError",
     "TransportError",
@@ -106,6 +107,10 @@ class RunFolderError(EcctError):
 
 class StorageError(EcctError, OSError):
     """The system refused to write or lock a file, in a place where it does not say which."""
+
+
+class SignatureError(EcctError):
+    """A publication is not signed by whom it should be, or a key cannot be used."""
 
 
 class TokenError(EcctError):

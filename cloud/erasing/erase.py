@@ -105,7 +105,7 @@ def _steps(
                 what = f"{count} tokens of user {user}"
                 yield Step(path, what, "removed", functools.partial(store.erase, user))
     for folder in places.publications:
-        yield from steps_in_publication(folder, users)
+        yield from steps_in_publication(folder, users, key=places.key)
     for log in places.logs:
         found = look_in_log(log, users)
         if found.records or found.parts:

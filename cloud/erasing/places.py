@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from ecct_tf.wire.signing import SigningKey
+
 __all__ = ["Places", "Step"]
 
 
@@ -18,6 +20,7 @@ class Places:
       publications: folders that `ecct cloud publish` fills.
       tokens: files of `ecct cloud token`.
       quarantines: folders of refused records that are no job's and no log's own.
+      key: signs publications anew; None where they are not signed.
     """
 
     registry: Path
@@ -26,6 +29,7 @@ class Places:
     publications: tuple[Path, ...] = ()
     tokens: tuple[Path, ...] = ()
     quarantines: tuple[Path, ...] = ()
+    key: SigningKey | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,28 +9,37 @@ from pathlib import Path
 import numpy as np
 
 from cloud.erasing.places import Step
-from cloud.published_files import put, put_each
+from cloud.published_files import check_still_signed, put, put_current, put_each
 from ecct_tf.errors import CodecError, DataError
-from ecct_tf.files import write_text
 from ecct_tf.locks import exclusive
 from ecct_tf.wire import CURRENT_NAME, DownlinkFile, Publication
+from ecct_tf.wire.signing import SigningKey
 
 __all__ = ["steps_in_publication"]
 
 
-def steps_in_publication(folder: Path, users: Sequence[int]) -> Iterator[Step]:
+def steps_in_publication(
+    folder: Path, users: Sequence[int], *, key: SigningKey | None
+) -> Iterator[Step]:
     """One step where any file for devices has a downlink of the users.
 
+    Args:
+      folder: that devices fetch from.
+      users: by number.
+      key: signs it anew; None where it is not signed.
+
     Raises:
+      SignatureError: it is signed, and there is no key.
       DataError: a file of downlinks is damaged, so that nobody knows whom it names.
     """
     held = _held(folder, users)
     if held:
+        check_still_signed(folder, key)
         yield Step(
             folder,
             f"downlinks, in {len(held)} files or folders",
             "rewritten",
-            functools.partial(_erase, folder, users),
+            functools.partial(_erase, folder, users, key),
         )
 
 
@@ -51,7 +60,7 @@ def _held(folder: Path, users: Collection[int]) -> list[Path]:
     return found + sorted(path for path in folder.glob(".downlinks-*.ecdn.part"))
 
 
-def _erase(folder: Path, users: Sequence[int]) -> None:
+def _erase(folder: Path, users: Sequence[int], key: SigningKey | None) -> None:
     with exclusive(folder / ".lock"):
         held = _held(folder, users)
         current = folder / CURRENT_NAME
@@ -59,7 +68,7 @@ def _erase(folder: Path, users: Sequence[int]) -> None:
             publication = Publication.from_json(current.read_text(encoding="utf-8"))
             whole = folder / publication.downlinks.path
             if whole in held:
-                write_text(current, _without(folder, publication, users).to_json())
+                put_current(folder, _without(folder, publication, users), key)
         for path in held:
             if path.is_dir():
                 shutil.rmtree(path)

@@ -5,6 +5,7 @@ import click
 from ecct_tf.commands.cloud_cycle import cycle
 from ecct_tf.commands.cloud_erase import erase
 from ecct_tf.commands.cloud_forget import forget
+from ecct_tf.commands.cloud_keys import keys
 from ecct_tf.commands.cloud_log import log
 from ecct_tf.commands.cloud_publish import publish
 from ecct_tf.commands.cloud_retrain import retrain
@@ -27,6 +28,7 @@ for _command in (
     rollback,
     gc,
     publish,
+    keys,
     serve,
     token,
     log,

@@ -19,8 +19,8 @@ _path = click.Path(path_type=Path)
 
 @click.command(
     epilog=examples(
-        "ecct cloud erase --config job.yaml --user u17 --jobs jobs --public public "
-        "--tokens tokens.sqlite --dry-run",
+        "ecct cloud erase --config job.yaml --user u17 --dry-run",
+        "ecct cloud erase --config job.yaml --user u17 --jobs jobs --public public",
     )
 )
 @click.option(
@@ -77,6 +77,12 @@ _path = click.Path(path_type=Path)
     multiple=True,
     help="Another folder of refused records, repeatable; by default none.",
 )
+@click.option(
+    "--sign",
+    "key",
+    type=_path,
+    help="Key of `ecct cloud keys new`, where publications are signed; by default none.",
+)
 @click.option("--dry-run", is_flag=True, help="List what would be done, and change nothing.")
 def erase(
     config_path: Path,
@@ -88,6 +94,7 @@ def erase(
     tokens: tuple[Path, ...],
     logs: tuple[Path, ...],
     quarantines: tuple[Path, ...],
+    key: Path | None,
     dry_run: bool,
 ) -> None:
     """Erase users from all that the cloud keeps: log, registry, jobs, publication and tokens.
@@ -104,6 +111,7 @@ def erase(
     from cloud.erasing import Places, find_users, plan
     from cloud.erasing import erase as run
     from cloud.retraining import load_job_config
+    from ecct_tf.wire.signing import SigningKey
 
     config = load_job_config(config_path, overrides=overrides)
     own = () if config.uplinks is None else (Path(config.uplinks),)
@@ -114,6 +122,7 @@ def erase(
         publications=publications,
         tokens=tokens,
         quarantines=quarantines,
+        key=None if key is None else SigningKey.read(key),
     )
     for path in (*jobs, *publications, *tokens, *logs, *quarantines):
         if not path.exists():

@@ -21,6 +21,7 @@ __all__ = ["publish"]
     epilog=examples(
         "ecct cloud publish registry --out published",
         "ecct cloud publish registry --out published --version 3 --delta-from 1",
+        "ecct cloud publish registry --out published --sign publisher.pem",
     )
 )
 @registry_argument
@@ -65,6 +66,12 @@ __all__ = ["publish"]
     help="Accept a --round more than 1,000 beyond the newest; later rounds count from it.",
 )
 @click.option("--one-file-each", is_flag=True, help="Also write one file for each user.")
+@click.option(
+    "--sign",
+    "key",
+    type=click.Path(path_type=Path),
+    help="Key of `ecct cloud keys new` that signs current.json; by default none.",
+)
 def publish(
     registry: Path,
     out: Path,
@@ -76,6 +83,7 @@ def publish(
     round_number: int | None,
     far_round: bool,
     one_file_each: bool,
+    key: Path | None,
 ) -> None:
     """Write what devices fetch of a version in REGISTRY: downlinks, item table and its delta.
 
@@ -85,6 +93,7 @@ def publish(
     prepare("cloud")
     from cloud.publishing import publish as write
     from ecct_tf.commands.cloud_versions import open_registry
+    from ecct_tf.wire.signing import SigningKey
 
     _print(
         write(
@@ -98,6 +107,7 @@ def publish(
             round_number=round_number,
             far_round=far_round,
             one_file_each=one_file_each,
+            key=None if key is None else SigningKey.read(key),
         ),
         out=out,
     )

@@ -143,6 +143,13 @@ class Publication:
         """The starting weights of `tier`; None where the cloud made none."""
         return next((start for start in self.starts if start.tier == tier), None)
 
+    @property
+    def files(self) -> tuple[PublishedFile, ...]:
+        """All that it names."""
+        deltas = [delta.file for delta in self.deltas]
+        starts = [start.file for start in self.starts]
+        return (self.downlinks, self.segments, self.item_table, *deltas, *starts)
+
     def to_json(self) -> str:
         """The text of `current.json`."""
         return json.dumps({"format": _FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n"
@@ -156,6 +163,8 @@ class Publication:
         """
         try:
             body: dict[str, Any] = json.loads(text)
+            # What proves it is the affair of `ecct_tf.wire.signing`.
+            body.pop("signature", None)
             found = body.pop("format")
             if found != _FORMAT:
                 raise CodecError(

@@ -21,6 +21,7 @@ from ecct_tf.wire import (
     digest_of,
 )
 from ecct_tf.wire.sealed import DIGEST_BYTES
+from ecct_tf.wire.signing import PublicKey, check_signature
 from mobile_export.device import ReceivedDownlink
 from mobile_export.transport.http import Answer, Transport
 from mobile_export.transport.retrying import Retries, RetryingTransport
@@ -80,11 +81,19 @@ class CloudClient:
       token: of the device.
       cache: folder for what is fetched, for its owner alone; parts of files wait there, too.
       retries: how often a request is tried.
+      keys: of whom publications must be signed by, one of them; none takes unsigned ones too.
     """
 
     def __init__(
-        self, transport: Transport, token: str, *, cache: Path, retries: Retries | None = None
+        self,
+        transport: Transport,
+        token: str,
+        *,
+        cache: Path,
+        retries: Retries | None = None,
+        keys: Sequence[PublicKey] = (),
     ) -> None:
+        self._keys = tuple(keys)
         self._transport = RetryingTransport(transport, retries or Retries())
         self._token = token
         self._cache = cache
@@ -95,6 +104,7 @@ class CloudClient:
 
         Raises:
           TransportError: it cannot be fetched, or is damaged.
+          SignatureError: it is not signed by one of the keys; what was fetched before stays.
         """
         path = self._cache / CURRENT_NAME
         known = path.read_bytes() if path.exists() else b""
@@ -102,7 +112,10 @@ class CloudClient:
         answer = self._ask("GET", "/v1/current", headers=headers)
         content = known if answer.status == 304 else _body(answer, "/v1/current")
         try:
-            publication = Publication.from_json(content.decode("utf-8"))
+            text = content.decode("utf-8")
+            if self._keys:
+                check_signature(text, self._keys)
+            publication = Publication.from_json(text)
         except (CodecError, UnicodeDecodeError) as error:
             path.unlink(missing_ok=True)
             raise TransportError(f"/v1/current: {error}") from error

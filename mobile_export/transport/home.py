@@ -3,12 +3,13 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ecct_tf.errors import DeviceError, TransportError
 from ecct_tf.files import write_text
+from ecct_tf.wire.signing import PublicKey
 from mobile_export.device import Device, DeviceModel
 from mobile_export.device.state import read_state
 from mobile_export.runtime.interpreter import Runtime
@@ -96,8 +97,19 @@ class DeviceHome:
                 f"{self._own}: expected what `DeviceHome.settle` writes: {error!r}"
             ) from error
 
-    def client(self, transport: Transport, *, retries: Retries | None = None) -> CloudClient:
+    def client(
+        self,
+        transport: Transport,
+        *,
+        retries: Retries | None = None,
+        keys: Sequence[PublicKey] = (),
+    ) -> CloudClient:
         """A client with the device's token.
+
+        Args:
+          transport: to the service.
+          retries: how often a request is tried.
+          keys: of whom publications must be signed by, one of them.
 
         Raises:
           DeviceError: it has none.
@@ -106,7 +118,7 @@ class DeviceHome:
             token = self._token.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise DeviceError(f"{self._token}: expected a token: {error}; log in first") from error
-        return CloudClient(transport, token, cache=self._cache, retries=retries)
+        return CloudClient(transport, token, cache=self._cache, retries=retries, keys=keys)
 
     def answers(self) -> Spool:
         """The answers that wait."""

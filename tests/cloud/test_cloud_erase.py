@@ -34,8 +34,10 @@ from cloud.uplink_log import (
 from cloud.uplink_log.framing import frame, read_frames
 from cloud.version_files import StoredCloud
 from ecct_tf.cli import cli
-from ecct_tf.errors import DataError, RegistryError, RunFolderError
+from ecct_tf.errors import DataError, RegistryError, RunFolderError, SignatureError
 from ecct_tf.wire import CURRENT_NAME, DownlinkFile, Publication, UplinkRecord
+from ecct_tf.wire.signed_files import check_publication
+from ecct_tf.wire.signing import SigningKey, sign
 
 QUICK = {"cloud__update_epochs": 0, "cloud__fit_epochs": 0, "gate__minimum_gain": -1}
 GONE, OTHER, STRANGER = 3, 4, 777
@@ -370,6 +372,21 @@ def test_what_cannot_be_erased_is_refused(place):
     parquet.write_bytes(parquet.read_bytes()[:-3])
     with pytest.raises(DataError, match="cannot be known"):
         plan(places(place), found)
+
+
+def test_a_signed_publication_is_signed_anew(place):
+    key = SigningKey.new()
+    current = place / "public" / CURRENT_NAME
+    current.write_text(sign(current.read_text(), key))
+    found = find_users(place / "registry", tokens=[token_of(GONE)])
+    with pytest.raises(SignatureError, match="give --sign"):
+        plan(places(place), found)
+    only = Places(place / "registry", publications=(place / "public",), key=key)
+    for step in plan(only, found).steps[:1]:
+        step.run()
+    checked = check_publication(place / "public", [key.public]).publication
+    downlinks = DownlinkFile.from_bytes((place / "public" / checked.downlinks.path).read_bytes())
+    assert GONE not in downlinks.keys
 
 
 def test_the_command(jobs, place):

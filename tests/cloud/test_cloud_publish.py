@@ -12,7 +12,7 @@ from cloud.publishing import publish
 from cloud.registry import Registry
 from cloud.uplink_log import Asked, AskedNotes, Note
 from ecct_tf.cli import cli
-from ecct_tf.errors import CodecError, RegistryError
+from ecct_tf.errors import CodecError, RegistryError, SignatureError
 from ecct_tf.knowledge import Block, KnowledgeStore, build_codec
 from ecct_tf.knowledge.table_files import item_table_file, read_item_table_file, transmit
 from ecct_tf.wire import (
@@ -23,6 +23,8 @@ from ecct_tf.wire import (
     apply_item_delta,
     digest_of,
 )
+from ecct_tf.wire.signed_files import check_publication
+from ecct_tf.wire.signing import SigningKey
 
 
 def commit(registry, stored, **config):
@@ -366,3 +368,15 @@ def test_what_cannot_be_published_is_refused(registry, tmp_path):
         Publication.from_json("{}")
     with pytest.raises(CodecError, match="expected format 1, found 2"):
         Publication.from_json('{"format": 2}')
+
+
+def test_a_signed_publication_stays_signed(registry, tmp_path):
+    key = SigningKey.new()
+    done = publish(registry, tmp_path, key=key)
+    assert check_publication(tmp_path, [key.public]).publication == done.publication
+    before = (tmp_path / CURRENT_NAME).read_bytes()
+    with pytest.raises(SignatureError, match=f"signed by the key {key.public.fingerprint}"):
+        publish(registry, tmp_path)
+    assert (tmp_path / CURRENT_NAME).read_bytes() == before
+    publish(registry, tmp_path, version=1, key=key)
+    assert check_publication(tmp_path, [key.public]).publication.cloud_version == 1

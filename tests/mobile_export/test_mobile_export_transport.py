@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecct_tf.errors import ConfigError, DeviceError, TransportError
+from ecct_tf.errors import ConfigError, DeviceError, SignatureError, TransportError
 from ecct_tf.wire import DownlinkFile, Publication, StartFile, UplinkRecord
+from ecct_tf.wire.signing import SigningKey, sign
 from mobile_export.device import Device, DeviceModel, ReceivedDownlink, TrainingPlan
 from mobile_export.transport import (
     Answer,
+    CloudClient,
     DeviceHome,
     HttpTransport,
     OwnData,
@@ -374,3 +376,18 @@ def test_a_kind_of_answer_that_is_none_is_no_crash(tmp_path):
             client.send([record().to_bytes()])
         with pytest.raises(TransportError):
             client.current()
+
+
+def test_a_client_with_keys_takes_what_they_signed_and_nothing_else(tmp_path):
+    key, other = SigningKey.new(), SigningKey.new()
+    publication = published(tmp_path / "public")
+    texts = [publication.to_json(), sign(publication.to_json(), other)]
+    texts.append(sign(publication.to_json(), key))
+    answers = [Answer(200, {}, text.encode()) for text in texts]
+    transport, _ = client_of(tmp_path, *answers)
+    client = CloudClient(transport, "token", cache=tmp_path / "signed", keys=[key.public])
+    for told_why in ("it has none", f"it is by the key {other.public.fingerprint}"):
+        with pytest.raises(SignatureError, match=told_why):
+            client.current()
+        assert not (tmp_path / "signed" / "current.json").exists()
+    assert client.current() == publication
