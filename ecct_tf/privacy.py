@@ -84,6 +84,7 @@ class PrivacyAccount:
         exchange, pairs = config.exchange, config.exchange.item_increments
         sums = exchange.rows == "item"
         row_noise = exchange.item_sums.noise_multiplier if sums else exchange.noise_multiplier
+        # With noise, or a bound, devices tell of no pairs unless a number of positions is set.
         tells_pairs = exchange.up and bool(pairs.positions)
         noised = row_noise or (tells_pairs and pairs.noise_multiplier)
         if config.method != "ecct" or not (noised or config.privacy.max_epsilon):

@@ -307,6 +307,6 @@ def _never_measured(config: RunConfig, received: Received) -> dict[str, str]:
         )
     if config.edge.shared != "none":
         found["shared weights"] = "they cross as a sum over devices; no single change is kept"
-    if config.exchange.item_increments.positions:
-        found["pairs of items"] = "they cross as a sum over devices"
+    if config.exchange.item_increments.positions != 0:
+        found["pairs of items"] = "they cross as a sum over devices, where they cross"
     return found

@@ -20,7 +20,9 @@ class IncrementConfig:
 
     Attributes:
       positions: newest interactions of a user that are counted, of those that the cloud does not
-        know, such as 4; 0 sends nothing.
+        know, such as 4; 0 sends nothing. Null for 4 where histories are short, the sum can be read
+        and devices are at least 100, and for 0 elsewhere and where the run asks for noise or a
+        bound on it (`docs/exchange.md`).
       rows: hash functions of the sketch: a pair is added to one bucket of each row.
       width: buckets of a row, a power of two. Few buckets confuse pairs; a device sends all of
         them, used or not.
@@ -29,7 +31,7 @@ class IncrementConfig:
       noise_multiplier: Gaussian noise on the sum, as a multiple of `clip_norm`; 0 for none.
     """
 
-    positions: int = 0
+    positions: int | None = None
     rows: int = 4
     width: int = 16384
     bits: int = 9
@@ -39,7 +41,9 @@ class IncrementConfig:
     def __post_init__(self) -> None:
         section = "exchange.item_increments"
         numbers(self, section)
-        at_least(self, section, 0, "positions", "noise_multiplier")
+        at_least(self, section, 0, "noise_multiplier")
+        if self.positions is not None:
+            at_least(self, section, 0, "positions")
         at_least(self, section, 1, "rows")
         at_least(self, section, 2, "bits")
         positive(self, section, "clip_norm")

@@ -47,13 +47,18 @@ class IncrementSpec:
 
     Attributes:
       num_items: the largest item id.
-      config: how pairs are counted.
+      config: how pairs are counted; its `positions` are a number.
       sequence_decay: "j came d steps after i" weighs `sequence_decay**d`.
     """
 
     num_items: int
     config: IncrementConfig
     sequence_decay: float
+
+    @property
+    def positions(self) -> int:
+        """Newest interactions of a user that are counted."""
+        return self.config.positions or 0
 
     @property
     def buckets(self) -> int:
@@ -146,7 +151,7 @@ def device_increments(spec: IncrementSpec, histories: tf.Tensor, recent: tf.Tens
     Returns:
       `[C, size] int32`, each row of at most `spec.clip` in norm, no number beyond `spec.largest`.
     """
-    count, reach = spec.config.positions, len(spec.weights)
+    count, reach = spec.positions, len(spec.weights)
     rows = tf.shape(histories)[0]
     padded = tf.pad(tf.cast(histories, tf.int64), [[0, 0], [count + reach, 0]])
     newest = padded[:, -count:]

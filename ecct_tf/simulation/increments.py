@@ -16,12 +16,15 @@ from ecct_tf.phases import phase
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.participation import device_order, schedule_of
 
-__all__ = ["ItemIncrements", "collect_increments", "increment_spec"]
+__all__ = ["ItemIncrements", "collect_increments", "increment_spec", "short_histories"]
 
 Array = npt.NDArray[np.int64]
 
 # Devices answer as in any round; no round has this number.
 _BEFORE_ROUNDS = 2**31
+# Where the setting is null.
+_POSITIONS = 4
+_FEWEST_DEVICES = 100
 
 _log = logging.getLogger(__name__)
 
@@ -46,16 +49,31 @@ class ItemIncrements:
         return pair_counts(self.spec, self.total)
 
 
-def increment_spec(config: RunConfig, num_items: int) -> IncrementSpec | None:
+def increment_spec(
+    config: RunConfig, num_items: int, *, older_counts: Array, num_devices: int
+) -> IncrementSpec | None:
     """The form of the devices' sum; None where devices send none.
 
     They send none without `exchange.up` or with `exchange.item_increments.positions=0`, and none
-    of a catalog whose items by items the cloud does not write out: it could not refit them.
+    of a catalog whose items by items the cloud does not write out: it could not refit them. Where
+    `positions` is null, `short_histories` decides.
+
+    Args:
+      config: of the run.
+      num_items: the largest item id.
+      older_counts: `[users] int64`, interactions of each user that the cloud knows.
+      num_devices: of the run.
     """
     own = config.exchange.item_increments
-    if not own.positions or not config.exchange.up:
+    if not config.exchange.up or own.positions == 0:
         return None
-    if not config.cloud.similarity.is_dense(num_items):
+    dense = config.cloud.similarity.is_dense(num_items)
+    if own.positions is None:
+        own = dataclasses.replace(own, positions=_POSITIONS)
+        spec = IncrementSpec(num_items, own, config.cloud.sequence_decay)
+        short = short_histories(spec, config, older_counts=older_counts, num_devices=num_devices)
+        return spec if dense and short else None
+    if not dense:
         _log.warning(
             "devices send no increments of pairs of items: the cloud has %d items in the form "
             "cloud.similarity.form=factored, which it cannot refit",
@@ -63,6 +81,28 @@ def increment_spec(config: RunConfig, num_items: int) -> IncrementSpec | None:
         )
         return None
     return IncrementSpec(num_items, own, config.cloud.sequence_decay)
+
+
+def short_histories(
+    spec: IncrementSpec, config: RunConfig, *, older_counts: Array, num_devices: int
+) -> bool:
+    """Whether the sum is worth its bytes, by what the cloud knows before it asks.
+
+    Histories are short when half of the users or more are expected to have no more new interactions
+    than the sum counts; the sum can be read when the pairs that are expected fill no more than half
+    of a row. Sums over a few devices hide nobody. Where a run asks for noise or for a bound on what
+    is given away, nothing is sent that it does not name.
+    """
+    exchange = config.exchange
+    noise = exchange.noise_multiplier, exchange.item_increments.noise_multiplier
+    if any(noise) or exchange.rows == "item" or config.privacy.max_epsilon is not None:
+        return False
+    share = config.data.recent_fraction
+    if num_devices < _FEWEST_DEVICES or not 0.0 < share < 1.0:
+        return False
+    expected = np.ceil(older_counts * (share / (1.0 - share)))
+    pairs = np.minimum(expected, spec.positions).sum() * len(spec.weights)
+    return bool(np.median(expected) <= spec.positions and 2 * pairs <= spec.config.width)
 
 
 def collect_increments(
@@ -77,7 +117,12 @@ def collect_increments(
       summed: how the sum is computed; by default in this process.
     """
     config = experiment.config
-    spec = increment_spec(config, experiment.dataset.num_items)
+    spec = increment_spec(
+        config,
+        experiment.dataset.num_items,
+        older_counts=experiment.split.older_counts,
+        num_devices=len(experiment.groups),
+    )
     if spec is None:
         return None
     order = device_order(config, len(experiment.groups))

@@ -99,7 +99,12 @@ def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> 
     view = cloud_view(experiment.dataset, experiment.split)
     increments = None
     if INCREMENTS in arrays:
-        spec = increment_spec(config, view.num_items)
+        spec = increment_spec(
+            config,
+            view.num_items,
+            older_counts=np.diff(view.older.offsets),
+            num_devices=len(experiment.groups),
+        )
         if spec is None:
             raise CheckpointError(
                 "checkpoint: it holds a sum of the devices that this run's settings do not ask "

@@ -168,5 +168,6 @@ def _check_without_history(config: RunConfig) -> None:
     if config.method == "ecct" and config.exchange.up and not increments.positions:
         raise ConfigError(
             "exchange.item_increments.positions: with data.recent_fraction=1 the cloud knows of no "
-            "pair of items but what devices tell it, expected a number above 0, such as 64, got 0"
+            "pair of items but what devices tell it, expected a number above 0, such as 64, got "
+            f"{'null' if increments.positions is None else 0}"
         )

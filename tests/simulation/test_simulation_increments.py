@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ecct_tf.config import load_config
 from ecct_tf.data import DeviceGroups
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated.increments import sum_federated, sum_here
@@ -102,8 +103,46 @@ def test_an_ablation_without_uplinks_sends_none(experiment, config, caplog):
 
 
 def test_a_catalog_that_is_not_written_out_sends_none_and_says_so(small_config, caplog):
-    assert increment_spec(small_config(*WIDTH, "cloud.similarity.form=factored"), 120) is None
+    config = small_config(*WIDTH, "cloud.similarity.form=factored")
+    assert increment_spec(config, 120, older_counts=np.full(24, 4), num_devices=24) is None
     assert "cloud.similarity.form=factored" in caplog.text
+
+
+def by_itself(*settings, older=4, users=200, devices=200):
+    """What a run does that leaves `positions` open, with short histories unless said otherwise."""
+    config = load_config(overrides=settings)
+    counts = np.full(users, older)
+    return increment_spec(config, 1000, older_counts=counts, num_devices=devices)
+
+
+def test_devices_tell_by_themselves_where_histories_are_short():
+    assert by_itself().positions == 4
+    # A fifth is recent: of 16 older ones 4 newer are expected, of 17 more.
+    assert by_itself(older=16).positions == 4
+    assert by_itself(older=17) is None
+    # One new interaction and four steps of each of 2,048 users fill half of a row.
+    assert by_itself(users=2048) is not None
+    assert by_itself(users=2049) is None
+    assert by_itself(devices=100) is not None
+    assert by_itself(devices=99) is None
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "exchange.item_increments.positions=0",
+        "exchange.noise_multiplier=1",
+        "exchange.item_increments.noise_multiplier=1",
+        "exchange.rows=item",
+        "exchange.up=false",
+        "privacy.max_epsilon=8",
+        "cloud.similarity.form=factored",
+        "data.recent_fraction=0",
+    ],
+)
+def test_devices_tell_nothing_by_themselves_where(setting, caplog):
+    assert by_itself(setting) is None
+    assert not caplog.text
 
 
 def test_devices_drop_out_of_the_sum_too(experiment, config):
