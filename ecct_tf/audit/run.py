@@ -30,7 +30,7 @@ from ecct_tf.runs.opening import newest_checkpoint, run_experiment
 from ecct_tf.simulation.checkpoints import Checkpoint
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.privacy_meter import PrivacyMeter
-from ecct_tf.simulation.run_cloud import build_cloud, restored_cloud
+from ecct_tf.simulation.run_cloud import INCREMENTS, build_cloud, restored_cloud
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.sums_log import stored_sums
 from ecct_tf.simulation.uplink_log import log_folder
@@ -147,7 +147,10 @@ def audit_run(path: Path, *, dataset: Dataset | None = None, seeds: int = 3) -> 
         privacy="" if meter is None or epsilon is None else meter.account.told(epsilon),
         epsilon=epsilon,
         findings=tuple(findings),
-        not_measured={**not_measured, **_never_measured(folder.config, received)},
+        not_measured={
+            **not_measured,
+            **_never_measured(folder.config, received, told=INCREMENTS in checkpoint.arrays),
+        },
     )
 
 
@@ -294,7 +297,8 @@ def _membership(
     return membership(answers, members, scores, catalog.popularity, seeds=seeds), refused
 
 
-def _never_measured(config: RunConfig, received: Received) -> dict[str, str]:
+def _never_measured(config: RunConfig, received: Received, *, told: bool) -> dict[str, str]:
+    """What no audit measures; `told` is whether devices told of pairs of items."""
     found = {}
     if received.source == "checkpoint":
         found["earlier uplinks"] = (
@@ -307,6 +311,6 @@ def _never_measured(config: RunConfig, received: Received) -> dict[str, str]:
         )
     if config.edge.shared != "none":
         found["shared weights"] = "they cross as a sum over devices; no single change is kept"
-    if config.exchange.item_increments.positions != 0:
-        found["pairs of items"] = "they cross as a sum over devices, where they cross"
+    if told:
+        found["pairs of items"] = "they cross as a sum over devices"
     return found

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -57,6 +58,14 @@ def test_files_hold_aggregates_alone(audited):
         for name in ("known", "received", "both", "added"):
             # A figure and its two ends; nothing of a single user.
             assert finding[name] is None or finding[name].keys() == {"value", "low", "high"}
+
+
+def test_a_sum_that_devices_told_is_named(audited_run):
+    config, received = RunFolder.open(audited_run).config, SimpleNamespace(source="uplink log")
+    assert audit_module._never_measured(config, received, told=True).keys() == {
+        "shared weights",
+        "pairs of items",
+    }
 
 
 def test_the_log_holds_what_the_checkpoint_keeps(audited_run):
