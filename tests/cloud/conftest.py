@@ -9,6 +9,7 @@ import pytest
 
 from cloud import CloudRecommender
 from cloud.retraining import retrain
+from cloud.shared_spaces import InputSpaces
 from cloud.uplink_log import LogContract, Quarantine, ReplayWindow, log_files, read_uplinks
 from cloud.uplink_log.framing import frame
 from cloud.version_files import StoredCloud
@@ -69,17 +70,22 @@ def config():
 
 @pytest.fixture(scope="session")
 def make_cloud(view, config):
+    # Most clouds of the tests differ in what they learn, not in the space that they learn in.
+    spaces = InputSpaces()
+    features = FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2, clock=False)
+
     def make(
         other=None, *, seed=0, num_queries=NUM_QUERIES, space=None, held_out_share=0.0, **changes
     ):
+        seen, settings = other or view, dataclasses.replace(config, **changes)
         return CloudRecommender(
-            other or view,
-            dataclasses.replace(config, **changes),
-            features=FeatureConfig(history_length=6, decays=(1.0, 0.8), last_items=2, clock=False),
+            seen,
+            settings,
+            features=features,
             edge_dim=EDGE_DIM,
             num_queries=num_queries,
             seed=seed,
-            space=space,
+            space=space or spaces.of(seen, settings, features=features, seed=seed),
             held_out_share=held_out_share,
         )
 
