@@ -7,6 +7,7 @@
     knowledge.npz      what is known of the uplinks, and its round
     vocabulary.json    original ids of users and items by number
     edge_starts.*      starting weights of edge models, where the job trained some
+    device_models.json sizes of edge models, for files that are made of the version
     columns.*          centralized columns, where the cloud is one's own
 
 Only the owner may read what is about single users: `history.npz`, `knowledge.npz`, `columns.npz`.
@@ -26,6 +27,7 @@ import numpy.typing as npt
 
 from cloud.array_files import read_arrays, write_arrays
 from cloud.columns import StoredColumns
+from cloud.device_models import DeviceModels
 from cloud.edge_starts import EdgeStart, read_starts, write_starts
 from cloud.features import category_matrix
 from cloud.input_space import InputSpace
@@ -72,6 +74,7 @@ class StoredCloud:
       round_number: the round that their staleness counts to.
       vocabulary: of users and items.
       starts: starting weights of edge models, by tier.
+      devices: the edge models that devices run; None where the version does not say.
       columns: what a cloud of one's own reads; None for the library's own.
       origin: where the cloud's code came from, by its name, when the version was made.
     """
@@ -90,6 +93,7 @@ class StoredCloud:
     round_number: int
     vocabulary: Vocabulary
     starts: Mapping[Tier, EdgeStart] = dataclasses.field(default_factory=dict)
+    devices: DeviceModels | None = None
     columns: StoredColumns | None = None
     origin: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
 
@@ -162,6 +166,8 @@ class StoredCloud:
         tokens = dataclasses.asdict(self.vocabulary)
         write_text(folder / "vocabulary.json", json.dumps(tokens, ensure_ascii=False) + "\n")
         write_starts(folder, self.starts)
+        if self.devices is not None:
+            self.devices.write(folder)
         if self.columns is not None:
             self.columns.write(folder)
 
@@ -185,6 +191,7 @@ class StoredCloud:
         recommender = read_arrays(folder / "recommender.npz")
         knowledge = read_arrays(folder / "knowledge.npz")
         starts = read_starts(folder)
+        devices = DeviceModels.read(folder)
         columns = StoredColumns.read(folder)
         try:
             settings = json.loads(read_plain_text(folder / "recommender.json"))
@@ -209,6 +216,7 @@ class StoredCloud:
                 knowledge=KnowledgeStore.from_arrays(knowledge),
                 vocabulary=Vocabulary(tuple(tokens["users"]), tuple(tokens["items"])),
                 starts=starts,
+                devices=devices,
                 columns=columns,
                 origin=settings.get("clouds", {}),
             )

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from ecct_tf.data import (
     without_heavy_users,
 )
 from ecct_tf.data.clock import silence, tells_time
+from ecct_tf.data.numbers import Scaling
 from ecct_tf.data.profile import private_numbers, private_words
 from ecct_tf.errors import DataError
 
@@ -50,6 +51,8 @@ class History:
       profile_sizes: how many values each private categorical column has, in the order of the
         schema; of the columns themselves nothing is here.
       profile_numbers: how many private numeric columns there are.
+      profile_names: what the private categorical columns are called.
+      number_rules: the public rule of each private number.
     """
 
     view: CloudView
@@ -57,6 +60,8 @@ class History:
     fingerprint: str
     profile_sizes: tuple[int, ...] = ()
     profile_numbers: int = 0
+    profile_names: tuple[str, ...] = ()
+    number_rules: Mapping[str, Scaling] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +130,16 @@ def load_history(
     renumbered = view if vocabulary == own else renumber(view, own, vocabulary)
     if columns is not None:
         renumbered = recoded(renumbered, columns)
-    sizes = tuple(len(words) for words in private_words(dataset.user_columns).values())
-    numbers = len(private_numbers(dataset.user_columns))
-    return History(renumbered, vocabulary, _fingerprint(renumbered, vocabulary), sizes, numbers)
+    words, rules = private_words(dataset.user_columns), private_numbers(dataset.user_columns)
+    return History(
+        renumbered,
+        vocabulary,
+        _fingerprint(renumbered, vocabulary),
+        profile_sizes=tuple(len(known) for known in words.values()),
+        profile_numbers=len(rules),
+        profile_names=tuple(words),
+        number_rules=rules,
+    )
 
 
 def hold_out(

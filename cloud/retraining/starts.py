@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.array_files import read_arrays, write_arrays
+from cloud.device_models import DeviceModels
 from cloud.edge_starts import EdgeStart
 from cloud.input_space import build_input_space
 from cloud.recommender import CloudRecommender
 from cloud.retraining.config import JobConfig
+from cloud.retraining.history import History
 from cloud.retraining.preparation import Prepared
 from cloud.retraining.start import build_recommender
 from cloud.start import starting_weights
@@ -21,7 +23,7 @@ from ecct_tf.edge import EdgeModel, EdgeSpec, build_edge_model
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.phases import phase
 
-__all__ = ["edge_models", "edge_starts"]
+__all__ = ["device_models", "edge_models", "edge_starts"]
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +60,25 @@ def edge_models(
     return [build_edge_model(tier, spec) for tier in sorted(edge.tiers)]
 
 
+def device_models(config: JobConfig, history: History, table: ItemTable) -> DeviceModels:
+    """The edge models of the job's tiers, as a version keeps them.
+
+    Args:
+      config: the job.
+      history: for the shape of the devices' profiles, where the job is not told it.
+      table: that the version publishes.
+    """
+    own = config.edge
+    sizes = history.profile_sizes if own.profile_sizes is None else own.profile_sizes
+    numbers = history.profile_numbers if own.profile_numbers is None else own.profile_numbers
+    rules = history.number_rules
+    return DeviceModels.of(
+        edge_models(config, table, profile_sizes=sizes, profile_numbers=numbers),
+        profile=history.profile_names if sizes == history.profile_sizes else (),
+        numbers=rules if numbers == len(rules) else {},
+    )
+
+
 def edge_starts(
     config: JobConfig, prepared: Prepared, table: ItemTable, *, folder: Path
 ) -> dict[Tier, EdgeStart]:
@@ -79,15 +100,8 @@ def edge_starts(
     """
     if config.edge.start == "random":
         return {}
-    own, counted = config.edge, prepared.history
-    models = edge_models(
-        config,
-        table,
-        profile_sizes=counted.profile_sizes if own.profile_sizes is None else own.profile_sizes,
-        profile_numbers=(
-            counted.profile_numbers if own.profile_numbers is None else own.profile_numbers
-        ),
-    )
+    asked = device_models(config, prepared.history, table)
+    models = [asked.model(tier) for tier in asked.specs]
     settings = {"seed": config.seed, **dataclasses.asdict(config.edge_start)}
     parent = prepared.parent
     if parent is not None and table is parent.table:

@@ -23,7 +23,7 @@ from cloud.retraining.log_reading import WINDOW
 from cloud.retraining.preparation import Prepared
 from cloud.retraining.quality import by_user
 from cloud.retraining.start import build_recommender, revived
-from cloud.retraining.starts import edge_starts
+from cloud.retraining.starts import device_models, edge_starts
 from cloud.serving import ServingContent, export_serving
 from cloud.version_files import StoredCloud
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
@@ -100,6 +100,7 @@ def _stored(
         knowledge=prepared.knowledge,
         round_number=prepared.inputs.round_number,
         vocabulary=prepared.history.vocabulary,
+        devices=device_models(config, prepared.history, table),
         starts=edge_starts(config, prepared, table, folder=folder / "starts"),
         columns=StoredColumns.of(view) if config.cloud.model != BUILT_IN_CLOUD else None,
         origin=prepared.inputs.clouds,

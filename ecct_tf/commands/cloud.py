@@ -4,6 +4,7 @@ import click
 
 from ecct_tf.commands.cloud_cycle import cycle
 from ecct_tf.commands.cloud_erase import erase
+from ecct_tf.commands.cloud_export import export
 from ecct_tf.commands.cloud_forget import forget
 from ecct_tf.commands.cloud_keys import keys
 from ecct_tf.commands.cloud_log import log
@@ -28,6 +29,7 @@ for _command in (
     rollback,
     gc,
     publish,
+    export,
     keys,
     serve,
     token,

@@ -7,10 +7,10 @@ import click
 from ecct_tf.commands.options import examples, existing_run, prepare, shown_command
 from ecct_tf.config.edge_names import target_of
 
-__all__ = ["export", "static_shapes"]
+__all__ = ["VARIANTS", "export", "static_shapes"]
 
 # Those of `mobile_export.making.variants`, which imports TensorFlow.
-_VARIANTS = (
+VARIANTS = (
     "trainable-int8",
     "trainable-int4",
     "trainable-pq2",
@@ -81,9 +81,9 @@ def _tier(context: click.Context, parameter: click.Parameter, value: str | None)
     "--variant",
     "variants",
     multiple=True,
-    type=click.Choice(("all", *_VARIANTS)),
+    type=click.Choice(("all", *VARIANTS)),
     metavar="KIND",
-    help=f"Kind of file, repeatable: all, {', '.join(_VARIANTS)}; by default trainable-int8, or "
+    help=f"Kind of file, repeatable: all, {', '.join(VARIANTS)}; by default trainable-int8, or "
     "the one of the run's exchange.item_table.",
 )
 @click.option(
@@ -115,7 +115,7 @@ def export(
             f"--new-device has no weights of a user: give it, or --device {user}, not both"
         )
     prepare("cloud")
-    names = list(_VARIANTS) if "all" in variants else (list(variants) or None)
+    names = list(VARIANTS) if "all" in variants else (list(variants) or None)
     from ecct_tf.runs.exporting import export_models
     from ecct_tf.runs.opening import open_models
 

@@ -62,7 +62,13 @@ def _prepared(parent):
     return SimpleNamespace(
         parent=parent,
         inputs=SimpleNamespace(parent=1),
-        history=SimpleNamespace(view=None, profile_sizes=SIZES, profile_numbers=0),
+        history=SimpleNamespace(
+            view=None,
+            profile_sizes=SIZES,
+            profile_numbers=0,
+            profile_names=("a", "b"),
+            number_rules={},
+        ),
     )
 
 

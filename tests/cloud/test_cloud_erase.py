@@ -260,6 +260,7 @@ def test_nothing_of_the_user_is_left_and_all_of_the_others(built, place):
     assert again.steps == ()
 
 
+@pytest.mark.slow
 def test_the_next_job_is_that_of_a_registry_without_the_user(jobs, place, tmp_path):
     twin = tmp_path / "twin"
     jobs.write_log(twin, [user for user in range(20) if user != GONE], name="all")

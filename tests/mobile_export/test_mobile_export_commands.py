@@ -208,13 +208,13 @@ def test_export_writes_each_variant_dynamic_and_static(files, run):
 def test_the_command_offers_every_variant():
     from mobile_export.making.variants import VARIANTS
 
-    assert tuple(VARIANTS) == sys.modules["ecct_tf.commands.export"]._VARIANTS
+    assert tuple(VARIANTS) == sys.modules["ecct_tf.commands.export"].VARIANTS
 
 
 def test_all_variants_and_all_tiers(ecct, run, tmp_path, monkeypatch):
     # The module: `ecct_tf.commands.export` itself is the command of that name.
     module = sys.modules["ecct_tf.commands.export"]
-    monkeypatch.setattr(module, "_VARIANTS", ("inference-float16",))
+    monkeypatch.setattr(module, "VARIANTS", ("inference-float16",))
     code, out, err = ecct("export", run, "--out", tmp_path, "--variant", "all")
     assert code == 0, err
     assert f"Check each with: ecct verify FILE --run {run}" in out

@@ -1,0 +1,171 @@
+"""Files for phones from a registry alone, checked as a run's are."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cloud.publishing import publish
+from cloud.registry import Registry
+from cloud.retraining import retrain
+from ecct_tf.cli import cli
+from ecct_tf.config import load_config
+from ecct_tf.data.clock import clock_reading
+from ecct_tf.edge.features import pad_history
+from ecct_tf.errors import ConfigError, ExportError, RegistryError
+from ecct_tf.runs.version_export import export_version, open_version
+from ecct_tf.wire import DownlinkFile, ItemTableFile, StartFile
+from mobile_export.checking.reference import Reference
+from mobile_export.checking.synthetic import synthetic_examples
+from mobile_export.checking.verification import verify_file
+from mobile_export.device import Device, DeviceModel, ReceivedDownlink
+from mobile_export.flatbuffer.packing import read_metadata
+from mobile_export.runtime.interpreter import Interpreter
+
+NOW = 1_790_000_000
+
+
+@pytest.fixture(scope="module")
+def made(jobs, tmp_path_factory):
+    """Version 1 with starting weights of one of its two tiers' architectures, and its files."""
+    folder = tmp_path_factory.mktemp("made")
+    quick = {"cloud__update_epochs": 0, "cloud__fit_epochs": 0, "edge_start__epochs": 1}
+    own = {"edge__start": "cloud", "edge__tiers": "[mlp, linear]", "edge__hidden_dim": 4}
+    config = jobs.small_job(folder, uplinks="null", **quick, **own)
+    assert retrain(config, folder / "job", show=False).version == 1
+    registry = Registry(folder / "registry")
+    models = open_version(registry)
+    files = list(export_version(models, folder / "files"))
+    return registry, models, {path.path.name: path.path for path in files}
+
+
+@pytest.mark.slow
+def test_each_tier_has_a_file_with_all_that_belongs_to_it(made):
+    registry, models, files = made
+    assert [*files] == [f"edge-{tier}-trainable-int8.tflite" for tier in ("linear", "mlp")]
+    folder = files["edge-mlp-trainable-int8.tflite"].parent
+    published = publish(registry, folder.parent / "public").publication
+    names = {path.name for path in folder.iterdir()}
+    assert {"manifest.json", "MODEL_CARD.md", published.item_table.path} <= names
+    assert {start.file.path for start in published.starts} <= names
+    ItemTableFile.from_bytes((folder / published.item_table.path).read_bytes())
+    start = StartFile.from_bytes((folder / published.start_of("mlp").file.path).read_bytes())
+    np.testing.assert_array_equal(models.weights("mlp"), start.weights)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["files"].keys() == files.keys()
+
+
+@pytest.mark.slow
+def test_a_file_is_what_it_claims_to_be(made):
+    _, models, files = made
+    tier = "mlp"
+    path = files[f"edge-{tier}-trainable-int8.tflite"]
+    examples = synthetic_examples(path)
+    reference = Reference(
+        models.model(tier), models.weights(tier), models.table, models.task(), examples
+    )
+    with Interpreter("tensorflow") as interpreter:
+        checks = verify_file(
+            path, [interpreter], examples=examples, reference=reference, damaged=5, hostile=5
+        )
+    assert [check for check in checks if check.passed is False] == []
+    assert {"hash", "settings", "output parity"} <= {c.name for c in checks if c.passed}
+
+
+@pytest.mark.slow
+def test_a_device_scores_as_the_simulation_would(made, tmp_path):
+    registry, models, files = made
+    publication = publish(registry, tmp_path / "public").publication
+    content = (tmp_path / "public" / publication.downlinks.path).read_bytes()
+    downlinks = DownlinkFile.from_bytes(content)
+    record = downlinks.records[5]
+    downlink = ReceivedDownlink(
+        user_embedding=record["embedding"],
+        queries=record["queries"],
+        scale=float(record["scale"][0]),
+        cloud_version=1,
+        round_number=publication.round_number,
+        table_sha256=downlinks.table_sha256,
+    )
+    history, times = [3, 17, 40, 8], [NOW - 90_000, NOW - 80_000, NOW - 400, NOW - 300]
+    profile = [1] * len(models.model("mlp").profile.rows)
+    model = DeviceModel(files["edge-mlp-trainable-int8.tflite"], runtime="tensorflow")
+    device = Device.create(
+        tmp_path / "5.state",
+        model,
+        user=5,
+        history=history,
+        times=times,
+        profile=profile,
+        clock=lambda: NOW,
+    )
+    device.receive(downlink)
+    candidates = np.arange(1, 60, dtype=np.int32)
+    features = models.stored.features
+    padded = np.full(features.history_length, -1, np.int64)
+    padded[-len(times) :] = times
+    source = Reference(
+        models.model("mlp"), models.weights("mlp"), models.table, models.task(), []
+    ).float_source()
+    expected = source.answer(
+        "score",
+        {
+            "history": pad_history(np.array(history, np.int32), features.history_length),
+            "candidates": candidates,
+            "profile": np.array(profile, np.int32),
+            "user_embedding": record["embedding"],
+            "user_embedding_scale": np.array([record["scale"][0]], np.float32),
+            "clock": clock_reading(np.array(times), now=NOW, config=features),
+        },
+    )["logit"]
+    np.testing.assert_allclose(device.score(candidates, now=NOW), expected, atol=1e-5)
+    assert np.ptp(expected) > 0
+
+
+@pytest.mark.slow
+def test_what_devices_are_told_of_training_is_in_the_file(made, tmp_path):
+    registry, models, _ = made
+    told = ["training.learning_rate=0.125", "samples.negatives=3", "edge.shared=none"]
+    sizes = ["features.history_length=6", "features.last_items=2", "exchange.queries=6"]
+    settings = load_config(overrides=[*told, *sizes, "edge.embedding_dim=3"])
+    task = open_version(registry, settings=settings).task()
+    assert (task.training.learning_rate, task.samples.negatives, task.sharing) == (0.125, 3, "none")
+    with pytest.raises(ConfigError, match=r"features: expected .* as the version was made with"):
+        open_version(registry, settings=load_config(overrides=told))
+    with pytest.raises(RegistryError, match="tiers linear, mlp, got 'attention'"):
+        list(export_version(models, tmp_path, tier="attention"))
+    columns = models.devices.profile
+    assert columns
+    with pytest.raises(ExportError, match="expected the values of"):
+        list(export_version(models, tmp_path, profile={"shoe size": ["1"]}))
+
+
+def test_a_version_from_before_says_what_it_lacks(stored_cloud, tmp_path):
+    registry = Registry(tmp_path / "registry")
+    with pytest.raises(RegistryError, match="no version is in force"):
+        open_version(registry)
+    with registry.draft() as draft:
+        stored_cloud.write(draft.path)
+        number = draft.commit().number
+    with pytest.raises(RegistryError, match="an earlier release made it"):
+        open_version(registry, number=number)
+
+
+@pytest.mark.slow
+def test_the_command_writes_labels(made, tmp_path):
+    registry, models, _ = made
+    sizes = models.model("linear").spec.profile_sizes
+    values = {
+        name: [f"{name} {row}" for row in range(1, size)]
+        for name, size in zip(models.devices.profile, sizes, strict=True)
+    }
+    (tmp_path / "values.json").write_text(json.dumps(values))
+    given = ["cloud", "export", str(registry.path), "--out", str(tmp_path / "files")]
+    given += ["--tier", "linear", "--profile", str(tmp_path / "values.json")]
+    done = CliRunner().invoke(cli, given)
+    assert done.exit_code == 0, done.output
+    (path,) = (tmp_path / "files").glob("*.tflite")
+    told = read_metadata(path.read_bytes())
+    assert [column["name"] for column in told["profile"]][: len(values)] == [*values]
+    assert told["provenance"]["cloud_version"] == 1
