@@ -1,6 +1,7 @@
 """What the cloud recommender reads: fixed arrays made from the cloud's view once."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -111,16 +112,20 @@ def user_state(blocks: tuple[Block, ...], history: Ids, centralized: Array) -> A
       history: `[n] int32`, oldest first.
       centralized: `[u] float32`, the user's centralized columns, possibly empty.
     """
-    ages = np.arange(len(history) - 1, -1, -1)
-    pooled = [
-        (decay**ages).astype(np.float32) @ block.source[history]
-        for block in blocks
-        for decay in _STATE_DECAYS
-    ]
+    powers = _powers(1 << max(len(history) - 1, 0).bit_length())
+    sources = [block.source[history] for block in blocks]
+    pooled = [power[len(power) - len(history) :] @ source for source in sources for power in powers]
     length = np.array([np.log1p(len(history)) - 4.0], np.float32)
     scale = 1.0 / np.sqrt(1.0 + len(history))
     means = [scale * pooled[index * len(_STATE_DECAYS)] for index in range(len(blocks))]
     return np.concatenate([*pooled, *means, length, centralized]).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=64)
+def _powers(length: int) -> tuple[Array, ...]:
+    """`[length] float32` of each recency decay: of the newest interaction, which is last, 1."""
+    ages = np.arange(length - 1, -1, -1)
+    return tuple((decay**ages).astype(np.float32) for decay in _STATE_DECAYS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,28 +158,36 @@ def training_positions(
     The gap is on purpose: at serving, too, the cloud knows nothing of what a device did
     lately. A model trained on the very next item would lean on what it will not have.
     """
-    users, states, items, counts = [], [], [], []
-    for user in range(view.num_users):
-        history = view.older.of(user)
-        count = tail_length(len(history), tail)
-        if not count:
-            continue
-        state = user_state(blocks, history[:-count], centralized[user])
-        users.append(user)
-        counts.append(count)
-        states.append(state)
-        items.append(history[-count:])
-    if not users:
+    sizes = np.diff(view.older.offsets)
+    tails = np.array([tail_length(int(size), tail) for size in sizes], np.int64)
+    users = np.flatnonzero(tails)
+    states: Array = np.zeros((0, 0), np.float32)
+    for row, user in enumerate(users.tolist()):
+        state = user_state(blocks, view.older.of(user)[: -tails[user]], centralized[user])
+        if not row:
+            states = np.empty((len(users), len(state)), np.float32)
+        states[row] = state
+    if not len(users):
         raise ConfigError(
             "the cloud has no positions to learn from: expected cloud.tail above 0 and a user "
             f"with two or more older interactions, got cloud.tail={tail}"
         )
     return CloudPositions(
-        users=np.repeat(np.array(users, np.int32), counts),
-        states=np.stack(states),
-        seen_from=np.repeat(np.arange(len(users)), counts),
-        items=np.concatenate(items).astype(np.int32),
+        users=np.repeat(users.astype(np.int32), tails[users]),
+        states=states,
+        seen_from=np.repeat(np.arange(len(users)), tails[users]),
+        items=view.older.items[_in_tails(view.older.offsets, tails)],
     )
+
+
+def _in_tails(
+    offsets: npt.NDArray[np.int64], tails: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """`[m] bool`, which of all older interactions are among the newest `tails` of their user."""
+    sizes = np.diff(offsets)
+    after = np.repeat(offsets[1:], sizes) - np.arange(offsets[-1])
+    found: npt.NDArray[np.bool_] = after <= np.repeat(tails, sizes)
+    return found
 
 
 def no_positions(states: npt.NDArray[Any]) -> CloudPositions:

@@ -53,8 +53,7 @@ def hold_out(
     size = min(int(share * len(positions.users)), len(users), _MOST)
     chosen = np.sort(rng.permutation(len(users))[:size])
     users, rows = users[chosen].astype(np.int32), order[first[chosen]]
-    older = [view.older.of(user) for user in range(view.num_users)]
-    negatives = BulkNegatives(older, num_items=view.num_items)
+    negatives = BulkNegatives(view.older.histories, num_items=view.num_items)
     drawn = negatives.draw(rng, users=users, size=_NEGATIVES)
     items = np.concatenate([positions.items[rows][:, None], drawn], axis=1)
     kept = np.ones(len(positions.users), bool)

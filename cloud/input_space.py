@@ -146,7 +146,7 @@ def build_input_space(
       seed: of the learned block.
     """
     rank = min(config.rank, view.num_items - 1)
-    histories = [view.older.of(user) for user in range(view.num_users)]
+    histories = view.older.histories
     with phase(f"item similarity, {view.num_items:,} items"):
         preference = preference_block(
             histories,

@@ -21,6 +21,7 @@ Ids = npt.NDArray[np.int32]
 
 _NEGATIVES = SampleConfig().negatives
 _INVENTED = 1024
+_MEASURED = 1 << 15
 
 
 class OwnPositions(NamedTuple):
@@ -43,6 +44,7 @@ class OwnPositions(NamedTuple):
 def own_positions(view: CloudView, *, features: FeatureConfig, seed: int) -> OwnPositions:
     """The newest position of each user that has two older interactions or more.
 
+    Of very many users those of a sample, by which mean and scale are as well known.
     Where devices hold all interactions, items in any order stand for histories.
 
     Args:
@@ -52,10 +54,8 @@ def own_positions(view: CloudView, *, features: FeatureConfig, seed: int) -> Own
     """
     rng = np.random.default_rng([seed, 4])
     users, histories, candidates, clocks = [], [], [], []
-    for user in range(view.num_users):
+    for user in _measured(view, seed=seed).tolist():
         older = view.older.of(user)
-        if len(older) < 2:
-            continue
         # Rows of one: each is a sample of its own, since means are measured with them.
         negatives = sample_negatives(
             rng, positives=older, num_items=view.num_items, size=1, rows=_NEGATIVES
@@ -73,6 +73,15 @@ def own_positions(view: CloudView, *, features: FeatureConfig, seed: int) -> Own
         np.stack(candidates).astype(np.int32),
         np.stack(clocks),
     )
+
+
+def _measured(view: CloudView, *, seed: int) -> Ids:
+    """Users whose newest positions are measured, ascending: all, or so many, drawn at random."""
+    users = np.flatnonzero(np.diff(view.older.offsets) >= 2)
+    if len(users) > _MEASURED:
+        rng = np.random.default_rng([seed, 4, _MEASURED])
+        users = np.sort(rng.choice(users, _MEASURED, replace=False))
+    return users.astype(np.int32)
 
 
 def _invented(

@@ -113,9 +113,11 @@ def user_states(view: CloudView, space: InputSpace) -> Array:
     """`[users, s] float32`, what the library's own user tower reads of whole older histories."""
     columns = _user_columns(view, space)
     blocks = (space.preference, space.sequence)
-    return np.stack(
-        [user_state(blocks, view.older.of(user), columns[user]) for user in range(view.num_users)]
-    )
+    width = len(user_state(blocks, view.older.items[:0], columns[0]))
+    states = np.empty((view.num_users, width), np.float32)
+    for user in range(view.num_users):
+        states[user] = user_state(blocks, view.older.of(user), columns[user])
+    return states
 
 
 def labelled_positions(view: CloudView, config: CloudConfig, space: InputSpace) -> CloudPositions:

@@ -32,7 +32,7 @@ def refit_space(
       features: how devices pool histories, which the learned block is trained for.
       seed: of the learned block.
     """
-    histories = [view.older.of(user) for user in range(view.num_users)]
+    histories = view.older.histories
     with phase(f"item similarity with the devices' sum, {view.num_items:,} items"):
         preference = preference_block(
             histories,

@@ -18,6 +18,7 @@ from scipy.sparse.linalg import svds
 
 from ecct_tf.baselines import fit_ease, fit_item_weights
 from ecct_tf.config import SimilarityConfig
+from ecct_tf.data.chunks import chunks_of
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Block
 from ecct_tf.knowledge.pair_counts import PairCounts
@@ -131,17 +132,30 @@ def _together(added: PairCounts, histories: Histories) -> sparse.csr_matrix:
 
 def _successions(histories: Histories, *, num_items: int, decay: float) -> sparse.csr_matrix:
     """`[items + 1, items + 1]`: how often the column follows the row within a window."""
-    rows, columns, weights = [], [], []
-    for history in histories:
-        for distance in range(1, min(_WINDOW, len(history) - 1) + 1):
-            rows.append(history[:-distance])
-            columns.append(history[distance:])
-            weights.append(np.full(len(history) - distance, decay**distance))
-    shape = (num_items + 1, num_items + 1)
-    if not rows:
-        return sparse.csr_matrix(shape)
-    data = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
-    return sparse.coo_matrix(data, shape=shape).tocsr()
+    counts = sparse.csr_matrix((num_items + 1, num_items + 1))
+    sizes = np.array([len(history) for history in histories], np.int64)
+    for index, chunk in enumerate(chunks_of(np.cumsum(sizes))):
+        found = _successions_of(histories[chunk], sizes[chunk], shape=counts.shape, decay=decay)
+        counts = found if not index else (counts + found).tocsr()
+    return counts
+
+
+def _successions_of(
+    histories: Histories, sizes: npt.NDArray[np.int64], *, shape: tuple[int, int], decay: float
+) -> sparse.csr_matrix:
+    """The same of some histories, whose `sizes` these are."""
+    items = np.concatenate([np.zeros(0, np.int32), *histories])
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    left = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(items))
+    distances = np.arange(1, _WINDOW + 1)
+    followed = left[:, None] > distances
+    firsts, steps = np.nonzero(followed)
+    # User by user and step by step: what is added in this order is rounded in it.
+    order = np.argsort(owners[firsts] * _WINDOW + steps, kind="stable")
+    firsts, steps = firsts[order], steps[order]
+    weights = np.array([decay**distance for distance in distances.tolist()])[steps]
+    pairs = items[firsts], items[firsts + 1 + steps]
+    return sparse.coo_matrix((weights, pairs), shape=shape).tocsr()
 
 
 def _low_rank(matrix: Any, rank: int) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ IntArray = npt.NDArray[np.integer[Any]]
 
 
 def interaction_matrix(
-    histories: Sequence[IntArray], *, num_items: int, decay: float = 1.0
+    histories: Sequence[IntArray], *, num_items: int, decay: float = 1.0, first: int = 0
 ) -> sparse.csr_matrix:
     """Histories as rows over the items, weighted by recency.
 
@@ -26,6 +26,7 @@ def interaction_matrix(
       decay: in (0, 1]. An item weighs `decay ** age`, where the newest interaction
         has age 0. An item that came up more than once counts once, at its newest,
         so that `decay=1` gives a matrix of zeros and ones.
+      first: number of the first history, for messages.
 
     Returns:
       CSR `[devices, num_items + 1] float32`; column 0 is empty.
@@ -49,8 +50,8 @@ def interaction_matrix(
         # An empty list becomes a float array; it has no item that could be wrong.
         if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
             raise DataError(
-                f"histories[{index}]: expected a vector of integer item ids, received shape "
-                f"{row.shape} of {row.dtype}. Encode items as 1..{num_items} first."
+                f"histories[{first + index}]: expected a vector of integer item ids, received "
+                f"shape {row.shape} of {row.dtype}. Encode items as 1..{num_items} first."
             )
     items = np.concatenate([row.astype(np.int64) for row in rows])
     device = np.repeat(np.arange(len(rows)), [row.size for row in rows])
@@ -58,7 +59,7 @@ def interaction_matrix(
     if outside.any():
         where = int(np.argmax(outside))
         raise DataError(
-            f"histories[{int(device[where])}]: expected items from 1 to {num_items} (0 is "
+            f"histories[{first + int(device[where])}]: expected items from 1 to {num_items} (0 is "
             f"padding), received {int(items[where])}. Check num_items and the item encoding."
         )
     real = items > 0

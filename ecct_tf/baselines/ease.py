@@ -22,6 +22,8 @@ __all__ = ["Ease", "ease_scores", "fit_ease", "fit_item_weights"]
 
 # Bounds the dense [devices, items] block that scoring holds at once.
 _DEVICES_AT_ONCE = 1024
+# And the sparse matrices that fitting holds at once.
+_HISTORIES_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +110,7 @@ def fit_ease(
             f"regularization: expected a finite value above 0, received {regularization}. "
             "Usual: 100 to 1000."
         )
-    matrix = interaction_matrix(histories, num_items=num_items)[:, 1:].astype(np.float64)
-    gram = (matrix.T @ matrix).toarray()
+    gram = _together(histories, num_items=num_items)
     if added is not None:
         gram += added[1:, 1:].toarray()
     gram[np.diag_indices(num_items)] += regularization
@@ -118,6 +119,20 @@ def fit_ease(
     weights[1:, 1:] = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
     return Ease(weights)
+
+
+def _together(histories: Sequence[IntArray], *, num_items: int) -> npt.NDArray[np.float64]:
+    """`[num_items, num_items]`: in how many histories two items are, some histories at a time.
+
+    They are whole numbers, so that their sum is the same however it is cut.
+    """
+    gram = np.zeros((num_items, num_items))
+    for start in range(0, max(len(histories), 1), _HISTORIES_AT_ONCE):
+        some = histories[start : start + _HISTORIES_AT_ONCE]
+        matrix = interaction_matrix(some, num_items=num_items, first=start)
+        real = matrix[:, 1:].astype(np.float64)
+        gram += (real.T @ real).toarray()
+    return gram
 
 
 def _inverse(gram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["complement_items", "complement_keys", "owned"]
+__all__ = ["complement_items", "owned"]
 
 
 def owned(values: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -37,19 +36,3 @@ def complement_items(
     remaining_before = excluded - np.arange(1, len(excluded) + 1)
     shift = np.searchsorted(remaining_before, ranks, side="right")
     return (ranks + 1 + shift).astype(np.int32)
-
-
-def complement_keys(
-    excluded: Sequence[npt.NDArray[np.integer[Any]]], *, stride: int
-) -> npt.NDArray[np.int64]:
-    """What `complement_items` searches, for many sets in one ascending array.
-
-    Args:
-      excluded: each `[e] int`, sorted and without repetition, items (from 1).
-      stride: more than any rank; set s has the keys from `s * stride` on.
-    """
-    keys = [
-        number * stride + items.astype(np.int64) - np.arange(1, len(items) + 1)
-        for number, items in enumerate(excluded)
-    ]
-    return np.concatenate([np.zeros(0, np.int64), *keys])

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data.dataset import Dataset
+from ecct_tf.data.schema import Side
 from ecct_tf.data.split import Split
+from ecct_tf.data.tables import EncodedColumn
 from ecct_tf.data.views import DeviceView, device_view
 
-__all__ = ["DeviceGroups"]
+__all__ = ["DeviceGroups", "GroupFacts"]
+
+
+class GroupFacts(NamedTuple):
+    """What is known of the users of devices, device by device.
+
+    Attributes:
+      users: `[U] int32`.
+      sizes: `[devices] int64`, how many users each device has.
+      lengths: `[U] int64`, interactions that each user can train on.
+      older: `[U] int64`, how many of them the cloud knows too.
+      columns: the private columns of all users of the data set, by whose numbers they are.
+    """
+
+    users: npt.NDArray[np.int32]
+    sizes: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    older: npt.NDArray[np.int64]
+    columns: tuple[EncodedColumn, ...]
 
 
 class DeviceGroups(Sequence[tuple[DeviceView, ...]]):
@@ -73,6 +93,21 @@ class DeviceGroups(Sequence[tuple[DeviceView, ...]]):
         if not len(places):
             raise KeyError(user)
         return int(np.searchsorted(self._ends, places[0], side="right"))
+
+    @property
+    def facts(self) -> GroupFacts:
+        """What is known of all devices, without a view of any.
+
+        Raises:
+          DataError: a user is excluded from the split.
+        """
+        users, split = self._users.astype(np.int32), self._split
+        sizes = np.diff(self._ends, prepend=0)
+        lengths = split.train_counts[users]
+        for user in users[lengths == 0][:1].tolist():
+            device_view(self._dataset, split, user)  # Says what is wrong.
+        columns = [c for c in self._dataset.user_columns if c.column.side is Side.FEDERATED]
+        return GroupFacts(users, sizes, lengths, split.older_counts[users], tuple(columns))
 
     @property
     def identity(self) -> Hashable:

@@ -19,6 +19,7 @@ __all__ = [
     "guard_places",
     "guard_positions",
     "keeps_training",
+    "trained_counts",
     "trained_positions",
 ]
 
@@ -61,6 +62,21 @@ def trained_positions(length: int, *, num_older: int, samples: SampleConfig) -> 
     """
     first = min(max(num_older, length - samples.max_positions, 1), length)
     return range(first, length - min(samples.guard_positions, (length - first) // 2))
+
+
+def trained_counts(
+    lengths: npt.NDArray[np.int64], *, num_older: npt.NDArray[np.int64], samples: SampleConfig
+) -> npt.NDArray[np.int64]:
+    """`[n] int64`: how many positions `trained_positions` has for each of many histories.
+
+    >>> samples = SampleConfig(max_positions=5, guard_positions=2)
+    >>> trained_counts(np.array([9, 0]), num_older=np.array([2, 0]), samples=samples).tolist()
+    [3, 0]
+    """
+    first = np.maximum(np.maximum(num_older, lengths - samples.max_positions), 1)
+    left = lengths - np.minimum(first, lengths)
+    found: npt.NDArray[np.int64] = left - np.minimum(samples.guard_positions, left // 2)
+    return found
 
 
 def guard_candidates(

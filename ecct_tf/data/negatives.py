@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.data._arrays import complement_items, complement_keys
+from ecct_tf.data._arrays import complement_items
 from ecct_tf.errors import DataError
 
 __all__ = ["BulkNegatives", "is_scarce", "sample_distinct_negatives", "sample_negatives"]
@@ -153,7 +153,8 @@ def sample_distinct_negatives(
 class BulkNegatives:
     """Draws for rows of many histories at once what `sample_negatives` draws row by row.
 
-    From the same generator come the same items, in a fraction of the time.
+    From the same generator come the same items, in a fraction of the time. Only the histories of
+    users that are drawn for are looked at.
 
     Args:
       histories: per user `[n] int32`, items in 1..num_items, any order, may repeat.
@@ -161,11 +162,8 @@ class BulkNegatives:
     """
 
     def __init__(self, histories: Sequence[npt.NDArray[np.int32]], *, num_items: int) -> None:
-        known = [np.unique(history) for history in histories]
+        self._histories = histories
         self._num_items = num_items
-        self._counts = np.array([len(items) for items in known], np.int64)
-        self._starts = np.concatenate([[0], np.cumsum(self._counts)])
-        self._keys = complement_keys(known, stride=num_items + 1)
 
     def draw(
         self, rng: np.random.Generator, *, users: npt.NDArray[np.int32], size: int
@@ -175,7 +173,14 @@ class BulkNegatives:
         Raises:
           DataError: the history of one of them covers all items.
         """
-        remaining = self._num_items - self._counts[users]
+        stride = self._num_items + 1
+        once, place = np.unique(users, return_inverse=True)
+        owners, items = self._distinct(once)
+        counts = np.bincount(owners, minlength=len(once))
+        starts = np.cumsum(counts) - counts
+        # What `complement_items` searches, user by user.
+        keys = owners * stride + items - (np.arange(len(items)) - starts[owners] + 1)
+        remaining = self._num_items - counts[place]
         if (remaining < 1).any():
             user = int(users[np.argmin(remaining)])
             raise DataError(
@@ -183,6 +188,16 @@ class BulkNegatives:
                 "negative to draw. Leave this device out or widen the catalogue."
             )
         ranks = _ranks(rng, remaining, size)
-        keys = users.astype(np.int64)[:, None] * (self._num_items + 1) + ranks
-        shift = np.searchsorted(self._keys, keys, side="right") - self._starts[users][:, None]
+        sought = place[:, None] * stride + ranks
+        shift = np.searchsorted(keys, sought, side="right") - starts[place][:, None]
         return (ranks + 1 + shift).astype(np.int32)
+
+    def _distinct(
+        self, users: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The different items of `users`, each ascending, behind whose of them each is."""
+        histories = [self._histories[user] for user in users.tolist()]
+        owners = np.repeat(np.arange(len(users)), [len(history) for history in histories])
+        items = np.concatenate([np.zeros(0, np.int64), *histories])
+        keys = np.unique(owners * (self._num_items + 1) + items)
+        return keys // (self._num_items + 1), keys % (self._num_items + 1)

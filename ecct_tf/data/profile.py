@@ -15,7 +15,14 @@ from ecct_tf.data.schema import Kind, Side
 from ecct_tf.data.tables import EncodedColumn
 from ecct_tf.data.views import DeviceView
 
-__all__ = ["ProfileShape", "device_profile", "private_numbers", "private_words", "profile_shape"]
+__all__ = [
+    "ProfileShape",
+    "device_profile",
+    "device_profiles",
+    "private_numbers",
+    "private_words",
+    "profile_shape",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +77,24 @@ def device_profile(view: DeviceView, *, numbers: bool = True) -> npt.NDArray[np.
       view: of the device.
       numbers: whether the numbers follow, for models that read them.
     """
-    columns = {each.column.name: each for each in view.profile.columns}
+    return device_profiles(view.profile.columns, np.zeros(1, np.int64), numbers=numbers)[0]
+
+
+def device_profiles(
+    user_columns: Iterable[EncodedColumn], users: npt.NDArray[np.int64], *, numbers: bool = True
+) -> npt.NDArray[np.int32]:
+    """The rows of `users` `[n]`, `[n, columns] int32`.
+
+    Args:
+      user_columns: of a data set, or of a device.
+      users: rows of the columns.
+      numbers: whether the numbers follow, for models that read them.
+    """
+    columns = {each.column.name: each for each in user_columns}
     names = [*private_words(columns.values())]
     if numbers:
         names += private_numbers(columns.values())
-    return np.array([columns[name].values[0] for name in names], np.int32)
+    found = np.zeros((len(users), len(names)), np.int32)
+    for place, name in enumerate(names):
+        found[:, place] = columns[name].values[users]
+    return found

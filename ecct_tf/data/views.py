@@ -8,7 +8,9 @@ other devices. Arrays are copies: none is a window on a larger one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -54,10 +56,38 @@ class OlderInteractions:
             raise DataError(f"user must be in 0..{len(self.offsets) - 2}, received {user}.")
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
+    @property
+    def histories(self) -> Sequence[npt.NDArray[np.int32]]:
+        """`of` each user, made when it is asked for."""
+        return _Histories(self)
+
     def times_of(self, user: int) -> npt.NDArray[np.int64]:
         """`[o] int64`: when the older items of `user` were, seconds."""
         self.of(user)
         return self.timestamps[self.offsets[user] : self.offsets[user + 1]]
+
+
+class _Histories(Sequence[npt.NDArray[np.int32]]):
+    """The older items of each user."""
+
+    def __init__(self, older: OlderInteractions) -> None:
+        self._older = older
+
+    def __len__(self) -> int:
+        return len(self._older.offsets) - 1
+
+    @overload
+    def __getitem__(self, user: int) -> npt.NDArray[np.int32]: ...
+
+    @overload
+    def __getitem__(self, user: slice) -> list[npt.NDArray[np.int32]]: ...
+
+    def __getitem__(self, user: int | slice) -> npt.NDArray[np.int32] | list[npt.NDArray[np.int32]]:
+        if isinstance(user, slice):
+            return [self._older.of(each) for each in range(*user.indices(len(self)))]
+        if not 0 <= user < len(self):
+            raise IndexError(user)
+        return self._older.of(user)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.budget import PREPARED_BYTES
-from ecct_tf.data import DeviceView
+from ecct_tf.data import DeviceGroups, DeviceView
+from ecct_tf.data.device_groups import GroupFacts
 from ecct_tf.errors import DataError
 from ecct_tf.federated.devices import DeviceData, Preparation
 
@@ -111,6 +112,8 @@ class DevicesOnDemand(Sequence[DeviceData]):
         Raises:
           DataError: a device has no user, or more than 255.
         """
+        if isinstance(self._groups, DeviceGroups):
+            return self._outlines_of(self._groups.facts)
         users, owners, profiles, samples = [], [], [], []
         for number in range(len(self)):
             group = self._group(number)
@@ -123,6 +126,19 @@ class DevicesOnDemand(Sequence[DeviceData]):
             np.array(owners, np.int64),
             np.stack(profiles),
             np.array(samples, np.int64),
+        )
+
+    def _outlines_of(self, facts: GroupFacts) -> DeviceOutlines:
+        """The same without a view of each user."""
+        for number in np.flatnonzero((facts.sizes < 1) | (facts.sizes > 255))[:1].tolist():
+            self._group(number)  # Says what is wrong.
+        owners = np.repeat(np.arange(len(facts.sizes)), facts.sizes)
+        samples = self._preparation.sample_counts(facts.lengths, num_older=facts.older)
+        return DeviceOutlines(
+            facts.users,
+            owners,
+            self._preparation.profiles(facts.columns, facts.users),
+            np.add.reduceat(samples, np.cumsum(facts.sizes) - facts.sizes),
         )
 
 

@@ -15,8 +15,8 @@ import tensorflow as tf
 from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView
 from ecct_tf.data.clock import clock_readings
-from ecct_tf.data.guard import trained_positions
-from ecct_tf.data.profile import device_profile
+from ecct_tf.data.guard import trained_counts, trained_positions
+from ecct_tf.data.profile import device_profile, device_profiles
 from ecct_tf.data.samples import (
     LocalSamples,
     draw_samples,
@@ -24,6 +24,7 @@ from ecct_tf.data.samples import (
     position_weights,
     sample_order,
 )
+from ecct_tf.data.tables import EncodedColumn
 from ecct_tf.edge import ItemTensors, interaction_features
 
 __all__ = [
@@ -121,6 +122,19 @@ class Preparation:
     def profile(self, view: DeviceView) -> npt.NDArray[np.int32]:
         """`[columns] int32`: the private columns of the user that the tier reads, coded."""
         return device_profile(view, numbers=self._with_numbers)
+
+    def profiles(
+        self, columns: Sequence[EncodedColumn], users: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.int32]:
+        """`[n, columns] int32`: the same of `users` `[n]`, who are rows of `columns`."""
+        return device_profiles(columns, users.astype(np.int64), numbers=self._with_numbers)
+
+    def sample_counts(
+        self, lengths: npt.NDArray[np.int64], *, num_older: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """`[n] int64`: how many samples users with histories of these `lengths` `[n]` have."""
+        positions = trained_counts(lengths, num_older=num_older, samples=self._samples)
+        return positions * (1 + self._samples.negatives)
 
     def num_samples(self, group: Sequence[DeviceView]) -> int:
         """How many samples a device of these users has."""

@@ -191,7 +191,7 @@ def _reads(config: RunConfig) -> set[str]:
 
 def _size(config: RunConfig, dataset: Dataset, split: Split) -> DataSize:
     older = int(split.older_counts.sum())
-    trained = sum(len(split.train(int(user))) for user in split.users)
+    trained = int(split.train_counts.sum())
     columns = [c for c in dataset.item_columns if c.column.side is Side.CENTRALIZED]
     numeric = [c for c in columns if c.column.kind is Kind.NUMERIC]
     return DataSize(
@@ -221,6 +221,6 @@ def _device_groups(config: RunConfig, dataset: Dataset, split: Split) -> DeviceG
 
 def _activity_labels(split: Split, groups: int = 8) -> npt.NDArray[np.int64]:
     """`[users] int64`, by which edge nodes differ: how active a user is, in `groups` steps."""
-    lengths = np.array([len(split.train(int(user))) for user in split.users])
+    lengths = split.train_counts[split.users]
     edges = np.quantile(lengths, np.linspace(0, 1, groups + 1)[1:-1])
     return np.searchsorted(edges, lengths)

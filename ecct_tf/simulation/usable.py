@@ -5,11 +5,10 @@ A run and `ecct data check` ask the same question here.
 
 import logging
 
-import numpy as np
-
 from ecct_tf.config import RunConfig
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import Dataset, Kind, Side, Split, refuse_heavy_users
+from ecct_tf.data.heavy_users import distinct_counts
 from ecct_tf.errors import ConfigError, DataError
 
 __all__ = ["check_usable"]
@@ -30,7 +29,8 @@ def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
     """
     _refuse_unread_columns(config, dataset)
     _refuse_one_time(dataset)
-    touched = {user: len(np.unique(split.train(user))) for user in split.users.tolist()}
+    counts = distinct_counts(split, split.train_counts)[split.users]
+    touched = dict(zip(split.users.tolist(), counts.tolist(), strict=True))
     refuse_heavy_users(
         touched,
         num_items=split.num_items,
