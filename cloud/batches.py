@@ -56,8 +56,7 @@ class CloudBatches:
     @functools.cached_property
     def _negatives(self) -> BulkNegatives:
         view = self.view
-        histories = [view.older.of(user) for user in range(view.num_users)]
-        return BulkNegatives(histories, num_items=view.num_items)
+        return BulkNegatives(view.older.histories, num_items=view.num_items)
 
     def _rows(self, rng: np.random.Generator, order: npt.NDArray[np.int64]) -> dict[str, Array]:
         users, items = self.positions.users[order], self.positions.items[order]
@@ -114,8 +113,10 @@ class CloudBatches:
           taught: whether to add the edge's logits.
           answer_weights: `[users, Q] float32`, of each answer that teaches; None for 1.
         """
-        trust = knowledge.trust(
-            round_number=round_number, half_life=self.config.staleness_half_life
+        trust = functools.partial(
+            knowledge.trust_in,
+            round_number=round_number,
+            half_life=self.config.staleness_half_life,
         )
         parts: dict[str, Array] = {}
         most = self.config.update_users
@@ -127,7 +128,7 @@ class CloudBatches:
                 teacher_states=self.states[users],
                 teacher_items=knowledge.items[users],
                 teacher=knowledge.logits[users],
-                teacher_trust=trust[users],
+                teacher_trust=trust(users),
                 teacher_edge_items=knowledge.items[users],
                 teacher_edge_embeddings=knowledge.embeddings[users],
             )
@@ -141,6 +142,6 @@ class CloudBatches:
                 self._rows(rng, order),
                 edge_items=knowledge.items[users],
                 edge_embeddings=knowledge.embeddings[users],
-                trust=trust[users] * keep,
+                trust=trust(users) * keep,
             )
         return parts

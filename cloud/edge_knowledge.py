@@ -25,11 +25,11 @@ def edge_knowledge(
       round_number: the present round, from which staleness counts.
       half_life: rounds after which an uplink counts half.
     """
-    trust = store.trust(round_number=round_number, half_life=half_life)
+    trust = store.trust_in(users, round_number=round_number, half_life=half_life)
     answers = store.answers(users, round_number=round_number, half_life=half_life)
     return EdgeKnowledge(
         items=tf.constant(store.items[users]),
         embeddings=tf.constant(store.embeddings[users]),
-        trust=tf.constant(trust[users]),
+        trust=tf.constant(trust),
         answers=EdgeAnswers(*(tf.constant(array) for array in answers)),
     )

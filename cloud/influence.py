@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import CloudConfig
 from ecct_tf.knowledge import KnowledgeStore
+from ecct_tf.touched_rows import with_rows
 
 __all__ = ["answer_weights", "bounded_answers", "trimmed_answers"]
 
@@ -95,8 +96,7 @@ def trimmed_answers(knowledge: KnowledgeStore, *, share: float) -> KnowledgeStor
     for own in np.split(order, starts[1:]):
         if len(own) > 2:
             found[own] = np.clip(logits[own], *np.quantile(logits[own], ends))
-    trimmed = knowledge.logits.copy()
-    trimmed[taught] = found.reshape(len(taught), -1)
+    trimmed = with_rows(knowledge.logits, taught, found.reshape(len(taught), -1))
     return dataclasses.replace(knowledge, logits=trimmed)
 
 

@@ -186,7 +186,9 @@ def run_needs(size: DataSize, config: RunConfig, *, reads: Collection[str] = ())
         needs.append(
             Need(
                 "queries",
-                size.users * config.exchange.queries * (4 * config.edge.embedding_dim + 16),
+                _heard(size, config, present)
+                * config.exchange.queries
+                * (4 * config.edge.embedding_dim + 16),
                 8 * min(present, 2048) * (size.items + 1),
                 0.0,
                 f"{present:,} devices in a round (participation.devices_per_round), "
@@ -194,6 +196,11 @@ def run_needs(size: DataSize, config: RunConfig, *, reads: Collection[str] = ())
             )
         )
     return needs
+
+
+def _heard(size: DataSize, config: RunConfig, present: int) -> int:
+    """Users of whom the cloud keeps something after all rounds, at the most."""
+    return min(size.users, -(-size.users * present * config.rounds // max(size.devices, 1)))
 
 
 def _device_need(

@@ -35,11 +35,13 @@ ROWS = (
         "ecct_tf.sealed_json",
         "ecct_tf.stopping",
         "ecct_tf.terminal",
+        "ecct_tf.touched_rows",
     ),
     (
         "ecct_tf.budget",
         "ecct_tf.data",
         "ecct_tf.evaluation",
+        "ecct_tf.fixed_arrays",
         "ecct_tf.fixed_order",
         "ecct_tf.package_checks",
         "ecct_tf.plugins",

@@ -38,15 +38,17 @@ class Received:
     def from_store(cls, store: KnowledgeStore) -> "Received":
         """The newest uplink of each user, and what is kept of those before: logits alone."""
         newest = np.flatnonzero(store.rounds != NEVER)
+        earlier_rounds = np.asarray(store.earlier_rounds)
         logits = store.logits[newest].astype(np.float64)
         logits[store.logit_rounds[newest] == NEVER] = np.nan
-        users, places = np.nonzero(store.earlier_rounds != NEVER)
-        earlier = store.earlier_logits[users, places].astype(np.float64)
+        users, places = np.nonzero(earlier_rounds != NEVER)
+        earlier_items = np.asarray(store.earlier_items)[users, places]
+        earlier = np.asarray(store.earlier_logits)[users, places].astype(np.float64)
         lost = np.full((*earlier.shape, store.embeddings.shape[2]), np.nan)
         return cls(
             users=np.concatenate([newest, users]),
-            rounds=np.concatenate([store.rounds[newest], store.earlier_rounds[users, places]]),
-            items=np.concatenate([store.items[newest], store.earlier_items[users, places]]),
+            rounds=np.concatenate([store.rounds[newest], earlier_rounds[users, places]]),
+            items=np.concatenate([store.items[newest], earlier_items]),
             embeddings=np.concatenate([store.embeddings[newest], lost]),
             logits=np.concatenate([logits, earlier]),
             source="checkpoint",

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Algorithm", "Arrays", "GuardedAlgorithm", "RoundReport", "mean_loss"]
 
 Ids = npt.NDArray[np.int64]
-Arrays = Mapping[str, npt.NDArray[Any]]
+# Each an array, or `TouchedRows`, which checkpoints store as such.
+Arrays = Mapping[str, Any]
 
 StateT = TypeVar("StateT")
 

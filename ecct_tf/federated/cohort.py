@@ -11,6 +11,7 @@ from ecct_tf.federated.changes import Changes
 from ecct_tf.federated.device_set import DeviceSet
 from ecct_tf.federated.device_work import DeviceWork
 from ecct_tf.federated.devices import DeviceData, stack_devices
+from ecct_tf.touched_rows import Rows
 
 __all__ = ["Cohort", "CohortState", "ServerState", "Shard", "make_shards"]
 
@@ -79,7 +80,7 @@ class CohortState:
     """
 
     server: ServerState
-    private: Array
+    private: Rows
     aggregator: tuple[npt.NDArray[Any], ...] = ()
     changes: Changes = dataclasses.field(default_factory=Changes.none)
 

@@ -26,6 +26,7 @@ from ecct_tf.federated.server import apply_arrived
 from ecct_tf.federated.under_way import rows_of
 from ecct_tf.federated.witness import CohortRound, Witness
 from ecct_tf.knowledge import Uplink
+from ecct_tf.touched_rows import with_rows
 
 if TYPE_CHECKING:
     from ecct_tf.federated.rounds import CohortRounds
@@ -183,10 +184,15 @@ def run_cohort(
 def _with_private(
     state: CohortState, shards: Sequence[Shard], private: Sequence[Any]
 ) -> CohortState:
-    rows = state.private.copy()
-    for shard, values in zip(shards, private, strict=True):
-        rows[shard.members] = np.asarray(values)
-    return dataclasses.replace(state, private=rows)
+    size = state.private.shape[1]
+    members = np.concatenate([shard.members for shard in shards])
+    values = [
+        np.reshape(each, (len(shard.members), size))
+        for shard, each in zip(shards, private, strict=True)
+    ]
+    return dataclasses.replace(
+        state, private=with_rows(state.private, members, np.concatenate(values))
+    )
 
 
 def _with_arrived(state: CohortState, round_number: int, config: ServerConfig) -> CohortState:

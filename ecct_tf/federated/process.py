@@ -35,6 +35,7 @@ from ecct_tf.federated.under_way import Answers, SentUplinks, arriving, checked_
 from ecct_tf.federated.witness import Witness
 from ecct_tf.knowledge import ItemTable, KnowledgeStore, Uplink
 from ecct_tf.knowledge.item_means import ItemMeans
+from ecct_tf.touched_rows import TouchedRows
 
 if TYPE_CHECKING:
     from ecct_tf.federated.rounds import CohortRounds
@@ -206,6 +207,7 @@ def build_ecct_process(
                 num_queries=exchange.num_queries,
                 embedding_dim=exchange.embedding_dim,
                 num_earlier=num_earlier,
+                by_row=True,
             ),
             fetched=np.zeros(int(firsts[-1]), np.bool_),
             round_number=0,
@@ -329,7 +331,9 @@ def _sent(
     later[members_here] = delays[cohort.holds(answering)]
     known = cohort.devices.outlines
     # Of those who answer alone, of whom there are few beside the population.
-    here = np.isin(known.owners, members_here)
+    first = np.searchsorted(known.owners, members_here, side="left")
+    last = np.searchsorted(known.owners, members_here, side="right")
+    here = np.concatenate([np.arange(*each) for each in zip(first, last, strict=True)])
     owner = dict(zip(known.users[here].tolist(), known.owners[here].tolist(), strict=True))
     members = np.array([owner[int(user)] for user in uplink.users], np.int64)
     arrives = round_number + later[members]
@@ -341,7 +345,7 @@ def _initial(cohort: Cohort, seed: int) -> CohortState:
     start = cohort.initial(seed)
     return CohortState(
         server=begin_server(start[:size]),
-        private=np.tile(start[size:], (len(cohort), 1)),
+        private=TouchedRows(start[size:], length=len(cohort)),
     )
 
 

@@ -16,6 +16,7 @@ from ecct_tf.federated.cohort import Cohort, Shard
 from ecct_tf.federated.device_work import DeviceWork
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.knowledge import Downlink, Uplink
+from ecct_tf.touched_rows import Rows
 
 __all__ = ["CohortRound", "SimulatedDevice", "Witness"]
 
@@ -67,8 +68,8 @@ class CohortRound:
     shared: Array
     shards: tuple[Shard, ...]
     downlinks: list[Downlink]
-    before: Array
-    after: Array
+    before: Rows
+    after: Rows
     uplink: Uplink
 
     def devices(self, count: int) -> Iterator[SimulatedDevice]:

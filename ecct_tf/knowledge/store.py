@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.errors import CodecError
+from ecct_tf.touched_rows import Rows, TouchedRows, with_rows
 
 __all__ = ["EARLIER", "FIELDS", "NEVER", "Answers", "KnowledgeStore", "UplinkRows"]
 
@@ -64,29 +65,52 @@ class KnowledgeStore:
       earlier_rounds: `[users, E] int32`, their rounds, -1 where there is none.
     """
 
-    items: Ids
-    embeddings: Array
-    logits: Array
+    items: Rows
+    embeddings: Rows
+    logits: Rows
     rounds: Ids
     logit_rounds: Ids
-    earlier_items: Ids
-    earlier_logits: Array
-    earlier_rounds: Ids
+    earlier_items: Rows
+    earlier_logits: Rows
+    earlier_rounds: Rows
 
     @classmethod
     def empty(
-        cls, *, num_users: int, num_queries: int, embedding_dim: int, num_earlier: int = 0
+        cls,
+        *,
+        num_users: int,
+        num_queries: int,
+        embedding_dim: int,
+        num_earlier: int = 0,
+        by_row: bool = False,
     ) -> "KnowledgeStore":
-        """A store that knows nothing yet, and will keep `num_earlier` answers beside the newest."""
+        """A store that knows nothing yet.
+
+        Args:
+          num_users: of the data set.
+          num_queries: Q.
+          embedding_dim: d_e.
+          num_earlier: E, answers that it will keep beside the newest.
+          by_row: whether what is wide is kept only of users who sent something, as
+            `TouchedRows`; otherwise in plain arrays.
+        """
+
+        def rows(fill: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Rows:
+            default = np.full(shape, fill, dtype)
+            if by_row:
+                return TouchedRows(default, length=num_users)
+            return np.tile(default, (num_users, *(1 for _ in shape)))
+
+        earlier = num_earlier, num_queries
         return cls(
-            items=np.zeros((num_users, num_queries), np.int32),
-            embeddings=np.zeros((num_users, num_queries, embedding_dim), np.float32),
-            logits=np.zeros((num_users, num_queries), np.float32),
+            items=rows(0, (num_queries,), np.int32),
+            embeddings=rows(0, (num_queries, embedding_dim), np.float32),
+            logits=rows(0, (num_queries,), np.float32),
             rounds=np.full(num_users, NEVER, np.int32),
             logit_rounds=np.full(num_users, NEVER, np.int32),
-            earlier_items=np.zeros((num_users, num_earlier, num_queries), np.int32),
-            earlier_logits=np.zeros((num_users, num_earlier, num_queries), np.float32),
-            earlier_rounds=np.full((num_users, num_earlier), NEVER, np.int32),
+            earlier_items=rows(0, earlier, np.int32),
+            earlier_logits=rows(0, earlier, np.float32),
+            earlier_rounds=rows(NEVER, (num_earlier,), np.int32),
         )
 
     @classmethod
@@ -112,7 +136,8 @@ class KnowledgeStore:
         """The store with room for `num_earlier` answers before the newest, the newest kept."""
         missing = max(0, num_earlier - self.num_earlier)
 
-        def resized(array: npt.NDArray[Any], fill: int) -> npt.NDArray[Any]:
+        def resized(rows: Rows, fill: int) -> npt.NDArray[Any]:
+            array = np.asarray(rows)
             widths = [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2)
             return np.pad(array[:, :num_earlier], widths, constant_values=fill)
 
@@ -134,24 +159,31 @@ class KnowledgeStore:
             is not finite.
         """
         self._check(rows)
-        kept = {name: getattr(self, name).copy() for name in FIELDS}
         users = rows.users
-        self._set_aside(kept, users[self.logit_rounds[users] != NEVER])
-        kept["items"][users] = rows.items
-        kept["embeddings"][users] = rows.embeddings
-        kept["rounds"][users] = round_number
-        kept["logits"][users] = 0.0 if rows.logits is None else rows.logits
-        kept["logit_rounds"][users] = NEVER if rows.logits is None else round_number
-        return KnowledgeStore(**kept)
+        written: dict[str, Any] = {
+            "items": rows.items,
+            "embeddings": rows.embeddings,
+            "rounds": round_number,
+            "logits": 0.0 if rows.logits is None else rows.logits,
+            "logit_rounds": NEVER if rows.logits is None else round_number,
+        }
+        kept: dict[str, Any] = {
+            name: with_rows(getattr(self, name), users, values) for name, values in written.items()
+        }
+        kept |= self._set_aside(users[self.logit_rounds[users] != NEVER])
+        return dataclasses.replace(self, **kept)
 
-    def _set_aside(self, kept: dict[str, npt.NDArray[Any]], users: Ids) -> None:
-        """Moves the newest answers of `users` to the front of their earlier ones in `kept`."""
+    def _set_aside(self, users: Ids) -> dict[str, Any]:
+        """The earlier answers once the newest ones of `users` are in front of theirs."""
         if not self.num_earlier:
-            return
+            return {}
+        kept = {}
         newest = (self.items, self.logits, self.logit_rounds)
         for name, values in zip(EARLIER, newest, strict=True):
-            kept[name][users, 1:] = getattr(self, name)[users, :-1]
-            kept[name][users, 0] = values[users]
+            earlier: Rows = getattr(self, name)
+            moved = np.concatenate([values[users][:, None], earlier[users][:, :-1]], axis=1)
+            kept[name] = with_rows(earlier, users, moved)
+        return kept
 
     def _check(self, rows: UplinkRows) -> None:
         expected = (len(rows.users), *self.embeddings.shape[1:])
@@ -185,6 +217,10 @@ class KnowledgeStore:
         """`[users] float32`: 1 for fresh knowledge, halved each `half_life` rounds, 0 for none."""
         return _trust(self.rounds, round_number=round_number, half_life=half_life)
 
+    def trust_in(self, users: npt.NDArray[Any], *, round_number: int, half_life: float) -> Array:
+        """`[n] float32`: the same of `users` `[n]` alone."""
+        return _trust(self.rounds[users], round_number=round_number, half_life=half_life)
+
     def answers(self, users: Ids, *, round_number: int, half_life: float) -> Answers:
         """All answers with logits of `users` `[n]` that are kept, the newest first.
 
@@ -194,8 +230,8 @@ class KnowledgeStore:
           half_life: rounds after which an answer counts half.
         """
 
-        def all_of(newest: npt.NDArray[Any], earlier: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            return np.concatenate([newest[users, None], earlier[users]], axis=1)
+        def all_of(newest: Rows, earlier: Rows) -> npt.NDArray[Any]:
+            return np.concatenate([newest[users][:, None], earlier[users]], axis=1)
 
         count = len(users), -1
         rounds = all_of(self.logit_rounds, self.earlier_rounds)

@@ -27,6 +27,7 @@ from ecct_tf.knowledge import CloudRows, Encoded, ItemTable
 from ecct_tf.runs.training import encoded_inputs, simulated_training
 from ecct_tf.simulation.edge_state import table_digest
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.touched_rows import parts_of
 from mobile_export.checking.reference import Reference, SimulatedTraining
 from mobile_export.contract.task import check_exportable
 from mobile_export.flatbuffer.origin import check_origin, fingerprint
@@ -109,8 +110,7 @@ class RunModels:
     def weights_of(self, tier: str, users: Sequence[int]) -> Array:
         """`[users, P] float32`: the weights of each user's own device; raises as `weights` does."""
         cohort, state = self._cohort(tier)
-        found: Array = state.weights()[[self._device_of(cohort, user) for user in users]]
-        return found
+        return state.weights(np.array([self._device_of(cohort, user) for user in users], np.int64))
 
     @property
     def sends_sums(self) -> bool:
@@ -150,7 +150,7 @@ class RunModels:
         """
         _, state = self._cohort(tier)
         view, digest = self.experiment.groups[0][0], hashlib.sha256()
-        for array in (*state.server, state.private):
+        for array in (*state.server, *parts_of(state.private)):
             digest.update(np.ascontiguousarray(array).tobytes())
         return {
             "settings": fingerprint(_settings(self.path)),

@@ -1,7 +1,9 @@
 """ECCT as an algorithm of a run: the federated process and the cloud recommender, joined."""
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+import hashlib
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +29,7 @@ from ecct_tf.federated import (
 )
 from ecct_tf.federated.algorithm import Ids
 from ecct_tf.federated.increments import IncrementSum
+from ecct_tf.fixed_arrays import FixedArray
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import transmit
 from ecct_tf.phases import phase
@@ -60,6 +63,8 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float32]
+
+_USERS_AT_ONCE = 2048
 
 
 class EcctRunState(NamedTuple):
@@ -163,17 +168,41 @@ class EcctAlgorithm:
         And what the next downlinks would say, so that the devices' models can be exported
         without building the cloud again.
         """
-        users = np.arange(len(state.edge.knowledge.rounds), dtype=np.int32)
         sums = {} if self.increments is None else {INCREMENTS: self.increments.total}
         return {
             **sums,
             **edge_arrays(state.edge, self.process.cohorts),
             **{f"cloud/{name}": value for name, value in state.cloud.items()},
             "item_table_sha256": table_digest(self.table),
-            **known_arrays(
-                self.cloud_at(state).downlinks(users, round_number=state.edge.round_number)
-            ),
+            **self._known(state),
         }
+
+    def _known(self, state: EcctRunState) -> Arrays:
+        """What the next downlinks would say to each user."""
+        users = np.arange(len(state.edge.knowledge.rounds), dtype=np.int32)
+
+        def parts() -> Iterator[Array]:
+            cloud = self.cloud_at(state)
+            for start in range(0, len(users), _USERS_AT_ONCE):
+                some = users[start : start + _USERS_AT_ONCE]
+                yield np.asarray(cloud.downlinks(some, round_number=state.edge.round_number))
+
+        if self.table.row_dim or (self.cloud is not None and self.config.cloud.downlink_rate):
+            everything = self.cloud_at(state).downlinks(users, round_number=state.edge.round_number)
+            return known_arrays(everything)
+        # The user tower for downlinks stays as published: it is made and written once.
+        shape = (len(users), self.table.cloud_dim)
+        key = f"downlinks-{self._begun_with}"
+        return known_arrays(FixedArray(key, shape, np.dtype(np.float32), parts))
+
+    @functools.cached_property
+    def _begun_with(self) -> str:
+        """Names the cloud and the item table that the run began with."""
+        digest = hashlib.sha256(table_digest(self.table).tobytes())
+        for name, value in sorted(self._start.items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+        return digest.hexdigest()[:16]
 
     def from_arrays(self, arrays: Arrays) -> EcctRunState:
         """The state that `to_arrays` was given.

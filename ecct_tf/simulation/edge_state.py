@@ -23,6 +23,7 @@ from ecct_tf.federated.late_arrays import (
     stored_uplinks,
     uplink_arrays,
 )
+from ecct_tf.fixed_arrays import FixedArray
 from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
 from ecct_tf.knowledge.item_means import ItemMeans
 from ecct_tf.knowledge.store import FIELDS
@@ -43,12 +44,12 @@ _ITEMS = "item_means"
 _UNLEARNED = f"{LATE}/unlearned"
 
 
-def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, npt.NDArray[Any]]:
+def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, Any]:
     """Weights of the devices, what they started with, server optimiser, knowledge store, round.
 
     And what is under way.
     """
-    arrays: dict[str, npt.NDArray[Any]] = {
+    arrays: dict[str, Any] = {
         "round_number": np.array(state.round_number, np.int64),
         "fetched": state.fetched,
     }
@@ -111,7 +112,7 @@ def _stored_items(arrays: Arrays) -> ItemMeans | None:
     return ItemMeans.from_arrays(found) if found else None
 
 
-def known_arrays(known: npt.NDArray[np.float32] | CloudRows) -> dict[str, npt.NDArray[Any]]:
+def known_arrays(known: npt.NDArray[np.float32] | FixedArray | CloudRows) -> dict[str, Any]:
     """What a cloud says of all users: their embeddings, or rows."""
     if isinstance(known, CloudRows):
         return {f"{_SENT}/{name}": array for name, array in known._asdict().items()}
@@ -121,7 +122,7 @@ def known_arrays(known: npt.NDArray[np.float32] | CloudRows) -> dict[str, npt.ND
 def stored_known(arrays: Arrays) -> npt.NDArray[np.float32] | CloudRows:
     """What `known_arrays` was given."""
     if f"{_SENT}/user_embeddings" in arrays:
-        embeddings: npt.NDArray[np.float32] = arrays[f"{_SENT}/user_embeddings"]
+        embeddings: npt.NDArray[np.float32] = np.asarray(arrays[f"{_SENT}/user_embeddings"])
         return embeddings
     return CloudRows(*(arrays[f"{_SENT}/{name}"] for name in CloudRows._fields))
 

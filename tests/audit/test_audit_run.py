@@ -1,6 +1,7 @@
 """`ecct audit` on a whole run: the table, the files, the page, and what is refused."""
 
 import csv
+import dataclasses
 import json
 import shutil
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from ecct_tf.errors import AuditError, RunFolderError
 from ecct_tf.knowledge import KnowledgeStore, UplinkRows
 from ecct_tf.reporting import read_runs, write_report
 from ecct_tf.simulation.run_folder import RunFolder
+from ecct_tf.touched_rows import with_rows
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,8 @@ def test_the_log_holds_what_the_checkpoint_keeps(audited_run):
     assert np.isnan(logged.logits[logged.rounds == 0]).all()
     # A log without the newest round, or of another run, is none of this one's.
     assert received_of_log(log, folder.config, store, rounds=1, num_items=120) is None
-    store.items[3] += 1
+    changed = with_rows(store.items, np.array([3]), store.items[[3]] + 1)
+    store = dataclasses.replace(store, items=changed)
     assert received_of_log(log, folder.config, store, rounds=2, num_items=120) is None
 
 

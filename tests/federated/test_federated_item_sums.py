@@ -147,7 +147,7 @@ def test_one_device_moves_the_sums_within_its_bound_and_nothing_else(make_proces
     process = make_process("local", rate=1e-30, shard_size=2, config=NOISY)
     begun = dataclasses.replace(process.initialize(1), round_number=1)
     (cohort,) = begun.cohorts
-    private = cohort.private.copy()
+    private = np.array(cohort.private)
     private[2] *= -40.0
     moved = dataclasses.replace(begun, cohorts=(dataclasses.replace(cohort, private=private),))
     (_, (one,), cloud), (_, (two,), other) = (

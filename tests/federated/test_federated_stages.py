@@ -149,7 +149,7 @@ def test_stage_1_carries_no_logits(experiment, run_rounds):
     assert report.stage == 1
     assert (state.knowledge.rounds == 0).sum() == experiment.process.num_devices
     assert (state.knowledge.logit_rounds == -1).all()
-    assert not state.knowledge.logits.any()
+    assert not state.knowledge.logits[:].any()
 
 
 def test_stages_that_do_not_fit_are_refused(work, cohorts, items):

@@ -70,7 +70,7 @@ def _unlearned(path, config):
 def _alter_private(arrays, *, seed):
     for name in [name for name in arrays if name.endswith("/private")]:
         noise = np.random.default_rng(seed).normal(scale=0.1, size=arrays[name].shape)
-        arrays[name] = arrays[name] + noise.astype(np.float32)
+        arrays[name] = np.asarray(arrays[name]) + noise.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def started(tmp_path_factory):
         folder.write_item_table(algorithm.table)
         if name == "learned":
             arrays["cohort/linear/shared"] = arrays["cohort/linear/shared"] + np.float32(0.5)
-            arrays["cohort/linear/private"] = arrays["cohort/linear/private"].copy()
+            arrays["cohort/linear/private"] = np.array(arrays["cohort/linear/private"])
             arrays["cohort/linear/private"][::2] += 1.0
             arrays["round_number"] = np.array(2, np.int64)
         folder.checkpoints.save(2, arrays, fingerprint=experiment.fingerprint())

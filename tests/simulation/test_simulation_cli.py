@@ -122,6 +122,7 @@ def test_simulation_through_a_pipe_returns_and_leaves_a_whole_run_folder(tmp_pat
     names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     checkpoints = {name for name in names if name.startswith("checkpoints/")}
     assert [name[:24] for name in sorted(checkpoints)] == [
+        "checkpoints/fixed-downli",
         "checkpoints/round-000001",
         "checkpoints/round-000002",
     ]
