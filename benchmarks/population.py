@@ -1,8 +1,10 @@
 """What a round costs as the population grows, while as many devices take part as before.
 
-Each population is a run of its own process on the synthetic data set: as many devices a round, as
-many evaluated, the whole state written after each round. The table gives seconds and memory, and
-ratios to the smallest population of the same call.
+Each population is a run of its own process on the synthetic data set, to its end: as many devices a
+round, as many evaluated, a checkpoint after each round. The table gives seconds of processor time,
+which other work on the machine does not change, and memory, with ratios to the smallest population
+of the same call. "Set-up" is everything before the first round, "end" everything after the last
+one: ranking the test items and writing the tables.
 
     python benchmarks/population.py --populations 2000,20000,200000
 """
@@ -20,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 
@@ -50,17 +53,29 @@ def main(populations: str, one: int | None, **asked: Any) -> None:
         f"{asked['participants']:,} devices a round, {asked['evaluated']:,} evaluated, "
         f"{asked['items']:,} items, seed {asked['seed']}"
     )
-    print(f"{'devices':>10} {'set-up':>9} {'round':>16} {'rest of it':>16} {'peak memory':>18}")
+    print(
+        f"{'devices':>10} {'set-up':>8} {'round':>16} {'validation':>16} {'checkpoint':>16} "
+        f"{'end':>7} {'written':>18} {'peak memory':>18}"
+    )
     first: dict[str, float] = {}
     for size in sizes:
         found = in_a_process(size)
         first = first or found
-        cells = [
-            f"{found[name]:.2f} s ({found[name] / max(first[name], 1e-9):.2f}x)"
-            for name in ("round", "rest")
-        ]
-        memory = f"{found['memory'] / 2**30:.2f} GiB ({found['memory'] / first['memory']:.2f}x)"
-        print(f"{size:>10,} {found['setup']:>7.0f} s {cells[0]:>16} {cells[1]:>16} {memory:>18}")
+        timed = " ".join(
+            f"{f'{found[name]:.2f} s {_ratio(found, first, name)}':>16}"
+            for name in ("round", "validation", "checkpoint")
+        )
+        written = f"{found['written'] / 2**20:.1f} MiB {_ratio(found, first, 'written')}"
+        memory = f"{found['memory'] / 2**30:.2f} GiB {_ratio(found, first, 'memory')}"
+        print(
+            f"{size:>10,} {found['setup']:>6.0f} s {timed} {found['end']:>5.0f} s {written:>18} "
+            f"{memory:>18}",
+            flush=True,
+        )
+
+
+def _ratio(found: dict[str, float], first: dict[str, float], name: str) -> str:
+    return f"({found[name] / max(first[name], 1e-9):.2f}x)"
 
 
 def in_a_process(size: int) -> dict[str, float]:
@@ -81,24 +96,41 @@ def measured(
     changes: tuple[str, ...],
     seed: int,
 ) -> dict[str, float]:
-    """Seconds until the first round, of a round and of what follows it; bytes at the most."""
-    began = time.monotonic()
+    """Processor seconds of each part of a run; bytes of its newest checkpoint and at the most."""
     from ecct_tf.config import load_config
+    from ecct_tf.simulation.callbacks import Checkpointer
+    from ecct_tf.simulation.ecct import EcctAlgorithm
     from ecct_tf.simulation.loop import Callback
     from ecct_tf.simulation.simulate import simulate
 
     class Clock(Callback):
+        """Comes last in a round."""
+
         def __init__(self) -> None:
-            self.begun, self.ends, self.rounds = 0.0, [], []
+            self.starts: list[float] = []
+            self.rounds: list[float] = []
+            self.saves: list[float] = []
 
         def on_start(self, **_: Any) -> None:
-            self.begun = time.monotonic()
+            self.starts.append(time.process_time())
 
         def on_round(self, result: Any, state: Any) -> None:
-            del state
-            self.ends.append(time.monotonic())
-            self.rounds.append(result.seconds)
+            del result, state
+            self.starts.append(time.process_time())
 
+    class Timed(Checkpointer):
+        def on_round(self, result: Any, state: Any) -> None:
+            begun = time.process_time()
+            super().on_round(result, state)
+            clock.saves.append(time.process_time() - begun)
+
+    def timed_next(self: EcctAlgorithm, *given: Any, **named: Any) -> Any:
+        begun = time.process_time()
+        done = next_round(self, *given, **named)
+        clock.rounds.append(time.process_time() - begun)
+        return done
+
+    next_round = EcctAlgorithm.next
     overrides = [
         *SETTINGS,
         f"data.synthetic_users={size}",
@@ -110,14 +142,24 @@ def measured(
         *changes,
     ]
     clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        simulate(load_config(overrides=overrides), out=Path(folder) / "run", callbacks=[clock])
-    whole = (clock.ends[-1] - clock.ends[0]) / (rounds - 1)
-    of_rounds = sum(clock.rounds[1:]) / (rounds - 1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch("ecct_tf.simulation.simulate.Checkpointer", Timed),
+        mock.patch.object(EcctAlgorithm, "next", timed_next),
+    ):
+        out = Path(folder) / "run"
+        simulate(load_config(overrides=overrides), out=out, callbacks=[clock])
+        newest = max((out / "checkpoints").glob("round-*"), key=lambda path: path.name)
+        written = newest.stat().st_size
+    whole = (clock.starts[-1] - clock.starts[1]) / (rounds - 1)
+    of_rounds, of_saves = (sum(each[1:]) / (rounds - 1) for each in (clock.rounds, clock.saves))
     return {
-        "setup": clock.begun - began,
+        "setup": clock.starts[0],
         "round": of_rounds,
-        "rest": whole - of_rounds,
+        "checkpoint": of_saves,
+        "validation": whole - of_rounds - of_saves,
+        "end": time.process_time() - clock.starts[-1],
+        "written": float(written),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
     }
 
