@@ -15,8 +15,10 @@ loaded file (`DeviceModel`) serves any number of devices:
 Times, where they are known, stay in the state file; a model without a clock does not read them.
 """
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ import numpy.typing as npt
 from ecct_tf.errors import DeviceError
 from ecct_tf.wire import StartFile
 from mobile_export.device.given import item_rows, whole_number
+from mobile_export.device.migration import Migration, WeightsChoice
 from mobile_export.device.model import DeviceModel
 from mobile_export.device.personal import personal_data
 from mobile_export.device.state import DeviceState, ReceivedDownlink, read_state
@@ -45,12 +48,19 @@ from mobile_export.device.training import (
 
 __all__ = ["Device", "DeviceFleet"]
 
+_log = logging.getLogger(__name__)
+
 
 class Device:
     """One device. Each method that changes its state leaves it on disk, whole, or as it was.
 
     Threads may share it. A second opener of its file, in this process or another, is refused when
     it would write over what the first one wrote.
+
+    Attributes:
+      path: of the state file.
+      model: the model file.
+      migration: what became of it where `adopt` opened it; None elsewhere.
 
     Args:
       path: of the state file.
@@ -69,6 +79,7 @@ class Device:
         self._clock = clock
         self._file = StateFile(path)
         self._state = self._file.read()
+        self.migration: Migration | None = None
         model.check(self._state)
 
     @classmethod
@@ -99,17 +110,37 @@ class Device:
         )
         if start is not None:
             state = model.adopt_start(state, start)
-        StateFile(path).create(state)
+        StateFile(path).create(model.labelled(state))
         return cls(path, model, clock=clock)
 
     @classmethod
     def adopt(
-        cls, path: Path, model: DeviceModel, *, clock: Callable[[], float] = time.time
+        cls,
+        path: Path,
+        model: DeviceModel,
+        *,
+        profile: npt.ArrayLike | Mapping[str, Any] | None = None,
+        weights: WeightsChoice = "keep",
+        previous: DeviceModel | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> "Device":
-        """Opens a device with a newer model file; its weights, history and downlink stay."""
+        """Opens a device with a newer model file; `migration` then tells what became of it.
+
+        Weights, history and profile stay as far as that is sound, by tokens, not by rows:
+        `docs/migration.md` has the table. Arguments are those of `DeviceModel.adopt`.
+
+        Raises:
+          DeviceError: something cannot be carried over; the state stays as it was.
+        """
         file = StateFile(path)
-        file.replace(model.adopt(file.read()))
-        return cls(path, model, clock=clock)
+        adopted = model.adopt(file.read(), profile=profile, weights=weights, previous=previous)
+        file.replace(adopted.state)
+        told = adopted.migration
+        if told.unknown or told.notes:
+            _log.warning("%s: adopted by %s: %s", path, model.file.name, told)
+        device = cls(path, model, clock=clock)
+        device.migration = told
+        return device
 
     def set_profile(self, profile: npt.ArrayLike | Mapping[str, Any]) -> None:
         """Replaces the private profile; as for `DeviceModel.begin`."""
@@ -141,14 +172,23 @@ class Device:
         """Whether it ranks with the weights of its start; see `DeviceModel.served`."""
         return self.model.served(self._state) is not self._state
 
-    def interact(self, items: npt.ArrayLike, *, times: InteractionTimes = None) -> None:
+    @property
+    def unknown_items(self) -> dict[str, int]:
+        """How many interactions wait for a file that knows the item, by its token."""
+        labels = self._state.labels
+        return dict(Counter(each.token for each in labels.waiting)) if labels else {}
+
+    def interact(
+        self, items: npt.ArrayLike | Sequence[str], *, times: InteractionTimes = None
+    ) -> None:
         """Adds what the user did, oldest first.
 
         A model with a clock reads the times of the newest interactions. One that is unknown
         silences it until the interaction is no more among them.
 
         Args:
-          items: row numbers.
+          items: row numbers, or tokens. One whose token the file does not know waits in the state,
+            see `unknown_items`, and takes its place in the history once a file knows it.
           times: when each was, seconds since 1970, UTC; None where it is unknown.
 
         Raises:
@@ -157,7 +197,7 @@ class Device:
         latest = latest_time(self._clock())
         known = interaction_times(times, count=np.size(items), latest=latest)
         with self._file.lock:
-            self._keep(self._state.with_interactions(items, times=known))
+            self._keep(self.model.with_interactions(self._state, items, times=known))
 
     def receive(
         self, downlink: ReceivedDownlink, *, shared_weights: npt.ArrayLike | None = None
@@ -284,6 +324,7 @@ class Device:
         return state if shared_weights is None else self.model.with_weights(state, shared_weights)
 
     def _keep(self, state: DeviceState) -> None:
+        state = self.model.labelled(state)
         self._file.replace(state)
         self._state = state
 
@@ -344,7 +385,7 @@ class DeviceFleet:
         """The same devices with a newer file, each adopted by it."""
         for user in self.users:
             if read_state(self._path(user)).model != model.file.sha256:
-                Device.adopt(self._path(user), model)
+                Device.adopt(self._path(user), model, previous=self.model)
         return DeviceFleet(self.folder, model, clock=self._clock)
 
     def _path(self, user: int) -> Path:

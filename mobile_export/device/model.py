@@ -1,27 +1,27 @@
 """A model file that serves any number of devices, whose states come and go."""
 
-import contextlib
 import dataclasses
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.data.clock import clock_reading
-from ecct_tf.data.samples import pad_history
 from ecct_tf.errors import DeviceError
 from ecct_tf.wire import StartFile, UplinkRecord
 from mobile_export.contract.wire import pack_uplink, uplink_form
 from mobile_export.device.given import finite_values, item_rows, whole_number
 from mobile_export.device.guard import DeviceGuard, HeldBack
-from mobile_export.device.profile import profile_row
+from mobile_export.device.history import labelled, with_tokens
+from mobile_export.device.labels import StateLabels
+from mobile_export.device.migration import Adopted, WeightsChoice, adopt_state
+from mobile_export.device.profile import profile_row, profile_texts
+from mobile_export.device.received import check_downlink
+from mobile_export.device.runner import FileRunner
 from mobile_export.device.state import DeviceState, ReceivedDownlink
-from mobile_export.device.times import InteractionTimes, interaction_times, whole_seconds
+from mobile_export.device.times import InteractionTimes, interaction_times
 from mobile_export.runtime.interpreter import Runtime
-from mobile_export.runtime.loaded_file import LoadedFile
 
 __all__ = ["DeviceModel"]
 
@@ -32,7 +32,7 @@ _UNUSED = {"unused": np.zeros(1, np.float32)}
 _WITHOUT_ANSWER = "expected queries to answer; apply a downlink that has some first"
 
 
-class DeviceModel:
+class DeviceModel(FileRunner):
     """Runs the signatures of one exported file for devices, whose states come and go.
 
     Its methods take a `DeviceState` and return what comes of it; a state is never changed.
@@ -55,25 +55,11 @@ class DeviceModel:
     def __init__(
         self, path: Path, *, runtime: Runtime = "litert", sha256: str | None = None
     ) -> None:
-        self.file = LoadedFile(path, runtime=runtime, sha256=sha256)
-        self.runtime: Runtime = runtime
-        self._lock = threading.RLock()
-        self._current: Array | None = None
+        super().__init__(path, runtime=runtime, sha256=sha256)
         self._guard = DeviceGuard(self.file, self._of_held_back)
         self._first: Array = np.zeros(0, np.float32)
         if self.trainable:
             self._first = self._call("save", _UNUSED)["state"]
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keeps other threads out of the model within the block, for calls that belong together."""
-        with self._lock:
-            yield
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the file trains."""
-        return "train" in self.file.contract
 
     @property
     def num_items(self) -> int:
@@ -114,7 +100,34 @@ class DeviceModel:
             num_older=num_older,
             values=self._first,
             times=interaction_times(times, count=np.size(history)),
+            labels=StateLabels(self.file.meaning, texts=profile_texts(self.file, profile)),
         )
+
+    def with_interactions(
+        self,
+        state: DeviceState,
+        items: npt.ArrayLike | Sequence[str],
+        *,
+        times: InteractionTimes = None,
+    ) -> DeviceState:
+        """The state after the user interacted with `items`, oldest first.
+
+        Args:
+          state: of the device.
+          items: `[m]`, row numbers, or tokens. Interactions whose token the file does not know wait
+            in the state until a file knows it.
+          times: when each was, seconds since 1970; None where it is unknown.
+        """
+        self.check(state)
+        listed = list(items) if isinstance(items, Sequence) and not isinstance(items, str) else []
+        if not listed or not all(isinstance(item, str) for item in listed):
+            return state.with_interactions(items, times=times)
+        return with_tokens(state, self.file, listed, times=times)
+
+    def labelled(self, state: DeviceState) -> DeviceState:
+        """The state with labels that tell the next file what its rows mean."""
+        self.check(state)
+        return labelled(state, self.file)
 
     def with_profile(
         self, state: DeviceState, profile: npt.ArrayLike | Mapping[str, Any]
@@ -122,27 +135,33 @@ class DeviceModel:
         """The device with another profile; as for `begin`."""
         self.check(state)
         row = profile_row(self.file, profile, what=f"device of user {state.user}")
-        return dataclasses.replace(state, profile=row)
+        known = labelled(state, self.file).labels or StateLabels(self.file.meaning)
+        labels = dataclasses.replace(known, texts=profile_texts(self.file, profile))
+        return dataclasses.replace(state, profile=row, labels=labels)
 
-    def adopt(self, state: DeviceState) -> DeviceState:
-        """Takes over a device from another file: it keeps its weights, the optimiser starts anew.
+    def adopt(
+        self,
+        state: DeviceState,
+        *,
+        profile: npt.ArrayLike | Mapping[str, Any] | None = None,
+        weights: WeightsChoice = "keep",
+        previous: "DeviceModel | None" = None,
+    ) -> Adopted:
+        """Takes over a device from another file; see `docs/migration.md` for what is kept.
 
-        A downlink that belongs to another item table than this file's is dropped.
+        Args:
+          state: of the other file.
+          profile: given anew, as for `begin`; a file that reads a column otherwise may need it.
+          weights: `keep` what was learned, or begin `anew` with those of this file.
+          previous: runs the other file; needed for states of earlier releases alone.
 
         Raises:
-          DeviceError: when the other file has other weights, or another optimiser.
+          DeviceError: something cannot be carried over; it tells the reason and the way out.
         """
-        if state.layout != self.file.layout:
-            raise DeviceError(
-                f"device of user {state.user}: its weights are not laid out as those of "
-                f"{self.file.name}: tier, variant, sizes or optimiser differ. Begin it anew."
-            )
-        weights = state.values[: self.file.sizes.weights]
-        values = np.concatenate([weights, self._first[self.file.sizes.weights :]])
-        downlink = state.downlink
-        if downlink is not None and downlink.table_sha256 not in ("", self.file.table_sha256):
-            downlink = None
-        return dataclasses.replace(state, model=self.file.sha256, values=values, downlink=downlink)
+        former = None if previous is None else previous.file
+        return adopt_state(
+            state, self.file, self._first, profile=profile, weights=weights, previous=former
+        )
 
     def adopt_start(self, state: DeviceState, start: StartFile) -> DeviceState:
         """A device that never trained with starting weights that did not come in its file.
@@ -172,15 +191,6 @@ class DeviceModel:
         begun = self.with_weights(state, start.weights)
         # They are the start now, whatever came before.
         return dataclasses.replace(begun, start=np.zeros(0, np.float32))
-
-    def check(self, state: DeviceState) -> None:
-        """Raises `DeviceError` when `state` is another file's."""
-        if state.model != self.file.sha256:
-            raise DeviceError(
-                f"device of user {state.user}: its state belongs to the file with SHA-256 "
-                f"{state.model}, {self.file.name} has {self.file.sha256}. Load that file, or let "
-                "this one adopt the state."
-            )
 
     def weights(self, state: DeviceState) -> Array:
         """`[P] float32`: what the device has learned so far."""
@@ -245,30 +255,7 @@ class DeviceModel:
             table, or is older than the one that the device has.
         """
         self.check(state)
-        if downlink.table_sha256 not in ("", self.file.table_sha256):
-            raise DeviceError(
-                f"this downlink belongs to item table {downlink.table_sha256[:16]}…, "
-                f"{self.file.name} holds {self.file.table_sha256[:16]}…; fetch the file that was "
-                "exported with the new table, and let it adopt the device"
-            )
-        sizes = self.file.sizes
-        expected = ((sizes.cloud_dim,), sizes.codec)
-        got = (downlink.user_embedding.shape, downlink.user_embedding.dtype.name)
-        if got != expected or len(downlink.queries) not in (0, sizes.num_queries):
-            raise DeviceError(
-                f"downlink: expected a user embedding {expected[0]} {expected[1]} and "
-                f"{sizes.num_queries} queries (or none), got {got[0]} {got[1]} and "
-                f"{len(downlink.queries)}; cloud and {self.file.name} were built with different "
-                "settings"
-            )
-        newest = state.downlink
-        if newest is not None and downlink.is_older_than(newest):
-            raise DeviceError(
-                f"device of user {state.user}: this downlink is of round {downlink.round_number} "
-                f"and version {downlink.cloud_version}, the device has one of round "
-                f"{newest.round_number} and version {newest.cloud_version}; fetch what the cloud "
-                "publishes now"
-            )
+        check_downlink(state, downlink, self.file)
         return dataclasses.replace(state, downlink=downlink)
 
     def score(
@@ -289,18 +276,6 @@ class DeviceModel:
         with self.alone():
             self._load(self.served(state))
             return self._scored(items, given)
-
-    def _scored(self, items: npt.NDArray[Any], given: Arrays) -> Array:
-        """Logits with the weights that are loaded, in as many calls as the file needs."""
-        width = self.file.sizes.candidates or len(items)
-        logits = [
-            self._call(
-                "score", {**given, "candidates": _filled(items[start : start + width], width)}
-            )["logit"]
-            for start in range(0, len(items), width)
-        ]
-        found: Array = np.concatenate(logits)[: len(items)]
-        return found
 
     def _of_held_back(self, state: DeviceState, held: HeldBack) -> Array:
         self._load(state)
@@ -384,52 +359,3 @@ class DeviceModel:
             round_number=state.round_number + 1,
             start=self._guard.start(state),
         )
-
-    def _load(self, state: DeviceState) -> None:
-        self.check(state)
-        if not self.trainable or self._current is state.values:
-            return
-        self._current = None
-        if self._call("restore", {"state": state.values})["accepted"][0] != 1.0:
-            raise DeviceError(
-                f"device of user {state.user}: {self.file.name} refused its values; they are not "
-                "finite, or far too large. Begin the device anew."
-            )
-        self._current = state.values
-
-    def _now(self, state: DeviceState) -> Arrays:
-        history = pad_history(state.history, self.file.sizes.history_length)
-        return {"history": history, **self._user(state)}
-
-    def _reading(self, state: DeviceState, now: float | None) -> Arrays:
-        """What a file with a clock reads of the time of a request."""
-        if not self.file.features.clock:
-            return {}
-        moment = 0 if now is None else whole_seconds(now, what="score: now")
-        return {"clock": clock_reading(state.times, now=moment, config=self.file.features)}
-
-    def _user(self, state: DeviceState) -> Arrays:
-        """Profile and downlink as the signatures take them; without a downlink, zeros."""
-        given: Arrays = {}
-        if self.file.sizes.profile_columns:
-            given["profile"] = state.profile
-        dtype = np.int8 if self.file.sizes.codec == "int8" else np.float32
-        known = state.downlink
-        embedding = np.zeros(self.file.sizes.cloud_dim) if known is None else known.user_embedding
-        given["user_embedding"] = embedding.astype(dtype)
-        if self.file.sizes.codec == "int8":
-            given["user_embedding_scale"] = np.array([1.0 if known is None else known.scale], "f4")
-        return given
-
-    def _call(self, signature: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
-        # What a refused call left in the interpreter is nobody's state.
-        current, self._current = self._current, None
-        found = self.file.call(signature, inputs)
-        self._current = current
-        return found
-
-
-def _filled(items: npt.NDArray[Any], length: int) -> npt.NDArray[np.int32]:
-    filled = np.zeros(length, np.int32)
-    filled[: len(items)] = items
-    return filled

@@ -20,7 +20,8 @@ def personal_data(state: DeviceState) -> dict[str, Any]:
       `user`; `rounds`; `profile`, the row of each private column; `interactions`, each with `item`
       (a row number), `time` (seconds since 1970, UTC; None where it is unknown) and
       `known_to_cloud`; `weights` and `start`, as stored; `downlink`, what the cloud sent last, or
-      None.
+      None; `labels`: tokens of the items, the profile as it was given, and interactions with items
+      that the file does not know.
     """
     received = state.downlink
     return {
@@ -41,6 +42,7 @@ def personal_data(state: DeviceState) -> dict[str, Any]:
         "weights": state.values.tolist(),
         "start": state.start.tolist(),
         "downlink": None if received is None else _as_values(received),
+        "labels": None if state.labels is None else state.labels.as_values(),
     }
 
 

@@ -6,13 +6,15 @@ array), the arrays one after another, and the SHA-256 of all before it.
 
 Format 2 has the times of the interactions. Where none is known the state is one of format 1,
 which has none, so that releases from before there were times can read it. Starting weights come
-last, where a device has others by now: releases from before the guard read past them.
+last but one, where a device has others by now: releases from before the guard read past them. So
+do releases from before there were labels past these, the array after all others.
 """
 
 import dataclasses
 import json
 import re
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from ecct_tf.files import write_atomically
 from ecct_tf.wire import DownlinkFile
 from ecct_tf.wire.sealed import seal, unseal
 from mobile_export.device.given import finite_number, finite_values, item_rows, kept, whole_number
+from mobile_export.device.labels import StateLabels
 from mobile_export.device.times import UNKNOWN_TIME, InteractionTimes, interaction_times
 
 __all__ = ["DeviceState", "ReceivedDownlink", "read_state", "write_state"]
@@ -31,7 +34,7 @@ __all__ = ["DeviceState", "ReceivedDownlink", "read_state", "write_state"]
 _MAGIC, _WITHOUT_TIMES, _WITH_TIMES = b"ECDS", 1, 2
 _PREFIX = struct.Struct("<4sHxxI")
 _EMBEDDINGS = {"int8": "|i1", "float16": "<f2", "float32": "<f4"}
-_ITEMS, _TIMES = "<i4", "<i8"
+_ITEMS, _TIMES, _BYTES = "<i4", "<i8", "|u1"
 _LARGEST_FLOAT16 = 65_504.0
 
 
@@ -125,6 +128,7 @@ class DeviceState:
         given without any, all of them are.
       start: `[P] float32`, the weights that the device started with; empty while those of `values`
         are, and where the file has no guard.
+      labels: what its rows mean, for the next file; None in states of earlier releases.
     """
 
     model: str
@@ -140,6 +144,7 @@ class DeviceState:
     start: npt.NDArray[np.float32] = dataclasses.field(
         default_factory=lambda: np.zeros(0, np.float32)
     )
+    labels: StateLabels | None = None
 
     def __post_init__(self) -> None:
         for name in ("user", "num_older", "round_number"):
@@ -175,8 +180,11 @@ class DeviceState:
           times: when each was, seconds since 1970; None where it is unknown.
         """
         added = item_rows(items, what="interactions")
+        labels = self.labels
         return dataclasses.replace(
             self,
+            # Whoever knows the file tells the tokens anew.
+            labels=None if labels is None else dataclasses.replace(labels, tokens=()),
             history=np.concatenate([self.history, added]),
             times=np.concatenate([self.times, interaction_times(times, count=len(added))]),
         )
@@ -214,6 +222,8 @@ class DeviceState:
                 header["downlink"]["table_sha256"] = self.downlink.table_sha256
         if len(self.start):
             arrays["start"] = self.start.astype("<f4")
+        if self.labels is not None:
+            arrays["labels"] = np.frombuffer(self.labels.as_bytes(), _BYTES)
         header["arrays"] = {name: [part.dtype.str, len(part)] for name, part in arrays.items()}
         text = json.dumps(header, separators=(",", ":")).encode()
         number = _WITH_TIMES if self._tells_time else _WITHOUT_TIMES
@@ -272,7 +282,16 @@ class DeviceState:
             round_number=header["round"],
             times=arrays.get("times", np.zeros(0, np.int64)),
             start=arrays.get("start", np.zeros(0, np.float32)),
+            labels=_labels(arrays),
         )
+
+
+def _labels(arrays: Mapping[str, npt.NDArray[Any]]) -> StateLabels | None:
+    if "labels" not in arrays:
+        return None
+    found = StateLabels.from_bytes(arrays["labels"].tobytes())
+    found.check(history=len(arrays["history"]), profile=len(arrays["profile"]))
+    return found
 
 
 def read_state(path: Path) -> DeviceState:

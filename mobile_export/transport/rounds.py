@@ -118,4 +118,4 @@ def _moved(device: Device, client: CloudClient, table_sha256: str) -> Device:
             f"{old.file.name}: expected a file with the published item table {table_sha256[:16]}…, "
             f"the cloud offers one with {model.file.table_sha256[:16]}…; export it anew"
         )
-    return Device.adopt(device.path, model, clock=device.clock)
+    return Device.adopt(device.path, model, previous=old, clock=device.clock)

@@ -11,7 +11,7 @@ import java.nio.ByteOrder
  * Little-endian: `ECDS`, the format (uint16, 2), two bytes of 0, the length of the header
  * (uint32), the header (JSON), the arrays one after another, the SHA-256 of all before it.
  * Format 2 has the times of the interactions; a state in which none is known is one of format 1.
- * Starting weights come last, where the device has others by now.
+ * Starting weights come after the rest, where the device has others by now; then the labels.
  *
  * @property model SHA-256 of the model file that [values] belong to, in hexadecimal.
  * @property layout SHA-256 of how such files lay out [values]; a newer file may share it.
@@ -26,6 +26,7 @@ import java.nio.ByteOrder
  * @property round rounds of training done.
  * @property start `[P] float32`, the weights that the device started with; empty while those of
  *   [values] are, and where the file has no guard.
+ * @property labels what its rows mean, for the next file; null in states of earlier releases.
  */
 public class DeviceState internal constructor(
     public val model: String,
@@ -39,12 +40,14 @@ public class DeviceState internal constructor(
     public val downlink: Downlink?,
     public val round: Int,
     internal val start: FloatArray = FloatArray(0),
+    internal val labels: StateLabels? = null,
 ) {
     /** The number of items in the history. */
     public val historySize: Int get() = history.size
 
     internal fun copy(
         model: String = this.model,
+        layout: String = this.layout,
         profile: IntArray = this.profile,
         history: IntArray = this.history,
         times: LongArray = if (history === this.history) this.times else LongArray(history.size),
@@ -53,8 +56,9 @@ public class DeviceState internal constructor(
         downlink: Downlink? = this.downlink,
         round: Int = this.round,
         start: FloatArray = this.start,
+        labels: StateLabels? = this.labels,
     ): DeviceState =
-        DeviceState(model, layout, user, profile, history, times, olderItems, values, downlink, round, start)
+        DeviceState(model, layout, user, profile, history, times, olderItems, values, downlink, round, start, labels)
 
     /** What a device whose weights are about to change has as its start from then on. */
     internal fun startOnceChanged(metadata: EdgeMetadata): FloatArray =
@@ -93,38 +97,17 @@ public class DeviceState internal constructor(
         downlink?.check(model)
     }
 
-    /**
-     * The state for another file of the same layout, as `adopt` of the Python device makes it:
-     * the weights stay, the optimiser starts anew; a downlink of another item table is dropped.
-     *
-     * @param fresh `[S] float32`, what `save` of the other file answers.
-     */
-    internal fun adopted(model: ModelFile, fresh: FloatArray, name: String): DeviceState {
-        val metadata = model.metadata
-        if (layout != metadata.layout || values.size != fresh.size) {
-            throw StateFileException(
-                "$name: its weights are not laid out as those of ${model.name}: tier, variant, sizes or " +
-                    "optimiser differ; delete it to begin the device anew",
-            )
-        }
-        val weights = values.copyOf(metadata.weights)
-        return copy(
-            model = model.sha256,
-            values = if (metadata.trainable) weights.copyInto(fresh.copyOf()) else fresh,
-            downlink = downlink?.takeIf { it.fits(model) },
-        )
-    }
-
     /** The content of its file; equal states give equal bytes. */
     internal fun encode(): ByteArray {
         val embedding = downlink?.embedding ?: ByteArray(0)
         val queries = downlink?.queries ?: IntArray(0)
-        val header = header().toByteArray(Charsets.UTF_8)
+        val told = labels?.encode() ?: ByteArray(0)
+        val header = header(told.size).toByteArray(Charsets.UTF_8)
         val numbers = profile.size + history.size + values.size + queries.size + start.size
         val timed = if (tellsTime) Long.SIZE_BYTES * times.size else 0
         val body =
             ByteBuffer
-                .allocate(PREFIX_BYTES + header.size + Int.SIZE_BYTES * numbers + timed + embedding.size)
+                .allocate(PREFIX_BYTES + header.size + Int.SIZE_BYTES * numbers + timed + embedding.size + told.size)
                 .order(ByteOrder.LITTLE_ENDIAN)
         val format = if (tellsTime) WITH_TIMES else WITHOUT_TIMES
         body.put(MAGIC.toByteArray(Charsets.US_ASCII)).putShort(format.toShort()).putShort(0)
@@ -136,10 +119,11 @@ public class DeviceState internal constructor(
         body.put(embedding)
         queries.forEach { body.putInt(it) }
         start.forEach { body.putFloat(it) }
+        body.put(told)
         return sealed(format).seal(body.array())
     }
 
-    private fun header(): String {
+    private fun header(labelBytes: Int): String {
         val arrays =
             buildList {
                 add(array("profile", INTEGERS, profile.size))
@@ -152,6 +136,7 @@ public class DeviceState internal constructor(
                     add(array("queries", INTEGERS, it.queries.size))
                 }
                 if (start.isNotEmpty()) add(array("start", FLOATS, start.size))
+                if (labels != null) add(array("labels", BYTES, labelBytes))
             }.joinToString(",")
         val received =
             downlink?.let {
@@ -173,6 +158,7 @@ public class DeviceState internal constructor(
         private const val INTEGERS = "<i4"
         private const val LONGS = "<i8"
         private const val FLOATS = "<f4"
+        private const val BYTES = "|u1"
         private val EMBEDDINGS =
             mapOf(Codec.FLOAT32 to FLOATS, Codec.FLOAT16 to "<f2", Codec.INT8 to "|i1")
 
@@ -231,8 +217,12 @@ public class DeviceState internal constructor(
                 downlink = if (header.has("downlink")) body.downlink(forms, header.child("downlink")) else null,
                 round = header.count("round"),
                 start = if (forms.has("start")) body.floats(forms, "start") else FloatArray(0),
+                labels = if (forms.has("labels")) body.labels(forms, history.size, profile.size) else null,
             )
         }
+
+        private fun ByteBuffer.labels(forms: JsonObject, history: Int, profile: Int): StateLabels =
+            StateLabels.decode(bytes(forms.length("labels", BYTES)), history, profile)
 
         private fun ByteBuffer.downlink(forms: JsonObject, told: JsonObject): Downlink {
             val written = forms.list("user_embedding").firstOrNull()

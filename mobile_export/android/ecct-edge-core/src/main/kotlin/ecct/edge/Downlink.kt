@@ -90,12 +90,14 @@ public class Downlink internal constructor(
         }
     }
 
+    /** Whether it has the form of [exchange]. */
+    internal fun isOf(exchange: Exchange): Boolean =
+        codec == exchange.codec && embedding.size == exchange.codec.valueBytes * exchange.cloudDim &&
+            (queryRows.isEmpty() || queryRows.size == exchange.queries)
+
     /** Refuses a downlink of another form than that of [exchange]. */
     internal fun check(exchange: Exchange) {
-        val declared = exchange.codec.valueBytes * exchange.cloudDim
-        if (codec != exchange.codec || embedding.size != declared ||
-            (queryRows.isNotEmpty() && queryRows.size != exchange.queries)
-        ) {
+        if (!isOf(exchange)) {
             throw PayloadException(
                 "downlink: expected ${exchange.cloudDim} values of ${exchange.codec} and " +
                     "${exchange.queries} queries or none, got ${embedding.size / codec.valueBytes} of " +

@@ -30,6 +30,8 @@ public class EdgeMetadata internal constructor(
     public val training: TrainingDefaults?,
     internal val itemFile: String?,
     public val tableSha256: String,
+    // All of it, for what only a file that takes over a device asks.
+    internal val root: JsonObject,
 ) {
     /** Whether the file can be trained. */
     public val trainable: Boolean get() = training != null
@@ -103,6 +105,7 @@ public class EdgeMetadata internal constructor(
                 training = if (variant.flag("trainable")) training(root) else null,
                 itemFile = items.textOrNull("file"),
                 tableSha256 = items.text("table_sha256"),
+                root = root,
             )
         }
 

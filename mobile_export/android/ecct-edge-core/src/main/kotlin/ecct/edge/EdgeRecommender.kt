@@ -44,9 +44,17 @@ public class EdgeRecommender private constructor(
      */
     public val servesStart: Boolean get() = locked { judge() }
 
+    /** What became of the device where this opening took it over from another model; null elsewhere. */
+    public var migration: Migration? = null
+        private set
+
+    /** How many interactions wait for a model that knows the item, by its token. */
+    public val unknownItems: Map<String, Int>
+        get() = locked { current.labels?.waiting.orEmpty().groupingBy { it.token }.eachCount() }
+
     /**
-     * Adds interactions, oldest first, and returns how many the model knows; others are left
-     * out, for it can say nothing of them.
+     * Adds interactions, oldest first, and returns how many the model knows; the others wait in the
+     * state, see [unknownItems], and take their place in the history once a model knows them.
      *
      * A model with a clock reads the times of the newest interactions. One that is unknown silences
      * it until the interaction is no more among them.
@@ -59,11 +67,18 @@ public class EdgeRecommender private constructor(
             val moments = interactionTimes(times, items.size, latestTime(ownClock()))
             val rows = items.map(model::itemRow)
             val known = rows.indices.filter { rows[it] != 0 }
-            if (known.isNotEmpty()) {
+            val before = current.historySize
+            val waiting =
+                (rows.indices - known.toSet()).map { place ->
+                    StateLabels.Waiting(items[place], before + known.count { it < place }, moments[place])
+                }
+            if (items.isNotEmpty()) {
+                val labels = current.labels ?: checkNotNull(current.labelled(model).labels)
                 keep(
                     current.copy(
                         history = current.history + known.map(rows::get),
                         times = current.times + known.map(moments::get),
+                        labels = labels.copy(waiting = labels.waiting + waiting),
                     ),
                 )
             }
@@ -80,12 +95,13 @@ public class EdgeRecommender private constructor(
             if (oldest !in 0..current.history.size) {
                 throw InputException("history: expected a number in 0..${current.history.size}, got $oldest")
             }
-            keep(current.copy(olderItems = oldest))
+            val labels = current.labels?.let { it.copy(waitingOlder = it.waiting.count { each -> each.place < oldest }) }
+            keep(current.copy(olderItems = oldest, labels = labels))
         }
 
     /** Replaces the private profile: values by column; unknown and missing ones count as unknown. */
     public fun setProfile(profile: Map<String, String>): Unit =
-        locked { keep(current.copy(profile = model.profileRows(profile))) }
+        locked { keep(withProfile(current, profile)) }
 
     /**
      * Takes what the cloud sent.
@@ -334,9 +350,16 @@ public class EdgeRecommender private constructor(
         return logits to probabilities
     }
 
+    private fun withProfile(state: DeviceState, profile: Map<String, String>): DeviceState {
+        val labels = checkNotNull(state.labelled(model).labels)
+        val texts = model.profileTexts(profile)
+        return state.copy(profile = model.profileRows(profile), labels = labels.copy(texts = texts))
+    }
+
     private fun keep(changed: DeviceState) {
-        onDisk = states.write(changed, replaced = onDisk)
-        current = changed
+        val told = changed.labelled(model)
+        onDisk = states.write(told, replaced = onDisk)
+        current = told
     }
 
     private fun restore() = accepted("restore", mapOf("state" to current.values))
@@ -385,11 +408,15 @@ public class EdgeRecommender private constructor(
          * @param interpreters makes the interpreter, after the hash was checked.
          * @param user the id that the cloud knows the user by.
          * @param profile replaces the kept profile, if given.
-         * @param adopt whether to take over a state of an older model whose weights are laid out
-         *   alike: weights, history and downlink stay, the optimiser starts anew. Rows of known
-         *   items must mean the same in both, as they do in a vocabulary that only grew.
+         * @param adopt whether to take over a state of another model: what is sound stays, by tokens,
+         *   not by rows, and the optimiser starts anew; [migration] tells what became of it, and
+         *   `docs/migration.md` has the table.
+         * @param weightsAnew whether a state that is taken over begins with the weights of the file,
+         *   and keeps history and profile alone.
+         * @param previous the model of the state, for one that an earlier release wrote.
          * @param clock the device's own, seconds since 1970.
-         * @throws StateFileException when the state is damaged, or of another model or user.
+         * @throws StateFileException when the state is damaged, of another model or user, or something
+         *   in it cannot be carried over: with the reason and the way out.
          * @throws InputException when the user is negative, or the profile has a column that is none.
          * @throws ModelFileException when the graph is not what the metadata says.
          */
@@ -400,25 +427,28 @@ public class EdgeRecommender private constructor(
             user: Int,
             profile: Map<String, String>? = null,
             adopt: Boolean = false,
+            weightsAnew: Boolean = false,
+            previous: ModelFile? = null,
             clock: () -> Long = { System.currentTimeMillis() / MILLISECONDS },
         ): EdgeRecommender {
             if (user < 0) throw InputException("user: expected an id from 0, as payloads name users, got $user")
             val onDisk = states.read()
             val kept = onDisk?.state
-            val rows = profile?.let(model::profileRows)
+            profile?.let(model::profileRows) // refused before anything is loaded
             val interpreter = interpreters.create(model.buffer())
             try {
                 val runner = SignatureRunner(interpreter, model.metadata)
                 val begun = begin(model, runner, user)
-                val found =
-                    when {
-                        kept == null -> begun
-                        adopt && kept.model != model.sha256 -> kept.adopted(model, begun.values, states.file.path)
-                        else -> kept
+                val adopted =
+                    kept?.takeIf { adopt && it.model != model.sha256 }?.let {
+                        Adoption(it, model, begun.values, profile, weightsAnew, previous).run()
                     }
+                val found = adopted?.first ?: kept ?: begun
                 found.checkFits(model, user, states.file.path)
-                val state = if (rows == null) found else found.copy(profile = rows)
-                val device = EdgeRecommender(model, runner, states, clock, state, onDisk)
+                val device = EdgeRecommender(model, runner, states, clock, found, onDisk)
+                device.migration = adopted?.second
+                val state = if (profile == null) found else device.withProfile(found, profile)
+                device.current = state
                 if (kept != null && model.metadata.trainable) device.restore()
                 if (kept !== state) device.keep(state)
                 return device

@@ -24,6 +24,11 @@ private fun escaped(character: Char): String =
     when (character) {
         '"' -> "\\\""
         '\\' -> "\\\\"
+        '\n' -> "\\n"
+        '\r' -> "\\r"
+        '\t' -> "\\t"
+        '\b' -> "\\b"
+        '\u000c' -> "\\f"
         in ' '..'~' -> character.toString()
         else -> "\\u%04x".format(character.code)
     }

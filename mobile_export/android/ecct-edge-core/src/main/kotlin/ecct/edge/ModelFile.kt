@@ -20,6 +20,13 @@ public class ModelFile private constructor(
     private val itemTokens: Vocabulary?,
     private val profileValues: List<Vocabulary?>,
 ) {
+    /** What decides whether another file can take over its rows and weights. */
+    internal val meaning: FileMeaning = FileMeaning.of(metadata.root, itemTokens, profileValues)
+
+    /** Fingerprint of the tokens of the rows before [rows]. */
+    internal fun fingerprintOf(rows: Int): String =
+        FileMeaning.fingerprint(itemTokens?.values.orEmpty().take(maxOf(0, rows - 1)))
+
     /**
      * The row of an item; 0 for one that the file does not have.
      *
@@ -54,15 +61,41 @@ public class ModelFile private constructor(
             )
         }
         return IntArray(columns.size) { index ->
-            val column = columns[index]
-            val value = profile[column.name]
+            code(index, profile[columns[index].name])
+        }
+    }
+
+    /** The code of one value of the column [name]; 0 for one that the file does not have. */
+    internal fun profileCode(name: String, value: String): Int =
+        code(metadata.profile.indexOfFirst { it.name == name }, value)
+
+    /** The values of a profile as the app gave them, by column; empty for unknown. */
+    internal fun profileTexts(profile: Map<String, String>): List<String> =
+        metadata.profile.mapIndexed { index, column ->
+            val value = profile[column.name]?.takeIf { it.isNotBlank() }.orEmpty()
+            val isRow = profileValues[index] == null && column.number == null
+            if (isRow) code(index, value).takeIf { it != 0 }?.toString().orEmpty() else value
+        }
+
+    /** The values that a row of whole numbers stands for, as far as the file tells them. */
+    internal fun rowTexts(row: IntArray): List<String> =
+        metadata.profile.mapIndexed { index, column ->
             val values = profileValues[index]
-            val rule = column.number
             when {
-                values != null -> values.row(value)
-                rule != null -> rule.code(value?.takeIf { it.isNotBlank() }?.let { number(column.name, it) })
-                else -> value?.toIntOrNull()?.takeIf { it in 1 until column.rows } ?: 0
+                row[index] == 0 || column.number != null -> ""
+                values != null -> values.value(row[index]).orEmpty()
+                else -> row[index].toString()
             }
+        }
+
+    private fun code(index: Int, value: String?): Int {
+        val column = metadata.profile[index]
+        val values = profileValues[index]
+        val rule = column.number
+        return when {
+            values != null -> values.row(value)
+            rule != null -> rule.code(value?.takeIf { it.isNotBlank() }?.let { number(column.name, it) })
+            else -> value?.toIntOrNull()?.takeIf { it in 1 until column.rows } ?: 0
         }
     }
 

@@ -21,6 +21,7 @@ internal fun personalData(state: DeviceState, model: ModelFile): Map<String, Any
         "weights" to state.values.map { it.toDouble() },
         "start" to state.start.map { it.toDouble() },
         "downlink" to state.downlink?.let(::downlinkData),
+        "labels" to state.labels?.values(),
     )
 
 private fun downlinkData(downlink: Downlink): Map<String, Any?> =

@@ -12,6 +12,7 @@ internal object Golden {
     val manifestText: String = resource("manifest.json").toString(Charsets.UTF_8)
     val case: JsonObject = json("case.json")
     val wire: JsonObject = json("wire.json")
+    val migration: JsonObject get() = json("migration.json")
 
     val model: ModelFile get() = ModelFile.parse("edge.tflite", content, Manifest.parse(manifestText))
     val user: Int get() = case.count("user")
@@ -34,11 +35,11 @@ internal object Golden {
             }
     }
 
-    /** The model with other metadata: a zip of the same files, in the place of a whole model. */
-    fun modelWith(change: (String) -> String): ModelFile {
+    /** The model with other metadata and files: a zip of them, in the place of a whole model. */
+    fun modelWith(files: Map<String, String> = emptyMap(), change: (String) -> String): ModelFile {
         val zipped = ByteArrayOutputStream()
         ZipOutputStream(zipped).use { zip ->
-            for ((name, text) in associatedFiles(content)) {
+            for ((name, text) in associatedFiles(content) + files) {
                 zip.putNextEntry(ZipEntry(name))
                 zip.write((if (name == EdgeMetadata.FILE) change(text) else text).toByteArray())
             }

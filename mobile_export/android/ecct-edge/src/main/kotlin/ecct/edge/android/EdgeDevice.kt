@@ -7,6 +7,7 @@ import ecct.edge.Downlink
 import ecct.edge.EdgeMetadata
 import ecct.edge.EdgeRecommender
 import ecct.edge.Manifest
+import ecct.edge.Migration
 import ecct.edge.ModelFile
 import ecct.edge.ModelFileException
 import ecct.edge.Outbox
@@ -50,6 +51,12 @@ public class EdgeDevice internal constructor(
 
     /** Whether it ranks with the weights that it started with; see [EdgeRecommender.servesStart]. */
     public suspend fun servesStart(): Boolean = alone { device.servesStart }
+
+    /** What became of the device where this opening took it over from another model; null elsewhere. */
+    public val migration: Migration? get() = device.migration
+
+    /** How many interactions wait for a model that knows the item, by its token. */
+    public suspend fun unknownItems(): Map<String, Int> = alone { device.unknownItems }
 
     /**
      * Adds interactions, oldest first; how many of them the model knows.
@@ -142,7 +149,8 @@ public class EdgeDevice internal constructor(
          * @param name of the model file; null for the only one that the manifest lists.
          * @param user the id that the cloud knows the user by.
          * @param profile values of the private columns by name; null leaves the kept ones.
-         * @param adopt whether a newer model takes over the weights of the one before.
+         * @param adopt whether a newer model takes over what the device of the one before keeps.
+         * @param weightsAnew whether it then begins with the weights of the file.
          */
         public suspend fun open(
             context: Context,
@@ -151,12 +159,14 @@ public class EdgeDevice internal constructor(
             name: String? = null,
             profile: Map<String, String>? = null,
             adopt: Boolean = false,
+            weightsAnew: Boolean = false,
             dispatcher: CoroutineDispatcher = Dispatchers.Default,
         ): EdgeDevice =
             withContext(dispatcher) {
                 val model = fromAssets(context, folder, name)
                 val states = StateFile(File(context.noBackupFilesDir, "$folder/$user.state"))
-                EdgeDevice(EdgeRecommender.open(model, LiteRtInterpreter, states, user, profile, adopt), dispatcher)
+                val device = EdgeRecommender.open(model, LiteRtInterpreter, states, user, profile, adopt, weightsAnew)
+                EdgeDevice(device, dispatcher)
             }
 
         /**
@@ -169,7 +179,8 @@ public class EdgeDevice internal constructor(
          * @param file the model; `manifest.json` of `ecct export` lies beside it.
          * @param user the id that the cloud knows the user by.
          * @param profile values of the private columns by name; null leaves the kept ones.
-         * @param adopt whether a newer model takes over the weights of the one before.
+         * @param adopt whether a newer model takes over what the device of the one before keeps.
+         * @param weightsAnew whether it then begins with the weights of the file.
          * @param folder of the states, as for [open]: a device keeps its state when its model moves from
          *   the assets into storage.
          */
@@ -179,13 +190,15 @@ public class EdgeDevice internal constructor(
             user: Int,
             profile: Map<String, String>? = null,
             adopt: Boolean = false,
+            weightsAnew: Boolean = false,
             folder: String = "ecct",
             dispatcher: CoroutineDispatcher = Dispatchers.Default,
         ): EdgeDevice =
             withContext(dispatcher) {
                 val states = StateFile(File(context.noBackupFilesDir, "$folder/$user.state"))
                 val model = ModelFile.open(file)
-                EdgeDevice(EdgeRecommender.open(model, LiteRtInterpreter, states, user, profile, adopt), dispatcher)
+                val device = EdgeRecommender.open(model, LiteRtInterpreter, states, user, profile, adopt, weightsAnew)
+                EdgeDevice(device, dispatcher)
             }
 
         private fun fromAssets(context: Context, folder: String, name: String?): ModelFile =

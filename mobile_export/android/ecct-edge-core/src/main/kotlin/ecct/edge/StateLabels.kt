@@ -1,0 +1,72 @@
+package ecct.edge
+
+/**
+ * What a state tells of itself to the file that comes after its own: rows and weights alone say
+ * nothing where vocabularies are sorted anew. Python (`mobile_export.device.labels`) writes the
+ * same bytes.
+ *
+ * @property tokens of the different rows of the history, by row; empty where the file has no tokens.
+ * @property texts for each private column the value as the app gave it; empty where it is unknown.
+ * @property waiting interactions with items that the file does not know, oldest first.
+ * @property waitingOlder how many of them, the first, the cloud knows too.
+ */
+internal data class StateLabels(
+    val file: FileMeaning,
+    val tokens: List<String> = emptyList(),
+    val texts: List<String> = emptyList(),
+    val waiting: List<Waiting> = emptyList(),
+    val waitingOlder: Int = 0,
+) {
+    /** [place]: how many interactions of the history came before it. */
+    data class Waiting(val token: String, val place: Int, val time: Long)
+
+    /** As values that [jsonText] writes. */
+    fun values(): Map<String, Any?> =
+        mapOf(
+            "file" to file.values(),
+            "tokens" to tokens,
+            "texts" to texts,
+            "waiting" to waiting.map { listOf(it.token, it.place.toDouble(), it.time.toDouble()) },
+            "waiting_older" to waitingOlder.toDouble(),
+        )
+
+    fun encode(): ByteArray = jsonText(values()).toByteArray(Charsets.UTF_8)
+
+    companion object {
+        /** Reads what [encode] gave for a state of [history] interactions and [profile] private columns. */
+        fun decode(content: ByteArray, history: Int, profile: Int): StateLabels {
+            val told = JsonObject.parse(content.toString(Charsets.UTF_8), "labels")
+            val found =
+                StateLabels(
+                    file = FileMeaning.of(told.child("file")),
+                    tokens = told.list("tokens").map(FileMeaning::word),
+                    texts = told.list("texts").map(FileMeaning::word),
+                    waiting =
+                        told.list("waiting").map {
+                            val (token, place, time) = FileMeaning.entries(it, 3)
+                            val seconds = (time as? Double)?.toLong() ?: throw JsonException("expected a time, got $time")
+                            Waiting(FileMeaning.word(token), FileMeaning.count(place), seconds)
+                        },
+                    waitingOlder = told.count("waiting_older"),
+                )
+            val sound =
+                found.texts.size == profile && found.file.columns.size == profile &&
+                    found.waitingOlder <= found.waiting.size &&
+                    found.waiting.all { it.place <= history && it.time >= 0 }
+            if (!sound) throw JsonException("labels: expected those of $history interactions and $profile private columns")
+            return found
+        }
+    }
+}
+
+/** The state, which belongs to [model], with labels of all that it holds. */
+internal fun DeviceState.labelled(model: ModelFile): DeviceState {
+    val known = labels ?: StateLabels(model.meaning, texts = model.rowTexts(profile))
+    val tokens =
+        if (model.meaning.vocabulary.isEmpty()) {
+            emptyList()
+        } else {
+            history.distinct().sorted().map { model.itemToken(it).orEmpty() }
+        }
+    return copy(labels = known.copy(file = model.meaning, tokens = tokens))
+}

@@ -1,0 +1,98 @@
+"""What a state tells of itself to the file that comes after its own.
+
+A state holds row numbers and weights, which alone say nothing where vocabularies are sorted anew.
+So it also has the tokens of its own items, the profile as the app gave it, interactions with items
+that its file does not know, and what its file is. Kotlin writes the same bytes.
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+from mobile_export.contract.meaning import FileMeaning
+
+__all__ = ["StateLabels", "Waiting"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Waiting:
+    """An interaction with an item that the file does not know.
+
+    Attributes:
+      token: of the item.
+      place: how many interactions of the history came before it.
+      time: seconds since 1970, 0 where it is unknown.
+    """
+
+    token: str
+    place: int
+    time: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StateLabels:
+    """What a state tells the next file.
+
+    Attributes:
+      file: what its rows and weights mean.
+      tokens: of the different rows of the history, by row; empty for one that has none.
+      texts: for each private column the value as the app gave it; empty where it is unknown.
+      waiting: interactions with unknown items, oldest first.
+      waiting_older: how many of them, the first, the cloud knows too.
+    """
+
+    file: FileMeaning
+    tokens: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    waiting_older: int = 0
+
+    def as_values(self) -> dict[str, Any]:
+        """As values of JSON."""
+        return {
+            "file": self.file.as_values(),
+            "tokens": list(self.tokens),
+            "texts": list(self.texts),
+            "waiting": [list(dataclasses.astuple(each)) for each in self.waiting],
+            "waiting_older": self.waiting_older,
+        }
+
+    def as_bytes(self) -> bytes:
+        """JSON; equal labels give equal bytes, in Kotlin too."""
+        return json.dumps(self.as_values(), sort_keys=True).encode()
+
+    def check(self, *, history: int, profile: int) -> None:
+        """Raises `ValueError` unless the labels fit a state of that many items and columns."""
+        places = [each.place for each in self.waiting]
+        if (
+            len(self.texts) != profile
+            or len(self.file.columns) != profile
+            or not 0 <= self.waiting_older <= len(places)
+            or any(not 0 <= place <= history for place in places)
+            or any(each.time < 0 for each in self.waiting)
+        ):
+            raise ValueError(
+                f"labels: expected those of {history} interactions and {profile} private columns"
+            )
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "StateLabels":
+        """Reads what `as_bytes` gave.
+
+        Raises:
+          ValueError: the content is not of this form.
+        """
+        try:
+            told = json.loads(content)
+            return cls(
+                file=FileMeaning.from_values(told["file"]),
+                tokens=tuple(map(str, told["tokens"])),
+                texts=tuple(map(str, told["texts"])),
+                waiting=tuple(
+                    Waiting(str(token), int(place), int(time))
+                    for token, place, time in told["waiting"]
+                ),
+                waiting_older=int(told["waiting_older"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"labels: {error!r}") from error
