@@ -32,6 +32,11 @@ __all__ = ["verify"]
     help="Python of an environment with ai-edge-litert; by default this one.",
 )
 @click.option(
+    "--compiled-model",
+    is_flag=True,
+    help="Check in LiteRT's CompiledModel too, which needs ai-edge-litert 2.3 or newer.",
+)
+@click.option(
     "--steps",
     type=click.IntRange(min=1),
     default=200,
@@ -57,6 +62,7 @@ def verify(
     file: Path,
     run: Path | None,
     litert_python: str | None,
+    compiled_model: bool,
     steps: int,
     timeout_seconds: float,
     calls: int,
@@ -113,6 +119,11 @@ def verify(
             if litert_python is not None:
                 raise
             checks.append(Check("runtime", "ai-edge-litert", None, str(error)))
+        if compiled_model:
+            compiled = Interpreter(
+                "litert-compiled", python=litert_python, timeout_seconds=timeout_seconds
+            )
+            interpreters.insert(0, stack.enter_context(compiled))
         checks += verify_file(
             file,
             interpreters,

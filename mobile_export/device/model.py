@@ -44,7 +44,8 @@ class DeviceModel(FileRunner):
 
     Args:
       path: the file. Its hash is checked before it is loaded.
-      runtime: `litert`, or `tensorflow` for its interpreter.
+      runtime: `litert`, `litert-compiled` for its CompiledModel, or `tensorflow` for its
+        interpreter.
       sha256: expected of the file; by default what the manifest beside it says.
 
     Raises:

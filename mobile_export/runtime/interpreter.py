@@ -20,10 +20,14 @@ from mobile_export.runtime.interpreter_worker import read_message, write_message
 
 __all__ = ["CallRefusedError", "Interpreter", "ProcessDiedError", "Runtime"]
 
-Runtime = Literal["litert", "tensorflow"]
+Runtime = Literal["litert", "litert-compiled", "tensorflow"]
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-_PACKAGES = {"litert": "ai-edge-litert", "tensorflow": "tensorflow"}
+_PACKAGES = {
+    "litert": "ai-edge-litert",
+    "litert-compiled": "ai-edge-litert",
+    "tensorflow": "tensorflow",
+}
 
 
 class CallRefusedError(ExportError):
@@ -38,7 +42,7 @@ class Interpreter:
     """Runs the signatures of one file at a time. Use it as a context manager.
 
     Args:
-      runtime: `litert` or `tensorflow`.
+      runtime: `litert`, `litert-compiled` for its CompiledModel, or `tensorflow`.
       python: interpreter of the environment that has the runtime; by default this one.
       timeout_seconds: how long a reply may take.
     """
@@ -68,7 +72,8 @@ class Interpreter:
     @property
     def name(self) -> str:
         """Runtime and version."""
-        return f"{_PACKAGES[self.runtime]} {self.version}"
+        kind = " CompiledModel" if self.runtime == "litert-compiled" else ""
+        return f"{_PACKAGES[self.runtime]} {self.version}{kind}"
 
     def load(self, path: Path) -> dict[str, Any]:
         """Loads a file; dtypes of each signature's inputs and outputs by name.

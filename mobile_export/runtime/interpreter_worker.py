@@ -8,6 +8,7 @@ Messages in both directions: eight bytes of length, then an `.npz` whose entry `
 is JSON and whose other entries are arrays.
 """
 
+import importlib.util
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import statistics
 import struct
 import sys
 import time
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -44,6 +46,10 @@ def read_message(stream: IO[bytes]) -> tuple[dict[str, Any], dict[str, Any]] | N
 
 def _runtime(name: str) -> tuple[Any, str]:
     """The interpreter class and its version."""
+    if name == "litert-compiled":
+        import ai_edge_litert
+
+        return _compiled_file(), str(getattr(ai_edge_litert, "__version__", "of unknown version"))
     if name == "litert":
         import ai_edge_litert
         from ai_edge_litert.interpreter import Interpreter
@@ -52,6 +58,17 @@ def _runtime(name: str) -> tuple[Any, str]:
     import tensorflow as tf
 
     return tf.lite.Interpreter, str(tf.__version__)
+
+
+def _compiled_file() -> Any:
+    """The class beside this script, which is loaded by its place, as no package is."""
+    path = Path(__file__).resolve().with_name("compiled_file.py")
+    spec = importlib.util.spec_from_file_location("compiled_file", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot load {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.CompiledFile
 
 
 class _Server:
@@ -87,12 +104,18 @@ def _details(runner: Any) -> dict[str, Any]:
 def _median(runner: Any, arrays: dict[str, Any], repeat: int) -> float:
     """Median time of the interpreter's own work, inputs in place."""
     runner(**arrays)
-    interpreter = runner._interpreter_wrapper
-    index = runner._subgraph_index
+    if hasattr(runner, "invoke"):
+        invoke = runner.invoke
+    else:
+        interpreter, index = runner._interpreter_wrapper, runner._subgraph_index
+
+        def invoke() -> None:
+            interpreter.Invoke(index)
+
     times = []
     for _ in range(repeat):
         start = time.perf_counter_ns()
-        interpreter.Invoke(index)
+        invoke()
         times.append(time.perf_counter_ns() - start)
     return statistics.median(times) / 1000.0
 

@@ -20,6 +20,7 @@ from mobile_export.flatbuffer.packing import (
     expected_digest,
     read_metadata,
 )
+from mobile_export.runtime.compiled_file import CompiledFile
 from mobile_export.runtime.edge_file import EdgeFile, vocabularies
 from mobile_export.runtime.interpreter import Runtime
 
@@ -36,7 +37,8 @@ class LoadedFile(EdgeFile):
 
     Args:
       path: the file. Its hash is checked before it is loaded.
-      runtime: `litert`, or `tensorflow` for its interpreter.
+      runtime: `litert`, `litert-compiled` for its CompiledModel, or `tensorflow` for its
+        interpreter.
       sha256: expected of the file; by default what the manifest beside it says.
 
     Raises:
@@ -81,6 +83,11 @@ def interpreter_of(runtime: Runtime) -> Any:
       ExportError: the runtime is not installed here.
     """
     try:
+        if runtime == "litert-compiled":
+            # What it needs is imported when a file is loaded.
+            from ai_edge_litert import compiled_model  # noqa: F401
+
+            return CompiledFile
         if runtime == "litert":
             from ai_edge_litert import interpreter
 
