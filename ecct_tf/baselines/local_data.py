@@ -219,7 +219,12 @@ def _device(
         profiles.append(device_profile(view))
         counts.append(len(own))
         clocks.append(
-            clock_readings(view.times, np.arange(first, first + len(own)), config=features)
+            clock_readings(
+                view.times,
+                np.arange(first, first + len(own)),
+                config=features,
+                context=view.context if features.context else None,
+            )
         )
     total = sum(counts)
     order = np.random.default_rng([seed, 0x10CA, group[0].user]).permutation(total)

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data.profile import ProfileShape
-from ecct_tf.edge.clock import elapsed_weights, is_known, request_context
+from ecct_tf.edge.clock import context_inputs, elapsed_weights, is_known, request_context
 from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.primitives import concat, dense, embed, relu, row_dot
 from ecct_tf.edge.profile import number_inputs
@@ -106,7 +106,7 @@ def history_model(
     clocked = features.clock
     pools = len(features.decays) + (len(features.clock_hours) if clocked else 0)
     width = embedding_dim * (1 + pools) + pools + 1 + profile_dim * len(profile.sizes)
-    width += 2 * profile.numbers + features.context_width
+    width += 2 * profile.numbers + features.request_width + features.context_width
     head = WeightLayout(
         (
             *(
@@ -152,6 +152,9 @@ def history_model(
         if clocked:
             given = request_context(rows.clock, config=features) * rows.clock[..., :1]
             context = [tf.repeat(given, choices, axis=1)]
+        if features.context:
+            said = context_inputs(rows.clock, config=features)
+            context.append(tf.repeat(said, choices, axis=1))
         flat_dots = by_row(dots, pools)
         item_bias = by_row(item_bias, 1)
         joined = concat(

@@ -126,6 +126,9 @@ class FeatureConfig:
         those beyond `history_length` are left out. Read with `clock` only.
       clock_calendar: whether models read hour and weekday too, of times as given, which are UTC in
         most data sets; read with `clock` only.
+      context: private columns of interactions that models read at the moment of a request, such as
+        the network or the place, each with the values that it may have, which are public; any
+        other value is unknown. They never leave the device.
     """
 
     history_length: int = 30
@@ -135,9 +138,17 @@ class FeatureConfig:
     clock_hours: tuple[float, ...] = (0.02, 0.3, 5.0, 100.0)
     clock_pauses: tuple[int, ...] = (1, 3, 10)
     clock_calendar: bool = False
+    # It has no hash; what is equal has equal hashes without it.
+    context: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         numbers(self, "features")
+        for name, values in self.context.items():
+            if not values or len(set(values)) != len(values) or "" in values:
+                raise ConfigError(
+                    f"features.context.{name}: expected one or more different values, got "
+                    f"{list(values)}"
+                )
         at_least(self, "features", 1, "history_length")
         at_least(self, "features", 0, "last_items")
         if self.history_length > 255:
@@ -174,9 +185,14 @@ class FeatureConfig:
         return without + self.clock_features(num_blocks=num_blocks)
 
     @property
-    def clock_width(self) -> int:
-        """W, values of a reading of the clock; 0 without one."""
+    def time_width(self) -> int:
+        """Values of a reading that tell the time; 0 without a clock."""
         return len(CLOCK_CONTEXT) + self.history_length if self.clock else 0
+
+    @property
+    def clock_width(self) -> int:
+        """W, values of a reading: of the time, and a code of each context column."""
+        return self.time_width + len(self.context)
 
     @property
     def pause_slots(self) -> tuple[int, ...]:
@@ -184,18 +200,25 @@ class FeatureConfig:
         return tuple(pause for pause in self.clock_pauses if pause <= self.history_length)
 
     @property
-    def context_width(self) -> int:
+    def request_width(self) -> int:
         """Inputs that tell the time of a request, alike for all candidates; 0 without a clock."""
         if not self.clock:
             return 0
         calendar = len(CLOCK_CONTEXT) - 2 if self.clock_calendar else 0
         return 1 + calendar + len(self.pause_slots)
 
+    @property
+    def context_width(self) -> int:
+        """Inputs that tell the context of a request: one for each value of each column."""
+        return sum(map(len, self.context.values()))
+
     def clock_features(self, *, num_blocks: int) -> int:
-        """How many of the interaction features come from the clock, at the end."""
-        if not self.clock:
-            return 0
-        return num_blocks * len(self.clock_hours) + self.context_width
+        """How many of the interaction features come from a reading, at the end.
+
+        First those of the time, then those of the context.
+        """
+        timed = num_blocks * len(self.clock_hours) if self.clock else 0
+        return timed + self.request_width + self.context_width
 
 
 @dataclasses.dataclass(frozen=True)

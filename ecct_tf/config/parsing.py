@@ -126,6 +126,8 @@ def _typed(hint: Any, value: Any) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
         inner = [part for part in get_args(hint) if part is not type(None)]
         return _typed(inner[0], value) if len(inner) == 1 else resolved(value)
+    if isinstance(value, dict) and get_origin(hint) is dict and get_origin(get_args(hint)[1]):
+        return {name: _typed(get_args(hint)[1], part) for name, part in value.items()}
     if isinstance(value, list) and get_origin(hint) is tuple:
         return [_typed(get_args(hint)[0], part) for part in value]
     if isinstance(value, PlainText):
@@ -199,7 +201,7 @@ def _tuples(hints: Iterable[Any]) -> Iterator[Any]:
     for hint in hints:
         if get_origin(hint) is tuple:
             yield hint
-        elif get_origin(hint) in (Union, types.UnionType):
+        elif get_origin(hint) in (Union, types.UnionType, dict):
             yield from _tuples(get_args(hint))
 
 
@@ -240,6 +242,8 @@ def _expected(field_type: Any) -> str:
             return f"a list out of {', '.join(get_args(inner[0]))}"
         words = {str: "a list of texts", int: "a list of whole numbers"}
         return words.get(inner[0], "a list of numbers")
+    if get_origin(field_type) is dict and get_origin(inner[1]) is tuple:
+        return f"{_expected(inner[1])} by name"
     if get_origin(field_type) is dict:
         return "numbers by name" if inner[0] is str else f"numbers for {_expected(inner[0])}"
     return " or ".join(_expected(part) for part in inner)

@@ -71,6 +71,7 @@ _BEFORE: Mapping[str, Any] = {
     "exchange.rows": "user",
     "exchange.uplink_log": None,
     "features.clock": False,
+    "features.context": {},
     "participation.availability.awake_share": 0.5,
     "participation.availability.rounds_per_day": 0,
     "participation.availability.trace": None,
@@ -166,8 +167,9 @@ def complete_settings(
 
     Example:
       >>> stored = {"features": {"history_length": 30, "decays": [1.0], "last_items": 3}}
-      >>> complete_settings(stored, where="recommender.json", sections=["features"])
-      {'features': {'history_length': 30, 'decays': [1.0], 'last_items': 3, 'clock': False}}
+      >>> filled = complete_settings(stored, where="recommender.json", sections=["features"])
+      >>> filled["features"]["clock"], filled["features"]["context"]
+      (False, {})
     """
     filled = earlier_settings(values, sections=sections)
     lost = _missing(filled, sections)
@@ -185,7 +187,7 @@ def earlier_settings(
     """As `complete_settings`, but what is missing for another reason stays so.
 
     >>> earlier_settings({"method": "ecct"}, sections=["features"])["features"]
-    {'clock': False}
+    {'clock': False, 'context': {}}
     """
     filled: dict[str, Any] = copy.deepcopy(dict(values))
     missing = _missing(values, sections)

@@ -143,6 +143,11 @@ class CycleConfig:
                 "server.aggregator: devices of a cycle run exported files, not TFF's rounds; "
                 f"expected {MEAN}, got {self.server.aggregator!r}"
             )
+        if self.features.context:
+            raise ConfigError(
+                "features.context: devices of a cycle are given no context of their interactions "
+                f"yet; expected none, got {list(self.features.context)}"
+            )
         if self.server.stages is not None:
             raise ConfigError(
                 "server.stages: devices of a cycle run exported files, not rounds of stages; "

@@ -23,6 +23,7 @@ __all__ = [
     "AbsentRows",
     "EncodedSide",
     "TableName",
+    "encode_interactions",
     "encode_side",
     "frame_ids",
     "frame_timestamps",
@@ -133,6 +134,24 @@ def encode_side(
         columns.append(replace(encoded, values=encoded.values[order]))
     return EncodedSide(
         tokens, tuple(columns), AbsentRows(key, absent, len(distinct)) if absent else None
+    )
+
+
+def encode_interactions(
+    schema: FeatureSchema, interactions: pd.DataFrame
+) -> tuple[EncodedColumn, ...]:
+    """The interaction columns of a schema, a row each interaction.
+
+    Raises:
+      DataError: the table lacks one.
+    """
+    return tuple(
+        encode_column(
+            column,
+            _column(interactions, column.name, table="interactions").tolist(),
+            padding=False,
+        )
+        for column in schema.select(table="interaction")
     )
 
 

@@ -5,10 +5,13 @@ computes one short vector, which its model reads beside the history; no TensorFl
 computes it too. Hours and weekdays are those of the times as given: UTC in most data sets.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig
+from ecct_tf.data.context import context_codes
 from ecct_tf.data.split import Split
 
 __all__ = [
@@ -49,19 +52,21 @@ def silence(name: str, times: Times) -> str:
     )
 
 
-def clock_reading(times: Times, *, now: int, config: FeatureConfig) -> Array:
-    """What a model reads of the time, `[W] float32`; `[0]` where the clock is off.
+def clock_reading(times: Times, *, now: int, config: FeatureConfig, context: Any = None) -> Array:
+    """What a model reads of a moment, `[W] float32`; `[0]` without clock and context.
 
     First come `CLOCK_CONTEXT`: whether the time is known; log(1 + n), n the interactions since
     the last pause of over half an hour, of the newest L; sine and cosine of the hour and of the
     weekday. Then the hours since each of the newest L interactions, newest last; empty slots
     repeat the oldest. Everything is 0, which is a silent clock, where `now` or the time of one of
-    these interactions is before `EARLIEST`, and so no time.
+    these interactions is before `EARLIEST`, and so no time. Behind the time comes a code of each
+    context column, 0 where it is unknown.
 
     Args:
       times: `[n] int64`, seconds, when the interactions of the history were, oldest first.
       now: second of the request.
-      config: whether there is a clock, and L.
+      config: whether there is a clock, L, and the context columns.
+      context: `[C]` codes of the moment; None is unknown.
 
     Example:
       >>> config = FeatureConfig(history_length=2, last_items=2, clock=True)
@@ -70,11 +75,12 @@ def clock_reading(times: Times, *, now: int, config: FeatureConfig) -> Array:
       [2.0, 0.01666666753590107]
     """
     until_now = np.append(np.asarray(times, np.int64), now)
-    return clock_readings(until_now, np.array([len(times)]), config=config)[0]
+    timed = _timed(until_now, np.array([len(times)]), config=config)
+    return np.concatenate([timed, context_codes(context, rows=1, features=config)], axis=1)[0]
 
 
 def clock_readings(
-    times: Times, positions: npt.NDArray[np.int64], *, config: FeatureConfig
+    times: Times, positions: npt.NDArray[np.int64], *, config: FeatureConfig, context: Any = None
 ) -> Array:
     """Readings at interactions of a history, each as of its own time: `[p, W] float32`.
 
@@ -82,9 +88,17 @@ def clock_readings(
       times: `[n] int64`, seconds, of the whole history, oldest first.
       positions: `[p] int64`, where in the history the interactions are.
       config: as for `clock_reading`.
+      context: `[n, C]` codes of the whole history; None is unknown.
     """
+    own = None if context is None else np.asarray(context)[positions]
+    codes = context_codes(own, rows=len(positions), features=config)
+    return np.concatenate([_timed(times, positions, config=config), codes], axis=1)
+
+
+def _timed(times: Times, positions: npt.NDArray[np.int64], *, config: FeatureConfig) -> Array:
+    """What readings tell of the time."""
     if not config.clock or not len(positions):
-        return np.zeros((len(positions), config.clock_width), np.float32)
+        return np.zeros((len(positions), config.time_width), np.float32)
     windows = _windows(times, positions, config.history_length)
     return _read(windows, positions, now=times[positions], config=config)
 
@@ -107,7 +121,7 @@ def request_readings(
       positions: `[k] int64`, of the held-out interactions in their users' sequences.
       config: as for `clock_reading`.
     """
-    if not config.clock:
+    if not config.clock_width:
         return np.zeros((len(users), 0), np.float32)
     # 0 is no time, and so a silent clock.
     windows = np.zeros((len(users), config.history_length), np.int64)
@@ -118,7 +132,12 @@ def request_readings(
     known = at < split.offsets[users + 1]
     slots = np.maximum(at[:, None] + np.arange(-config.history_length, 0), first[:, None])
     now[known], windows[known] = split.timestamps[at[known]], split.timestamps[slots[known]]
-    return _read(windows, positions, now=now, config=config)
+    codes = np.zeros((len(users), len(config.context)), np.float32)
+    if split.context.shape[1]:
+        codes[known] = split.context[at[known]]
+    if not config.clock:
+        return codes
+    return np.concatenate([_read(windows, positions, now=now, config=config), codes], axis=1)
 
 
 def _windows(times: Times, positions: npt.NDArray[np.int64], length: int) -> Times:
@@ -135,7 +154,7 @@ def _read(
     windows: Times, positions: npt.NDArray[np.int64], *, now: Times, config: FeatureConfig
 ) -> Array:
     """Readings `[p, W] float32` of `windows` `[p, L]`, at the seconds `now`, `[p] int64`."""
-    readings = np.zeros((len(windows), config.clock_width), np.float32)
+    readings = np.zeros((len(windows), config.time_width), np.float32)
     day, week = now % _DAY / _DAY, (now - _FIRST_MONDAY) % _WEEK / _WEEK
     angles = 2 * np.pi * np.stack([day, week], axis=1)
     context = len(CLOCK_CONTEXT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from ecct_tf.data._arrays import owned
 from ecct_tf.data._frames import (
     AbsentRows,
     TableName,
+    encode_interactions,
     encode_side,
     frame_ids,
     frame_timestamps,
@@ -45,6 +46,7 @@ class Dataset:
       timestamps: `[n] int64`, seconds, not negative.
       user_columns: every user column of the schema, `num_users` rows.
       item_columns: every item column, `num_items + 1` rows, row 0 zero.
+      interaction_columns: every interaction column of the schema, a row each interaction; private.
       item_titles: item k is called `item_titles[k - 1]` where people read of it, an empty text
         where nobody named it; no model reads it. Empty where no item has a title.
       source: which settings `load_dataset` loaded it by; None for data that a program made.
@@ -67,6 +69,7 @@ class Dataset:
     item_columns: tuple[EncodedColumn, ...] = ()
     item_titles: tuple[str, ...] = ()
     source: str | None = None
+    interaction_columns: tuple[EncodedColumn, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"dataset {self.name!r}"
@@ -89,6 +92,7 @@ class Dataset:
         _check_range(f"{where}: timestamps", self.timestamps, low=0, high=None)
         self._check_columns("user", self.user_columns, rows=self.num_users)
         self._check_columns("item", self.item_columns, rows=self.num_items + 1)
+        self._check_columns("interaction", self.interaction_columns, rows=self.num_interactions)
         if len(self.item_titles) not in (0, self.num_items):
             raise DataError(
                 f"{where}: item_titles must be empty or have a title of each of the "
@@ -102,7 +106,11 @@ class Dataset:
                 )
 
     def _check_columns(
-        self, table: Literal["user", "item"], columns: tuple[EncodedColumn, ...], *, rows: int
+        self,
+        table: Literal["user", "item", "interaction"],
+        columns: tuple[EncodedColumn, ...],
+        *,
+        rows: int,
     ) -> None:
         declared = self.schema.select(table=table)
         received = tuple(encoded.column for encoded in columns)
@@ -130,7 +138,7 @@ class Dataset:
         update(*self.user_tokens)
         update(*self.item_tokens)
         arrays: list[npt.NDArray[Any]] = [self.users, self.items, self.timestamps]
-        for encoded in (*self.user_columns, *self.item_columns):
+        for encoded in (*self.user_columns, *self.item_columns, *self.interaction_columns):
             column = encoded.column
             update(column.name, column.table, column.side.value, column.kind.value)
             update(*encoded.vocabulary)
@@ -139,6 +147,18 @@ class Dataset:
             update(f"{array.dtype}{array.shape}")
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+    def interactions_at(self, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """The fields that hold interactions, of some rows: for `dataclasses.replace`."""
+        return {
+            "users": self.users[rows],
+            "items": self.items[rows],
+            "timestamps": self.timestamps[rows],
+            "interaction_columns": tuple(
+                replace(encoded, values=encoded.values[rows])
+                for encoded in self.interaction_columns
+            ),
+        }
 
     @property
     def num_users(self) -> int:
@@ -181,7 +201,8 @@ def build_dataset(
       name: the data set's name.
       schema: the columns to encode; other columns of the tables are ignored.
       interactions: columns `user`, `item` (text or whole numbers) and
-        `timestamp` (whole seconds), in file order, which breaks ties.
+        `timestamp` (whole seconds), in file order, which breaks ties; and the schema's interaction
+        columns.
       users: column `user` and the schema's user columns; None if it has none.
       items: column `item` and the schema's item columns; None if it has none.
       required: `user`, `item` or both, whose table must have a row of every id.
@@ -239,6 +260,7 @@ def encode_frames(
         user_columns=user_side.columns,
         item_columns=item_side.columns,
         item_titles=frame_titles(items, title, item_side.tokens) if title is not None else (),
+        interaction_columns=encode_interactions(schema, interactions),
     )
     return dataset, tuple(side.absent for side in (user_side, item_side) if side.absent)
 

@@ -74,7 +74,8 @@ def load_files(schema_path: str | Path) -> tuple[Dataset, DataReport]:
 def wanted_headers(file: InteractionsFile | TableFile) -> list[str]:
     """The columns of a file that a schema names, each once."""
     if isinstance(file, InteractionsFile):
-        named = [file.user, file.item, file.timestamp, file.rating]
+        own = (spec.header or name for name, spec in file.columns.items())
+        named = [file.user, file.item, file.timestamp, file.rating, *own]
     else:
         named = [
             file.id,
@@ -239,6 +240,8 @@ def _interactions(raw: RawTable, file: InteractionsFile) -> tuple[pd.DataFrame, 
     }
     if file.rating is not None:
         columns["rating"] = fields.ratings(raw, file.rating)
+    for name, spec in file.columns.items():
+        columns[name] = fields.feature_values(raw, spec.header or name, spec)
     frame = pd.DataFrame(columns)
     notes = (*_id_notes(raw, file.user, user_notes), *_id_notes(raw, file.item, item_notes))
     return frame, (*notes, *_time_notes(raw, file.timestamp, frame))

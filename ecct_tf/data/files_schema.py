@@ -59,6 +59,7 @@ class InteractionsFile:
         characters, as `::`, no value can be quoted.
       encoding: of a CSV file; a byte order mark decides over it.
       names: the columns' names in order, of a CSV file without a header line.
+      columns: private categories of the moment of an interaction, such as the network, by name.
     """
 
     path: str
@@ -72,6 +73,7 @@ class InteractionsFile:
     separator: str | None = None
     encoding: str = "utf-8"
     names: tuple[str, ...] | None = None
+    columns: dict[str, "ColumnSpec"] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.rating is None) != (self.min_rating is None):
@@ -117,9 +119,15 @@ class ColumnSpec:
     scaling: Scaling | None = None
     array: str | None = None
 
-    def check(self, where: str, *, table: Literal["user", "item"]) -> None:
+    def check(self, where: str, *, table: Literal["user", "item", "interaction"]) -> None:
         """Raises `ConfigError` if the column means nothing in `table`."""
         encoded, side = self.encoded, self.resolved_side(table)
+        if table == "interaction" and (encoded, side) != (Kind.CATEGORICAL, Side.FEDERATED):
+            raise ConfigError(
+                f"{where}: expected a categorical federated column, got {encoded.value} and "
+                f"{side.value}: a column of interactions is what a device knows of the moment. Cut "
+                "numbers by borders, or leave the column out."
+            )
         if table == "item" and side is Side.FEDERATED:
             raise ConfigError(
                 f"{where}.side: expected centralized, got federated: items are the same for all, "
@@ -168,9 +176,9 @@ class ColumnSpec:
         """The kind after grouping by `borders`."""
         return Kind(self.kind) if self.borders is None else Kind.CATEGORICAL
 
-    def resolved_side(self, table: Literal["user", "item"]) -> Side:
+    def resolved_side(self, table: Literal["user", "item", "interaction"]) -> Side:
         """The side, with the table's default."""
-        default = Side.FEDERATED if table == "user" else Side.CENTRALIZED
+        default = Side.CENTRALIZED if table == "item" else Side.FEDERATED
         return default if self.side is None else Side(self.side)
 
 
@@ -254,6 +262,14 @@ class FilesSchema:
             raise ConfigError(
                 f"users.title: only items have titles, got {self.users.title!r}. Leave it out."
             )
+        for name, spec in self.interactions.columns.items():
+            where = f"interactions.columns.{name}"
+            if name in ("user", "item", "timestamp", "moment", "rating"):
+                raise ConfigError(
+                    f"{where}: this name is taken. Choose another, and give the file's own as "
+                    f"header: {name}."
+                )
+            spec.check(where, table="interaction")
         for section, table, file in self.tables:
             resolve_format(file, section)
             for name, spec in file.columns.items():
@@ -292,6 +308,10 @@ class FilesSchema:
                 Column(name, table, spec.resolved_side(table), spec.encoded, spec.scaling)
                 for _, table, file in self.tables
                 for name, spec in file.columns.items()
+            )
+            + tuple(
+                Column(name, "interaction", Side.FEDERATED, Kind.CATEGORICAL)
+                for name in self.interactions.columns
             ),
         )
 

@@ -211,4 +211,7 @@ def _of_features(schema: FeatureSchema) -> dict[str, Any]:
         }
         if columns:
             values[section] = {"columns": columns}
+    context = {each.name: {"kind": each.kind.value} for each in schema.select(table="interaction")}
+    if context:
+        values["interactions"] = {"columns": context}
     return values

@@ -46,7 +46,7 @@ class ColumnReport:
 
     Attributes:
       name: its name.
-      table: `user` or `item`.
+      table: `user`, `item` or `interaction`.
       side: `federated` or `centralized`.
       kind: how it is encoded.
       vocabulary: number of known values; 0 for numeric columns and vectors.
@@ -186,7 +186,7 @@ def column_reports(dataset: Dataset) -> tuple[ColumnReport, ...]:
             missing=encoded.missing,
             rule=encoded.column.private_scaling.told if encoded.column.is_private_number else None,
         )
-        for encoded in (*dataset.user_columns, *dataset.item_columns)
+        for encoded in (*dataset.user_columns, *dataset.item_columns, *dataset.interaction_columns)
     )
 
 

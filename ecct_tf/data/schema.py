@@ -41,7 +41,7 @@ class Kind(enum.StrEnum):
     VECTOR = "vector"
 
 
-_TABLES = ("user", "item")
+_TABLES = ("user", "item", "interaction")
 _EnumT = TypeVar("_EnumT", bound=enum.Enum)
 
 
@@ -51,7 +51,7 @@ class Column:
 
     Attributes:
       name: the column's name, unique in the schema.
-      table: `"user"` or `"item"`, the table that holds the column.
+      table: `"user"`, `"item"` or `"interaction"`, the table that holds the column.
       side: the tag that decides where the column may exist.
       kind: the encoding.
       scaling: how a private number becomes an input; None for the logarithm divided by 4.
@@ -62,7 +62,7 @@ class Column:
     """
 
     name: str
-    table: Literal["user", "item"]
+    table: Literal["user", "item", "interaction"]
     side: Side
     kind: Kind
     scaling: Scaling | None = None
@@ -78,6 +78,13 @@ class Column:
             )
         object.__setattr__(self, "side", _member(Side, self.side, where=f"{where}: side"))
         object.__setattr__(self, "kind", _member(Kind, self.kind, where=f"{where}: kind"))
+        told = (self.side, self.kind)
+        if self.table == "interaction" and told != (Side.FEDERATED, Kind.CATEGORICAL):
+            raise ConfigError(
+                f"{where}: expected side federated and kind categorical for a column of "
+                f"interactions, received {self.side.value} and {self.kind.value}: it is what a "
+                "device knows of the moment of a request."
+            )
         if self.kind is Kind.VECTOR and self.side is Side.FEDERATED:
             raise ConfigError(
                 f"{where}: expected side centralized for a column of vectors, received federated: "
@@ -193,7 +200,7 @@ class FeatureSchema:
         )
 
     def select(
-        self, table: Literal["user", "item"] | None = None, side: Side | None = None
+        self, table: Literal["user", "item", "interaction"] | None = None, side: Side | None = None
     ) -> tuple[Column, ...]:
         """Returns the columns of `table` on `side`, in order; None means any."""
         return tuple(

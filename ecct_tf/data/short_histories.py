@@ -64,9 +64,7 @@ def shortened(
     rows = np.sort(order[chosen])
     short = replace(
         dataset,
-        users=dataset.users[rows],
-        items=dataset.items[rows],
-        timestamps=dataset.timestamps[rows],
+        **dataset.interactions_at(rows),
         source=None,
     )
     return short, FilterCount(

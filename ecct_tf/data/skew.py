@@ -72,9 +72,7 @@ def skewed(
     rows = np.sort(time_order(dataset)[kept])
     thin = replace(
         dataset,
-        users=dataset.users[rows],
-        items=dataset.items[rows],
-        timestamps=dataset.timestamps[rows],
+        **dataset.interactions_at(rows),
         user_columns=columns,
         source=None,
     )

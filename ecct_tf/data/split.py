@@ -53,6 +53,7 @@ class Split:
       users: `[k] int32`, the users that are not excluded, ascending.
       cuts: the temporal split's last training second and last validation
         second; None for leave-one-out, which has no cut common to all.
+      context: `[n, C] int32`, codes of the private context columns, in the same order as `items`.
       heavy_users: `[h] int32`, users that are excluded because they touched more of
         the catalogue than was allowed.
     """
@@ -67,6 +68,7 @@ class Split:
     users: npt.NDArray[np.int32]
     cuts: tuple[int, int] | None = None
     heavy_users: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    context: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
 
     def __post_init__(self) -> None:
         for name, dtype in (
@@ -78,8 +80,16 @@ class Split:
             ("test_counts", np.int32),
             ("users", np.int32),
             ("heavy_users", np.int32),
+            ("context", np.int32),
         ):
             object.__setattr__(self, name, owned(getattr(self, name), dtype))
+        if not self.context.size:
+            object.__setattr__(self, "context", np.zeros((len(self.items), 0), np.int32))
+        if len(self.context) != len(self.items):
+            raise DataError(
+                f"Split: expected a row of context for each of {len(self.items)} interactions, "
+                f"received {len(self.context)}."
+            )
         counts = (self.recent_counts, self.validation_counts, self.test_counts)
         lengths = [len(self.offsets) - 1, *map(len, counts)]
         if len(set(lengths)) != 1:
@@ -139,6 +149,11 @@ class Split:
         """`[t] int64`: when each interaction of the training part was, seconds."""
         start, _ = self._bounds(user)
         return self.timestamps[start : start + len(self.train(user))]
+
+    def train_context(self, user: int) -> npt.NDArray[np.int32]:
+        """`[t, C] int32`: the context of each interaction of the training part."""
+        start, _ = self._bounds(user)
+        return self.context[start : start + len(self.train(user))]
 
     def older(self, user: int) -> npt.NDArray[np.int32]:
         """`[o] int32`: the training interactions that the cloud may know."""
@@ -200,6 +215,12 @@ class Split:
                 f"position must be in 0..{end - start - 1} for user {user}, received {position}."
             )
         return int(self.timestamps[start + position])
+
+    def context_of(self, user: int, position: int) -> npt.NDArray[np.int32]:
+        """`[C] int32`: the context of the user's interaction at `position`."""
+        self.time_of(user, position)
+        start, _ = self._bounds(user)
+        return self.context[start + position]
 
     def history(self, user: int, part: Part) -> npt.NDArray[np.int32]:
         """`[h] int32`: all that came before the first interaction of `part`."""

@@ -9,7 +9,7 @@ other devices. Arrays are copies: none is a window on a larger one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import overload
 
 import numpy as np
@@ -143,6 +143,7 @@ class DeviceView:
       num_older: how many of `history` the cloud knows too.
       profile: the user's federated columns, one row.
       times: `[n] int64`, seconds, when each of `history` happened.
+      context: `[n, C] int32`, codes of the private context columns of each.
     """
 
     user: int
@@ -150,8 +151,12 @@ class DeviceView:
     num_older: int
     profile: FederatedTable
     times: npt.NDArray[np.int64]
+    context: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
 
     def __post_init__(self) -> None:
+        if not self.context.size:
+            object.__setattr__(self, "context", np.zeros((len(self.history), 0), np.int32))
+        object.__setattr__(self, "context", owned(self.context, np.int32))
         object.__setattr__(self, "history", owned(self.history, np.int32))
         object.__setattr__(self, "times", owned(self.times, np.int64))
         _check_type("DeviceView.profile", self.profile, FederatedTable)
@@ -164,6 +169,11 @@ class DeviceView:
             raise DataError(
                 f"DeviceView.times: expected one for each of {len(self.history)} interactions, "
                 f"received {len(self.times)}."
+            )
+        if len(self.context) != len(self.history):
+            raise DataError(
+                f"DeviceView.context: expected a row for each of {len(self.history)} interactions, "
+                f"received {len(self.context)}."
             )
         if not 0 <= self.num_older <= len(self.history):
             raise DataError(
@@ -221,6 +231,7 @@ def device_view(dataset: Dataset, split: Split, user: int) -> DeviceView:
         num_older=len(split.older(user)),
         profile=FederatedTable(dataset.schema, profile),
         times=split.train_times(user),
+        context=split.train_context(user),
     )
 
 

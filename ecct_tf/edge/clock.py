@@ -12,7 +12,7 @@ import tensorflow as tf
 from ecct_tf import fixed_order
 from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig
 
-__all__ = ["clock_features", "elapsed_weights", "is_known", "request_context"]
+__all__ = ["clock_features", "context_inputs", "elapsed_weights", "is_known", "request_context"]
 
 _MINUTES = 60.0
 # Pauses are told apart from a minute to years, about 1 to 15 on the log scale.
@@ -34,7 +34,7 @@ def elapsed_weights(clock: tf.Tensor, *, config: FeatureConfig, mask: tf.Tensor)
       config: the hours.
       mask: `[..., L] float32`, 1 where a slot is in use.
     """
-    elapsed = clock[..., len(CLOCK_CONTEXT) :]
+    elapsed = clock[..., len(CLOCK_CONTEXT) : config.time_width]
     weights = [hours / (hours + elapsed) * mask for hours in config.clock_hours]
     stacked = tf.stack(weights, axis=-1)
     return stacked / tf.maximum(fixed_order.sum_last(stacked, axis=-2, keepdims=True), 1e-6)
@@ -48,17 +48,33 @@ def request_context(clock: tf.Tensor, *, config: FeatureConfig) -> tf.Tensor:
       config: whose pauses, and whether there are hour and weekday.
     """
     columns = [clock[..., 1 : len(CLOCK_CONTEXT) if config.clock_calendar else 2]]
-    width = config.clock_width
+    width = config.time_width
     for pause in config.pause_slots:
         hours = clock[..., width - pause : width - pause + 1]
         columns.append(_PAUSE_SCALE * tf.math.log(1.0 + _MINUTES * hours))
     return tf.concat(columns, axis=-1)
 
 
+def context_inputs(clock: tf.Tensor, *, config: FeatureConfig) -> tf.Tensor:
+    """1 for the value that each context column has, else 0: `[..., c] float32`.
+
+    Args:
+      clock: `[..., W] float32`, whose codes stand at the end; 0 is unknown.
+      config: the columns and their values.
+    """
+    columns = []
+    for place, values in enumerate(config.context.values()):
+        code = clock[..., config.time_width + place : config.time_width + place + 1]
+        known = tf.constant(list(range(1, len(values) + 1)), tf.float32)
+        # Whole numbers: an equality, by operators that every runtime has.
+        columns.append(tf.nn.relu(1.0 - tf.abs(code - known)))
+    return tf.concat(columns, axis=-1)
+
+
 def clock_features(
     slots: Sequence[tf.Tensor], *, config: FeatureConfig, clock: tf.Tensor, mask: tf.Tensor
 ) -> tf.Tensor:
-    """Features of K candidates that come from the clock, `[..., K, n] float32`, not yet scaled.
+    """Features of K candidates that come from the time, `[..., K, n] float32`, not yet scaled.
 
     Args:
       slots: `[..., K, L] float32` for each block, dot products of history and candidate.

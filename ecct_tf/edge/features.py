@@ -16,7 +16,7 @@ import tensorflow as tf
 from ecct_tf import fixed_order
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data.samples import pad_history
-from ecct_tf.edge.clock import clock_features, is_known
+from ecct_tf.edge.clock import clock_features, context_inputs, is_known
 from ecct_tf.knowledge.item_table import ItemTable
 
 __all__ = [
@@ -127,7 +127,7 @@ def interaction_features(
         mean = _mean_attributes(items, config, history, mask)
         pooled += [attributes, tf.abs(attributes - mean[..., None, :])]
     raw = tf.concat(pooled, axis=-1)
-    if config.clock:
+    if config.clock_width:
         scaled = _with_clock(items, raw, slots, config=config, clock=clock, mask=mask)
     else:
         scaled = (raw - items.feature_mean) * items.feature_scale
@@ -150,15 +150,26 @@ def _with_clock(
     clock: tf.Tensor | None,
     mask: tf.Tensor,
 ) -> tf.Tensor:
-    """Standardises `raw` and adds what the clock says; a silent one says the mean, which is 0."""
+    """Standardises `raw` and adds what a reading says; a silent one says the mean, which is 0.
+
+    The context is no number with moments: nobody but its device knows it.
+    """
     added = config.clock_features(num_blocks=len(slots))
     scaled = (raw - items.feature_mean[:-added]) * items.feature_scale[:-added]
     if clock is None:
         rows = tf.concat([tf.shape(scaled)[:-1], [added]], axis=0)
         return tf.concat([scaled, tf.zeros(rows)], axis=-1)
-    found = clock_features(slots, config=config, clock=clock, mask=mask)
-    found = (found - items.feature_mean[-added:]) * items.feature_scale[-added:]
-    return tf.concat([scaled, found * is_known(clock)], axis=-1)
+    parts = [scaled]
+    if config.clock:
+        own = slice(-added, -config.context_width or None)
+        found = clock_features(slots, config=config, clock=clock, mask=mask)
+        found = (found - items.feature_mean[own]) * items.feature_scale[own]
+        parts.append(found * is_known(clock))
+    if config.context:
+        given = tf.expand_dims(context_inputs(clock, config=config), -2)
+        rows = tf.concat([tf.shape(scaled)[:-1], [given.shape[-1]]], axis=0)
+        parts.append(tf.broadcast_to(given, rows))
+    return tf.concat(parts, axis=-1)
 
 
 def _blocks(rows: tf.Tensor, sizes: tuple[int, ...]) -> list[tf.Tensor]:

@@ -159,7 +159,7 @@ class Preparation:
         candidates = np.concatenate([user.candidates for group in drawn for user in group])
         clocks = np.concatenate(
             [
-                clock_readings(view.times, part.positions, config=features)
+                _readings(view, part.positions, features)
                 for group, parts in zip(groups, drawn, strict=True)
                 for view, part in zip(group, parts, strict=True)
             ]
@@ -264,10 +264,17 @@ def sample_clocks(
     """The reading of the clock behind each sample, `[N, W] float32`, as `sample_histories`."""
     drawn = [_draw(view, items, features, samples, seed) for view in group]
     clocks = [
-        clock_readings(view.times, part.positions, config=features)
-        for view, part in zip(group, drawn, strict=True)
+        _readings(view, part.positions, features) for view, part in zip(group, drawn, strict=True)
     ]
     return _by_sample(clocks, group, samples=samples, group_size=group_size, seed=seed)
+
+
+def _readings(
+    view: DeviceView, positions: npt.NDArray[np.int64], features: FeatureConfig
+) -> npt.NDArray[np.float32]:
+    """Readings of the moments of some positions, `[p, W] float32`."""
+    context = view.context if features.context else None
+    return clock_readings(view.times, positions, config=features, context=context)
 
 
 def _by_sample(

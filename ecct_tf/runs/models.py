@@ -219,6 +219,7 @@ class RunModels:
                             split.times_before(user, position),
                             now=split.time_of(user, position),
                             config=features,
+                            context=split.context_of(user, position) if features.context else None,
                         ),
                     ),
                 )

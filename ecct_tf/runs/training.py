@@ -75,7 +75,7 @@ def simulated_training(
     }
     frozen: Arrays = {"history": sample_histories(group, **drawn)}
     weights = sample_weights(group, **drawn)
-    if task.features.clock:
+    if task.features.clock_width:
         frozen["clock"] = sample_clocks(group, **drawn)
     epochs = -(-steps // -(-int(data.samples) // batch))
     # The codec of the shared weights is the transport's, not the device's.

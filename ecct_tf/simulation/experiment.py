@@ -28,6 +28,7 @@ from ecct_tf.data import (
     user_devices,
 )
 from ecct_tf.data.clock import silence, tells_time
+from ecct_tf.data.context import with_context
 from ecct_tf.phases import phase
 from ecct_tf.simulation.usable import check_usable
 
@@ -132,6 +133,8 @@ def build_experiment(
         recent_fraction=config.data.recent_fraction,
         seed=config.seed,
     )
+    thin, split = split, with_context(split, dataset, config.features)
+    whole = split if thin is whole else whole
     check_usable(config, dataset, split)
     check_needs(run_needs(_size(config, dataset, split), config, reads=reads), what="this run")
     if len(split.heavy_users):

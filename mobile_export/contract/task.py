@@ -32,7 +32,7 @@ def device_settings(task: DeviceTask) -> dict[str, dict[str, Any]]:
             "group_size": task.group_size,
             "distillation_weight": task.distillation_weight,
         },
-        "features": dataclasses.asdict(task.features),
+        "features": _features(task),
         "exchange": {**_exchange(task), "receives": task.receives},
     }
 
@@ -45,6 +45,13 @@ def _samples(task: DeviceTask) -> dict[str, Any]:
     return settings
 
 
+def _features(task: DeviceTask) -> dict[str, Any]:
+    settings = dataclasses.asdict(task.features)
+    # Files read no context, and say nothing of it, as those of earlier releases.
+    del settings["context"]
+    return settings
+
+
 def _exchange(task: DeviceTask) -> dict[str, Any]:
     settings = dataclasses.asdict(task.exchange)
     # Files of user embeddings say nothing of rows, as those of earlier releases.
@@ -53,11 +60,17 @@ def _exchange(task: DeviceTask) -> dict[str, Any]:
 
 
 def check_exportable(task: DeviceTask) -> None:
-    """Refuses devices whose cloud sends rows.
+    """Refuses devices whose cloud sends rows, and those that read a context.
 
     Raises:
-      ConfigError: it does.
+      ConfigError: so it is.
     """
+    if task.features.context:
+        raise ConfigError(
+            f"export: these devices read {', '.join(task.features.context)} (features.context) at "
+            "the moment of a request, and exported files have no such input; simulate with it, or "
+            "leave features.context out"
+        )
     if task.exchange.num_rows:
         raise ConfigError(
             "export: the cloud of these devices sends rows (h_c and z_c of items that it chose), "

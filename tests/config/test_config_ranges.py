@@ -80,6 +80,7 @@ REFUSED = {
     "server.optimizer": ["sgd"],
     "server.learning_rate": [0.0],
     "server.momentum": [-0.1, 1.0, math.nan],
+    "features.context": [{"network": []}, {"network": ["a", "a"]}, {"network": [""]}],
     "server.stages": ["robust", "my stages", "a:b:c"],
     "server.aggregator": ["my mean", "my_pkg.privacy:", "a:b:c"],
     "exchange.codec": ["int4"],
@@ -243,6 +244,8 @@ def test_a_job_and_a_cycle_refuse_such_a_list_too():
 def test_a_cycle_has_the_librarys_mean_alone():
     with pytest.raises(ConfigError, match=r"server\.aggregator: devices of a cycle run exported"):
         load_cycle_config(None, overrides=["server.aggregator=my_pkg.privacy:clipped"])
+    with pytest.raises(ConfigError, match=r"features\.context: devices of a cycle are given no"):
+        load_cycle_config(None, overrides=["features.context={network: [wifi]}"])
     with pytest.raises(ConfigError, match=r"server\.stages: devices of a cycle run exported"):
         load_cycle_config(None, overrides=["server.stages=my_pkg.stages:robust"])
 
