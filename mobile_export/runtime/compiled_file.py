@@ -10,6 +10,7 @@ written past its end, which ends the process. So outputs get memory of ours, as 
 may need it.
 """
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -94,8 +95,27 @@ class Runner:
 
     def get_output_details(self) -> dict[str, Any]:
         """The same of each output."""
-        found: dict[str, Any] = self._model.get_output_tensor_details(self._name)
+        try:
+            return self._told_of_outputs()
+        except RuntimeError:
+            # Of a signature whose input is too short yet; it takes what another one gives.
+            if self._shapes or len(self._given) != 1:
+                raise
+            (name,) = self._given
+            return self._once_long_enough(name)
+
+    def _told_of_outputs(self, signature: str = "") -> dict[str, Any]:
+        found: dict[str, Any] = self._model.get_output_tensor_details(signature or self._name)
         return found
+
+    def _once_long_enough(self, name: str) -> dict[str, Any]:
+        for other in ("save", "get_weights"):
+            if other in self._model.get_signature_list():
+                (told,) = self._told_of_outputs(other).values()
+                self._model.resize_input_tensor_by_name(self._name, name, told["shape"])
+                with contextlib.suppress(RuntimeError):
+                    return self._told_of_outputs()
+        return self._told_of_outputs()
 
     def __call__(self, **inputs: npt.NDArray[Any]) -> Arrays:
         """Runs it.

@@ -113,8 +113,9 @@ def test_wrong_inputs_are_refused_and_the_next_call_is_sound(packed):
 
 
 @needs_litert
-def test_verify_looks_into_it_as_well(packed):
-    path = packed("mlp", static=True)
+@pytest.mark.parametrize("static", [False, True])
+def test_verify_looks_into_it_as_well(static, packed):
+    path = packed("mlp", static=static)
     with Interpreter("litert-compiled") as compiled:
         checks = verify_file(
             path, [compiled], examples=synthetic_examples(path), damaged=2, hostile=20
