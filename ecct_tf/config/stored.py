@@ -186,8 +186,9 @@ def earlier_settings(
 ) -> dict[str, Any]:
     """As `complete_settings`, but what is missing for another reason stays so.
 
-    >>> earlier_settings({"method": "ecct"}, sections=["features"])["features"]
-    {'clock': False, 'context': {}}
+    >>> filled = earlier_settings({"method": "ecct"}, sections=["features"])["features"]
+    >>> filled["clock"], filled["context"]
+    (False, {})
     """
     filled: dict[str, Any] = copy.deepcopy(dict(values))
     missing = _missing(values, sections)

@@ -43,7 +43,7 @@ def test_each_key_is_explained_in_its_table(page, heading, kind):
 
 def test_the_schemas_of_the_page_are_valid(page, tmp_path):
     blocks = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         (tmp_path / "schema.yaml").write_text(block)
         assert read_files_schema(tmp_path / "schema.yaml").name == yaml.safe_load(block)["name"]
