@@ -44,7 +44,7 @@ def new(file: Path) -> None:
     type=_path,
     multiple=True,
     required=True,
-    help="Public key that may have signed, repeatable. [required]",
+    help="Public key that may have signed, repeatable.",
 )
 def check(public: Path, key_files: tuple[Path, ...]) -> None:
     """Check that the publication in the folder PUBLIC is signed, and all its files with it."""
