@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from ecct_tf.errors import ExportError
+from mobile_export.contract.runtimes import runtime_needs
 from mobile_export.flatbuffer.packing import associated_files, read_metadata
 from mobile_export.flatbuffer.schema import read_model, schema
 from mobile_export.making.conversion import check_operators
@@ -16,7 +17,7 @@ __all__ = ["inspection_tables", "tensor_sizes"]
 
 
 def inspection_tables(path: Path, *, tensors: int = 12) -> Iterator[Table]:
-    """Tables of signatures, operators, the largest constants, and metadata.
+    """Tables of signatures, runtimes, operators, the largest constants, and metadata.
 
     Raises:
       ExportError: the file is damaged; before the first table.
@@ -26,6 +27,7 @@ def inspection_tables(path: Path, *, tensors: int = 12) -> Iterator[Table]:
     try:
         found = [
             _signatures(metadata),
+            _runtimes(metadata),
             _operators(content),
             _constants(content, tensors),
             _metadata(path, metadata),
@@ -71,6 +73,15 @@ def _signatures(metadata: dict[str, Any]) -> Table:
                     port.get("meaning", ""),
                 )  # fmt: skip
                 name = ""
+    return table
+
+
+def _runtimes(metadata: dict[str, Any]) -> Table:
+    table = Table(title="Runtimes", title_justify="left")
+    for column in ("interface", "version", "before calls"):
+        table.add_column(column)
+    for needs in runtime_needs(metadata):
+        table.add_row(needs.interface, needs.version, needs.before)
     return table
 
 

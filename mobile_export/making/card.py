@@ -7,6 +7,7 @@ from typing import Any
 
 from ecct_tf.errors import ExportError
 from ecct_tf.files import write_text
+from mobile_export.contract.runtimes import runtime_needs
 from mobile_export.flatbuffer.packing import MANIFEST, read_metadata
 
 __all__ = ["model_card", "note_measured"]
@@ -44,6 +45,10 @@ def model_card(manifest: Mapping[str, Any], folder: Path) -> str:
     ]
     for name, found in details.items():
         lines.append(f"- `{name}`: {found['variant']['meant_for']}{_whose(found, details)}.")
+        lines += [
+            f"    - {needs.interface}: {needs.version}; before calls, {needs.before}"
+            for needs in runtime_needs(found)
+        ]
     lines += [
         "",
         "Check a file against the SHA-256 in `manifest.json` before loading it: a runtime may",

@@ -433,7 +433,7 @@ def test_evaluate_of_all_rows_is_noted_in_the_card(ecct, files, run):
 def test_inspect_shows_what_a_file_holds(ecct, trainable):
     code, out, _ = ecct("inspect", trainable, "--tensors", 3)
     assert code == 0
-    for title in ("Signatures", "Operators", "Largest constants", "Metadata"):
+    for title in ("Signatures", "Runtimes", "Operators", "Largest constants", "Metadata"):
         assert title in out
     assert f"{trainable.stat().st_size:,} bytes" in out
     # The clock and what a reading of it is, wherever a table breaks its lines.

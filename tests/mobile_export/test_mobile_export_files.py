@@ -15,6 +15,7 @@ from mobile_export.checking.inspection import inspection_tables, tensor_sizes
 from mobile_export.checking.reference import Reference
 from mobile_export.checking.synthetic import synthetic_examples
 from mobile_export.checking.verification import contract_of, verify_file
+from mobile_export.contract.runtimes import runtime_needs
 from mobile_export.flatbuffer.late_tables import LateTables
 from mobile_export.flatbuffer.packing import (
     associated_files,
@@ -215,11 +216,22 @@ def test_the_card_lists_every_file(files):
     card = (files[0].path.parent / "MODEL_CARD.md").read_text(encoding="utf-8")
     for file in files:
         assert f"| `{file.path.name}` | {file.num_bytes:,} |" in card
+    assert "    - CompiledModel: LiteRT 2.1.5 or newer; before calls, resize_input" in card
+
+
+def test_a_file_without_training_or_open_shapes_needs_less():
+    port = {"name": "candidates", "shape": [4]}
+    interpreter, compiled = runtime_needs({"signatures": {"infer": {"inputs": [port]}}})
+    assert (interpreter.version, interpreter.before) == (
+        "LiteRT 1.1.2 or newer",
+        "nothing: all shapes are fixed",
+    )
+    assert compiled.version == "not tested without `train`"
 
 
 def test_inspection_shows_signatures_operators_constants_and_metadata(files):
     titles = [table.title for table in inspection_tables(files[0].path)]
-    assert titles == ["Signatures", "Operators", "Largest constants", "Metadata"]
+    assert titles == ["Signatures", "Runtimes", "Operators", "Largest constants", "Metadata"]
 
 
 @pytest.mark.slow
