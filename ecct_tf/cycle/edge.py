@@ -133,12 +133,15 @@ class EdgeSide:
                 tier,
                 0,
                 states=[
-                    model.begin(
-                        user=view.user,
-                        history=view.history,
-                        profile=device_profile(view, numbers=work.model.reads_numbers),
-                        num_older=view.num_older,
-                        times=view.times,
+                    # As a phone keeps it: a file with another table is adopted by its tokens.
+                    model.labelled(
+                        model.begin(
+                            user=view.user,
+                            history=view.history,
+                            profile=device_profile(view, numbers=work.model.reads_numbers),
+                            num_older=view.num_older,
+                            times=view.times,
+                        )
                     )
                     for view in views
                 ],
