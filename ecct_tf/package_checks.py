@@ -77,6 +77,7 @@ class Requirement:
 
 _ANYWHERE = (
     Requirement("click", ">=8.1"),
+    Requirement("cryptography", ">=42", optional=True),
     Requirement("dacite", ">=1.8"),
     Requirement("google-crc32c", ">=1.6"),
     Requirement("isal", ">=1.7"),
