@@ -3,7 +3,8 @@
 It needs LiteRT and NumPy, no TensorFlow.
 """
 
-from mobile_export.device.device import Device, DeviceFleet
+from mobile_export.device.device import Device
+from mobile_export.device.fleet import DeviceFleet
 from mobile_export.device.migration import Adopted, Migration
 from mobile_export.device.model import DeviceModel
 from mobile_export.device.state import DeviceState, ReceivedDownlink

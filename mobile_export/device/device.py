@@ -18,7 +18,7 @@ Times, where they are known, stay in the state file; a model without a clock doe
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from mobile_export.device.given import item_rows, whole_number
 from mobile_export.device.migration import Migration, WeightsChoice
 from mobile_export.device.model import DeviceModel
 from mobile_export.device.personal import personal_data
-from mobile_export.device.state import DeviceState, ReceivedDownlink, read_state
+from mobile_export.device.state import DeviceState, ReceivedDownlink
 from mobile_export.device.state_file import StateFile
 from mobile_export.device.times import (
     InteractionTimes,
@@ -46,7 +46,7 @@ from mobile_export.device.training import (
     train_rounds,
 )
 
-__all__ = ["Device", "DeviceFleet"]
+__all__ = ["Device"]
 
 _log = logging.getLogger(__name__)
 
@@ -327,66 +327,3 @@ class Device:
         state = self.model.labelled(state)
         self._file.replace(state)
         self._state = state
-
-
-class DeviceFleet:
-    """Many devices over one loaded file, their states in one folder.
-
-    Args:
-      folder: of the state files, `USER.state`.
-      model: the file.
-      clock: of all of them, seconds since 1970.
-    """
-
-    def __init__(
-        self, folder: Path, model: DeviceModel, *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self.folder = folder
-        self.model = model
-        self._clock = clock
-
-    def __iter__(self) -> Iterator[Device]:
-        """The devices in the order of their users, one at a time."""
-        for user in self.users:
-            yield self[user]
-
-    def __getitem__(self, user: int) -> Device:
-        """The device of `user`."""
-        return Device(self._path(user), self.model, clock=self._clock)
-
-    @property
-    def users(self) -> list[int]:
-        """Users that have a device."""
-        names = [path.stem for path in self.folder.glob("*.state")]
-        return sorted(int(name) for name in names if name.isdecimal())
-
-    def add(
-        self,
-        user: int,
-        *,
-        history: npt.ArrayLike = (),
-        profile: npt.ArrayLike | Mapping[str, Any] = (),
-        num_older: int = 0,
-        times: InteractionTimes = None,
-    ) -> Device:
-        """Creates a device, as `Device.create` does."""
-        return Device.create(
-            self._path(user),
-            self.model,
-            user=user,
-            history=history,
-            profile=profile,
-            num_older=num_older,
-            times=times,
-            clock=self._clock,
-        )
-
-    def move_to(self, model: DeviceModel) -> "DeviceFleet":
-        """The same devices with a newer file, each adopted by it."""
-        for user in self.users:
-            if read_state(self._path(user)).model != model.file.sha256:
-                Device.adopt(self._path(user), model, previous=self.model)
-        return DeviceFleet(self.folder, model, clock=self._clock)
-
-    def _path(self, user: int) -> Path:
-        return self.folder / f"{whole_number(user, what='device: user')}.state"
