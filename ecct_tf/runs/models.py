@@ -308,10 +308,12 @@ class RunModels:
         )
 
     def _later_on(self, user: int) -> Array:
-        """The reading of the clock of `user` an hour after the newest training interaction."""
-        times = self.experiment.split.train_times(user)
+        """The reading of `user` an hour after the newest training interaction, in its context."""
+        split, features = self.experiment.split, self.experiment.config.features
+        times = split.train_times(user)
         now = int(times[-1]) + _HOUR if len(times) else 0
-        return clock_reading(times, now=now, config=self.experiment.config.features)
+        context = split.train_context(user)[-1] if features.context and len(times) else None
+        return clock_reading(times, now=now, config=features, context=context)
 
     def _downlink(self, cohort: Cohort, user: int) -> Encoded:
         check_exportable(cohort.work.task)

@@ -24,6 +24,7 @@ from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.noise import draw_noise
 from ecct_tf.simulation.device_parity import Twin, check_codes, simulated_twin, uplink_bytes
 from mobile_export.device import DeviceModel, DeviceState, ReceivedDownlink, TrainingPlan
+from mobile_export.device.moments import context_words
 from mobile_export.device.training import train_round
 from mobile_export.making.export import export_edge_model
 from mobile_export.making.items import exact_encoding
@@ -151,6 +152,7 @@ class RealDevices:
             profile=device.data.profile[0],
             num_older=view.num_older,
             times=view.times,
+            context=context_words(view.context, values=model.file.features.context),
         )
         embedding = device.downlink.user_embeddings
         received = ReceivedDownlink(

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data.clock import clock_reading
+from mobile_export.contract.meaning import context_of
 from mobile_export.flatbuffer.packing import read_metadata
 from mobile_export.making.examples import DeviceExample
 
@@ -29,7 +30,10 @@ def synthetic_examples(path: Path, *, count: int = 4, candidates: int = 32) -> l
     width, codec = metadata["model"]["cloud_dim"], metadata["exchange"]["codec"]
     sizes = [column["rows"] for column in metadata["profile"]]
     reads = FeatureConfig(
-        history_length=length, last_items=0, clock=bool(metadata["features"].get("clock"))
+        history_length=length,
+        last_items=0,
+        clock=bool(metadata["features"].get("clock")),
+        context=context_of(metadata),
     )
 
     def vector() -> tuple[npt.NDArray[Any], float]:
@@ -48,9 +52,12 @@ def synthetic_examples(path: Path, *, count: int = 4, candidates: int = 32) -> l
                 user_embedding=embedding,
                 user_embedding_scale=scale,
                 clock=clock_reading(
-                    np.sort(_NOW - rng.integers(0, _SPAN, length)), now=_NOW, config=reads
+                    np.sort(_NOW - rng.integers(0, _SPAN, length)),
+                    now=_NOW,
+                    config=reads,
+                    context=[rng.integers(len(words) + 1) for words in reads.context.values()],
                 )
-                if reads.clock
+                if reads.clock_width
                 else None,
             )
         )

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Column", "FileMeaning", "meaning_of", "words_fingerprint"]
+from ecct_tf.errors import ExportError
+
+__all__ = ["Column", "FileMeaning", "context_of", "meaning_of", "words_fingerprint"]
 
 _DIGITS = 16
 
@@ -47,6 +49,7 @@ class FileMeaning:
       vocabulary: fingerprint of the item tokens; empty where a token is the row's number.
       rows: of the item table, row 0 included.
       columns: private columns in the order of the input `profile`.
+      context: columns of the context that it reads, each with its values, in the order of inputs.
     """
 
     tier: str
@@ -57,6 +60,7 @@ class FileMeaning:
     vocabulary: str
     rows: int
     columns: tuple[Column, ...]
+    context: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def size(self) -> int:
@@ -65,7 +69,10 @@ class FileMeaning:
 
     def as_values(self) -> dict[str, Any]:
         """As values of JSON."""
+        context = [[name, list(words)] for name, words in self.context]
         return {
+            # Files that read no context say nothing of it, as those of earlier releases.
+            **({"context": context} if context else {}),
             "tier": self.tier,
             "adapters": self.adapters,
             "weights": [[name, list(shape)] for name, shape in self.weights],
@@ -90,6 +97,9 @@ class FileMeaning:
             columns=tuple(
                 Column(str(name), str(kind), str(about), int(rows))
                 for name, kind, about, rows in told["columns"]
+            ),
+            context=tuple(
+                (str(name), tuple(map(str, words))) for name, words in told.get("context", [])
             ),
         )
 
@@ -123,7 +133,35 @@ def meaning_of(
         vocabulary=words_fingerprint(tokens) if items.get("file") else "",
         rows=int(items["rows"]),
         columns=tuple(_column(column, words) for column in metadata["profile"]),
+        context=tuple(context_of(metadata).items()),
     )
+
+
+def context_of(metadata: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The columns of the context that a file reads, each with its values, in the order of inputs.
+
+    Raises:
+      ExportError: the file is damaged there.
+
+    >>> context_of({"features": {"context": [{"name": "network", "values": ["wifi"]}]}})
+    {'network': ('wifi',)}
+    """
+    told = metadata.get("features", {}).get("context", [])
+    try:
+        found = {str(each["name"]): tuple(map(str, each["values"])) for each in told}
+    except (KeyError, TypeError) as error:
+        raise ExportError(
+            f"features.context: expected columns with name and values, the file tells {told!r}; "
+            "export it again"
+        ) from error
+    if len(found) != len(told) or not all(
+        words and "" not in words and len(set(words)) == len(words) for words in found.values()
+    ):
+        raise ExportError(
+            "features.context: expected different columns, each with one or more different values, "
+            f"the file tells {told!r}; export it again"
+        )
+    return found
 
 
 def words_fingerprint(words: Sequence[str]) -> str:

@@ -105,6 +105,7 @@ class Sizes:
       candidates: C of a static file; None for a dynamic one.
       clock_width: W, values of a reading of the clock; without a clock, 0, there is no `clock`
         input.
+      context: columns of the context, whose codes end a reading.
     """
 
     history_length: int
@@ -120,6 +121,7 @@ class Sizes:
     batch: int | None = None
     candidates: int | None = None
     clock_width: int = 0
+    context: tuple[str, ...] = ()
 
 
 def signatures(sizes: Sizes, *, trainable: bool) -> Mapping[str, Signature]:
@@ -176,6 +178,10 @@ def _clock(sizes: Sizes, *lead: int | None) -> tuple[Port, ...]:
     shape = (*lead, sizes.clock_width)
     told = "reading of the clock: " + ", ".join(CLOCK_CONTEXT)
     told += "; then hours since each item of the history; zeros say nothing"
+    if sizes.context:
+        codes = f"codes of {', '.join(sizes.context)}, 0 for unknown"
+        timed = sizes.clock_width > len(sizes.context)
+        told = f"{told}; then {codes}" if timed else codes
     return (Port("clock", "float32", shape, told),)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from ecct_tf.config import FeatureConfig
 from ecct_tf.edge import DeviceTask, EdgeModel, build_optimizer
 from ecct_tf.errors import ConfigError, ExportError
 from mobile_export.contract.samples import samples_of
@@ -32,7 +33,7 @@ def device_settings(task: DeviceTask) -> dict[str, dict[str, Any]]:
             "group_size": task.group_size,
             "distillation_weight": task.distillation_weight,
         },
-        "features": _features(task),
+        "features": _features(task.features),
         "exchange": {**_exchange(task), "receives": task.receives},
     }
 
@@ -45,10 +46,15 @@ def _samples(task: DeviceTask) -> dict[str, Any]:
     return settings
 
 
-def _features(task: DeviceTask) -> dict[str, Any]:
-    settings = dataclasses.asdict(task.features)
-    # Files read no context, and say nothing of it, as those of earlier releases.
+def _features(features: FeatureConfig) -> dict[str, Any]:
+    settings = dataclasses.asdict(features)
+    # Files that read no context say nothing of it, as those of earlier releases.
     del settings["context"]
+    if features.context:
+        # A list, for JSON of files is sorted by names, and the order says which code is whose.
+        settings["context"] = [
+            {"name": name, "values": list(words)} for name, words in features.context.items()
+        ]
     return settings
 
 
@@ -60,17 +66,11 @@ def _exchange(task: DeviceTask) -> dict[str, Any]:
 
 
 def check_exportable(task: DeviceTask) -> None:
-    """Refuses devices whose cloud sends rows, and those that read a context.
+    """Refuses devices whose cloud sends rows.
 
     Raises:
-      ConfigError: so it is.
+      ConfigError: it does.
     """
-    if task.features.context:
-        raise ConfigError(
-            f"export: these devices read {', '.join(task.features.context)} (features.context) at "
-            "the moment of a request, and exported files have no such input; simulate with it, or "
-            "leave features.context out"
-        )
     if task.exchange.num_rows:
         raise ConfigError(
             "export: the cloud of these devices sends rows (h_c and z_c of items that it chose), "
@@ -96,6 +96,8 @@ def check_told(task: DeviceTask, metadata: Mapping[str, Any]) -> str:
         "training": training if "group_size" in training else {**training, **_UNNAMED},
     }
     sections = {**device_settings(task), "samples": dataclasses.asdict(task.samples)}
+    sections["features"].setdefault("context", [])
+    told["features"] = {"context": [], **told["features"]}
     for section, settings in sections.items():
         for name, ours in settings.items():
             # As JSON has it: no tuples.
@@ -151,4 +153,5 @@ def file_sizes(
         batch=batch,
         candidates=candidates,
         clock_width=task.features.clock_width,
+        context=tuple(task.features.context),
     )

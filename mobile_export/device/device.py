@@ -30,6 +30,7 @@ from ecct_tf.wire import StartFile
 from mobile_export.device.given import item_rows, whole_number
 from mobile_export.device.migration import Migration, WeightsChoice
 from mobile_export.device.model import DeviceModel
+from mobile_export.device.moments import Context
 from mobile_export.device.personal import personal_data
 from mobile_export.device.state import DeviceState, ReceivedDownlink
 from mobile_export.device.state_file import StateFile
@@ -93,6 +94,7 @@ class Device:
         profile: npt.ArrayLike | Mapping[str, Any] = (),
         num_older: int = 0,
         times: InteractionTimes = None,
+        context: Context | None = None,
         start: StartFile | None = None,
         clock: Callable[[], float] = time.time,
     ) -> "Device":
@@ -106,7 +108,12 @@ class Device:
         """
         known = interaction_times(times, count=np.size(history), latest=latest_time(clock()))
         state = model.begin(
-            user=user, history=history, profile=profile, num_older=num_older, times=known
+            user=user,
+            history=history,
+            profile=profile,
+            num_older=num_older,
+            times=known,
+            context=context,
         )
         if start is not None:
             state = model.adopt_start(state, start)
@@ -179,7 +186,11 @@ class Device:
         return dict(Counter(each.token for each in labels.waiting)) if labels else {}
 
     def interact(
-        self, items: npt.ArrayLike | Sequence[str], *, times: InteractionTimes = None
+        self,
+        items: npt.ArrayLike | Sequence[str],
+        *,
+        times: InteractionTimes = None,
+        context: Context | None = None,
     ) -> None:
         """Adds what the user did, oldest first.
 
@@ -190,14 +201,18 @@ class Device:
           items: row numbers, or tokens. One whose token the file does not know waits in the state,
             see `unknown_items`, and takes its place in the history once a file knows it.
           times: when each was, seconds since 1970, UTC; None where it is unknown.
+          context: by column of the file, a value for each of `items`; None where it is unknown.
 
         Raises:
-          DeviceError: a time is negative, no number, or over a day ahead of the device's clock.
+          DeviceError: a time is negative, no number, or over a day ahead of the device's clock, or
+            the file has no such column of context.
         """
         latest = latest_time(self._clock())
         known = interaction_times(times, count=np.size(items), latest=latest)
         with self._file.lock:
-            self._keep(self.model.with_interactions(self._state, items, times=known))
+            self._keep(
+                self.model.with_interactions(self._state, items, times=known, context=context)
+            )
 
     def receive(
         self, downlink: ReceivedDownlink, *, shared_weights: npt.ArrayLike | None = None
@@ -245,13 +260,18 @@ class Device:
         return report, answer
 
     def score(
-        self, candidates: npt.ArrayLike, *, now: float | None = None
+        self,
+        candidates: npt.ArrayLike,
+        *,
+        now: float | None = None,
+        context: Context | None = None,
     ) -> npt.NDArray[np.float32]:
         """Logits of `candidates`, `[K] float32`.
 
         Args:
           candidates: row numbers.
           now: of the request, seconds since 1970; None asks the device's clock.
+          context: of the request, a value by column, where the file reads a context.
 
         Raises:
           DeviceError: `now` is negative, no number, or over a day ahead of the device's clock.
@@ -259,7 +279,7 @@ class Device:
         own = self._clock()
         latest = latest_time(own)
         moment = own if now is None else whole_seconds(now, what="score: now", latest=latest)
-        return self.model.score(self._state, candidates, now=moment)
+        return self.model.score(self._state, candidates, now=moment, context=context)
 
     def recommend(
         self,
@@ -268,6 +288,7 @@ class Device:
         candidates: npt.ArrayLike | None = None,
         with_met: bool = False,
         now: float | None = None,
+        context: Context | None = None,
     ) -> list[tuple[int, float]]:
         """The best items for the user, best first; of equal ones the lower row number.
 
@@ -276,6 +297,7 @@ class Device:
           candidates: row numbers to choose from, each once; None for all items of the file.
           with_met: whether items that the user has met may be among them.
           now: of the request, as for `score`.
+          context: of the request, as for `score`.
 
         Returns:
           Row numbers and their logits.
@@ -293,7 +315,7 @@ class Device:
             rows = np.setdiff1d(rows, state.history)
         if not len(rows):
             return []
-        logits = self.score(rows, now=now)
+        logits = self.score(rows, now=now, context=context)
         best = np.argsort(-logits, kind="stable")[:k]
         return list(zip(rows[best].tolist(), logits[best].tolist(), strict=True))
 

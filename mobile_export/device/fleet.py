@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mobile_export.device.device import Device
 from mobile_export.device.given import whole_number
 from mobile_export.device.model import DeviceModel
+from mobile_export.device.moments import Context
 from mobile_export.device.state import read_state
 from mobile_export.device.times import InteractionTimes
 
@@ -55,6 +56,7 @@ class DeviceFleet:
         profile: npt.ArrayLike | Mapping[str, Any] = (),
         num_older: int = 0,
         times: InteractionTimes = None,
+        context: Context | None = None,
     ) -> Device:
         """Creates a device, as `Device.create` does."""
         return Device.create(
@@ -65,6 +67,7 @@ class DeviceFleet:
             profile=profile,
             num_older=num_older,
             times=times,
+            context=context,
             clock=self._clock,
         )
 

@@ -55,7 +55,9 @@ def held_back(
     return HeldBack(
         histories_before(history, positions, features.history_length),
         candidates,
-        clock_readings(state.times[known], positions, config=features),
+        clock_readings(
+            state.times[known], positions, config=features, context=state.context[known]
+        ),
     )
 
 

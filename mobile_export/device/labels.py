@@ -7,9 +7,11 @@ that its file does not know, and what its file is. Kotlin writes the same bytes.
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from mobile_export.contract.meaning import FileMeaning
+from mobile_export.device.moments import Values
 
 __all__ = ["StateLabels", "Waiting"]
 
@@ -22,11 +24,24 @@ class Waiting:
       token: of the item.
       place: how many interactions of the history came before it.
       time: seconds since 1970, 0 where it is unknown.
+      context: codes of the columns of the context that the file reads.
     """
 
     token: str
     place: int
     time: int
+    context: tuple[int, ...] = ()
+
+    def as_values(self) -> list[Any]:
+        """As values of JSON; of a file without a context, as earlier releases wrote it."""
+        values: list[Any] = [self.token, self.place, self.time]
+        return [*values, list(self.context)] if self.context else values
+
+    @classmethod
+    def from_values(cls, told: Sequence[Any]) -> "Waiting":
+        """Reads what `as_values` gave."""
+        token, place, time, *codes = told
+        return cls(str(token), int(place), int(time), tuple(map(int, codes[0] if codes else ())))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +68,7 @@ class StateLabels:
             "file": self.file.as_values(),
             "tokens": list(self.tokens),
             "texts": list(self.texts),
-            "waiting": [list(dataclasses.astuple(each)) for each in self.waiting],
+            "waiting": [each.as_values() for each in self.waiting],
             "waiting_older": self.waiting_older,
         }
 
@@ -61,15 +76,29 @@ class StateLabels:
         """JSON; equal labels give equal bytes, in Kotlin too."""
         return json.dumps(self.as_values(), sort_keys=True).encode()
 
-    def check(self, *, history: int, profile: int) -> None:
-        """Raises `ValueError` unless the labels fit a state of that many items and columns."""
+    def check(self, *, history: int, profile: int, context: Values) -> None:
+        """Raises `ValueError` unless the labels fit a state.
+
+        Args:
+          history: how many interactions it has.
+          profile: how many private columns.
+          context: its columns of the context, with their values.
+        """
         places = [each.place for each in self.waiting]
+        most = [len(words) for words in context.values()]
         if (
             len(self.texts) != profile
             or len(self.file.columns) != profile
             or not 0 <= self.waiting_older <= len(places)
             or any(not 0 <= place <= history for place in places)
             or any(each.time < 0 for each in self.waiting)
+            or any(len(each.context) != len(most) for each in self.waiting)
+            or any(
+                not 0 <= code <= last
+                for each in self.waiting
+                for code, last in zip(each.context, most, strict=True)
+            )
+            or self.file.context != tuple(context.items())
         ):
             raise ValueError(
                 f"labels: expected those of {history} interactions and {profile} private columns"
@@ -88,10 +117,7 @@ class StateLabels:
                 file=FileMeaning.from_values(told["file"]),
                 tokens=tuple(map(str, told["tokens"])),
                 texts=tuple(map(str, told["texts"])),
-                waiting=tuple(
-                    Waiting(str(token), int(place), int(time))
-                    for token, place, time in told["waiting"]
-                ),
+                waiting=tuple(map(Waiting.from_values, told["waiting"])),
                 waiting_older=int(told["waiting_older"]),
             )
         except (KeyError, TypeError, AttributeError) as error:

@@ -15,6 +15,7 @@ from ecct_tf.errors import DeviceError
 from mobile_export.contract.meaning import FileMeaning, words_fingerprint
 from mobile_export.device.history import WAITS, History, labelled, moved_history
 from mobile_export.device.labels import StateLabels
+from mobile_export.device.moments import Values
 from mobile_export.device.moved_profile import moved_profile
 from mobile_export.device.moved_weights import moved_weights
 from mobile_export.device.state import DeviceState, ReceivedDownlink
@@ -94,6 +95,8 @@ def adopt_state(
         history=found.history,
         times=found.times,
         num_older=found.num_older,
+        context=found.context,
+        context_values=file.features.context,
         values=values,
         start=start,
         downlink=downlink,
@@ -151,7 +154,15 @@ def _items(
         notes.append(
             f"items became unknown for good, for the former file had no token: {len(nameless)}"
         )
-    found = moved_history(state, old, tokens=tokens, now=now, row_of=file.item_row)
+    found = moved_history(
+        state,
+        old,
+        tokens=tokens,
+        now=now,
+        row_of=file.item_row,
+        context_values=file.features.context,
+    )
+    notes += _context_notes(state.context_values, file)
     unknown = sum(now.get(row) == WAITS for row in state.history.tolist())
     told = Migration(
         moved=sum(new not in (row, WAITS) for row, new in now.items()),
@@ -159,6 +170,25 @@ def _items(
         returned=len(old.waiting) + unknown - len(found.waiting),
     )
     return found, told
+
+
+def _context_notes(before: Values, file: EdgeFile) -> list[str]:
+    """What becomes of the context; notes are logged, so they name columns and no value."""
+    after, notes = file.features.context, []
+    for name in before:
+        if name not in after:
+            notes.append(f"context: {name} was dropped, {file.name} does not read it")
+        elif set(before[name]) - set(after[name]):
+            notes.append(
+                f"context: {name} is unknown where it was one of the values that {file.name} does "
+                "not know"
+            )
+    notes += [
+        f"context: {name} is new, and unknown for what came before"
+        for name in after
+        if name not in before
+    ]
+    return notes
 
 
 def _fits(downlink: ReceivedDownlink, file: EdgeFile, *, same_rows: bool) -> bool:

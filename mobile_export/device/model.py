@@ -16,6 +16,7 @@ from mobile_export.device.guard import DeviceGuard, HeldBack
 from mobile_export.device.history import labelled, with_tokens
 from mobile_export.device.labels import StateLabels
 from mobile_export.device.migration import Adopted, WeightsChoice, adopt_state
+from mobile_export.device.moments import Context, context_rows
 from mobile_export.device.profile import profile_row, profile_texts
 from mobile_export.device.received import check_downlink
 from mobile_export.device.runner import FileRunner
@@ -80,6 +81,7 @@ class DeviceModel(FileRunner):
         profile: npt.ArrayLike | Mapping[str, Any] = (),
         num_older: int = 0,
         times: InteractionTimes = None,
+        context: Context | None = None,
     ) -> DeviceState:
         """The state of a device that has just got the file: its weights, no downlink.
 
@@ -90,6 +92,7 @@ class DeviceModel(FileRunner):
             whole numbers that stand for them; 0 for unknown.
           num_older: how many of `history` the cloud knows too.
           times: when each of `history` was, seconds since 1970; None where it is unknown.
+          context: by column of the file, a value for each of `history`; None where it is unknown.
         """
         user = whole_number(user, what="device: user")
         return DeviceState(
@@ -102,6 +105,10 @@ class DeviceModel(FileRunner):
             values=self._first,
             times=interaction_times(times, count=np.size(history)),
             labels=StateLabels(self.file.meaning, texts=profile_texts(self.file, profile)),
+            context=context_rows(
+                context, count=np.size(history), values=self.file.features.context
+            ),
+            context_values=self.file.features.context,
         )
 
     def with_interactions(
@@ -110,6 +117,7 @@ class DeviceModel(FileRunner):
         items: npt.ArrayLike | Sequence[str],
         *,
         times: InteractionTimes = None,
+        context: Context | None = None,
     ) -> DeviceState:
         """The state after the user interacted with `items`, oldest first.
 
@@ -118,12 +126,13 @@ class DeviceModel(FileRunner):
           items: `[m]`, row numbers, or tokens. Interactions whose token the file does not know wait
             in the state until a file knows it.
           times: when each was, seconds since 1970; None where it is unknown.
+          context: by column of the file, a value for each; None where it is unknown.
         """
         self.check(state)
         listed = list(items) if isinstance(items, Sequence) and not isinstance(items, str) else []
         if not listed or not all(isinstance(item, str) for item in listed):
-            return state.with_interactions(items, times=times)
-        return with_tokens(state, self.file, listed, times=times)
+            return state.with_interactions(items, times=times, context=context)
+        return with_tokens(state, self.file, listed, times=times, context=context)
 
     def labelled(self, state: DeviceState) -> DeviceState:
         """The state with labels that tell the next file what its rows mean."""
@@ -260,7 +269,12 @@ class DeviceModel(FileRunner):
         return dataclasses.replace(state, downlink=downlink)
 
     def score(
-        self, state: DeviceState, candidates: npt.ArrayLike, *, now: float | None = None
+        self,
+        state: DeviceState,
+        candidates: npt.ArrayLike,
+        *,
+        now: float | None = None,
+        context: Context | None = None,
     ) -> Array:
         """Logits of `candidates` for the user as of now, `[K] float32`; see `served`.
 
@@ -269,11 +283,13 @@ class DeviceModel(FileRunner):
           candidates: item ids.
           now: of the request, seconds since 1970, which a file with a clock reads; None leaves
             the clock silent.
+          context: of the request, a value by column, which a file with a context reads; what is
+            missing is unknown.
         """
         items = item_rows(candidates, what="score: candidates")
         if not items.size:
             raise DeviceError("score: expected a list of item ids, got an empty one")
-        given = {**self._now(state), **self._reading(state, now)}
+        given = {**self._now(state), **self._reading(state, now, context)}
         with self.alone():
             self._load(self.served(state))
             return self._scored(items, given)
@@ -283,7 +299,7 @@ class DeviceModel(FileRunner):
         user = self._user(state)
         logits = np.zeros(held.candidates.shape, np.float32)
         for place, (history, clock) in enumerate(zip(held.histories, held.clocks, strict=True)):
-            timed = {"clock": clock} if self.file.features.clock else {}
+            timed = {"clock": clock} if self.file.features.clock_width else {}
             given = {"history": history, **user, **timed}
             logits[place] = self._scored(held.candidates[place], given)
         return logits

@@ -89,6 +89,8 @@ def _differs(old: FileMeaning, new: FileMeaning) -> str:
     if columns[0] != columns[1]:
         names = [", ".join(name for name, _ in each) or "none" for each in columns]
         return f"private columns {names[0]}, there {names[1]}"
+    if old.context != new.context:
+        return f"context of requests {_spelled(old)}, there {_spelled(new)}"
     for (name, shape), (other, wanted) in zip(old.weights, new.weights, strict=False):
         table = name == other and _is_profile_table(name) and shape[1:] == wanted[1:]
         if (name, shape) != (other, wanted) and not table:
@@ -100,6 +102,10 @@ def _differs(old: FileMeaning, new: FileMeaning) -> str:
 
 def _listed(blocks: Sequence[tuple[str, int]]) -> str:
     return ", ".join(f"{name} {width}" for name, width in blocks)
+
+
+def _spelled(told: FileMeaning) -> str:
+    return ", ".join(f"{name} ({', '.join(words)})" for name, words in told.context) or "none"
 
 
 def _is_profile_table(name: str) -> bool:

@@ -1,10 +1,13 @@
 """What a device holds of its user, as the user may ask for it: all of it, in words."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from mobile_export.device.labels import StateLabels
+from mobile_export.device.moments import context_words
 from mobile_export.device.state import DeviceState, ReceivedDownlink
 from mobile_export.device.times import UNKNOWN_TIME
 
@@ -18,10 +21,10 @@ def personal_data(state: DeviceState) -> dict[str, Any]:
 
     Returns:
       `user`; `rounds`; `profile`, the row of each private column; `interactions`, each with `item`
-      (a row number), `time` (seconds since 1970, UTC; None where it is unknown) and
-      `known_to_cloud`; `weights` and `start`, as stored; `downlink`, what the cloud sent last, or
-      None; `labels`: tokens of the items, the profile as it was given, and interactions with items
-      that the file does not know.
+      (a row number), `time` (seconds since 1970, UTC; None where it is unknown), `known_to_cloud`
+      and, of a file that reads one, `context`, values by column; `weights` and `start`, as stored;
+      `downlink`, what the cloud sent last, or None; `labels`: tokens of the items, the profile as
+      it was given, and interactions with items that the file does not know.
     """
     received = state.downlink
     return {
@@ -34,16 +37,39 @@ def personal_data(state: DeviceState) -> dict[str, Any]:
                 "item": item,
                 "time": None if moment == UNKNOWN_TIME else moment,
                 "known_to_cloud": place < state.num_older,
+                **_context_of(state, codes),
             }
-            for place, (item, moment) in enumerate(
-                zip(state.history.tolist(), state.times.tolist(), strict=True)
+            for place, (item, moment, codes) in enumerate(
+                zip(
+                    state.history.tolist(),
+                    state.times.tolist(),
+                    state.context.tolist(),
+                    strict=True,
+                )
             )
         ],
         "weights": state.values.tolist(),
         "start": state.start.tolist(),
         "downlink": None if received is None else _as_values(received),
-        "labels": None if state.labels is None else state.labels.as_values(),
+        "labels": None if state.labels is None else _labels(state, state.labels),
     }
+
+
+def _labels(state: DeviceState, labels: StateLabels) -> dict[str, Any]:
+    found = labels.as_values()
+    if state.context_values:
+        found["waiting"] = [
+            [each.token, each.place, each.time, _context_of(state, each.context)["context"]]
+            for each in labels.waiting
+        ]
+    return found
+
+
+def _context_of(state: DeviceState, codes: Sequence[int]) -> dict[str, Any]:
+    if not state.context_values:
+        return {}
+    words = context_words(np.array([codes]), values=state.context_values)
+    return {"context": {name: value for name, (value,) in words.items()}}
 
 
 def _as_values(received: ReceivedDownlink) -> dict[str, Any]:

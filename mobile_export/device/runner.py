@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ecct_tf.data.clock import clock_reading
 from ecct_tf.data.samples import pad_history
 from ecct_tf.errors import DeviceError
+from mobile_export.device.moments import Context, moment_codes
 from mobile_export.device.state import DeviceState
 from mobile_export.device.times import whole_seconds
 from mobile_export.runtime.interpreter import Runtime
@@ -97,12 +98,15 @@ class FileRunner:
         history = pad_history(state.history, self.file.sizes.history_length)
         return {"history": history, **self._user(state)}
 
-    def _reading(self, state: DeviceState, now: float | None) -> Arrays:
-        """What a file with a clock reads of the time of a request."""
-        if not self.file.features.clock:
+    def _reading(self, state: DeviceState, now: float | None, context: Context | None) -> Arrays:
+        """What a file with a clock or a context reads of the moment of a request."""
+        features = self.file.features
+        codes = moment_codes(context, values=features.context)
+        if not features.clock_width:
             return {}
         moment = 0 if now is None else whole_seconds(now, what="score: now")
-        return {"clock": clock_reading(state.times, now=moment, config=self.file.features)}
+        reading = clock_reading(state.times, now=moment, config=features, context=codes)
+        return {"clock": reading}
 
     def _user(self, state: DeviceState) -> Arrays:
         """Profile and downlink as the signatures take them; without a downlink, zeros."""

@@ -5,9 +5,10 @@ the header (uint32), the header (JSON: model, user, round, and dtype and length 
 array), the arrays one after another, and the SHA-256 of all before it.
 
 Format 2 has the times of the interactions. Where none is known the state is one of format 1,
-which has none, so that releases from before there were times can read it. Starting weights come
-last but one, where a device has others by now: releases from before the guard read past them. So
-do releases from before there were labels past these, the array after all others.
+which has none, so that releases from before there were times can read it. Format 3 has the context
+of the interactions, too; a state of a file that reads none is one of format 1 or 2. Starting
+weights, where a device has others by now, the context and the labels are the last arrays, in this
+order: releases from before the guard read past the first, those from before labels past these.
 """
 
 import dataclasses
@@ -27,11 +28,12 @@ from ecct_tf.wire import DownlinkFile
 from ecct_tf.wire.sealed import seal, unseal
 from mobile_export.device.given import finite_number, finite_values, item_rows, kept, whole_number
 from mobile_export.device.labels import StateLabels
+from mobile_export.device.moments import Context, Values, context_rows
 from mobile_export.device.times import UNKNOWN_TIME, InteractionTimes, interaction_times
 
 __all__ = ["DeviceState", "ReceivedDownlink", "read_state", "write_state"]
 
-_MAGIC, _WITHOUT_TIMES, _WITH_TIMES = b"ECDS", 1, 2
+_MAGIC, _WITHOUT_TIMES, _WITH_TIMES, _WITH_CONTEXT = b"ECDS", 1, 2, 3
 _PREFIX = struct.Struct("<4sHxxI")
 _EMBEDDINGS = {"int8": "|i1", "float16": "<f2", "float32": "<f4"}
 _ITEMS, _TIMES, _BYTES = "<i4", "<i8", "|u1"
@@ -126,6 +128,9 @@ class DeviceState:
       round_number: rounds of training done.
       times: `[n] int64`, seconds since 1970 when each of `history` was, 0 where it is unknown;
         given without any, all of them are.
+      context: `[n, C] int32`, what the device knew of the moment of each of `history`, codes of
+        `context_values`; given without any, nothing.
+      context_values: the context columns of its file, each with its values.
       start: `[P] float32`, the weights that the device started with; empty while those of `values`
         are, and where the file has no guard.
       labels: what its rows mean, for the next file; None in states of earlier releases.
@@ -144,6 +149,10 @@ class DeviceState:
     start: npt.NDArray[np.float32] = dataclasses.field(
         default_factory=lambda: np.zeros(0, np.float32)
     )
+    context: npt.NDArray[np.int32] = dataclasses.field(
+        default_factory=lambda: np.zeros((0, 0), np.int32)
+    )
+    context_values: Values = dataclasses.field(default_factory=dict)
     labels: StateLabels | None = None
 
     def __post_init__(self) -> None:
@@ -164,29 +173,50 @@ class DeviceState:
         given = self.times if len(self.times) else None
         times = interaction_times(given, count=len(self.history))
         object.__setattr__(self, "times", kept(times, np.int64))
+        object.__setattr__(self, "context", kept(self._checked_context(), np.int32))
         if not 0 <= self.num_older <= len(self.history):
             raise DeviceError(
                 f"device of user {self.user}: num_older must be in 0..{len(self.history)}, the "
                 f"length of its history, got {self.num_older}"
             )
 
+    def _checked_context(self) -> npt.NDArray[np.int32]:
+        shape = (len(self.history), len(self.context_values))
+        if not np.size(self.context):
+            return np.zeros(shape, np.int32)
+        most = np.array([len(words) for words in self.context_values.values()])
+        codes = np.asarray(self.context)
+        if codes.shape != shape or (codes < 0).any() or (codes > most).any():
+            raise DeviceError(
+                f"device of user {self.user}: expected context codes {list(shape)} of the columns "
+                f"{list(self.context_values)}, got {list(codes.shape)} or one beyond its column"
+            )
+        return codes
+
     def with_interactions(
-        self, items: npt.ArrayLike, *, times: InteractionTimes = None
+        self,
+        items: npt.ArrayLike,
+        *,
+        times: InteractionTimes = None,
+        context: Context | None = None,
     ) -> "DeviceState":
         """The state after the user interacted with `items`, oldest first.
 
         Args:
           items: `[m]`, row numbers.
           times: when each was, seconds since 1970; None where it is unknown.
+          context: by column, a value for each; None where it is unknown.
         """
         added = item_rows(items, what="interactions")
         labels = self.labels
+        known = context_rows(context, count=len(added), values=self.context_values)
         return dataclasses.replace(
             self,
             # Whoever knows the file tells the tokens anew.
             labels=None if labels is None else dataclasses.replace(labels, tokens=()),
             history=np.concatenate([self.history, added]),
             times=np.concatenate([self.times, interaction_times(times, count=len(added))]),
+            context=np.concatenate([self.context, known]),
         )
 
     @property
@@ -222,11 +252,16 @@ class DeviceState:
                 header["downlink"]["table_sha256"] = self.downlink.table_sha256
         if len(self.start):
             arrays["start"] = self.start.astype("<f4")
+        if self.context_values:
+            arrays["context"] = self.context.reshape(-1).astype(_ITEMS)
+            header["context"] = [[name, list(words)] for name, words in self.context_values.items()]
         if self.labels is not None:
             arrays["labels"] = np.frombuffer(self.labels.as_bytes(), _BYTES)
         header["arrays"] = {name: [part.dtype.str, len(part)] for name, part in arrays.items()}
         text = json.dumps(header, separators=(",", ":")).encode()
         number = _WITH_TIMES if self._tells_time else _WITHOUT_TIMES
+        if self.context_values:
+            number = _WITH_CONTEXT
         prefix = _PREFIX.pack(_MAGIC, number, len(text))
         return seal(b"".join([prefix, text, *(part.tobytes() for part in arrays.values())]))
 
@@ -241,8 +276,8 @@ class DeviceState:
         Raises:
           DeviceError: when they are no state, damaged, or of another format.
         """
-        old = content[4:6] == _WITHOUT_TIMES.to_bytes(2, "little")
-        number = _WITHOUT_TIMES if old else _WITH_TIMES
+        told = int.from_bytes(content[4:6], "little")
+        number = told if told in (_WITHOUT_TIMES, _WITH_TIMES) else _WITH_CONTEXT
         try:
             body = unseal(content, magic=_MAGIC, format_number=number, what="state of a device")
         except CodecError as error:
@@ -265,6 +300,7 @@ class DeviceState:
         for key, (dtype, count) in header["arrays"].items():
             arrays[key] = np.frombuffer(body, dtype, count=count, offset=start)
             start += arrays[key].nbytes
+        known = {str(name): tuple(words) for name, words in header.get("context", [])}
         downlink = None
         if header["downlink"] is not None:
             downlink = ReceivedDownlink(
@@ -282,15 +318,23 @@ class DeviceState:
             round_number=header["round"],
             times=arrays.get("times", np.zeros(0, np.int64)),
             start=arrays.get("start", np.zeros(0, np.float32)),
-            labels=_labels(arrays),
+            context=_context_rows(arrays, columns=len(known)),
+            context_values=known,
+            labels=_labels(arrays, known),
         )
 
 
-def _labels(arrays: Mapping[str, npt.NDArray[Any]]) -> StateLabels | None:
+def _context_rows(arrays: Mapping[str, npt.NDArray[Any]], *, columns: int) -> npt.NDArray[np.int32]:
+    if not columns:
+        return np.zeros((0, 0), np.int32)
+    return arrays["context"].reshape(len(arrays["history"]), columns)
+
+
+def _labels(arrays: Mapping[str, npt.NDArray[Any]], context: Values) -> StateLabels | None:
     if "labels" not in arrays:
         return None
     found = StateLabels.from_bytes(arrays["labels"].tobytes())
-    found.check(history=len(arrays["history"]), profile=len(arrays["profile"]))
+    found.check(history=len(arrays["history"]), profile=len(arrays["profile"]), context=context)
     return found
 
 

@@ -186,8 +186,10 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
     width, features = labels.shape[1], model.file.features
     weights = position_weights(drawn.positions, half_life=wanted.half_life)
     # What the clock said at each position, when its interaction happened.
-    readings = clock_readings(state.times[known], drawn.positions, config=features)
-    timed = {"clock": np.repeat(readings, width, axis=0)[order]} if features.clock else {}
+    readings = clock_readings(
+        state.times[known], drawn.positions, config=features, context=state.context[known]
+    )
+    timed = {"clock": np.repeat(readings, width, axis=0)[order]} if features.clock_width else {}
     return {
         **timed,
         "history": np.repeat(drawn.histories, width, axis=0)[order],

@@ -223,7 +223,7 @@ def _metadata(
             "layout": [[name, list(shape)] for name, shape in parameters.layout],
         },
         **device_settings(task),
-        **({"clock": _about_clock(task.features)} if task.features.clock else {}),
+        **({"clock": _about_clock(task.features)} if task.features.clock_width else {}),
         "items": {
             "rows": items.rows,
             "encoding": items.encoding,
@@ -289,8 +289,12 @@ def number_rule(scaling: Scaling) -> dict[str, Any]:
 
 def _about_clock(features: FeatureConfig) -> dict[str, Any]:
     """How the input `clock` is made; `ecct_tf.data.clock.clock_reading` makes it in Python."""
+    codes = "of each column of features.context, at the end: 0 unknown, k for its k-th value"
+    told = {"width": features.clock_width, **({"codes": codes} if features.context else {})}
+    if not features.clock:
+        return told
     return {
-        "width": features.clock_width,
+        **told,
         "context": list(CLOCK_CONTEXT),
         "session": "log(1 + items of the history since the last pause of over session_gap_seconds)",
         "session_gap_seconds": SESSION_GAP,

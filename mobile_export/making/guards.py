@@ -8,7 +8,7 @@ is a scalar: a tensor of zeros of a known shape would be stored in the file.
 import numpy as np
 import tensorflow as tf
 
-from ecct_tf.config import CLOCK_CONTEXT
+from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig
 
 __all__ = [
     "LARGEST_EMBEDDING",
@@ -45,6 +45,24 @@ def known_ids(ids: tf.Tensor, rows: int) -> tf.Tensor:
 def bounded_or_zero(values: tf.Tensor, largest: float) -> tf.Tensor:
     """Values that are not finite, or larger than `largest`, become 0; `[...] float32`."""
     return tf.where(tf.abs(values) <= largest, values, 0.0)
+
+
+def possible_reading(clock: tf.Tensor, features: FeatureConfig) -> tf.Tensor:
+    """Readings with what cannot be as nothing: the time as a whole, each code of the context.
+
+    Args:
+      clock: `[..., W] float32`.
+      features: how readings are made.
+    """
+    if not features.context:
+        return silent_unless_possible(clock)
+    width = features.time_width
+    codes = clock[..., width:]
+    most = np.array([len(words) for words in features.context.values()], np.float32)
+    codes = tf.where(tf.logical_and(codes >= 0.0, codes <= most), codes, 0.0)
+    if not width:
+        return codes
+    return tf.concat([silent_unless_possible(clock[..., :width]), codes], axis=-1)
 
 
 def silent_unless_possible(clock: tf.Tensor) -> tf.Tensor:

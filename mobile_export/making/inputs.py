@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from ecct_tf.config import FeatureConfig
 from ecct_tf.edge import (
     DeviceTask,
     EdgeInputs,
@@ -64,7 +65,7 @@ class InputGraph:
             profile=profile,
             user_embeddings=self._user_embedding(given),
             use_logit=self._task.uses_logits,
-            clock=_clock(given),
+            clock=_clock(given, self._task.features),
             reads_items=self._reads_items,
         )
         return inputs._replace(profile=tf.expand_dims(profile, 0))
@@ -100,7 +101,7 @@ class InputGraph:
             config=self._task.features,
             history=self.known(given["history"]),
             candidates=tf.expand_dims(candidates, -1),
-            clock=_clock(given),
+            clock=_clock(given, self._task.features),
         )
         embedding, logit = cloud_knowledge(
             items, tf.expand_dims(self._user_embedding(given), 0), candidates
@@ -143,9 +144,9 @@ def _some(ids: tf.Tensor) -> tf.Tensor:
     return tf.reshape(ids, [tf.maximum(tf.size(ids), 1)])
 
 
-def _clock(given: Tensors) -> tf.Tensor | None:
+def _clock(given: Tensors, features: FeatureConfig) -> tf.Tensor | None:
     """The reading of the clock; None for a signature that is given none, whose clock is silent."""
-    return guards.silent_unless_possible(given["clock"]) if "clock" in given else None
+    return guards.possible_reading(given["clock"], features) if "clock" in given else None
 
 
 def _as_stored(values: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 from ecct_tf.config import FeatureConfig
 from ecct_tf.errors import ExportError
 from ecct_tf.wire import architecture_fingerprint
-from mobile_export.contract.meaning import meaning_of
+from mobile_export.contract.meaning import context_of, meaning_of
 from mobile_export.contract.samples import group_size_of, samples_of
 from mobile_export.contract.signatures import FILE_SCHEMA, Sizes, contract_of
 from mobile_export.contract.soundness import check_numbers
@@ -30,7 +30,7 @@ class EdgeFile:
       sha256: of its bytes, in hexadecimal.
       metadata: what it tells of itself.
       sizes: what its shapes follow from.
-      features: how it reads histories and the clock, as far as its caller prepares that.
+      features: how it reads histories, clock and context, as far as its caller prepares that.
       samples: what devices of the run trained on.
       group_size: rows of `train` that belong together: all of a position, or 1.
       table_sha256: of the item table that it holds, as the cloud publishes it, in hexadecimal.
@@ -69,7 +69,8 @@ class EdgeFile:
         self.features = FeatureConfig(
             history_length=self.sizes.history_length,
             last_items=0,
-            clock=self.sizes.clock_width > 0,
+            clock=self.sizes.clock_width > len(self.sizes.context),
+            context=context_of(self.metadata),
         )
         self.samples = samples_of(self.metadata)
         self.group_size = group_size_of(self.metadata)
@@ -118,6 +119,7 @@ def _sizes(metadata: Mapping[str, Any]) -> Sizes:
         batch=shapes["candidates"][0],
         candidates=listed["candidates"][0],
         clock_width=listed.get("clock", [0])[0],
+        context=tuple(context_of(metadata)),
     )
 
 

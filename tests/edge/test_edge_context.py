@@ -1,7 +1,6 @@
 """What models read of a request's context: one input for each value, as it is."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from ecct_tf.edge import interaction_features, item_tensors
 from ecct_tf.edge.clock import context_inputs
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Block, ItemTable
-from mobile_export.contract.task import check_exportable
 
 CONTEXT = {"network": ("wifi", "mobile"), "place": ("home", "work", "train")}
 CONFIG = FeatureConfig(history_length=2, decays=(1.0,), last_items=0, clock=False, context=CONTEXT)
@@ -64,10 +62,3 @@ def test_values_are_some_and_differ():
         with pytest.raises(ConfigError, match=r"features\.context\.network: expected one or more"):
             FeatureConfig(context=wrong)
     assert hash(CONFIG) == hash(dataclasses.replace(CONFIG, context={}))
-
-
-def test_such_devices_are_not_exported():
-    task = SimpleNamespace(features=CONFIG, exchange=SimpleNamespace(num_rows=0))
-    with pytest.raises(ConfigError, match="export: these devices read network, place"):
-        check_exportable(task)
-    check_exportable(SimpleNamespace(features=FeatureConfig(), exchange=task.exchange))

@@ -1,22 +1,25 @@
 """The changes of a file that a device may meet, row by row as `docs/migration.md` has them.
 
 Python and Kotlin walk the same rows: what Python makes of them lies in `golden/migration.json`.
+Those of a context are Python's alone, for the Kotlin library refuses such files.
 """
 
 import copy
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ecct_tf.data.numbers import NUMBER_ROWS, Scaling
+from mobile_export.contract.meaning import context_of
 from mobile_export.contract.signatures import signatures
 from mobile_export.device.history import labelled, with_tokens
 from mobile_export.device.labels import StateLabels
+from mobile_export.device.moments import context_rows
 from mobile_export.device.profile import profile_row, profile_texts
 from mobile_export.device.state import DeviceState, ReceivedDownlink
 from mobile_export.flatbuffer.packing import associated_files
@@ -77,12 +80,32 @@ class Told:
         self.reshape("hidden/kernel", rows=33)
         self.reshape("head/inputs", rows=33)
 
+    def set_context(self, columns: Mapping[str, Sequence[str]]) -> None:
+        """A context that it reads, an input for each value, and no clock."""
+        features = self.metadata["features"]
+        before = sum(map(len, context_of(self.metadata).values()))
+        added = sum(map(len, columns.values())) - before
+        features.pop("context", None)
+        if columns:
+            features["context"] = [
+                {"name": name, "values": list(words)} for name, words in columns.items()
+            ]
+        self.reshape("hidden/kernel", rows=self.kernel_rows + added)
+        self.reshape("head/inputs", rows=self.kernel_rows)
+
+    @property
+    def kernel_rows(self) -> int:
+        shapes = dict(self.metadata["weights"]["layout"])
+        return int(shapes["hidden/kernel"][0])
+
     def resize(self) -> None:
         """Signatures of the sizes that the rest tells."""
         weights = self.metadata["weights"]
         weights["size"] = sum(int(np.prod(shape)) for _, shape in weights["layout"])
         trainable = self.metadata["variant"]["trainable"]
-        found = signatures(self.file().sizes, trainable=trainable)
+        columns = tuple(context_of(self.metadata))
+        sizes = dataclasses.replace(self.file().sizes, clock_width=len(columns), context=columns)
+        found = signatures(sizes, trainable=trainable)
         self.metadata["signatures"] = {name: each.as_dict() for name, each in found.items()}
 
 
@@ -99,6 +122,7 @@ class Row:
       anew: whether weights begin anew.
       earlier: whether an earlier release wrote the state.
       previous: whether the former file is at hand.
+      context: that the app gave with the interactions, those that it gave by token last.
       refused: a part of the message, where it is refused.
     """
 
@@ -110,6 +134,7 @@ class Row:
     anew: bool = False
     earlier: bool = False
     previous: bool = False
+    context: Mapping[str, list[str | None]] = dataclasses.field(default_factory=dict)
     refused: str = ""
 
     @property
@@ -139,9 +164,17 @@ class Row:
             times=np.array(TIMES),
             start=values[:size] / 2,
             labels=StateLabels(file.meaning, texts=profile_texts(file, self.profile)),
+            context=context_rows(
+                {name: words[: len(HISTORY)] for name, words in self.context.items()},
+                count=len(HISTORY),
+                values=file.features.context,
+            ),
+            context_values=file.features.context,
         )
         # One that no file knows, between two that all know.
-        state = with_tokens(state, file, ["never seen", file.item_tokens[4]], times=[None, 5])
+        last = {name: words[len(HISTORY) :] for name, words in self.context.items()}
+        tokens = ["never seen", file.item_tokens[4]]
+        state = with_tokens(state, file, tokens, times=[None, 5], context=last)
         return dataclasses.replace(state, labels=None) if self.earlier else labelled(state, file)
 
     @property
@@ -232,4 +265,39 @@ def rows() -> list[Row]:
         refused="does not tell what its rows mean")  # fmt: skip
     add("the same, and the former file is at hand",
         lambda told: told.set_items(told.items[::-1]), earlier=True, previous=True)  # fmt: skip
+    return found
+
+
+CONTEXT = {"network": ("wifi", "mobile"), "place": ("home", "work", "train")}
+GIVEN = {
+    "network": ["wifi", None, "mobile", "wifi", "mobile", "wifi", "mobile", "wifi"],
+    "place": ["home", "work", None, "train", "home", "home", "train", "work"],
+}
+
+
+def rows_of_context() -> list[Row]:
+    """The end of the table: the context of requests, which Python alone reads."""
+    plain, knows = Told.golden(), Told.golden()
+    knows.set_context(CONTEXT)
+    found: list[Row] = []
+
+    def add(change: str, columns: Mapping[str, Sequence[str]], *, start: Told, **more: Any) -> None:
+        after = copy.deepcopy(start)
+        after.metadata["provenance"]["run"] = "newer"
+        after.set_items(after.items[::-1])
+        after.set_context(columns)
+        given = GIVEN if start is knows else {}
+        found.append(Row(change, start, after, context=given, **more))
+
+    other = {"place": CONTEXT["place"][::-1], "network": ("wifi", "cable")}
+    add("the same context of requests", CONTEXT, start=knows)
+    add("a context of requests, where the former file reads none", CONTEXT, start=plain,
+        refused="context of requests none, there network (wifi, mobile), place")  # fmt: skip
+    add("no context of requests, where the former file reads one", {}, start=knows,
+        refused="place (home, work, train), there none")  # fmt: skip
+    add("other values or columns of the context, or another order of them", other, start=knows,
+        refused="there place (train, work, home), network (wifi, cable)")  # fmt: skip
+    add("a context where there was none, with weights begun anew", CONTEXT, start=plain, anew=True)
+    add("no context where there was one, with weights begun anew", {}, start=knows, anew=True)
+    add("another context, with weights begun anew", other, start=knows, anew=True)
     return found

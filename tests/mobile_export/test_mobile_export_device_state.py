@@ -101,8 +101,8 @@ def test_a_longer_file_is_refused():
 
 def test_a_later_format_is_told():
     content = bytearray(unseal(STATE.as_bytes(), magic=b"ECDS", format_number=1, what=""))
-    content[4] = 3
-    with pytest.raises(DeviceError, match="expected format 2, found 3"):
+    content[4] = 4
+    with pytest.raises(DeviceError, match="expected format 3, found 4"):
         DeviceState.from_bytes(seal(bytes(content)), name="newer")
 
 

@@ -14,6 +14,7 @@ from ecct_tf.errors import DeviceError
 from ecct_tf.knowledge import Block
 from mobile_export.device import Device, DeviceModel, TrainingPlan
 from mobile_export.device.migration import adopt_state
+from mobile_export.device.moments import context_words
 from mobile_export.device.state import DeviceState
 from mobile_export.flatbuffer.packing import digest, expected_digest
 from mobile_export.making.export import Labels, export_edge_model
@@ -29,7 +30,8 @@ def _loaded(path):
 pieces = _loaded(Path(__file__).with_name("migration_pieces.py"))
 GOLDEN, Told, rows = pieces.GOLDEN, pieces.Told, pieces.rows
 DOCS = Path(__file__).parents[2] / "docs/migration.md"
-ROWS = {row.change: row for row in rows()}
+OF_BOTH = rows()
+ROWS = {row.change: row for row in [*OF_BOTH, *pieces.rows_of_context()]}
 RUNTIME = "tensorflow"
 
 
@@ -125,14 +127,73 @@ def told_of(state, told):
 
 def test_the_golden_table_is_what_python_makes_now():
     path = GOLDEN / "migration.json"
-    states = [adopted(row)[0].as_bytes() for row in ROWS.values()]
+    states = [adopted(row)[0].as_bytes() for row in OF_BOTH]
     now = {
         "states": {digest(state)[:16]: state.hex() for state in states},
-        "rows": [case(row) for row in ROWS.values()],
+        "rows": [case(row) for row in OF_BOTH],
     }
     if os.environ.get("WRITE_GOLDEN"):
         path.write_text(json.dumps(now, separators=(",", ":")) + "\n")
     assert json.loads(path.read_text(encoding="utf-8")) == now
+
+
+def words_of(state):
+    """The context of every interaction, in words, oldest first."""
+
+    def listed(codes):
+        columns = context_words(np.array(codes), values=state.context_values)
+        return [
+            dict(zip(columns, words, strict=True)) for words in zip(*columns.values(), strict=True)
+        ]
+
+    if not state.context_values:
+        return []
+    events = [(place, 1, words) for place, words in enumerate(listed(state.context))]
+    for each in state.labels.waiting:
+        events.append((each.place, 0, *listed([each.context])))
+    return [words for *_, words in sorted(events, key=lambda event: event[:2])]
+
+
+NETWORK, PLACE = pieces.GIVEN["network"], pieces.GIVEN["place"]
+NOTES = {
+    "a context where there was none, with weights begun anew": [
+        "context: network is new, and unknown for what came before",
+        "context: place is new, and unknown for what came before",
+    ],
+    "no context where there was one, with weights begun anew": [
+        "context: network was dropped, x does not read it",
+        "context: place was dropped, x does not read it",
+    ],
+    "another context, with weights begun anew": [
+        "context: network is unknown where it was one of the values that x does not know"
+    ],
+}
+KEPT_WORDS = {
+    "the same context of requests": (NETWORK, PLACE),
+    "a context where there was none, with weights begun anew": ([None] * 8, [None] * 8),
+    "no context where there was one, with weights begun anew": ([], []),
+    "another context, with weights begun anew": (
+        [word if word == "wifi" else None for word in NETWORK],
+        PLACE,
+    ),
+}
+
+
+@pytest.mark.parametrize("change", KEPT_WORDS)
+def test_the_context_of_what_was_done_is_kept_by_its_words(change):
+    row = ROWS[change]
+    state, adopt = adopted(row)
+    if row.context:
+        given = [{"network": one, "place": two} for one, two in zip(NETWORK, PLACE, strict=True)]
+        assert words_of(state) == given
+    made = adopt()
+    network, place = KEPT_WORDS[change]
+    wanted = [{"network": one, "place": two} for one, two in zip(network, place, strict=True)]
+    assert words_of(made.state) == wanted
+    # A file without a context has states that former releases read.
+    assert made.state.as_bytes()[4] == (3 if wanted else 2)
+    notes = [note for note in made.migration.notes if note.startswith("context: ")]
+    assert notes == NOTES.get(change, [])
 
 
 def test_profile_rows_follow_their_words():

@@ -87,6 +87,12 @@ public class EdgeMetadata internal constructor(
                         "of `ecct export` that belong together",
                 )
             }
+            if ("features" in root.names && "context" in root.child("features").names) {
+                throw ModelFileException(
+                    "$FILE: the model reads a context of requests (features.context), which this version " +
+                        "of the library does not make; export a run without it, or use the device in Python",
+                )
+            }
             val variant = root.child("variant")
             val weights = root.child("weights")
             val items = root.child("items")

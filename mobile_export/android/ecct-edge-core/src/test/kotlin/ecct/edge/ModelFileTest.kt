@@ -100,6 +100,18 @@ class ModelFileTest {
     }
 
     @Test
+    fun aModelThatReadsTheContextOfRequestsIsRefused() {
+        val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
+        val features = "\"features\":{"
+        assertTrue(features in text)
+        val context = "\"context\":[{\"name\":\"network\",\"values\":[\"wifi\"]}],"
+        val told =
+            assertFailsWith<ModelFileException> { EdgeMetadata.parse(text.replace(features, features + context)) }
+        assertTrue(told.message.orEmpty().contains("reads a context of requests (features.context)"))
+        assertTrue(told.message.orEmpty().contains("export a run without it, or use the device in Python"))
+    }
+
+    @Test
     fun numbersThatNoTrainingCanHaveAreRefused() {
         val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
         val wrong =
