@@ -63,7 +63,7 @@ def test_no_damaged_copy_is_shown_as_whole(ecct, content, tmp_path):
         except ExportError:
             continue
         # What can still be read is shown by nobody but a caller who did not ask for the proof.
-        assert len(titles) == 4, told
+        assert len(titles) == 5, told
     for option in ([], ["--metadata"]):
         code, out, err = ecct("inspect", path, *option)
         assert (code, out) == (2, "")
@@ -100,7 +100,7 @@ def test_metadata_that_lack_something_end_in_no_traceback(content, tmp_path, mon
     path = tmp_path / "edge.tflite"
     path.write_bytes(content)
     if lost == "meaning":  # Which is for human readers only.
-        assert len(list(inspection_tables(path))) == 4
+        assert len(list(inspection_tables(path))) == 5
         return
     with pytest.raises(ExportError, match=f"it is damaged: KeyError.'{lost}'"):
         list(inspection_tables(path))
