@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -14,6 +15,10 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.pop("COLUMNS", None)
 
 from ecct_tf.doctor import worker_processes
+
+# How busy the machine is decides no test.
+settings.register_profile("ecct", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ecct")
 
 _LEFT_WORKERS = pytest.StashKey[list[int]]()
 
