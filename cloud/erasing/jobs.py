@@ -5,8 +5,10 @@ import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cloud.array_files import read_arrays, write_arrays
 from cloud.erasing.places import Step
@@ -101,7 +103,7 @@ def _holds(folder: Path, users: Sequence[int]) -> bool:
     return not (same and seen and fits)
 
 
-def _knowledge(stored: dict[str, np.ndarray], users: Sequence[int]) -> KnowledgeStore:  # type: ignore[type-arg]
+def _knowledge(stored: dict[str, npt.NDArray[Any]], users: Sequence[int]) -> KnowledgeStore:
     return forget_knowledge(
         KnowledgeStore.from_arrays(stored), [note_of_users(users)], present=2**31 - 1
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse  # type: ignore[import-untyped, unused-ignore]
-from scipy.linalg import lapack  # type: ignore[import-untyped, unused-ignore]
+from scipy.linalg import lapack  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 
 from ecct_tf.baselines._interactions import IntArray, checked_candidates, interaction_matrix
 from ecct_tf.baselines.factored_ease import FactoredEase, fit_factored_ease

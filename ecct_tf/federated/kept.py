@@ -103,6 +103,7 @@ class KeptRound:
     @property
     def type_signature(self) -> Any:
         """That of the computation, where the engine has such."""
+        # A computation of TFF has it, a function of the local engine has not.
         return self._computation.type_signature  # type: ignore[attr-defined]
 
     @property

@@ -233,7 +233,7 @@ def check_signature(text: str, keys: Sequence[PublicKey]) -> PublicKey:
 
 def _need() -> None:
     try:
-        import cryptography  # noqa: F401
+        import cryptography  # noqa: F401  # only whether it is there
     except ImportError as error:
         raise MissingPartError(
             "signatures need the package cryptography, which is not installed: pip install "

@@ -27,19 +27,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 class FileRunner:
     """One file in one interpreter, for states that come and go; threads may share it.
 
-    Attributes:
-      file: what it runs.
-      runtime: what runs it.
-
-    Args:
-      path: the file. Its hash is checked before it is loaded.
-      runtime: `litert`, `litert-compiled` for its CompiledModel, or `tensorflow` for its
-        interpreter.
-      sha256: expected of the file; by default what the manifest beside it says.
-
-    Raises:
-      ExportError: when the file is not what the manifest says, or the runtime is not
-        installed or refuses it.
+    Attributes, arguments and errors are those of `DeviceModel`.
     """
 
     def __init__(

@@ -85,7 +85,7 @@ def interpreter_of(runtime: Runtime) -> Any:
     try:
         if runtime == "litert-compiled":
             # What it needs is imported when a file is loaded.
-            from ai_edge_litert import compiled_model  # noqa: F401
+            from ai_edge_litert import compiled_model  # noqa: F401  # only whether it is there
 
             return CompiledFile
         if runtime == "litert":
