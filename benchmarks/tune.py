@@ -58,6 +58,16 @@ SPACES: dict[str, dict[str, Any]] = {
         f"{_FED}.pfedrec.embedding_learning_rate": (10.0, 300.0),
         f"{_FED}.pfedrec.server.learning_rate": (0.5, 8.0),
     },
+    "fedrecon": {
+        f"{_FED}.fedrecon.embedding_dim": [16, 32],
+        f"{_FED}.fedrecon.initial_scale": [0.01, 0.1, 0.2],
+        f"{_FED}.fedrecon.negatives": [4, 8],
+        f"{_FED}.fedrecon.reconstruction_epochs": [2, 4, 8],
+        f"{_FED}.fedrecon.batch_size": [20, 50, 200],
+        f"{_FED}.fedrecon.learning_rate": (0.1, 10.0),
+        f"{_FED}.fedrecon.embedding_learning_rate": (3.0, 100.0),
+        f"{_FED}.fedrecon.server.learning_rate": (0.03, 3.0),
+    },
     "centralized": {
         "centralized.batch_size": [256, 512, 1024],
         "centralized.learning_rate": (0.0005, 0.01),
@@ -84,6 +94,7 @@ _ROUNDS = {
     "fedprox": f"{_FED}.rounds",
     "fine-tuning": f"{_FED}.rounds",
     "pfedrec": f"{_FED}.pfedrec.rounds",
+    "fedrecon": f"{_FED}.fedrecon.rounds",
     "centralized": "centralized.epochs",
     "ecct": "rounds",
 }

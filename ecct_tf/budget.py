@@ -10,6 +10,7 @@ import logging
 from collections.abc import Collection, Sequence
 
 from ecct_tf.config import CloudConfig, FeatureConfig, RunConfig
+from ecct_tf.config.baselines import FEDERATED_BASELINES
 from ecct_tf.errors import ResourceError
 from ecct_tf.memory import available_bytes
 
@@ -166,9 +167,8 @@ def run_needs(size: DataSize, config: RunConfig, *, reads: Collection[str] = ())
         )
     )
     present = config.participation.wanted(size.devices)
-    if config.method in ("fedavg", "fedprox", "fine-tuning", "pfedrec"):
-        own = config.federated_baseline
-        dim = own.pfedrec.embedding_dim if config.method == "pfedrec" else own.embedding_dim + 1
+    if config.method in FEDERATED_BASELINES:
+        dim = _row_width(config)
         shard = min(max(config.runtime.shard_size, 1), present)
         needs.append(
             Need(
@@ -201,6 +201,16 @@ def run_needs(size: DataSize, config: RunConfig, *, reads: Collection[str] = ())
 def _heard(size: DataSize, config: RunConfig, present: int) -> int:
     """Users of whom the cloud keeps something after all rounds, at the most."""
     return min(size.users, -(-size.users * present * config.rounds // max(size.devices, 1)))
+
+
+def _row_width(config: RunConfig) -> int:
+    """Columns of the item table of a federated baseline."""
+    own = config.federated_baseline
+    if config.method == "pfedrec":
+        return own.pfedrec.embedding_dim
+    if config.method == "fedrecon":
+        return own.fedrecon.embedding_dim + 1
+    return own.embedding_dim + 1
 
 
 def _device_need(

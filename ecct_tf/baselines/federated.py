@@ -1,4 +1,4 @@
-"""Federated learning without a cloud: FedAvg, FedProx, fine-tuning and PFedRec."""
+"""Federated learning without a cloud: FedAvg and its kin, PFedRec and FedRecon."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.baselines.averaging import build_averaging_round, data_type
-from ecct_tf.baselines.federated_plans import BaselinePlan, averaging_plan, pfedrec_plan
+from ecct_tf.baselines.federated_plans import PLANS, BaselinePlan
 from ecct_tf.baselines.local_data import LocalShard, cut_shards
 from ecct_tf.baselines.local_scoring import LocalScorer
 from ecct_tf.baselines.state_arrays import check_arrays
@@ -336,7 +336,7 @@ def build_federated_baseline(
 
     Args:
       config: of the run.
-      method: `fedavg`, `fedprox`, `fine-tuning` or `pfedrec`.
+      method: one of `FEDERATED_BASELINES`.
       dataset: for the number of items alone.
       split: for the histories before tested interactions.
       groups: the users of each device.
@@ -349,9 +349,8 @@ def build_federated_baseline(
         raise ConfigError(f"method: expected one of {expected}, got {method!r}")
     if not groups:
         raise ConfigError("a federated baseline needs at least one device, got none")
-    plan = pfedrec_plan if method == "pfedrec" else averaging_plan
     return FederatedBaseline(
-        plan(config, method=method, num_items=dataset.num_items, groups=groups),
+        PLANS[method](config, method=method, num_items=dataset.num_items, groups=groups),
         split=split,
         seed=config.seed,
         runtime=config.runtime,

@@ -1,18 +1,23 @@
-"""What tells FedAvg, FedProx, fine-tuning and PFedRec apart, as values."""
+"""What tells FedAvg, FedProx, fine-tuning, PFedRec and FedRecon apart, as values."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ecct_tf.baselines.averaging import AveragingWork
 from ecct_tf.baselines.local_data import LocalDevice, NegativeSampler, prepare_local_devices
-from ecct_tf.baselines.local_models import history_model, score_function_model
+from ecct_tf.baselines.local_models import (
+    factorization_model,
+    history_model,
+    score_function_model,
+)
 from ecct_tf.baselines.local_training import LocalTraining
+from ecct_tf.baselines.reconstruction import ReconstructionTraining
 from ecct_tf.config import RunConfig, ServerConfig
 from ecct_tf.config.baselines import FederatedBaselineName
 from ecct_tf.data import DeviceView
 from ecct_tf.data.profile import profile_shape
 
-__all__ = ["BaselinePlan", "averaging_plan", "pfedrec_plan"]
+__all__ = ["PLANS", "BaselinePlan"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +44,7 @@ class BaselinePlan:
     section: str
 
 
-def averaging_plan(
+def _averaging_plan(
     config: RunConfig,
     *,
     method: FederatedBaselineName,
@@ -94,7 +99,7 @@ def averaging_plan(
     )
 
 
-def pfedrec_plan(
+def _pfedrec_plan(
     config: RunConfig,
     *,
     method: FederatedBaselineName,
@@ -139,3 +144,62 @@ def pfedrec_plan(
         personal=training,
         section="federated_baseline.pfedrec",
     )
+
+
+def _fedrecon_plan(
+    config: RunConfig,
+    *,
+    method: FederatedBaselineName,
+    num_items: int,
+    groups: Sequence[Sequence[DeviceView]],
+) -> BaselinePlan:
+    """FedRecon (Singhal et al., NeurIPS 2021): averaged item embeddings, users found anew.
+
+    Before it scores, a device finds its user's vector from all its positions.
+    """
+    del method
+    own = config.federated_baseline.fedrecon
+    model = factorization_model(
+        num_items=num_items, embedding_dim=own.embedding_dim, initial_scale=own.initial_scale
+    )
+    training = ReconstructionTraining(
+        model,
+        epochs=own.epochs,
+        batch_size=own.batch_size,
+        learning_rate=own.learning_rate,
+        embedding_learning_rate=own.embedding_learning_rate,
+        reconstruction_epochs=own.reconstruction_epochs,
+    )
+    personal = LocalTraining(
+        model,
+        epochs=own.reconstruction_epochs,
+        batch_size=own.batch_size,
+        learning_rate=own.learning_rate,
+        embedding_learning_rate=0.0,
+    )
+    return BaselinePlan(
+        rounds=own.rounds,
+        devices=prepare_local_devices(
+            groups,
+            history_length=0,
+            positions="all",
+            max_positions=own.max_positions,
+            seed=config.seed,
+            features=model.features,
+        ),
+        sampler=NegativeSampler(own.negatives, num_items, config.seed),
+        work=AveragingWork(training, model.table_size, config.exchange.weights_codec),
+        server=own.server,
+        personal=personal,
+        section="federated_baseline.fedrecon",
+    )
+
+
+PLANS: Mapping[FederatedBaselineName, Callable[..., BaselinePlan]] = {
+    "fedavg": _averaging_plan,
+    "fedprox": _averaging_plan,
+    "fine-tuning": _averaging_plan,
+    "pfedrec": _pfedrec_plan,
+    "fedrecon": _fedrecon_plan,
+}
+"""How each federated baseline is made, from `(config, *, method, num_items, groups)`."""

@@ -20,7 +20,7 @@ from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.primitives import concat, dense, embed, relu, row_dot
 from ecct_tf.edge.profile import number_inputs
 
-__all__ = ["LocalModel", "Rows", "history_model", "score_function_model"]
+__all__ = ["LocalModel", "Rows", "factorization_model", "history_model", "score_function_model"]
 
 
 class Rows(NamedTuple):
@@ -184,6 +184,33 @@ def history_model(
         head=head,
         forward=forward,
         features=features,
+    )
+
+
+def factorization_model(*, num_items: int, embedding_dim: int, initial_scale: float) -> LocalModel:
+    """Matrix factorisation: a user's vector times the item's embedding, and the item's bias.
+
+    The head is the user's vector, which begins at zeros: at first only biases rank.
+    """
+    head = WeightLayout((Weight("user", (embedding_dim,), "head"),))
+
+    def forward(flat: tf.Tensor, rows: Rows) -> tf.Tensor:
+        shape = tf.shape(rows.candidates)
+        joined = tf.reshape(rows.candidates, [shape[0], shape[1] * shape[2], embedding_dim + 1])
+        embeddings, bias = tf.split(joined, [embedding_dim, 1], axis=-1)
+        user = head.unpack(flat)["user"]
+        logits = row_dot(embeddings, user, tf.zeros_like(user[:, :1])) + bias[..., 0]
+        return tf.reshape(logits, shape[:3])
+
+    return LocalModel(
+        num_items=num_items,
+        row_width=embedding_dim + 1,
+        embedding_dim=embedding_dim,
+        initial_scale=initial_scale,
+        history_length=0,
+        head=head,
+        forward=forward,
+        features=FeatureConfig(clock=False),
     )
 
 

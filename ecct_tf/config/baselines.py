@@ -1,7 +1,7 @@
 """Configuration of the trained baselines: what ECCT must beat."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.exchange import ServerConfig
@@ -16,15 +16,11 @@ __all__ = [
     "FineTuningConfig",
     "PersonalEmbeddingConfig",
     "Positions",
+    "ReconstructionConfig",
 ]
 
-FederatedBaselineName = Literal["fedavg", "fedprox", "fine-tuning", "pfedrec"]
-FEDERATED_BASELINES: tuple[FederatedBaselineName, ...] = (
-    "fedavg",
-    "fedprox",
-    "fine-tuning",
-    "pfedrec",
-)
+FederatedBaselineName = Literal["fedavg", "fedprox", "fine-tuning", "pfedrec", "fedrecon"]
+FEDERATED_BASELINES: tuple[FederatedBaselineName, ...] = get_args(FederatedBaselineName)
 
 Positions = Literal["all", "recent"]
 _POSITIONS: tuple[Positions, ...] = ("all", "recent")
@@ -97,8 +93,51 @@ class PersonalEmbeddingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ReconstructionConfig:
+    """FedRecon (Singhal et al., NeurIPS 2021), as matrix factorisation.
+
+    Attributes:
+      rounds: rounds of a run.
+      embedding_dim: width of an item embedding and of a user's vector.
+      initial_scale: standard deviation of the first item embeddings.
+      negatives: sampled for each position, anew in each round.
+      max_positions: the newest positions of a user that are used.
+      reconstruction_epochs: passes over the first half of a device's positions that find the
+        user's vector anew, from zeros; before it scores, passes over all of them.
+      epochs: passes over the second half that train the item embeddings.
+      batch_size: positions in a batch, each with its negatives.
+      learning_rate: of the user's vector.
+      embedding_learning_rate: of the item embeddings.
+      server: how the item embeddings are averaged.
+    """
+
+    rounds: int = 80
+    embedding_dim: int = 32
+    initial_scale: float = 0.1
+    negatives: int = 8
+    max_positions: int = 1000
+    reconstruction_epochs: int = 4
+    epochs: int = 1
+    batch_size: int = 50
+    learning_rate: float = 1.0
+    embedding_learning_rate: float = 20.0
+    server: ServerConfig = dataclasses.field(
+        default_factory=lambda: ServerConfig(optimizer="adam", learning_rate=0.63, momentum=0.8)
+    )
+
+    def __post_init__(self) -> None:
+        section = "federated_baseline.fedrecon"
+        numbers(self, section)
+        at_least(
+            self, section, 1, "rounds", "embedding_dim", "negatives", "max_positions",
+            "reconstruction_epochs", "epochs", "batch_size",
+        )  # fmt: skip
+        positive(self, section, "initial_scale", "learning_rate", "embedding_learning_rate")
+
+
+@dataclasses.dataclass(frozen=True)
 class FederatedBaselineConfig:
-    """Federated learning without a cloud: FedAvg, FedProx, fine-tuning after FedAvg, PFedRec.
+    """Federated learning without a cloud: FedAvg and its kin, PFedRec and FedRecon.
 
     Item embeddings are learned from what devices hold and averaged like all other weights.
 
@@ -123,6 +162,7 @@ class FederatedBaselineConfig:
       server: how the devices' changes are averaged.
       fine_tuning: of `fine-tuning`.
       pfedrec: of `pfedrec`, which reads nothing else of this section.
+      fedrecon: of `fedrecon`, likewise.
     """
 
     rounds: int = 40
@@ -143,6 +183,7 @@ class FederatedBaselineConfig:
     )
     fine_tuning: FineTuningConfig = dataclasses.field(default_factory=FineTuningConfig)
     pfedrec: PersonalEmbeddingConfig = dataclasses.field(default_factory=PersonalEmbeddingConfig)
+    fedrecon: ReconstructionConfig = dataclasses.field(default_factory=ReconstructionConfig)
 
     def __post_init__(self) -> None:
         numbers(self, "federated_baseline")

@@ -48,6 +48,7 @@ MethodName = Literal[
     "fedprox",
     "fine-tuning",
     "pfedrec",
+    "fedrecon",
     "centralized",
     "cloud-only",
     "edge-only",
@@ -118,7 +119,7 @@ class RunConfig:
 
     Attributes:
       method: `ecct`, or a baseline: `fedavg`, `fedprox`, `fine-tuning`, `pfedrec`,
-        `centralized`, `cloud-only`, `edge-only`, `popularity`, `ease`, `ease-recency`.
+        `fedrecon`, `centralized`, `cloud-only`, `edge-only`, `popularity`, `ease`, `ease-recency`.
       rounds: rounds of the exchange, few where devices begin with weights of the cloud; the
         federated baselines, `edge-only` and `centralized` have their own.
       seed: from which all randomness derives.
@@ -139,7 +140,7 @@ class RunConfig:
       runtime: how TFF computes.
       checkpoint: when the state is written.
       edge_only: the method `edge-only`.
-      federated_baseline: the methods `fedavg`, `fedprox`, `fine-tuning` and `pfedrec`.
+      federated_baseline: the methods `fedavg`, `fedprox`, `fine-tuning`, `pfedrec` and `fedrecon`.
       centralized: the method `centralized`.
 
     Example:
@@ -229,6 +230,7 @@ class RunConfig:
             "edge_only.server": self.edge_only.server,
             "federated_baseline.server": baseline.server,
             "federated_baseline.pfedrec.server": baseline.pfedrec.server,
+            "federated_baseline.fedrecon.server": baseline.fedrecon.server,
         }
 
     @property
@@ -257,6 +259,7 @@ ROUNDS_KEYS: dict[MethodName, str] = {
     "fedprox": "federated_baseline.rounds",
     "fine-tuning": "federated_baseline.rounds",
     "pfedrec": "federated_baseline.pfedrec.rounds",
+    "fedrecon": "federated_baseline.fedrecon.rounds",
 }
 """The setting that says how many rounds a run of a method has; the other methods have none."""
 

@@ -112,8 +112,8 @@ _BEFORE: Mapping[str, Any] = {
     "training.distillation_loss": "tempered",
     "training.loss": "bce",
 }
-# What nothing read before: with the settings above it has no effect.
-_UNREAD = ("features.clock_", "start.")
+# What nothing read before: with the settings above, or a method that there was, it has no effect.
+_UNREAD = ("features.clock_", "start.", "federated_baseline.fedrecon.")
 # Without the section `edge_only` that method took the settings of all others.
 _EDGE_ONLY = {
     "rounds": "rounds",

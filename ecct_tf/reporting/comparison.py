@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ecct_tf.config.baselines import FEDERATED_BASELINES
 from ecct_tf.config.flat import settings_with_effect
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting.csv_files import printable
@@ -24,7 +25,7 @@ __all__ = [
     "reason_left_out",
 ]
 
-FEDERATED = ("fedavg", "fedprox", "fine-tuning", "pfedrec")
+FEDERATED: tuple[str, ...] = FEDERATED_BASELINES
 KINDS = (
     "ECCT",
     "Ablations of the exchange",

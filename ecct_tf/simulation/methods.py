@@ -28,6 +28,7 @@ _NAMES = {
     "fedprox": "FedProx",
     "fine-tuning": "FedAvg, fine-tuned",
     "pfedrec": "PFedRec, leak-free",
+    "fedrecon": "FedRecon",
     "cloud-only": "cloud only",
     "edge-only": "edge only",
     "popularity": "popularity",

@@ -113,8 +113,9 @@ def _drawn(config: RunConfig) -> dict[str, int]:
     federated = config.federated_baseline
     if config.method in ("fedavg", "fedprox", "fine-tuning"):
         return {"federated_baseline.negatives": federated.negatives}
-    if config.method == "pfedrec":
-        return {"federated_baseline.pfedrec.negatives": federated.pfedrec.negatives}
+    if config.method in ("pfedrec", "fedrecon"):
+        drawn_by = getattr(federated, config.method)
+        return {f"federated_baseline.{config.method}.negatives": drawn_by.negatives}
     if config.method == "centralized":
         return {"centralized.negatives": config.centralized.negatives}
     drawn = {}

@@ -18,8 +18,9 @@ def worker_load(config: RunConfig, *, num_devices: int) -> str:
     wanted, share = config.participation.devices_per_round, config.participation.share
     present = config.participation.wanted(num_devices)
     own, section = config.federated_baseline, "federated_baseline"
-    if config.method == "pfedrec":
-        pairs = [(f"{section}.pfedrec.{name}", getattr(own.pfedrec, name)) for name in _LOCAL]
+    if config.method in ("pfedrec", "fedrecon"):
+        local = getattr(own, config.method)
+        pairs = [(f"{section}.{config.method}.{name}", getattr(local, name)) for name in _LOCAL]
     elif config.method in ("fedavg", "fedprox", "fine-tuning"):
         pairs = [(f"{section}.{name}", getattr(own, name)) for name in _LOCAL]
     else:

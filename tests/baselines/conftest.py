@@ -13,6 +13,7 @@ from ecct_tf.config.baselines import (
     FederatedBaselineConfig,
     FineTuningConfig,
     PersonalEmbeddingConfig,
+    ReconstructionConfig,
 )
 from ecct_tf.data import (
     SyntheticConfig,
@@ -54,6 +55,7 @@ def baseline_config():
             pfedrec=PersonalEmbeddingConfig(
                 rounds=2, embedding_dim=3, batch_size=4, server=average
             ),
+            fedrecon=ReconstructionConfig(rounds=2, embedding_dim=3, batch_size=4, server=average),
         ),
         centralized=CentralizedConfig(epochs=6, patience=2, batch_size=32, learning_rate=0.01),
         runtime=RuntimeConfig(shard_size=5),

@@ -137,6 +137,8 @@ REFUSED = {
     "federated_baseline.rounds": [0],
     "federated_baseline.positions": ["older"],
     "federated_baseline.proximal": [-0.1],
+    "federated_baseline.fedrecon.reconstruction_epochs": [0],
+    "federated_baseline.fedrecon.learning_rate": [0.0, math.nan],
     "centralized.learning_rate": [0.0],
     "edge_only.rounds": [0],
     "edge_only.learning_rate": [0.0],

@@ -37,6 +37,7 @@ def test_arguments_are_settings_by_shorter_names():
         ("edge-only", lambda config: config.edge_only.rounds),
         ("fedprox", lambda config: config.federated_baseline.rounds),
         ("pfedrec", lambda config: config.federated_baseline.pfedrec.rounds),
+        ("fedrecon", lambda config: config.federated_baseline.fedrecon.rounds),
     ],
 )
 def test_rounds_are_those_of_the_method(method, rounds_of):

@@ -147,6 +147,7 @@ def test_data_of_one_moment_has_no_newest_interaction(write, time):
         (["edge.start=cloud", "method=edge-only", "samples.negatives=7"], {"start.negatives=19"}),
         (["method=centralized"], {"centralized.negatives=19"}),
         (["method=pfedrec"], {"federated_baseline.pfedrec.negatives=8"}),
+        (["method=fedrecon"], {"federated_baseline.fedrecon.negatives=8"}),
         (["method=fedavg"], set()),
         (["method=popularity"], set()),
     ],
