@@ -27,6 +27,8 @@ CURRENT_LOCKED := .venv-current/.locked-$(PLACE)
 CURRENT_INSTALLED := .venv-current/.installed-$(PLACE)
 BROWSER := tests/mobile_export/browser
 BROWSER_INSTALLED := $(BROWSER)/node_modules/.package-lock.json
+WEB := mobile_export/web
+WEB_INSTALLED := $(WEB)/node_modules/.package-lock.json
 NPM ?= npm
 PYTHON_CURRENT ?= $(shell for python in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.12*/bin/python; do \
   "$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
@@ -62,8 +64,10 @@ install-current: $(CURRENT_INSTALLED) ## make .venv-current: Python 3.12, curren
 test-current: $(CURRENT_INSTALLED) ## run the tests of the export, the cloud and the engine without TFF there
 	@TF_USE_LEGACY_KERAS=1 .venv-current/bin/python -m pytest $(PARALLEL) -m "not slow or current" $(or $(ARGS),tests/mobile_export tests/cloud tests/wire tests/cycle tests/testing tests/federated/test_federated_engines.py tests/baselines/test_baselines_engines.py tests/simulation/test_simulation_engines.py tests/test_tracking.py mobile_export cloud ecct_tf/wire ecct_tf/cycle)
 
-test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) ## run exported files under LiteRT.js (needs Node 20 and npm)
-	@ECCT_REQUIRE_NODE=1 .venv-current/bin/python -m pytest tests/mobile_export/test_mobile_export_browser.py $(ARGS)
+test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) $(WEB_INSTALLED) ## exported files under LiteRT.js, a device in headless Chromium (needs Node 20.11 and npm)
+	@"$(NPM)" run --prefix $(WEB) --silent check
+	@"$(NPM)" run --prefix $(WEB) --silent test
+	@ECCT_REQUIRE_NODE=1 .venv-current/bin/python -m pytest tests/mobile_export/test_mobile_export_browser.py tests/mobile_export/test_mobile_export_web.py $(ARGS)
 
 test-android: ## compile the Kotlin library and run its tests (needs a JDK and npm)
 	@mobile_export/android/checks/run.sh
@@ -115,7 +119,7 @@ lock: ## compile all lock files anew (needs uv)
 
 clean: ## remove the environments, caches and build output; run folders stay
 	@rm -rf mobile_export/android/node_modules mobile_export/android/build
-	@rm -rf .venv .venv-docs .venv-current $(BROWSER)/node_modules site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-docs .venv-current $(BROWSER)/node_modules $(WEB)/node_modules $(WEB)/types site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation is repeated.
@@ -191,4 +195,11 @@ $(BROWSER_INSTALLED): $(BROWSER)/package-lock.json
 	  echo "LiteRT.js needs Node 20 or newer with npm: see https://nodejs.org" >&2; exit 1; }
 	@echo "Installing LiteRT.js into $(BROWSER)/node_modules: 38 MB."
 	@"$(NPM)" ci --prefix $(BROWSER) --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@
+
+$(WEB_INSTALLED): $(WEB)/package-lock.json
+	@node -e 'const [one, two] = process.versions.node.split("."); process.exit(one < 20 || (one == 20 && two < 11) ? 1 : 0)' 2>/dev/null && command -v "$(NPM)" >/dev/null || { \
+	  echo "The device in the browser needs Node 20.11 or newer with npm: see https://nodejs.org" >&2; exit 1; }
+	@echo "Installing LiteRT.js, a headless Chromium and TypeScript into $(WEB)/node_modules: 135 MB."
+	@"$(NPM)" ci --prefix $(WEB) --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@

@@ -19,6 +19,7 @@ PAGES = {
     "benchmarks.md": "benchmarks/README.md",
     "changelog.md": "CHANGELOG.md",
     "android.md": "mobile_export/android/README.md",
+    "browser.md": "mobile_export/web/README.md",
 }
 
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")

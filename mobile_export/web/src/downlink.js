@@ -1,0 +1,259 @@
+/** What the cloud sends: one user's downlink, and files of many. */
+import {asFloat32, ByteReader, halfToFloat, toHex} from './bytes.js';
+import {PayloadError, SealError} from './errors.js';
+import {CODECS, Exchange} from './metadata.js';
+import {DIGEST_BYTES, unseal} from './sealed.js';
+
+const LARGEST_HALF = 65504;
+const TABLE = /^([0-9a-f]{64})?$/;
+const HEADER_BYTES = 64;
+const MAX_VALUES = 1 << 20;
+
+/** What the cloud sent one user, as encoded. */
+export class Downlink {
+  /**
+   * @param {object} parts
+   * @param {import('./metadata.js').Codec} parts.codec
+   * @param {Uint8Array} parts.embedding `[d_c]` values of the codec, little-endian
+   * @param {number} parts.scale of an int8 embedding, a float16 number; otherwise 1
+   * @param {Int32Array} parts.queries `[Q]`, the items that the cloud asks about; empty when it asks nothing
+   * @param {number} [parts.cloudVersion] of the cloud that made it; the answer tells it
+   * @param {number} [parts.round] to which the answer belongs
+   * @param {string} [parts.tableSha256] of the item table that the embedding fits; empty when untold
+   * @throws {PayloadError} when a number is none, or negative.
+   */
+  constructor({codec, embedding, scale, queries, cloudVersion = 0, round = 0, tableSha256 = ''}) {
+    this.codec = codec;
+    this.embedding = embedding;
+    this.scale = scale;
+    this.queries = queries;
+    this.cloudVersion = cloudVersion;
+    this.round = round;
+    this.tableSha256 = tableSha256;
+    const finite = codec === 'int8' || this.#floats().every(Number.isFinite);
+    if (!(scale >= 0 && scale <= LARGEST_HALF) || !finite) {
+      throw new PayloadError(
+        `downlink: expected finite numbers and a scale in 0..${LARGEST_HALF}, got a scale of ${scale}` +
+          `${finite ? '' : ' and values that are not finite'}; fetch it again`,
+      );
+    }
+    const wrong = [...queries, cloudVersion, round].find((value) => !Number.isInteger(value) || value < 0);
+    if (wrong !== undefined || !TABLE.test(tableSha256)) {
+      throw new PayloadError(
+        'downlink: expected queries, a version and a round from 0 and a SHA-256 or none, got ' +
+          `${wrong ?? tableSha256}; fetch it again`,
+      );
+    }
+  }
+
+  /**
+   * Reads one user's downlink. Little-endian: the user embedding as its codec writes it, for int8 its
+   * scale (float16), then the queries (int32).
+   *
+   * @param {Uint8Array} content
+   * @param {Exchange} exchange
+   * @param {{cloudVersion?: number, round?: number, tableSha256?: string}} [told]
+   * @throws {PayloadError} when the length is not that of `exchange`, or a number is none.
+   */
+  static decode(content, exchange, told = {}) {
+    const {codec, cloudDim, queries, downlinkBytes} = exchange;
+    if (content.length !== downlinkBytes) {
+      throw new PayloadError(
+        `downlink: expected ${downlinkBytes} bytes for ${codec}, ${cloudDim} values and ${queries} queries, got ` +
+          `${content.length}; does it belong to this model?`,
+      );
+    }
+    const bytes = new ByteReader(content);
+    return new Downlink({
+      codec,
+      embedding: bytes.bytes(exchange.valueBytes * cloudDim),
+      scale: codec === 'int8' ? bytes.half() : 1,
+      queries: bytes.int32s(queries),
+      ...told,
+    });
+  }
+
+  /** For a user that the cloud knows nothing of: an embedding of zeros. @param {Exchange} exchange */
+  static unknownUser(exchange) {
+    const embedding = new Uint8Array(exchange.valueBytes * exchange.cloudDim);
+    return new Downlink({codec: exchange.codec, embedding, scale: 1, queries: new Int32Array(0)});
+  }
+
+  /**
+   * Whether the cloud made it before `other`: by the round, then by the version. One of which no version is
+   * known is neither older nor newer.
+   *
+   * @param {Downlink} other
+   */
+  isOlderThan(other) {
+    if (this.cloudVersion === 0 || other.cloudVersion === 0) return false;
+    return this.round < other.round || (this.round === other.round && this.cloudVersion < other.cloudVersion);
+  }
+
+  /** Refuses it where the cloud made it before `newest`, which the device has. @param {Downlink} newest */
+  checkNotOlder(newest) {
+    if (this.isOlderThan(newest)) {
+      throw new PayloadError(
+        `downlink: expected one of round ${newest.round} and version ${newest.cloudVersion}, which the device has, ` +
+          `or newer, got round ${this.round} and version ${this.cloudVersion}; fetch what the cloud publishes now`,
+      );
+    }
+  }
+
+  /** What the signatures read of it. @returns {Record<string, Int8Array | Float32Array>} */
+  inputs() {
+    if (this.codec !== 'int8') return {user_embedding: this.#floats()};
+    return {user_embedding: Int8Array.from(this.embedding), user_embedding_scale: Float32Array.of(this.scale)};
+  }
+
+  /** Whether it has the form of `exchange`. @param {Exchange} exchange */
+  isOf(exchange) {
+    const asked = this.queries.length === 0 || this.queries.length === exchange.queries;
+    return this.codec === exchange.codec && this.embedding.length === exchange.valueBytes * exchange.cloudDim && asked;
+  }
+
+  /** Whether the embedding fits the item table of a file. @param {import('./model_file.js').ModelFile} model */
+  fits(model) {
+    return this.tableSha256 === '' || this.tableSha256 === model.metadata.tableSha256;
+  }
+
+  /**
+   * Refuses it where the model cannot read it, or holds another item table.
+   *
+   * @param {import('./model_file.js').ModelFile} model
+   */
+  check(model) {
+    const {exchange, tableSha256} = model.metadata;
+    if (!this.isOf(exchange)) {
+      throw new PayloadError(
+        `downlink: expected ${exchange.cloudDim} values of ${exchange.codec} and ${exchange.queries} queries or none, ` +
+          `got ${this.embedding.length} bytes of ${this.codec} and ${this.queries.length}; does it belong to this model?`,
+      );
+    }
+    if (!this.fits(model)) {
+      throw new PayloadError(
+        `downlink: expected one of item table ${tableSha256}, which ${model.name} holds, got one of ` +
+          `${this.tableSha256}; fetch the model file that was exported with the new table, and let it adopt the device`,
+      );
+    }
+  }
+
+  #floats() {
+    if (this.codec === 'float32') return asFloat32(this.embedding);
+    const view = new DataView(this.embedding.buffer, this.embedding.byteOffset, this.embedding.byteLength);
+    return Float32Array.from({length: this.embedding.length / 2}, (_, place) =>
+      halfToFloat(view.getUint16(2 * place, true)));
+  }
+}
+
+/** Downlinks as the cloud publishes them (`ecct_tf.wire.downlink` in Python), checksum and lengths checked. */
+export class DownlinkFile {
+  /** @type {Map<number, Uint8Array>} */
+  #records;
+  #form;
+
+  /**
+   * @param {object} parts
+   * @param {boolean} parts.segments whether the keys are segments of users; otherwise they are users
+   * @param {number} parts.cloudVersion
+   * @param {number} parts.round
+   * @param {string} parts.tableSha256
+   * @param {Exchange} parts.form
+   * @param {Map<number, Uint8Array>} parts.records
+   */
+  constructor({segments, cloudVersion, round, tableSha256, form, records}) {
+    this.segments = segments;
+    this.cloudVersion = cloudVersion;
+    this.round = round;
+    this.tableSha256 = tableSha256;
+    this.#form = form;
+    this.#records = records;
+  }
+
+  /** The users or segments that have a downlink. */
+  get keys() {
+    return [...this.#records.keys()];
+  }
+
+  /**
+   * The downlink of a user or segment, or null when there is none: a new user takes one from the segments file.
+   *
+   * @param {number} key
+   * @param {Exchange} exchange of the model
+   * @throws {PayloadError} when it is of another form than the model's.
+   */
+  of(key, exchange) {
+    const form = this.#form;
+    if (form.codec !== exchange.codec || form.cloudDim !== exchange.cloudDim || form.queries !== exchange.queries) {
+      throw new PayloadError(
+        `downlinks: expected ${exchange.codec} with ${exchange.cloudDim} values and ${exchange.queries} queries, got ` +
+          `${form.codec} with ${form.cloudDim} and ${form.queries}; cloud and model were built with different settings`,
+      );
+    }
+    const record = this.#records.get(key);
+    if (record === undefined) return null;
+    const {cloudVersion, round, tableSha256} = this;
+    return Downlink.decode(record, exchange, {cloudVersion, round, tableSha256});
+  }
+
+  /**
+   * @param {Uint8Array} content
+   * @throws {PayloadError} when it is damaged, or of another kind or format.
+   */
+  static parse(content) {
+    let body;
+    try {
+      ({body} = unseal(content, {magic: 'ECDN', formats: [1], what: 'downlinks'}));
+    } catch (error) {
+      if (!(error instanceof SealError)) throw error;
+      throw new PayloadError(`${error.message}; fetch the file again`);
+    }
+    if (body.content.length < HEADER_BYTES) {
+      throw new PayloadError(
+        `downlinks: expected a header of ${HEADER_BYTES} bytes, got ${body.content.length}; fetch the file again`,
+      );
+    }
+    return read(body);
+  }
+}
+
+/** @param {ByteReader} bytes */
+function read(bytes) {
+  const [codec, kind] = [bytes.uint8(), bytes.uint8()];
+  const [version, round, width, queries, count] = Array.from({length: 5}, () => bytes.int32());
+  const sized = width >= 1 && width <= MAX_VALUES && queries >= 1 && queries <= MAX_VALUES && count >= 0;
+  if (CODECS[codec] === undefined || kind > 1 || !sized || version < 0 || round < 0) {
+    throw new PayloadError(
+      `downlinks: expected a known codec and kind, sizes in 1..${MAX_VALUES}, a version and a round from 0, got ` +
+        `${codec}, ${kind}, ${width}, ${queries}, ${count}, ${version} and ${round}; the cloud is of another version`,
+    );
+  }
+  bytes.int32();
+  const table = bytes.bytes(DIGEST_BYTES);
+  const form = new Exchange({
+    cloudDim: width,
+    embeddingDim: 1,
+    queries,
+    codec: /** @type {import('./metadata.js').Codec} */ (CODECS[codec]),
+    withLogits: false,
+    noiseMultiplier: 0,
+  });
+  const expected = count * (4 + form.downlinkBytes);
+  if (bytes.remaining !== expected) {
+    throw new PayloadError(
+      `downlinks: expected ${expected} bytes for ${count} keys, got ${bytes.remaining}; fetch the file again`,
+    );
+  }
+  const keys = [...bytes.int32s(count)];
+  if (keys.some((key, place) => key < 0 || (place > 0 && keys[place - 1] >= key))) {
+    throw new PayloadError('downlinks: expected keys from 0 in ascending order; fetch the file again');
+  }
+  return new DownlinkFile({
+    segments: kind === 1,
+    cloudVersion: version,
+    round,
+    tableSha256: toHex(table),
+    form,
+    records: new Map(keys.map((key) => [key, bytes.bytes(form.downlinkBytes)])),
+  });
+}

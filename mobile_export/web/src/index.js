@@ -1,0 +1,14 @@
+/**
+ * A device of ECCT-TF in the browser: opens an exported file after its hash was checked, recommends, trains, keeps its
+ * state in IndexedDB, and answers the cloud with the bytes that devices in Python and Kotlin send.
+ */
+export {EdgeDevice} from './device.js';
+export {Downlink, DownlinkFile} from './downlink.js';
+export {
+  ClosedError, EdgeError, InputError, ModelFileError, PayloadError, RecordRefusedError, RefusedError,
+  StalePublicationError, StateError, TokenRefusedError, TransportError, UnreachableError,
+} from './errors.js';
+export {EdgeMetadata, Exchange} from './metadata.js';
+export {ModelFile} from './model_file.js';
+export {DeviceState} from './state.js';
+export {IndexedDbStates, MemoryStates} from './stores.js';

@@ -1,0 +1,279 @@
+/**
+ * All that one device keeps between rounds, as the bytes that the devices in Python and Kotlin write, too.
+ *
+ * Little-endian: `ECDS`, the format (uint16, 2), two bytes of 0, the length of the header (uint32), the header (JSON),
+ * the arrays one after another, the SHA-256 of all before it. Format 2 has the times of the interactions; a state in
+ * which none is known is one of format 1. Starting weights come after the rest, then the labels.
+ */
+import {ByteReader, ByteWriter} from './bytes.js';
+import {UNKNOWN_TIME} from './clock.js';
+import {Downlink} from './downlink.js';
+import {JsonError, PayloadError, SealError, StateError} from './errors.js';
+import {pythonFloat, Told} from './json.js';
+import {decodeLabels, differentRows, encodeLabels} from './labels.js';
+import {seal, unseal} from './sealed.js';
+
+const MAGIC = 'ECDS';
+const WITHOUT_TIMES = 1;
+const WITH_TIMES = 2;
+/** @type {Record<import('./metadata.js').Codec, string>} */
+const EMBEDDINGS = {float32: '<f4', float16: '<f2', int8: '|i1'};
+/** @type {Record<string, number>} */
+const SIZES = {'<i4': 4, '<i8': 8, '<f4': 4, '<f2': 2, '|i1': 1, '|u1': 1};
+
+/** A value: whatever changes it makes a new one. */
+export class DeviceState {
+  /**
+   * @param {object} parts
+   * @param {string} parts.model SHA-256 of the model file that `values` belong to
+   * @param {string} parts.layout SHA-256 of how such files lay out `values`
+   * @param {number} parts.user the id that the cloud knows the user by
+   * @param {Int32Array} parts.profile `[columns]`, rows of the private columns
+   * @param {Int32Array} parts.history `[n]`, rows of every item of the user, oldest first
+   * @param {number[]} parts.times `[n]`, seconds since 1970, 0 where it is unknown
+   * @param {number} parts.olderItems how many of them the cloud knows too; the others are trained on
+   * @param {Float32Array} parts.values `[S]`, weights, optimiser slots and step; empty without training
+   * @param {Downlink | null} parts.downlink the last one
+   * @param {number} parts.round rounds of training done
+   * @param {Float32Array} [parts.start] `[P]`, the weights that the device started with; empty while it has them
+   * @param {import('./labels.js').StateLabels | null} [parts.labels] what its rows mean, for the next file
+   */
+  constructor({model, layout, user, profile, history, times, olderItems, values, downlink, round, start, labels}) {
+    this.model = model;
+    this.layout = layout;
+    this.user = user;
+    this.profile = profile;
+    this.history = history;
+    this.times = times;
+    this.olderItems = olderItems;
+    this.values = values;
+    this.downlink = downlink;
+    this.round = round;
+    this.start = start ?? new Float32Array(0);
+    this.labels = labels ?? null;
+  }
+
+  /** The same with changes. @param {Partial<DeviceState>} changes */
+  with(changes) {
+    return new DeviceState({...this, ...changes});
+  }
+
+  /**
+   * What a device whose weights are about to change has as its start from then on.
+   *
+   * @param {import('./metadata.js').EdgeMetadata} metadata
+   */
+  startOnceChanged(metadata) {
+    return this.start.length === 0 && metadata.guards ? this.values.slice(0, metadata.weights) : this.start;
+  }
+
+  /** The state, which belongs to `model`, with labels of all that it holds. @param {import('./model_file.js').ModelFile} model */
+  labelled(model) {
+    return this.with({labels: labelsOf(this, model)});
+  }
+
+  /**
+   * Refuses the state unless it belongs to `model` and `user`; `name` is that of its place.
+   *
+   * @param {import('./model_file.js').ModelFile} model
+   * @param {number} user
+   * @param {string} name
+   */
+  checkFits(model, user, name) {
+    const {metadata} = model;
+    if (this.model !== model.sha256) {
+      throw new StateError(
+        `${name}: expected a state of ${model.name} (${model.sha256}), it belongs to the model ${this.model}; open ` +
+          'that one, or let this one adopt the state',
+      );
+    }
+    if (this.user !== user) {
+      throw new StateError(
+        `${name}: expected the state of user ${user}, got that of user ${this.user}; keep one for each user`,
+      );
+    }
+    const columns = metadata.profile.length;
+    const {values, profile, history, start} = this;
+    if (values.length !== metadata.stateSize || profile.length !== columns || this.olderItems > history.length) {
+      throw new StateError(
+        `${name}: expected ${metadata.stateSize} values, ${columns} profile columns and at least ${this.olderItems} ` +
+          `items, got ${values.length}, ${profile.length} and ${history.length}; delete it to begin anew`,
+      );
+    }
+    if (start.length > 0 && start.length !== metadata.weights) {
+      throw new StateError(
+        `${name}: expected ${metadata.weights} starting weights, as ${model.name} has, got ${start.length}; delete ` +
+          'it to begin anew',
+      );
+    }
+    this.downlink?.check(model);
+  }
+
+  /** The bytes that are kept; equal states give equal bytes. */
+  encode() {
+    const {profile, history, times, values, downlink, start} = this;
+    const told = this.labels === null ? null : encodeLabels(this.labels);
+    const isTimed = times.some((time) => time !== UNKNOWN_TIME);
+    const header = new TextEncoder().encode(this.#header(told, isTimed));
+    const body = new ByteWriter().text(MAGIC).uint16(isTimed ? WITH_TIMES : WITHOUT_TIMES).uint16(0);
+    body.int32(header.length).bytes(header).int32s(profile).int32s(history);
+    if (isTimed) body.int64s(times);
+    body.float32s(values);
+    if (downlink !== null) body.bytes(downlink.embedding).int32s(downlink.queries);
+    body.float32s(start);
+    if (told !== null) body.bytes(told);
+    return seal(body.done());
+  }
+
+  /**
+   * @param {Uint8Array | null} told
+   * @param {boolean} isTimed
+   */
+  #header(told, isTimed) {
+    const {downlink} = this;
+    const arrays = [
+      array('profile', '<i4', this.profile.length),
+      array('history', '<i4', this.history.length),
+      ...(isTimed ? [array('times', '<i8', this.times.length)] : []),
+      array('values', '<f4', this.values.length),
+    ];
+    let received = 'null';
+    if (downlink !== null) {
+      const dtype = EMBEDDINGS[downlink.codec];
+      arrays.push(array('user_embedding', dtype, downlink.embedding.length / SIZES[dtype]));
+      arrays.push(array('queries', '<i4', downlink.queries.length));
+      const table = downlink.tableSha256 === '' ? '' : `,"table_sha256":"${downlink.tableSha256}"`;
+      received =
+        `{"scale":${pythonFloat(downlink.scale)},"cloud_version":${downlink.cloudVersion},` +
+        `"round_number":${downlink.round}${table}}`;
+    }
+    if (this.start.length > 0) arrays.push(array('start', '<f4', this.start.length));
+    if (told !== null) arrays.push(array('labels', '|u1', told.length));
+    return (
+      `{"model":"${this.model}","layout":"${this.layout}","user":${this.user},"num_older":${this.olderItems},` +
+      `"round":${this.round},"downlink":${received},"arrays":{${arrays.join(',')}}}`
+    );
+  }
+
+  /**
+   * @param {Uint8Array} content
+   * @param {string} name of its place, for messages
+   * @throws {StateError} when it is none, damaged, or of another format.
+   */
+  static decode(content, name) {
+    try {
+      return read(content, name);
+    } catch (error) {
+      const isDamage = [SealError, JsonError, PayloadError, RangeError].some((kind) => error instanceof kind);
+      if (!isDamage) throw error;
+      throw new StateError(
+        `${name}: ${/** @type {Error} */ (error).message}; restore it, or delete it to begin the device anew`,
+        {cause: error},
+      );
+    }
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string} dtype
+ * @param {number} length
+ */
+const array = (name, dtype, length) => `"${name}":["${dtype}",${length}]`;
+
+/**
+ * @param {DeviceState} state
+ * @param {import('./model_file.js').ModelFile} model
+ * @returns {import('./labels.js').StateLabels}
+ */
+function labelsOf(state, model) {
+  const isNamed = model.meaning.vocabulary !== '';
+  return {
+    texts: model.rowTexts(state.profile),
+    waiting: [],
+    waitingOlder: 0,
+    ...state.labels,
+    file: model.meaning,
+    tokens: isNamed ? differentRows(state.history).map((row) => model.itemToken(row) ?? '') : [],
+  };
+}
+
+/**
+ * @param {Uint8Array} content
+ * @param {string} name
+ */
+function read(content, name) {
+  const {body} = unseal(content, {magic: MAGIC, formats: [WITHOUT_TIMES, WITH_TIMES], what: 'state of a device'});
+  body.uint16();
+  const header = Told.parse(new TextDecoder().decode(body.bytes(body.int32())), name);
+  const forms = header.child('arrays');
+  const profile = body.int32s(length(forms, 'profile', '<i4'));
+  const history = body.int32s(length(forms, 'history', '<i4'));
+  const times = forms.has('times')
+    ? body.int64s(length(forms, 'times', '<i8'))
+    : Array(history.length).fill(UNKNOWN_TIME);
+  if (times.length !== history.length || times.some((time) => time < 0)) {
+    throw new JsonError(`times: expected one from 0 for each of ${history.length} interactions`);
+  }
+  const values = body.float32s(length(forms, 'values', '<f4'));
+  const downlink = header.has('downlink') ? readDownlink(body, forms, header.child('downlink')) : null;
+  const start = forms.has('start') ? body.float32s(length(forms, 'start', '<f4')) : new Float32Array(0);
+  if (![...values, ...start].every(Number.isFinite) || [...profile, ...history].some((row) => row < 0)) {
+    throw new JsonError('expected finite values and rows from 0');
+  }
+  const sizes = {history: history.length, profile: profile.length};
+  const labels = forms.has('labels') ? decodeLabels(body.bytes(length(forms, 'labels', '|u1')), sizes) : null;
+  return new DeviceState({
+    model: header.text('model'),
+    layout: header.text('layout'),
+    user: header.count('user'),
+    profile,
+    history,
+    times,
+    olderItems: header.count('num_older'),
+    values,
+    downlink,
+    round: header.count('round'),
+    start,
+    labels,
+  });
+}
+
+/**
+ * @param {ByteReader} body
+ * @param {Told} forms
+ * @param {Told} told
+ */
+function readDownlink(body, forms, told) {
+  const [written] = forms.list('user_embedding');
+  const codec = /** @type {import('./metadata.js').Codec | undefined} */ (
+    Object.entries(EMBEDDINGS).find(([, dtype]) => dtype === written)?.[0]
+  );
+  if (codec === undefined) {
+    throw new JsonError(`user_embedding: expected ${Object.values(EMBEDDINGS)}, got ${written}`);
+  }
+  const embedding = body.bytes(SIZES[written] * length(forms, 'user_embedding', written));
+  return new Downlink({
+    codec,
+    embedding,
+    scale: told.number('scale'),
+    queries: body.int32s(length(forms, 'queries', '<i4')),
+    cloudVersion: told.count('cloud_version'),
+    round: told.count('round_number'),
+    tableSha256: told.textOrNull('table_sha256') ?? '',
+  });
+}
+
+/**
+ * @param {Told} forms
+ * @param {string} name
+ * @param {string} expected
+ * @returns {number}
+ */
+function length(forms, name, expected) {
+  const [dtype, count] = forms.list(name);
+  if (dtype !== expected || !Number.isInteger(count) || count < 0) {
+    throw new JsonError(`${name}: expected ${expected} and a count, got ${dtype} and ${count}`);
+  }
+  return count;
+}
