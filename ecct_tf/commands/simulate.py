@@ -54,6 +54,13 @@ __all__ = ["resume", "simulate"]
     metavar="DIR",
 )
 @click.option(
+    "--workers",
+    metavar="N|HOST:PORT,...",
+    show_default="one",
+    help="TFF's workers that share the devices of each round: so many on this machine, or where "
+    "`ecct worker` runs. Short for runtime.workers.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Run folder to make; by default one below runs/ with the time in its name.",
@@ -67,10 +74,11 @@ def simulate(
     seed: int | None,
     real_devices: int | None,
     uplink_log: str | None,
+    workers: str | None,
     out: Path | None,
 ) -> None:
     """Train ECCT on simulated devices and compare it with its baselines."""
-    from ecct_tf.config import check_tier_names, load_config, rounds_key
+    from ecct_tf.config import check_tier_names, listed_workers, load_config, rounds_key
 
     options: dict[tuple[str, str], object] = {
         ("--dataset", "data.dataset"): dataset,
@@ -78,6 +86,7 @@ def simulate(
         ("--seed", "seed"): seed,
         ("--real-devices", "runtime.real_devices"): real_devices,
         ("--uplink-log", "exchange.uplink_log"): uplink_log,
+        ("--workers", "runtime.workers"): None if workers is None else listed_workers(workers),
     }
 
     def typed(key: str) -> list[str]:

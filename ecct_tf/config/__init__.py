@@ -64,6 +64,7 @@ from ecct_tf.config.run import (
 )
 from ecct_tf.config.skew import SkewConfig
 from ecct_tf.config.start import StartConfig
+from ecct_tf.config.worker_addresses import listed_workers
 
 __all__ = [
     "CATALOG_SCOPES",
@@ -122,6 +123,7 @@ __all__ = [
     "check_tier_names",
     "dump_config",
     "edge_model_names",
+    "listed_workers",
     "load_config",
     "load_over",
     "rounds_key",

@@ -9,6 +9,7 @@ from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
 from ecct_tf.config.part_names import check_name_form
 from ecct_tf.config.table_names import check_table_form
+from ecct_tf.config.worker_addresses import check_workers
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -161,6 +162,11 @@ class RuntimeConfig:
       concurrent_calls: client values that are computed at once.
       round_deadline_seconds: longest wait for TFF's worker in a round, for each tier of devices;
         then the worker is ended, and the run with an error that says how to resume.
+      workers: TFF's workers that share the devices of each round: `local` starts one on this
+        machine, `host:port` is one that `ecct worker` runs. Empty for a single local one.
+      workers_tls: folder with `ca.pem`, `cert.pem` and `key.pem` for mutual TLS with workers
+        elsewhere, `private-network` where the network itself keeps others out, or null, which
+        allows workers on this machine alone.
       real_devices: how many answering devices of each tier, the first by number, an exported
         file does too in each round, in its interpreter; a disagreement ends the run.
       real_devices_runtime: that interpreter: `tensorflow`, or `litert` where it is installed.
@@ -171,6 +177,8 @@ class RuntimeConfig:
     threads: int = 1
     concurrent_calls: int = 2
     round_deadline_seconds: float = 1800.0
+    workers: tuple[str, ...] = ()
+    workers_tls: str | None = None
     real_devices: int = 0
     real_devices_runtime: Literal["tensorflow", "litert"] = "tensorflow"
 
@@ -183,6 +191,7 @@ class RuntimeConfig:
         at_least(self, "runtime", 0, "shard_size")
         at_least(self, "runtime", 1, "threads", "concurrent_calls")
         positive(self, "runtime", "round_deadline_seconds")
+        check_workers(self.workers, self.workers_tls)
 
 
 def _check_stages_form(name: str) -> None:

@@ -90,6 +90,8 @@ _BEFORE: Mapping[str, Any] = {
     "runtime.real_devices": 0,
     "runtime.real_devices_runtime": "tensorflow",
     "runtime.round_deadline_seconds": 1800.0,
+    "runtime.workers": [],
+    "runtime.workers_tls": None,
     "samples.guard_positions": 0,
     "samples.half_life": 0,
     "start.min_steps": 0,

@@ -39,10 +39,12 @@ __all__ = [
     "SUM_FACTORIES",
     "WORKER_BINARY",
     "CardinalityCarrying",
+    "ConnectionLostError",
     "Ingestable",
     "UnweightedAggregationFactory",
     "WeightedAggregationFactory",
     "clients_type",
+    "delegating_context",
     "execution_context",
     "federated_aggregate",
     "federated_broadcast",
@@ -53,8 +55,10 @@ __all__ = [
     "federated_value",
     "federated_zip",
     "install_context",
+    "invoke_here",
     "members_of",
     "one_plus_one",
+    "owner_of_context",
     "parts_of",
     "remote_executor",
     "server_type",
@@ -151,9 +155,16 @@ def shape_fits(spec: Any, shape: tuple[int, ...]) -> bool:
     )
 
 
-def remote_executor(channel: Any, cardinalities: dict[Any, int]) -> Any:
-    """An executor that runs computations in the worker behind `channel`."""
-    executor = tff.framework.RemoteExecutor(_Stub(channel))
+def remote_executor(channel: Any, cardinalities: dict[Any, int], *, once: bool = False) -> Any:
+    """An executor that runs computations in the worker behind `channel`.
+
+    Args:
+      channel: to the worker.
+      cardinalities: how many values there are at each placement.
+      once: whether a lost connection is a `ConnectionLostError`; else TFF asks for another
+        executor and begins the computation again.
+    """
+    executor = tff.framework.RemoteExecutor((_FailingStub if once else _Stub)(channel))
     executor.set_cardinalities({CLIENTS: 0, **cardinalities})
     return executor
 
@@ -168,6 +179,42 @@ class _Stub(tff.framework.RemoteExecutorGrpcStub):
         # ValueError: "Cannot invoke RPC on closed channel!"; the other: no one answers.
         with contextlib.suppress(ValueError, tff.framework.RetryableError):
             return super().dispose(request)
+
+
+class ConnectionLostError(Exception):
+    """A worker is gone, or the way to it; TFF itself would ask for another without end."""
+
+
+class _FailingStub(_Stub):
+    """Reports a lost connection at the first call that meets it."""
+
+    def get_executor(self, request: Any) -> Any:
+        return _failing(super().get_executor, request)
+
+    def create_value(self, request: Any) -> Any:
+        return _failing(super().create_value, request)
+
+    def create_struct(self, request: Any) -> Any:
+        return _failing(super().create_struct, request)
+
+    def create_call(self, request: Any) -> Any:
+        return _failing(super().create_call, request)
+
+    def create_selection(self, request: Any) -> Any:
+        return _failing(super().create_selection, request)
+
+    def compute(self, request: Any) -> Any:
+        return _failing(super().compute, request)
+
+
+def _failing(call: Callable[[Any], Any], request: Any) -> Any:
+    try:
+        return call(request)
+    except tff.framework.RetryableError as error:
+        said = error.details() if isinstance(error, grpc.Call) else str(error)
+        raise ConnectionLostError(said or type(error).__name__) from error
+    except ValueError as error:  # "Cannot invoke RPC on closed channel!"
+        raise ConnectionLostError(str(error)) from error
 
 
 class _UnwatchedChannel:
@@ -245,6 +292,32 @@ def _compiled(computation: Any) -> Any:
     return _native_compiler.desugar_and_transform_to_native(
         _replace_secure_intrinsics_with_bodies(computation)
     )
+
+
+class _DelegatingContext(tff.framework.SyncContext):
+    """Leaves it to `run` which context computes."""
+
+    def __init__(self, run: Callable[[Any, Any], Any], owner: Any) -> None:
+        self._run = run
+        self.owner = owner
+
+    def invoke(self, comp: Any, arg: Any) -> Any:
+        return self._run(comp, arg)
+
+
+def delegating_context(run: Callable[[Any, Any], Any], *, owner: Any) -> Any:
+    """A context in which `run(computation, argument)` computes, with an owner."""
+    return _DelegatingContext(run, owner)
+
+
+def owner_of_context() -> Any:
+    """The owner of the installed context; None of one that has none."""
+    return getattr(tff.framework.get_context_stack().current, "owner", None)
+
+
+def invoke_here(computation: Any, argument: Any) -> Any:
+    """A computation of an argument that TFF has packed, in the installed context."""
+    return tff.framework.get_context_stack().current.invoke(computation, argument)
 
 
 def install_context(context: Any) -> Any:

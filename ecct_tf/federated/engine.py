@@ -14,6 +14,7 @@ from ecct_tf.config import EngineName, RuntimeConfig
 if TYPE_CHECKING:
     from ecct_tf.federated.runtime import FederatedRuntime
     from ecct_tf.federated.stages import Round
+    from ecct_tf.federated.worker_pool import WorkerPool
 
 __all__ = ["Engine", "build_engine", "chosen_engine", "federated_runtime"]
 
@@ -60,7 +61,7 @@ def build_engine(runtime: RuntimeConfig) -> Engine:
     from ecct_tf.federated.tff_engine import TffEngine
 
     del compat
-    return TffEngine()
+    return TffEngine(several=bool(runtime.workers))
 
 
 @contextmanager
@@ -71,7 +72,9 @@ def federated_runtime(
     concurrent_calls: int = 2,
     load: str = "",
     deadline_seconds: float = 1800.0,
-) -> Iterator["FederatedRuntime | None"]:
+    workers: tuple[str, ...] = (),
+    workers_tls: str | None = None,
+) -> Iterator["FederatedRuntime | WorkerPool | None"]:
     """Runs the body with TFF's worker, which it then ends; the local engine needs no such thing.
 
     Works alike in scripts, notebooks and tests::
@@ -86,9 +89,11 @@ def federated_runtime(
       load: what decides how much memory a round takes, in words.
       deadline_seconds: longest wait for the worker's answer, of which a round has one for each
         tier.
+      workers: several workers, as `runtime.workers` names them; empty for one.
+      workers_tls: as `runtime.workers_tls`.
 
     Yields:
-      The worker; None with the local engine.
+      The worker, or a `WorkerPool` of several; None with the local engine.
     """
     if chosen_engine(engine) == "local":
         from ecct_tf.federated.local_engine import local_runtime
@@ -101,6 +106,19 @@ def federated_runtime(
     from ecct_tf.federated.runtime import worker_runtime
 
     del compat
+    if workers:
+        from ecct_tf.federated.worker_pool import pool_runtime
+
+        with pool_runtime(
+            workers,
+            tls=workers_tls,
+            threads=threads,
+            concurrent_calls=concurrent_calls,
+            load=load,
+            deadline_seconds=deadline_seconds,
+        ) as pool:
+            yield pool
+        return
     with worker_runtime(
         threads=threads,
         concurrent_calls=concurrent_calls,

@@ -8,11 +8,8 @@ asks the kernel to end it when this process dies, by whatever cause.
 
 import atexit
 import logging
-import os
-import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -20,24 +17,23 @@ from typing import Any
 import grpc
 import portpicker
 
-from ecct_tf.child_processes import start_child
 from ecct_tf.errors import ConfigError, WorkerError
 from ecct_tf.federated import compat
 from ecct_tf.memory import memory_kills
 from ecct_tf.phases import phase
+from ecct_tf.tff_worker import HOST, await_worker, start_worker
 
-__all__ = ["FederatedRuntime", "worker_runtime"]
+__all__ = ["CHANNEL_OPTIONS", "FederatedRuntime", "explained", "worker_runtime"]
 
 _log = logging.getLogger(__name__)
 
-_CHANNEL_OPTIONS = [
+CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 2_000_000_000),
     ("grpc.max_send_message_length", 2_000_000_000),
     # The worker is on this machine; a proxy of the user's knows no way to it, and gRPC would
     # ask `http_proxy`, `https_proxy` or `grpc_proxy` for ever.
     ("grpc.enable_http_proxy", 0),
 ]
-_HOST = "127.0.0.1"
 _START_SECONDS = 60
 _FIRST_SECONDS = 60
 _MAX_RESTARTS = 3
@@ -127,51 +123,19 @@ class FederatedRuntime:
 
     def _start(self) -> None:
         port = portpicker.pick_unused_port()
-        command = [
-            str(compat.WORKER_BINARY),
-            f"--port={port}",
-            f"--max_concurrent_computation_calls={self._concurrent_calls}",
-        ]
-        environment = {
-            **os.environ,
-            "TF_NUM_INTRAOP_THREADS": str(self._threads),
-            "CUDA_VISIBLE_DEVICES": "",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            # glibc would raise this threshold with each large block that is freed, and keep
-            # such blocks in its heaps: the worker would grow over hundreds of rounds.
-            "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
-            "MALLOC_TRIM_THRESHOLD_": str(16 * 2**20),
-            "MALLOC_ARENA_MAX": "2",
-        }
-        try:
-            self._process = start_child(command, environment=environment)
-        except OSError as error:
-            raise WorkerError(
-                f"could not start TFF's worker {compat.WORKER_BINARY}: {error}; "
-                "run `ecct doctor` to check the installation"
-            ) from error
-        self._await_port(port)
-        self._channel = grpc.insecure_channel(f"{_HOST}:{port}", _CHANNEL_OPTIONS)
-        _log.debug("TFF worker %d listens on port %d", self._process.pid, port)
-
-    def _await_port(self, port: int) -> None:
-        # Not `grpc.channel_ready_future`: its thread outlives it for a moment and prints a
-        # traceback when the channel is closed meanwhile.
-        end = time.monotonic() + _START_SECONDS
-        code = None
-        while code is None and time.monotonic() < end:
-            try:
-                socket.create_connection((_HOST, port), timeout=1.0).close()
-                return
-            except OSError:
-                time.sleep(0.01)
-            code = self._open_process().poll()
-        self._stop()
-        state = "was still starting" if code is None else f"ended with code {code}"
-        raise WorkerError(
-            f"TFF's worker did not answer; after at most {_START_SECONDS} s it {state}. "
-            "Run `ecct doctor`; on a loaded machine, try again"
+        self._process = start_worker(
+            compat.WORKER_BINARY,
+            port=port,
+            threads=self._threads,
+            concurrent_calls=self._concurrent_calls,
         )
+        try:
+            await_worker(self._process, port, patience_seconds=_START_SECONDS)
+        except WorkerError:
+            self._stop()
+            raise
+        self._channel = grpc.insecure_channel(f"{HOST}:{port}", CHANNEL_OPTIONS)
+        _log.debug("TFF worker %d listens on port %d", self._process.pid, port)
 
     def _try_out(self) -> None:
         """Computes one plus one: TFF itself would wait for a worker's answer without end."""
@@ -259,17 +223,31 @@ class FederatedRuntime:
 
     def _explain(self, said: str) -> str:
         """What to say of a computation that failed in the worker."""
-        first = said.strip().partition("\n")[0]
-        if any(sign in said for sign in _OUT_OF_MEMORY):
-            return f"TFF's worker ran out of memory: {first}. {self._advice}"
-        return f"TFF's worker could not run a computation: {first}"
+        return explained(said, load=self._load)
 
     @property
     def _advice(self) -> str:
-        return (
-            f"What decides how much it takes: {self._load}. Make them smaller, or take a machine "
-            "with more memory."
-        )
+        return _advice(self._load)
+
+
+def explained(said: str, *, load: str = "") -> str:
+    """What to say of a computation that failed in a worker.
+
+    Args:
+      said: what the worker says of it.
+      load: what decides how much memory the worker takes, in words.
+    """
+    first = said.strip().partition("\n")[0]
+    if any(sign in said for sign in _OUT_OF_MEMORY):
+        return f"TFF's worker ran out of memory: {first}. {_advice(load or _SETTINGS)}"
+    return f"TFF's worker could not run a computation: {first}"
+
+
+def _advice(load: str) -> str:
+    return (
+        f"What decides how much it takes: {load}. Make them smaller, or take a machine "
+        "with more memory."
+    )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ecct_tf.federated import compat
 from ecct_tf.federated.kept import Kept, KeptRound
 from ecct_tf.federated.resident import ResidentValue
+from ecct_tf.federated.split_round import SpreadValue, split_round
 from ecct_tf.federated.stages import (
     Aggregate,
     ChangeAggregate,
@@ -26,6 +27,14 @@ class TffEngine:
     """Implements `Engine`; rounds need a `federated_runtime()` around them."""
 
     name = "tff"
+
+    def __init__(self, *, several: bool = False) -> None:
+        """An engine.
+
+        Args:
+          several: whether rounds are shared out among the workers of a pool.
+        """
+        self._several = several
 
     def build(self, stages: Round) -> Any:
         """One federated computation; state and items are at the server, the rest at clients."""
@@ -56,57 +65,42 @@ class TffEngine:
                 (shared, number, compat.federated_broadcast(items), data, private, downlink),
             )
 
-        if stages.kept is not None:
-            return _kept_round(stages, stages.kept, arguments, begun, round_of)
+        ending = _ending(stages, round_of)
+        end, place, kept = ending.end, ending.place, ending.kept
+        if self._several:
+            return ending.wrap(split_round(begun, end, arguments, kept, place=place))
 
-        reaching = _reaching(stages.aggregate)
-        apply = _computation(
-            finalize.apply, finalize.state, finalize.change, tf.TensorSpec([], tf.float32)
-        )
+        def whole(state: Any, *given: Any, own: tuple[Any, ...] = ()) -> Any:
+            done = begun(state, *given)
+            ended = end(state, done, *own)
+            return (*ended[:place], done.private, *ended[place:])
 
-        def ended(done: Any, new_state: Any, state: Any) -> tuple[Any, ...]:
-            """All that a round yields."""
-            uplink = () if reaching is None else (reaching(done.uplink, state, round_of),)
-            return (new_state, *uplink, done.private, _totals(done))
-
-        if stages.aggregator is None:
+        if not kept:
 
             @compat.federated_computation(*arguments)
             def one_round(state: Any, items: Any, data: Any, private: Any, downlink: Any) -> Any:
-                done = begun(state, items, data, private, downlink)
-                if stages.collects:
-                    return ended(done, compat.federated_zip((done.delta, done.weight)), state)
-                sums = compat.federated_sum(done.delta), compat.federated_sum(done.weight)
-                return ended(done, compat.federated_map(apply, (state, *sums)), state)
+                return whole(state, items, data, private, downlink)
 
-            return one_round
+            return ending.wrap(one_round)
 
-        aggregation = ChangeAggregation(stages.aggregator)
-        scalar = tf.TensorSpec([], tf.float32)
-        own_change = _computation(tf.math.divide_no_nan, finalize.change, scalar)
-        settled = _computation(_apply_mean(finalize), finalize.state, finalize.change, scalar)
-
-        @compat.federated_computation(*arguments, compat.server_type(aggregation.state_type))
-        def aggregated_round(
-            state: Any, items: Any, data: Any, private: Any, downlink: Any, kept: Any
+        @compat.federated_computation(*arguments, *kept)
+        def kept_round(
+            state: Any, items: Any, data: Any, private: Any, downlink: Any, own: Any
         ) -> Any:
-            done = begun(state, items, data, private, downlink)
-            changes = compat.federated_map(own_change, (done.delta, done.weight))
-            weights = (done.weight,) if aggregation.weighted else ()
-            mean = aggregation.process.next(kept, changes, *weights)
-            new_state = compat.federated_map(
-                settled, (state, mean.result, compat.federated_sum(done.weight))
-            )
-            return (*ended(done, new_state, state), mean.state, mean.measurements)
+            return whole(state, items, data, private, downlink, own=(own,))
 
-        return AggregatedRound(aggregated_round, aggregation)
+        return ending.wrap(kept_round)
 
     def keep_at_clients(self, values: Sequence[Any], member: Any) -> Any:
         """One value of the type `member` for each client, to be sent to the worker once."""
+        if self._several:
+            return SpreadValue(values, tff_type(member), clients=True)
         return ResidentValue.at_clients(values, tff_type(member))
 
     def keep_at_server(self, value: Any, member: Any) -> Any:
         """A value at the server, to be sent to the worker once."""
+        if self._several:
+            return SpreadValue(value, tff_type(member), clients=False)
         return ResidentValue.at_server(value, tff_type(member))
 
 
@@ -166,14 +160,66 @@ def _reaching(aggregate: Aggregate | SumAggregate | None) -> Callable[..., Any] 
     return rows
 
 
-def _kept_round(
-    stages: Round,
-    kept: Kept,
-    arguments: tuple[Any, ...],
-    begun: Callable[..., Any],
-    round_of: Any,
-) -> KeptRound:
-    """A round whose stages keep a state; `arguments` and `begun` are those of others."""
+@dataclasses.dataclass(frozen=True)
+class _Ending:
+    """What the server does when the devices are done.
+
+    Attributes:
+      end: `(state, done, *kept) -> results`, federated values.
+      kept: the type of what it takes beside the state, if there is something.
+      place: where in the results the devices' private weights belong.
+      wrap: makes the round of the computation.
+    """
+
+    end: Callable[..., tuple[Any, ...]]
+    kept: tuple[Any, ...]
+    place: int
+    wrap: Callable[[Any], Any]
+
+
+def _ending(stages: Round, round_of: Any) -> _Ending:
+    place = 1 if stages.aggregate is None else 2
+    if stages.kept is not None:
+        return _kept_ending(stages, stages.kept, round_of, place=place)
+    finalize = stages.finalize
+    scalar = tf.TensorSpec([], tf.float32)
+    reaching = _reaching(stages.aggregate)
+    apply = _computation(finalize.apply, finalize.state, finalize.change, scalar)
+
+    def ended(state: Any, done: Any, new_state: Any) -> tuple[Any, ...]:
+        uplink = () if reaching is None else (reaching(done.uplink, state, round_of),)
+        return (new_state, *uplink, _totals(done))
+
+    if stages.aggregator is None:
+
+        def end(state: Any, done: Any) -> tuple[Any, ...]:
+            if stages.collects:
+                return ended(state, done, compat.federated_zip((done.delta, done.weight)))
+            sums = compat.federated_sum(done.delta), compat.federated_sum(done.weight)
+            return ended(state, done, compat.federated_map(apply, (state, *sums)))
+
+        return _Ending(end, (), place, lambda computation: computation)
+
+    aggregation = ChangeAggregation(stages.aggregator)
+    own_change = _computation(tf.math.divide_no_nan, finalize.change, scalar)
+    settled = _computation(_apply_mean(finalize), finalize.state, finalize.change, scalar)
+
+    def aggregated_end(state: Any, done: Any, kept: Any) -> tuple[Any, ...]:
+        changes = compat.federated_map(own_change, (done.delta, done.weight))
+        weights = (done.weight,) if aggregation.weighted else ()
+        mean = aggregation.process.next(kept, changes, *weights)
+        weight = compat.federated_sum(done.weight)
+        new_state = compat.federated_map(settled, (state, mean.result, weight))
+        return (*ended(state, done, new_state), mean.state, mean.measurements)
+
+    def wrap(computation: Any) -> Any:
+        return AggregatedRound(computation, aggregation)
+
+    return _Ending(aggregated_end, (compat.server_type(aggregation.state_type),), place, wrap)
+
+
+def _kept_ending(stages: Round, kept: Kept, round_of: Any, *, place: int) -> _Ending:
+    """That of a round whose stages keep a state."""
     changes, aggregate = stages.changes, stages.aggregate
     number = tf.TensorSpec([], tf.float32)
     functions = {
@@ -192,10 +238,7 @@ def _kept_round(
         )
         joining = _joining_changes(changes, part)
 
-    @compat.federated_computation(*arguments, compat.server_type(tff_type(kept.leaves)))
-    def kept_round(
-        state: Any, items: Any, data: Any, private: Any, downlink: Any, leaves: Any
-    ) -> Any:
+    def end(state: Any, done: Any, leaves: Any) -> tuple[Any, ...]:
         of_changes, of_rows, of_state = kept.split([leaves[at] for at in range(len(kept.leaves))])
         after: list[Any] = []
         measured: list[Any] = []
@@ -208,7 +251,6 @@ def _kept_round(
             measured.extend(result[2][at] for at in range(len(keeper.names)))
             return result[0]
 
-        done = begun(state, items, data, private, downlink)
         change = compat.federated_sum(done.delta), compat.federated_sum(done.weight)
         if changes is not None:
             single = compat.federated_map(own_change, (done.delta, done.weight))
@@ -223,10 +265,12 @@ def _kept_round(
         elif summed is not None:
             uplink = (summed(done.uplink, state, round_of),)
         new_state = run("finalize", state, *change, of_state)
-        ends = (done.private, _totals(done), _zipped(after), _zipped(measured))
-        return (new_state, *uplink, *ends)
+        return (new_state, *uplink, _totals(done), _zipped(after), _zipped(measured))
 
-    return KeptRound(kept_round, kept, parts=compat.parts_of)
+    def wrap(computation: Any) -> Any:
+        return KeptRound(computation, kept, parts=compat.parts_of)
+
+    return _Ending(end, (compat.server_type(tff_type(kept.leaves)),), place, wrap)
 
 
 def _totals(done: Any) -> Any:

@@ -13,7 +13,7 @@ __all__ = ["report_engine", "with_engine"]
 _log = logging.getLogger(__name__)
 
 # Settings of TFF's worker, which the local engine has none of.
-_OF_THE_WORKER = ("threads", "round_deadline_seconds")
+_OF_THE_WORKER = ("threads", "round_deadline_seconds", "workers", "workers_tls")
 
 
 def with_engine(config: RunConfig, engine: EngineName | None) -> RunConfig:

@@ -259,6 +259,8 @@ def _run(
             concurrent_calls=runtime.concurrent_calls,
             load=worker_load(config, num_devices=len(experiment.groups)),
             deadline_seconds=runtime.round_deadline_seconds,
+            workers=runtime.workers,
+            workers_tls=runtime.workers_tls,
         ):
             summed = sum_federated if engine == "tff" else sum_here
             algorithm = build_algorithm(experiment, spaces=spaces, summed=summed)

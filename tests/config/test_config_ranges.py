@@ -132,6 +132,10 @@ REFUSED = {
     "runtime.threads": [0],
     "runtime.concurrent_calls": [0],
     "runtime.round_deadline_seconds": [0.0, -1.0, math.nan, math.inf],
+    "runtime.workers": [
+        *(("8470",), (":1",), ("a:0",), ("a:65536",), ("::1:8470",), ("a b:1",)),
+        *(("127.0.0.1:1", "127.0.0.1:1"), ("10.0.0.1:8470",), ("remote",)),
+    ],
     "checkpoint.every": [0],
     "checkpoint.keep": [0],
     "federated_baseline.rounds": [0],
@@ -160,6 +164,7 @@ ALLOWED = {
     "participation.dropout": [0.0, 1.0],
     "runtime.engine": [None, "tff", "local"],
     "runtime.shard_size": [0],
+    "runtime.workers": [(), ("local", "local"), ("127.0.0.1:8470", "[::1]:8470", "localhost:1")],
 }
 
 

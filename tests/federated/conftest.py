@@ -134,7 +134,18 @@ def make_cloud(experiment, dataset, config):
 def compose(experiment, dataset, cohorts, config):
     """Composes a process of chosen tiers; keyword arguments change their device work."""
 
-    def compose(tiers, *, shard_size=3, stage_1_rounds=1, server=None, devices=None, **changes):
+    def compose(
+        tiers,
+        *,
+        shard_size=3,
+        stage_1_rounds=1,
+        server=None,
+        devices=None,
+        workers=(),
+        stages=None,
+        asynchronous=False,
+        **changes,
+    ):
         own = {name: changes.pop(name) for name in ("sends", "weights_codec") if name in changes}
         works = [
             (
@@ -150,7 +161,9 @@ def compose(experiment, dataset, cohorts, config):
             num_users=dataset.num_users,
             stage_1_rounds=stage_1_rounds,
             server=server or config.server,
-            runtime=RuntimeConfig(shard_size=shard_size),
+            runtime=RuntimeConfig(shard_size=shard_size, workers=workers),
+            stages=stages,
+            asynchronous=asynchronous,
         )
 
     cached = functools.cache(compose)
