@@ -4,13 +4,15 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -224,11 +226,17 @@ class Service:
         return bytes(body)
 
 
-def service_app(service: Service, *, on_end: Callable[[], None] = lambda: None) -> Any:
+def service_app(
+    service: Service,
+    *,
+    origins: Sequence[str] = (),
+    on_end: Callable[[], None] = lambda: None,
+) -> Any:
     """The application, for uvicorn or any other server of ASGI.
 
     Args:
       service: what it works with.
+      origins: of web pages whose devices may ask; a browser gives others no answer.
       on_end: called when the server ends, after the last request.
     """
     routes = [
@@ -244,9 +252,25 @@ def service_app(service: Service, *, on_end: Callable[[], None] = lambda: None) 
         Route("/openapi.json", service.document),
     ]
     handlers = {_Refused: _refused, DamagedOfferError: _damaged, Exception: _failed}
-    app = Starlette(routes=routes, exception_handlers=handlers)
+    app = Starlette(routes=routes, exception_handlers=handlers, middleware=_pages(origins))
     patterns = {route.endpoint.__name__: route.path for route in routes}
     return Measured(app, service.metrics, routes=patterns, on_end=on_end)
+
+
+def _pages(origins: Sequence[str]) -> list[Middleware]:
+    """What lets pages of `origins` read the answers; none where there are no origins."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "HEAD", "PUT", "POST"],
+            allow_headers=["Authorization", "Content-Type", "If-None-Match", "If-Range", "Range"],
+            expose_headers=["ETag", "Retry-After", "Content-Range"],
+            max_age=600,
+        )
+    ]
 
 
 def _sent(

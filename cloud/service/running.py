@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import ipaddress
 import logging
+import re
 import signal
 import socket
 import threading
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 _END_SECONDS = 30
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _STRANGERS_PER_MINUTE = 30
+_ORIGIN = re.compile(r"https?://[^/\s*?#@]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,7 @@ class ServiceSettings:
       certificate: of TLS, in PEM; None for none.
       key: of the certificate.
       plain: whether to listen beyond this machine without TLS, behind something that has it.
+      origins: of web pages whose devices may ask, such as `https://shop.example`.
       requests_per_minute: of one device.
       burst: requests of one device at once.
       most_connections: at a time; more are answered with 503.
@@ -69,6 +72,7 @@ class ServiceSettings:
     certificate: Path | None = None
     key: Path | None = None
     plain: bool = False
+    origins: tuple[str, ...] = ()
     requests_per_minute: float = 60.0
     burst: int = 30
     most_connections: int = 1_000
@@ -85,6 +89,12 @@ class ServiceSettings:
                 "tokens and answers would cross in the clear; give --tls-cert and --tls-key, or "
                 "--plain behind a proxy that has TLS"
             )
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"{origin}: expected the origin of a web page, such as https://shop.example or "
+                    "http://localhost:8080, without a path; give --allow-origin once for each"
+                )
         if not (self.publication / CURRENT_NAME).is_file():
             raise ConfigError(
                 f"{self.publication}: expected a publication with {CURRENT_NAME}, there is none; "
@@ -162,7 +172,7 @@ def _run(settings: ServiceSettings, intake: Intake, ready: Callable[[str], None]
         ),
     )
     config = server_config(
-        service_app(service),
+        service_app(service, origins=settings.origins),
         host=settings.host,
         port=settings.port,
         ssl_certfile=settings.certificate,

@@ -58,6 +58,14 @@ __all__ = ["serve"]
     help="Listen beyond this machine without TLS, behind a proxy that has it.",
 )
 @click.option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Web page whose devices may ask, such as https://shop.example; can be repeated. By "
+    "default none: browsers keep answers from pages of other origins.",
+)
+@click.option(
     "--requests-per-minute",
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
@@ -102,6 +110,7 @@ def serve(
     certificate: Path | None,
     key: Path | None,
     plain: bool,
+    origins: tuple[str, ...],
     requests_per_minute: float,
     burst: int,
     max_request_bytes: int,
@@ -127,6 +136,7 @@ def serve(
         certificate=certificate,
         key=key,
         plain=plain,
+        origins=origins,
         requests_per_minute=requests_per_minute,
         burst=burst,
         most_waiting=max_waiting,

@@ -38,7 +38,7 @@ NOW, logged, published, record = pieces.NOW, pieces.logged, pieces.published, pi
 class Running:
     """A service in a thread, and one request to it at a time."""
 
-    def __init__(self, folder, *, per_minute=60_000.0, burst=1000, strangers=1000):
+    def __init__(self, folder, *, per_minute=60_000.0, burst=1000, strangers=1000, origins=()):
         self.folder, self.public, self.log = folder, folder / "public", folder / "log"
         self.publication = published(self.public)
         (folder / "models").mkdir()
@@ -60,7 +60,7 @@ class Running:
             strangers=limit(strangers),
             clock=lambda: NOW,
         )
-        config = server_config(service_app(service), port=0)
+        config = server_config(service_app(service, origins=origins), port=0)
         self.socket = config.bind_socket()
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(
@@ -110,6 +110,31 @@ def test_a_device_reads_what_is_current_and_its_files(running):
     assert "immutable" in headers["cache-control"]
     assert running.ask("HEAD", path)[2] == b""
     assert int(running.ask("HEAD", path)[1]["content-length"]) == len(pieces.TABLE)
+
+
+def test_pages_of_named_origins_may_ask_and_no_others(running, tmp_path):
+    page = {"Origin": "https://shop.example", "Access_Control_Request_Method": "PUT"}
+    page["Access_Control_Request_Headers"] = "authorization"
+    # Without a name no header invites a page.
+    assert running.ask("OPTIONS", "/v1/uplinks", token="", **page)[0] == 405
+    assert not [name for name in running.ask("GET", "/v1/current", **page)[1] if "allow" in name]
+    named = Running(tmp_path, origins=["https://shop.example"])
+    try:
+        status, headers, _ = named.ask("OPTIONS", "/v1/uplinks", token="", **page)
+        assert (status, headers["access-control-allow-origin"]) == (200, page["Origin"])
+        assert "PUT" in headers["access-control-allow-methods"]
+        assert (
+            named.ask("GET", "/v1/current", **page)[1]["access-control-allow-origin"]
+            == page["Origin"]
+        )
+        # A refusal can be read, too; a token is asked for all the same.
+        status, headers, _ = named.ask("GET", "/v1/current", token="ecct1.none", **page)
+        assert (status, headers["access-control-allow-origin"]) == (401, page["Origin"])
+        other = {**page, "Origin": "https://other.example"}
+        assert named.ask("OPTIONS", "/v1/uplinks", token="", **other)[0] == 400
+        assert "access-control-allow-origin" not in named.ask("GET", "/v1/current", **other)[1]
+    finally:
+        named.stop()
 
 
 def test_parts_of_a_file_join_to_the_whole(running):
@@ -347,6 +372,16 @@ def test_the_document_has_each_route_and_each_status_that_is_answered(running):
         ({"host": "0.0.0.0"}, "expected TLS where others"),
         ({"certificate": Path("x")}, "a certificate and its key, or neither"),
         ({"certificate": Path("x"), "key": Path("y")}, "expected a file in PEM"),
+        *(
+            ({"origins": (origin,)}, "expected the origin of a web page")
+            for origin in (
+                "*",
+                "shop.example",
+                "https://shop.example/",
+                "null",
+                "https://*.example",
+            )
+        ),
         ({"publication": Path("nowhere")}, "`ecct cloud publish REGISTRY --out FOLDER` makes one"),
     ],
 )
@@ -355,6 +390,7 @@ def test_settings_that_cannot_be_are_refused(running, changes, words):
     with pytest.raises(ConfigError, match=words):
         ServiceSettings(**{**given, **changes})
     ServiceSettings(**given, host="0.0.0.0", plain=True)
+    ServiceSettings(**given, origins=("https://shop.example", "http://localhost:8080"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -2,6 +2,7 @@
  * A device of ECCT-TF in the browser: opens an exported file after its hash was checked, recommends, trains, keeps its
  * state in IndexedDB, and answers the cloud with the bytes that devices in Python and Kotlin send.
  */
+export {CloudClient} from './client.js';
 export {EdgeDevice} from './device.js';
 export {Downlink, DownlinkFile} from './downlink.js';
 export {
@@ -10,5 +11,6 @@ export {
 } from './errors.js';
 export {EdgeMetadata, Exchange} from './metadata.js';
 export {ModelFile} from './model_file.js';
+export {takePart} from './rounds.js';
 export {DeviceState} from './state.js';
 export {IndexedDbStates, MemoryStates} from './stores.js';

@@ -177,7 +177,9 @@ class IndexedDbState {
       add: (round, record) =>
         this.#transaction('readwrite', [ANSWERS, ANSWERED], (transaction) => {
           transaction.objectStore(ANSWERS).put(record, [this.#key, round]);
-          transaction.objectStore(ANSWERED).put(round, this.#key);
+          const newest = transaction.objectStore(ANSWERED);
+          const request = newest.get(this.#key);
+          request.onsuccess = () => newest.put(Math.max(round, request.result ?? round), this.#key);
         }),
       remove: (round) =>
         this.#transaction('readwrite', [ANSWERS], (transaction) => {
@@ -269,7 +271,7 @@ export class MemoryStates {
         newest: async () => this.answered.get(key) ?? null,
         add: async (round, record) => {
           this.waiting.set(key, waiting().set(round, record));
-          this.answered.set(key, round);
+          this.answered.set(key, Math.max(round, this.answered.get(key) ?? round));
         },
         remove: async (round) => void waiting().delete(round),
       },

@@ -1,0 +1,245 @@
+/**
+ * A device's side of `ecct cloud serve`: fetches what is published, and hands over answers. The service must name the
+ * page's origin in `--allow-origin`. The browser keeps what it fetched by `ETag`; a broken download begins anew.
+ */
+import {DownlinkFile} from './downlink.js';
+import {
+  JsonError, ModelFileError, PayloadError, RecordRefusedError, StalePublicationError, TokenRefusedError, TransportError,
+  UnreachableError,
+} from './errors.js';
+import {sha256Hex} from './hashing.js';
+import {Told} from './json.js';
+import {MANIFEST, ModelFile} from './model_file.js';
+import {DIGEST_BYTES} from './sealed.js';
+import {toHex} from './bytes.js';
+
+const AGAIN = [408, 425, 429, 500, 502, 503, 504];
+const REFUSED = [400, 403, 413, 422];
+const FORMAT = 1;
+
+/**
+ * What the cloud publishes now: the part of `current.json` that a device reads.
+ *
+ * @typedef {object} Publication
+ * @property {number} cloudVersion that is published
+ * @property {number} round whose queries it asks; answers belong to it
+ * @property {string} tableSha256 of the item table; the model file must hold it
+ * @property {{path: string, numBytes: number, sha256: string}} segments the downlinks of segments, for users that the
+ *   cloud does not know
+ */
+
+/**
+ * How often a request is tried: before attempt n + 1 it waits a random time up to `firstSeconds * 2^(n - 1)`, or what the
+ * service asked for and as much again at random; never all devices at the same moment.
+ *
+ * @typedef {{attempts: number, firstSeconds: number, mostSeconds: number, sleep: (seconds: number) => Promise<void>}} Retries
+ */
+
+/** @type {Retries} */
+const RETRIES = {
+  attempts: 5,
+  firstSeconds: 1,
+  mostSeconds: 120,
+  sleep: (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds)),
+};
+
+export class CloudClient {
+  #address;
+  #token;
+  #retries;
+  #fetch;
+
+  /**
+   * @param {object} given
+   * @param {string} given.address of the service
+   * @param {string} given.token of the device
+   * @param {Partial<Retries>} [given.retries]
+   * @param {typeof globalThis.fetch} [given.fetch]
+   */
+  constructor({address, token, retries, fetch = globalThis.fetch.bind(globalThis)}) {
+    this.#address = address.replace(/\/$/, '');
+    this.#token = token;
+    this.#retries = {...RETRIES, ...retries};
+    this.#fetch = fetch;
+  }
+
+  /**
+   * What is published now.
+   *
+   * @returns {Promise<Publication>}
+   * @throws {TransportError} when it cannot be fetched, or is damaged.
+   */
+  async current() {
+    const content = await this.#body('/v1/current');
+    return this.#told('/v1/current', () => {
+      const found = Told.parse(new TextDecoder().decode(content), 'current.json');
+      if (found.count('format') !== FORMAT) {
+        throw new JsonError(`format: expected ${FORMAT}, got ${found.count('format')}, which another version wrote`);
+      }
+      const segments = found.child('segments');
+      return {
+        cloudVersion: found.count('cloud_version'),
+        round: found.count('round_number'),
+        tableSha256: found.child('item_table').text('sha256'),
+        segments: {path: segments.text('path'), numBytes: segments.count('num_bytes'), sha256: segments.text('sha256')},
+      };
+    });
+  }
+
+  /**
+   * The downlink of the token's user; of a user whom the cloud does not know, a segment's.
+   *
+   * @param {Publication} publication the current one
+   * @param {import('./metadata.js').Exchange} exchange of the model that reads it
+   * @param {number} [segment] the first is that of all users
+   * @throws {TransportError} when it cannot be fetched or is damaged.
+   * @throws {StalePublicationError} when it is of another publication.
+   */
+  async downlink(publication, exchange, segment = 0) {
+    const path = '/v1/downlink';
+    const answer = await this.#ask('GET', path);
+    const isOwn = answer.status !== 404;
+    const content = isOwn ? await this.#whole(answer, path) : await this.#segments(publication);
+    const found = this.#told(path, () => {
+      const file = DownlinkFile.parse(content);
+      if (isOwn && file.keys.length !== 1) throw new PayloadError('expected that of one user, got several');
+      return file.of(isOwn ? file.keys[0] : segment, exchange);
+    });
+    if (found === null) throw new TransportError(`${path}: expected one of segment ${segment}, there is none`);
+    if (found.cloudVersion !== publication.cloudVersion || found.round !== publication.round) {
+      throw new StalePublicationError(
+        `${path}: expected one of version ${publication.cloudVersion} and round ${publication.round}, got ` +
+          `${found.cloudVersion} and ${found.round}; the cloud published meanwhile, ask again`,
+      );
+    }
+    return found;
+  }
+
+  /**
+   * An exported file that the service offers, checked against its manifest.
+   *
+   * @param {string} name
+   * @throws {TransportError} when it is not offered, or not what its manifest says.
+   */
+  async model(name) {
+    const [manifest, content] = await Promise.all([MANIFEST, name].map((each) => this.#body(`/v1/models/${each}`)));
+    try {
+      return await ModelFile.parse(name, content, new TextDecoder().decode(manifest));
+    } catch (error) {
+      if (!(error instanceof ModelFileError)) throw error;
+      throw new TransportError(`/v1/models/${name}: ${error.message}`, {cause: error});
+    }
+  }
+
+  /**
+   * Hands over answers; when it returns, they are on the service's disk.
+   *
+   * @param {Uint8Array[]} records of `uplinkRecord`, all of the token's user
+   * @returns {Promise<{taken: number, repeated: number, tooOld: number}>}
+   * @throws {RecordRefusedError} when one can never be taken; the others were not either.
+   * @throws {TransportError} when nothing is known of them; send them again.
+   */
+  async send(records) {
+    const path = '/v1/uplinks';
+    const answer = await this.#ask('PUT', path, new Blob(/** @type {BlobPart[]} */ (records)));
+    if (REFUSED.includes(answer.status)) {
+      const told = await answer.json().catch(() => ({}));
+      if (Number.isInteger(told?.index)) throw new RecordRefusedError(String(told.error), told.index);
+      throw new TransportError(`${path}: the service answered ${answer.status}: ${told?.error ?? ''}`);
+    }
+    const content = await this.#whole(answer, path);
+    return this.#told(path, () => {
+      const told = Told.parse(new TextDecoder().decode(content), 'answer');
+      return {taken: told.count('taken'), repeated: told.count('repeated'), tooOld: told.count('too_old')};
+    });
+  }
+
+  /** A new token, which this client uses from now on; the app has to keep it. */
+  async rotateToken() {
+    const path = '/v1/token';
+    const content = await this.#whole(await this.#ask('POST', path), path);
+    this.#token = this.#told(path, () => Told.parse(new TextDecoder().decode(content), 'answer').text('token'));
+    return this.#token;
+  }
+
+  /** @param {Publication} publication */
+  async #segments({segments: {path, numBytes, sha256}}) {
+    const content = await this.#body(`/v1/files/${encodeURIComponent(path)}`);
+    const isSound =
+      content.length === numBytes && toHex(content.slice(-DIGEST_BYTES)) === sha256 &&
+      sha256Hex(content.subarray(0, content.length - DIGEST_BYTES)) === sha256;
+    if (!isSound) throw new TransportError(`/v1/files/${path}: expected the content that was published, got another`);
+    return content;
+  }
+
+  /** @param {string} path */
+  async #body(path) {
+    return this.#whole(await this.#ask('GET', path), path);
+  }
+
+  /**
+   * @param {Response} answer
+   * @param {string} path
+   */
+  async #whole(answer, path) {
+    if (answer.status !== 200) {
+      const told = await answer.json().catch(() => ({}));
+      throw new TransportError(`${path}: the service answered ${answer.status}: ${told?.error ?? ''}`);
+    }
+    try {
+      return new Uint8Array(await answer.arrayBuffer());
+    } catch (error) {
+      throw new UnreachableError(`${path}: the connection broke: ${error}`, {cause: error});
+    }
+  }
+
+  /**
+   * Asks again where that can help: answers are taken once.
+   *
+   * @param {string} method
+   * @param {string} path
+   * @param {BodyInit} [body]
+   * @returns {Promise<Response>}
+   */
+  async #ask(method, path, body) {
+    const {attempts, firstSeconds, mostSeconds, sleep} = this.#retries;
+    for (let failed = 1; ; failed++) {
+      let problem;
+      let wait = null;
+      try {
+        const headers = {Authorization: `Bearer ${this.#token}`};
+        const answer = await this.#fetch(this.#address + path, {method, headers, body, cache: 'no-cache'});
+        if (answer.status === 401) {
+          throw new TokenRefusedError('the service refused the token: it expired or was revoked; get another one');
+        }
+        if (!AGAIN.includes(answer.status)) return answer;
+        wait = answer.headers.get('retry-after');
+        problem = new UnreachableError(`${method} ${path}: the service answered ${answer.status}`);
+      } catch (error) {
+        if (error instanceof TokenRefusedError) throw error;
+        problem = new UnreachableError(
+          `${method} ${path}: ${error}; is the service at ${this.#address}, and does its --allow-origin name this page's?`,
+          {cause: error},
+        );
+      }
+      if (failed >= attempts) throw problem;
+      const asked = wait !== null && /^\d{1,9}$/.test(wait) ? Number(wait) : null;
+      const seconds = asked === null ? firstSeconds * 2 ** (failed - 1) * Math.random() : asked * (1 + Math.random());
+      await sleep(Math.min(mostSeconds, seconds));
+    }
+  }
+
+  /**
+   * @template T
+   * @param {string} path
+   * @param {() => T} read
+   */
+  #told(path, read) {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof JsonError) && !(error instanceof PayloadError)) throw error;
+      throw new TransportError(`${path}: ${error.message}; is it the service that is meant?`, {cause: error});
+    }
+  }
+}
