@@ -1,7 +1,8 @@
 """What devices run beside a version's item table, so that files can be made of the version alone.
 
     device_models.json   sizes and fingerprint of each tier's edge model, names of the private
-                         columns, rules of private numbers
+                         columns, rules of private numbers, names of those of
+                         several values
 
 All of it is public: how many values a private column has and what it is called, never whose they
 are, nor the values themselves.
@@ -33,12 +34,14 @@ class DeviceModels:
       profile: names of the private categorical columns, in their order; empty where a job was told
         their sizes alone.
       numbers: rules of the private numbers, in their order; empty likewise.
+      sets: names of the private columns of several values; empty likewise.
     """
 
     specs: Mapping[Tier, EdgeSpec]
     fingerprints: Mapping[Tier, str]
     profile: tuple[str, ...] = ()
     numbers: Mapping[str, Scaling] = dataclasses.field(default_factory=dict)
+    sets: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -47,6 +50,7 @@ class DeviceModels:
         *,
         profile: tuple[str, ...],
         numbers: Mapping[str, Scaling],
+        sets: tuple[str, ...] = (),
     ) -> "DeviceModels":
         """What is to be known of `models`."""
         return cls(
@@ -54,6 +58,7 @@ class DeviceModels:
             {model.tier: model.fingerprint for model in models},
             profile,
             numbers,
+            sets,
         )
 
     def model(self, tier: Tier) -> EdgeModel:
@@ -90,6 +95,7 @@ class DeviceModels:
             },
             "profile": list(self.profile),
             "numbers": {name: rule.as_dict() for name, rule in self.numbers.items()},
+            "sets": list(self.sets),
         }
         write_text(folder / _NAME, json.dumps(about, ensure_ascii=False, indent=2) + "\n")
 
@@ -107,15 +113,12 @@ class DeviceModels:
             about = json.loads(read_plain_text(path))
             tiers = about["tiers"]
             return cls(
-                {
-                    tier: EdgeSpec(
-                        **{**each["sizes"], "profile_sizes": tuple(each["sizes"]["profile_sizes"])}
-                    )
-                    for tier, each in tiers.items()
-                },
+                {tier: EdgeSpec.of(each["sizes"]) for tier, each in tiers.items()},
                 {tier: each["fingerprint"] for tier, each in tiers.items()},
                 tuple(about["profile"]),
                 {name: Scaling(**rule) for name, rule in about["numbers"].items()},
+                # Versions of before know of none.
+                tuple(about.get("sets", ())),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise RegistryError(

@@ -99,9 +99,7 @@ def read_starts(folder: Path) -> dict[Tier, EdgeStart]:
         return {
             tier: EdgeStart(
                 tier=tier,
-                spec=EdgeSpec(
-                    **{**each["sizes"], "profile_sizes": tuple(each["sizes"]["profile_sizes"])}
-                ),
+                spec=EdgeSpec.of(each["sizes"]),
                 fingerprint=each["fingerprint"],
                 settings=each["settings"],
                 weights=weights[tier],

@@ -33,6 +33,8 @@ Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
 _ORDER = 0x57A3
+# The cloud does not know how many values users have: of a made-up one each has so many.
+_HELD = 0.25
 
 _log = logging.getLogger(__name__)
 
@@ -163,14 +165,16 @@ def _random_profiles(
     model: EdgeModel, size: int, *, batch_size: int, rng: np.random.Generator
 ) -> Ids:
     """`[S, columns]`: private columns, which the cloud does not know, drawn at random."""
-    sizes, numbers = model.profile.sizes, model.profile.numbers
-    drawn = np.empty((size, len(sizes) + numbers), np.int32)
+    sizes, numbers, sets = model.profile.sizes, model.profile.numbers, sum(model.profile.sets)
+    drawn = np.empty((size, len(sizes) + numbers + sets), np.int32)
     for start in range(0, size, batch_size):
         rows = drawn[start : start + batch_size]
         for column, values in enumerate(sizes):
             rows[:, column] = rng.integers(0, values, len(rows))
         for column in range(len(sizes), len(sizes) + numbers):
             rows[:, column] = _random_codes(len(rows), rng)
+        if sets:
+            rows[:, len(sizes) + numbers :] = rng.random((len(rows), sets)) < _HELD
     return drawn
 
 

@@ -61,6 +61,14 @@ def test_the_losses_of_the_page_are_some():
         check_loss_operators(loss_of(found[name], *given, name=name), what=name)
 
 
+def test_the_values_of_the_page_reach_a_phone(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (script,) = [each for each in _scripts("own_data.md") if "interests" in each]
+    exec(script, {})
+    assert len(capsys.readouterr().out.splitlines()) >= 1
+    assert (tmp_path / "phone.state").exists()
+
+
 def test_the_edge_model_of_the_page_is_one():
     found = {}
     for script in _scripts("extend_edge_model.md"):

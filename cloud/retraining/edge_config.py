@@ -22,6 +22,7 @@ class EdgeModelsConfig:
         the order of the schema; null counts them in `data`. The cloud needs how many there are,
         never whose.
       profile_numbers: how many private numeric columns there are; null counts them in `data`.
+      profile_sets: values of each private column of several values; null counts them in `data`.
       hidden_dim: width of the hidden layer of `mlp` and `attention`.
       profile_dim: width of the embedding of one private column.
       heads: attention heads of `attention`.
@@ -31,6 +32,7 @@ class EdgeModelsConfig:
     tiers: tuple[Tier, ...] = ("mlp",)
     profile_sizes: tuple[int, ...] | None = None
     profile_numbers: int | None = None
+    profile_sets: tuple[int, ...] | None = None
     hidden_dim: int = 32
     profile_dim: int = 2
     heads: int = 2
@@ -47,11 +49,12 @@ class EdgeModelsConfig:
             raise ConfigError(
                 f"edge.tiers: expected one or more tiers, each once, got {list(self.tiers)}"
             )
-        if any(size < 1 for size in self.profile_sizes or ()):
-            raise ConfigError(
-                "edge.profile_sizes: expected at least 1 value of each column, got "
-                f"{list(self.profile_sizes or ())}"
-            )
+        for name in ("profile_sizes", "profile_sets"):
+            sizes = getattr(self, name) or ()
+            if any(size < 1 for size in sizes):
+                raise ConfigError(
+                    f"edge.{name}: expected at least 1 value of each column, got {list(sizes)}"
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ from ecct_tf.data import (
 )
 from ecct_tf.data.clock import silence, tells_time
 from ecct_tf.data.numbers import Scaling
-from ecct_tf.data.profile import private_numbers, private_words
+from ecct_tf.data.profile import private_numbers, private_sets, private_words
 from ecct_tf.errors import DataError
 
 __all__ = ["HeldOut", "History", "Validation", "hold_out", "load_history"]
@@ -51,8 +51,10 @@ class History:
       profile_sizes: how many values each private categorical column has, in the order of the
         schema; of the columns themselves nothing is here.
       profile_numbers: how many private numeric columns there are.
+      profile_sets: how many values each private column of several values has.
       profile_names: what the private categorical columns are called.
       number_rules: the public rule of each private number.
+      set_names: what the private columns of several values are called.
     """
 
     view: CloudView
@@ -60,8 +62,10 @@ class History:
     fingerprint: str
     profile_sizes: tuple[int, ...] = ()
     profile_numbers: int = 0
+    profile_sets: tuple[int, ...] = ()
     profile_names: tuple[str, ...] = ()
     number_rules: Mapping[str, Scaling] = dataclasses.field(default_factory=dict)
+    set_names: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,14 +135,17 @@ def load_history(
     if columns is not None:
         renumbered = recoded(renumbered, columns)
     words, rules = private_words(dataset.user_columns), private_numbers(dataset.user_columns)
+    sets = private_sets(dataset.user_columns)
     return History(
         renumbered,
         vocabulary,
         _fingerprint(renumbered, vocabulary),
         profile_sizes=tuple(len(known) for known in words.values()),
         profile_numbers=len(rules),
+        profile_sets=tuple(len(known) for known in sets.values()),
         profile_names=tuple(words),
         number_rules=rules,
+        set_names=tuple(sets),
     )
 
 

@@ -34,6 +34,7 @@ def edge_models(
     *,
     profile_sizes: tuple[int, ...],
     profile_numbers: int = 0,
+    profile_sets: tuple[int, ...] = (),
 ) -> list[EdgeModel]:
     """The edge models of the job's tiers, for devices that hold `table`.
 
@@ -42,6 +43,7 @@ def edge_models(
       table: that the version publishes.
       profile_sizes: values of each private category, the unknown one not counted.
       profile_numbers: how many private numeric columns there are.
+      profile_sets: values of each private column of several values.
     """
     edge = config.edge
     spec = EdgeSpec(
@@ -56,6 +58,7 @@ def edge_models(
         heads=edge.heads,
         item_dim=sum(block.source.shape[1] for block in table.blocks),
         profile_numbers=profile_numbers,
+        profile_sets=profile_sets,
     )
     return [build_edge_model(tier, spec) for tier in sorted(edge.tiers)]
 
@@ -71,11 +74,13 @@ def device_models(config: JobConfig, history: History, table: ItemTable) -> Devi
     own = config.edge
     sizes = history.profile_sizes if own.profile_sizes is None else own.profile_sizes
     numbers = history.profile_numbers if own.profile_numbers is None else own.profile_numbers
+    sets = history.profile_sets if own.profile_sets is None else own.profile_sets
     rules = history.number_rules
     return DeviceModels.of(
-        edge_models(config, table, profile_sizes=sizes, profile_numbers=numbers),
+        edge_models(config, table, profile_sizes=sizes, profile_numbers=numbers, profile_sets=sets),
         profile=history.profile_names if sizes == history.profile_sizes else (),
         numbers=rules if numbers == len(rules) else {},
+        sets=history.set_names if sets == history.profile_sets else (),
     )
 
 

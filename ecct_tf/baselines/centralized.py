@@ -266,6 +266,7 @@ def build_centralized(
             heads=config.edge.heads,
             item_dim=sum(block_sizes),
             profile_numbers=profile.numbers,
+            profile_sets=profile.sets,
         ),
     )
     devices = prepare_devices(
@@ -276,7 +277,7 @@ def build_centralized(
         samples=SampleConfig(own.negatives, own.max_positions, guard_positions=0),
         with_slots=model.reads_slots,
         with_items=model.reads_items,
-        with_numbers=model.reads_numbers,
+        profile=model.profile,
         seed=config.seed,
     ).devices
     users = np.arange(dataset.num_users, dtype=np.int32)

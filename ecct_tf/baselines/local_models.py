@@ -18,7 +18,7 @@ from ecct_tf.data.profile import ProfileShape
 from ecct_tf.edge.clock import context_inputs, elapsed_weights, is_known, request_context
 from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.primitives import concat, dense, embed, relu, row_dot
-from ecct_tf.edge.profile import number_inputs
+from ecct_tf.edge.profile import number_inputs, set_inputs
 
 __all__ = ["LocalModel", "Rows", "factorization_model", "history_model", "score_function_model"]
 
@@ -105,13 +105,22 @@ def history_model(
     """
     clocked = features.clock
     pools = len(features.decays) + (len(features.clock_hours) if clocked else 0)
-    width = embedding_dim * (1 + pools) + pools + 1 + profile_dim * len(profile.sizes)
+    width = (
+        embedding_dim * (1 + pools)
+        + pools
+        + 1
+        + profile_dim * (len(profile.sizes) + len(profile.sets))
+    )
     width += 2 * profile.numbers + features.request_width + features.context_width
     head = WeightLayout(
         (
             *(
                 Weight(f"profile_{index}", (rows, profile_dim), "backbone", 0.1)
                 for index, rows in enumerate(profile.sizes)
+            ),
+            *(
+                Weight(f"set_{index}", (values, profile_dim), "backbone", 0.1)
+                for index, values in enumerate(profile.sets)
             ),
             Weight("hidden/kernel", (width, hidden_dim), "backbone", 1.0 / math.sqrt(width)),
             Weight("hidden/bias", (hidden_dim,), "backbone"),
@@ -143,7 +152,14 @@ def history_model(
             for index, size in enumerate(profile.sizes)
         ]
         if profile.numbers:
-            private.append(number_inputs(rows.profile[..., len(profile.sizes) :]))
+            start = len(profile.sizes)
+            private.append(number_inputs(rows.profile[..., start : start + profile.numbers]))
+        if profile.sets:
+            shares = set_inputs(rows.profile[..., -sum(profile.sets) :], profile.sets)
+            private += [
+                tf.matmul(part, weights[f"set_{index}"])
+                for index, part in enumerate(tf.split(shares, profile.sets, axis=-1))
+            ]
 
         def by_row(tensor: tf.Tensor, columns: int) -> tf.Tensor:
             return tf.reshape(tensor, [devices, positions * choices, columns])

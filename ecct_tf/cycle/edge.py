@@ -11,7 +11,14 @@ import numpy.typing as npt
 from ecct_tf.config import Tier, tier_slug
 from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.data import DeviceView
-from ecct_tf.data.profile import device_profile, private_numbers, private_words, profile_shape
+from ecct_tf.data.profile import (
+    ProfileShape,
+    device_profile,
+    private_numbers,
+    private_sets,
+    private_words,
+    profile_shape,
+)
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import DeviceWork
 from ecct_tf.federated.server import begin_server
@@ -138,7 +145,7 @@ class EdgeSide:
                         model.begin(
                             user=view.user,
                             history=view.history,
-                            profile=device_profile(view, numbers=work.model.reads_numbers),
+                            profile=device_profile(view, shape=work.model.profile),
                             num_older=view.num_older,
                             times=view.times,
                         )
@@ -167,6 +174,10 @@ class EdgeSide:
         (path,) = self.files(fetched).glob(f"edge-{tier_slug(tier)}-*.tflite")
         return path
 
+    def profile(self, tier: Tier, fetched: Fetched) -> ProfileShape:
+        """The shape of the profiles that devices of a tier read."""
+        return self._work(tier, self.table(fetched)).model.profile
+
     def _model(self, tier: Tier, fetched: Fetched) -> DeviceModel:
         return DeviceModel(self.file_of(tier, fetched), runtime=self._runtime)
 
@@ -194,6 +205,7 @@ class EdgeSide:
         return Labels(
             profile=private_words(view.profile.columns),
             numbers=private_numbers(view.profile.columns),
+            sets=private_sets(view.profile.columns),
             items=self.experiment.dataset.item_tokens,
             provenance={
                 "cloud_version": fetched.publication.cloud_version,

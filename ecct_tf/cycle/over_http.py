@@ -20,10 +20,9 @@ from ecct_tf.cycle.edge import EdgeSide, Fetched
 from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.cycle.service_process import RunningService, ServicePlan, serving
 from ecct_tf.data import DeviceView
-from ecct_tf.data.profile import device_profile
+from ecct_tf.data.profile import ProfileShape, device_profile
 from ecct_tf.errors import TokenError, WorkerError
 from mobile_export.device.state import DeviceState, read_state
-from mobile_export.flatbuffer.packing import read_metadata
 from mobile_export.transport.home import DeviceHome, OwnData
 from mobile_export.transport.host import HostPlan, HostReport
 
@@ -110,9 +109,9 @@ class HttpDevices:
         users = []
         for tier, views in self._edge.views.items():
             path = self._edge.file_of(tier, fetched)
-            columns = len(read_metadata(path.read_bytes())["profile"])
+            shape = self._edge.profile(tier, fetched)
             for view in views:
-                self._settle(view, model=path.name, columns=columns)
+                self._settle(view, model=path.name, shape=shape)
                 users.append(view.user)
         if self._service is None:
             self._service = self._ending.enter_context(self._options.serve(self._plan()))
@@ -145,10 +144,10 @@ class HttpDevices:
         prepared.symlink_to(os.path.relpath(files, prepared.parent))
         prepared.replace(self._folder.models)
 
-    def _settle(self, view: DeviceView, *, model: str, columns: int) -> None:
+    def _settle(self, view: DeviceView, *, model: str, shape: ProfileShape) -> None:
         """The app is installed, and its user logs in, where that was not done yet.
 
-        Numbers come last in a profile: a file that reads none has fewer `columns`.
+        Its profile has what the file reads, which is of `shape`.
         """
         home = self._home(view.user)
         if home.is_settled:
@@ -160,7 +159,7 @@ class HttpDevices:
                 model=model,
                 history=tuple(view.history.tolist()),
                 times=tuple(view.times.tolist()),
-                profile=tuple(device_profile(view)[:columns].tolist()),
+                profile=tuple(device_profile(view, shape=shape).tolist()),
                 num_older=view.num_older,
             )
         )

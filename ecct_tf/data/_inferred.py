@@ -127,12 +127,16 @@ def _kind(column: Any, what: str) -> tuple[str | None, str]:
     if pc.all(pc.is_null(column, nan_is_null=True)).as_py():
         return None, "has no values"
     if is_list(kind):
-        if what == "user":
-            return None, "holds lists, which devices have none of,"
         # Fractions are no names of categories: as many in each row are an embedding.
         fractions = pa.types.is_floating(kind.value_type)
+        if fractions and what == "user":
+            return None, "holds lists of fractions, which devices do not read,"
         if fractions and pc.count_distinct(pc.list_value_length(column)).as_py() == 1:
             return "vector", ""
+        if what == "user":
+            several = pc.count_distinct(pc.list_flatten(column)).as_py()
+            if several > _MOST_VALUES:
+                return None, f"holds lists of {several:,} different values, above {_MOST_VALUES},"
         return "multi_categorical", ""
     if what == "item" and _is_number(kind):
         return "numeric", ""

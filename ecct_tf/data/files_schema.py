@@ -135,14 +135,9 @@ class ColumnSpec:
             )
         if side is Side.FEDERATED and encoded is Kind.VECTOR:
             raise ConfigError(
-                f"{where}.kind: expected categorical or numeric for a federated "
+                f"{where}.kind: expected categorical, multi_categorical or numeric for a federated "
                 "column, got vector. Leave the column out, or let the cloud know it by side: "
                 "centralized."
-            )
-        if side is Side.FEDERATED and encoded is Kind.MULTI_CATEGORICAL:
-            raise ConfigError(
-                f"{where}.kind: expected categorical or numeric for a federated "
-                "column, got multi_categorical. Make a categorical column of it."
             )
         for name, kinds in (
             ("separator", ("multi_categorical", "vector")),

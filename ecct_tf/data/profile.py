@@ -1,7 +1,8 @@
 """What a device holds of its user beside the history: one row of whole numbers.
 
 First come the private categorical columns, each by the row of its value, then the private numbers
-as `ecct_tf.data.numbers` codes them; both in the order of the schema, and 0 is unknown in both.
+as `ecct_tf.data.numbers` codes them, then for each value of a column of several values whether the
+user has it, 1 or 0; all in the order of the schema, and 0 is unknown.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ __all__ = [
     "device_profile",
     "device_profiles",
     "private_numbers",
+    "private_sets",
     "private_words",
     "profile_shape",
 ]
@@ -32,15 +34,21 @@ class ProfileShape:
     Attributes:
       sizes: rows of each private categorical column, the unknown row 0 included.
       numbers: how many private numeric columns there are.
+      sets: how many values each private column of several values has.
     """
 
     sizes: tuple[int, ...] = ()
     numbers: int = 0
+    sets: tuple[int, ...] = ()
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """How many codes each value of a profile's row has."""
-        return (*self.sizes, *(NUMBER_ROWS for _ in range(self.numbers)))
+        """How many codes each value of a profile's row has.
+
+        >>> ProfileShape((3,), 0, (2,)).rows
+        (3, 2, 2)
+        """
+        return (*self.sizes, *(NUMBER_ROWS for _ in range(self.numbers)), *[2] * sum(self.sets))
 
 
 def private_words(columns: Iterable[EncodedColumn]) -> dict[str, tuple[str, ...]]:
@@ -49,6 +57,15 @@ def private_words(columns: Iterable[EncodedColumn]) -> dict[str, tuple[str, ...]
         each.column.name: each.vocabulary
         for each in columns
         if each.column.side is Side.FEDERATED and each.column.kind is Kind.CATEGORICAL
+    }
+
+
+def private_sets(columns: Iterable[EncodedColumn]) -> dict[str, tuple[str, ...]]:
+    """The values of each private column of several values, by its name."""
+    return {
+        each.column.name: each.vocabulary
+        for each in columns
+        if each.column.side is Side.FEDERATED and each.column.kind is Kind.MULTI_CATEGORICAL
     }
 
 
@@ -67,34 +84,40 @@ def profile_shape(columns: Iterable[EncodedColumn]) -> ProfileShape:
     return ProfileShape(
         tuple(len(words) + 1 for words in private_words(known).values()),
         len(private_numbers(known)),
+        tuple(len(values) for values in private_sets(known).values()),
     )
 
 
-def device_profile(view: DeviceView, *, numbers: bool = True) -> npt.NDArray[np.int32]:
+def device_profile(view: DeviceView, *, shape: ProfileShape | None = None) -> npt.NDArray[np.int32]:
     """The row of the user on the device, `[columns] int32`.
 
     Args:
       view: of the device.
-      numbers: whether the numbers follow, for models that read them.
+      shape: of the profiles that a model reads; None for all that there is.
     """
-    return device_profiles(view.profile.columns, np.zeros(1, np.int64), numbers=numbers)[0]
+    return device_profiles(view.profile.columns, np.zeros(1, np.int64), shape=shape)[0]
 
 
 def device_profiles(
-    user_columns: Iterable[EncodedColumn], users: npt.NDArray[np.int64], *, numbers: bool = True
+    user_columns: Iterable[EncodedColumn],
+    users: npt.NDArray[np.int64],
+    *,
+    shape: ProfileShape | None = None,
 ) -> npt.NDArray[np.int32]:
     """The rows of `users` `[n]`, `[n, columns] int32`.
 
     Args:
       user_columns: of a data set, or of a device.
       users: rows of the columns.
-      numbers: whether the numbers follow, for models that read them.
+      shape: of the profiles that a model reads, which may lack numbers and sets; None for all that
+        there is.
     """
     columns = {each.column.name: each for each in user_columns}
     names = [*private_words(columns.values())]
-    if numbers:
+    if shape is None or shape.numbers:
         names += private_numbers(columns.values())
-    found = np.zeros((len(users), len(names)), np.int32)
-    for place, name in enumerate(names):
-        found[:, place] = columns[name].values[users]
-    return found
+    if shape is None or shape.sets:
+        names += private_sets(columns.values())
+    parts = [columns[name].values[users] for name in names]
+    rows = [part[:, None] if part.ndim == 1 else part for part in parts]
+    return np.concatenate([np.zeros((len(users), 0), np.int32), *rows], axis=1).astype(np.int32)

@@ -88,8 +88,8 @@ class Column:
         if self.kind is Kind.VECTOR and self.side is Side.FEDERATED:
             raise ConfigError(
                 f"{where}: expected side centralized for a column of vectors, received federated: "
-                "an edge model reads one category from a private column. Make a categorical "
-                "column of it, or leave it out."
+                "an edge model reads categories and numbers from private columns. Make numeric "
+                "columns of it, or leave it out."
             )
         if self.scaling is not None and not self.is_private_number:
             raise ConfigError(

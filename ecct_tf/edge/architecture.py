@@ -23,9 +23,9 @@ __all__ = [
 ]
 
 Weights = Mapping[str, tf.Tensor]
-Readable = Literal["slots", "items", "dropout", "numbers"]
+Readable = Literal["slots", "items", "dropout", "numbers", "sets"]
 
-READABLE: tuple[Readable, ...] = ("slots", "items", "dropout", "numbers")
+READABLE: tuple[Readable, ...] = ("slots", "items", "dropout", "numbers", "sets")
 """What an architecture may read beside what every one may; computed only where it is declared."""
 
 
@@ -48,7 +48,8 @@ class Architecture:
         may have a leading device axis.
       reads: what it reads beside interaction features, profile and the cloud's knowledge: `slots`
         for the dot products of each history slot, `items` for the item vectors themselves,
-        `dropout` for keys of the rows in training, `numbers` for the private numeric columns.
+        `dropout` for keys of the rows in training, `numbers` for the private numeric columns,
+        `sets` for the private columns of several values.
     """
 
     layout: WeightLayout

@@ -91,7 +91,6 @@ def model_of(tier: Tier, spec: EdgeSpec, found: Any) -> EdgeModel:
 
 def _forward_of(tier: Tier, spec: EdgeSpec, found: Architecture) -> Forward:
     layout, own = found.layout, is_own_tier(tier)
-    reads_numbers = "numbers" in found.reads
     # The library's own are written without plain arithmetic: nothing changes how they are traced.
     inner = found.forward if own else refusing_functions(found.forward, what=f"edge model {tier!r}")
 
@@ -104,7 +103,7 @@ def _forward_of(tier: Tier, spec: EdgeSpec, found: Architecture) -> Forward:
         flat: tf.Tensor, inputs: EdgeInputs, *, fixed_order: bool | None = None
     ) -> EdgeOutputs:
         with order.fixed_order(order.is_fixed() if fixed_order is None else fixed_order):
-            return traced(flat, with_profile(inputs, spec, reads_numbers=reads_numbers))
+            return traced(flat, with_profile(inputs, spec, reads=found.reads))
 
     return forward
 

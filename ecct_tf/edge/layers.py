@@ -40,6 +40,7 @@ from ecct_tf.edge.arithmetic import (
     unstack_slots,
 )
 from ecct_tf.edge.dropout import Dropout
+from ecct_tf.edge.embeddings import Embedding, EmbeddingBag
 from ecct_tf.edge.layout import Part, Weight
 from ecct_tf.edge.model import EdgeInputs, EdgeOutputs, EdgeSpec
 from ecct_tf.edge.primitives import (
@@ -47,7 +48,6 @@ from ecct_tf.edge.primitives import (
     attend,
     concat,
     dense,
-    embed,
     relu,
     row_dot,
     spread,
@@ -62,6 +62,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Embedding",
+    "EmbeddingBag",
     "Head",
     "Inputs",
     "LayerNorm",
@@ -133,30 +134,6 @@ class Dense:
         """The mapped slots of `[..., B, L, inputs]`, to `[..., B, L, outputs]`."""
         kernel, bias = weights[f"{self.name}/kernel"], weights[f"{self.name}/bias"]
         return _ACTIVATIONS[self.activation](_by_slot(values, kernel, bias))
-
-
-@dataclasses.dataclass(frozen=True)
-class Embedding:
-    """A small trainable table: `[..., B] int32` to `[..., B, dim]`. For vocabularies of tens.
-
-    Attributes:
-      name: of its weights.
-      rows: how many values there are; ids lie in `[0, rows)`.
-      dim: width of a row.
-    """
-
-    name: str
-    rows: int
-    dim: int
-
-    @property
-    def weights(self) -> tuple[Weight, ...]:
-        """`[rows, dim]`."""
-        return (Weight(self.name, (self.rows, self.dim), "backbone", 0.1),)
-
-    def __call__(self, weights: Weights, ids: tf.Tensor) -> tf.Tensor:
-        """The rows of `ids`."""
-        return embed(weights[self.name], ids, rows=self.rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,8 +261,9 @@ class Inputs:
     """All that every model may read, side by side: `[..., B, width]`.
 
     Interaction features, the cloud's embedding and logit, an embedding of each private category,
-    and the private numbers, where there are some: a model with this layer reads them. A model that
-    ends in `Head` over them is never worse off than the linear re-ranker.
+    the private numbers and the mean embedding of each private column of several values, where there
+    are some: a model with this layer reads them. A model that ends in `Head` over them is never
+    worse off than the linear re-ranker.
 
     Attributes:
       spec: the sizes.
@@ -296,14 +274,16 @@ class Inputs:
     @property
     def width(self) -> int:
         """How many values a row has."""
-        profile = self.spec.profile_dim * len(self.spec.profile_sizes)
+        columns = len(self.spec.profile_sizes) + len(self.spec.profile_sets)
+        profile = self.spec.profile_dim * columns
         numbers = 2 * self.spec.profile_numbers
         return self.spec.interaction_dim + self.spec.cloud_dim + 1 + profile + numbers
 
     @property
     def reads(self) -> tuple[Readable, ...]:
         """What a model must declare for it."""
-        return ("numbers",) if self.spec.profile_numbers else ()
+        numbers: tuple[Readable, ...] = ("numbers",) if self.spec.profile_numbers else ()
+        return (*numbers, "sets") if self.spec.profile_sets else numbers
 
     @property
     def _columns(self) -> list[Embedding]:
@@ -313,9 +293,17 @@ class Inputs:
         ]
 
     @property
+    def _sets(self) -> list[EmbeddingBag]:
+        return [
+            EmbeddingBag(f"set_{index}", values, self.spec.profile_dim)
+            for index, values in enumerate(self.spec.profile_sets)
+        ]
+
+    @property
     def weights(self) -> tuple[Weight, ...]:
-        """A table for each private column."""
-        return tuple(weight for column in self._columns for weight in column.weights)
+        """A table for each private column of categories or of several values."""
+        tables: list[Embedding | EmbeddingBag] = [*self._columns, *self._sets]
+        return tuple(weight for table in tables for weight in table.weights)
 
     def __call__(self, weights: Weights, inputs: EdgeInputs) -> tf.Tensor:
         """The inputs of each row."""
@@ -325,6 +313,9 @@ class Inputs:
         ]
         if inputs.numbers is not None:
             profile.append(inputs.numbers)
+        if inputs.sets is not None:
+            shares = split(inputs.sets, list(self.spec.profile_sets))
+            profile += [bag(weights, part) for bag, part in zip(self._sets, shares, strict=True)]
         if profile and inputs.profile.shape[-2] == 1:
             # One user for all rows, as on a phone.
             profile = [spread(concat(profile), inputs.interactions)]

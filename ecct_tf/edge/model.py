@@ -1,7 +1,7 @@
 """The edge model as a value: an architecture (tier) is a frozen bundle of pure functions."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
@@ -32,6 +32,7 @@ class EdgeSpec:
       item_dim: d, width of an item vector of the item table; 0 where it is not known, and then
         no model can read item vectors.
       profile_numbers: n, private numeric columns.
+      profile_sets: how many values each private column of several values has; V in all.
     """
 
     interaction_dim: int
@@ -45,18 +46,35 @@ class EdgeSpec:
     heads: int = 2
     item_dim: int = 0
     profile_numbers: int = 0
+    profile_sets: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             least = 0 if field.name in ("item_dim", "profile_numbers") else 1
-            if field.name != "profile_sizes" and value < least:
+            if not field.name.startswith("profile_s") and value < least:
                 raise ConfigError(f"EdgeSpec.{field.name} must be at least {least}, got {value}")
         if any(size < 2 for size in self.profile_sizes):
             raise ConfigError(
                 "each profile column needs the unknown row and at least one value, "
                 f"got sizes {self.profile_sizes}"
             )
+        if any(size < 1 for size in self.profile_sets):
+            raise ConfigError(
+                "EdgeSpec.profile_sets: expected at least one value of each private column of "
+                f"several values, got {self.profile_sets}"
+            )
+
+    @classmethod
+    def of(cls, sizes: Mapping[str, Any]) -> "EdgeSpec":
+        """The sizes as JSON has them; those of before had no `profile_sets`.
+
+        >>> EdgeSpec.of({"interaction_dim": 4, "history_length": 3, "num_blocks": 1, "cloud_dim": 2,
+        ...              "profile_sizes": [3], "profile_sets": [5]}).profile_sets
+        (5,)
+        """
+        lists = {name: tuple(value) for name, value in sizes.items() if isinstance(value, list)}
+        return cls(**{**sizes, **lists})
 
 
 class EdgeInputs(NamedTuple):
@@ -69,7 +87,7 @@ class EdgeInputs(NamedTuple):
       slot_mask: `[..., B, L, 1] float32`, 1 where the slot holds an interaction.
       profile: `[..., B, columns] int32`, private categorical features, or `[..., 1, columns]`
         when all rows are of one user. What a model is called with has the codes of the numbers
-        behind them, see `ecct_tf.data.profile`.
+        and sets behind them, see `ecct_tf.data.profile`.
       cloud_embedding: `[..., B, d_c] float32`, `h_c` from the downlink.
       cloud_logit: `[..., B] float32`, `z_c` from the downlink (zero in stage 1).
       history_items: `[..., B, L, d] float32`, the item vectors of the history, newest last and
@@ -83,6 +101,9 @@ class EdgeInputs(NamedTuple):
       numbers: `[..., B, 2 n] float32`, or `[..., 1, 2 n]` when all rows are of one user: private
         numbers, scaled by the schema's rules and 0 where unknown, then for each whether it is
         known, 1 or 0. None for models that do not declare `numbers`, and where there are none.
+      sets: `[..., B, V] float32`, or `[..., 1, V]` when all rows are of one user: of each private
+        column of several values, 1/k for each of the k values that the user has, and 0 for all
+        others. None for models that do not declare `sets`, and where there are none.
     """
 
     interactions: tf.Tensor
@@ -96,6 +117,7 @@ class EdgeInputs(NamedTuple):
     candidate_items: tf.Tensor = None
     dropout: tf.Tensor = None
     numbers: tf.Tensor = None
+    sets: tf.Tensor = None
 
     def map(self, function: Callable[[tf.Tensor], tf.Tensor]) -> "EdgeInputs":
         """`function` of each tensor that there is."""
@@ -167,19 +189,27 @@ class EdgeModel:
         return "numbers" in self.reads and self.spec.profile_numbers > 0
 
     @property
+    def reads_sets(self) -> bool:
+        """Whether it reads private columns of several values, and there are some."""
+        return "sets" in self.reads and bool(self.spec.profile_sets)
+
+    @property
     def profile(self) -> ProfileShape:
         """The shape of the profiles that it reads."""
         numbers = self.spec.profile_numbers if self.reads_numbers else 0
-        return ProfileShape(self.spec.profile_sizes, numbers)
+        sets = self.spec.profile_sets if self.reads_sets else ()
+        return ProfileShape(self.spec.profile_sizes, numbers, sets)
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """The sizes that it was built for; the item vectors' and numbers' where it reads them."""
+        """The sizes that it was built for; of what it does not read, none."""
         sizes = dataclasses.asdict(self.spec)
         if not self.reads_items:
             del sizes["item_dim"]
         if not self.reads_numbers:
             del sizes["profile_numbers"]
+        if not self.reads_sets:
+            del sizes["profile_sets"]
         return sizes
 
     @property

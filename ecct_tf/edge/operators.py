@@ -135,7 +135,9 @@ def input_specs(
         interactions=tensor(spec.interaction_dim),
         slots=tensor(length, spec.num_blocks),
         slot_mask=tensor(length, 1),
-        profile=tensor(len(spec.profile_sizes) + spec.profile_numbers, dtype=tf.int32),
+        profile=tensor(
+            len(spec.profile_sizes) + spec.profile_numbers + sum(spec.profile_sets), dtype=tf.int32
+        ),
         cloud_embedding=tensor(spec.cloud_dim),
         cloud_logit=tensor(),
         dropout=tensor(dtype=tf.int32) if reads_dropout else None,

@@ -16,7 +16,7 @@ from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView
 from ecct_tf.data.clock import clock_readings
 from ecct_tf.data.guard import trained_counts, trained_positions
-from ecct_tf.data.profile import device_profile, device_profiles
+from ecct_tf.data.profile import ProfileShape, device_profile, device_profiles
 from ecct_tf.data.samples import (
     LocalSamples,
     draw_samples,
@@ -93,7 +93,7 @@ class Preparation:
         samples: SampleConfig,
         with_slots: bool,
         with_items: bool = False,
-        with_numbers: bool = False,
+        profile: ProfileShape | None = None,
         group_size: int = 1,
         seed: int,
     ) -> None:
@@ -106,7 +106,7 @@ class Preparation:
           samples: which samples to draw.
           with_slots: whether the tier reads dot products by slot.
           with_items: whether it reads item vectors, for which samples keep their histories.
-          with_numbers: whether it reads private numbers, which profiles have for it.
+          profile: the shape of the profiles that it reads; None for all that there is.
           group_size: samples that stay together, `DeviceTask.group_size`.
           seed: of the run; a user's samples depend on it and on the user alone.
         """
@@ -114,20 +114,20 @@ class Preparation:
         self._features = features
         self._samples = samples
         self._with_items = with_items
-        self._with_numbers = with_numbers
+        self._profile = profile
         self._group_size = group_size
         self._seed = seed
         self._compute = _compiled(items, block_sizes, features, with_slots=with_slots)
 
     def profile(self, view: DeviceView) -> npt.NDArray[np.int32]:
         """`[columns] int32`: the private columns of the user that the tier reads, coded."""
-        return device_profile(view, numbers=self._with_numbers)
+        return device_profile(view, shape=self._profile)
 
     def profiles(
         self, columns: Sequence[EncodedColumn], users: npt.NDArray[np.int32]
     ) -> npt.NDArray[np.int32]:
         """`[n, columns] int32`: the same of `users` `[n]`, who are rows of `columns`."""
-        return device_profiles(columns, users.astype(np.int64), numbers=self._with_numbers)
+        return device_profiles(columns, users.astype(np.int64), shape=self._profile)
 
     def sample_counts(
         self, lengths: npt.NDArray[np.int64], *, num_older: npt.NDArray[np.int64]

@@ -19,7 +19,7 @@ from ecct_tf.config.flat import flat_config, settings_with_effect
 from ecct_tf.config.yaml_text import parse_yaml, resolved
 from ecct_tf.data import Candidates
 from ecct_tf.data.clock import clock_reading
-from ecct_tf.data.profile import private_numbers, private_words
+from ecct_tf.data.profile import private_numbers, private_sets, private_words
 from ecct_tf.edge import DeviceTask, pad_history
 from ecct_tf.errors import ExportError
 from ecct_tf.federated import Cohort, CohortState, EcctProcess, EcctState
@@ -128,6 +128,7 @@ class RunModels:
         return Labels(
             profile=private_words(columns),
             numbers=private_numbers(columns),
+            sets=private_sets(columns),
             items=self.experiment.dataset.item_tokens,
             provenance={
                 "run": self.path.name,

@@ -62,7 +62,7 @@ def simulated_training(
         samples=task.samples,
         with_slots=work.model.reads_slots,
         with_items=work.model.reads_items,
-        with_numbers=work.model.reads_numbers,
+        profile=work.model.profile,
         group_size=task.group_size,
         seed=config.seed,
     ).devices

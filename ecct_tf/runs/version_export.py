@@ -94,16 +94,17 @@ class VersionModels:
         Raises:
           ExportError: `profile` has other columns than the version's devices.
         """
-        names = self.devices.profile
-        if profile and names and list(profile) != list(names):
+        names, sets = self.devices.profile, self.devices.sets
+        if profile and (names or sets) and list(profile) != [*names, *sets]:
             raise ExportError(
-                f"profile: expected the values of {', '.join(names)}, in this order, got "
+                f"profile: expected the values of {', '.join((*names, *sets))}, in this order, got "
                 f"{', '.join(profile)}"
             )
         weights, manifest = self.weights(tier), self.version.manifest
         settings = dataclasses.asdict(self.task())
         return Labels(
-            profile=profile,
+            profile={name: values for name, values in profile.items() if name not in sets},
+            sets={name: profile[name] for name in sets if name in profile},
             numbers=self.devices.numbers,
             items=self.stored.vocabulary.items,
             provenance={

@@ -134,6 +134,7 @@ def device_work(
             heads=config.edge.heads,
             item_dim=sum(block_sizes),
             profile_numbers=profile.numbers,
+            profile_sets=profile.sets,
         ),
     )
     return DeviceWork(
@@ -198,7 +199,7 @@ def _cohorts(
             samples=work.task.samples,
             with_slots=work.model.reads_slots,
             with_items=work.model.reads_items,
-            with_numbers=work.model.reads_numbers,
+            profile=work.model.profile,
             group_size=work.task.group_size,
             seed=config.seed,
         )

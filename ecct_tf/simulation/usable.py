@@ -66,12 +66,6 @@ def _refuse_unread_columns(config: RunConfig, dataset: Dataset) -> None:
                 "file: borders), leave it to devices (side: federated), or take it out of the "
                 "schema."
             )
-        if column.side is Side.FEDERATED and column.kind is Kind.MULTI_CATEGORICAL:
-            raise DataError(
-                f"data set {dataset.name!r}: user column {column.name!r} holds several values, "
-                "and a device reads one category from a federated column. Make a categorical "
-                "column of it, or take it out of the schema."
-            )
 
 
 def _refuse_one_time(dataset: Dataset) -> None:

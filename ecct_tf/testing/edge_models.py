@@ -37,6 +37,7 @@ SMALL_SPEC = EdgeSpec(
     heads=2,
     item_dim=6,
     profile_numbers=2,
+    profile_sets=(3, 2),
 )
 """Small sizes, no two alike that could be mixed up."""
 

@@ -91,8 +91,8 @@ class Sizes:
 
     Attributes:
       history_length: L.
-      profile_columns: private columns, categories before numbers; with none there is no `profile`
-        input.
+      profile_columns: private columns: categories, numbers, values of sets; with none there is no
+        `profile` input.
       cloud_dim: d_c, width of the user embedding in a downlink.
       embedding_dim: d_e, width of the edge embedding in an uplink.
       num_queries: Q.

@@ -1,7 +1,7 @@
 """From what an app knows of its user to the row of whole numbers that a file reads."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,13 @@ def profile_row(
     Args:
       file: that reads it.
       profile: values by the names of the file's columns, or the row itself. A value is a text for a
-        category, a number for a number, and None where it is unknown, as is what is left out and a
-        text that the file does not have.
+        category, a number for a number, a list of texts for a column of several values, and None
+        where it is unknown, as is what is left out and a text that the file does not have.
       what: for messages, whose it is.
 
     Raises:
-      DeviceError: a column is none of the file's, a number is none, or the row has another length.
+      DeviceError: a column is none of the file's, a number is none, several values are no list, or
+        the row has another length.
     """
     columns = file.metadata["profile"]
     if not isinstance(profile, Mapping):
@@ -38,7 +39,7 @@ def profile_row(
                 f"the shape {np.shape(profile)}"
             )
         return item_rows(profile, what="profile")
-    names = [str(column["name"]) for column in columns]
+    names = list(dict.fromkeys(map(_column_name, columns)))
     strangers = sorted(set(map(str, profile)) - set(names))
     if strangers:
         raise DeviceError(
@@ -48,7 +49,8 @@ def profile_row(
     return np.array(
         [
             column_code(column, profile.get(name), words=file.profile_words.get(name), what=what)
-            for name, column in zip(names, columns, strict=True)
+            for column in columns
+            for name in [_column_name(column)]
         ],
         np.int32,
     )
@@ -61,8 +63,13 @@ def profile_texts(file: EdgeFile, profile: npt.ArrayLike | Mapping[str, Any]) ->
     """
     if not isinstance(profile, Mapping):
         return row_texts(file, item_rows(profile, what="profile"))
-    given = [profile.get(str(column["name"])) for column in file.metadata["profile"]]
-    return tuple("" if _is_unknown(value) else str(value) for value in given)
+    texts = []
+    for column in file.metadata["profile"]:
+        value = profile.get(_column_name(column))
+        if "set" in column:
+            value = "1" if column_code(column, value, words=None, what="profile") else None
+        texts.append("" if _is_unknown(value) else str(value))
+    return tuple(texts)
 
 
 def row_texts(file: EdgeFile, row: npt.NDArray[np.int32]) -> tuple[str, ...]:
@@ -89,6 +96,8 @@ def column_code(
     """
     if value is None:
         return 0
+    if "set" in column:
+        return int(str(column["set"]["value"]) in _several(column, value, what=what))
     if "number" in column:
         rule = column["number"]
         scaling = Scaling(mean=rule["mean"], scale=rule["scale"], log=rule["log"])
@@ -105,6 +114,23 @@ def column_code(
             "of whole numbers"
         )
     return 0 if _is_unknown(value) else words.get(str(value), 0)
+
+
+def _several(column: Mapping[str, Any], value: Any, *, what: str) -> set[str]:
+    """The values that a user has of a column of several."""
+    if _is_unknown(value):
+        return set()
+    if isinstance(value, str) or not isinstance(value, Collection):
+        raise DeviceError(
+            f"{what}: profile: column {column['set']['column']!r}: expected a list of values, such "
+            f"as [{str(column['set']['value'])!r}], or None where they are unknown, got {value!r}"
+        )
+    return set(map(str, value))
+
+
+def _column_name(column: Mapping[str, Any]) -> str:
+    """What an app calls the column that an entry of the file belongs to."""
+    return str(column["set"]["column"] if "set" in column else column["name"])
 
 
 def _is_unknown(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """The model card of an export folder, as Markdown, from its manifest and its files."""
 
+import collections
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,13 +81,19 @@ def note_measured(path: Path, measured: Mapping[str, float]) -> None:
     write_text(path.parent / "MODEL_CARD.md", model_card(manifest, path.parent))
 
 
+def _private_columns(profile: Sequence[Mapping[str, Any]]) -> list[str]:
+    sets = collections.Counter(each["set"]["column"] for each in profile if "set" in each)
+    return [
+        f"{column['name']} ({'number' if 'number' in column else str(column['rows']) + ' rows'})"
+        for column in profile
+        if "set" not in column
+    ] + [f"{name} (several of {count} values)" for name, count in sets.items()]
+
+
 def _about(files: Sequence[Mapping[str, Any]]) -> list[str]:
     found = files[0]
     training, items = found["training"], found["items"]
-    columns = ", ".join(
-        f"{column['name']} ({'number' if 'number' in column else str(column['rows']) + ' rows'})"
-        for column in found["profile"]
-    )
+    columns = ", ".join(_private_columns(found["profile"]))
     lines = [
         f"- schema: `{found['schema']}`, written by ecct-tf {found['versions']['ecct-tf']} with "
         f"TensorFlow {found['versions']['tensorflow']}",

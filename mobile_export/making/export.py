@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import tensorflow as tf
 
 from ecct_tf.config import CLOCK_CONTEXT, CodecName, FeatureConfig, tier_slug
 from ecct_tf.data.clock import EARLIEST, SESSION_GAP
-from ecct_tf.data.numbers import LARGEST_VALUE, NUMBER_ROWS, STEPS, Scaling
 from ecct_tf.edge import DeviceTask, EdgeModel
 from ecct_tf.errors import ConfigError, ExportError
 from ecct_tf.files import write_bytes, write_text
@@ -33,34 +31,15 @@ from mobile_export.making.conversion import Calibration, check_operators, conver
 from mobile_export.making.examples import DeviceExample, example_inputs
 from mobile_export.making.graph import EdgeGraph
 from mobile_export.making.items import ItemStore
+from mobile_export.making.labels import Labels, about_profile, check_profile, column_files
 from mobile_export.making.parameters import Parameters, all_weights, low_rank
 from mobile_export.making.variants import Variant, find_variant
 
-__all__ = ["ExportedFile", "Labels", "export_edge_model", "number_rule"]
+__all__ = ["ExportedFile", "Labels", "export_edge_model"]
 
 _log = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.float32]
-
-
-@dataclasses.dataclass(frozen=True)
-class Labels:
-    """What ids mean, for the app.
-
-    Attributes:
-      profile: for each private category in order, its name and the values of rows 1, 2, …
-      items: the token of items 1, 2, …; empty when the app knows ids anyway.
-      provenance: where the weights come from, for the metadata.
-      fingerprints: of what the file is made of, by the names of `origin.FINGERPRINTS`; empty
-        without a run.
-      numbers: for each private number in order, its name and rule.
-    """
-
-    profile: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
-    items: Sequence[str] = ()
-    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    fingerprints: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    numbers: Mapping[str, Scaling] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,7 +211,7 @@ def _metadata(
             "blocks": [[block.name, block.source.shape[1]] for block in items.table.blocks],
             "file": "items.txt" if labels.items else None,
         },
-        "profile": _about_profile(model, labels),
+        "profile": about_profile(model, labels),
         "guards": {
             "largest_weights_norm": guards.LARGEST_WEIGHTS_NORM,
             "largest_embedding": guards.LARGEST_EMBEDDING,
@@ -248,43 +227,6 @@ def _metadata(
 def _table_digest(table: ItemTable, codec: CodecName) -> str:
     """The SHA-256 of the table as it was published, in hexadecimal."""
     return digest_of(item_table_file(table, table.form or codec).to_bytes())
-
-
-def _about_profile(model: EdgeModel, labels: Labels) -> list[dict[str, Any]]:
-    """The columns of the input `profile`; of a number also how its code is made."""
-    shape = model.profile
-    names = list(labels.profile) or [f"column_{index}" for index in range(len(shape.sizes))]
-    files = _column_files(labels)
-    categories = [
-        {"name": name, "rows": rows, "unknown_row": 0, "file": files.get(name)}
-        for name, rows in zip(names, shape.sizes, strict=True)
-    ]
-    rules = list(labels.numbers.items()) or [
-        (f"number_{index}", Scaling(log=True)) for index in range(shape.numbers)
-    ]
-    numbers = [
-        {
-            "name": name,
-            "rows": NUMBER_ROWS,
-            "unknown_row": 0,
-            "file": None,
-            "number": number_rule(rule),
-        }
-        for name, rule in rules[: shape.numbers]
-    ]
-    return [*categories, *numbers]
-
-
-def number_rule(scaling: Scaling) -> dict[str, Any]:
-    """The rule of a number as a file tells it, from which a device makes its code."""
-    mean, scale = scaling.linear
-    return {
-        "log": scaling.log,
-        "mean": mean,
-        "scale": scale,
-        "largest": LARGEST_VALUE,
-        "steps": STEPS,
-    }
 
 
 def _about_clock(features: FeatureConfig) -> dict[str, Any]:
@@ -322,22 +264,11 @@ def _check_shapes(static: object, *, group_size: int) -> None:
         )
 
 
-def _column_files(labels: Labels) -> dict[str, str]:
-    """For each profile column the file with its vocabulary, whose name is no path."""
-    files: dict[str, str] = {}
-    for name in labels.profile:
-        plain = file = re.sub(r"[^\w .()+-]", "_", name).strip(" .") or "_"
-        while f"profile_{file}.txt" in files.values():
-            file = f"{plain}_{len(files)}"
-        files[name] = f"profile_{file}.txt"
-    return files
-
-
 def _vocabulary_files(labels: Labels) -> dict[str, str]:
     """One value a line; line k, counted from 0, is row k. Row 0 is unknown or padding."""
     files = {
         file: vocabulary_text("<unknown>", labels.profile[name])
-        for name, file in _column_files(labels).items()
+        for name, file in column_files(labels).items()
     }
     if labels.items:
         files["items.txt"] = vocabulary_text("<padding>", labels.items)
@@ -345,17 +276,7 @@ def _vocabulary_files(labels: Labels) -> dict[str, str]:
 
 
 def _check_labels(model: EdgeModel, table: ItemTable, labels: Labels) -> None:
-    sizes = tuple(len(values) + 1 for values in labels.profile.values())
-    if labels.profile and sizes != model.spec.profile_sizes:
-        raise ExportError(
-            f"export: the edge model has profile columns of {model.spec.profile_sizes} rows, the "
-            f"vocabularies make {sizes}; give one vocabulary a column, in their order"
-        )
-    if labels.numbers and len(labels.numbers) != model.spec.profile_numbers:
-        raise ExportError(
-            f"export: the edge model was built for {model.spec.profile_numbers} private numbers, "
-            f"got rules of {len(labels.numbers)}; give one rule a number, in their order"
-        )
+    check_profile(model, labels)
     if labels.items and len(labels.items) != table.num_items:
         raise ExportError(
             f"export: the item table has {table.num_items} items, got {len(labels.items)} tokens"

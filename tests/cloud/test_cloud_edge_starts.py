@@ -66,6 +66,8 @@ def _prepared(parent):
             view=None,
             profile_sizes=SIZES,
             profile_numbers=0,
+            profile_sets=(),
+            set_names=(),
             profile_names=("a", "b"),
             number_rules={},
         ),

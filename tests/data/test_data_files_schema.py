@@ -83,7 +83,7 @@ def test_tags_and_defaults(read):
         ("items.columns.price.side", "federated", "items.columns.price.side: expected centralized"),
         ("items.columns.price.side", "cloud", "expected one of federated, centralized or null"),
         ("items.columns.plan", {"kind": "numeric"}, "items.columns.plan: users.columns has the"),
-        ("users.columns.plan.kind", "multi_categorical", "users.columns.plan.kind: expected cat"),
+        ("users.columns.plan.kind", "vector", "users.columns.plan.kind: expected cat"),
         ("users.columns.plan.kind", "ordinal", "users.columns.plan.kind: expected one of cat"),
         ("users.columns.plan.separator", "|", "plan.separator: has no meaning for a categorical"),
         ("items.columns.price.values", ["1"], "price.values: has no meaning for a numeric"),

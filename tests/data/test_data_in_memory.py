@@ -130,11 +130,13 @@ def test_a_unit_that_was_given_decides_over_a_number():
 
 def test_what_becomes_no_feature_is_named(caplog):
     users = {"user": [f"u{n}" for n in range(101)], "mail": [f"m{n}" for n in range(101)]}
-    users["seen"] = [["x"]] * 101
+    users["seen"] = [[f"x{n}"] for n in range(101)]
+    users["taste"] = [[0.5, n / 7] for n in range(101)]
     frame = {"user": ["u1"], "item": ["x"], "timestamp": [1]}
     assert from_frames(frame, users=users).user_columns == ()
     assert "the column 'mail' has 101 different values" in caplog.text
-    assert "the column 'seen' holds lists" in caplog.text
+    assert "the column 'seen' holds lists of 101 different values, above 100" in caplog.text
+    assert "the column 'taste' holds lists of fractions" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from ecct_tf.data import Column, FeatureSchema, Kind, Side, from_frames
 from ecct_tf.data.encoding import encode_column
 from ecct_tf.data.numbers import NUMBER_ROWS, STEPS, Scaling, number_code, number_values
-from ecct_tf.data.profile import device_profile, private_numbers, profile_shape
+from ecct_tf.data.profile import ProfileShape, device_profile, private_numbers, profile_shape
 from ecct_tf.data.views import DeviceView
 from ecct_tf.errors import ConfigError, DataError
 
@@ -135,7 +135,7 @@ def test_a_profile_is_a_row_of_categories_and_then_numbers():
 
     assert profile(0) == [2, 1, 1 + 8 * STEPS]
     assert profile(1) == [1, 2, 0]
-    assert profile(0, numbers=False) == [2, 1]
+    assert profile(0, shape=ProfileShape((3, 3))) == [2, 1]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from mobile_export.device.moments import context_rows
 from mobile_export.device.profile import profile_row, profile_texts
 from mobile_export.device.state import DeviceState, ReceivedDownlink
 from mobile_export.flatbuffer.packing import associated_files
-from mobile_export.making.export import number_rule
+from mobile_export.making.labels import number_rule
 from mobile_export.runtime.edge_file import EdgeFile
 
 GOLDEN = (

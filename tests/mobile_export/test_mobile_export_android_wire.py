@@ -17,7 +17,7 @@ from ecct_tf.data.guard import guard_candidates, guard_positions
 from ecct_tf.data.numbers import NUMBER_ROWS, Scaling, number_code
 from ecct_tf.edge import pad_history
 from ecct_tf.wire import UplinkForm, pack_uplink, unpack_uplink
-from mobile_export.making.export import number_rule
+from mobile_export.making.labels import number_rule
 
 GOLDEN = Path(__file__).parents[2] / (
     "mobile_export/android/ecct-edge-core/src/test/resources/golden/wire.json"

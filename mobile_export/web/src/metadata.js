@@ -107,6 +107,12 @@ export class EdgeMetadata {
           'library does not make; export a run without it, or use the device in Python',
       );
     }
+    if (root.children('profile').some((column) => column.has('set'))) {
+      throw new ModelFileError(
+        `${METADATA_FILE}: the model reads private columns of several values (profile, set), which this version ` +
+          'of the library does not make; export a model without them, or use the device in Python',
+      );
+    }
     this.root = root;
     /** Architecture of the edge model. */
     this.tier = root.text('tier');

@@ -93,6 +93,13 @@ public class EdgeMetadata internal constructor(
                         "of the library does not make; export a run without it, or use the device in Python",
                 )
             }
+            if (root.children("profile").any { it.has("set") }) {
+                throw ModelFileException(
+                    "$FILE: the model reads private columns of several values (profile, set), which this " +
+                        "version of the library does not make; export a model without them, or use the device in " +
+                        "Python",
+                )
+            }
             val variant = root.child("variant")
             val weights = root.child("weights")
             val items = root.child("items")

@@ -112,6 +112,16 @@ class ModelFileTest {
     }
 
     @Test
+    fun aModelThatReadsColumnsOfSeveralValuesIsRefused() {
+        val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
+        val profile = "\"profile\":["
+        assertTrue(profile in text)
+        val set = "{\"name\":\"tags: a\",\"rows\":2,\"set\":{\"column\":\"tags\",\"value\":\"a\"}},"
+        val told = assertFailsWith<ModelFileException> { EdgeMetadata.parse(text.replace(profile, profile + set)) }
+        assertTrue(told.message.orEmpty().contains("reads private columns of several values"))
+    }
+
+    @Test
     fun numbersThatNoTrainingCanHaveAreRefused() {
         val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
         val wrong =
