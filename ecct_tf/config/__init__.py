@@ -13,6 +13,7 @@ from ecct_tf.config.baselines import (
     FineTuningConfig,
     PersonalEmbeddingConfig,
 )
+from ecct_tf.config.candidate_rows import CandidateRowsConfig
 from ecct_tf.config.cloud import CloudConfig, LabelVisibility, NextItemConfig, SimilarityConfig
 from ecct_tf.config.data import DATASETS, SPLITS, DataConfig, DatasetName, SplitName
 from ecct_tf.config.edge import (
@@ -38,6 +39,7 @@ from ecct_tf.config.exchange import (
     CodecName,
     EngineName,
     ExchangeConfig,
+    ItemsName,
     RuntimeConfig,
     ServerConfig,
 )
@@ -80,6 +82,7 @@ __all__ = [
     "TIERS",
     "AttackConfig",
     "AvailabilityConfig",
+    "CandidateRowsConfig",
     "CatalogScope",
     "CentralizedConfig",
     "CheckpointConfig",
@@ -98,6 +101,7 @@ __all__ = [
     "FineTuningConfig",
     "IncrementConfig",
     "ItemSumConfig",
+    "ItemsName",
     "LabelVisibility",
     "MembershipConfig",
     "MethodName",

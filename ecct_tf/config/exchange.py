@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal, get_args
 
 from ecct_tf.config.aggregator_names import MEAN, check_aggregator_form
+from ecct_tf.config.candidate_rows import CandidateRowsConfig
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
@@ -17,6 +18,7 @@ __all__ = [
     "CodecName",
     "EngineName",
     "ExchangeConfig",
+    "ItemsName",
     "RowsName",
     "RuntimeConfig",
     "ServerConfig",
@@ -25,6 +27,7 @@ __all__ = [
 CodecName = Literal["float32", "float16", "int8"]
 CODECS: tuple[CodecName, ...] = ("float32", "float16", "int8")
 EngineName = Literal["tff", "local"]
+ItemsName = Literal["table", "candidates"]
 RowsName = Literal["user", "item"]
 
 
@@ -33,6 +36,8 @@ class ExchangeConfig:
     """What crosses between a device and the cloud, and how.
 
     Attributes:
+      items: what devices hold of the items: `table`, the whole table; `candidates`, rows that the
+        cloud chose for each user (`candidates`), so that a device does not grow with the catalog.
       rows: what of the devices' answers reaches the cloud: `user`, a row of each user; `item`,
         only sums over all devices of what they say of an item (`item_sums`), of which the cloud
         makes the rows that it learns from.
@@ -61,11 +66,13 @@ class ExchangeConfig:
       uplink_log: folder of an uplink log to which a simulation with the method `ecct` appends
         what reached the cloud in each round; `run:uplinks` is `uplinks` in the run folder;
         null for none.
+      candidates: the rows of `items=candidates`.
       item_sums: the sums of `rows=item`.
       item_increments: what devices tell of pairs of items before the first round, where they
         tell anything (`up`).
     """
 
+    items: ItemsName = "table"
     rows: RowsName = "user"
     codec: CodecName = "int8"
     item_table: str | None = None
@@ -80,11 +87,13 @@ class ExchangeConfig:
     noise_multiplier: float = 0.0
     only_asked: bool = True
     uplink_log: str | None = None
+    candidates: CandidateRowsConfig = dataclasses.field(default_factory=CandidateRowsConfig)
     item_sums: ItemSumConfig = dataclasses.field(default_factory=ItemSumConfig)
     item_increments: IncrementConfig = dataclasses.field(default_factory=IncrementConfig)
 
     def __post_init__(self) -> None:
         numbers(self, "exchange")
+        one_of(self, "exchange", "items", get_args(ItemsName))
         one_of(self, "exchange", "rows", get_args(RowsName))
         one_of(self, "exchange", "codec", CODECS)
         if self.item_table is not None:

@@ -26,7 +26,7 @@ from ecct_tf.config.exchange import (
 )
 from ecct_tf.config.participation import ParticipationConfig
 from ecct_tf.config.privacy import PrivacyConfig
-from ecct_tf.config.run_checks import check_attack, check_item_rows, check_late
+from ecct_tf.config.run_checks import check_attack, check_candidates, check_item_rows, check_late
 from ecct_tf.config.start import StartConfig
 from ecct_tf.errors import ConfigError
 
@@ -205,6 +205,7 @@ class RunConfig:
             self._check_aggregator(f"{section}.aggregator", server.aggregator)
         check_late(self)
         check_item_rows(self)
+        check_candidates(self)
 
     def _check_aggregator(self, setting: str, name: str) -> None:
         """Refuses an aggregator over sums of devices, or over nothing."""

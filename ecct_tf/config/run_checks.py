@@ -10,7 +10,7 @@ from ecct_tf.errors import ConfigError
 if TYPE_CHECKING:
     from ecct_tf.config.run import RunConfig
 
-__all__ = ["check_attack", "check_item_rows", "check_late"]
+__all__ = ["check_attack", "check_candidates", "check_item_rows", "check_late"]
 
 
 def check_attack(
@@ -105,3 +105,41 @@ def check_item_rows(config: "RunConfig") -> None:
             f"{config.rounds} rounds exchange embeddings alone, so that nothing would cross; "
             "expected true, or exchange.logits=true and exchange.stage_1_rounds=0"
         )
+
+
+def check_candidates(config: "RunConfig") -> None:
+    """Refuses what needs the whole item table on devices that hold rows of some items.
+
+    Raises:
+      ConfigError: names the setting.
+    """
+    if config.exchange.items != "candidates" or config.method != "ecct":
+        return
+    refused = {
+        "cloud.downlink_rate": (
+            config.cloud.downlink_rate,
+            "rows are chosen once, by downlinks that stay as they were published",
+            "0",
+        ),
+        "runtime.real_devices": (
+            config.runtime.real_devices,
+            "exported files hold the whole table",
+            "0",
+        ),
+        "evaluation.catalog": (
+            config.evaluation.catalog in ("own", "all") and config.evaluation.catalog,
+            "no device can rank items that it has no rows of",
+            "none or auto",
+        ),
+        "data.recent_fraction": (
+            config.data.recent_fraction == 1 and config.data.recent_fraction,
+            "the cloud knows no interaction by which it could choose rows",
+            "less than 1",
+        ),
+    }
+    for setting, (found, why, expected) in refused.items():
+        if found:
+            raise ConfigError(
+                f"{setting}: got {found} with exchange.items=candidates: {why}; expected "
+                f"{expected}, or exchange.items=table"
+            )

@@ -80,7 +80,11 @@ def trained_counts(
 
 
 def guard_candidates(
-    history: npt.NDArray[np.int32], positions: npt.NDArray[np.int64], *, num_items: int
+    history: npt.NDArray[np.int32],
+    positions: npt.NDArray[np.int64],
+    *,
+    num_items: int,
+    pool: npt.NDArray[np.int32] | None = None,
 ) -> npt.NDArray[np.int32]:
     """Candidates of held-back positions: `[g, 1 + 99] int32`, the item of the position first.
 
@@ -91,18 +95,21 @@ def guard_candidates(
       history: `[n] int32`, the whole of it, items in 1..num_items.
       positions: `[g] int64`, where in it they are.
       num_items: number of items, without padding.
+      pool: `[h] int32`, the items that stand for the catalog, ascending, each once; None for all.
 
     >>> guard_candidates(np.array([2, 3], np.int32), np.array([1]), num_items=200)[0, :4].tolist()
     [3, 4, 6, 8]
     """
     known = np.unique(history)
-    remaining = num_items - len(known)
+    others = None if pool is None else np.setdiff1d(pool, known)
+    remaining = num_items - len(known) if others is None else len(others)
     if remaining < 1:
         return np.zeros((0, 1 + GUARD_NEGATIVES), np.int32)
     # The middles of as many stretches of the same length.
     places = (2 * np.arange(GUARD_NEGATIVES, dtype=np.int64) + 1) * remaining
-    others = complement_items(known, places // (2 * GUARD_NEGATIVES))
-    rows = np.tile(others, (len(positions), 1))
+    ranks = places // (2 * GUARD_NEGATIVES)
+    chosen = complement_items(known, ranks) if others is None else others[ranks]
+    rows = np.tile(chosen, (len(positions), 1))
     return np.concatenate([history[positions][:, None], rows], axis=1).astype(np.int32)
 
 

@@ -6,6 +6,7 @@ history gives the same samples. No TensorFlow: a device imports it.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +54,7 @@ def draw_samples(
     seed: int,
     user: int,
     round_number: int | None = None,
+    pool: npt.NDArray[np.int32] | None = None,
 ) -> LocalSamples:
     """Draws a user's samples; the newest positions, by which a device judges, are left out.
 
@@ -65,6 +67,11 @@ def draw_samples(
       seed: of the run; what is drawn depends on it and on the user alone.
       user: the user's id.
       round_number: draws negatives anew for this round; None draws the same in every round.
+      pool: `[h] int32`, the items that negatives are drawn from, ascending, each once; None for
+        all.
+
+    Raises:
+      DataError: nothing is left to draw.
     """
     rng = np.random.default_rng(_seed(seed, _DRAW, user, round_number))
     trained = trained_positions(len(history), num_older=num_older, samples=samples)
@@ -72,13 +79,12 @@ def draw_samples(
     histories = histories_before(history, positions, history_length)
     candidates = np.zeros((len(positions), 1 + samples.negatives), np.int32)
     candidates[:, 0] = history[positions]
-    candidates[:, 1:] = sample_negatives(
-        rng,
-        positives=history,
-        num_items=num_items,
-        size=samples.negatives,
-        rows=len(positions),
-    )
+    draw = functools.partial(sample_negatives, rng, size=samples.negatives, rows=len(positions))
+    if pool is None:
+        candidates[:, 1:] = draw(positives=history, num_items=num_items)
+    else:
+        known = 1 + np.flatnonzero(np.isin(pool, history)).astype(np.int32)
+        candidates[:, 1:] = pool[draw(positives=known, num_items=len(pool)) - 1]
     return LocalSamples(histories, candidates, positions)
 
 

@@ -56,6 +56,7 @@ class Split:
       context: `[n, C] int32`, codes of the private context columns, in the same order as `items`.
       heavy_users: `[h] int32`, users that are excluded because they touched more of
         the catalogue than was allowed.
+      min_training: training interactions that every included user has at least.
     """
 
     items: npt.NDArray[np.int32]
@@ -69,6 +70,7 @@ class Split:
     cuts: tuple[int, int] | None = None
     heavy_users: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     context: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    min_training: int = MIN_TRAINING
 
     def __post_init__(self) -> None:
         for name, dtype in (
@@ -103,10 +105,10 @@ class Split:
             raise DataError("Split: users must be distinct and ascending.")
         if any(count[~included].any() or (count < 0).any() for count in counts):
             raise DataError("Split: counts must not be negative, and 0 for excluded users.")
-        if (self.train_counts[included] < MIN_TRAINING).any() or (self.older_counts < 0).any():
+        if (self.train_counts[included] < self.min_training).any() or (self.older_counts < 0).any():
             raise DataError(
-                f"Split: every user of users must have {MIN_TRAINING} training interactions or "
-                "more, and no fewer than recent ones."
+                f"Split: every user of users must have {self.min_training} training interactions "
+                "or more, and no fewer than recent ones."
             )
 
     @property

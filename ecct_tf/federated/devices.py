@@ -16,7 +16,12 @@ from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView
 from ecct_tf.data.clock import clock_readings
 from ecct_tf.data.guard import trained_counts, trained_positions
+<<<<<<< HEAD
 from ecct_tf.data.profile import ProfileShape, device_profile, device_profiles
+=======
+from ecct_tf.data.held_items import HeldItems
+from ecct_tf.data.profile import device_profile, device_profiles
+>>>>>>> 90a91dd (Let devices hold rows of the items that the cloud chose)
 from ecct_tf.data.samples import (
     LocalSamples,
     draw_samples,
@@ -95,6 +100,7 @@ class Preparation:
         with_items: bool = False,
         profile: ProfileShape | None = None,
         group_size: int = 1,
+        held: HeldItems | None = None,
         seed: int,
     ) -> None:
         """Takes what devices of one tier have in common.
@@ -108,6 +114,7 @@ class Preparation:
           with_items: whether it reads item vectors, for which samples keep their histories.
           profile: the shape of the profiles that it reads; None for all that there is.
           group_size: samples that stay together, `DeviceTask.group_size`.
+          held: the items whose rows devices hold, from which they draw negatives; None for all.
           seed: of the run; a user's samples depend on it and on the user alone.
         """
         self._items = items
@@ -116,6 +123,7 @@ class Preparation:
         self._with_items = with_items
         self._profile = profile
         self._group_size = group_size
+        self._held = held
         self._seed = seed
         self._compute = _compiled(items, block_sizes, features, with_slots=with_slots)
 
@@ -152,7 +160,7 @@ class Preparation:
         """The devices of `groups`, which are the users of each."""
         seed, samples, features = self._seed, self._samples, self._features
         drawn = [
-            [_draw(view, self._items, features, samples, seed) for view in group]
+            [_draw(view, self._items, features, samples, seed, held=self._held) for view in group]
             for group in groups
         ]
         histories = np.concatenate([user.histories for group in drawn for user in group])
@@ -297,6 +305,8 @@ def _draw(
     features: FeatureConfig,
     samples: SampleConfig,
     seed: int,
+    *,
+    held: HeldItems | None = None,
 ) -> LocalSamples:
     return draw_samples(
         view.history,
@@ -306,6 +316,7 @@ def _draw(
         samples=samples,
         seed=seed,
         user=view.user,
+        pool=None if held is None else held.of(view.user),
     )
 
 

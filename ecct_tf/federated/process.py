@@ -110,6 +110,7 @@ def build_ecct_process(
     *,
     table: ItemTable,
     table_bytes: int,
+    own_bytes: npt.NDArray[np.int64] | None = None,
     num_users: int,
     num_earlier: int = 0,
     stage_1_rounds: int,
@@ -130,7 +131,9 @@ def build_ecct_process(
     Args:
       works: for each cohort its stage 2 work and its devices; stage 1 is derived from it.
       table: the item table as devices received it.
-      table_bytes: its size on the wire.
+      table_bytes: size on the wire of what all devices fetch of it.
+      own_bytes: `[users] int64`, of what the device of each user fetches beside it; None for
+        nothing.
       num_users: users of the dataset, the length of the knowledge store.
       num_earlier: answers of each user that the store keeps beside the newest.
       stage_1_rounds: rounds before logits cross.
@@ -193,6 +196,7 @@ def build_ecct_process(
     traffic = RoundTraffic(
         cohorts,
         table_bytes=table_bytes,
+        own_bytes=own_bytes,
         sent_bytes=None if own is None else sent_bytes(own, cohorts, server),
     )
 

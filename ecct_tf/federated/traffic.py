@@ -33,13 +33,16 @@ class RoundTraffic:
         cohorts: tuple[Cohort, ...],
         *,
         table_bytes: int,
+        own_bytes: npt.NDArray[np.int64] | None = None,
         sent_bytes: Sequence[int] | None = None,
     ) -> None:
         """Prepares the counts of each device.
 
         Args:
           cohorts: all of a process; they exchange payloads of one specification.
-          table_bytes: size of the item table on the wire.
+          table_bytes: size on the wire of what all devices fetch of the item table.
+          own_bytes: `[users] int64`, of what the device of each user fetches beside it; None for
+            nothing.
           sent_bytes: by cohort, of the shared weights that a device gets in a round; None for those
             of the codec of the weights.
         """
@@ -59,6 +62,17 @@ class RoundTraffic:
         self._fetched = table_bytes + np.repeat(
             [_encoded(cohort, size) for cohort, size in zip(cohorts, starts, strict=True)], sizes
         )
+        if own_bytes is not None:
+            self._fetched = self._fetched + np.concatenate(
+                [
+                    np.bincount(
+                        cohort.devices.outlines.owners,
+                        weights=own_bytes[cohort.devices.outlines.users],
+                        minlength=len(cohort),
+                    ).astype(np.int64)
+                    for cohort in cohorts
+                ]
+            )
 
     def __call__(
         self,

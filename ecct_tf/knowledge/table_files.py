@@ -19,7 +19,14 @@ from ecct_tf.knowledge.item_table import Block, ItemTable
 from ecct_tf.knowledge.table_codecs import EncodedRows, build_table_codec
 from ecct_tf.wire import ItemTableFile, Section
 
-__all__ = ["Transmitted", "item_table_file", "read_item_table_file", "table_bytes", "transmit"]
+__all__ = [
+    "Transmitted",
+    "item_table_file",
+    "read_item_table_file",
+    "row_bytes",
+    "table_bytes",
+    "transmit",
+]
 
 Array = npt.NDArray[np.float32]
 
@@ -67,6 +74,19 @@ def table_bytes(table: ItemTable, codec: CodecName) -> int:
     if chosen in CODECS:
         return table.encoded_bytes(cast(CodecName, chosen))
     return _payload_bytes(item_table_file(table, chosen))
+
+
+def row_bytes(table: ItemTable, codec: CodecName) -> int:
+    """Bytes of one row of a table that crossed, without what all rows need.
+
+    Raises:
+      ConfigError: nothing has the name of its form.
+    """
+    chosen = table.form or codec
+    if chosen not in CODECS:
+        return int(item_table_file(table, chosen).rows.dtype.itemsize)
+    moments = 4 * (2 * table.feature_mean.size + 2)
+    return (table.encoded_bytes(cast(CodecName, chosen)) - moments) // table.num_items
 
 
 def item_table_file(table: ItemTable, form: str) -> ItemTableFile:

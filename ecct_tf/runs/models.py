@@ -27,6 +27,7 @@ from ecct_tf.knowledge import CloudRows, Encoded, ItemTable
 from ecct_tf.runs.training import encoded_inputs, simulated_training
 from ecct_tf.simulation.edge_state import table_digest
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.holding import Holding
 from ecct_tf.touched_rows import parts_of
 from mobile_export.checking.reference import Reference, SimulatedTraining
 from mobile_export.contract.task import check_exportable
@@ -55,6 +56,7 @@ class RunModels:
       table: the item table as devices hold it.
       known: what the next downlinks would say, `[users, d_c] float32` or `CloudRows`.
       starts: `[P] float32`, what devices of each tier started with.
+      holding: of which items devices hold rows; None for all.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class RunModels:
     table: ItemTable
     known: Array | CloudRows
     starts: Mapping[str, Array]
+    holding: Holding | None = None
 
     @property
     def tiers(self) -> list[str]:

@@ -22,6 +22,7 @@ from ecct_tf.simulation.edge_state import (
     table_digest,
 )
 from ecct_tf.simulation.experiment import Experiment, build_experiment
+from ecct_tf.simulation.holding import holding_of, holds_candidates
 from ecct_tf.simulation.run_folder import RunFolder
 
 __all__ = ["build_models", "newest_checkpoint", "open_models", "run_experiment"]
@@ -42,7 +43,8 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
     Raises:
       ConfigError: when an edge model cannot be imported or built.
       RunFolderError: when `path` is no run folder, or has no whole item table.
-      ExportError: when the run has no edge model of ECCT's, no checkpoint, or other data.
+      ExportError: when the run has no edge model of ECCT's, no checkpoint, or other data, or when
+        its devices hold rows of some items alone.
       CheckpointError: when the checkpoints are damaged.
     """
     folder = RunFolder.open(path)
@@ -50,6 +52,12 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
         raise ExportError(
             f"the run {path} is of method {folder.config.method!r}, which has no edge model of "
             "ECCT's at any round; export a run of method ecct or edge-only"
+        )
+    if holds_candidates(folder.config):
+        raise ExportError(
+            f"the devices of the run {path} hold rows of the items that the cloud chose for each "
+            "(exchange.items=candidates), and a file for phones holds the whole item table; export "
+            "a run with exchange.items=table"
         )
     checkpoint = newest_checkpoint(folder)
     return build_models(folder, checkpoint, run_experiment(folder, checkpoint, dataset=dataset))
@@ -125,11 +133,17 @@ def build_models(folder: RunFolder, checkpoint: Checkpoint, experiment: Experime
             f"{folder.path}: item_table.npz is not the item table of the run's checkpoint; "
             "restore it"
         )
+    size, known = table_bytes(table, folder.config.exchange.codec), stored_known(arrays)
+    holding = None
+    if holds_candidates(folder.config):
+        vectors = np.asarray(known, np.float32)
+        holding = holding_of(experiment, table, table_bytes=size, downlinks=lambda u: vectors[u])
     process = build_process(
         edge_config(folder.config),
-        experiment.groups,
+        experiment.groups if holding is None else holding.groups,
         table=table,
-        table_bytes=table_bytes(table, folder.config.exchange.codec),
+        table_bytes=size,
+        held=None if holding is None else holding.items,
         num_users=experiment.dataset.num_users,
     )
     check_shapes(arrays, edge_arrays(process.initialize(folder.config.seed), process.cohorts))
@@ -139,8 +153,9 @@ def build_models(folder: RunFolder, checkpoint: Checkpoint, experiment: Experime
         process=as_started(process, arrays),
         state=edge_state(arrays, process.cohorts),
         table=table,
-        known=stored_known(arrays),
+        known=known,
         starts=starting_arrays(arrays, process.cohorts, config=folder.config),
+        holding=holding,
     )
 
 

@@ -36,6 +36,8 @@ def recommend(
 ) -> Recommendations:
     """The `k` best items of the whole catalog that a user had not met.
 
+    Of a run with `exchange.items=candidates` a device ranks the items that it has rows of.
+
     It is the moment of the test: the history holds what came before the user's first tested
     interaction, in a temporal split without one all of theirs; models that read the time then get a
     silent clock. Items with equal scores keep the order of their numbers.
@@ -59,7 +61,7 @@ def recommend(
     dataset, split = experiment.dataset, experiment.split
     met = split.before(moment.user, moment.position)
     times = split.times_before(moment.user, moment.position)
-    items = np.setdiff1d(np.arange(1, dataset.num_items + 1, dtype=np.int32), met)
+    items = np.setdiff1d(scores.ranked_items(side, moment.user), met)
     found = _scores(scores, side, moment, items)
     best = np.argsort(-found, kind="stable")[:k]
     chosen = items[best].tolist()

@@ -18,6 +18,7 @@ from ecct_tf.runs.opening import build_models, newest_checkpoint, run_experiment
 from ecct_tf.simulation.checkpoints import Checkpoint
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.holding import holds_candidates
 from ecct_tf.simulation.methods import build_algorithm
 from ecct_tf.simulation.run_cloud import restored_cloud
 from ecct_tf.simulation.run_folder import RunFolder
@@ -93,6 +94,14 @@ class RunScores:
             round_number=state.round_number,
         )
 
+    def ranked_items(self, side: str, user: int) -> npt.NDArray[np.int32]:
+        """`[n] int32`: the items that the model of `side` can rank for `user`, ascending."""
+        if side == "edge" and holds_candidates(self._folder.config):
+            holding = self._models.holding
+            if holding is not None:
+                return holding.items.of(user)
+        return np.arange(1, self.experiment.dataset.num_items + 1, dtype=np.int32)
+
     @functools.cached_property
     def _models(self) -> RunModels:
         if self._checkpoint is None:
@@ -108,6 +117,7 @@ class RunScores:
             self.experiment.split,
             table=models.table,
             features=self._folder.config.features,
+            holding=models.holding,
         )
 
     @functools.cached_property

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import RunConfig, SampleConfig, Tier
 from ecct_tf.data import DeviceGroups, DeviceView
+from ecct_tf.data.held_items import HeldItems
 from ecct_tf.data.profile import ProfileShape, profile_shape
 from ecct_tf.edge import DeviceTask, EdgeSpec, ItemTensors, build_edge_model, item_tensors
 from ecct_tf.federated import (
@@ -35,6 +36,8 @@ def build_process(
     *,
     table: ItemTable,
     table_bytes: int,
+    own_bytes: npt.NDArray[np.int64] | None = None,
+    held: HeldItems | None = None,
     num_users: int,
     starts: Mapping[Tier, npt.NDArray[np.float32]] | None = None,
     witness: Witness | None = None,
@@ -47,7 +50,10 @@ def build_process(
       config: the configuration.
       groups: the users of each device.
       table: the item table as devices received it.
-      table_bytes: its size on the wire.
+      table_bytes: size on the wire of what all devices fetch of it.
+      own_bytes: `[users] int64`, of what the device of each user fetches beside it; None for
+        nothing.
+      held: the items whose rows devices hold; None for all.
       num_users: users of the dataset.
       starts: starting weights by tier, `[P] float32`; None starts all devices at random.
       witness: sees what devices did in each round.
@@ -55,11 +61,12 @@ def build_process(
       attack: what poisoned devices do.
     """
     known = PreparedDevices() if prepared is None else prepared
-    works = _cohorts(config, table, groups, known)
+    works = _cohorts(config, table, groups, known, held)
     return build_ecct_process(
         works,
         table=table,
         table_bytes=table_bytes,
+        own_bytes=own_bytes,
         num_users=num_users,
         num_earlier=config.cloud.num_earlier,
         stage_1_rounds=config.stage_1_rounds,
@@ -183,6 +190,7 @@ def _cohorts(
     table: ItemTable,
     groups: Sequence[Sequence[DeviceView]],
     prepared: PreparedDevices,
+    held: HeldItems | None,
 ) -> list[tuple[DeviceWork, DeviceSet]]:
     items = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
     profile = profile_shape(groups[0][0].profile.columns)
@@ -201,6 +209,7 @@ def _cohorts(
             with_items=work.model.reads_items,
             profile=work.model.profile,
             group_size=work.task.group_size,
+            held=held,
             seed=config.seed,
         )
         works.append((work, devices))

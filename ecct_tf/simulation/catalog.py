@@ -43,6 +43,12 @@ def catalog_plan(experiment: Experiment) -> CatalogPlan:
     asked = experiment.config.evaluation.catalog
     if asked != "auto":
         return CatalogPlan(own=asked in ("own", "all"), references=asked == "all")
+    if experiment.config.exchange.items == "candidates":
+        return CatalogPlan(
+            own=False,
+            references=False,
+            note="Not ranked over the whole catalog, of which devices hold rows of some items.",
+        )
     rows, items = len(experiment.test.users), experiment.split.num_items
     if rows * items <= _AUTO_PAIRS:
         return CatalogPlan(own=True, references=False)

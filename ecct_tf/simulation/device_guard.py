@@ -13,6 +13,7 @@ from ecct_tf.data.guard import (
     guard_places,
     guard_positions,
 )
+from ecct_tf.data.held_items import HeldItems
 
 __all__ = ["HeldBack", "held_back", "kept_training"]
 
@@ -37,6 +38,7 @@ def held_back(
     *,
     split: Split,
     samples: SampleConfig,
+    held: HeldItems | None = None,
 ) -> HeldBack:
     """The newest positions of each request's history, which no device has trained on.
 
@@ -45,6 +47,7 @@ def held_back(
       rows: `[r] int64`, the requests that count.
       split: for the histories: at a request a device holds all that came before it.
       samples: what devices train on.
+      held: the items whose rows devices hold; None for all.
     """
     users, places = requests.users[rows], requests.positions[rows]
     positions = [np.zeros(0, np.int64)]
@@ -53,7 +56,8 @@ def held_back(
     for user, place in zip(users.tolist(), places.tolist(), strict=True):
         history = split.before(user, place)
         newest = guard_positions(len(history), num_older=int(older[user]), samples=samples)
-        found = guard_candidates(history, newest, num_items=split.num_items)
+        pool = None if held is None else held.of(user)
+        found = guard_candidates(history, newest, num_items=split.num_items, pool=pool)
         positions.append(newest[: len(found)])
         items.append(found)
     owners = np.repeat(np.arange(len(rows)), [len(found) for found in positions[1:]])

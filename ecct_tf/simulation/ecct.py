@@ -44,6 +44,7 @@ from ecct_tf.simulation.edge_state import (
 )
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.holding import Holding, asking, holding_of, holds_candidates
 from ecct_tf.simulation.increments import ItemIncrements, collect_increments
 from ecct_tf.simulation.real_devices import real_devices
 from ecct_tf.simulation.run_cloud import (
@@ -93,6 +94,7 @@ class EcctAlgorithm:
       table: the item table as devices received it.
       cloud: the cloud recommender; None where there is no cloud.
       increments: what devices told the cloud of pairs of items before the first round.
+      holding: of which items devices hold rows; None for all.
     """
 
     config: RunConfig
@@ -102,6 +104,7 @@ class EcctAlgorithm:
     cloud: TrainableCloud | None
     _start: Mapping[str, Array]
     increments: ItemIncrements | None = None
+    holding: Holding | None = None
 
     @property
     def rounds(self) -> int:
@@ -249,11 +252,23 @@ def build_ecct(
     )
     published = cloud.publish()
     table, num_bytes = transmit(published, config.exchange.item_table, config.exchange.codec)
+    judged = guarded(cloud, config)
+    served: TrainableCloud = judged
+    holding = None
+    if holds_candidates(config):
+        holding = holding_of(
+            experiment,
+            table,
+            table_bytes=num_bytes,
+            downlinks=lambda users: np.asarray(cloud.downlinks(users, round_number=0)),
+        )
+        served = asking(experiment, judged, holding)
     return _assemble(
         experiment,
         table=table,
         table_bytes=num_bytes,
-        cloud=guarded(cloud, config),
+        holding=holding,
+        cloud=served,
         starts=_starts(experiment, table, spaces, increments),
         increments=increments,
     )
@@ -342,13 +357,16 @@ def _assemble(
     cloud: TrainableCloud | None,
     starts: Mapping[Tier, Array],
     increments: ItemIncrements | None = None,
+    holding: Holding | None = None,
 ) -> EcctAlgorithm:
     config = edge_config(experiment.config)
     process = build_process(
         config,
-        experiment.groups,
+        experiment.groups if holding is None else holding.groups,
         table=table,
-        table_bytes=table_bytes,
+        table_bytes=table_bytes if holding is None else holding.table_bytes,
+        own_bytes=None if holding is None else holding.own_bytes,
+        held=None if holding is None else holding.items,
         num_users=experiment.dataset.num_users,
         starts=starts,
         witness=real_devices(config, experiment.groups, table=table),
@@ -358,9 +376,16 @@ def _assemble(
     return EcctAlgorithm(
         config=config,
         process=process,
-        evaluator=EdgeEvaluator(process, experiment.split, table=table, features=config.features),
+        evaluator=EdgeEvaluator(
+            process,
+            experiment.split,
+            table=table,
+            features=config.features,
+            holding=holding,
+        ),
         table=table,
         cloud=cloud,
         _start={} if cloud is None else cloud.snapshot(),
         increments=increments,
+        holding=holding,
     )

@@ -16,6 +16,7 @@ from ecct_tf.federated import DownlinkSource, EcctProcess, EcctState
 from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.simulation.device_guard import held_back, kept_training
+from ecct_tf.simulation.holding import Holding
 from ecct_tf.simulation.requests import Asked, asked_of, rows_by_user
 
 __all__ = ["EdgeEvaluator"]
@@ -68,8 +69,24 @@ class EdgeEvaluator:
     """
 
     def __init__(
-        self, process: EcctProcess, split: Split, *, table: ItemTable, features: FeatureConfig
+        self,
+        process: EcctProcess,
+        split: Split,
+        *,
+        table: ItemTable,
+        features: FeatureConfig,
+        holding: Holding | None = None,
     ) -> None:
+        """Takes what devices hold.
+
+        Args:
+          process: their models.
+          split: of their data.
+          table: the item table as devices received it.
+          features: how histories are pooled.
+          holding: of which items devices hold rows; None for all.
+        """
+        self._holding = holding
         self._process = process
         self._split = split
         self._features = features
@@ -90,6 +107,7 @@ class EdgeEvaluator:
           cloud: makes the downlinks of the evaluation.
           candidates: one row for each tested interaction; a user may have several or none.
         """
+        candidates = self._placed(candidates)
         result = np.zeros(candidates.items.shape, np.float32)
         for index, (asked, *_) in enumerate(self._asked_of(candidates)):
             if not len(asked.rows):
@@ -125,12 +143,16 @@ class EdgeEvaluator:
 
         Without a guard, or without a tested interaction, there is none: None.
         """
+        candidates = self._placed(candidates)
         verdicts = []
         for index, (asked, held, *_) in enumerate(self._asked_of(candidates)):
             if held is not None and len(asked.rows):
                 known = self._known(index, state, cloud, asked.users)
                 verdicts.append(self._kept(index, state, known, candidates))
         return float(1.0 - np.concatenate(verdicts).mean()) if verdicts else None
+
+    def _placed(self, candidates: Candidates) -> Candidates:
+        return candidates if self._holding is None else self._holding.placed(candidates)
 
     def _known(
         self, index: int, state: EcctState, cloud: DownlinkSource, users: npt.NDArray[np.int32]
@@ -223,13 +245,16 @@ class EdgeEvaluator:
     def _requests(
         self, cohort: Cohort, rows_of: Mapping[int, Sequence[int]], candidates: Candidates
     ) -> _Requests:
-        asked_by = partial(asked_of, cohort, split=self._split, features=self._features)
+        split, rows = self._split, None
+        if self._holding is not None:
+            split, rows = self._holding.split, self._holding.items
+        asked_by = partial(asked_of, cohort, split=split, features=self._features)
         asked = asked_by(rows_of, candidates)
         samples = cohort.work.task.samples
         if cohort.start is None or not samples.guard_positions:
             nothing = np.zeros((0, 1), np.int32)
             return _Requests(asked, None, nothing, np.zeros(0, np.int64))
-        held, requests = held_back(candidates, asked.rows, split=self._split, samples=samples)
+        held, requests = held_back(candidates, asked.rows, split=split, samples=samples, held=rows)
         judged = asked_by(rows_by_user(held), held)
         return _Requests(asked, judged, held.items[judged.rows], requests[judged.rows])
 

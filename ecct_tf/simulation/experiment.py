@@ -29,6 +29,7 @@ from ecct_tf.data import (
 )
 from ecct_tf.data.clock import silence, tells_time
 from ecct_tf.data.context import with_context
+from ecct_tf.data.held_items import placed_candidates
 from ecct_tf.phases import phase
 from ecct_tf.simulation.usable import check_usable
 
@@ -166,19 +167,11 @@ def build_experiment(
         config=config,
         dataset=dataset,
         split=split,
-        validation=_placed(drawn(part="validation"), whole, split),
-        test=_placed(drawn(part="test"), whole, split),
+        validation=placed_candidates(drawn(part="validation"), whole, split),
+        test=placed_candidates(drawn(part="test"), whole, split),
         groups=_device_groups(config, dataset, split),
         whole=whole,
     )
-
-
-def _placed(candidates: Candidates, whole: Split, split: Split) -> Candidates:
-    """Candidates of the whole split, with their positions in the thinned one."""
-    if split is whole:
-        return candidates
-    gone = (np.diff(whole.offsets) - np.diff(split.offsets))[candidates.users]
-    return dataclasses.replace(candidates, positions=candidates.positions - gone)
 
 
 def _reads(config: RunConfig) -> set[str]:

@@ -70,7 +70,7 @@ def guard_share(config: RunConfig) -> float:
     return config.cloud.guard_share
 
 
-def guarded(cloud: CloudRecommender, config: RunConfig) -> TrainableCloud:
+def guarded(cloud: CloudRecommender, config: RunConfig) -> CloudRecommender | GuardedCloud:
     """`cloud`, judged by what it holds out where the run asks for a guard."""
     if guard_share(config):
         return GuardedCloud(cloud)

@@ -315,9 +315,12 @@ def _run(
             )
         privacy = "" if meter is None else meter.account.told(meter.epsilon(config.rounds))
         late = left_over(state, rounds=algorithm.rounds)
+        held = _held(algorithm, experiment)
         outcome = attack_outcome(experiment, algorithm, state, ours)
         attacked = None if outcome is None else outcome.told()
-        for line in filter(None, [*map(start_line, rows), plan.note, privacy, late, attacked]):
+        for line in filter(
+            None, [*map(start_line, rows), plan.note, held, privacy, late, attacked]
+        ):
             LINES.info("%s", line)
         if folder is not None:
             folder.write_devices(rank_rows(experiment, ours))
@@ -329,7 +332,7 @@ def _run(
                 outcome.write(folder.path)
             write_plots(folder.path)
         status = "complete"
-        notes = tuple(filter(None, (plan.note, privacy, late, attacked)))
+        notes = tuple(filter(None, (plan.note, held, privacy, late, attacked)))
         return SimulationResult(tuple(rows), experiment, algorithm, state, notes)
     except KeyboardInterrupt:
         status = "interrupted"
@@ -374,6 +377,12 @@ def _writers(
         TensorBoardWriter(folder.path),
         Checkpointer(folder, algorithm, fingerprint=experiment.fingerprint()),
     ]
+
+
+def _held(algorithm: Algorithm[Any], experiment: Experiment) -> str:
+    """What devices hold of the items, where that is not the whole table."""
+    holding = algorithm.holding if isinstance(algorithm, EcctAlgorithm) else None
+    return "" if holding is None else holding.told(experiment.test)
 
 
 def _uplink_log(config: RunConfig, out: Path | None) -> list[Callback]:
