@@ -16,12 +16,8 @@ from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView
 from ecct_tf.data.clock import clock_readings
 from ecct_tf.data.guard import trained_counts, trained_positions
-<<<<<<< HEAD
-from ecct_tf.data.profile import ProfileShape, device_profile, device_profiles
-=======
 from ecct_tf.data.held_items import HeldItems
-from ecct_tf.data.profile import device_profile, device_profiles
->>>>>>> 90a91dd (Let devices hold rows of the items that the cloud chose)
+from ecct_tf.data.profile import ProfileShape, device_profile, device_profiles
 from ecct_tf.data.samples import (
     LocalSamples,
     draw_samples,
