@@ -29,6 +29,7 @@ def start_child(
     environment: Mapping[str, str] | None = None,
     output: int | IO[bytes] = subprocess.DEVNULL,
     errors: int | IO[bytes] = subprocess.DEVNULL,
+    kept: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
     """Starts a process in a session of its own.
 
@@ -40,6 +41,7 @@ def start_child(
       environment: by default that of this process.
       output: where its output goes, as `subprocess.Popen` takes it.
       errors: where its errors go.
+      kept: file descriptors of this process that it has, too.
 
     Raises:
       OSError: the program cannot be run.
@@ -60,6 +62,7 @@ def start_child(
             stdout=output,
             stderr=errors,
             start_new_session=True,
+            pass_fds=kept,
             preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
 

@@ -47,7 +47,7 @@ ROWS = (
         "ecct_tf.plugins",
         "ecct_tf.privacy",
         "ecct_tf.tensorflow_files",
-        "ecct_tf.tff_worker",
+        "ecct_tf.workers",
         "ecct_tf.wire",
     ),
     ("ecct_tf.knowledge",),

@@ -20,6 +20,7 @@ from ecct_tf.commands.report import report
 from ecct_tf.commands.simulate import resume, simulate
 from ecct_tf.commands.study import study
 from ecct_tf.commands.verify import verify
+from ecct_tf.commands.worker import worker
 from ecct_tf.quiet import quiet_tensorflow
 from ecct_tf.version import __version__
 
@@ -40,6 +41,6 @@ def cli(verbose: int) -> None:
 
 for _command in (
     simulate, resume, baselines, study, compare, report, recommend, new, data, doctor,
-    export, verify, inspect, evaluate, audit, check, cloud,
+    export, verify, inspect, evaluate, audit, check, cloud, worker,
 ):  # fmt: skip
     cli.add_command(_command)

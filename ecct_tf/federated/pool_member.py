@@ -10,7 +10,8 @@ from typing import Any
 from ecct_tf.errors import WorkerError
 from ecct_tf.federated import compat
 from ecct_tf.federated.runtime import explained
-from ecct_tf.federated.worker_links import WorkerLink, ping, trouble
+from ecct_tf.federated.worker_links import WorkerLink
+from ecct_tf.workers import ping, trouble
 
 __all__ = ["PoolMember", "WorkerLostError"]
 

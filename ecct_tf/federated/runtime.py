@@ -21,19 +21,12 @@ from ecct_tf.errors import ConfigError, WorkerError
 from ecct_tf.federated import compat
 from ecct_tf.memory import memory_kills
 from ecct_tf.phases import phase
-from ecct_tf.tff_worker import HOST, await_worker, start_worker
+from ecct_tf.workers import CHANNEL_OPTIONS, HOST, await_worker, start_worker
 
-__all__ = ["CHANNEL_OPTIONS", "FederatedRuntime", "explained", "worker_runtime"]
+__all__ = ["FederatedRuntime", "explained", "worker_runtime"]
 
 _log = logging.getLogger(__name__)
 
-CHANNEL_OPTIONS = [
-    ("grpc.max_receive_message_length", 2_000_000_000),
-    ("grpc.max_send_message_length", 2_000_000_000),
-    # The worker is on this machine; a proxy of the user's knows no way to it, and gRPC would
-    # ask `http_proxy`, `https_proxy` or `grpc_proxy` for ever.
-    ("grpc.enable_http_proxy", 0),
-]
 _START_SECONDS = 60
 _FIRST_SECONDS = 60
 _MAX_RESTARTS = 3

@@ -3,7 +3,6 @@
 import logging
 import subprocess
 import time
-from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
@@ -11,25 +10,27 @@ import portpicker
 
 from ecct_tf.config.worker_addresses import (
     LOCAL_WORKER,
-    PRIVATE_NETWORK,
     WorkerAddress,
     worker_address,
 )
-from ecct_tf.errors import ConfigError, WorkerError
+from ecct_tf.errors import WorkerError
 from ecct_tf.federated import compat
-from ecct_tf.federated.runtime import CHANNEL_OPTIONS
 from ecct_tf.memory import memory_kills
-from ecct_tf.tff_worker import HOST, await_worker, start_worker
+from ecct_tf.workers import (
+    CHANNEL_OPTIONS,
+    HOST,
+    answers,
+    await_worker,
+    channel_to,
+    start_worker,
+)
 
-__all__ = ["LocalLink", "RemoteLink", "WorkerLink", "answers", "worker_links"]
+__all__ = ["LocalLink", "RemoteLink", "WorkerLink", "worker_links"]
 
 _log = logging.getLogger(__name__)
 
 _START_SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
-# No service of TFF's has it: a worker that lives says so, whatever else it does meanwhile.
-_PING = "/tensorflow_federated.v0.ExecutorGroup/Ping"
-_TLS_FILES = ("ca.pem", "key.pem", "cert.pem")
 
 
 class WorkerLink(Protocol):
@@ -135,23 +136,18 @@ class RemoteLink:
         Args:
           address: where it listens.
           tls: as `runtime.workers_tls`.
+        """
+        self.name = f"worker {address.target}"
+        self._address = address
+        self._tls = tls
+
+    def connect(self) -> Any:
+        """A channel on which the worker has answered.
 
         Raises:
           ConfigError: a file of the TLS cannot be read.
         """
-        self.name = f"worker {address.target}"
-        self._address = address
-        self._credentials = None
-        if tls is not None and tls != PRIVATE_NETWORK:
-            self._credentials = grpc.ssl_channel_credentials(*_tls_files(Path(tls)))
-
-    def connect(self) -> Any:
-        """A channel on which the worker has answered."""
-        target = self._address.target
-        if self._credentials is None:
-            channel = grpc.insecure_channel(target, CHANNEL_OPTIONS)
-        else:
-            channel = grpc.secure_channel(target, self._credentials, CHANNEL_OPTIONS)
+        channel = channel_to(self._address, tls=self._tls)
         end, said = time.monotonic() + _CONNECT_SECONDS, None
         while time.monotonic() < end:
             said = answers(channel, within_seconds=_CONNECT_SECONDS / 4)
@@ -171,35 +167,13 @@ class RemoteLink:
         """Leaves the worker to whoever started it."""
 
 
-def answers(channel: Any, *, within_seconds: float) -> str | None:
-    """What is wrong with a worker; None where it answers, even while it computes."""
-    call = ping(channel, within_seconds=within_seconds)
-    return trouble(call)
-
-
-def ping(channel: Any, *, within_seconds: float) -> Any:
-    """A future of a worker's sign of life."""
-    return channel.unary_unary(_PING).future(b"", timeout=within_seconds)
-
-
-def trouble(call: Any) -> str | None:
-    """What a `ping` met, once it is done; None where the worker lives."""
-    error = call.exception()
-    if error is None or error.code() == grpc.StatusCode.UNIMPLEMENTED:
-        return None
-    if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-        return "no sign of life"
-    said = (error.details() or "").strip().partition("\n")[0]
-    return f"{error.code().name.lower().replace('_', ' ')}, {said}"
-
-
 def worker_links(
     workers: tuple[str, ...], *, tls: str | None, threads: int, concurrent_calls: int
 ) -> list[WorkerLink]:
     """The links that `runtime.workers` names.
 
     Raises:
-      ConfigError: a name is none, or a file of the TLS cannot be read.
+      ConfigError: a name is none.
     """
     links: list[WorkerLink] = []
     for name in workers:
@@ -210,17 +184,3 @@ def worker_links(
             link = RemoteLink(worker_address(name), tls=tls)
         links.append(link)
     return links
-
-
-def _tls_files(folder: Path) -> list[bytes]:
-    """The authority's certificate, and one's own key and certificate."""
-    found = []
-    for name in _TLS_FILES:
-        try:
-            found.append((folder / name).read_bytes())
-        except OSError as error:
-            raise ConfigError(
-                f"runtime.workers_tls: {folder / name}: expected a file in PEM, the system says: "
-                f"{error.strerror}. A folder for mutual TLS has {', '.join(_TLS_FILES)}"
-            ) from error
-    return found

@@ -1,8 +1,8 @@
 """TFF's worker as a process of its own: how it is started, and when it listens.
 
 The worker is a C++ program, which TFF's package carries and any number of which may run.
-It listens on every interface of the network it is started in, and takes work from whoever
-reaches its port: `ecct worker` therefore runs it in a network of its own.
+It listens on every interface of the network that it is started in, and takes work from whoever
+reaches its port.
 """
 
 import importlib.util
