@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.features import CloudPositions
+from cloud.user_states import UserStates
 from ecct_tf.config import CloudConfig
 from ecct_tf.data import BulkNegatives, CloudView
 from ecct_tf.knowledge import KnowledgeStore
@@ -33,7 +34,7 @@ class CloudBatches:
     view: CloudView
     config: CloudConfig
     positions: CloudPositions
-    states: npt.NDArray[Any]
+    states: npt.NDArray[Any] | UserStates
     edge_dim: int
 
     def labelled(self, rng: np.random.Generator) -> tf.data.Dataset:

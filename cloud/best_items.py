@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from cloud.exchange_model import ExchangeModel
 from cloud.ranker_model import RankerModel
+from cloud.user_states import UserStates
 from ecct_tf.config import CloudConfig
 from ecct_tf.data import CloudView
 from ecct_tf.errors import ConfigError
@@ -125,7 +126,7 @@ def ranked_items(
     view: CloudView,
     model: ExchangeModel,
     *,
-    states: npt.NDArray[Any],
+    states: npt.NDArray[Any] | UserStates,
     config: CloudConfig,
     num_queries: int,
 ) -> RankedItems | None:
@@ -141,7 +142,9 @@ def ranked_items(
             f"cloud.rows: expected at least exchange.queries={num_queries}, since a device answers "
             f"with what the cloud says of the items it is asked about, got {config.rows}"
         )
-    return RankedItems(view, model, states=states, config=config, num_queries=num_queries)
+    return RankedItems(
+        view, model, states=np.asarray(states), config=config, num_queries=num_queries
+    )
 
 
 def popular_items(view: CloudView) -> Ids:

@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cloud.user_states import UserStates
 from ecct_tf.data import CentralizedTable, CloudView, EncodedColumn, Kind
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Block
@@ -21,6 +23,7 @@ __all__ = [
     "tail_length",
     "training_positions",
     "user_state",
+    "user_states",
 ]
 
 Array = npt.NDArray[np.float32]
@@ -104,21 +107,45 @@ def category_matrix(
     return unit
 
 
-def user_state(blocks: tuple[Block, ...], history: Ids, centralized: Array) -> Array:
-    """The user tower's input after `history`: `[s] float32`.
+def user_states(blocks: tuple[Block, ...], histories: Sequence[Ids], centralized: Array) -> Array:
+    """The user tower's inputs after `histories`, of k users: `[k, s] float32`.
 
     Args:
       blocks: whose source embeddings are pooled, each at three recency decays.
-      history: `[n] int32`, oldest first.
-      centralized: `[u] float32`, the user's centralized columns, possibly empty.
+      histories: `[n] int32` each, oldest first.
+      centralized: `[k, u] float32`, the users' centralized columns, possibly none.
     """
-    powers = _powers(1 << max(len(history) - 1, 0).bit_length())
-    sources = [block.source[history] for block in blocks]
-    pooled = [power[len(power) - len(history) :] @ source for source in sources for power in powers]
-    length = np.array([np.log1p(len(history)) - 4.0], np.float32)
-    scale = 1.0 / np.sqrt(1.0 + len(history))
+    sizes = np.array([len(history) for history in histories], np.int64)
+    ranks = sum(block.source.shape[1] for block in blocks)
+    width = (len(_STATE_DECAYS) + 1) * ranks + 1 + centralized.shape[1]
+    states = np.empty((len(sizes), width), np.float32)
+    # Those of one length together: each is a product of its own, whose bits do not change.
+    for size in np.unique(sizes).tolist():
+        rows = np.flatnonzero(sizes == size)
+        items = np.stack([histories[row] for row in rows.tolist()]).astype(np.int64)
+        states[rows] = _states_of(blocks, items, centralized[rows])
+    return states
+
+
+def _states_of(blocks: tuple[Block, ...], items: npt.NDArray[np.int64], own: Array) -> Array:
+    """`[k, s]` of histories of one length, `[k, n]`."""
+    users, size = items.shape
+    powers = _powers(1 << max(size - 1, 0).bit_length())
+    pooled = [
+        (power[None, len(power) - size :] @ source)[:, 0]
+        for source in (block.source[items] for block in blocks)
+        for power in powers
+    ]
+    length = np.full((users, 1), np.log1p(size) - 4.0, np.float32)
+    scale = 1.0 / np.sqrt(1.0 + size)
     means = [scale * pooled[index * len(_STATE_DECAYS)] for index in range(len(blocks))]
-    return np.concatenate([*pooled, *means, length, centralized]).astype(np.float32)
+    return np.concatenate([*pooled, *means, length, own], axis=1).astype(np.float32)
+
+
+def user_state(blocks: tuple[Block, ...], history: Ids, centralized: Array) -> Array:
+    """The user tower's input after one history: `[s] float32`; arguments as of `user_states`."""
+    state: Array = user_states(blocks, [history], centralized[None])[0]
+    return state
 
 
 @functools.lru_cache(maxsize=64)
@@ -140,7 +167,7 @@ class CloudPositions:
     """
 
     users: Ids
-    states: npt.NDArray[Any]
+    states: npt.NDArray[Any] | UserStates
     seen_from: npt.NDArray[np.int64]
     items: Ids
 
@@ -161,20 +188,21 @@ def training_positions(
     sizes = np.diff(view.older.offsets)
     tails = np.array([tail_length(int(size), tail) for size in sizes], np.int64)
     users = np.flatnonzero(tails)
-    states: Array = np.zeros((0, 0), np.float32)
-    for row, user in enumerate(users.tolist()):
-        state = user_state(blocks, view.older.of(user)[: -tails[user]], centralized[user])
-        if not row:
-            states = np.empty((len(users), len(state)), np.float32)
-        states[row] = state
     if not len(users):
         raise ConfigError(
             "the cloud has no positions to learn from: expected cloud.tail above 0 and a user "
             f"with two or more older interactions, got cloud.tail={tail}"
         )
+
+    histories = view.older.without_newest(tails)
+
+    def before(rows: npt.NDArray[np.int64]) -> Array:
+        whose = users[rows]
+        return user_states(blocks, [histories[each] for each in whose.tolist()], centralized[whose])
+
     return CloudPositions(
         users=np.repeat(users.astype(np.int32), tails[users]),
-        states=states,
+        states=UserStates(before, length=len(users)),
         seen_from=np.repeat(np.arange(len(users)), tails[users]),
         items=view.older.items[_in_tails(view.older.offsets, tails)],
     )
@@ -190,7 +218,7 @@ def _in_tails(
     return found
 
 
-def no_positions(states: npt.NDArray[Any]) -> CloudPositions:
+def no_positions(states: npt.NDArray[Any] | UserStates) -> CloudPositions:
     """Those of a view without interactions, which leaves labels to learn from to nobody.
 
     Args:

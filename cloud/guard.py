@@ -21,7 +21,7 @@ from cloud.recommender import CloudRecommender
 from ecct_tf.evaluation import discounted_gains, ranks
 from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
 
-__all__ = ["GuardedCloud", "is_below"]
+__all__ = ["BEST", "GuardedCloud", "is_below"]
 
 Array = npt.NDArray[np.float32]
 Gains = npt.NDArray[np.float64]
@@ -30,7 +30,9 @@ Ids = npt.NDArray[np.int32]
 _K = 10
 # Of the normal distribution, for a 95 % interval.
 _QUANTILE = 1.96
-_HEEDS, _BEST = "guard/heeds", "guard/best"
+_HEEDS = "guard/heeds"
+BEST = "guard/best"
+"""Of a snapshot: `[users]`, of each held-out position at the cloud's best; NaN elsewhere."""
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +183,7 @@ class GuardedCloud:
 
     def snapshot(self) -> dict[str, Array]:
         """The recommender's variables, and by what it is judged."""
-        judged = {_HEEDS: self.heeds_devices, _BEST: self._best}
+        judged = {_HEEDS: self.heeds_devices, BEST: self._best}
         arrays = {name: np.asarray(value, np.float32) for name, value in judged.items()}
         return self._cloud.snapshot() | arrays
 
@@ -191,7 +193,7 @@ class GuardedCloud:
         Raises:
           CheckpointError: it has other variables or other shapes.
         """
-        variables = {k: v for k, v in snapshot.items() if k not in (_HEEDS, _BEST)}
+        variables = {k: v for k, v in snapshot.items() if k not in (_HEEDS, BEST)}
         self._cloud.restore(variables)
         self.heeds_devices = bool(snapshot.get(_HEEDS, True))
-        self._best = np.array(snapshot.get(_BEST, np.full_like(self._best, np.nan)), np.float64)
+        self._best = np.array(snapshot.get(BEST, np.full_like(self._best, np.nan)), np.float64)

@@ -122,7 +122,7 @@ def learned_blocks(
         return ()
     with phase(f"learning what comes next, {view.num_items:,} items"):
         block = next_item_block(
-            [view.older.of(user) for user in range(view.num_users)],
+            view.older.histories,
             num_items=view.num_items,
             rank=config.next_item.rank,
             decays=features.decays,

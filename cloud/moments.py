@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cloud.chunks import in_chunks
 from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import CloudView, sample_negatives
 from ecct_tf.data.clock import clock_reading
@@ -115,16 +116,23 @@ def with_moments(
       logits: `(users [n], items [n, c]) -> z_c [n, c]`, of the cloud's own view.
     """
     width = len(table.feature_mean)
-    computed = interaction_features(
-        ItemTensors(*(tf.constant(array) for array in item_tensors(table))),
-        block_sizes=tuple(block.source.shape[1] for block in table.blocks),
-        config=features,
-        history=tf.constant(positions.histories),
-        candidates=tf.constant(positions.candidates),
-        clock=tf.constant(positions.clocks),
-        clip=False,
-    ).features.numpy()
-    flat = computed.reshape(-1, width)
+    items = ItemTensors(*(tf.constant(array) for array in item_tensors(table)))
+
+    def computed(histories: Ids, candidates: Ids, clocks: Array) -> Array:
+        found: Array = interaction_features(
+            items,
+            block_sizes=tuple(block.source.shape[1] for block in table.blocks),
+            config=features,
+            history=tf.constant(histories),
+            candidates=tf.constant(candidates),
+            clock=tf.constant(clocks),
+            clip=False,
+        ).features.numpy()
+        return found
+
+    flat = in_chunks(computed, positions.histories, positions.candidates, positions.clocks).reshape(
+        -1, width
+    )
     found = logits(positions.users, positions.candidates)
     return dataclasses.replace(
         table,

@@ -67,20 +67,21 @@ def next_item_block(
     if added is not None:
         histories = [*histories, *_pairs(added)]
     positions = _Positions(histories, length)
-    if not len(positions.targets):
+    if not len(positions):
         nothing = np.zeros((num_items + 1, rank), np.float32)
         return Block("next item", nothing, nothing)
     rng = np.random.default_rng([seed, 0x4E47])
     trainer = _Trainer(rng, num_items=num_items, rank=rank, decays=decays, length=length)
     trainer.learn_rates(config)
-    trainer.start_bias(np.bincount(positions.targets, minlength=num_items + 1))
-    steps = -(-min(len(positions.targets), config.max_positions) // config.batch_size)
+    trainer.start_bias(positions.counts(num_items))
+    steps = -(-min(len(positions), config.max_positions) // config.batch_size)
     for _ in range(passes(config.epochs, steps=steps, min_steps=config.min_steps)):
-        order = rng.permutation(len(positions.targets))[: config.max_positions]
+        # A copy: what is not drawn takes no memory.
+        order = rng.permutation(len(positions))[: config.max_positions].copy()
         for start in range(0, len(order), config.batch_size):
             rows = order[start : start + config.batch_size]
             keep = rng.random((len(rows), length)) >= config.dropout
-            contexts, targets = positions.contexts(rows), positions.targets[rows]
+            contexts, targets = positions.contexts(rows), positions.targets(rows)
             trainer.step(contexts, targets, keep.astype(np.float32))
     block = trainer.block()
     check_learned(
@@ -165,26 +166,42 @@ class _Trainer:
 
 
 class _Positions:
-    """Each interaction but a user's first, with what came before.
-
-    Attributes:
-      targets: `[n] int32`, the interactions.
-    """
+    """Each interaction but a user's first, with what came before, which is looked up when read."""
 
     def __init__(self, histories: Sequence[Ids], length: int) -> None:
+        self._length = length
         sizes = np.array([len(history) for history in histories], np.int64)
-        nothing = np.zeros(length, np.int32)
-        # Each history behind the padding that its first contexts begin with.
-        parts = [part for history in histories for part in (nothing, history)]
-        everything = np.concatenate([*parts, nothing]).astype(np.int32)
-        self._windows = np.lib.stride_tricks.sliding_window_view(everything, length)
-        counts = np.maximum(sizes - 1, 0)
-        first = np.cumsum(sizes + length) - sizes - length + 1
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        self._starts = np.repeat(first, counts) + within
-        self.targets: Ids = everything[self._starts + length]
+        nobody = np.zeros(0, np.int32)
+        self._items: Ids = np.concatenate([nobody, *histories]).astype(np.int32, copy=False)
+        sizes = sizes[sizes > 0]
+        self._first = np.cumsum(sizes) - sizes
+        # Positions of each history and of those before it.
+        self._ends = np.cumsum(sizes - 1)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def counts(self, num_items: int) -> npt.NDArray[np.int64]:
+        """`[num_items + 1]`: how often each item is a target."""
+        every = np.bincount(self._items, minlength=num_items + 1)
+        return every - np.bincount(self._items[self._first], minlength=num_items + 1)
+
+    def targets(self, rows: npt.NDArray[np.int64]) -> Ids:
+        """`[b] int32`: the interactions of `rows` `[b]`."""
+        return self._items[self._places(rows)[0]]
 
     def contexts(self, rows: npt.NDArray[np.int64]) -> Ids:
         """`[b, L] int32`: what came before `rows` `[b]`, padded before the oldest."""
-        found: Ids = self._windows[self._starts[rows]]
+        places, owners = self._places(rows)
+        before = places[:, None] - np.arange(self._length, 0, -1)
+        found = self._items[np.maximum(before, 0)]
+        found[before < self._first[owners][:, None]] = 0
         return found
+
+    def _places(
+        self, rows: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """`[b]` twice: where among all items `rows` `[b]` are, and whose of them each is."""
+        owners = np.searchsorted(self._ends, rows, side="right")
+        # A history's first interaction is no position.
+        return rows + owners + 1, owners

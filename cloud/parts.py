@@ -1,23 +1,24 @@
 """What distinguishes one cloud from another: the model, what it reads, and where it learns."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cloud import features
 from cloud.exchange_model import ExchangeModel
 from cloud.features import (
     CloudPositions,
     category_matrix,
     tail_length,
     training_positions,
-    user_state,
 )
 from cloud.input_space import InputSpace
 from cloud.model import CloudModel, CloudModelSpec
 from cloud.similarity import preference_sources
+from cloud.user_states import UserStates
 from ecct_tf.config import CloudConfig
 from ecct_tf.data import CloudView, Kind
 from ecct_tf.errors import DataError
@@ -46,7 +47,7 @@ class CloudParts:
     """
 
     model: ExchangeModel
-    states: npt.NDArray[Any]
+    states: npt.NDArray[Any] | UserStates
     positions: Callable[[], CloudPositions]
     user_columns: Array
 
@@ -58,7 +59,7 @@ def built_in_parts(
     space: InputSpace,
     edge_dim: int,
     seed: int,
-    states: Array | None = None,
+    states: Array | UserStates | None = None,
     positions: Callable[[], CloudPositions] | None = None,
 ) -> CloudParts:
     """The library's own cloud: towers that start as the linear item-to-item model.
@@ -102,22 +103,28 @@ def built_in_parts(
         state_dim=states.shape[1],
         preference_columns=slice(0, space.rank),
     )
-    # A stored version has no columns, but its states end with the users' categories.
-    categories = states[:, states.shape[1] - len(space.user_categories) :]
+    if isinstance(states, UserStates):
+        categories = _user_columns(view, space)
+    else:
+        # A stored version has no columns, but its states end with the users' categories.
+        categories = states[:, states.shape[1] - len(space.user_categories) :]
     return CloudParts(
         model, states, positions or (lambda: labelled_positions(view, config, space)), categories
     )
 
 
-def user_states(view: CloudView, space: InputSpace) -> Array:
+def user_states(view: CloudView, space: InputSpace) -> UserStates:
     """`[users, s] float32`, what the library's own user tower reads of whole older histories."""
     columns = _user_columns(view, space)
     blocks = (space.preference, space.sequence)
-    width = len(user_state(blocks, view.older.items[:0], columns[0]))
-    states = np.empty((view.num_users, width), np.float32)
-    for user in range(view.num_users):
-        states[user] = user_state(blocks, view.older.of(user), columns[user])
-    return states
+    histories = view.older.histories
+
+    def of(users: npt.NDArray[np.int64]) -> Array:
+        return features.user_states(
+            blocks, [histories[user] for user in users.tolist()], columns[users]
+        )
+
+    return UserStates(of, length=view.num_users)
 
 
 def labelled_positions(view: CloudView, config: CloudConfig, space: InputSpace) -> CloudPositions:
@@ -137,7 +144,7 @@ def _user_columns(view: CloudView, space: InputSpace) -> Array:
     return category_matrix(view.users, rows=view.num_users, names=space.user_categories)
 
 
-def early_histories(view: CloudView, *, tail: float) -> list[npt.NDArray[np.int32]]:
+def early_histories(view: CloudView, *, tail: float) -> Sequence[npt.NDArray[np.int32]]:
     """Each older history without its newest `tail`, which serves as labelled positions."""
-    histories = (view.older.of(user) for user in range(view.num_users))
-    return [history[: len(history) - tail_length(len(history), tail)] for history in histories]
+    sizes = np.diff(view.older.offsets).tolist()
+    return view.older.without_newest([tail_length(size, tail) for size in sizes])

@@ -27,6 +27,7 @@ from cloud.queries import queries_of
 from cloud.ranker import RankerCloud
 from cloud.snapshots import check_fits, with_sent_tower
 from cloud.two_tower import CloudSpec, TwoTowerCloud
+from cloud.user_states import UserStates
 from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
@@ -58,7 +59,7 @@ class CloudRecommender:
         num_queries: int,
         seed: int,
         space: InputSpace | None = None,
-        states: Array | None = None,
+        states: Array | UserStates | None = None,
         positions: Callable[[], CloudPositions] | None = None,
         builder: Callable[[CloudSpec], TwoTowerCloud | RankerCloud] | None = None,
         held_out_share: float = 0.0,

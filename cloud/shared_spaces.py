@@ -145,9 +145,9 @@ def digest(view: CloudView) -> str:
     digest = hashlib.sha256(repr((view.num_users, view.num_items)).encode())
     arrays: tuple[npt.NDArray[Any], ...] = (older.items, older.offsets, older.timestamps)
     for array in arrays:
-        digest.update(array.tobytes())
+        digest.update(np.ascontiguousarray(array).data)
     for column in columns:
         digest.update(repr((column.column, column.vocabulary)).encode())
         digest.update(f"{column.values.dtype}{column.values.shape}".encode())
-        digest.update(column.values.tobytes())
+        digest.update(np.ascontiguousarray(column.values).data)
     return digest.hexdigest()

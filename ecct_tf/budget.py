@@ -36,6 +36,8 @@ _LIBRARIES = 900 * 10**6
 _DENSE_BYTES, _DENSE_SECONDS = 33, 5e-11
 _FLOPS, _SPARSE_FLOPS = 1.5e10, 1e9
 _SVD_PASSES = 12
+# States of users that four clouds and positions keep at the most, in numbers.
+_STATES = 2**27
 _LONG_SECONDS = 900.0
 
 
@@ -120,7 +122,8 @@ def cloud_needs(size: DataSize, config: CloudConfig, *, features: FeatureConfig)
                 8 * items * learned.rank,
                 # Logits and their gradients, the weights' gradients and Adam's moments.
                 4 * (6 * min(learned.batch_size, size.older) * items + 12 * items * learned.rank)
-                + 4 * (3 * size.older + users * features.history_length),
+                # The order of an epoch, its items, and what a batch reads of them.
+                + 4 * (3 * size.older + 4 * learned.batch_size * features.history_length),
                 steps * items * learned.rank * 6 / _FLOPS,
                 f"{size.older:,} older interactions, {size.items:,} items, "
                 f"cloud.next_item.epochs={learned.epochs}, .batch_size={learned.batch_size}, "
@@ -131,7 +134,8 @@ def cloud_needs(size: DataSize, config: CloudConfig, *, features: FeatureConfig)
     needs.append(
         Need(
             "inputs of the cloud",
-            4 * (2 * items * (size.categories + size.attributes + 2 * rank) + 2 * users * width),
+            4 * 2 * items * (size.categories + size.attributes + 2 * rank)
+            + 4 * min(4 * users * width, _STATES),
             4 * items * size.categories,
             0.0,
             f"{size.items:,} items, {users:,} users, {size.categories:,} values of categories",

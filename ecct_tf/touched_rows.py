@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Rows", "TouchedRows", "parts_of", "with_rows"]
+__all__ = ["Rows", "TouchedRows", "parts_of", "touched_of", "with_rows"]
 
 Array = npt.NDArray[Any]
 
@@ -115,6 +115,18 @@ class TouchedRows:
 
 
 Rows = Array | TouchedRows
+
+
+def touched_of(array: npt.NDArray[Any], default: Any) -> TouchedRows:
+    """`array` `[n]` by what differs from `default`, NaN being equal to itself.
+
+    >>> np.asarray(touched_of(np.array([-1, 4, -1]), -1)).tolist()
+    [-1, 4, -1]
+    """
+    like = np.asarray(default, array.dtype)
+    other = ~np.isnan(array) if array.dtype.kind == "f" and np.isnan(like) else array != like
+    rows = np.flatnonzero(other)
+    return TouchedRows.stored(like, rows=rows, values=array[rows], length=len(array))
 
 
 def with_rows(array: Rows, rows: npt.NDArray[Any], values: npt.ArrayLike) -> Rows:

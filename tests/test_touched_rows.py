@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecct_tf import touched_rows
-from ecct_tf.touched_rows import TouchedRows, parts_of, with_rows
+from ecct_tf.touched_rows import TouchedRows, parts_of, touched_of, with_rows
 
 
 @pytest.mark.parametrize("block_bytes", [1, 64, 1 << 22])
@@ -49,3 +49,18 @@ def test_what_is_stored_comes_back():
 def test_a_row_cannot_be_written_beyond_the_end():
     with pytest.raises(IndexError):
         TouchedRows(np.zeros(1), length=4).with_rows(np.array([4]), [[1.0]])
+
+
+@pytest.mark.parametrize(
+    ("array", "default", "touched"),
+    [
+        (np.array([-1, 3, -1, 0], np.int32), -1, [1, 3]),
+        (np.array([False, True]), False, [1]),
+        (np.array([np.nan, 0.5, np.nan], np.float32), np.nan, [1]),
+    ],
+)
+def test_an_array_is_kept_by_what_differs(array, default, touched):
+    kept = touched_of(array, default)
+    assert kept.touched.tolist() == touched
+    np.testing.assert_array_equal(np.asarray(kept), array)
+    assert kept.dtype == array.dtype

@@ -94,7 +94,7 @@ def _stored(
         seed=config.seed,
         space=serving.space,
         snapshot=serving.snapshot(),
-        states=serving.states,
+        states=np.asarray(serving.states),
         older=view.older,
         table=table,
         knowledge=prepared.knowledge,

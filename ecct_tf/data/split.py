@@ -137,7 +137,8 @@ class Split:
     def includes(self, user: int) -> bool:
         """Whether `user` takes part in the split."""
         self._bounds(user)
-        place = int(np.searchsorted(self.users, user))
+        # Of the array's own type, since all of it would be converted to another.
+        place = int(np.searchsorted(self.users, np.int32(user)))
         return place < len(self.users) and int(self.users[place]) == user
 
     def train(self, user: int) -> npt.NDArray[np.int32]:

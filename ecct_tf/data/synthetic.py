@@ -130,7 +130,7 @@ def synthetic_dataset(config: SyntheticConfig) -> Dataset:
             counts_before=(counts - newest)[rows],
             counts_after=newest[rows],
         )
-        parts.append(pool[picked] + 1)
+        parts.append((pool[picked] + 1).astype(np.int32))
 
     users = np.repeat(np.arange(config.users, dtype=np.int32), counts)
     gaps = rng.integers(60, 86_400, size=len(users))
@@ -149,7 +149,7 @@ def synthetic_dataset(config: SyntheticConfig) -> Dataset:
         user_tokens=tuple(map(str, range(1, config.users + 1))),
         item_tokens=tuple(map(str, range(1, config.items + 1))),
         users=users,
-        items=np.concatenate(parts).astype(np.int32),
+        items=np.concatenate(parts),
         timestamps=(elapsed + np.repeat(first, counts)).astype(np.int64),
         user_columns=(
             encode_column(genders, [_GENDERS[code] for code in gender], padding=False),

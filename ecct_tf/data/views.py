@@ -61,6 +61,10 @@ class OlderInteractions:
         """`of` each user, made when it is asked for."""
         return _Histories(self)
 
+    def without_newest(self, counts: npt.ArrayLike) -> Sequence[npt.NDArray[np.int32]]:
+        """`of` each user without its newest `counts` `[num_users]`, made when it is asked for."""
+        return _Histories(self, self.offsets[1:] - np.asarray(counts, np.int64))
+
     def times_of(self, user: int) -> npt.NDArray[np.int64]:
         """`[o] int64`: when the older items of `user` were, seconds."""
         self.of(user)
@@ -68,10 +72,11 @@ class OlderInteractions:
 
 
 class _Histories(Sequence[npt.NDArray[np.int32]]):
-    """The older items of each user."""
+    """The older items of each user, up to `ends` `[num_users] int64`."""
 
-    def __init__(self, older: OlderInteractions) -> None:
+    def __init__(self, older: OlderInteractions, ends: npt.NDArray[np.int64] | None = None) -> None:
         self._older = older
+        self._ends = older.offsets[1:] if ends is None else ends
 
     def __len__(self) -> int:
         return len(self._older.offsets) - 1
@@ -84,10 +89,10 @@ class _Histories(Sequence[npt.NDArray[np.int32]]):
 
     def __getitem__(self, user: int | slice) -> npt.NDArray[np.int32] | list[npt.NDArray[np.int32]]:
         if isinstance(user, slice):
-            return [self._older.of(each) for each in range(*user.indices(len(self)))]
+            return [self[each] for each in range(*user.indices(len(self)))]
         if not 0 <= user < len(self):
             raise IndexError(user)
-        return self._older.of(user)
+        return self._older.items[self._older.offsets[user] : self._ends[user]]
 
 
 @dataclass(frozen=True, eq=False)

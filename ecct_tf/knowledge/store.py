@@ -114,7 +114,7 @@ class KnowledgeStore:
         )
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "KnowledgeStore":
+    def from_arrays(cls, arrays: Mapping[str, Rows]) -> "KnowledgeStore":
         """The store whose fields `arrays` holds by name.
 
         One that was written before earlier answers were kept has none.
@@ -125,7 +125,8 @@ class KnowledgeStore:
         users, queries = arrays["items"].shape
         nothing = cls.empty(num_users=users, num_queries=queries, embedding_dim=0)
         earlier = {name: getattr(nothing, name) for name in EARLIER}
-        return cls(**{name: {**earlier, **arrays}[name] for name in FIELDS})
+        found = {name: {**earlier, **arrays}[name] for name in FIELDS}
+        return cls(**found | {name: np.asarray(found[name]) for name in ("rounds", "logit_rounds")})
 
     @property
     def num_earlier(self) -> int:

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud import CloudRecommender
+from cloud.guard import BEST
 from cloud.shared_spaces import InputSpaces, digest
 from cloud.start import starting_weights
 from cloud.start_samples import StartSamples
 from ecct_tf.baselines.silent_cloud import SilentCloud, blank_item_table
 from ecct_tf.config import RunConfig, Tier
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
-from ecct_tf.data import Candidates, CloudView, cloud_view
+from ecct_tf.data import Candidates, CloudView
 from ecct_tf.data.profile import profile_shape
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import (
@@ -55,6 +56,7 @@ from ecct_tf.simulation.run_cloud import (
     guard_share,
     guarded,
 )
+from ecct_tf.touched_rows import touched_of
 
 __all__ = [
     "EcctAlgorithm",
@@ -175,7 +177,11 @@ class EcctAlgorithm:
         return {
             **sums,
             **edge_arrays(state.edge, self.process.cohorts),
-            **{f"cloud/{name}": value for name, value in state.cloud.items()},
+            **{
+                # Of few users there is anything to judge by.
+                f"cloud/{name}": touched_of(value, np.nan) if name == BEST else value
+                for name, value in state.cloud.items()
+            },
             "item_table_sha256": table_digest(self.table),
             **self._known(state),
         }
@@ -311,7 +317,7 @@ def cloud_starts(
         for tier, share in sorted(config.edge.tiers.items())
         if share > 0
     ]
-    view = cloud_view(experiment.dataset, experiment.split)
+    view = experiment.view
 
     def build(inner: CloudView) -> CloudRecommender:
         return fitted_cloud(config, inner, spaces=spaces, increments=increments)

@@ -26,7 +26,8 @@ from ecct_tf.federated.late_arrays import (
 from ecct_tf.fixed_arrays import FixedArray
 from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
 from ecct_tf.knowledge.item_means import ItemMeans
-from ecct_tf.knowledge.store import FIELDS
+from ecct_tf.knowledge.store import FIELDS, NEVER
+from ecct_tf.touched_rows import touched_of
 
 __all__ = [
     "as_started",
@@ -41,6 +42,7 @@ __all__ = [
 
 _SENT = "downlinks"
 _ITEMS = "item_means"
+_ROUNDS = ("rounds", "logit_rounds")
 _UNLEARNED = f"{LATE}/unlearned"
 
 
@@ -51,7 +53,7 @@ def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, Any]:
     """
     arrays: dict[str, Any] = {
         "round_number": np.array(state.round_number, np.int64),
-        "fetched": state.fetched,
+        "fetched": touched_of(state.fetched, False),
     }
     for cohort, kept in zip(cohorts, state.cohorts, strict=True):
         for name, value in kept.server._asdict().items():
@@ -63,7 +65,9 @@ def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, Any]:
             arrays[f"{_prefix(cohort)}/start"] = cohort.start
         arrays |= change_arrays(kept.changes, cohort.work.model.tier)
     for name in FIELDS:
-        arrays[f"knowledge/{name}"] = getattr(state.knowledge, name)
+        stored = getattr(state.knowledge, name)
+        # Of those who never sent anything a checkpoint has nothing.
+        arrays[f"knowledge/{name}"] = touched_of(stored, NEVER) if name in _ROUNDS else stored
     if state.items is not None:
         arrays |= {f"{_ITEMS}/{name}": part for name, part in state.items.to_arrays().items()}
     if state.unlearned:
@@ -92,7 +96,7 @@ def edge_state(arrays: Arrays, cohorts: Sequence[Cohort]) -> EcctState:
             knowledge=KnowledgeStore.from_arrays(
                 {name: arrays[f"knowledge/{name}"] for name in FIELDS}
             ),
-            fetched=arrays["fetched"],
+            fetched=np.asarray(arrays["fetched"]),
             round_number=int(arrays["round_number"]),
             answers=stored_answers(arrays),
             uplinks=stored_uplinks(arrays),

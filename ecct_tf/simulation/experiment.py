@@ -14,11 +14,13 @@ from ecct_tf.budget import DataSize, check_needs, run_needs
 from ecct_tf.config import TIERS, RunConfig
 from ecct_tf.data import (
     Candidates,
+    CloudView,
     Dataset,
     DeviceGroups,
     Kind,
     Side,
     Split,
+    cloud_view,
     dirichlet_devices,
     evaluation_candidates,
     load_dataset,
@@ -87,6 +89,17 @@ class Experiment:
         found: PreparedDevices = self.shared["prepared"]
         return found
 
+    @property
+    def view(self) -> CloudView:
+        """The cloud's side of the data, made once: it is as large as what the cloud knows."""
+        key = f"view of {id(self.dataset)} and {id(self.split)}"
+        if key not in self.shared:
+            # What it was made of is kept beside it, so that nothing can take over its identity.
+            made = cloud_view(self.dataset, self.split), self.dataset, self.split
+            self.shared[key] = made
+        found: CloudView = self.shared[key][0]
+        return found
+
     def fingerprint(self) -> str:
         """SHA-256 of the split interactions and the feature columns, in hexadecimal."""
         digest = hashlib.sha256()
@@ -97,7 +110,7 @@ class Experiment:
         arrays += [split.validation_counts, split.test_counts]
         for array in arrays:
             digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 

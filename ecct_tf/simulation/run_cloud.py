@@ -10,7 +10,7 @@ from cloud.guard import GuardedCloud
 from cloud.refit import refit_space
 from cloud.shared_spaces import InputSpaces
 from ecct_tf.config import CloudConfig, RunConfig
-from ecct_tf.data import CloudView, cloud_view
+from ecct_tf.data import CloudView
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import Arrays, TrainableCloud
 from ecct_tf.knowledge import ItemTable
@@ -51,10 +51,9 @@ def build_cloud(
       increments: what devices told the cloud of pairs of items.
       held_out_share: of its labelled positions, how many stay out of all training.
     """
-    view = cloud_view(experiment.dataset, experiment.split)
     return fitted_cloud(
         experiment.config,
-        view,
+        experiment.view,
         config=config,
         spaces=spaces,
         increments=increments,
@@ -96,7 +95,7 @@ def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> 
     # No tower reads the block that is learned, which takes most of the time.
     unlearned = dataclasses.replace(config.cloud.next_item, epochs=0)
     settings = dataclasses.replace(config.cloud, next_item=unlearned)
-    view = cloud_view(experiment.dataset, experiment.split)
+    view = experiment.view
     increments = None
     if INCREMENTS in arrays:
         spec = increment_spec(

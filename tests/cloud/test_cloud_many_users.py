@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from cloud import features, moments, similarity
+from cloud import CloudRecommender, features, moments, similarity
 from cloud.features import training_positions, user_state
 from cloud.moments import own_positions
+from cloud.user_states import UserStates
 from ecct_tf.baselines import ease
-from ecct_tf.config import FeatureConfig
+from ecct_tf.config import CloudConfig, FeatureConfig, NextItemConfig
 from ecct_tf.data import SyntheticConfig, cloud_view, leave_one_out, synthetic_dataset
 from ecct_tf.data.chunks import chunks_of
 from ecct_tf.knowledge import Block
@@ -97,3 +98,73 @@ def test_of_very_many_users_some_are_measured(view, monkeypatch):
     assert np.isin(some.users, everybody.users).all()
     assert some.users.tolist() == own_positions(view, features=config, seed=0).users.tolist()
     assert some.users.tolist() != own_positions(view, features=config, seed=1).users.tolist()
+
+
+def _singly(blocks, history):
+    """A state of one user, as it was before many were made at once."""
+    powers = features._powers(1 << max(len(history) - 1, 0).bit_length())
+    pooled = [
+        power[len(power) - len(history) :] @ source
+        for source in (block.source[history] for block in blocks)
+        for power in powers
+    ]
+    scale = 1.0 / np.sqrt(1.0 + len(history))
+    length = np.array([np.log1p(len(history)) - 4.0], np.float32)
+    return np.concatenate([*pooled, scale * pooled[0], scale * pooled[3], length])
+
+
+def test_states_of_many_users_are_those_of_each(view, blocks):
+    histories = [*view.older.histories, np.array([3], np.int32), np.zeros(0, np.int32)]
+    histories += [history[:9] for history in view.older.histories]
+    found = features.user_states(blocks, histories, np.zeros((len(histories), 0), np.float32))
+    expected = np.stack([_singly(blocks, history) for history in histories])
+    assert found.tobytes() == expected.tobytes()
+
+
+def test_states_are_made_for_those_that_are_asked_for_and_kept_up_to_a_bound():
+    made = []
+
+    def make(rows):
+        made.extend(rows.tolist())
+        return np.stack([rows, -rows], axis=1).astype(np.float32)
+
+    states = UserStates(make, length=100, kept_bytes=3 * 8)
+    assert states.shape == (100, 2)
+    made.clear()
+    assert states[np.array([7, 5, 7])].tolist() == [[7, -7], [5, -5], [7, -7]]
+    assert states[np.array([5, 9])].tolist() == [[5, -5], [9, -9]]
+    assert made == [5, 7, 9]
+    # There is room for three: the oldest makes place.
+    states[np.array([11])]
+    made.clear()
+    assert states[np.array([5, 7, 9, 11])][:, 0].tolist() == [5, 7, 9, 11]
+    assert made == [5]
+    assert np.asarray(states)[:, 0].tolist() == list(range(100))
+    assert states[2:0].shape == (0, 2)
+    made.clear()
+    assert states[np.array([99])].tolist() == [[99, -99]]
+    assert np.asarray(states)[:, 0].tolist() == list(range(100))
+
+
+def test_a_recommender_makes_no_state_of_a_user_who_is_not_asked_about(view, monkeypatch):
+    made = []
+    whole = features.user_states
+
+    def counted(blocks, histories, centralized):
+        made.append(len(histories))
+        return whole(blocks, histories, centralized)
+
+    monkeypatch.setattr(features, "user_states", counted)
+    cloud = CloudRecommender(
+        view,
+        CloudConfig(rank=4, next_item=NextItemConfig(epochs=0)),
+        features=FeatureConfig(),
+        edge_dim=4,
+        num_queries=2,
+        seed=0,
+    )
+    made.clear()
+    cloud.downlinks(np.array([3, 8], np.int32), round_number=0)
+    assert made == [2]
+    cloud.downlinks(np.array([8, 9], np.int32), round_number=0)
+    assert sum(made) == 3

@@ -96,12 +96,14 @@ def test_learning_that_diverges_is_refused_with_its_settings():
 
 def test_contexts_are_what_came_before():
     positions = _Positions([np.array([5, 6, 7]), np.array([8]), np.array([], int), [9, 1]], 2)
-    assert positions.targets.tolist() == [6, 7, 1]
+    assert positions.targets(np.arange(len(positions))).tolist() == [6, 7, 1]
+    assert positions.counts(9).tolist() == [0, 1, 0, 0, 0, 0, 1, 1, 0, 0]
     assert positions.contexts(np.array([0, 1, 2])).tolist() == [[0, 5], [5, 6], [0, 9]]
 
 
 def test_nobody_with_two_interactions_leaves_nothing_to_learn():
-    assert not len(_Positions([np.array([3])], 2).targets)
+    assert not len(_Positions([np.array([3])], 2))
+    assert not len(_Positions([], 2))
 
 
 def test_an_epoch_has_as_many_positions_as_allowed(monkeypatch):
