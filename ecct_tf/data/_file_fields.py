@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.data._cells import CodedTexts, NumberCells, coded, distinct_texts
 from ecct_tf.data._ids import IdNotes, canonical_ids, line_break_in, refuse_look_alikes
 from ecct_tf.data._raw_table import RawTable, refuse_rows
 from ecct_tf.data.files_schema import ColumnSpec, TimestampUnit
@@ -38,7 +39,7 @@ _TIMES = {
 _LAST_SECOND = 253_402_300_799
 
 
-def ids(table: RawTable, header: str) -> tuple[list[str], IdNotes]:
+def ids(table: RawTable, header: str) -> tuple[Sequence[str], IdNotes]:
     """The column `header` as ids in one form, and what was changed for it.
 
     Raises:
@@ -52,7 +53,7 @@ def ids(table: RawTable, header: str) -> tuple[list[str], IdNotes]:
             f"{table.path}: column {header!r}: expected ids as text or whole numbers, received "
             f"{kind} (such as {table.columns[header][0]!r}). Save the column as text."
         )
-    distinct = dict.fromkeys(texts)
+    distinct = distinct_texts(texts)
     absent = {text for text in distinct if text.lower() in _NO_ID}
     _refuse(
         table,
@@ -87,19 +88,25 @@ def ids(table: RawTable, header: str) -> tuple[list[str], IdNotes]:
 def _refuse(
     table: RawTable,
     header: str,
-    texts: list[str],
+    texts: Sequence[str],
     wrong: set[str],
     *,
     expected: str,
     way_out: str,
 ) -> None:
-    rows = [row for row, text in enumerate(texts) if text in wrong] if wrong else []
+    if not wrong:
+        return
+    if isinstance(texts, CodedTexts):
+        rows = texts.rows_of(wrong).tolist()
+    else:
+        rows = [row for row, text in enumerate(texts) if text in wrong]
     refuse_rows(table, header, rows, expected=expected, way_out=way_out)
 
 
 def unique_ids(table: RawTable, header: str) -> tuple[list[str], IdNotes]:
     """As `ids`, and each occurs once."""
-    values, notes = ids(table, header)
+    found, notes = ids(table, header)
+    values = list(found)
     first = {value: row for row, value in reversed(list(enumerate(values)))}
     wrong = [row for row, value in enumerate(values) if first[value] != row]
     refuse_rows(
@@ -116,7 +123,7 @@ def unique_ids(table: RawTable, header: str) -> tuple[list[str], IdNotes]:
 def known_ids(
     table: RawTable,
     header: str,
-    values: list[str],
+    values: Sequence[str],
     *,
     known: Sequence[str],
     source: str,
@@ -132,7 +139,7 @@ def known_ids(
       source: the other file.
       required: whether each id must be known; otherwise one must be.
     """
-    distinct = set(values)
+    distinct = set(distinct_texts(values))
     strangers = distinct - set(known)
     if strangers and required:
         refuse_rows(
@@ -155,24 +162,40 @@ def known_ids(
 
 def moments(table: RawTable, header: str, *, unit: TimestampUnit) -> npt.NDArray[np.int64]:
     """The column `header` as `[rows] int64` microseconds since 1970."""
+    cells = table.columns[header]
+    if unit != "iso8601" and isinstance(cells, NumberCells) and cells.values.dtype.kind in "iu":
+        last = (_LAST_SECOND + 1) * 1_000_000 // _MICROSECONDS[unit] - 1
+        outside = np.flatnonzero((cells.values < 0) | (cells.values > last))
+        _refuse_times(table, header, outside.tolist(), unit=unit)
+        return cells.values.astype(np.int64) * _MICROSECONDS[unit]
     texts = _single(table, header)
     read = _iso_microseconds if unit == "iso8601" else _whole_microseconds(_MICROSECONDS[unit])
     values = [read(text) for text in texts]
     wrong = [row for row, value in enumerate(values) if value is None]
+    _refuse_times(table, header, wrong, unit=unit)
+    return np.array(values, np.int64)
+
+
+def _refuse_times(table: RawTable, header: str, rows: list[int], *, unit: TimestampUnit) -> None:
     refuse_rows(
         table,
         header,
-        wrong,
+        rows,
         expected=f"{_TIMES[unit]} (timestamp_unit: {unit})",
         way_out="Fix the rows, or give the timestamp_unit that they have: s, ms or iso8601.",
     )
-    return np.array(values, np.int64)
 
 
 def ratings(table: RawTable, header: str) -> npt.NDArray[np.float64]:
     """The column `header` as `[rows] float64` finite ratings."""
-    values = [_finite(text) for text in _single(table, header)]
-    wrong = [row for row, value in enumerate(values) if value is None]
+    cells = table.columns[header]
+    if isinstance(cells, NumberCells):
+        numbers = cells.values.astype(np.float64)
+        wrong = np.flatnonzero(~np.isfinite(numbers)).tolist()
+    else:
+        values = [_finite(text) for text in _single(table, header)]
+        wrong = [row for row, value in enumerate(values) if value is None]
+        numbers = np.array(values, np.float64)
     refuse_rows(
         table,
         header,
@@ -180,12 +203,12 @@ def ratings(table: RawTable, header: str) -> npt.NDArray[np.float64]:
         expected="a number",
         way_out="Fix the rows, or take rating and min_rating out of the schema.",
     )
-    return np.array(values, np.float64)
+    return numbers
 
 
 def titles(table: RawTable, header: str) -> list[str]:
     """The column `header` as it is; a Parquet column of lists is refused."""
-    return _cells(table, header)
+    return list(_cells(table, header))
 
 
 def feature_values(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:
@@ -295,8 +318,11 @@ def _single(table: RawTable, header: str) -> list[str]:
     return [cell.strip() for cell in _cells(table, header)]
 
 
-def _cells(table: RawTable, header: str) -> list[str]:
+def _cells(table: RawTable, header: str) -> Sequence[str]:
     """The column as texts; a Parquet column of lists is refused."""
+    known = coded(table.columns[header])
+    if known is not None:
+        return known
     wrong = [row for row, cell in enumerate(table.columns[header]) if not isinstance(cell, str)]
     refuse_rows(
         table,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.data._cells import CodedTexts, distinct_texts
 from ecct_tf.data._ids import canonical_id, id_text, line_break_in, refuse_look_alikes
 from ecct_tf.data.encoding import encode_column, sort_tokens
 from ecct_tf.data.schema import FeatureSchema
@@ -23,11 +24,13 @@ __all__ = [
     "AbsentRows",
     "EncodedSide",
     "TableName",
+    "as_category",
     "encode_interactions",
     "encode_side",
     "frame_ids",
     "frame_timestamps",
     "frame_titles",
+    "texts_of",
 ]
 
 TableName = Literal["user", "item"]
@@ -108,7 +111,7 @@ def encode_side(
                 f"schema {schema.name!r} declares {key} columns {[c.name for c in declared]} but "
                 f"no {key}s table was given. Give one, or take the columns out of the schema."
             )
-        return EncodedSide(sort_tokens(seen))
+        return EncodedSide(sort_tokens(distinct_texts(seen)))
     ids = frame_ids(frame, key, table=f"{key}s")
     row_of = {token: row for row, token in enumerate(ids)}
     if len(row_of) != len(ids):
@@ -117,7 +120,7 @@ def encode_side(
             f"{key}s table: ids must be unique, {ids[row]!r} (row {row}, column {key!r}) occurs "
             "again below. Keep one row an id."
         )
-    distinct = set(seen)
+    distinct = set(distinct_texts(seen))
     absent = sort_tokens(distinct - row_of.keys())
     _refuse_absent(key, seen, ids, absent=set(absent), of=len(distinct), required=required)
     # What has no row comes behind the rows, so that an error names the table's own row.
@@ -189,7 +192,24 @@ def _column(frame: pd.DataFrame, name: str, *, table: str) -> Any:
     return frame[name]
 
 
-def frame_ids(frame: pd.DataFrame, name: str, *, table: str) -> list[str]:
+def as_category(texts: Sequence[str]) -> Any:
+    """Texts as a column of a table: of codes, where they are known by them."""
+    import pandas as pd
+
+    if not isinstance(texts, CodedTexts):
+        return texts
+    return pd.Categorical.from_codes(texts.codes, categories=texts.texts)
+
+
+def texts_of(series: pd.Series) -> Sequence[str]:
+    """What `as_category` made a column of."""
+    if series.dtype.name != "category":
+        texts: list[str] = series.tolist()
+        return texts
+    return CodedTexts.of(series.cat.categories.tolist(), series.cat.codes.to_numpy())
+
+
+def frame_ids(frame: pd.DataFrame, name: str, *, table: str) -> Sequence[str]:
     """The ids of the column `name` as text; `DataError` if one is missing or none."""
     series = _column(frame, name, table=table)
     absent = np.flatnonzero(series.isna().to_numpy())
@@ -198,6 +218,14 @@ def frame_ids(frame: pd.DataFrame, name: str, *, table: str) -> list[str]:
             f"{table} table: row {absent[0]} (from 0), column {name!r}: the id is missing. "
             "Drop the row or give it an id."
         )
+    if series.dtype.name == "category":
+        known = texts_of(series)
+        if isinstance(known, CodedTexts) and all(isinstance(text, str) for text in known.texts):
+            # What is wrong is shown row by row below.
+            canonical = [canonical_id(text) for text in known.texts]
+            if all(text and not line_break_in(text) for text in canonical):
+                refuse_look_alikes(f"{table} table: column {name!r}", canonical)
+                return known.renamed(canonical)
     if series.dtype.kind == "f":
         # 1 and 1.0 would become two tokens; pandas makes floats of integers with a gap.
         raise DataError(

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ecct_tf.data._cells import CodedTexts
 from ecct_tf.errors import DataError
 
 __all__ = [
@@ -59,15 +62,29 @@ def canonical_id(text: str) -> str:
     return text[start:end]
 
 
-def canonical_ids(texts: Iterable[str]) -> tuple[list[str], IdNotes]:
+def canonical_ids(texts: Sequence[str]) -> tuple[Sequence[str], IdNotes]:
     """Ids as `canonical_id` makes them, whole numbers written as `7.0` without their fraction.
 
     The latter only where all ids of the column are whole numbers: a program made floats of
     them, which it does as soon as one row lacks its id.
     """
+    if isinstance(texts, CodedTexts):
+        names, rewritten, floats = _canonical(texts.texts)
+        changed = np.array([text in rewritten for text in texts.texts], np.bool_)
+        notes = IdNotes(int(texts.counts[changed].sum()), floats)
+        return texts.renamed([names[text] for text in texts.texts]), notes
     # One object for equal ids: less memory, and each is looked at once.
     distinct: dict[str, str] = {}
     read = [text if text in distinct else distinct.setdefault(text, text) for text in texts]
+    names, rewritten, floats = _canonical(distinct)
+    count = sum(text in rewritten for text in read) if rewritten else 0
+    same: dict[str, str] = {}
+    return [same.setdefault(names[t], names[t]) for t in read], IdNotes(count, floats)
+
+
+def _canonical(texts: Iterable[str]) -> tuple[dict[str, str], set[str], bool]:
+    """What each of `texts` is called, which of them were rewritten, and whether they are floats."""
+    distinct = dict.fromkeys(texts, "")
     for text in distinct:
         distinct[text] = canonical_id(text)
     present = [text for text in distinct.values() if text]
@@ -75,11 +92,9 @@ def canonical_ids(texts: Iterable[str]) -> tuple[list[str], IdNotes]:
         _WHOLE_FLOAT.fullmatch(text) or _WHOLE.fullmatch(text) for text in present
     )
     rewritten = {raw for raw, text in distinct.items() if raw != text}
-    count = sum(text in rewritten for text in read) if rewritten else 0
     if floats:
         distinct = {raw: text.partition(".")[0] for raw, text in distinct.items()}
-    same: dict[str, str] = {}
-    return [same.setdefault(distinct[t], distinct[t]) for t in read], IdNotes(count, floats)
+    return distinct, rewritten, floats
 
 
 def look_alikes(ids: Iterable[str]) -> tuple[str, str] | None:

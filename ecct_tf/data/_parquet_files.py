@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ecct_tf.data._cells import CodedTexts, NumberCells
 from ecct_tf.data._raw_table import Cell, RawTable, refuse_rows, unreadable, wanted_places
 from ecct_tf.errors import DataError
 from ecct_tf.files import open_plain
@@ -78,7 +81,7 @@ def raw_arrow_table(path: Path, table: pa.Table) -> RawTable:
     """
     import pyarrow as pa
 
-    columns: dict[str, list[Cell]] = {}
+    columns: dict[str, Sequence[Cell]] = {}
     types: dict[str, str] = {}
     for header in table.column_names:
         column = table[header]
@@ -117,7 +120,39 @@ def is_list(kind: pa.DataType) -> bool:
     )
 
 
-def _cells(path: Path, header: str, column: Any) -> list[Cell]:
+def _as_arrays(column: Any) -> Sequence[Cell] | None:
+    """The column without a Python object for each row, where it is one of texts or of numbers."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_integer(kind) and not column.null_count:
+        return NumberCells(column.to_numpy())
+    if pa.types.is_float32(kind) or pa.types.is_float64(kind):
+        return NumberCells(column.to_numpy().astype(np.float64))
+    behind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_string(behind) or pa.types.is_large_string(behind)):
+        return None
+    try:
+        # Arrow reads texts without a look.
+        column.validate(full=True)
+        # Longer columns than one array of texts holds are large ones.
+        large = column.cast(pa.large_string())
+        encoded = large.dictionary_encode().combine_chunks()
+    except pa.ArrowException:
+        return None  # Row by row it shows what is wrong.
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = pa.chunked_array(encoded.chunks, encoded.type).unify_dictionaries()
+        encoded = pa.concat_arrays(encoded.chunks) if encoded.num_chunks else None
+    if encoded is None:
+        return None
+    texts = encoded.dictionary.to_pylist()
+    codes = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+    found = CodedTexts.of([*texts, ""], codes)
+    # A missing text and an empty one are alike.
+    return found.renamed(found.texts)
+
+
+def _cells(path: Path, header: str, column: Any) -> Sequence[Cell]:
     import pyarrow as pa
 
     if not holds_values(column.type):
@@ -126,6 +161,9 @@ def _cells(path: Path, header: str, column: Any) -> list[Cell]:
             f"{column.type}. Save the part that you need, or the bytes as text, in a column of "
             "its own."
         )
+    arrays = _as_arrays(column)
+    if arrays is not None:
+        return arrays
     try:
         values = column.to_pylist()
     # Arrow reads texts and times without a look; what is none shows when Python takes it.

@@ -43,7 +43,7 @@ def read_parts(
         keys = _keys(folder, path)
         within = [header for header in headers if header not in keys]
         table = read(path, within or headers[:1])
-        cells: dict[str, list[Cell]] = {
+        cells: dict[str, Sequence[Cell]] = {
             header: [keys[header]] * table.num_rows if header in keys else table.columns[header]
             for header in headers
         }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecct_tf.config.parsing import near_miss
+from ecct_tf.data._cells import joined_cells
 from ecct_tf.data._ids import canonical_id
 from ecct_tf.errors import DataError
 
@@ -33,7 +34,7 @@ class RawTable:
     """
 
     path: Path
-    columns: dict[str, list[Cell]]
+    columns: Mapping[str, Sequence[Cell]]
     lines: list[int] | None = None
     types: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[tuple[int, Path], ...] = ()
@@ -58,7 +59,7 @@ class RawTable:
 def joined(path: Path, tables: Sequence[RawTable]) -> RawTable:
     """One table of the part files of the folder `path`, in order."""
     columns = {
-        header: [cell for table in tables for cell in table.columns[header]]
+        header: joined_cells([table.columns[header] for table in tables])
         for header in tables[0].columns
     }
     lines = [line for table in tables for line in table.lines or ()]

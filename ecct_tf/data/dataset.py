@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data._arrays import owned
+from ecct_tf.data._cells import CodedTexts
 from ecct_tf.data._frames import (
     AbsentRows,
     TableName,
@@ -265,8 +267,10 @@ def encode_frames(
     return dataset, tuple(side.absent for side in (user_side, item_side) if side.absent)
 
 
-def _codes(ids: list[str], tokens: tuple[str, ...]) -> npt.NDArray[np.int32]:
+def _codes(ids: Sequence[str], tokens: tuple[str, ...]) -> npt.NDArray[np.int32]:
     code = {token: index for index, token in enumerate(tokens)}
+    if isinstance(ids, CodedTexts):
+        return np.array([code[token] for token in ids.texts], np.int32)[ids.codes]
     return np.fromiter((code[token] for token in ids), np.int32, len(ids))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecct_tf.data import _file_fields as fields
 from ecct_tf.data._csv_files import read_csv
-from ecct_tf.data._frames import TableName
+from ecct_tf.data._frames import TableName, as_category, texts_of
 from ecct_tf.data._ids import IdNotes
 from ecct_tf.data._parquet_files import read_parquet
 from ecct_tf.data._part_files import read_parts
@@ -109,7 +109,7 @@ def assemble(
         fields.known_ids(
             raw,
             getattr(schema.interactions, key),
-            frame[key].tolist(),
+            texts_of(frame[key]),
             known=tables[key].ids,
             source=str(tables[key].raw.path),
             required=file.required,
@@ -233,8 +233,8 @@ def _interactions(raw: RawTable, file: InteractionsFile) -> tuple[pd.DataFrame, 
     users, user_notes = fields.ids(raw, file.user)
     items, item_notes = fields.ids(raw, file.item)
     columns: dict[str, Any] = {
-        "user": users,
-        "item": items,
+        "user": as_category(users),
+        "item": as_category(items),
         "moment": moment,
         "timestamp": moment // 1_000_000,
     }
@@ -267,7 +267,7 @@ def _time_notes(raw: RawTable, header: str, frame: pd.DataFrame) -> Iterator[str
             f"{where}: {zero:,} {who} the time 0 (1970), which often stands for a missing one; "
             f"{count} as the oldest"
         )
-    by_user = frame.groupby("user", sort=False)["moment"].agg(["size", "min", "max"])
+    by_user = frame.groupby("user", sort=False, observed=True)["moment"].agg(["size", "min", "max"])
     tied = int(((by_user["size"] > 1) & (by_user["min"] == by_user["max"])).sum())
     if tied:
         who = "user has" if tied == 1 else "users have"
@@ -301,6 +301,8 @@ def _kept_rows(schema: FilesSchema, key: str, side: _SideTable, kept: pd.DataFra
 
 
 def _refuse_duplicates(raw: RawTable, frame: pd.DataFrame, file: InteractionsFile) -> None:
+    if not frame.duplicated(["user", "item"]).any():
+        return
     pairs = list(zip(frame["user"], frame["item"], strict=True))
     first: dict[tuple[str, str], int] = {}
     wrong = [row for row, pair in enumerate(pairs) if first.setdefault(pair, row) != row]
@@ -324,7 +326,7 @@ def _refuse_short_users(
     if lost.empty:
         return
     # The index still is the row in the file, whatever the order.
-    rows = lost.sort_index().reset_index().groupby("user", sort=False)["index"]
+    rows = lost.sort_index().reset_index().groupby("user", sort=False, observed=True)["index"]
     found = rows.agg(["first", "size"])
     refuse_rows(
         raw,

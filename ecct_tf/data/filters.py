@@ -87,7 +87,7 @@ def apply_filters(
         rows = len(frame)
         for name, least in minima:
             if least > 0:
-                sizes = frame.groupby(name)[name].transform("size")
+                sizes = frame.groupby(name, observed=True)[name].transform("size")
                 keep(f"{name} with fewer than {least} interactions", sizes >= least)
     if frame.empty:
         told = "; ".join(f"{count.rule}: {count.rows}" for count in counts)
