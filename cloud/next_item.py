@@ -123,6 +123,13 @@ class _Trainer:
         self._target = tf.Variable(_START * rng.standard_normal(shape), dtype=tf.float32)
         self._mix = tf.Variable(tf.fill([len(decays), rank], 0.5 / len(decays)))
         self._bias = tf.Variable(tf.zeros([num_items + 1]))
+        # Traced once, though the last batch of an epoch is shorter.
+        batch = [
+            tf.TensorSpec([None, length], tf.int32),
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([None, length], tf.float32),
+        ]
+        self._compiled = tf.function(self._step, input_signature=batch, autograph=False)
 
     def learn_rates(self, config: NextItemConfig) -> None:
         """Builds the optimiser."""
@@ -139,9 +146,11 @@ class _Trainer:
         """All that is learned."""
         return [self._source, self._target, self._mix, self._bias]
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def step(self, contexts: tf.Tensor, targets: tf.Tensor, keep: tf.Tensor) -> None:
+    def step(self, contexts: Ids, targets: Ids, keep: Array) -> None:
         """One step on a batch: `[B, L] int32`, `[B] int32`, `[B, L] float32`."""
+        self._compiled(contexts, targets, keep)
+
+    def _step(self, contexts: tf.Tensor, targets: tf.Tensor, keep: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             mask = tf.cast(contexts > 0, tf.float32) * keep
             size = tf.sqrt(tf.maximum(tf.matmul(mask, self._pooling), 1.0))

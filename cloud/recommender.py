@@ -197,9 +197,10 @@ class CloudRecommender:
             losses.append(float(history.history["loss"][-1]))
             self._check_finite(losses[-1], f"epoch {epoch + 1} of the fit before the first round")
             self._log_measured(f"the cloud's fit, epoch {epoch + 1}")
-        _log.info(
-            "cloud fitted on %d positions, loss %s", len(self.batches.positions.users), losses
-        )
+        if losses:
+            _log.info(
+                "cloud fitted on %d positions, loss %s", len(self.batches.positions.users), losses
+            )
         return losses
 
     def freeze(self) -> None:

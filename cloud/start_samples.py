@@ -20,6 +20,7 @@ from ecct_tf.edge import (
     input_logit,
     interaction_features,
     item_tensors,
+    no_slots,
 )
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import CloudRows, ItemTable, look_up
@@ -205,7 +206,7 @@ def _samples(
         else:
             repeated = tf.repeat(known[:, None], tf.shape(candidates)[1], axis=1)
             told = Told(*cloud_knowledge(items, repeated, candidates))
-        slots = found.slots if with_slots else found.slots[..., :0, :]
+        slots = found.slots if with_slots else no_slots(found)
         return (
             tf.cast(found.features, tf.float16),
             tf.cast(slots, tf.float16),

@@ -24,6 +24,7 @@ ROWS = (
     (
         "ecct_tf.bars",
         "ecct_tf.child_processes",
+        "ecct_tf.collection",
         "ecct_tf.config",
         "ecct_tf.files",
         "ecct_tf.installation",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecct_tf.collection import importing
 from ecct_tf.commands.options import (
     config_option,
     dataset_option,
@@ -113,6 +114,7 @@ def simulate(
             f"exported file in {interpreter[config.runtime.real_devices_runtime]}.",
             err=True,
         )
+    _import_all(config.runtime.engine)
     from ecct_tf.simulation.simulate import simulate as run
     from ecct_tf.simulation.table import print_results
 
@@ -120,6 +122,16 @@ def simulate(
         result = run(config, out=out)
         print_results(result, out=out)
     _say_next(out, user=_tested_user(result), exports=_exports(result))
+
+
+def _import_all(engine: "EngineName | None") -> None:
+    """Imports what a run works with, most of all its engine."""
+    with importing():
+        from ecct_tf.federated import chosen_engine
+
+        if chosen_engine(engine) == "tff":
+            import ecct_tf.federated.compat
+        import ecct_tf.simulation.simulate  # noqa: F401 - what is imported here comes cheaper
 
 
 def _tested_user(result: "SimulationResult") -> str:
@@ -161,7 +173,9 @@ def resume(run: Path, engine: "EngineName | None") -> None:
     """Go on with a run that was interrupted or killed, to the same result."""
     from ecct_tf.simulation.run_folder import RunFolder
 
-    prepare_engine(engine or RunFolder.open(run).config.runtime.engine)
+    computes = engine or RunFolder.open(run).config.runtime.engine
+    prepare_engine(computes)
+    _import_all(computes)
     from ecct_tf.simulation.simulate import resume as go_on
     from ecct_tf.simulation.table import print_results
 

@@ -21,6 +21,7 @@ from ecct_tf.edge.features import (
     ItemTensors,
     interaction_features,
     item_tensors,
+    no_slots,
     pad_history,
 )
 from ecct_tf.edge.inputs import (
@@ -72,6 +73,7 @@ __all__ = [
     "layers",
     "loss_origins",
     "model_of",
+    "no_slots",
     "pad_history",
     "pair_inputs",
     "row_keys",

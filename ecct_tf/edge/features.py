@@ -25,6 +25,7 @@ __all__ = [
     "bounded",
     "interaction_features",
     "item_tensors",
+    "no_slots",
     "pad_history",
 ]
 
@@ -139,6 +140,16 @@ def interaction_features(
         slots=tf.stack(slots, axis=-1),
         slot_mask=slot_mask,
     )
+
+
+def no_slots(found: Interactions) -> tf.Tensor:
+    """`[..., K, 0, num_blocks]`, for models that read none; the dot products are not put together.
+
+    A slice of `found.slots` would have them computed, and thrown away.
+    """
+    blocks = found.slots.shape[-1]
+    lead = tf.shape(found.features)[:-1]
+    return tf.zeros(tf.concat([lead, [0, blocks]], axis=0), found.slots.dtype)
 
 
 def _with_clock(

@@ -125,6 +125,7 @@ def pair_inputs(
     use_logit: bool,
     clock: tf.Tensor | None = None,
     reads_items: bool = False,
+    interactions: Interactions | None = None,
 ) -> EdgeInputs:
     """Inputs for K candidates of each user.
 
@@ -139,22 +140,25 @@ def pair_inputs(
       use_logit: whether stage 2 has begun.
       clock: `[..., W] float32`, readings of the time; None says nothing.
       reads_items: whether the model reads item vectors.
+      interactions: what `interaction_features` gave of them; None computes it here.
 
     Returns:
       Inputs with `[..., K]` rows; all of a user have one history.
     """
     rows = tf.shape(candidates)
     columns = profile.shape[-1]
-    inputs = join_inputs(
-        items,
-        interaction_features(
+    if interactions is None:
+        interactions = interaction_features(
             items,
             block_sizes=block_sizes,
             config=config,
             history=history,
             candidates=candidates,
             clock=clock,
-        ),
+        )
+    inputs = join_inputs(
+        items,
+        interactions,
         profile=tf.broadcast_to(tf.expand_dims(profile, -2), tf.concat([rows, [columns]], axis=0)),
         told=cloud_told(items, user_embeddings, candidates),
         use_logit=use_logit,

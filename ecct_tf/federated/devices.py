@@ -26,7 +26,7 @@ from ecct_tf.data.samples import (
     sample_order,
 )
 from ecct_tf.data.tables import EncodedColumn
-from ecct_tf.edge import ItemTensors, interaction_features
+from ecct_tf.edge import ItemTensors, interaction_features, no_slots
 
 __all__ = [
     "DeviceData",
@@ -337,7 +337,7 @@ def _compiled(
             candidates=candidate,
             clock=clock,
         )
-        slots = found.slots if with_slots else found.slots[..., :0, :]
+        slots = found.slots if with_slots else no_slots(found)
         return tf.cast(found.features, tf.float16), tf.cast(slots, tf.float16)
 
     found: _Features = compute

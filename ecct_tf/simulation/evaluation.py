@@ -11,11 +11,12 @@ import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data import Candidates, Split
-from ecct_tf.edge import ItemTensors, item_tensors, pair_inputs
+from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.federated import DownlinkSource, EcctProcess, EcctState
 from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.simulation.device_guard import held_back, kept_training
+from ecct_tf.simulation.edge_scorer import EdgeScorer
 from ecct_tf.simulation.holding import Holding
 from ecct_tf.simulation.requests import Asked, asked_of, rows_by_user
 
@@ -23,7 +24,6 @@ __all__ = ["EdgeEvaluator"]
 
 Array = npt.NDArray[np.float32]
 
-_CHUNK = 256
 # Validation and test.
 _KEPT = 2
 
@@ -90,12 +90,13 @@ class EdgeEvaluator:
         self._process = process
         self._split = split
         self._features = features
-        self._items = ItemTensors(*(tf.constant(array) for array in item_tensors(table)))
-        self._block_sizes = tuple(block.source.shape[1] for block in table.blocks)
+        items = ItemTensors(*(tf.constant(array) for array in item_tensors(table)))
+        self._scorers = tuple(
+            EdgeScorer(cohort.work, items=items, features=features) for cohort in process.cohorts
+        )
         self._asked: dict[tuple[bytes, bytes], tuple[_Requests, ...]] = {}
         # Of the newest state that each cohort's requests, by their key above, were judged in.
         self._verdicts: dict[tuple[int, bytes, bytes], _Verdict] = {}
-        self._scorers: dict[tuple[int, bool], tf.types.experimental.GenericFunction] = {}
 
     def scores(
         self, state: EcctState, cloud: DownlinkSource, candidates: Candidates
@@ -207,19 +208,13 @@ class EdgeEvaluator:
         weights: Callable[[slice], Array],
     ) -> Array:
         """Logits of `items`, `[r, c]`, at what is asked, with the `weights` of some of its rows."""
-        scorer = self._scorer(index, self._reads_logits(index, state))
-        result = np.zeros(items.shape, np.float32)
-        for start in range(0, len(items), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            result[chunk] = scorer(
-                tf.constant(weights(chunk)),
-                tf.constant(asked.histories[chunk]),
-                tf.constant(items[chunk]),
-                tf.constant(asked.profiles[chunk]),
-                tf.nest.map_structure(partial(tf.gather, indices=asked.place[chunk]), known),
-                tf.constant(asked.clocks[chunk]),
-            ).numpy()
-        return result
+        return self._scorers[index].logits(
+            asked,
+            items,
+            known=known,
+            weights=weights,
+            use_logit=self._reads_logits(index, state),
+        )
 
     def _reads_logits(self, index: int, state: EcctState) -> bool:
         stage = self._process.stage_of(max(state.round_number - 1, 0))
@@ -257,37 +252,6 @@ class EdgeEvaluator:
         held, requests = held_back(candidates, asked.rows, split=split, samples=samples, held=rows)
         judged = asked_by(rows_by_user(held), held)
         return _Requests(asked, judged, held.items[judged.rows], requests[judged.rows])
-
-    def _scorer(self, index: int, use_logit: bool) -> tf.types.experimental.GenericFunction:
-        key = (index, use_logit)
-        if key not in self._scorers:
-            work = self._process.cohorts[index].work
-
-            @tf.function(reduce_retracing=True, autograph=False)
-            def score(
-                weights: tf.Tensor,
-                history: tf.Tensor,
-                candidates: tf.Tensor,
-                profile: tf.Tensor,
-                user_embeddings: Any,
-                clock: tf.Tensor,
-            ) -> tf.Tensor:
-                inputs = pair_inputs(
-                    self._items,
-                    block_sizes=self._block_sizes,
-                    config=self._features,
-                    history=history,
-                    candidates=candidates,
-                    profile=profile,
-                    user_embeddings=user_embeddings,
-                    use_logit=use_logit,
-                    clock=clock,
-                    reads_items=work.model.reads_items,
-                )
-                return work.model.forward(weights, inputs).logit
-
-            self._scorers[key] = score
-        return self._scorers[key]
 
 
 def _key(candidates: Candidates) -> tuple[bytes, bytes]:

@@ -4,8 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ecct_tf.data import Candidates
+from ecct_tf.edge import ItemTensors, item_tensors
+from ecct_tf.simulation.edge_scorer import EdgeScorer
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.methods import build_algorithm
@@ -66,3 +69,38 @@ def test_a_sample_of_the_devices_is_evaluated_as_it_is_among_all(built):
     everybody = evaluator.scores(state.edge, cloud, experiment.test)
     sampled = evaluator.scores(state.edge, cloud, few.test)
     np.testing.assert_allclose(sampled, everybody[rows], rtol=1e-5, atol=1e-6)
+
+
+def test_features_that_are_asked_for_again_are_computed_twice_and_then_kept(built, monkeypatch):
+    experiment, algorithm, state = built
+    cloud, evaluator = algorithm.cloud_at(state), fresh(experiment, algorithm)
+    (scorer,) = evaluator._scorers
+    asked = []
+    compute = scorer._computing
+
+    def counted(of):
+        asked.append(of)
+        return compute(of)
+
+    monkeypatch.setattr(scorer, "_computing", counted)
+    first, *others = (evaluator.scores(state.edge, cloud, experiment.validation) for _ in range(4))
+    assert len(asked) == 2
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+    # Once each: what a ranking of the catalog asks for fills no memory.
+    assert len(scorer._kept) == 1
+
+
+def test_features_beyond_the_bound_are_not_kept(built):
+    experiment, algorithm, state = built
+    (cohort,) = algorithm.process.cohorts
+    items = ItemTensors(*(tf.constant(array) for array in item_tensors(algorithm.table)))
+    scorer = EdgeScorer(
+        cohort.work, items=items, features=experiment.config.features, kept_bytes=1000
+    )
+    evaluator = fresh(experiment, algorithm)
+    evaluator._scorers = (scorer,)
+    cloud = algorithm.cloud_at(state)
+    for _ in range(3):
+        evaluator.scores(state.edge, cloud, experiment.validation)
+    assert not scorer._kept
