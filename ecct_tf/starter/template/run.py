@@ -1,4 +1,4 @@
-"""Trains ECCT on this project's data, and federated averaging beside it."""
+"""Trains ECCT on this project's data, and federated averaging for comparison."""
 
 from pathlib import Path
 
