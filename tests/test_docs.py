@@ -123,13 +123,26 @@ def test_the_readme_links_to_files_that_exist():
         assert (ROOT / link.partition("#")[0]).exists(), link
 
 
-def test_the_readme_s_job_is_one_and_its_commands_are_accepted(tmp_path):
-    readme = ROOT / "README.md"
-    (job,) = _blocks(readme, "yaml")
+def test_the_job_of_the_cloud_s_page_is_one(tmp_path):
+    (job,) = _blocks(DOCS / "cloud.md", "yaml")
     (tmp_path / "job.yaml").write_text(job, encoding="utf-8")
     assert load_job_config(tmp_path / "job.yaml").uplinks == str(tmp_path / "uplinks")
-    lines = _command_lines(readme)
-    assert len(lines) >= 10
+
+
+def test_the_readme_is_short_and_its_table_is_the_quickstart_s():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"[a-zA-Z][\w'-]*", re.sub(r"\]\([^)]*\)", "]", text))) < 700
+    (table,), (whole,) = (
+        _blocks(page, "text") for page in (ROOT / "README.md", DOCS / "quickstart.md")
+    )
+    assert set(table.splitlines()) <= set(whole.splitlines())
+
+
+def test_the_readme_s_code_compiles_and_the_quickstart_s_commands_are_accepted_as_typed():
+    (code,) = _blocks(ROOT / "README.md", "python")
+    compile(code, "README.md", "exec")
+    lines = _command_lines(DOCS / "quickstart.md")
+    assert len(lines) >= 25
     for words in lines:
         command, context = cli, click.Context(cli)
         while isinstance(command, click.Group):
