@@ -21,18 +21,18 @@ _HEAD = """\
 # Configuration
 
 Every setting of a run. A YAML file mirrors this tree, `--set section.key=value` overrides one
-value, and what is left out has the default below:
+value, and omitted settings have the defaults below:
 
     ecct simulate --config run.yaml --set training.epochs=2
 
-An unknown key, a key that is there twice, a wrong type or a value out of range is refused before
-any work. Names keep the text that was written (`on`, `007`, `2024-05-31`); numbers and `true`,
+An unknown key, a duplicate key, a wrong type or a value out of range is refused before
+any work. Names are read as written (`on`, `007`, `2024-05-31`); numbers and `true`,
 `false` and `null` are those of YAML 1.2, and a switch may also be `yes`, `no`, `on` or `off`. The
-resolved configuration of a run is in its run folder. Settings that came after a run, or after a
-version of the cloud, have the meaning there that held before them: a run of before `features.clock`
-reads no clock.
+resolved configuration of a run is in its run folder. For a run, or a version of the cloud, that is
+older than a setting, the setting has the value that matches the former behaviour: a run from before
+`features.clock` reads no clock.
 
-A job of `ecct cloud retrain` has [settings of its own](#a-retraining-job), of which some
+A job of `ecct cloud retrain` has [its own settings](#a-retraining-job); some
 sections are those of a run.
 
 This page is generated: `python docs/generate_configuration.py`.
@@ -46,7 +46,7 @@ Every setting of a job; `--set section.key=value` overrides one value here too:
     ecct cloud retrain --config job.yaml --set validation.patience=5 --out jobs/today
 
 Paths in the file are relative to the file. The resolved configuration is in the job's folder and in
-the manifest of its version. [The retraining job](retraining.md) tells what they do.
+the manifest of its version. [The retraining job](retraining.md) explains them.
 """
 
 
@@ -63,7 +63,7 @@ def _run(defaults: Any) -> list[str]:
 
 
 def _job(defaults: Any, run: Any) -> list[str]:
-    """A section that a run has too is told by its other defaults alone."""
+    """A section that a run has too is described only by its different defaults."""
     lines = ["## Top level of a job", "", *_table(defaults, "")]
     meanings = _meanings(type(defaults))
     for name in _nested(defaults):
@@ -77,7 +77,7 @@ def _job(defaults: Any, run: Any) -> list[str]:
             for field in dataclasses.fields(section)
             if getattr(section, field.name) != getattr(same, field.name)
         ]
-        but = f" but for {', '.join(others)}" if others else ""
+        but = f" except for {', '.join(others)}" if others else ""
         lines += ["", f"## `{name}` of a job", "", meanings[name], ""]
         lines += [f"The settings are [those of a run](#{name}){but}."]
     return lines

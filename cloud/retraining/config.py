@@ -53,14 +53,14 @@ class UplinkConfig:
     Attributes:
       queries: Q, items that a device is asked about at once.
       embedding_dim: d_e, width of the edge embedding `h_e`.
-      codec: of embeddings and logits, and of the published item table unless `item_table` says
-        otherwise.
-      item_table: form of the published item table, as `exchange.item_table` of a run; null for
+      codec: codec of embeddings and logits, and of the published item table unless `item_table`
+        says otherwise.
+      item_table: format of the published item table, as `exchange.item_table` of a run; null for
         `codec`.
       clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
       clip_logit: largest absolute `z_e` that leaves a device.
-      noise_multiplier: of the noise that devices add to their uplinks.
-      use_logits: whether the cloud learns from the edge's logits where uplinks have them.
+      noise_multiplier: multiplier of the noise that devices add to their uplinks.
+      use_logits: whether the cloud learns from the edge's logits if uplinks have them.
     """
 
     queries: int = 24
@@ -84,18 +84,18 @@ class UplinkConfig:
 
 @dataclasses.dataclass(frozen=True)
 class UplinkLogConfig:
-    """What the job takes of the uplink log beside the form of an uplink.
+    """What the job accepts from the uplink log, besides the format of an uplink.
 
     Attributes:
       max_refused: the largest share of devices, and of records that name none, that may be
         refused for one reason; beyond it the job stops before anything counts as read.
-      max_device_share: the most that one device's answers may have of what teaches the cloud;
-        where fewer devices than its inverse teach, all of them teach that much less.
-      max_item_share: the most that the answers about one item may have of it.
-      newest_round: the last round that devices were asked in, where somebody else than
-        `ecct cloud publish` or a simulation counts rounds; null takes their notes.
-      clock_slack_hours: how far a device's clock may be off; an answer from later than now,
-        or from before its round was opened, is refused beyond it.
+      max_device_share: largest share of the training signal that one device's answers may have;
+        with fewer devices than its inverse, all of them weigh less.
+      max_item_share: largest share of it that the answers about one item may have.
+      newest_round: the last round in which devices were asked, if rounds are not counted by `ecct
+        cloud publish` or a simulation; null reads their records.
+      clock_slack_hours: tolerance for a device's clock; an answer further in the future, or from
+        further before its round was opened, is refused.
     """
 
     max_refused: float = 0.05
@@ -118,11 +118,11 @@ class ValidationConfig:
     """How the job measures itself: on its own view's newest interaction of each user.
 
     Attributes:
-      negatives: sampled candidates beside the held-out item, none of them in the user's
-        history as the cloud knows it.
+      negatives: number of sampled candidates to rank with the held-out item, none of them in the
+        user's history as the cloud knows it.
       k: list length of HR@K and NDCG@K, below the number of candidates.
-      metric: which decides when to stop, which epoch is kept, and the gate.
-      patience: epochs without a better one after which training stops.
+      metric: metric for early stopping, the choice of the epoch, and the gate.
+      patience: epochs without improvement after which training stops.
     """
 
     negatives: int = 99
@@ -142,15 +142,15 @@ class GateConfig:
     """When a new version may take the place of the promoted one.
 
     Attributes:
-      promote: whether the job promotes at all; without, it stores and compares only.
-      held_out: the most interactions of a user, its newest, that only the gate looks at; the
-        more, the narrower is the interval of the difference.
-      confidence: of that interval. Half its width is the gate's room: a loss, added up since
-        the best version of the chain, that chance alone may bring about.
-      largest_loss: bounds the room, as a share of the promoted version's quality, where there
-        are too few users to tell more.
-      minimum_gain: least `validation.metric` of the new version minus the promoted one's, on
-        the same candidates, the room aside; negative allows a loss beyond it.
+      promote: whether the job promotes at all; otherwise it only stores and compares.
+      held_out: largest number of a user's newest interactions that only the gate reads; the more,
+        the narrower the interval of the difference.
+      confidence: confidence level of that interval. Half its width is the gate's room: the loss,
+        accumulated since the best version of the chain, that chance alone may cause.
+      largest_loss: bound on the room, as a share of the promoted version's quality, for when there
+        are too few users.
+      minimum_gain: smallest `validation.metric` of the new version minus the promoted one's, on the
+        same candidates, beyond the room; negative allows a loss beyond it.
     """
 
     promote: bool = True
@@ -176,7 +176,7 @@ class JobCheckpointConfig:
 
     Attributes:
       every: steps between checkpoints; the end of an epoch always has one.
-      keep: how many of the newest stay.
+      keep: number of the newest checkpoints to keep.
     """
 
     every: int = 200
@@ -192,8 +192,8 @@ class ClusterConfig:
     """How the processes of a distributed job wait for each other.
 
     Attributes:
-      wait_seconds: for a process that has not come, was lost, or does not answer in a step;
-        then the job ends and names it.
+      wait_seconds: longest wait for a process that is missing, was lost, or does not answer in a
+        step; then the job ends and names it.
     """
 
     wait_seconds: float = 600.0
@@ -208,14 +208,14 @@ class JobConfig:
     """One retraining job.
 
     Attributes:
-      registry: folder of the registry: where the last version is and the new one goes.
-      uplinks: folder of the uplink log; null trains on history alone.
-      start: `warm` goes on from the promoted version and keeps its item side, which devices
-        hold; where none was promoted yet it begins from scratch. `scratch` computes a new
-        item side and trains all anew; users and items keep their numbers.
-      seed: from which all randomness derives.
-      history: `older`, when `data` holds all there is and the cloud may see the older part,
-        as in a simulation; `all`, when `data` is what the cloud holds anyway.
+      registry: folder of the registry, which has the last version and gets the new one.
+      uplinks: folder of the uplink log; null trains only on history.
+      start: `warm` continues from the promoted version and keeps its item side, which devices hold;
+        if none was promoted yet it begins from scratch. `scratch` computes a new item side and
+        trains everything again; users and items keep their numbers.
+      seed: seed from which all randomness derives.
+      history: `older`, if `data` holds everything and the cloud may see the older part, as in a
+        simulation; `all`, if `data` is only what the cloud holds anyway.
       distribution: `none`, `mirrored`, `multi_worker_mirrored` or `parameter_server`.
       cluster: how the processes of a distributed job wait for each other.
       data: the cloud's history.

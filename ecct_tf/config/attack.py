@@ -12,15 +12,16 @@ AttackName = Literal["none", "push", "sybil", "clip", "flip"]
 
 @dataclasses.dataclass(frozen=True)
 class AttackConfig:
-    """Devices of a simulation that are in an attacker's hands.
+    """Devices of a simulation that an attacker controls.
 
     Attributes:
-      share: of the devices, drawn by the seed; 0 for none.
+      share: share of poisoned devices, drawn by the seed; 0 for none.
       kind: what they do: `push` forges an answer in each uplink, that the pushed item is wanted as
-        much as the bounds allow; `sybil` sends one and the same uplink from all of them, which says
-        so in every answer; `clip` turns each answer into its opposite at its bound; `flip` trains
-        on labels turned round; `none` does nothing, for comparison on the same honest users.
-      item: the pushed item, as the data names it; null for one of middling popularity, by the seed.
+        much as the bounds allow; `sybil` sends the same uplink from all of them, which says so in
+        every answer; `clip` inverts each answer at its bound; `flip` trains on inverted labels;
+        `none` does nothing, for comparison on the same honest users.
+      item: the pushed item, as the data names it; null for one of medium popularity, drawn by the
+        seed.
     """
 
     share: float = 0.0

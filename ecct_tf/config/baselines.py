@@ -32,8 +32,8 @@ class FineTuningConfig:
 
     Attributes:
       epochs: passes over the device's samples, with fresh negatives in each.
-      learning_rate: of the head's weights.
-      embedding_learning_rate: of the item embeddings.
+      learning_rate: learning rate of the head's weights.
+      embedding_learning_rate: learning rate of the item embeddings.
     """
 
     epochs: int = 4
@@ -60,12 +60,12 @@ class PersonalEmbeddingConfig:
       rounds: rounds of a run.
       embedding_dim: width of an item embedding.
       initial_scale: standard deviation of the first item embeddings.
-      negatives: sampled for each position, anew in each round.
-      max_positions: the newest positions of a user that are used.
+      negatives: number of negatives for each position, sampled again in each round.
+      max_positions: largest number of a user's newest positions to use.
       epochs: passes over a device's samples in a round, and before it scores.
       batch_size: positions in a batch, each with its negatives.
-      learning_rate: of the private score function.
-      embedding_learning_rate: of the item embeddings.
+      learning_rate: learning rate of the private score function.
+      embedding_learning_rate: learning rate of the item embeddings.
       server: how the item embeddings are averaged.
     """
 
@@ -100,14 +100,14 @@ class ReconstructionConfig:
       rounds: rounds of a run.
       embedding_dim: width of an item embedding and of a user's vector.
       initial_scale: standard deviation of the first item embeddings.
-      negatives: sampled for each position, anew in each round.
-      max_positions: the newest positions of a user that are used.
-      reconstruction_epochs: passes over the first half of a device's positions that find the
-        user's vector anew, from zeros; before it scores, passes over all of them.
+      negatives: number of negatives for each position, sampled again in each round.
+      max_positions: largest number of a user's newest positions to use.
+      reconstruction_epochs: passes over the first half of a device's positions that fit the user's
+        vector from zeros; before it scores, passes over all of them.
       epochs: passes over the second half that train the item embeddings.
       batch_size: positions in a batch, each with its negatives.
-      learning_rate: of the user's vector.
-      embedding_learning_rate: of the item embeddings.
+      learning_rate: learning rate of the user's vector.
+      embedding_learning_rate: learning rate of the item embeddings.
       server: how the item embeddings are averaged.
     """
 
@@ -137,7 +137,7 @@ class ReconstructionConfig:
 
 @dataclasses.dataclass(frozen=True)
 class FederatedBaselineConfig:
-    """Federated learning without a cloud: FedAvg and its kin, PFedRec and FedRecon.
+    """Federated learning without a cloud: FedAvg and its variants, PFedRec and FedRecon.
 
     Item embeddings are learned from what devices hold and averaged like all other weights.
 
@@ -149,16 +149,16 @@ class FederatedBaselineConfig:
       initial_scale: standard deviation of the first item embeddings.
       positions: positions of a device's training history that it learns from: `all`, or the
         `recent` ones, as ECCT's devices do.
-      max_positions: the newest of them that are used.
-      negatives: sampled for each position, uniform outside the user's training items, anew
-        in each round.
+      max_positions: largest number of the newest of them to use.
+      negatives: number of negatives for each position, sampled uniformly outside the user's
+        training items, again in each round.
       epochs: passes over a device's samples in a round.
       batch_size: positions in a batch, each with its negatives.
-      learning_rate: of the head's weights, in the devices' SGD.
-      embedding_learning_rate: of the item embeddings: a batch meets an item at most a few
-        times, so their mean gradient is smaller.
-      proximal: μ of `fedprox`, the weight of half the squared distance from the weights that
-        a device received.
+      learning_rate: learning rate of the head's weights, in the devices' SGD.
+      embedding_learning_rate: learning rate of the item embeddings: a batch has an item at most a
+        few times, so their mean gradient is smaller.
+      proximal: proximal weight μ of `fedprox`, of half the squared distance from the weights that a
+        device received.
       server: how the devices' changes are averaged.
       fine_tuning: of `fine-tuning`.
       pfedrec: of `pfedrec`, which reads nothing else of this section.
@@ -202,14 +202,15 @@ class CentralizedConfig:
     """The upper bound: the edge model, trained with all data in one place.
 
     Attributes:
-      epochs: passes over the pooled samples at most; the best on validation is kept.
-      patience: epochs without a better validation after which the rest is skipped.
+      epochs: largest number of passes over the pooled samples; the best on validation is kept.
+      patience: epochs without a better validation after which training stops.
       batch_size: samples in a batch.
-      learning_rate: of Adam.
-      weight_decay: how strongly Adam pulls all weights towards zero (decoupled).
-      max_positions: the newest positions of a user that are used, of those that the item
+      learning_rate: learning rate of Adam.
+      weight_decay: strength of Adam's decoupled weight decay, on all weights.
+      max_positions: largest number of a user's newest positions to use, of those that the item
         table has not seen.
-      negatives: sampled for each position, uniform outside the user's training items.
+      negatives: number of negatives for each position, sampled uniformly outside the user's
+        training items.
     """
 
     epochs: int = 30
@@ -243,8 +244,8 @@ class EdgeOnlyConfig:
 
     Attributes:
       rounds: rounds of a run.
-      learning_rate: of the shared weights, on devices.
-      private_learning_rate: of the private weights.
+      learning_rate: learning rate of the shared weights, on devices.
+      private_learning_rate: learning rate of the private weights.
       server: how the devices' changes are averaged.
     """
 

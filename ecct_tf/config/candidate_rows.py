@@ -15,10 +15,10 @@ class CandidateRowsConfig:
     many as `features.history_length`.
 
     Attributes:
-      best: rows of each user's own, of the items that the cloud ranks highest for the user.
-      popular: rows that all devices share, of the items with most older interactions.
-      uniform: rows that all devices share, of items drawn uniformly from the catalog: negatives
-        from these are like those of a whole table.
+      best: rows for each user, of the items that the cloud ranks highest for the user.
+      popular: rows shared by all devices, of the items with most older interactions.
+      uniform: rows shared by all devices, of items drawn uniformly from the catalog: negatives from
+        these are like those of a whole table.
     """
 
     best: int = 512

@@ -18,12 +18,13 @@ class SimilarityConfig:
     """How item-to-item weights (EASE) are computed: by the cloud, and by the baselines `ease`.
 
     Attributes:
-      form: `dense` inverts a matrix of items by items: exact, with 33 bytes for each pair of
-        items and a time that grows with their cube. `factored` keeps the strongest directions
-        of what items share: memory and time grow with the catalog. `auto` is `dense` up to
+      form: `dense` inverts a matrix of items by items: exact, with 33 bytes for each pair of items
+        and a time that grows with their cube. `factored` keeps the strongest directions of the
+        item-item matrix: memory and time grow with the catalog. `auto` is `dense` up to
         `dense_items`.
       dense_items: the largest catalog for which `auto` is `dense`.
-      factors: directions that `factored` keeps; as many as there are users or items is exact.
+      factors: directions that `factored` keeps; it is exact with as many as there are users or
+        items.
     """
 
     form: ItemSimilarity = "auto"
@@ -46,19 +47,19 @@ class SimilarityConfig:
 
 @dataclasses.dataclass(frozen=True)
 class NextItemConfig:
-    """The item-to-item block that is learned to name the next item.
+    """The learned item-to-item block that predicts the next item.
 
     Attributes:
       epochs: passes over the cloud's older interactions; 0 leaves the block out.
-      min_steps: batches to learn from at least, by more passes where there are few interactions, up
-        to five times as many.
+      min_steps: smallest number of batches to learn from, reached with more passes if there are few
+        interactions, up to five times as many.
       rank: width of its embeddings.
       batch_size: positions in a batch.
-      learning_rate: of Adam.
+      learning_rate: learning rate of Adam.
       dropout: share of a history's interactions that are left out of a position at random.
-      weight_decay: how strongly the embeddings are pulled towards zero (decoupled).
-      max_positions: positions in an epoch, drawn anew for each, so that a larger population does
-        not make this longer.
+      weight_decay: strength of the decoupled weight decay on the embeddings.
+      max_positions: positions in an epoch, drawn again for each, so a larger population does not
+        make it longer.
     """
 
     epochs: int = 6
@@ -86,55 +87,54 @@ class CloudConfig:
 
     Attributes:
       model: `ecct`, the library's own two towers; a name that an installed package registers, or
-        `module:name` of your own (`docs/extend_cloud.md`), whose builder then decides what it
-        makes of `free_dim`, `hidden_dim` and `l2`.
+        `module:name` of your own (`docs/extend_cloud.md`), whose builder then decides how to use
+        `free_dim`, `hidden_dim` and `l2`.
       rank: width of each item-to-item block.
-      free_dim: columns of the cloud embedding that are learned freely; d_c is
-        `2 * rank + free_dim`.
-      regularization: EASE's λ.
-      sequence_decay: "j came d steps after i" weighs `sequence_decay**d`.
+      free_dim: columns of the cloud embedding that are learned freely; d_c is `2 * rank +
+        free_dim`.
+      regularization: regularisation strength λ of EASE.
+      sequence_decay: "j came d steps after i" has the weight `sequence_decay**d`.
       hidden_dim: width of the user tower's hidden layer.
-      fit_epochs: passes over the cloud's own positions before the first round. With none the
-        towers enter the exchange as the closed-form item-to-item model.
+      fit_epochs: passes over the cloud's own positions before the first round. With 0 the towers
+        enter the exchange as the closed-form item-to-item model.
       update_epochs: passes over the uplinks in each round.
-      update_users: users who are learned from in a pass, drawn anew for each from all who ever sent
-        an uplink, so that an update does not grow with the population.
+      update_users: users to learn from in a pass, drawn again for each pass from all who ever sent
+        an uplink, so an update does not grow with the population.
       batch_size: positions in a batch of `fit`.
       update_batch_size: users in a batch of a round's update.
-      learning_rate: of Adam.
-      negatives: sampled for each labelled position.
+      learning_rate: learning rate of Adam.
+      negatives: number of negatives for each labelled position.
       tail: share of each older history that serves as labelled positions.
-      l2: how firmly the towers are held to the item-to-item model they start as.
+      l2: strength of the penalty that keeps the towers near the item-to-item model they start as.
       distillation_weight: λ_c, weight of the edge's logits in the cloud's loss (inferred).
-      temperature: T of the distillation (inferred).
-      answer_ridge: λ of the regression by which a user's logits move the user's embedding where
-        the cloud serves that user; the larger, the less. 0 leaves logits to the distillation
-        (inferred).
-      answers_kept: of how many of a user's newest uplinks the logits take part in that regression.
-      label_visibility: `both`, or `edge_only`: then the cloud never trains on labels and
-        learns from the edge's logits alone.
+      temperature: temperature T of the distillation (inferred).
+      answer_ridge: penalty λ of the regression by which a user's logits move the user's embedding
+        when the cloud serves that user; the larger, the smaller the effect. 0 leaves logits to the
+        distillation (inferred).
+      answers_kept: number of a user's newest uplinks whose logits take part in that regression.
+      label_visibility: `both`, or `edge_only`: then the cloud never trains on labels and learns
+        only from the edge's logits.
       staleness_half_life: rounds after which an uplink counts half.
-      max_item_share: the most that the answers about one item may have of all that teaches the
-        cloud in a round's update; 1 for no bound.
+      max_item_share: largest share of the training signal in a round's update that the answers
+        about one item may have; 1 for no bound.
       answer_trim: share of an item's answers, from either end, that is pulled in to the nearest of
-        the others before they teach the cloud; 0.5 leaves their median. Items with fewer than 3
+        the others before they train the cloud; 0.5 leaves their median. Items with fewer than 3
         answers are bounded by all answers.
-      buffer: uplinks that must have arrived before the cloud learns from the store again, as in
+      buffer: number of uplinks that must arrive before the cloud learns from the store again, as in
         buffered asynchronous aggregation; 0 to learn in each round.
       query_top_share: share of the queries taken from the cloud's best guesses; the rest
         is uniform over the catalog.
-      rows: K, items that a downlink has a row for (`h_c` and `z_c`) where the model is a ranker
-        whose score is no product (`docs/extend_cloud.md`); at least as many as
-        `exchange.queries`. Any other cloud sends a user embedding, and nothing reads this.
-      popular_rows: share of a downlink's rows, those of queries aside, for the items with most
-        older interactions; the others are the cloud's best guesses. Of a ranker alone.
+      rows: K, number of items for which a downlink has a row (`h_c` and `z_c`) if the model is a
+        ranker whose score is not a product (`docs/extend_cloud.md`); at least as many as
+        `exchange.queries`. Any other cloud sends a user embedding and ignores this.
+      popular_rows: share of a downlink's rows, apart from those of queries, for the items with most
+        older interactions; the others are the cloud's best guesses. Only for a ranker.
       downlink_rate: share of what the user tower has learned that downlinks take on after each
-        update, in [0, 1]. With 0 they stay as first published, so that weights on devices go on
-        reading them as they were trained to; with 1 they carry the newest user tower.
-      guard_share: share of the labelled positions, at most one a user, that a run keeps out of the
-        cloud's training. What devices say and what an update changes must not make the cloud worse
-        there by more than `guard_room`, beyond noise; else it does without. 0 for no guard; without
-        labels there is none.
+        update, in [0, 1]. With 0 they stay as first published, so weights on devices continue to
+        read them as they were trained to; with 1 they use the newest user tower.
+      guard_share: share of the labelled positions, at most one per user, held out of the cloud's
+        training. If the devices' answers or an update make the cloud worse there by more than
+        `guard_room`, beyond noise, they are not used. 0 for no guard; without labels there is none.
       guard_room: share of its NDCG@10 there that the cloud may lose.
       similarity: how item-to-item weights are computed.
       next_item: the learned block of the item table.

@@ -35,22 +35,20 @@ class DataConfig:
         program handed over.
       folder: folder with the published data, instead of the cache or a download.
       schema: YAML file that describes your own files; for `files` only.
-      keep_first: number of each user's earliest interactions that are kept, after the filters and
-        before the split, for studies of short histories; null keeps all. The items stay in the
-        catalogue.
-      keep_last: number of the latest that are kept, instead.
-      split: `leave_one_out` holds out each user's last two interactions; `temporal` all that
-        comes after two moments common to all users.
-      validation_fraction: share of all interactions between those moments.
+      keep_first: number of each user's earliest interactions to keep, after the filters and before
+        the split, for studies of short histories; null keeps all. The items stay in the catalogue.
+      keep_last: number of each user's latest interactions to keep, instead.
+      split: `leave_one_out` holds out each user's last two interactions; `temporal` holds out
+        everything after two moments common to all users.
+      validation_fraction: share of all interactions between those two moments.
       test_fraction: share of all interactions after the second moment.
-      recent_fraction: newest share of each user's training interactions that exists on the
-        device only. With 1 the cloud knows no interaction, with 0 devices have nothing to
-        train on.
+      recent_fraction: newest share of each user's training interactions that exists only on the
+        device. With 1 the cloud knows no interaction, with 0 devices have nothing to train on.
       max_item_share: users who touched a larger share of all items are left out; 1 leaves nobody
         out.
-      nodes: edge nodes onto which a Dirichlet partition puts the users; null gives each
+      nodes: number of edge nodes to which a Dirichlet partition assigns the users; null gives each
         user a device.
-      alpha: concentration of that partition; small is uneven.
+      alpha: concentration of that partition; small values are uneven.
       skew: how unevenly the data lie on devices, for studies.
       synthetic_users: users of the synthetic dataset.
       synthetic_items: items of the synthetic dataset.

@@ -72,14 +72,14 @@ class EdgeConfig:
     """The edge models.
 
     Attributes:
-      tiers: share of the devices that run each architecture; the shares sum to 1. Which
-        device gets which is drawn from the seed. An architecture is `linear`, `mlp`, `attention`,
-        a name that an installed package registers, or `module:name` of your own.
-      shared: weights that are a federated mean over the devices of a tier: `none`,
-        `backbone` (all but the head) or `all`. The others are private to each device.
-      start: where the weights of all devices start: `cloud` for weights that the cloud trained
-        on its own view and sends with the item table, or `random`. The centralized bound starts
-        alike; methods without a cloud always start at random.
+      tiers: share of the devices that run each architecture; the shares sum to 1. The seed assigns
+        architectures to devices. An architecture is `linear`, `mlp`, `attention`, a name that an
+        installed package registers, or `module:name` of your own.
+      shared: weights that are a federated mean over the devices of a tier: `none`, `backbone` (all
+        but the head) or `all`. The others are private to each device.
+      start: initial weights of all devices: `cloud` for weights that the cloud trained on its own
+        view and sends with the item table, or `random`. The centralized bound starts in the same
+        way; methods without a cloud always start at random.
       embedding_dim: d_e, width of the edge embedding `h_e`.
       hidden_dim: width of the hidden layer of `mlp` and `attention`.
       profile_dim: width of the embedding of one private column.
@@ -115,20 +115,20 @@ class FeatureConfig:
     """How a history is pooled into interaction features.
 
     Attributes:
-      history_length: L, how many of the newest interactions a device reads.
+      history_length: L, number of the newest interactions that a device reads.
       decays: weights `decay**age` of the pooled dot products; age counts interactions.
-      last_items: how many of the newest items get a dot product of their own.
+      last_items: number of the newest items that get their own dot product.
       clock: whether models read the time: pauses since the newest interactions, and the place in
         the session. It never leaves the device.
       clock_hours: hours after which an interaction weighs half as much, in mean dot products
-        weighted by elapsed time; read with `clock` only.
-      clock_pauses: the newest interactions, counted from 1, whose pauses are inputs of their own;
-        those beyond `history_length` are left out. Read with `clock` only.
-      clock_calendar: whether models read hour and weekday too, of times as given, which are UTC in
-        most data sets; read with `clock` only.
+        weighted by elapsed time; read only with `clock`.
+      clock_pauses: the newest interactions, counted from 1, whose pauses are separate inputs; those
+        beyond `history_length` are left out. Read only with `clock`.
+      clock_calendar: whether models read hour and weekday too, from times as given, which are UTC
+        in most data sets; read only with `clock`.
       context: private columns of interactions that models read at the moment of a request, such as
-        the network or the place, each with the values that it may have, which are public; any
-        other value is unknown. They never leave the device.
+        the network or the place, each with its possible values, which are public; any other value
+        is unknown. They never leave the device.
     """
 
     history_length: int = 30
@@ -226,14 +226,17 @@ class SampleConfig:
     """Which samples a device trains on.
 
     Attributes:
-      negatives: sampled for each position, uniform outside the user's training items.
-      max_positions: the newest positions of a user that are used. Only positions that the
-        cloud has not seen count, so that its knowledge meets them as it will meet the future.
-      guard_positions: the newest of them, at most half, that a device does not train on: it serves
-        with what training gave it unless it ranks these lower than at its start, and else with the
-        weights that it started with. 0 for no guard; where `edge.start` is `random` there is none.
-      half_life: h, with which a position behind `newer` ones of the user weighs `h / (h + newer)`
-        in a device's loss: the newest 1, one with h newer ones half. 0 weighs all alike.
+      negatives: number of negatives for each position, sampled uniformly outside the user's
+        training items.
+      max_positions: largest number of a user's newest positions to train on. Only positions that
+        the cloud has not seen count, so its knowledge is used on them as it will be on the future.
+      guard_positions: number of the newest positions, at most half, that a device does not train
+        on: it serves with its trained weights unless these rank the positions lower than its
+        starting weights do; then it serves with the starting weights. 0 for no guard; with
+        `edge.start=random` there is none.
+      half_life: half-life h, in positions: a position behind `newer` ones of the user has the
+        weight `h / (h + newer)` in a device's loss: the newest 1, one with h newer ones half. 0
+        weights all equally.
     """
 
     negatives: int = 9
@@ -254,17 +257,18 @@ class TrainingConfig:
     Attributes:
       epochs: passes over a device's samples in a round.
       batch_size: samples in a batch.
-      optimizer: `sgd`, `adagrad` or `adam`; its slots start anew in each round.
-      learning_rate: of the shared weights.
-      private_learning_rate: of the private weights.
-      loss: of a device's samples: `bce`, the cross-entropy of each; `bpr` or `sampled_softmax`, the
-        item of each position against its negatives; a name that an installed package registers; or
-        `module:name` of your own (`docs/extend_loss.md`). With a loss by position a batch is as
-        many whole positions as `batch_size` holds, at least one.
+      optimizer: `sgd`, `adagrad` or `adam`; its slots are reset in each round.
+      learning_rate: learning rate of the shared weights.
+      private_learning_rate: learning rate of the private weights.
+      loss: loss of a device's samples: `bce`, the cross-entropy of each; `bpr` or
+        `sampled_softmax`, the item of each position against its negatives; a name that an installed
+        package registers; or `module:name` of your own (`docs/extend_loss.md`). With a loss by
+        position a batch is as many whole positions as `batch_size` holds, at least one.
       distillation_weight: λ_e, weight of the cloud's logits in the device's loss (inferred).
-      distillation_loss: how the cloud's logits teach: `tempered`, sample by sample; `listwise`, the
-        softmax over a position; a name that an installed package registers; or `module:name`.
-      temperature: T of the distillation (inferred).
+      distillation_loss: distillation from the cloud's logits: `tempered`, sample by sample;
+        `listwise`, the softmax over a position; a name that an installed package registers; or
+        `module:name`.
+      temperature: temperature T of the distillation (inferred).
     """
 
     epochs: int = 1

@@ -36,33 +36,33 @@ class ExchangeConfig:
     """What crosses between a device and the cloud, and how.
 
     Attributes:
-      items: what devices hold of the items: `table`, the whole table; `candidates`, rows that the
-        cloud chose for each user (`candidates`), so that a device does not grow with the catalog.
-      rows: what of the devices' answers reaches the cloud: `user`, a row of each user; `item`,
-        only sums over all devices of what they say of an item (`item_sums`), of which the cloud
-        makes the rows that it learns from.
-      codec: of embeddings and logits in both directions, and of the item table unless
+      items: how devices hold the items: `table`, the whole table; `candidates`, rows that the cloud
+        chose for each user (`candidates`), so a device does not grow with the catalog.
+      rows: form in which the devices' answers reach the cloud: `user`, a row for each user; `item`,
+        only sums over all devices of their answers about an item (`item_sums`), from which the
+        cloud makes the rows it learns from.
+      codec: codec of embeddings and logits in both directions, and of the item table unless
         `item_table` says otherwise.
-      item_table: form of the item table: `float32`, `float16`, `int8`, `int4`, the product codes
+      item_table: format of the item table: `float32`, `float16`, `int8`, `int4`, the product codes
         `pq2`, `pq4` and `pq8` (two, four or eight values in a byte), a name that an installed
         package registers, or `module:name` of a function that returns a `TableCodec`; null for
         `codec`.
-      weights_codec: of the shared weights, where there are any.
+      weights_codec: codec of the shared weights, if there are any.
       down: whether devices get the cloud's knowledge. Without it they still hold the item
         table (an ablation).
       up: whether the cloud asks devices and learns from their answers (an ablation).
       logits: whether logits ever cross. Without them every round exchanges embeddings only (an
         ablation).
       stage_1_rounds: rounds that exchange embeddings only; then logits cross too. Null for none
-        with `edge.start=cloud`, whose weights read logits, else for 5, or for half the rounds
-        of a run with fewer than 10.
+        with `edge.start=cloud`, whose weights read logits, else for 5, or for half the rounds of a
+        run with fewer than 10.
       queries: Q, items that a device is asked about in each round.
       clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
       clip_logit: largest absolute `z_e` that leaves a device.
       noise_multiplier: Gaussian noise that a device adds to its uplink, as a multiple of
         the clipping bounds; 0 for none.
-      only_asked: whether an uplink that answers for another item than the cloud asked about is
-        refused.
+      only_asked: whether to refuse an uplink with an answer for an item that the cloud did not ask
+        about.
       uplink_log: folder of an uplink log to which a simulation with the method `ecct` appends
         what reached the cloud in each round; `run:uplinks` is `uplinks` in the run folder;
         null for none.
@@ -124,17 +124,18 @@ class ServerConfig:
     Attributes:
       optimizer: `average` adds the mean change (with momentum, if any); `adam` takes it as
         a gradient (Reddi et al., arXiv 2003.00295).
-      learning_rate: of the server.
-      momentum: of `average`; decay of the first moment of `adam`.
-      aggregator: what makes the mean: `mean`, weighted by samples, a name that an installed package
-        registers, or `module:name` of a function that returns a factory of `tff.aggregators`
-        (`docs/extend_aggregation.md`), for the engine `tff` with `runtime.shard_size=0`.
-      stages: `module:name` of a function that returns `ecct_tf.federated.Stages`, which make stages
-        of a round in place of the library's (`docs/extend_aggregation.md`); null for none.
-      buffer: devices whose changes the server waits for before it takes a step (FedBuff, arXiv
-        2106.06639); 0 takes a step in each round in which some arrive.
-      staleness_exponent: a of `(1 + age)^-a`, by which a change is weighed that comes from earlier
-        shared weights; its age is the number of the server's steps since. 0 weighs all alike.
+      learning_rate: learning rate of the server.
+      momentum: momentum of `average`; decay of the first moment of `adam`.
+      aggregator: aggregator that computes the mean: `mean`, weighted by samples, a name that an
+        installed package registers, or `module:name` of a function that returns a factory of
+        `tff.aggregators` (`docs/extend_aggregation.md`), for the engine `tff` with
+        `runtime.shard_size=0`.
+      stages: `module:name` of a function that returns `ecct_tf.federated.Stages`, which replace
+        stages of the library's round (`docs/extend_aggregation.md`); null for none.
+      buffer: number of devices whose changes the server waits for before it takes a step (FedBuff,
+        arXiv 2106.06639); 0 takes a step in each round in which changes arrive.
+      staleness_exponent: exponent a of `(1 + age)^-a`, the weight of a change computed from earlier
+        shared weights; its age is the number of the server's steps since. 0 weights all equally.
     """
 
     optimizer: Literal["average", "adam"] = "adam"
@@ -163,22 +164,23 @@ class RuntimeConfig:
 
     Attributes:
       engine: `tff` (TensorFlow Federated, the reference), `local` (the same stages as TensorFlow
-        functions in this process, without TFF), or null for `tff` where it is installed and
-        `local` elsewhere.
-      shard_size: devices stacked in one client value; 0 runs each device as a client
-        value of its own (slow, the reference).
+        functions in this process, without TFF), or null for `tff` if it is installed and `local`
+        otherwise.
+      shard_size: devices stacked in one client value; 0 makes each device a separate client value
+        (slow, the reference).
       threads: intra-op threads of TFF's worker; `local` shares those of TensorFlow.
-      concurrent_calls: client values that are computed at once.
+      concurrent_calls: number of client values computed at once.
       round_deadline_seconds: longest wait for TFF's worker in a round, for each tier of devices;
-        then the worker is ended, and the run with an error that says how to resume.
+        then the worker is stopped, and the run ends with an error that says how to resume.
       workers: TFF's workers that share the devices of each round: `local` starts one on this
         machine, `host:port` is one that `ecct worker` runs. Empty for a single local one.
       workers_tls: folder with `ca.pem`, `cert.pem` and `key.pem` for mutual TLS with workers
         elsewhere, `private-network` where the network itself keeps others out, or null, which
         allows workers on this machine alone.
-      real_devices: how many answering devices of each tier, the first by number, an exported
-        file does too in each round, in its interpreter; a disagreement ends the run.
-      real_devices_runtime: that interpreter: `tensorflow`, or `litert` where it is installed.
+      real_devices: number of answering devices of each tier, the first by number, that an exported
+        file also computes in each round, in its interpreter; a disagreement ends the run.
+      real_devices_runtime: interpreter of these files: `tensorflow`, or `litert` if it is
+        installed.
     """
 
     engine: EngineName | None = None

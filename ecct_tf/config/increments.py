@@ -12,21 +12,21 @@ _MOST_BITS = 24
 
 @dataclasses.dataclass(frozen=True)
 class IncrementConfig:
-    """One federated sum before the first round: what devices know of pairs of items.
+    """One federated sum before the first round: what devices know about pairs of items.
 
     Each device counts what came shortly before its newest interactions, which the cloud never
     sees, into a sketch of fixed size; the cloud reads the sum alone and refits the item-to-item
     blocks of the item table with it.
 
     Attributes:
-      positions: newest interactions of a user that are counted, of those that the cloud does not
-        know, such as 4; 0 sends nothing. Null for 4 where histories are short, the sum can be read
-        and devices are at least 100, and for 0 elsewhere and where the run asks for noise or a
-        bound on it (`docs/exchange.md`).
+      positions: number of a user's newest interactions that are counted, of those that the cloud
+        does not know, such as 4; 0 sends nothing. Null for 4 if histories are short, the sum is
+        readable and there are at least 100 devices, and for 0 otherwise, or if the run asks for
+        noise or a bound on it (`docs/exchange.md`).
       rows: hash functions of the sketch: a pair is added to one bucket of each row.
       width: buckets of a row, a power of two. Few buckets confuse pairs; a device sends all of
         them, used or not.
-      bits: of one number that a device sends, with its sign; what is larger is cut.
+      bits: bits of one number that a device sends, including its sign; larger values are clipped.
       clip_norm: largest Euclidean norm of what one device sends, where an interaction counts 1.
       noise_multiplier: Gaussian noise on the sum, as a multiple of `clip_norm`; 0 for none.
     """

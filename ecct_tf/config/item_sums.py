@@ -15,16 +15,15 @@ class ItemSumConfig:
     """The sums of `exchange.rows=item`, one of each payload in a round.
 
     Attributes:
-      embeddings: whether sums of `h_e` leave devices, too. They are `edge.embedding_dim` times as
-        long as those of the logits, and spend as much of the privacy account.
-      width: buckets of a sum. A catalog of fewer items has a bucket for each; of a larger one
-        items share buckets, others in each round, so that an uplink does not grow with it.
-      bits: of one number that a device sends, with its sign.
-      clip_embeddings: largest Euclidean norm of all `h_e` together of a device in a round.
-      clip_logits: the same of `z_e - z_c`, less its mean over the answers of a user.
+      embeddings: whether sums of `h_e` leave devices too. They are `edge.embedding_dim` times as
+        long as those of the logits, and spend as much of the privacy budget.
+      width: buckets of a sum. A catalog of fewer items has a bucket for each; items of a larger
+        catalog share buckets, different ones in each round, so an uplink does not grow with it.
+      bits: bits of one number that a device sends, including its sign.
+      clip_embeddings: largest Euclidean norm of all `h_e` of a device together in a round.
+      clip_logits: the same for `z_e - z_c` minus its mean over the answers of a user.
       noise_multiplier: Gaussian noise on each sum, as a multiple of its bound; 0 for none.
-      keep: whether the run folder keeps the sums of each round, so that `ecct audit` sees all of
-        them.
+      keep: whether the run folder keeps the sums of each round, for `ecct audit`.
     """
 
     embeddings: bool = False

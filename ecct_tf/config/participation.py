@@ -25,10 +25,10 @@ class AvailabilityConfig:
 
     Attributes:
       trace: CSV file with a line `user,from_round,to_round` for each time in which the device of a
-        user can be reached, first and last round, counted from 1; who has no line never can. Null
-        for no trace.
+        user can be reached, first and last round, counted from 1; a user without a line can never
+        be reached. Null for no trace.
       rounds_per_day: rounds in a day, in which every device is awake for one stretch that begins at
-        a moment of its own, its time zone; 0 for devices that are always awake.
+        its own time (its time zone); 0 for devices that are always awake.
       awake_share: share of a day in which a device is awake.
     """
 
@@ -48,10 +48,10 @@ class MembershipConfig:
     """Devices that join late and devices that leave for good.
 
     Attributes:
-      late_share: share of the devices that are not there from the start.
-      late_rounds: such a device joins after 1 to so many rounds, each equally likely.
+      late_share: share of the devices that are not present from the start.
+      late_rounds: a late device joins after 1 to this many rounds, each equally likely.
       leave_share: share of the devices that leave for good; what they have sent still arrives.
-      leave_rounds: such a device stays for 1 to so many rounds after it has joined.
+      leave_rounds: a leaving device stays for 1 to this many rounds after it has joined.
     """
 
     late_share: float = 0.0
@@ -74,9 +74,9 @@ class DelayConfig:
     weights. Its device takes part in no other round before it has arrived.
 
     Attributes:
-      max_rounds: the longest delay; 0 for none, so that every answer arrives in its own round.
-      distribution: of the delay of each answer: `uniform` over 0 to `max_rounds`, or `geometric`
-        from 0 on, cut at `max_rounds`.
+      max_rounds: the longest delay; 0 for none, so every answer arrives in its own round.
+      distribution: distribution of each answer's delay: `uniform` over 0 to `max_rounds`, or
+        `geometric` from 0 on, cut at `max_rounds`.
       mean_rounds: mean of `geometric` before the cut.
     """
 
@@ -95,10 +95,10 @@ class ParticipationConfig:
     """Who takes part in a round.
 
     Attributes:
-      devices_per_round: sampled without replacement; null for all.
-      share: of all devices, how many are sampled, instead of a number of them; null for that.
-      sampling: `uniform`, or `interactions`: one device after another is drawn with a chance in
-        proportion to its training interactions.
+      devices_per_round: number of devices sampled without replacement; null for all.
+      share: share of all devices to sample, instead of a number; null to use the number.
+      sampling: `uniform`, or `interactions`: devices are drawn one after another with a probability
+        proportional to their training interactions.
       dropout: share of the sampled devices that receive the downlink but never answer.
       delay: how much later answers arrive.
       availability: when devices can be reached.

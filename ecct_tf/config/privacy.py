@@ -10,12 +10,13 @@ __all__ = ["PrivacyConfig"]
 
 @dataclasses.dataclass(frozen=True)
 class PrivacyConfig:
-    """The account of what devices give away, as (ε, δ)-differential privacy.
+    """Accounting of what devices reveal, as (ε, δ)-differential privacy.
 
     Attributes:
-      delta: δ, of every ε that is told; well below 1 over the number of devices.
-      max_epsilon: a run of the method `ecct` in which a device would spend more is refused before
-        any work, and so is one in which something leaves devices without noise. Null for no bound.
+      delta: the δ of every reported ε; well below 1 over the number of devices.
+      max_epsilon: bound on ε. A run of the method `ecct` in which a device would spend more is
+        refused before any work, and so is one in which something leaves devices without noise. Null
+        for no bound.
     """
 
     delta: float = 1e-5

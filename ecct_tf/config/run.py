@@ -69,15 +69,15 @@ class EvaluationConfig:
     """How quality is measured.
 
     Attributes:
-      negatives: sampled candidates beside the held-out item.
+      negatives: number of sampled candidates to rank with the held-out item.
       k: list length of HR@K and NDCG@K, below the number of candidates.
       every: rounds between validations; the last round always has one.
-      devices: users whose validation and test interactions are evaluated, a sample that the seed
-        alone fixes, so that a validation costs the same however many users there are; null for all.
-      catalog: which models are ranked over the whole catalog too, once, on the test interactions:
-        `own` for the run's, `all` for its quick references too, `none`; `auto` is `own` where
-        test interactions times items are at most 4 million, some seconds, else `none`.
-      cold_interactions: training interactions up to which a device counts as cold.
+      devices: number of users whose validation and test interactions are evaluated, a sample fixed
+        by the seed alone, so a validation costs the same for any number of users; null for all.
+      catalog: models that are ranked over the whole catalog too, once, on the test interactions:
+        `own` for the run's, `all` for its quick references too, `none`; `auto` is `own` if test
+        interactions times items are at most 4 million, some seconds, else `none`.
+      cold_interactions: largest number of training interactions of a cold device.
     """
 
     negatives: int = 99
@@ -102,7 +102,7 @@ class CheckpointConfig:
 
     Attributes:
       every: rounds between checkpoints; the last round, and an interruption, always have one.
-      keep: how many of the newest stay, so that a damaged one has one before it.
+      keep: number of the newest checkpoints to keep, so that a damaged one has a predecessor.
     """
 
     every: int = 1
@@ -120,9 +120,9 @@ class RunConfig:
     Attributes:
       method: `ecct`, or a baseline: `fedavg`, `fedprox`, `fine-tuning`, `pfedrec`,
         `fedrecon`, `centralized`, `cloud-only`, `edge-only`, `popularity`, `ease`, `ease-recency`.
-      rounds: rounds of the exchange, few where devices begin with weights of the cloud; the
+      rounds: rounds of the exchange, few because devices begin with weights of the cloud; the
         federated baselines, `edge-only` and `centralized` have their own.
-      seed: from which all randomness derives.
+      seed: seed from which all randomness derives.
       baselines: whether the final table also has quick baselines for reference.
       data: the data and who holds it.
       features: how histories are pooled.

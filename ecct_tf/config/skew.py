@@ -14,14 +14,14 @@ class SkewConfig:
     """Skew between devices, made by thinning training interactions; what is tested stays.
 
     Attributes:
-      keep: share of all training interactions that stay; the others are nowhere, neither on devices
-        nor in the cloud. Below 1 with `taste` or `quantity`, which decide which ones stay.
+      keep: share of all training interactions that stay; the others exist neither on devices nor in
+        the cloud. Below 1 with `taste` or `quantity`, which decide which ones stay.
       taste: label skew: concentration α of the Dirichlet distribution, around the shares of all
-        users, from which each device's shares of the taste clusters are drawn; small is uneven,
-        1000 makes devices alike as far as their histories allow; null keeps a uniform sample.
-      tastes: number of taste clusters, of items that the same users met.
+        users, from which each device's shares of the taste clusters are drawn; small values are
+        uneven, 1000 makes devices as similar as their histories allow; null keeps a uniform sample.
+      tastes: number of taste clusters of items that the same users met.
       quantity: quantity skew: standard deviation σ of the logarithm of the devices' weights, by
-        which `keep` is shared out; 0 keeps the same share everywhere.
+        which `keep` is distributed; 0 keeps the same share everywhere.
       missing_profiles: feature skew: share of the devices whose private columns are all unknown.
     """
 

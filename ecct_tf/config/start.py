@@ -18,14 +18,15 @@ class StartConfig:
     Attributes:
       inner_fraction: newest share of each older history that is trained on.
       epochs: passes over those positions.
-      min_steps: batches to learn from at least, by more passes where there are few positions, up to
-        five times as many.
-      max_positions: the newest of a user's positions that are used.
-      max_samples: pairs of all users at most; beyond it users are drawn from the seed.
-      negatives: sampled for each position, uniform outside the user's older interactions.
+      min_steps: smallest number of batches to learn from, reached with more passes if there are few
+        positions, up to five times as many.
+      max_positions: largest number of a user's newest positions to use.
+      max_samples: largest number of pairs over all users; beyond it users are drawn from the seed.
+      negatives: number of negatives for each position, sampled uniformly outside the user's older
+        interactions.
       batch_size: samples in a batch.
-      learning_rate: of Adam.
-      weight_decay: how strongly Adam pulls all weights towards zero (decoupled).
+      learning_rate: learning rate of Adam.
+      weight_decay: strength of Adam's decoupled weight decay, on all weights.
     """
 
     # Its name in messages, where it is not a run's.
