@@ -15,18 +15,18 @@ PAGE = Path(__file__).with_name("commands.md")
 _HEAD = """\
 # Command line
 
-`ecct` is `.venv/bin/ecct` after `make install`. Every command has `--help` with examples. What a
-command refuses is said on the standard error with exit code 2. Ctrl-C and SIGTERM are
-acknowledged at once and end a run after its round, with 130 or 143 and the command that resumes it;
-a second one ends it at once.
+`ecct` is `.venv/bin/ecct` after `make install`. Every command has `--help` with examples. A
+refusal goes to stderr with exit code 2. Ctrl-C and SIGTERM are
+acknowledged at once and stop a run after its round, with 130 or 143 and the command that resumes it;
+a second one stops it at once.
 
-Options that are short for a setting show the setting's default; a file given by `--config` comes
-before it.
+Options that are short for a setting show the setting's default; a file given with `--config` takes
+precedence over it.
 
 ## Completion
 
-The shell completes commands, options, files and the values of options once it has read what
-`ecct` writes for it:
+To let the shell complete commands, options, files and option values, load the completion script
+of `ecct`:
 
 ```sh
 eval "$(_ECCT_COMPLETE=bash_source ecct)"   # in ~/.bashrc; needs bash 4.4 or newer

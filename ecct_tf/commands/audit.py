@@ -16,15 +16,15 @@ __all__ = ["audit"]
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Partitions of the users into folds, whose predictions are meaned.",
+    help="Partitions of the users into folds, whose predictions are averaged.",
 )
 def audit(run: Path, seeds: int) -> None:
     """Measure what a curious cloud learns from the uplinks of RUN.
 
-    Attackers guess each private column, tell which items are among a device's newest
-    interactions, and name these out of the catalog: once from what the cloud knew anyway, once
-    with what it received. The figures go to audit.json and audit.csv in the run folder, and into
-    the page of `ecct report`.
+    Attackers guess each private column, which items are among a device's newest interactions,
+    and these items out of the whole catalog: once from what the cloud knew anyway, once with
+    what it received. The figures go to audit.json and audit.csv in the run folder, and into the
+    page of `ecct report`.
     """
     prepare("cloud")
     from ecct_tf.audit import audit_run, write_audit

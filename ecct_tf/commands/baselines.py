@@ -67,8 +67,8 @@ def baselines(
 ) -> None:
     """Run ECCT, its ablations and all baselines over several seeds.
 
-    Each goes into a run folder of its own below --out. What is complete there already is
-    left as it is, and what was interrupted is gone on with.
+    Each has its own run folder in --out. Complete runs are kept, and interrupted ones
+    resumed.
     """
     from ecct_tf.config import ROUNDS_KEYS, load_config
 

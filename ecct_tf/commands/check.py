@@ -16,7 +16,7 @@ __all__ = ["check"]
 
 @click.group()
 def check() -> None:
-    """Check a part of your own against what the library relies on."""
+    """Check your own part against what the library relies on."""
 
 
 @check.command(
@@ -29,7 +29,7 @@ def edge(name: str, seed: int) -> None:
 
     Only builtin operators, forward and in the gradient; the gradient against finite differences; a
     stack of devices as each alone; the same bits in every runtime; a step of training in a file.
-    The exit code is 1 when a check failed.
+    The exit code is 1 if a check fails.
     """
     prepare("export")
     from ecct_tf.config.edge_names import target_of
@@ -50,7 +50,7 @@ def edge(name: str, seed: int) -> None:
 @click.option(
     "--distillation",
     is_flag=True,
-    help="It is one for training.distillation_loss, of the cloud's logits.",
+    help="NAME is a loss for training.distillation_loss, against the cloud's logits.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the logits.")
 def loss(name: str, distillation: bool, seed: int) -> None:
@@ -58,7 +58,7 @@ def loss(name: str, distillation: bool, seed: int) -> None:
 
     Only builtin operators, forward and in the gradient; the gradient against finite differences; a
     stack of devices as each alone; padding that counts for nothing; the same numbers in a file.
-    The exit code is 1 when a check failed.
+    The exit code is 1 if a check fails.
     """
     prepare("export")
     from ecct_tf.config.loss_names import TEMPERED, distillation_target, loss_target
@@ -86,8 +86,8 @@ def cloud(name: str, schema: Path | None, seed: int) -> None:
     """Check the cloud model NAME: the library's, of a package, or module:name.
 
     What it publishes and sends, what it learns, that downlinks stay readable, that another build
-    restores it and goes on bit by bit, and that new users and items get rows. The exit code is 1
-    when a check failed.
+    restores it and continues bit for bit, and that new users and items get rows. The exit code is 1
+    if a check fails.
     """
     prepare("cloud")
     from ecct_tf.config.cloud_names import cloud_target

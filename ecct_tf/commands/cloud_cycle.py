@@ -41,7 +41,7 @@ __all__ = ["cycle"]
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder of the cycles; with that of a stopped chain it goes on where it was.",
+    help="Folder of the cycles; with that of a stopped chain, the command resumes it.",
 )
 @click.option(
     "--cycles", default=3, show_default=True, type=click.IntRange(min=1), help="How many in all."
@@ -104,7 +104,7 @@ def cycle(
 ) -> None:
     """Run the whole loop without TFF: version, devices with exported files, uplinks, next version.
 
-    Run again with the same --out after a kill, it goes on; with more --cycles it goes further.
+    The same --out resumes a chain after a kill; more --cycles continue it.
     """
     prepare("cloud")
     if http:

@@ -99,11 +99,11 @@ def erase(
 ) -> None:
     """Erase users from all that the cloud keeps: log, registry, jobs, publication and tokens.
 
-    Their rows leave every file; other users' rows, numbers and places stay. Interrupted, the same
-    command goes on. Exit code 1 says that something could not be looked into.
+    Their rows are removed from every file; other users' rows, numbers and places stay. The same
+    command resumes an interrupted erasure. Exit code 1 means that something could not be searched.
 
-    Weights that were trained with them stay until `ecct cloud retrain --set start=scratch`; the
-    data that jobs read, copies and exports are yours to change.
+    Weights that were trained with them stay until `ecct cloud retrain --set start=scratch`; you
+    must change the data that jobs read, copies and exports yourself.
     """
     if not users and not numbers:
         raise click.UsageError("expected --user or --number, once or more")

@@ -79,8 +79,8 @@ def export(
 ) -> None:
     """Write the edge models of a version in REGISTRY as .tflite files for phones.
 
-    They begin with the version's starting weights, where it has some. Item table, starting weights,
-    a manifest with SHA-256 and a model card lie beside them. No data set is read.
+    They begin with the version's starting weights, if it has some. The folder also gets the item
+    table, starting weights, a manifest with SHA-256 and a model card. No data set is read.
     """
     prepare("cloud")
     from typing import cast

@@ -50,10 +50,10 @@ def forget(
     """Forget what was learned from the uplinks of users, of files, or since a time.
 
     The next job drops them from what the cloud knows and from what counts as seen, and no job reads
-    them again, after a rollback neither. What is sent from now on counts.
+    them again, even after a rollback. Uplinks sent from now on count.
 
-    Weights that were trained with them stay as they are in the versions that there are, and a warm
-    job goes on from them: retrain with start=scratch, or roll back to a version from before.
+    Weights that were trained with them stay in the existing versions, and a warm job continues from
+    them: retrain with start=scratch, or roll back to an earlier version.
     """
     prepare("cloud")
     from cloud.retraining import load_job_config

@@ -59,9 +59,9 @@ def check(
     everything: bool,
     quarantine: Path | None,
 ) -> None:
-    """Tell what the next job would take of LOG, by default the job's own, and what it would refuse.
+    """Show what the next job would accept and refuse from LOG, by default the job's own.
 
-    Nothing counts as read afterwards. The exit code is 1 when a record would be refused.
+    Nothing counts as read afterwards. The exit code is 1 if a record would be refused.
     """
     with tempfile.TemporaryDirectory() as temporary:
         opened = _survey(
@@ -94,7 +94,7 @@ def export(
     everything: bool,
     out: Path,
 ) -> None:
-    """Write the sound uplinks of LOG, by default the job's own, as Parquet.
+    """Write the valid uplinks of LOG, by default the job's own, as Parquet.
 
     It writes what the next job would read, with --all the whole log; nothing counts as read.
     """
@@ -124,15 +124,15 @@ def export(
     "config_path",
     type=click.Path(path_type=Path),
     required=True,
-    help="YAML file of the reading job, its settings fixed.",
+    help="YAML file of the reading job, with the corrected settings.",
 )
 @set_option
 def reingest(refused: Path, config_path: Path, overrides: tuple[str, ...]) -> None:
-    """Take refused records back that are sound by the settings of now, each once.
+    """Take back refused records that are valid under the current settings, each once.
 
-    JOB is the folder of the job that refused them. They are appended to the log as a file of their
-    own, which the next job reads. Records of files that the version in force has not read are left:
-    the next job reads those files anyway.
+    JOB is the folder of the job that refused them. They are appended to the log as a separate file,
+    which the next job reads. Records of files that the version in force has not read are left: the
+    next job reads those files anyway.
     """
     prepare("cloud")
     from cloud.retraining import load_job_config

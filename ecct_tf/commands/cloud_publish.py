@@ -37,14 +37,14 @@ __all__ = ["publish"]
 @click.option(
     "--codec",
     type=click.Choice(["float32", "float16", "int8"]),
-    help="How embeddings are written; by default as the version's job was told.",
+    help="How embeddings are written; by default as in the version's job.",
 )
 @click.option(
     "--item-table",
     "item_form",
     metavar="NAME",
-    help="Form of the item table: float32, float16, int8, int4, pq2, pq4, pq8, or one of your own; "
-    "by default as the version's job was told, else that of --codec.",
+    help="Format of the item table: float32, float16, int8, int4, pq2, pq4, pq8, or your own; "
+    "by default as in the version's job, else that of --codec.",
 )
 @click.option(
     "--start-codec",
@@ -52,7 +52,7 @@ __all__ = ["publish"]
     type=click.Choice(["float32", "float16", "int8"]),
     default="float16",
     show_default=True,
-    help="How starting weights of edge models are written, where the version has some.",
+    help="How starting weights of edge models are written, if the version has some.",
 )
 @click.option(
     "--round",

@@ -39,7 +39,7 @@ _NOT_PROMOTED = 3
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder of the job; with that of a stopped job it goes on where it was.",
+    help="Folder of the job; with that of a stopped job, the command resumes it.",
 )
 @click.option(
     "--promote-anyway", is_flag=True, help="Promote even if the new version is not better."
@@ -56,7 +56,7 @@ def retrain(
 ) -> None:
     """Train the next version of the cloud from history and uplinks, and promote it if it is better.
 
-    Run again with the same --out after a kill, it goes on and ends with the same weights.
+    The same --out resumes a job after a kill, and ends with the same weights.
 
     The exit code is 0 when the job ended, whether its version was promoted or not; 2 when it could
     not run, with the reason; 4 when more of the log was refused than uplink_log.max_refused

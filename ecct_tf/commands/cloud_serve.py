@@ -119,7 +119,7 @@ def serve(
 ) -> None:
     """Serve PUBLICATION to devices, and append their answers to an uplink log.
 
-    Ends with Ctrl-C or SIGTERM. An answer that was confirmed is on the disk, whatever ends it.
+    Ends with Ctrl-C or SIGTERM. A confirmed answer is on disk, however the service ends.
     """
     prepare("serve")
     from cloud.service.answers import Limits

@@ -67,7 +67,7 @@ def data() -> None:
 @setting_option(
     "--keep-last", "data.keep_last", "Latest interactions of each user that are kept", kind=int
 )
-@setting_option("--split", "data.split", "How time is cut", kind=click.Choice(SPLITS))
+@setting_option("--split", "data.split", "How time is split", kind=click.Choice(SPLITS))
 @setting_option(
     "--validation-fraction",
     "data.validation_fraction",
@@ -93,16 +93,16 @@ def data() -> None:
     kind=float,
 )
 @setting_option(
-    "--negatives", "evaluation.negatives", "Candidates beside the held-out item", kind=int
+    "--negatives", "evaluation.negatives", "Candidates to rank with the held-out item", kind=int
 )
-@setting_option("--k", "evaluation.k", "Length of the list that is judged", kind=int)
+@setting_option("--k", "evaluation.k", "Length of the list that is evaluated", kind=int)
 def check(
     schema: Path, config_path: Path | None, overrides: tuple[str, ...], **short: str | float | None
 ) -> None:
-    """Read the files that SCHEMA describes and tell what a run would make of them.
+    """Read the files that SCHEMA describes and show how a run would use them.
 
-    The settings are those of `ecct simulate`, and the checks are those of a run. Ends with code
-    2 and the reason if the run could not use the data.
+    The settings are those of `ecct simulate`, and the checks are those of a run. Exits with code
+    2 and the reason if a run could not use the data.
     """
     from ecct_tf.config import load_config
     from ecct_tf.data import load_files, shortened, skewed, split_dataset, split_report

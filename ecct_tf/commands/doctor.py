@@ -38,7 +38,7 @@ __all__ = ["doctor"]
 def doctor(deadline: float, lock: bool) -> None:
     """Check the installation: versions, what is missing or wrong, and how to fix it.
 
-    The last rows come from a small computation in TFF's worker, in a process of its own.
+    The last rows come from a small computation in TFF's worker, in a separate process.
     The exit code is 1 when something will not work.
     """
     if lock:

@@ -25,7 +25,7 @@ def evaluate(
     """Rank the test candidates of RUN with FILE: what the exported form costs in HR and NDCG.
 
     Every user's candidates are scored through the file, with the weights of the user's own
-    device where the file can take them, and beside it by the float model of the run.
+    device if the file can take them, and by the float model of the run for comparison.
     """
     prepare("cloud")
     from ecct_tf.config.parsing import near_sibling

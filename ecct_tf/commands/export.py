@@ -108,7 +108,7 @@ def export(
 ) -> None:
     """Write the edge models of RUN as .tflite files that infer and train on a phone.
 
-    A manifest with SHA-256 and a model card lie beside them.
+    The folder also gets a manifest with SHA-256 and a model card.
     """
     if new_device and user is not None:
         raise click.UsageError(

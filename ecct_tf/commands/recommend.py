@@ -36,7 +36,7 @@ def recommend(run: Path, user: str, k: int, side: str | None, as_json: bool) -> 
     """List the best items of the whole catalog for a user of RUN.
 
     By the model on the user's own device, or by the cloud's, as at the moment of the test. What
-    the user had met before is left out and stands beside, the newest first.
+    the user had met before is left out of the list and shown next to it, the newest first.
     """
     prepare("cloud")
     from ecct_tf.runs.run import open_run

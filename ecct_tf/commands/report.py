@@ -27,10 +27,10 @@ __all__ = ["report"]
     help="Baseline to begin with, by its name in the report; by default the strongest.",
 )
 def report(runs: tuple[Path, ...], out: Path | None, against: str | None) -> None:
-    """Write what runs reached as one HTML file that needs no network.
+    """Write the results of runs as one HTML file that needs no network.
 
-    RUN is a run folder, or a folder of run folders. ECCT's runs over several seeds, with
-    those of `ecct baselines` beside them, give the whole story.
+    RUN is a run folder, or a folder of run folders. ECCT's runs over several seeds, together
+    with those of `ecct baselines`, give the whole report.
     """
     from ecct_tf.reporting import read_runs, write_report
     from ecct_tf.reporting.comparison import missing_files, reason_left_out

@@ -39,7 +39,7 @@ __all__ = ["resume", "simulate"]
 @set_option
 @dataset_option
 @method_option
-@setting_option("--rounds", "rounds", "Rounds of the run, whatever its method", kind=int)
+@setting_option("--rounds", "rounds", "Rounds of the run, with any method", kind=int)
 @setting_option("--seed", "seed", "Seed of all randomness", kind=int)
 @setting_option(
     "--real-devices",
@@ -170,7 +170,7 @@ def _say_next(out: Path, *, user: str, exports: bool) -> None:
     help="What computes the rest of the rounds, by default the run's runtime.engine.",
 )
 def resume(run: Path, engine: "EngineName | None") -> None:
-    """Go on with a run that was interrupted or killed, to the same result."""
+    """Resume a run that was interrupted or killed, with the same result."""
     from ecct_tf.simulation.run_folder import RunFolder
 
     computes = engine or RunFolder.open(run).config.runtime.engine

@@ -44,7 +44,7 @@ __all__ = ["study"]
     "--methods",
     metavar="NAMES",
     show_default="the study's",
-    help="Methods at each point that names none of its own, as ecct baselines takes them.",
+    help="Methods at each point that names none itself, as ecct baselines takes them.",
 )
 @click.option(
     "--out",
@@ -65,11 +65,11 @@ def study(
     out: Path | None,
     plan: bool,
 ) -> None:
-    """Answer a question by a grid of runs: the study NAME, or without NAME a list of all.
+    """Answer a question with a grid of runs: the study NAME; without NAME, list all studies.
 
     NAME is a study of the library, of a package, or module:name. Each point, method and seed has
-    a run folder of its own. The same command resumes what was interrupted and leaves what is
-    complete as it is; at the end there are study.csv, figures and a page.
+    its own run folder. The same command resumes interrupted runs and keeps complete ones; the
+    study ends with study.csv, figures and a page.
     """
     if name is None:
         _list()

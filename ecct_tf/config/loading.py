@@ -64,7 +64,7 @@ def load_config(
       default: what holds for the rest; None for the defaults of `RunConfig`.
 
     Paths in the file are relative to the file, those in overrides to the working directory;
-    both come out absolute, so that a run can be gone on with from anywhere.
+    both come out absolute, so a run can be resumed from anywhere.
 
     The file of a run folder is read as the run was: a setting that came after it has the meaning
     that held before (`ecct_tf.config.stored`).

@@ -1,4 +1,4 @@
-"""The log is written whole, read in one order, and gone on with where one stopped."""
+"""The log is written whole, read in one order, and resumed where one stopped."""
 
 import datetime
 import hashlib

@@ -1,4 +1,4 @@
-"""Cycles from version to version through files, killed and gone on with, on synthetic data."""
+"""Cycles from version to version through files, killed and resumed, on synthetic data."""
 
 import dataclasses
 import importlib.util
