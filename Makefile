@@ -47,7 +47,7 @@ install: $(INSTALLED) ## make .venv from Python 3.11 and requirements.lock
 demo: $(INSTALLED) ## install, then train ECCT on MovieLens-100K; ARGS="--rounds 3" is passed on
 	@$(BIN)/ecct simulate $(ARGS)
 
-cycle-http: $(INSTALLED) ## server, 200 devices and jobs on MovieLens-100K over HTTP, beside the cycle by files
+cycle-http: $(INSTALLED) $(if $(findstring --browsers,$(ARGS)),$(WEB_INSTALLED)) ## server, 200 devices and jobs on MovieLens-100K over HTTP, beside the cycle by files; ARGS="--browsers 4": 4 of them in headless Chromium
 	@$(BIN)/python -m benchmarks.cycle_http $(ARGS)
 
 test: $(INSTALLED) ## install, then run the tests; ARGS="-k name" is passed on, WORKERS=0 runs them in one process
@@ -67,7 +67,7 @@ test-current: $(CURRENT_INSTALLED) ## run the tests of the export, the cloud and
 test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) $(WEB_INSTALLED) ## exported files under LiteRT.js, a device in headless Chromium (needs Node 20.11 and npm)
 	@"$(NPM)" run --prefix $(WEB) --silent check
 	@"$(NPM)" run --prefix $(WEB) --silent test
-	@ECCT_REQUIRE_NODE=1 .venv-current/bin/python -m pytest tests/mobile_export/test_mobile_export_browser.py tests/mobile_export/test_mobile_export_web.py $(ARGS)
+	@ECCT_REQUIRE_NODE=1 .venv-current/bin/python -m pytest tests/mobile_export/test_mobile_export_browser.py tests/mobile_export/test_mobile_export_web.py tests/cycle/test_cycle_browsers.py $(ARGS)
 
 test-android: ## compile the Kotlin library and run its tests (needs a JDK and npm)
 	@mobile_export/android/checks/run.sh

@@ -36,6 +36,9 @@ __all__ = ["EdgeSide", "Fetched", "fetch"]
 
 Array = npt.NDArray[np.float32]
 
+# Of a static file: as many as a browser scores at once.
+_CANDIDATES = 100
+
 
 @dataclasses.dataclass(frozen=True)
 class Fetched:
@@ -75,6 +78,7 @@ class EdgeSide:
       folder: of the cycles.
       runtime: what runs the files.
       devices: how many users have one, drawn from the seed; None for all.
+      static: whether to export files with static shapes too, which browsers need.
 
     Raises:
       ConfigError: there are not so many users.
@@ -87,10 +91,12 @@ class EdgeSide:
         *,
         runtime: Runtime,
         devices: int | None = None,
+        static: bool = False,
     ) -> None:
         self.experiment = experiment
         self._folder = folder
         self._runtime = runtime
+        self._static = static
         config = experiment.config
         views = [view for (view,) in experiment.groups]
         tiers = assign_tiers(config.edge.tiers, num_devices=len(views), seed=config.seed)
@@ -123,6 +129,7 @@ class EdgeSide:
                 task=work.task,
                 out=prepared,
                 variants=[f"trainable-{exact_encoding(table)}"],
+                static=(work.task.batch_size, _CANDIDATES) if self._static else None,
                 labels=self._labels(fetched),
             )
         prepared.rename(out)
@@ -169,10 +176,22 @@ class EdgeSide:
         path = self._folder.public / fetched.publication.item_table.path
         return read_item_table_file(ItemTableFile.from_bytes(path.read_bytes()))
 
-    def file_of(self, tier: Tier, fetched: Fetched) -> Path:
-        """The file that devices of a tier run with the published item table."""
-        (path,) = self.files(fetched).glob(f"edge-{tier_slug(tier)}-*.tflite")
-        return path
+    def file_of(self, tier: Tier, fetched: Fetched, *, static: bool = False) -> Path:
+        """The file that devices of a tier run with the published item table.
+
+        Raises:
+          ConfigError: one with static shapes is asked for, and the chain began without.
+        """
+        found = {
+            path.stem.endswith(f"-c{_CANDIDATES}"): path
+            for path in self.files(fetched).glob(f"edge-{tier_slug(tier)}-*.tflite")
+        }
+        if static not in found:
+            raise ConfigError(
+                f"{self.files(fetched)}: expected files with static shapes for browsers, it was "
+                "made without; begin the cycles anew in another --out"
+            )
+        return found[static]
 
     def profile(self, tier: Tier, fetched: Fetched) -> ProfileShape:
         """The shape of the profiles that devices of a tier read."""

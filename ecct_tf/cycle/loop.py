@@ -117,7 +117,11 @@ class _Loop:
         self._show = show
         self._experiment = build_experiment(config.run(), progress=show)
         self._edge = EdgeSide(
-            self._experiment, folder, runtime=config.runtime, devices=config.devices
+            self._experiment,
+            folder,
+            runtime=config.runtime,
+            devices=config.devices,
+            static=http.browsers > 0,
         )
         self._http = HttpDevices(config, folder, self._edge, options=http, ending=ending)
         # The cycles' clock: they begin at the newest interaction and take a day each.

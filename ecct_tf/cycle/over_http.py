@@ -21,7 +21,7 @@ from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.cycle.service_process import RunningService, ServicePlan, serving
 from ecct_tf.data import DeviceView
 from ecct_tf.data.profile import ProfileShape, device_profile
-from ecct_tf.errors import TokenError, WorkerError
+from ecct_tf.errors import ConfigError, TokenError, WorkerError
 from mobile_export.device.state import DeviceState, read_state
 from mobile_export.transport.home import DeviceHome, OwnData
 from mobile_export.transport.host import HostPlan, HostReport
@@ -33,6 +33,9 @@ _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
 _END_SECONDS = 10.0
 _TAIL_BYTES = 2_000
+_HOST: tuple[str, ...] = (sys.executable, "-m", "mobile_export.transport.host")
+# Of the page in which devices live; nothing is fetched from there.
+_PAGE = "http://localhost"
 
 
 def _refuse(users: Sequence[int]) -> None:
@@ -45,13 +48,17 @@ def _refuse(users: Sequence[int]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class HttpOptions:
-    """How devices over HTTP are run; nothing here changes what they answer.
+    """How devices over HTTP are run; nothing here changes what they answer, but for browsers.
 
     Attributes:
       processes: that the devices share.
       deadline_seconds: how long all devices may take for a cycle.
       most_wait_seconds: how long a device waits at most before it asks again.
       restarts: how often a process of devices that was killed is started again, in a cycle.
+      browsers: how many of the devices, the first by their users, live in a browser: they run
+        files with static shapes, and draw negatives of their own.
+      browser_command: runs such devices, given the paths of a plan and of a report, as
+        `mobile_export.transport.host` runs the others.
       serve: runs the service for a block.
       on_refused: called with the users whose tokens the service refused. Where it returns, those
         whose file `token` is gone log in anew, and all of them go on.
@@ -62,9 +69,18 @@ class HttpOptions:
     deadline_seconds: float = 1_800.0
     most_wait_seconds: float = 5.0
     restarts: int = 0
+    browsers: int = 0
+    browser_command: tuple[str, ...] = ()
     serve: Callable[[ServicePlan], AbstractContextManager[RunningService]] = serving
     on_refused: Callable[[Sequence[int]], None] = _refuse
     on_started: Callable[["subprocess.Popen[bytes]"], None] = lambda _process: None
+
+    def __post_init__(self) -> None:
+        if self.browsers < 0 or (self.browsers > 0 and not self.browser_command):
+            raise ConfigError(
+                f"browsers: expected 0 or more, and with any a command that runs them, got "
+                f"{self.browsers} and {list(self.browser_command)}"
+            )
 
 
 class HttpDevices:
@@ -96,6 +112,8 @@ class HttpDevices:
         self._options = options
         self._ending = ending
         self._service: RunningService | None = None
+        everybody = sorted(view.user for views in edge.views.values() for view in views)
+        self._in_browsers = frozenset(everybody[: options.browsers])
         self.tokens = TokenStore(folder.tokens)
 
     def answer(self, fetched: Fetched) -> None:
@@ -108,9 +126,9 @@ class HttpDevices:
         self._offer(self._edge.files(fetched))
         users = []
         for tier, views in self._edge.views.items():
-            path = self._edge.file_of(tier, fetched)
             shape = self._edge.profile(tier, fetched)
             for view in views:
+                path = self._edge.file_of(tier, fetched, static=view.user in self._in_browsers)
                 self._settle(view, model=path.name, shape=shape)
                 users.append(view.user)
         if self._service is None:
@@ -135,6 +153,7 @@ class HttpDevices:
             tokens=self._folder.tokens,
             models=self._folder.models,
             messages=self._folder.path / "service.log",
+            options=("--allow-origin", _PAGE) if self._in_browsers else (),
         )
 
     def _offer(self, files: Path) -> None:
@@ -178,14 +197,19 @@ class HttpDevices:
         service, options = self._service, self._options
         if service is None:
             raise WorkerError("expected a service that runs")
-        count = min(options.processes, len(users))
+        own = [user for user in users if user not in self._in_browsers]
+        count = min(options.processes, len(own))
+        shares = [(own[number::count], _HOST) for number in range(count)]
+        if len(own) < len(users):
+            pages = [user for user in users if user in self._in_browsers]
+            shares.append((pages, options.browser_command))
         hosts = []
         try:
-            for number in range(count):
+            for number, (share, command) in enumerate(shares):
                 plan = HostPlan(
                     address=service.address,
-                    folder=str(self._folder.devices),
-                    users=tuple(users[number::count]),
+                    folder=str(self._folder.devices.resolve()),
+                    users=tuple(share),
                     round_number=round_number,
                     rounds=self._config.rounds_per_cycle,
                     seed=self._config.seed,
@@ -193,7 +217,8 @@ class HttpDevices:
                     deadline_seconds=max(1.0, until - time.monotonic()),
                     most_wait_seconds=options.most_wait_seconds,
                 )
-                hosts.append(_Host(plan, self._folder.path / "hosts", number, options=options))
+                messages = self._folder.path / "hosts"
+                hosts.append(_Host(plan, messages, number, command=command, options=options))
             refused: list[int] = []
             waiting = list(hosts)
             while waiting:
@@ -217,10 +242,20 @@ class _Host:
       plan: what its devices do.
       folder: of plans, reports and messages.
       number: of the process.
+      command: that runs the plan.
       options: how often it is started again.
     """
 
-    def __init__(self, plan: HostPlan, folder: Path, number: int, *, options: HttpOptions) -> None:
+    def __init__(
+        self,
+        plan: HostPlan,
+        folder: Path,
+        number: int,
+        *,
+        command: Sequence[str],
+        options: HttpOptions,
+    ) -> None:
+        self._command = command
         self._plan = folder / f"{number:02d}.plan.json"
         self._report = folder / f"{number:02d}.report.json"
         self._messages = folder / f"{number:02d}.log"
@@ -257,10 +292,9 @@ class _Host:
             end_child(self._process, patience_seconds=_END_SECONDS)
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        module = "mobile_export.transport.host"
         with self._messages.open("ab") as messages:
             process = start_child(
-                [sys.executable, "-m", module, str(self._plan), str(self._report)],
+                [*self._command, str(self._plan), str(self._report)],
                 environment=with_this_tree(),
                 errors=messages,
             )

@@ -10,6 +10,8 @@ const FLAGS = [
   '--headless=shell', '--no-sandbox', '--no-zygote', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-default-apps', '--disable-sync',
   '--mute-audio', '--no-default-browser-check', '--no-pings', '--remote-debugging-pipe',
+  // Pages of these tests come from no network, and ask a service of this machine.
+  '--disable-features=LocalNetworkAccessChecks',
 ];
 
 /** Runs `use(browser)` with a browser whose profile is gone afterwards. */
@@ -67,7 +69,7 @@ async function start(profile) {
   return {
     pid: child.pid,
     version: async () => (await connection.ask('Browser.getVersion')).product,
-    open: (address) => openPage(connection, address),
+    open: (address, answer) => openPage(connection, address, answer),
     end: async () => {
       connection.ask('Browser.close').catch(() => undefined);
       const late = setTimeout(() => child.kill('SIGKILL'), 5_000);
@@ -81,8 +83,8 @@ async function start(profile) {
   };
 }
 
-/** A page, once it has loaded. */
-async function openPage(connection, address) {
+/** A page, once it has loaded; requests to its own origin are answered by `answer(path)`, if given. */
+async function openPage(connection, address, answer) {
   const {targetId} = await connection.ask('Target.createTarget', {url: 'about:blank'});
   const {sessionId} = await connection.ask('Target.attachToTarget', {targetId, flatten: true});
   const ask = (method, given) => connection.ask(method, given, sessionId);
@@ -93,6 +95,15 @@ async function openPage(connection, address) {
   });
   await ask('Runtime.enable');
   await ask('Page.enable');
+  if (answer !== undefined) {
+    connection.listen(sessionId, async (method, {requestId, request} = {}) => {
+      if (method !== 'Fetch.requestPaused') return;
+      const {status, kind, body} = await answer(decodeURIComponent(new URL(request.url).pathname));
+      const responseHeaders = [{name: 'Content-Type', value: kind}, {name: 'Cache-Control', value: 'no-cache'}];
+      await ask('Fetch.fulfillRequest', {requestId, responseCode: status, responseHeaders, body: body.toString('base64')});
+    });
+    await ask('Fetch.enable', {patterns: [{urlPattern: `${new URL(address).origin}/*`}]});
+  }
   const loaded = new Promise((resolve) => connection.listen(sessionId, (method) => {
     if (method === 'Page.loadEventFired') resolve();
   }));

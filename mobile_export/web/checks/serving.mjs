@@ -22,28 +22,34 @@ export const IMPORTS = {
 const BLANK = `<!doctype html><meta charset="utf-8"><title>ECCT-TF</title>
 <script type="importmap">${JSON.stringify({imports: IMPORTS})}</script>`;
 
+/** Of a page that no server brings: Chromium's requests to it are answered by `fileOf`. It stays the same for ever. */
+export const ORIGIN = 'http://localhost';
+
 /**
- * Serves until `end` is called. `folders` maps the first part of a path to a folder; anything else is of this package.
+ * What a page finds at a path. `folders` maps the first part of it to a folder; anything else is of this package.
+ *
+ * @returns {Promise<{status: number, kind: string, body: Buffer}>}
  */
+export async function fileOf(path, folders = {}) {
+  if (path === '/') return {status: 200, kind: KINDS['.html'], body: Buffer.from(BLANK)};
+  const [first, ...rest] = path.slice(1).split('/');
+  const folder = folders[first];
+  const base = normalize(folder ?? ROOT);
+  const file = normalize(folder ? join(base, ...rest) : join(base, path));
+  try {
+    if (!file.startsWith(base + sep)) throw new Error('outside of the folder');
+    return {status: 200, kind: KINDS[extname(file)] ?? 'application/octet-stream', body: await readFile(file)};
+  } catch {
+    return {status: 404, kind: 'text/plain', body: Buffer.alloc(0)};
+  }
+}
+
+/** Serves until `end` is called, with folders as for `fileOf`. */
 export async function serving(folders = {}, port = 0) {
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, 'http://local').pathname);
-    const [first, ...rest] = path.slice(1).split('/');
-    const folder = folders[first];
-    const base = folder ?? ROOT;
-    const file = normalize(folder ? join(base, ...rest) : join(base, path));
-    try {
-      if (path === '/') {
-        response.writeHead(200, {'Content-Type': KINDS['.html']}).end(BLANK);
-        return;
-      }
-      if (!file.startsWith(normalize(base) + sep)) throw new Error('outside of the folder');
-      const content = await readFile(file);
-      response.writeHead(200, {'Content-Type': KINDS[extname(file)] ?? 'application/octet-stream', 'Cache-Control': 'no-cache'});
-      response.end(content);
-    } catch {
-      response.writeHead(404).end();
-    }
+    const {status, kind, body} = await fileOf(path, folders);
+    response.writeHead(status, {'Content-Type': kind, 'Cache-Control': 'no-cache'}).end(body);
   });
   await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
   return {

@@ -97,7 +97,8 @@ export class CloudClient {
    */
   async downlink(publication, exchange, segment = 0) {
     const path = '/v1/downlink';
-    const answer = await this.#ask('GET', path);
+    // A user's own: it does not stay in the browser's cache.
+    const answer = await this.#ask('GET', path, undefined, 'no-store');
     const isOwn = answer.status !== 404;
     const content = isOwn ? await this.#whole(answer, path) : await this.#segments(publication);
     const found = this.#told(path, () => {
@@ -199,16 +200,17 @@ export class CloudClient {
    * @param {string} method
    * @param {string} path
    * @param {BodyInit} [body]
+   * @param {RequestCache} [cache]
    * @returns {Promise<Response>}
    */
-  async #ask(method, path, body) {
+  async #ask(method, path, body, cache = 'no-cache') {
     const {attempts, firstSeconds, mostSeconds, sleep} = this.#retries;
     for (let failed = 1; ; failed++) {
       let problem;
       let wait = null;
       try {
         const headers = {Authorization: `Bearer ${this.#token}`};
-        const answer = await this.#fetch(this.#address + path, {method, headers, body, cache: 'no-cache'});
+        const answer = await this.#fetch(this.#address + path, {method, headers, body, cache});
         if (answer.status === 401) {
           throw new TokenRefusedError('the service refused the token: it expired or was revoked; get another one');
         }

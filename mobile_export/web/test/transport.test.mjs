@@ -10,7 +10,7 @@ import {
 } from '../src/errors.js';
 import {takePart} from '../src/rounds.js';
 import {MemoryStates} from '../src/stores.js';
-import {FakeInterpreter, golden, jsonOf, model} from './golden.mjs';
+import {bytesOf, FakeInterpreter, golden, jsonOf, model, modelWith} from './golden.mjs';
 
 const told = jsonOf('transport.json');
 const {exchange, tableSha256} = model.metadata;
@@ -107,6 +107,23 @@ test('a device takes part in a round once, and answers once', async () => {
   assert.equal(requests[2].body, toHex(await device.uplinkRecord(7)));
   const second = await takePart(device, client);
   assert.deepEqual([second.training, second.sent, device.state.round], [null, {taken: 0, repeated: 0, refused: 0}, 1]);
+});
+
+test('a device whose cloud has another item table is given the file that holds it', async () => {
+  const older = await modelWith((metadata) => ({...metadata, items: {...metadata.items, table_sha256: 'cd'.repeat(32)}}));
+  const states = new MemoryStates();
+  const given = {states: states.of(golden.user), user: golden.user, adopt: true};
+  const device = await EdgeDevice.open({...given, model: older, interpreter: new FakeInterpreter(older)});
+  await device.interact(golden.history);
+  const manifest = {status: 200, json: {files: {x: {sha256: model.sha256}}}};
+  const {client, requests} = scripted([CURRENT, manifest, {status: 200, body: toHex(bytesOf('edge.tflite'))}, CURRENT, DOWNLINK, TAKEN]);
+  const {training, newModel} = await takePart(device, client);
+  assert.deepEqual([training, newModel.sha256], [null, model.sha256]);
+  assert.deepEqual(requests.slice(1).map(({path}) => path), ['/v1/models/manifest.json', '/v1/models/x']);
+  await device.close();
+  const moved = await EdgeDevice.open({...given, model: newModel, interpreter: new FakeInterpreter(newModel)});
+  assert.deepEqual([...moved.state.history], [3, 1, 4, 15, 9, 26]);
+  assert.equal((await takePart(moved, client)).sent.taken, 1);
 });
 
 test('an answer waits where the cloud is away, and a tab that ended before it answers later', async () => {
