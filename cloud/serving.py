@@ -132,7 +132,7 @@ def saved(module: "Serving", path: Path) -> None:
     options = tf.saved_model.SaveOptions(
         namespace_whitelist=["Scann"] if module.approximate else None
     )
-    with writing(path, way_out="the same command then writes it anew"):
+    with writing(path, way_out="the same command then writes it again"):
         tf.saved_model.save(module, str(path), signatures=signatures, options=options)
 
 
@@ -273,7 +273,7 @@ def _index(table: ItemTable, retrieval: Retrieval, *, k: int) -> Any:
         except ImportError as error:
             raise ExportError(
                 "retrieval by ScaNN needs the package scann, which is not installed: "
-                "pip install 'ecct-tf[scann]', in an environment of its own since it fixes "
+                "pip install 'ecct-tf[scann]', in a separate environment since it fixes "
                 "TensorFlow's version; or use the index brute_force, which is exact"
             ) from error
     vectors = np.concatenate([table.cloud, table.bias[:, None]], axis=1)[1:]

@@ -101,7 +101,7 @@ def _told(error: OSError) -> str:
     where = error.filename if error.filename is not None else "the command's output"
     return (
         f"{where}: expected to read or write here, the system says: {error.strerror}. Fix the "
-        "path, its permissions or the room on the disk, and give the command again."
+        "path, its permissions or the free space on the disk, and run the command again."
     )
 
 

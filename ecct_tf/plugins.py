@@ -140,7 +140,7 @@ def _not_imported(module: str, error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and _is_part(error.name, module):
         return (
             f"there is no module {error.name}: install its package, or run the command in the "
-            f"folder where {module.split('.')[0]} lies"
+            f"folder that contains {module.split('.')[0]}"
         )
     frames = traceback.extract_tb(error.__traceback__)
     machinery = str(Path(importlib.__file__).parent)

@@ -214,7 +214,7 @@ class Registry:
             if expected is not None and current.version != expected:
                 raise PromotionConflictError(
                     f"version {expected} was not rolled back: version {current.version} is in "
-                    f"force, promoted {current.at}. Look at `ecct cloud versions` and decide anew."
+                    f"force, promoted {current.at}. See `ecct cloud versions` and decide again."
                 )
             version = self.version(current.previous)
             self._check(version)

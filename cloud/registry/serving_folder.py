@@ -48,7 +48,7 @@ def align(folder: Path, version: Version, *, trash: Path) -> None:
             source, target_file, why = error.args[0][0]
             raise StorageError(
                 f"{target_file}: expected a copy of {source}, the system says: {why}. Free some "
-                "room on the disk or fix the permissions; any next change of the registry ends "
+                "room on the disk or fix the permissions; the next change of the registry finishes "
                 "this one."
             ) from error
         prepared.rename(target)

@@ -49,7 +49,7 @@ class Checkpoints:
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise CheckpointError(
                 f"{path}: expected a checkpoint of this job, cannot resume from it: {error}. "
-                f"Remove {self._folder} to begin the phase anew."
+                f"Remove {self._folder} to repeat the phase."
             ) from error
         return path
 

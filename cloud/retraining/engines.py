@@ -205,8 +205,8 @@ def lost(error: Exception) -> str:
     """What to tell when the job failed because of another process."""
     return (
         "the job failed, most likely because a worker of the cluster was lost: "
-        f"{type(error).__name__}: {str(error)[:300]}. The job's checkpoints are whole: start all "
-        "workers again with the same command, and it goes on from the newest"
+        f"{type(error).__name__}: {str(error)[:300]}. The job's checkpoints are intact: start all "
+        "workers again with the same command, and it resumes from the newest"
     )
 
 

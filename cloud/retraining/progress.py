@@ -145,6 +145,6 @@ def _read(path: Path) -> list[Row]:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(
             f"{path}: expected one row an epoch, cannot read it: {error}; remove it, and the "
-            "job goes on without the rows of earlier epochs"
+            "job continues without the rows of earlier epochs"
         ) from error
     return rows

@@ -98,8 +98,8 @@ class Refusals:
                     f"uplink log {where}: {count:,} of {out_of:,} {kind} refused as "
                     f"{reason.value}, expected at most {most:.1%} (uplink_log.max_refused): "
                     f"{first.get(reason, 'see the quarantine')}. Nothing counts as read and "
-                    "nothing was stored. Fix the setting of the job that refuses what is sound"
+                    "nothing was stored. Fix the job's setting that refuses valid records"
                     f"{setting}, or what the devices send (`ecct cloud log check` shows both), and "
-                    "give the same command again; `--set uplink_log.max_refused=1` goes on without "
-                    "them."
+                    "run the same command again; `--set uplink_log.max_refused=1` continues "
+                    "without them."
                 )

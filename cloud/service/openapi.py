@@ -125,7 +125,7 @@ _POST = {
     "summary": "Exchanges the token for a new one; the old one stays valid for a while",
     "responses": {
         "200": {
-            "description": "The new token, which is told once",
+            "description": "The new token, which is shown only once",
             "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Token"}}},
         },
         **_answers(401, 403, 429, 503),

@@ -115,7 +115,7 @@ def list_log(
             raise DataError(
                 f"uplink log: {folder / file.name} had {before.size_bytes} bytes when an earlier "
                 f"version read it and has {file.size_bytes} now; files of the log must never "
-                "change. Restore it, and append what is new as a file of its own."
+                "change. Restore it, and append new records as a separate file."
             )
     return tuple(sorted(new)), tuple(left_out)
 

@@ -58,7 +58,7 @@ def entries(folder: Path) -> tuple[list[Entry], list[LeftOut]]:
         if name in _BESIDE:
             continue
         if not name.startswith(_DATED):
-            left.append(LeftOut(name, "it does not lie in a folder of a day, date=YYYY-MM-DD"))
+            left.append(LeftOut(name, "it is not in a folder of a day, date=YYYY-MM-DD"))
         elif status is None or not stat.S_ISDIR(status.st_mode):
             left.append(LeftOut(name, f"expected a folder of a day, it is {_kind(status)}"))
         else:

@@ -72,8 +72,8 @@ def export_one_parquet(batches: Iterable[UplinkBatch], out: Path) -> int:
     first = next(tables, None)
     if first is None:
         raise DataError(
-            f"{out}: expected at least one sound uplink to write, none was read; "
-            "`ecct cloud log check` tells what was refused and why, and --all reads also what "
+            f"{out}: expected at least one valid uplink to write, none was read; "
+            "`ecct cloud log check` shows what was refused and why, and --all also reads what "
             "the version in force has read"
         )
     write_atomically(out, functools.partial(_write, itertools.chain([first], tables)), private=True)

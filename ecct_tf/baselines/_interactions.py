@@ -38,7 +38,7 @@ def interaction_matrix(
     if not 0.0 < decay <= 1.0:
         raise ConfigError(
             f"decay: expected a value above 0 and at most 1, received {decay}. "
-            "1 weighs a whole history alike."
+            "1 weights a whole history equally."
         )
     rows = [np.asarray(history) for history in histories]
     if not rows:

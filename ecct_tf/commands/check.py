@@ -67,7 +67,7 @@ def loss(name: str, distillation: bool, seed: int) -> None:
 
     (distillation_target if distillation else loss_target)(name, setting="NAME")
     if distillation and name == TEMPERED:
-        raise ConfigError(f"NAME: {name} is part of the library's loss and no function of its own")
+        raise ConfigError(f"NAME: {name} is part of the library's loss and not a separate function")
     _print(loss_findings(name, distillation=distillation, seed=seed), title=name)
 
 

@@ -148,7 +148,7 @@ def _uplinks(
     if rejected:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())
         lines.append(("Refused", f"{sum(rejected.values()):,}: {reasons}"))
-        lines.append(("", f"they lie in {out / 'quarantine' / 'rejected.sqlite'}"))
+        lines.append(("", f"they are in {out / 'quarantine' / 'rejected.sqlite'}"))
     return lines + omitted
 
 

@@ -41,7 +41,7 @@ _LONG = {
 # In the table of columns, what kinds have that have no vocabulary.
 _WITHOUT_VALUES = {"numeric": "numbers", "vector": "vectors"}
 _SEEN = {
-    ("user", "federated"): "the user's own device, nobody else",
+    ("user", "federated"): "only the user's own device",
     ("user", "centralized"): "the cloud",
     ("item", "centralized"): "the cloud, and in its item table every device",
 }

@@ -188,7 +188,7 @@ class RunConfig:
         if self.runtime.real_devices and self.data.nodes is not None:
             raise ConfigError(
                 "runtime.real_devices: an exported file serves one user, so that it cannot be an "
-                f"edge node; got data.nodes={self.data.nodes}. Set one of the two aside."
+                f"edge node; got data.nodes={self.data.nodes}. Change one of the two."
             )
         if self.privacy.max_epsilon is not None and self.method != "ecct":
             raise ConfigError(

@@ -182,7 +182,7 @@ def complete_settings(
     if lost:
         raise ConfigError(
             f"{where} lacks {', '.join(lost)}: expected every setting, as it was written. Restore "
-            "the file from a copy, or begin anew with settings of your own."
+            "the file from a copy, or start again with your own settings."
         )
     return filled
 

@@ -126,7 +126,7 @@ class CycleConfig:
             raise ConfigError(
                 f"edge.embedding_dim: expected {self.exchange.embedding_dim}, as in "
                 f"exchange.embedding_dim, got {self.edge.embedding_dim}; it is the width of what "
-                "devices send, give both alike"
+                "devices send, set both to the same value"
             )
         if self.evaluation.every != 1:
             raise ConfigError(

@@ -214,7 +214,7 @@ class EdgeSide:
             raise ConfigError(
                 f"edge.start=cloud: expected starting weights of tier {work.model.tier!r} with "
                 f"version {fetched.publication.cloud_version}, which has none; an earlier release "
-                "made it. Begin the cycles anew in another --out"
+                "made it. Start the cycles again in another --out"
             )
         start.check(work.model.fingerprint, where="the edge model of this configuration")
         return start.weights

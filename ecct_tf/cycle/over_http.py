@@ -42,7 +42,7 @@ def _refuse(users: Sequence[int]) -> None:
     raise TokenError(
         f"the service refused the tokens of {len(users)} devices, the first of user {users[0]}: "
         "they were revoked, or the file of tokens is another one. Remove the devices' files "
-        "`token`, and start again: they log in anew"
+        "`token`, and start again: they log in again"
     )
 
 

@@ -86,5 +86,5 @@ def check_numbers(stored: StoredCloud, dataset: Dataset) -> None:
     if stored.vocabulary != Vocabulary(dataset.user_tokens, dataset.item_tokens):
         raise DataError(
             "the version in force has other users or items than the data, so that numbers of "
-            "one mean nothing to the other; begin the cycles anew in another --out"
+            "one mean nothing to the other; start the cycles again in another --out"
         )

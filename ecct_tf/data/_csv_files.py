@@ -55,13 +55,13 @@ def read_csv(
                     return RawTable(path, {header: [] for header in headers}, [])
                 raise DataError(
                     f"{path}: the file is empty, expected a header line with the columns "
-                    f"{', '.join(headers)}, and rows below. Export it anew."
+                    f"{', '.join(headers)}, and rows below. Export it again."
                 )
             names = [_plain_name(name, typed=typed) for name in first[1]]
         table = _columns(path, rows, names, headers, separator)
     if not table.num_rows and not may_be_empty:
         raise DataError(
-            f"{path}: the file has a header and no rows, expected at least one. Export it anew."
+            f"{path}: the file has a header and no rows, expected at least one. Export it again."
         )
     return table
 

@@ -113,7 +113,7 @@ def read_table(
             f"{path}: expected {len(names)} fields ({', '.join(names)}) in each line, received "
             f"{len(frame.columns)}"
             + (f" and a short line, row {blank[0]} (from 0)" if len(blank) else "")
-            + ". The file is cut short or of another layout: fetch it anew."
+            + ". The file is cut short or of another layout: fetch it again."
         )
     frame.columns = names
     return frame

@@ -53,7 +53,7 @@ def read_parquet(path: Path, headers: Sequence[str], *, may_be_empty: bool = Fal
         ) from error
     if not table.num_rows and not may_be_empty:
         raise DataError(
-            f"{path}: the file has columns and no rows, expected at least one. Export it anew."
+            f"{path}: the file has columns and no rows, expected at least one. Export it again."
         )
     return raw_arrow_table(path, table)
 
@@ -170,7 +170,7 @@ def _cells(path: Path, header: str, column: Any) -> Sequence[Cell]:
     except (ValueError, OverflowError, pa.ArrowException) as error:
         raise DataError(
             f"{path}: column {header!r}: expected values of {column.type}, received others: "
-            f"{error}. The file is damaged, or holds times that no calendar has; export it anew."
+            f"{error}. The file is damaged, or holds times that no calendar has; export it again."
         ) from error
     wrong = [row for row, value in enumerate(values) if not _decodable(value)]
     if wrong:

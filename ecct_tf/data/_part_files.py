@@ -76,7 +76,7 @@ def _part_paths(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     if not found:
         raise DataError(
             f"{folder}: the folder holds no part files, expected files with a suffix of "
-            f"{', '.join(suffixes)}. Correct the path in the schema, or export the data anew."
+            f"{', '.join(suffixes)}. Correct the path in the schema, or export the data again."
         )
     return sorted(found)
 

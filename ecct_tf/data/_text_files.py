@@ -61,7 +61,7 @@ def open_text(path: Path, *, encoding: str) -> Iterator[IO[str]]:
     except _DAMAGE as error:
         raise DataError(
             f"{path}: cannot be unpacked: {error}. The file is damaged or cut short, or is packed "
-            "in another way than its first bytes say; fetch it anew, or unpack it."
+            "in another way than its first bytes say; fetch it again, or unpack it."
         ) from error
     except OSError as error:
         raise unreadable(path, error) from error

@@ -174,7 +174,7 @@ def _read_parquet_files(place: Path) -> _Tables:
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise DataError(
                 f"{name}: cannot be read as Parquet with the columns {', '.join(wanted)}: {error}. "
-                "The file is cut short or another one: fetch it anew."
+                "The file is cut short or another one: fetch it again."
             ) from error
 
     purchases, households, products = (

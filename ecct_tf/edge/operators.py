@@ -77,7 +77,7 @@ _FIELDS = {
     "items": ("history_items", "history_mask", "candidate_items"),
     "dropout": ("dropout",),
 }
-_RANDOM = "draw nothing inside: a model must answer alike each time"
+_RANDOM = "draw nothing inside: a model must give the same answers each time"
 
 
 def check_operators(model: EdgeModel) -> None:

@@ -161,7 +161,7 @@ def given_up(what: str, lost: Sequence[str]) -> WorkerError:
     """The error for work that was lost too often."""
     return WorkerError(
         f"{what} was lost {len(lost)} times with the worker that had it, and is given up: "
-        f"{'; '.join(lost)}. Resume the run when its workers are sound"
+        f"{'; '.join(lost)}. Resume the run when its workers work again"
     )
 
 

@@ -159,10 +159,10 @@ def reason_left_out(run: Run) -> str:
     if run.status == "running":
         return (
             f"still running, or killed, after {plural(run.rounds_done, 'round')}; "
-            f"`ecct resume {run.path}` goes on with a killed one"
+            f"`ecct resume {run.path}` resumes a killed one"
         )
     return f"{run.status} after {plural(run.rounds_done, 'round')}; " + (
-        f"`ecct resume {run.path}` goes on"
+        f"`ecct resume {run.path}` resumes it"
     )
 
 

@@ -168,7 +168,7 @@ def _gains(
     others += [model for model in comparison.models if model.runs]
     rivals = [each.model for each in story.rivalries]
     rivals += [model for model in others if model.method != story.subject.method]
-    reason = "No baseline has a run of its own here."
+    reason = "No baseline has its own run here."
     for number, rival in enumerate(rivals[:1] if against is not None else rivals):
         try:
             return device_gains(story.subject, rival), ""

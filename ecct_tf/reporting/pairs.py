@@ -109,7 +109,7 @@ def ranks_of(model: Model, seed: int, *, column: RankColumn = "rank") -> pd.Data
     if table is None:
         if not model.runs:
             raise ConfigError(
-                f"{model.name} has no run of its own, only a row in another's results, and "
+                f"{model.name} has no run itself, only a row in another's results, and "
                 f"{file} is missing; devices can be compared only by their ranks"
             )
         raise ConfigError(f"{file} is missing; copy it too, to see the gain of single devices")

@@ -225,7 +225,7 @@ class EcctAlgorithm:
         if not np.array_equal(arrays["item_table_sha256"], expected["item_table_sha256"]):
             raise CheckpointError(
                 "checkpoint: the devices of this run hold another item table than the one that "
-                "was computed now, so that going on would not repeat the run; go on where it "
+                "was computed now, so resuming would not repeat the run; resume where it "
                 "was begun, with the same data, library versions and kind of machine"
             )
         return EcctRunState(edge_state(arrays, self.process.cohorts), cloud_arrays(arrays))

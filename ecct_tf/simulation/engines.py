@@ -54,8 +54,8 @@ def report_engine(runtime: RuntimeConfig, *, before: str | None) -> None:
             )
     if before not in (None, engine):
         _log.warning(
-            "the engine %s computed the run so far, %s goes on with it: the result is that of an "
-            "undisturbed run but for rounding",
+            "the engine %s computed the run so far, %s resumes it: the result is that of an "
+            "undisturbed run up to rounding",
             before,
             engine,
         )

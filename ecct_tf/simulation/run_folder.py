@@ -72,7 +72,7 @@ class RunFolder:
         if path.exists() and not is_unstarted(path):
             raise ConfigError(
                 f"the run folder {path} exists already; choose another with --out, remove it, "
-                f"or go on with it: ecct resume {path}"
+                f"or resume it: ecct resume {path}"
             )
         for parent in path.absolute().parents:
             if parent.exists():
@@ -89,12 +89,12 @@ class RunFolder:
         One that a run left which was killed before its first round gives way.
         """
         if discard_if_idle(path):
-            _log.info("%s: no round was finished there; beginning anew", path)
+            _log.info("%s: no round was finished there; starting again", path)
         cls.check(path)
         if path.exists():
             raise ConfigError(
-                f"the run folder {path} exists already and cannot give way: a process is at its "
-                "run, or files of yours lie in it; choose another with --out"
+                f"the run folder {path} exists already and cannot be replaced: a process is "
+                "working on its run, or it has other files in it; choose another with --out"
             )
         # Under another name first: a kill must not leave a folder without a configuration.
         draft = path.with_name(f".{path.name}.part")
@@ -281,7 +281,7 @@ class RunFolder:
             raise RunFolderError(
                 f"{path}: expected a row for each of the {rounds} rounds that the newest "
                 f"checkpoint has behind it, found {len(kept)}; the file was altered. Restore it, "
-                "or remove checkpoints/ to begin the run anew."
+                "or remove checkpoints/ to start the run again."
             )
         write_text(path, _table(kept))
 

@@ -144,7 +144,7 @@ def resume(
     with folder.locked():
         if folder.status == "complete":
             raise RunFolderError(
-                f"the run {path} is complete: there is nothing to go on with. See its results "
+                f"the run {path} is complete: there is nothing to resume. See its results "
                 f"with `ecct report {path}`."
             )
         config = with_engine(folder.config, engine)
@@ -341,7 +341,7 @@ def _run(
         if folder is None or not (again or progress.rounds):
             raise
         raise WorkerError(
-            f"{error} What was finished is kept, settings lie in {folder.path / 'config.yaml'}; "
+            f"{error} Finished rounds are kept, settings are in {folder.path / 'config.yaml'}; "
             f"resume with: ecct resume {shlex.quote(str(folder.path))}"
         ) from error
     finally:

@@ -76,7 +76,7 @@ def _refuse_one_time(dataset: Dataset) -> None:
             f"data set {dataset.name!r}: all {dataset.num_interactions:,} interactions have the "
             f"time {first}, expected times that put each user's interactions in order, since the "
             "newest are held out. Give the column with the times, or, if the rows are in order of "
-            "time already, number them 0, 1, 2, … in a column of their own."
+            "time already, number them 0, 1, 2, … in a separate column."
         )
 
 
@@ -136,8 +136,8 @@ def _check_cloud(config: RunConfig, split: Split) -> None:
         )
         raise DataError(
             f"the cloud would know at most {longest} older interaction of each user, expected 2 or "
-            f"more of somebody, since it learns which items follow each other. The longest history "
-            f"has {train} interactions for training, of which data.recent_fraction="
+            f"more of at least one user, since it learns which items follow each other. The "
+            f"longest history has {train} interactions for training, of which data.recent_fraction="
             f"{config.data.recent_fraction:g} stay on the device. {way_out}."
         )
     if config.cloud.rank > split.num_items:

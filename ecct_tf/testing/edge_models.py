@@ -164,7 +164,9 @@ def _repeatable(model: EdgeModel, seed: int) -> str:
     without = [each._replace(dropout=None) for each in (inputs, others)]
     answers = [_traced(model, each)(weights_of)[1].numpy() for each in (inputs, others, *without)]
     if not _apart(answers[0], answers[1]):
-        raise CheckFailedError("it reads the keys of dropout, and answers alike for all of them")
+        raise CheckFailedError(
+            "it reads the keys of dropout, and gives the same answers for all of them"
+        )
     if _apart(answers[2], answers[3]) or not np.isfinite(answers[2]).all():
         raise CheckFailedError("where nothing trains its answers are not those of one model")
     return "traced three times, one answer; what is dropped follows from the keys alone"

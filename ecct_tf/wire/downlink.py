@@ -173,7 +173,7 @@ class DownlinkFile:
         if wrong.any():
             raise CodecError(
                 f"downlinks: {name} of key {self.keys[wrong.argmax()]}: expected finite numbers; "
-                "the cloud that made them has diverged, publish a sound version"
+                "the cloud that made them has diverged, publish a valid version"
             )
 
     @classmethod

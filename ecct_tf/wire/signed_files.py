@@ -62,6 +62,6 @@ def check_publication(folder: Path, keys: Sequence[PublicKey]) -> CheckedPublica
             raise SignatureError(
                 f"{folder / file.path}: expected the {file.num_bytes} bytes with SHA-256 "
                 f"{file.sha256[:16]}… that {key.fingerprint} signed, found {len(content)} with "
-                f"{digest[:16]}…; somebody changed it, publish again"
+                f"{digest[:16]}…; it was changed; publish again"
             )
     return CheckedPublication(publication, key.fingerprint, len(files))

@@ -105,7 +105,9 @@ def check_resume(
         interpreter.run("train", inputs)
     got = interpreter.run("save", _UNUSED)["state"]
     if again.tobytes() != saved.tobytes() or got.tobytes() != expected.tobytes():
-        raise ExportError("a restored state is not, or does not go on as, the one that was saved")
+        raise ExportError(
+            "a restored state is not, or does not continue as, the one that was saved"
+        )
     interpreter.run("reset_optimizer", _UNUSED)
     if interpreter.run("save", _UNUSED)["state"][-1] != 0.0:
         raise ExportError("reset_optimizer left the step as it was")

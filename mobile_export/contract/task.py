@@ -106,7 +106,7 @@ def check_told(task: DeviceTask, metadata: Mapping[str, Any]) -> str:
             if found != expected:
                 raise ExportError(
                     f"{section}.{name}: the run has {expected!r}, the file tells {found!r}; a "
-                    "device would do otherwise than the run's. Export the file again"
+                    "device would behave differently from the run's. Export the file again"
                 )
     samples, used = task.samples, task.training
     return (

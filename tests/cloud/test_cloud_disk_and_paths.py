@@ -55,7 +55,7 @@ def test_a_checkpoint_of_another_model_or_a_damaged_one_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="000001: expected a checkpoint of this job"):
         Checkpoints(larger, tmp_path, keep=1).restore()
     (tmp_path / "000001" / "state.index").write_bytes(b"x")
-    with pytest.raises(CheckpointError, match="begin the phase anew"):
+    with pytest.raises(CheckpointError, match="repeat the phase"):
         Checkpoints(tracked, tmp_path, keep=1).restore()
 
 

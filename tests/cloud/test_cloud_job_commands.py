@@ -92,7 +92,7 @@ def test_a_refused_version_is_no_failure_unless_asked(place):
     assert "stored, not promoted" in output
     assert "Uplinks   none: there is no new file" in output
     run(*arguments, "--must-promote", code=3)
-    with pytest.raises(DataError, match="sound uplink"):
+    with pytest.raises(DataError, match="valid uplink"):
         run("log", "export", "--config", place / "job.yaml", "--out", place / "none.parquet")
     assert not (place / "none.parquet").exists()
 

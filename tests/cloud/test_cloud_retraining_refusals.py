@@ -100,7 +100,7 @@ def test_the_setting_that_a_reason_follows_from_is_named(changes, setting, jobs,
     jobs.write_log(tmp_path, range(20))
     with pytest.raises(UplinkRefusalError) as refused:
         begun(jobs, tmp_path, **changes)
-    assert f"refuses what is sound {setting}, or" in str(refused.value)
+    assert f"that refuses valid records {setting}, or" in str(refused.value)
 
 
 def test_a_vocabulary_that_is_not_the_devices_stops_the_job(jobs, tmp_path):

@@ -49,7 +49,7 @@ def test_what_is_read_and_who_sees_it(check):
     for expected in (
         "│ interactions │ 12 │",
         "│ users │ 9 │",
-        "│ town │ user │ categorical │ 1 │ 0 │ federated │ the user's own device, nobody else │",
+        "│ town │ user │ categorical │ 1 │ 0 │ federated │ only the user's own device │",
         "│ plan │ user │ categorical │ 1 │ 0 │ centralized │ the cloud │",
         "12 interactions of 9 users with 10 items, from 1970-01-01 00:00:00 UTC to 1970-01-01 "
         "00:06:41 UTC",

@@ -108,7 +108,7 @@ def test_the_kit_finds_a_model_that_declares_it_and_drops_nothing():
 
     *_, finding = edge_model_findings(build, only=["repeatable"])
     assert finding.passed is False
-    assert "answers alike for all of them" in finding.told
+    assert "gives the same answers for all of them" in finding.told
 
 
 def test_what_is_not_listed_or_fits_no_rows_is_refused(spec):

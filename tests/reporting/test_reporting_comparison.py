@@ -156,7 +156,7 @@ def test_incomplete_runs_are_left_out_and_told(make_run) -> None:
     comparison = compare_runs(read_runs(paths))
     ((run, reason),) = comparison.left_out
     assert run.path == paths[1]
-    assert reason == f"interrupted after 2 rounds; `ecct resume {paths[1]}` goes on"
+    assert reason == f"interrupted after 2 rounds; `ecct resume {paths[1]}` resumes it"
     assert comparison.models[0].seeds == (0,)
 
 

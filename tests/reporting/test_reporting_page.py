@@ -186,7 +186,7 @@ def test_gains_are_told_against_the_strongest_whose_ranks_are_at_hand(
 
 def test_a_baseline_without_runs_has_no_ranks_to_pair(campaign, tmp_path: Path) -> None:
     _, page = report(campaign, tmp_path, against="popularity")
-    assert "popularity has no run of its own" in page.text
+    assert "popularity has no run itself" in page.text
     assert "references.csv is missing" in page.text
     assert "HR@10 over popularity" in page.text
 
@@ -216,7 +216,7 @@ def test_a_single_run_without_baselines_says_what_would_add_them(make_run, tmp_p
     command = f"ecct baselines --config {path}/config.yaml"
     assert page.text.count(command) == 3
     assert "No federated baseline is among these runs." in page.text
-    assert "No baseline has a run of its own here." in page.text
+    assert "No baseline has its own run here." in page.text
     assert "±" not in page.text
     assert page.open == []
 

@@ -81,7 +81,7 @@ def test_a_run_may_be_resumed_by_the_other_engine(first, then, federated, tmp_pa
     with caplog.at_level(logging.WARNING, "ecct_tf"):
         state = resume(tmp_path / "run", engine=then).state
     np.testing.assert_allclose(state.server.shared, undisturbed.server.shared, atol=2e-6)
-    assert f"the engine {first} computed the run so far, {then} goes on with it" in caplog.text
+    assert f"the engine {first} computed the run so far, {then} resumes it" in caplog.text
     assert _recorded(tmp_path / "run") == [first, then]
     # What the run is set to stays.
     assert RunFolder.open(tmp_path / "run").config == config

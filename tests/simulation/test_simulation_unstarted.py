@@ -56,14 +56,14 @@ def test_a_file_of_the_user_is_kept_and_named_as_the_obstacle(small_config, tmp_
     out = tmp_path / "run"
     RunFolder.create(out, small_config())
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="files of yours"):
+    with pytest.raises(ConfigError, match="other files in it"):
         RunFolder.create(out, small_config())
     assert (out / "notes.txt").read_text() == "mine"
 
 
 def test_a_run_that_another_process_is_at_stays(small_config, tmp_path):
     folder = RunFolder.create(tmp_path / "run", small_config())
-    with folder.locked(), pytest.raises(ConfigError, match="a process is at its run"):
+    with folder.locked(), pytest.raises(ConfigError, match="a process is working on its run"):
         RunFolder.create(tmp_path / "run", small_config())
     assert folder.status == "running"
 
