@@ -86,7 +86,9 @@ def parse_yaml(text: str, *, where: str) -> Any:
         node = yaml.compose(text, Loader=yaml.BaseLoader)
         return None if node is None else _Reader(where).read(node)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{where} is not valid YAML: {error}") from error
+        # PyYAML only knows that it was given a text; `where` says which.
+        told = str(error).replace('in "<unicode string>", ', "at ")
+        raise ConfigError(f"{where} is not valid YAML: {told}") from error
     except RecursionError as error:
         raise ConfigError(
             f"{where}: the YAML is nested too deep, expected a few levels of keys and values"

@@ -139,6 +139,7 @@ def test_what_nothing_else_decides_is_read_by_the_core_schema(text, value):
         ("a: {<<: 5}", "expected keys and values to merge"),
         ("[" * 5000, "nested too deep"),
         ("a: 1\n---\na: 2", "is not valid YAML"),
+        ("a:\n b: 1\n  c: 2", "mapping values are not allowed here\n  at line 3, column 4:"),
         (
             "a: &a [0,0,0,0,0,0,0,0,0,0]\n"
             + "".join(
