@@ -62,8 +62,8 @@ __all__ = ["serve"]
     "origins",
     multiple=True,
     metavar="ORIGIN",
-    help="Web page whose devices may ask, such as https://shop.example; can be repeated. By "
-    "default none: browsers keep answers from pages of other origins.",
+    help="Web page whose devices may ask, such as https://shop.example; repeatable, by default "
+    "none: browsers keep answers from pages of other origins.",
 )
 @click.option(
     "--requests-per-minute",
