@@ -16,9 +16,8 @@ _HEAD = """\
 # Command line
 
 `ecct` is `.venv/bin/ecct` after `make install`. Every command has `--help` with examples. A
-refusal goes to stderr with exit code 2. Ctrl-C and SIGTERM are
-acknowledged at once and stop a run after its round, with 130 or 143 and the command that resumes it;
-a second one stops it at once.
+refusal goes to stderr with exit code 2. Ctrl-C and SIGTERM are acknowledged at once and stop a
+run after its round, with 130 or 143 and the command that resumes it; a second one stops it at once.
 
 Options that are short for a setting show the setting's default; a file given with `--config` takes
 precedence over it.

@@ -61,10 +61,10 @@ def _run() -> int:
         message = _missing_package(error)
         if message is None:
             raise
-        click.echo(f"Error: {message}", err=True)
+        _report(message)
         return 2
     except EcctError as error:
-        click.echo(f"Error: {error}", err=True)
+        _report(str(error))
         return error.exit_code
     except click.ClickException as error:
         error.show()
@@ -81,8 +81,28 @@ def _run() -> int:
         import logging
 
         logging.getLogger("ecct_tf").debug("the system's error", exc_info=True)
-        click.echo(f"Error: {_told(error)}", err=True)
+        _report(_told(error))
         return 2
+
+
+def _report(message: str) -> None:
+    """Prints an error; at a terminal folded between words, but for indented lines, to be copied."""
+    import shutil
+    import textwrap
+
+    import click
+
+    text = f"Error: {message}"
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        text = "\n".join(
+            line
+            if line[:1].isspace() or len(line) <= width
+            # A path or an address stays whole.
+            else textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+            for line in text.split("\n")
+        )
+    click.echo(text, err=True)
 
 
 def _missing_package(error: ModuleNotFoundError) -> str | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecct_tf.commands.groups import Group
 from ecct_tf.commands.options import examples, prepare
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 
-@click.group()
+@click.group(cls=Group)
 def check() -> None:
     """Check your own part against what the library relies on."""
 

@@ -13,11 +13,12 @@ from ecct_tf.commands.cloud_retrain import retrain
 from ecct_tf.commands.cloud_serve import serve
 from ecct_tf.commands.cloud_token import token
 from ecct_tf.commands.cloud_versions import gc, promote, rollback, versions
+from ecct_tf.commands.groups import Group
 
 __all__ = ["cloud"]
 
 
-@click.group()
+@click.group(cls=Group)
 def cloud() -> None:
     """Keep versions of the cloud, choose the one in force, and publish it."""
 

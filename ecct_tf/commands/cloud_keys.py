@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ecct_tf.commands.groups import Group
 from ecct_tf.commands.options import counted, examples
 
 __all__ = ["keys"]
@@ -13,7 +14,7 @@ __all__ = ["keys"]
 _path = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """Make keys that sign publications, and check what is signed."""
 

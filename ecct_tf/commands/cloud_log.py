@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecct_tf.commands.groups import Group
 from ecct_tf.commands.options import counted, examples, prepare, set_option
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _asked(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("log_folder", metavar="[LOG]", required=False, type=path)(command)
 
 
-@click.group()
+@click.group(cls=Group)
 def log() -> None:
     """Look into an uplink log without consuming it, and take refused records back."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecct_tf.commands.groups import Group
 from ecct_tf.commands.options import counted, examples, prepare
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _days = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Issue, rotate and revoke the tokens by which devices talk to `ecct cloud serve`."""
 

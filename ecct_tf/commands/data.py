@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecct_tf.commands.groups import Group
 from ecct_tf.commands.options import (
     config_option,
     counted,
     examples,
     set_option,
     setting_option,
+    shown_command,
     typed_options,
 )
 from ecct_tf.config import SPLITS
@@ -47,7 +49,7 @@ _SEEN = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Look at your own data before you train on it."""
 
@@ -144,7 +146,7 @@ def check(
     given = ["--config", str(config_path)] if config_path else []
     given += ["--dataset", "files", "--set", f"data.schema={schema}"]
     given += [part for setting in settings for part in ("--set", setting)]
-    click.echo(f"  ecct simulate {shlex.join(given)}")
+    click.echo(f"  {shown_command()} simulate {shlex.join(given)}")
 
 
 def _print_files(console: Console, report: DataReport) -> None:

@@ -1,10 +1,11 @@
 """`ecct new`."""
 
+import shlex
 from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import examples
+from ecct_tf.commands.options import examples, shown_command
 
 __all__ = ["new"]
 
@@ -17,10 +18,11 @@ def new(project: Path) -> None:
 
     for path in create_project(project):
         click.echo(f"  {path}")
+    name = shown_command(inside=project)
     click.echo(
         f"Next:\n"
-        f"  cd {project}\n"
-        f"  ecct data check schema.yaml            # what is read, and who will see it\n"
-        f"  ecct simulate --config config.yaml     # train, and compare with baselines\n"
+        f"  cd {shlex.quote(str(project))}\n"
+        f"  {name} data check schema.yaml    # what is read, and who sees it\n"
+        f"  {name} simulate --config config.yaml    # train and compare\n"
         f"Then put your own files into data/ and describe them in schema.yaml."
     )

@@ -143,11 +143,17 @@ def prepare_engine(engine: "EngineName | None") -> None:
     require_engine(engine, by=f"`ecct {name}`")
 
 
-def shown_command() -> str:
-    """How `ecct` was called, for commands to copy: its path where the shell would not find it."""
+def shown_command(*, inside: Path | None = None) -> str:
+    """How `ecct` was called, for commands to copy: its path where the shell would not find it.
+
+    Args:
+      inside: the folder that they are typed in; by default the one that this command was typed in.
+    """
     typed = Path(sys.argv[0])
     if typed.name != "ecct" or shutil.which("ecct") == str(typed.absolute()):
         return "ecct"
+    if inside is not None:
+        return shlex.quote(str(typed if typed.is_absolute() else os.path.relpath(typed, inside)))
     relative = os.path.relpath(typed)
     return shlex.quote(str(typed) if relative.startswith("..") else relative)
 

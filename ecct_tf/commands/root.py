@@ -13,6 +13,7 @@ from ecct_tf.commands.data import data
 from ecct_tf.commands.doctor import doctor
 from ecct_tf.commands.evaluate import evaluate
 from ecct_tf.commands.export import export
+from ecct_tf.commands.groups import Group
 from ecct_tf.commands.inspect import inspect
 from ecct_tf.commands.new import new
 from ecct_tf.commands.recommend import recommend
@@ -27,7 +28,7 @@ from ecct_tf.version import __version__
 __all__ = ["cli"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ecct")
 @click.option("-v", "--verbose", count=True, help="Log more; twice for debugging.")
 def cli(verbose: int) -> None:

@@ -23,7 +23,15 @@ def _leaves(group, prefix):
             yield (*prefix, name), command
 
 
+def _groups(group, prefix):
+    yield prefix, group
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _groups(command, (*prefix, name))
+
+
 COMMANDS = dict(_leaves(cli, ()))
+GROUPS = dict(_groups(cli, ()))
 OPTIONS = [
     (path, option)
     for path, command in COMMANDS.items()
@@ -75,9 +83,19 @@ def test_datasets_and_methods_are_listed(command):
 
 
 def test_no_help_is_wider_than_a_terminal():
-    for path in COMMANDS:
+    for path in (*COMMANDS, *GROUPS):
         printed = CliRunner().invoke(cli, [*path, "--help"], terminal_width=80).output
         assert max(map(len, printed.splitlines())) <= 80, path
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
+def test_a_group_lists_its_commands_by_whole_sentences(path):
+    printed = CliRunner().invoke(cli, [*path, "--help"], terminal_width=80).output
+    assert "..." not in printed.partition("Commands:")[2]
+    listed = " ".join(printed.split())
+    for name, command in GROUPS[path].commands.items():
+        sentence, _, _ = " ".join((command.help or "").split()).partition(". ")
+        assert f"{name} {sentence.removesuffix('.')}" in listed
 
 
 @pytest.mark.parametrize(
@@ -183,6 +201,29 @@ def test_a_command_to_copy_is_the_one_that_was_typed(monkeypatch, tmp_path, type
         options.shutil, "which", lambda _: str(tmp_path / typed) if found else "/usr/bin/ecct"
     )
     assert options.shown_command() == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (".venv/bin/ecct", "../.venv/bin/ecct"),
+        ("shop/.venv/bin/ecct", ".venv/bin/ecct"),
+        ("/opt/tools/ecct", "/opt/tools/ecct"),
+    ],
+)
+def test_a_new_project_names_the_command_as_it_is_found_inside(
+    monkeypatch, tmp_path, typed, expected
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [typed])
+    monkeypatch.setattr(options.shutil, "which", lambda _: None)
+    printed = CliRunner().invoke(cli, ["new", "shop"]).output
+    _, _, told = printed.partition("Next:\n")
+    change, check, train, _ = told.splitlines()
+    assert change == "  cd shop"
+    assert shlex.split(check, comments=True) == [expected, "data", "check", "schema.yaml"]
+    assert shlex.split(train, comments=True)[:2] == [expected, "simulate"]
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_a_run_ends_with_commands_that_exist(capsys, monkeypatch):
