@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -179,6 +180,32 @@ def test_the_browser_keeps_answers_and_learns_as_python_does(
     assert found["personal"]["labels"]["waiting"] == [list(each) for each in waiting]
     assert found["forgotten"] is None
     assert found["anew"] == 0
+
+
+def test_the_demo_page_recommends_trains_and_forgets_without_a_request(node, static_file):
+    path = static_file("mlp", clock=True)
+    done = subprocess.run(
+        [node, WEB / "checks/demo.mjs", path.parent],
+        capture_output=True, text=True, check=False, timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    *picked, trained = found["steps"]
+    assert [len(step["history"]) for step in found["steps"]] == [0, 1, 2, 3, 3]
+    assert trained["history"] == ["film 9", "film 6", "film 4"]
+    assert "loss" in trained["training"]
+    shown = [step["recommended"] for step in found["steps"]]
+    assert all(one != next_one for one, next_one in itertools.pairwise(shown))
+    assert not any(line.startswith("film 9 ") for line in trained["recommended"])
+    payload = bytes.fromhex(trained["uplink"])
+    metadata = read_metadata(path.read_bytes())
+    assert len(payload) == 4 * (1 + 4) + 4 * metadata["exchange"]["embedding_dim"] + 8 + 4 + 2
+    assert trained["uplink"] != picked[0]["uplink"]
+    for step in (*found["steps"], found["kept"], found["forgotten"]):
+        assert step["network"] == "Requests since the page was ready: 0."
+    assert found["kept"]["history"] == trained["history"]
+    assert found["forgotten"]["history"] == []
+    assert found["forgotten"]["recommended"] == picked[0]["recommended"]
 
 
 def trained_on(model, state, samples):

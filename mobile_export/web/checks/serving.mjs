@@ -19,8 +19,8 @@ export const IMPORTS = {
   'ecct-edge-web/litert': '/src/litert.js',
 };
 
-const BLANK = `<!doctype html><meta charset="utf-8"><title>ECCT-TF</title>
-<script type="importmap">${JSON.stringify({imports: IMPORTS})}</script>`;
+const MAP = `<script type="importmap">${JSON.stringify({imports: IMPORTS})}</script>`;
+const BLANK = `<!doctype html><meta charset="utf-8"><title>ECCT-TF</title>${MAP}`;
 
 /** Of a page that no server brings: Chromium's requests to it are answered by `fileOf`. It stays the same for ever. */
 export const ORIGIN = 'http://localhost';
@@ -38,7 +38,10 @@ export async function fileOf(path, folders = {}) {
   const file = normalize(folder ? join(base, ...rest) : join(base, path));
   try {
     if (!file.startsWith(base + sep)) throw new Error('outside of the folder');
-    return {status: 200, kind: KINDS[extname(file)] ?? 'application/octet-stream', body: await readFile(file)};
+    const body = await readFile(file);
+    // A page finds the modules by their names.
+    if (extname(file) === '.html') return {status: 200, kind: KINDS['.html'], body: Buffer.from(`${body}`.replace('<title>', `${MAP}<title>`))};
+    return {status: 200, kind: KINDS[extname(file)] ?? 'application/octet-stream', body};
   } catch {
     return {status: 404, kind: 'text/plain', body: Buffer.alloc(0)};
   }
