@@ -215,7 +215,7 @@ def _new_environment(here: Installation) -> str:
 
 
 def _litert_beside(here: Installation) -> str:
-    """LiteRT and TFF want different packages: LiteRT gets an environment of its own."""
+    """LiteRT and TFF want different packages: LiteRT needs a separate environment."""
     if here.root is not None:
         python = _shown(here.root / ".venv-current" / "bin" / "python")
         return f"{_make(here, 'install-current')}, then add `--litert-python {python}`"

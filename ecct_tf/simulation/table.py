@@ -91,7 +91,7 @@ def _print_catalog(result: SimulationResult, own: set[str], console: Console) ->
             bold=[row.model in own for row, _ in measured],
         )
     )
-    coverage = f"Coverage: share of the items in somebody's first {k}. Novelty: in bits."
+    coverage = f"Coverage: share of the items in anyone's first {k}. Novelty: in bits."
     left_out = [column.heading for column in columns if column not in shown]
     return [f"{coverage} Too narrow for {', '.join(left_out)}." if left_out else coverage]
 
