@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cloud import moments
+from cloud.chunks import in_chunks
 from ecct_tf.errors import CheckpointError, ConfigError, DivergenceError
 from ecct_tf.knowledge import KnowledgeStore
 
@@ -286,3 +288,18 @@ def test_learning_that_diverges_is_refused_with_its_settings(learn, make_cloud, 
     }
     with pytest.raises(DivergenceError, match=rf"{learn}.*cloud\.learning_rate=3e\+38"):
         steps[learn]()
+
+
+def test_moments_of_some_users_at_a_time_are_the_same(make_cloud, monkeypatch):
+    whole = make_cloud().publish()
+    sizes = []
+
+    def few(compute, *rows):
+        sizes.append(len(rows[0]))
+        return in_chunks(compute, *rows, size=3)
+
+    monkeypatch.setattr(moments, "in_chunks", few)
+    parts = make_cloud().publish()
+    assert sizes[0] > 3
+    np.testing.assert_allclose(parts.feature_mean, whole.feature_mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(parts.feature_scale, whole.feature_scale, rtol=1e-5)
