@@ -70,7 +70,7 @@ def main(
         schema = str(folder / "schema.yaml")
         run = Path(made) / "run"
         settings = [part for each in (*_SETTINGS, *changes) for part in ("--set", each)]
-        _timed("ecct data check", "data", "check", schema)
+        _timed("ecct data check", "data", "check", schema, *settings)
         _timed(
             "ecct simulate, 1 round", "simulate", "--dataset", "files", "--set",
             f"data.schema={json.dumps(schema)}", *settings, "--out", str(run),

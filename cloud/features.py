@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -107,27 +106,35 @@ def category_matrix(
     return unit
 
 
-def user_states(blocks: tuple[Block, ...], histories: Sequence[Ids], centralized: Array) -> Array:
-    """The user tower's inputs after `histories`, of k users: `[k, s] float32`.
+def user_states(
+    blocks: tuple[Block, ...],
+    items: Ids,
+    *,
+    starts: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    centralized: Array,
+) -> Array:
+    """The user tower's inputs after the histories of k users: `[k, s] float32`.
 
     Args:
       blocks: whose source embeddings are pooled, each at three recency decays.
-      histories: `[n] int32` each, oldest first.
+      items: `[m] int32`, of all users, each history oldest first.
+      starts: `[k]`, where each history begins.
+      sizes: `[k]`, how long each is.
       centralized: `[k, u] float32`, the users' centralized columns, possibly none.
     """
-    sizes = np.array([len(history) for history in histories], np.int64)
     ranks = sum(block.source.shape[1] for block in blocks)
     width = (len(_STATE_DECAYS) + 1) * ranks + 1 + centralized.shape[1]
     states = np.empty((len(sizes), width), np.float32)
     # Those of one length together: each is a product of its own, whose bits do not change.
     for size in np.unique(sizes).tolist():
         rows = np.flatnonzero(sizes == size)
-        items = np.stack([histories[row] for row in rows.tolist()]).astype(np.int64)
-        states[rows] = _states_of(blocks, items, centralized[rows])
+        read = items[starts[rows][:, None] + np.arange(size)]
+        states[rows] = _states_of(blocks, read, centralized[rows])
     return states
 
 
-def _states_of(blocks: tuple[Block, ...], items: npt.NDArray[np.int64], own: Array) -> Array:
+def _states_of(blocks: tuple[Block, ...], items: Ids, own: Array) -> Array:
     """`[k, s]` of histories of one length, `[k, n]`."""
     users, size = items.shape
     powers = _powers(1 << max(size - 1, 0).bit_length())
@@ -144,8 +151,7 @@ def _states_of(blocks: tuple[Block, ...], items: npt.NDArray[np.int64], own: Arr
 
 def user_state(blocks: tuple[Block, ...], history: Ids, centralized: Array) -> Array:
     """The user tower's input after one history: `[s] float32`; arguments as of `user_states`."""
-    state: Array = user_states(blocks, [history], centralized[None])[0]
-    return state
+    return _states_of(blocks, history[None], centralized[None])[0]
 
 
 @functools.lru_cache(maxsize=64)
@@ -194,11 +200,15 @@ def training_positions(
             f"with two or more older interactions, got cloud.tail={tail}"
         )
 
-    histories = view.older.without_newest(tails)
-
     def before(rows: npt.NDArray[np.int64]) -> Array:
         whose = users[rows]
-        return user_states(blocks, [histories[each] for each in whose.tolist()], centralized[whose])
+        return user_states(
+            blocks,
+            view.older.items,
+            starts=view.older.offsets[whose],
+            sizes=(sizes - tails)[whose],
+            centralized=centralized[whose],
+        )
 
     return CloudPositions(
         users=np.repeat(users.astype(np.int32), tails[users]),

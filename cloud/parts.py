@@ -117,11 +117,16 @@ def user_states(view: CloudView, space: InputSpace) -> UserStates:
     """`[users, s] float32`, what the library's own user tower reads of whole older histories."""
     columns = _user_columns(view, space)
     blocks = (space.preference, space.sequence)
-    histories = view.older.histories
+    older = view.older
+    sizes = np.diff(older.offsets)
 
     def of(users: npt.NDArray[np.int64]) -> Array:
         return features.user_states(
-            blocks, [histories[user] for user in users.tolist()], columns[users]
+            blocks,
+            older.items,
+            starts=older.offsets[users],
+            sizes=sizes[users],
+            centralized=columns[users],
         )
 
     return UserStates(of, length=view.num_users)

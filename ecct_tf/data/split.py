@@ -141,22 +141,24 @@ class Split:
         place = int(np.searchsorted(self.users, np.int32(user)))
         return place < len(self.users) and int(self.users[place]) == user
 
-    def train(self, user: int) -> npt.NDArray[np.int32]:
-        """`[t] int32`: the training part, oldest first."""
+    def train_rows(self, user: int) -> slice:
+        """Where the training part is among all interactions; empty for an excluded user."""
         start, end = self._bounds(user)
         if not self.includes(user):
-            return self.items[:0]
-        return self.items[start : end - int(self.validation_counts[user] + self.test_counts[user])]
+            return slice(start, start)
+        return slice(start, end - int(self.validation_counts[user] + self.test_counts[user]))
+
+    def train(self, user: int) -> npt.NDArray[np.int32]:
+        """`[t] int32`: the training part, oldest first."""
+        return self.items[self.train_rows(user)]
 
     def train_times(self, user: int) -> npt.NDArray[np.int64]:
         """`[t] int64`: when each interaction of the training part was, seconds."""
-        start, _ = self._bounds(user)
-        return self.timestamps[start : start + len(self.train(user))]
+        return self.timestamps[self.train_rows(user)]
 
     def train_context(self, user: int) -> npt.NDArray[np.int32]:
         """`[t, C] int32`: the context of each interaction of the training part."""
-        start, _ = self._bounds(user)
-        return self.context[start : start + len(self.train(user))]
+        return self.context[self.train_rows(user)]
 
     def older(self, user: int) -> npt.NDArray[np.int32]:
         """`[o] int32`: the training interactions that the cloud may know."""

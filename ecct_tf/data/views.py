@@ -222,7 +222,9 @@ def cloud_view(dataset: Dataset, split: Split) -> CloudView:
 def device_view(dataset: Dataset, split: Split, user: int) -> DeviceView:
     """Returns the side of the device that belongs to `user`."""
     _check_split(dataset, split)
-    if not split.includes(user):
+    rows = split.train_rows(user)
+    # Whoever is included has something to train on.
+    if rows.start == rows.stop:
         raise DataError(
             f"user {user} has too few interactions and is excluded from the split. Iterate over "
             "split.users instead."
@@ -232,11 +234,11 @@ def device_view(dataset: Dataset, split: Split, user: int) -> DeviceView:
     )
     return DeviceView(
         user=int(user),
-        history=split.train(user),
-        num_older=len(split.older(user)),
+        history=split.items[rows],
+        num_older=rows.stop - rows.start - int(split.recent_counts[user]),
         profile=FederatedTable(dataset.schema, profile),
-        times=split.train_times(user),
-        context=split.train_context(user),
+        times=split.timestamps[rows],
+        context=split.context[rows],
     )
 
 

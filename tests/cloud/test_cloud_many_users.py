@@ -116,7 +116,14 @@ def _singly(blocks, history):
 def test_states_of_many_users_are_those_of_each(view, blocks):
     histories = [*view.older.histories, np.array([3], np.int32), np.zeros(0, np.int32)]
     histories += [history[:9] for history in view.older.histories]
-    found = features.user_states(blocks, histories, np.zeros((len(histories), 0), np.float32))
+    sizes = np.array([len(history) for history in histories])
+    found = features.user_states(
+        blocks,
+        np.concatenate(histories),
+        starts=np.cumsum(sizes) - sizes,
+        sizes=sizes,
+        centralized=np.zeros((len(histories), 0), np.float32),
+    )
     expected = np.stack([_singly(blocks, history) for history in histories])
     assert found.tobytes() == expected.tobytes()
 
@@ -150,9 +157,9 @@ def test_a_recommender_makes_no_state_of_a_user_who_is_not_asked_about(view, mon
     made = []
     whole = features.user_states
 
-    def counted(blocks, histories, centralized):
-        made.append(len(histories))
-        return whole(blocks, histories, centralized)
+    def counted(blocks, items, *, sizes, **given):
+        made.append(len(sizes))
+        return whole(blocks, items, sizes=sizes, **given)
 
     monkeypatch.setattr(features, "user_states", counted)
     cloud = CloudRecommender(

@@ -38,9 +38,9 @@ def test_a_round_makes_what_its_participants_need(algorithm, monkeypatch):
         prepared.append(len(groups))
         return of(self, groups)
 
-    def counted_states(blocks, histories, centralized):
-        states.append(len(histories))
-        return made(blocks, histories, centralized)
+    def counted_states(blocks, items, *, sizes, **given):
+        states.append(len(sizes))
+        return made(blocks, items, sizes=sizes, **given)
 
     monkeypatch.setattr(Preparation, "of", counted)
     monkeypatch.setattr(features, "user_states", counted_states)
