@@ -25,5 +25,5 @@ def ablation() -> Study:
         reference="whole",
         drawings=(quality_of_points,),
         note="Without an exchange devices still begin with the cloud's weights and read its item "
-        "table; with a random start they have as many rounds as the others.",
+        "table; with a random start they have the same number of rounds.",
     )

@@ -29,8 +29,8 @@ def heterogeneity() -> Study:
     """Label skew, from uniform devices to devices with one taste."""
     return Study(
         name="heterogeneity",
-        question="What does it cost when devices differ in their tastes, and does the exchange "
-        "soften it?",
+        question="What is the cost of devices that differ in their tastes, and does the exchange "
+        "reduce it?",
         axis="concentration α of tastes, from even to uneven",
         # Drawn from even to uneven: the axis falls.
         points=tuple(
@@ -51,7 +51,7 @@ def quantity_skew() -> Study:
     """Quantity skew at an equal total."""
     return Study(
         name="quantity_skew",
-        question="What does it cost when some devices hold nearly everything and others nearly "
+        question="What is the cost when some devices hold nearly everything and others nearly "
         "nothing?",
         axis="spread σ of quantities",
         points=tuple(
@@ -72,8 +72,8 @@ def missing_profiles() -> Study:
     """Feature skew: private columns that are missing."""
     return Study(
         name="missing_profiles",
-        question="What does it cost when many devices do not tell their own models anything about "
-        "their users?",
+        question="What is the cost when the models on many devices know nothing about their "
+        "users' profiles?",
         axis="share of devices without private columns",
         points=tuple(
             Point(f"{share:g}", (f"data.skew.missing_profiles={share:g}",), at=share)

@@ -31,7 +31,7 @@ def models() -> Study:
         reference="mlp",
         drawings=(quality_by_point,),
         tables=(mixes_table, tiers_table),
-        note="Which device has which tier is drawn from the seed, in the shares of the point.",
+        note="The seed assigns tiers to devices, in the shares of the point.",
     )
 
 

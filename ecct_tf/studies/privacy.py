@@ -25,7 +25,7 @@ def privacy() -> Study:
     return Study(
         name="privacy",
         question="What does a curious cloud learn from what devices send, and what does it cost to "
-        "send less, or with noise?",
+        "send less, or to add noise?",
         axis="what devices send",
         points=(
             Point("whole"),
@@ -45,9 +45,9 @@ def privacy() -> Study:
         drawings=(quality_of_points,),
         tables=(learned,),
         after=audit_once,
-        note="ε is that of all uplinks of a device over all rounds, by what has noise; shared "
-        "weights, if any cross, are sums without noise of their own. Every run is audited by "
-        "`ecct audit` once it is complete.",
+        note="ε counts all uplinks of a device over all rounds that have noise; shared weights, "
+        "if any cross, are sums without noise. Every run is audited by `ecct audit` once it is "
+        "complete.",
     )
 
 
@@ -86,8 +86,8 @@ def learned(result: StudyResult) -> Table | None:
         headings=("point", "guess", "measure", "knew", "both", "uplinks add", "95 %", "leaks"),
         rows=tuple(rows),
         note="By logistic regression: from what the cloud knew anyway, and with uplinks; the "
-        "interval of what they add is paired over users, over several seeds from the lowest end "
-        "to the highest. Leaks: in how many seeds the whole interval lies above zero.",
+        "interval of what they add is paired over users; over several seeds, from the lowest end "
+        "to the highest. Leaks: number of seeds in which the whole interval is above zero.",
         names=3,
     )
 

@@ -27,9 +27,9 @@ def stability() -> Study:
             Measure("worst_round", "in round", worst_round, digits=0),
         ),
         drawings=(quality_by_point,),
-        note="Largest fall: by how much a side's NDCG on validation items lay below its best of an "
-        "earlier round, at most, in the mean of the seeds; study.csv has each seed's. The start, "
-        "before the first round, is not among them.",
+        note="Largest fall: how far a side's NDCG on validation items was below its best of an "
+        "earlier round, at most, averaged over the seeds; study.csv has each seed's. The start, "
+        "before the first round, does not count.",
     )
 
 
