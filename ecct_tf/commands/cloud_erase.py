@@ -81,9 +81,9 @@ _path = click.Path(path_type=Path)
     "--sign",
     "key",
     type=_path,
-    help="Key of `ecct cloud keys new`, where publications are signed; by default none.",
+    help="Key of `ecct cloud keys new`, if publications are signed; by default none.",
 )
-@click.option("--dry-run", is_flag=True, help="List what would be done, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="List what would be done, without changing anything.")
 def erase(
     config_path: Path,
     overrides: tuple[str, ...],

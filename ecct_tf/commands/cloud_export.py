@@ -61,7 +61,7 @@ _path = click.Path(path_type=Path)
     type=click.Choice(["float32", "float16", "int8"]),
     default="float16",
     show_default=True,
-    help="How starting weights are written, where the version has some.",
+    help="How starting weights are written, if the version has some.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files of another version in --out.")
 def export(

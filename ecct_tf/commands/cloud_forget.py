@@ -38,7 +38,7 @@ __all__ = ["forget"]
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
-    help="Answers that say they were made then or later, UTC; by default none.",
+    help="Answers whose own time is then or later, UTC; by default none.",
 )
 def forget(
     config_path: Path,

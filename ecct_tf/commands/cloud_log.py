@@ -28,7 +28,7 @@ def _asked(command: Callable[..., Any]) -> Callable[..., Any]:
     """What both commands take: the log, and the job that says what is sound in it."""
     path = click.Path(path_type=Path)
     command = click.option(
-        "--all", "everything", is_flag=True, help="Also what the version in force has read."
+        "--all", "everything", is_flag=True, help="Include what the version in force has read."
     )(command)
     command = click.option(
         "--config", "config_path", type=path, required=True, help="YAML file of the reading job."

@@ -87,7 +87,7 @@ def publish(
 ) -> None:
     """Write what devices fetch of a version in REGISTRY: downlinks, item table and its delta.
 
-    Starting weights of edge models come along where the version has some. The folder's
+    Starting weights of edge models are included if the version has some. The folder's
     current.json names the files; devices read it first.
     """
     prepare("cloud")

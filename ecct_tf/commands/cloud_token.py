@@ -71,7 +71,7 @@ def issue(tokens: Path, users: tuple[int, ...], operator: bool, days: int | None
 )
 @_days
 def rotate(tokens: Path, user: int, keep_hours: int, days: int | None) -> None:
-    """Print a new token of a user, whose old ones end."""
+    """Print a new token for a user; the old ones expire."""
     seconds = None if days is None else days * _DAY
     new = _store(tokens).rotate(user, keep_seconds=keep_hours * 3_600, seconds=seconds)
     click.echo(f"{user} {new}")

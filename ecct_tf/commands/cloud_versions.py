@@ -77,7 +77,7 @@ def versions(registry: Path, as_json: bool) -> None:
 @click.option(
     "--expected",
     type=int,
-    help="Promote only if this version is in force now; by default whichever is.",
+    help="Promote only if this version is in force now; by default no check.",
 )
 @_note
 def promote(registry: Path, version: int, expected: int | None, note: str) -> None:
@@ -97,11 +97,11 @@ def promote(registry: Path, version: int, expected: int | None, note: str) -> No
 @click.option(
     "--expected",
     type=int,
-    help="Roll back only if this version is in force now; by default whichever is.",
+    help="Roll back only if this version is in force now; by default no check.",
 )
 @_note
 def rollback(registry: Path, expected: int | None, note: str) -> None:
-    """Put the version that was in force before back in force."""
+    """Put the previous version back in force."""
     opened = open_registry(registry)
     promotion = opened.rollback(expected=expected, note=note)
     click.echo(f"Version {promotion.version} is in force again, from {opened.serving_path}")
@@ -109,17 +109,17 @@ def rollback(registry: Path, expected: int | None, note: str) -> None:
 
 @click.command(epilog=examples("ecct cloud gc registry --keep 10"))
 @registry_argument
-@click.option("--keep", default=5, show_default=True, help="How many of the newest versions stay.")
+@click.option("--keep", default=5, show_default=True, help="Number of the newest versions to keep.")
 @click.option(
     "--draft-hours",
     default=24.0,
     show_default=True,
-    help="A draft that no job has open goes when it was not written to for so long.",
+    help="Hours since its last write after which a draft that no job has open is removed.",
 )
 def gc(registry: Path, keep: int, draft_hours: float) -> None:
     """Remove old versions, abandoned drafts and what stopped jobs left.
 
-    The version in force, the one before it and what a living draft is made from always stay.
+    The version in force, the one before it and the parents of live drafts always stay.
     """
     collected = open_registry(registry).gc(keep=keep, draft_hours=draft_hours)
     versions_gone = _listed(len(collected.versions), "version", collected.versions)

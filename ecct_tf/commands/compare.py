@@ -22,7 +22,7 @@ __all__ = ["compare"]
     type=click.Choice(["table", "markdown", "csv"]),
     default="table",
     show_default=True,
-    help="What is printed.",
+    help="Output format.",
 )
 @click.option(
     "--out",
@@ -30,7 +30,7 @@ __all__ = ["compare"]
     help="Folder for compare.csv, compare.md and plots; by default nothing is written.",
 )
 def compare(runs: tuple[Path, ...], form: str, out: Path | None) -> None:
-    """Put runs side by side, each model over its seeds.
+    """Compare runs, each model over its seeds.
 
     RUN is a run folder, or a folder of run folders. The figures are mean ± standard
     deviation over the seeds on the test items. Runs on other data are refused, and runs

@@ -22,7 +22,7 @@ __all__ = ["evaluate"]
 def evaluate(
     file: Path, run: Path, litert_python: str | None, tensorflow: bool, rows: int | None
 ) -> None:
-    """Rank the test candidates of RUN with FILE: what the exported form costs in HR and NDCG.
+    """Rank the test candidates of RUN with FILE: the cost of the exported form in HR and NDCG.
 
     Every user's candidates are scored through the file, with the weights of the user's own
     device if the file can take them, and by the float model of the run for comparison.

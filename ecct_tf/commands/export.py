@@ -74,7 +74,7 @@ def _tier(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option(
     "--new-device",
     is_flag=True,
-    help="Export what a device that has not trained begins with: the newest shared weights, and "
+    help="Export the start of a device that has not trained: the newest shared weights, and "
     "private ones as the run's devices started with them.",
 )
 @click.option(

@@ -69,7 +69,7 @@ def verify(
 ) -> None:
     """Check that FILE is what it claims to be, in LiteRT and in TensorFlow's interpreter.
 
-    Looks at its hash, operators, signatures and associated files; then runs it: outputs and
+    Checks its hash, operators, signatures and associated files; then runs it: outputs and
     training against the source model of RUN, save and restore, hostile inputs.
     """
     prepare("export" if run is None else "cloud")

@@ -56,7 +56,7 @@ __all__ = ["worker"]
 @click.option(
     "--check",
     metavar="HOST:PORT",
-    help="Only say whether a worker answers there, with exit code 0 or 1; by default serve one.",
+    help="Only check whether a worker answers there, with exit code 0 or 1; by default serve one.",
 )
 def worker(
     host: str,
