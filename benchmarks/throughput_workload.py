@@ -102,6 +102,7 @@ def synthetic_devices(rng: np.random.Generator, *, number: int) -> DeviceSet:
                 slots=np.zeros((samples, 0, len(BLOCK_SIZES)), np.float16),
                 slot_counts=np.full(samples, length, np.uint8),
                 histories=np.zeros((samples, 0), np.int32),
+                weights=np.zeros((samples, 0), np.float32),
             )
         )
     return DeviceSet(tuple(devices))
