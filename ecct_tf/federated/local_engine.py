@@ -13,7 +13,7 @@ from ecct_tf.federated.device_result import DeviceResult
 from ecct_tf.federated.kept import Keeper, Kept, KeptRound
 from ecct_tf.federated.stages import Aggregate, ChangeAggregate, Round, SumAggregate
 
-__all__ = ["LocalEngine", "local_runtime"]
+__all__ = ["LocalEngine", "joined_uplink", "local_runtime"]
 
 
 class LocalEngine:
@@ -73,7 +73,7 @@ class LocalEngine:
                 new_state = finalize.apply(state, *_sums(done))
             uplink = ()
             if aggregate is not None:
-                uplink = (_report(aggregate, _reaching(aggregate, done), state),)
+                uplink = (joined_uplink(aggregate, done, state.round_number),)
             return (new_state, *uplink, private, totals)
 
         if stages.kept is not None:
@@ -105,7 +105,7 @@ class LocalEngine:
             if kept.aggregate is not None:
                 uplink = (run(kept.aggregate, rows, of_rows),)
             else:
-                uplink = (_report(stages.aggregate, rows, state),)
+                uplink = (_report(stages.aggregate, rows, state.round_number),)
         new_state = run(kept.finalize, state, *change, of_state)
         return new_state, uplink, tuple(after), tuple(measured)
 
@@ -151,7 +151,7 @@ def _sums(done: Sequence[DeviceResult]) -> tuple[tf.Tensor, tf.Tensor]:
     return _sum(each.delta for each in done), _sum(each.weight for each in done)
 
 
-def _reaching(aggregate: Aggregate | SumAggregate, done: Sequence[DeviceResult]) -> Any:
+def _reaching(aggregate: Aggregate | SumAggregate, done: Sequence[Any]) -> Any:
     """What reaches the server of the uplinks."""
     if isinstance(aggregate, SumAggregate):
         return _sum(each.uplink for each in done)
@@ -159,10 +159,23 @@ def _reaching(aggregate: Aggregate | SumAggregate, done: Sequence[DeviceResult])
     return aggregate.accumulate(aggregate.zero(), *(each.uplink for each in done))
 
 
-def _report(aggregate: Aggregate | SumAggregate, reached: Any, state: Any) -> Any:
+def _report(aggregate: Aggregate | SumAggregate, reached: Any, round_number: Any) -> Any:
     if isinstance(aggregate, SumAggregate):
-        return aggregate.report(reached, state.round_number)
+        return aggregate.report(reached, round_number)
     return aggregate.report(reached)
+
+
+def joined_uplink(
+    aggregate: Aggregate | SumAggregate, done: Sequence[Any], round_number: Any
+) -> Any:
+    """What the server reports of the uplinks, joined in the order of the client values.
+
+    Args:
+      aggregate: how, without a state.
+      done: what has the uplink of each client value, `uplink`.
+      round_number: rounds done.
+    """
+    return _report(aggregate, _reaching(aggregate, done), round_number)
 
 
 def _joined(changes: ChangeAggregate, done: Sequence[DeviceResult]) -> Any:

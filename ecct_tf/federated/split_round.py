@@ -1,21 +1,28 @@
 """A round that several of TFF's workers share.
 
 Each computes the devices of some client values; what left these devices is then brought
-together in one of them, in the order of the client values, by the computation that a single
-worker runs. So the result has the same bits, whoever computed what, and as often as a worker
-died meanwhile.
+together in the order of the client values, as a single worker does it. So the result has the
+same bits, whoever computed what, and as often as a worker died meanwhile.
+
+What only adds up is added up in this process, which costs less than to send it to a worker
+again. All else (factories of aggregators, stages that keep a state, changes that arrive later)
+is the second half of TFF's own computation, in one of the workers.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ecct_tf.errors import WorkerError
 from ecct_tf.federated import compat
+from ecct_tf.federated.local_engine import joined_uplink
 from ecct_tf.federated.pool_member import PoolMember, WorkerLostError
 from ecct_tf.federated.resident import ResidentValue
+from ecct_tf.federated.stages import Aggregate, SumAggregate
 from ecct_tf.federated.worker_pool import MOST_LOSSES, WorkerPool, given_up
 
-__all__ = ["SplitRound", "SpreadValue", "split_round"]
+__all__ = ["SplitRound", "SpreadValue", "split_round", "summed_round"]
 
 
 class _Sent(NamedTuple):
@@ -64,8 +71,8 @@ class SpreadValue:
 class SplitRound:
     """A round of a `WorkerPool`, which must be around it; called like TFF's computation of one."""
 
-    def __init__(self, work: Any, join: Any, *, place: int) -> None:
-        """Of two computations.
+    def __init__(self, work: Any, join: Callable[..., Sequence[Any]], *, place: int) -> None:
+        """Of two halves.
 
         Args:
           work: `(state, items, data, private, downlink) -> results of the devices`, at clients.
@@ -128,7 +135,7 @@ class SplitRound:
             if left and len(lost) > MOST_LOSSES:
                 raise given_up(f"the work of {len(left)} client values", lost)
         sent = [_Sent(*(getattr(each, name) for name in _Sent._fields)) for each in done]
-        joined = compat.parts_of(self._join(state, sent, *kept))
+        joined = self._join(state, sent, *kept)
         own = [each.private for each in done]
         return (*joined[: self._place], own, *joined[self._place :])
 
@@ -172,4 +179,45 @@ def split_round(
         def join(state: Any, did: Any) -> Any:
             return end(state, did)
 
-    return SplitRound(work, join, place=place)
+    def joined(*given: Any) -> Sequence[Any]:
+        return compat.parts_of(join(*given))
+
+    return SplitRound(work, joined, place=place)
+
+
+def summed_round(
+    begun: Callable[..., Any],
+    apply: Any,
+    arguments: tuple[Any, ...],
+    *,
+    aggregate: Aggregate | SumAggregate | None,
+) -> SplitRound:
+    """A round whose server adds up, and keeps nothing beside its state.
+
+    Args:
+      begun: `(state, items, data, private, downlink) -> what the devices did`, federated values.
+      apply: `(state, sum of changes, weight) -> state`, a computation without placements.
+      arguments: the types of the arguments of `begun`.
+      aggregate: how uplinks are joined; None where there are none.
+    """
+
+    @compat.federated_computation(*arguments)
+    def work(state: Any, items: Any, data: Any, private: Any, downlink: Any) -> Any:
+        return begun(state, items, data, private, downlink)
+
+    def join(state: Any, sent: Sequence[_Sent]) -> Sequence[Any]:
+        change, weight, loss, samples = (
+            _added([getattr(each, name) for each in sent]) for name in _Sent._fields[:-1]
+        )
+        uplink = () if aggregate is None else (joined_uplink(aggregate, sent, state.round_number),)
+        return (apply(state, change, weight), *uplink, (loss, samples))
+
+    return SplitRound(work, join, place=1 if aggregate is None else 2)
+
+
+def _added(parts: Sequence[Any]) -> Any:
+    """The sum in order, from zero on, as TFF's worker adds: sums of floats depend on the order."""
+    total = np.zeros_like(parts[0])
+    for part in parts:
+        total = total + part
+    return total

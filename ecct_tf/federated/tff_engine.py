@@ -9,7 +9,7 @@ import tensorflow as tf
 from ecct_tf.federated import compat
 from ecct_tf.federated.kept import Kept, KeptRound
 from ecct_tf.federated.resident import ResidentValue
-from ecct_tf.federated.split_round import SpreadValue, split_round
+from ecct_tf.federated.split_round import SpreadValue, split_round, summed_round
 from ecct_tf.federated.stages import (
     Aggregate,
     ChangeAggregate,
@@ -67,6 +67,10 @@ class TffEngine:
 
         ending = _ending(stages, round_of)
         end, place, kept = ending.end, ending.place, ending.kept
+        if self._several and _adds_up(stages):
+            weight = tf.TensorSpec([], tf.float32)
+            apply = _computation(finalize.apply, finalize.state, finalize.change, weight)
+            return summed_round(begun, apply, arguments, aggregate=stages.aggregate)
         if self._several:
             return ending.wrap(split_round(begun, end, arguments, kept, place=place))
 
@@ -158,6 +162,11 @@ def _reaching(aggregate: Aggregate | SumAggregate | None) -> Callable[..., Any] 
         return compat.federated_aggregate(uplinks, *joined)
 
     return rows
+
+
+def _adds_up(stages: Round) -> bool:
+    """Whether all that reaches the server are sums, and rows behind one another."""
+    return stages.kept is None and stages.aggregator is None and not stages.collects
 
 
 @dataclasses.dataclass(frozen=True)

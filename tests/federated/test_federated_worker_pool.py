@@ -151,6 +151,28 @@ def test_the_work_of_a_worker_that_is_lost_is_done_by_the_other(
 
 
 @pytest.mark.slow
+def test_rounds_with_many_kills_end_like_undisturbed_ones(
+    compose, one_round, runtime, own_pool, assert_states_equal
+):
+    """A worker drawn at random is killed in every third of 15 rounds, at a random moment."""
+    pool, rng = own_pool(), np.random.default_rng(0)
+    one, two = (compose(("mlp",), workers=workers) for workers in ((), TWO))
+    expected, found = one.initialize(1), two.initialize(1)
+    for number in range(15):
+        expected = one_round(one, runtime, expected)
+        victim = pool.members[rng.integers(2)].link.pid
+        if number % 3 or victim is None:
+            found = one_round(two, pool, found)
+            continue
+        killer = threading.Timer(rng.uniform(0.0, 0.1), os.kill, [victim, signal.SIGKILL])
+        killer.start()
+        found = one_round(two, pool, found)
+        killer.join()
+    assert_states_equal(found, expected)
+    assert sum(member.losses for member in pool.members) >= 3
+
+
+@pytest.mark.slow
 def test_a_worker_that_is_killed_in_the_middle_of_its_work(
     compose, one_round, runtime, own_pool, assert_states_equal
 ):
