@@ -208,6 +208,21 @@ def test_the_demo_page_recommends_trains_and_forgets_without_a_request(node, sta
     assert found["forgotten"]["recommended"] == picked[0]["recommended"]
 
 
+def test_a_browser_that_is_killed_loses_nothing_that_was_confirmed(node, static_file):
+    path = static_file("linear", clock=False)
+    done = subprocess.run(
+        [node, WEB / "checks/kills.mjs", path.parent, path.name, "5"],
+        capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rounds = json.loads(done.stdout)
+    assert len(rounds) == 6
+    assert rounds[-1]["found"] >= 3
+    for told in rounds:
+        # The call under way when it was killed counts as a whole, or not at all.
+        assert told["found"] - told["confirmed"] in (0, 1)
+
+
 def trained_on(model, state, samples):
     """The state after a round of `samples`, by Python's runtime."""
     ports = {port["name"] for port in model.file.metadata["signatures"]["train"]["inputs"]}
