@@ -33,7 +33,7 @@ __all__ = ["baselines"]
     "--methods",
     metavar="NAMES",
     show_default="all",
-    help="Methods to run, comma-separated: all, ablations (which are no-exchange, down-only, up-only, "
+    help="Methods to run, comma-separated: all, ablations (no-exchange, down-only, up-only, "
     f"embeddings-only), {', '.join(METHODS)}.",
 )
 @click.option(

@@ -24,8 +24,8 @@ def keys() -> None:
 def new(file: Path) -> None:
     """Write a new key into FILE, for its owner alone, and the public key into FILE.pub.
 
-    FILE signs (`ecct cloud publish --sign`); keep it where publications are made. FILE.pub checks,
-    and goes into apps.
+    FILE signs (`ecct cloud publish --sign`); keep it where publications are made. FILE.pub
+    verifies signatures; include it in apps.
     """
     from ecct_tf.files import write_text
     from ecct_tf.wire.signing import SigningKey
