@@ -56,7 +56,8 @@ def test_the_clouds_of_the_page_are_some(place, width, monkeypatch):
 def test_the_losses_of_the_page_are_some():
     found = {}
     for script in _scripts("extend_loss.md"):
-        exec(script, found)
+        if "samples.grade" not in script:
+            exec(script, found)
     for name, given in (("hinge", ()), ("squared", ()), ("matched", (2.0,))):
         check_loss_operators(loss_of(found[name], *given, name=name), what=name)
 
@@ -67,6 +68,14 @@ def test_the_values_of_the_page_reach_a_phone(monkeypatch, tmp_path, capsys):
     exec(script, {})
     assert len(capsys.readouterr().out.splitlines()) >= 1
     assert (tmp_path / "phone.state").exists()
+
+
+def test_the_grades_of_the_page_reach_a_phone(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (script,) = [each for each in _scripts("extend_loss.md") if "samples.grade" in each]
+    exec(script, {})
+    assert len(capsys.readouterr().out.splitlines()) >= 1
+    assert (tmp_path / "graded.state").exists()
 
 
 def test_the_edge_model_of_the_page_is_one():

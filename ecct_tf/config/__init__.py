@@ -46,6 +46,7 @@ from ecct_tf.config.exchange import (
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
+from ecct_tf.config.outcomes import GradeConfig, WeightConfig
 from ecct_tf.config.participation import (
     AvailabilityConfig,
     DelayConfig,
@@ -99,6 +100,7 @@ __all__ = [
     "FeatureConfig",
     "FederatedBaselineConfig",
     "FineTuningConfig",
+    "GradeConfig",
     "IncrementConfig",
     "ItemSumConfig",
     "ItemsName",
@@ -123,6 +125,7 @@ __all__ = [
     "Tier",
     "TrainingConfig",
     "TypedOption",
+    "WeightConfig",
     "check_tier_form",
     "check_tier_names",
     "dump_config",

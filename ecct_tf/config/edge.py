@@ -6,6 +6,7 @@ from typing import Literal
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.loss_names import BCE, TEMPERED, check_loss_form
+from ecct_tf.config.outcomes import GradeConfig, WeightConfig
 from ecct_tf.config.part_names import check_name_form
 from ecct_tf.errors import ConfigError
 
@@ -237,15 +238,24 @@ class SampleConfig:
       half_life: half-life h, in positions: a position behind `newer` ones of the user has the
         weight `h / (h + newer)` in a device's loss: the newest 1, one with h newer ones half. 0
         weights all equally.
+      grade: graded labels, such as ratings, from a column of the interactions.
+      weight: weights in the loss, from a column of the interactions.
     """
 
     negatives: int = 9
     max_positions: int = 128
     guard_positions: int = 2
     half_life: int = 0
+    grade: GradeConfig = dataclasses.field(default_factory=GradeConfig)
+    weight: WeightConfig = dataclasses.field(default_factory=WeightConfig)
 
     def __post_init__(self) -> None:
         numbers(self, "samples")
+        if self.grade.column is not None and self.grade.column == self.weight.column:
+            raise ConfigError(
+                f"samples.weight.column: expected another column than samples.grade.column, got "
+                f"{self.weight.column!r} for both; declare the file's column twice, by header"
+            )
         at_least(self, "samples", 1, "negatives", "max_positions")
         at_least(self, "samples", 0, "guard_positions", "half_life")
 

@@ -26,7 +26,13 @@ from ecct_tf.config.exchange import (
 )
 from ecct_tf.config.participation import ParticipationConfig
 from ecct_tf.config.privacy import PrivacyConfig
-from ecct_tf.config.run_checks import check_attack, check_candidates, check_item_rows, check_late
+from ecct_tf.config.run_checks import (
+    check_attack,
+    check_candidates,
+    check_item_rows,
+    check_late,
+    check_outcomes,
+)
 from ecct_tf.config.start import StartConfig
 from ecct_tf.errors import ConfigError
 
@@ -206,6 +212,7 @@ class RunConfig:
         check_late(self)
         check_item_rows(self)
         check_candidates(self)
+        check_outcomes(self)
 
     def _check_aggregator(self, setting: str, name: str) -> None:
         """Refuses an aggregator over sums of devices, or over nothing."""

@@ -10,7 +10,13 @@ from ecct_tf.errors import ConfigError
 if TYPE_CHECKING:
     from ecct_tf.config.run import RunConfig
 
-__all__ = ["check_attack", "check_candidates", "check_item_rows", "check_late"]
+__all__ = [
+    "check_attack",
+    "check_candidates",
+    "check_item_rows",
+    "check_late",
+    "check_outcomes",
+]
 
 
 def check_attack(
@@ -142,4 +148,22 @@ def check_candidates(config: "RunConfig") -> None:
             raise ConfigError(
                 f"{setting}: got {found} with exchange.items=candidates: {why}; expected "
                 f"{expected}, or exchange.items=table"
+            )
+
+
+def check_outcomes(config: "RunConfig") -> None:
+    """Refuses grades and weights that models would read as inputs.
+
+    Raises:
+      ConfigError: names the setting.
+    """
+    for name, column in (
+        ("grade", config.samples.grade.column),
+        ("weight", config.samples.weight.column),
+    ):
+        if column in config.features.context:
+            raise ConfigError(
+                f"samples.{name}.column: got {column!r}, which features.context gives to models: "
+                "they would read what came of an interaction before it. Take it out of one, or "
+                "declare the file's column twice, by header"
             )

@@ -148,6 +148,13 @@ class CycleConfig:
                 "features.context: devices of a cycle are given no context of their interactions "
                 f"yet; expected none, got {list(self.features.context)}"
             )
+        for name in ("grade", "weight"):
+            column = getattr(self.samples, name).column
+            if column is not None:
+                raise ConfigError(
+                    f"samples.{name}.column: devices of a cycle are given no columns of their "
+                    f"interactions yet; expected null, got {column!r}"
+                )
         if self.server.stages is not None:
             raise ConfigError(
                 "server.stages: devices of a cycle run exported files, not rounds of stages; "

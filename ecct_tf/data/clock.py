@@ -134,7 +134,7 @@ def request_readings(
     now[known], windows[known] = split.timestamps[at[known]], split.timestamps[slots[known]]
     codes = np.zeros((len(users), len(config.context)), np.float32)
     if split.context.shape[1]:
-        codes[known] = split.context[at[known]]
+        codes[known] = split.context[at[known], : codes.shape[1]]
     if not config.clock:
         return codes
     return np.concatenate([_read(windows, positions, now=now, config=config), codes], axis=1)

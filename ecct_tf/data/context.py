@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import FeatureConfig
+from ecct_tf.config import FeatureConfig, SampleConfig
+from ecct_tf.data.outcomes import outcome_columns
 from ecct_tf.data.split import Split, time_order
 from ecct_tf.errors import DataError
 
@@ -25,25 +26,36 @@ __all__ = ["context_codes", "with_context"]
 Codes = npt.NDArray[np.int32]
 
 
-def with_context(split: Split, dataset: Dataset, features: FeatureConfig) -> Split:
-    """`split` with the codes of the context columns that `features` names.
+def with_context(
+    split: Split,
+    dataset: Dataset,
+    features: FeatureConfig,
+    samples: SampleConfig | None = None,
+) -> Split:
+    """`split` with the codes of the context columns that `features` names, then of `samples`.
 
     Args:
       split: of `dataset`.
       dataset: whose interaction columns are read.
       features: the columns, each with its values; code k stands for the k-th, 0 for unknown.
+      samples: likewise those of grades and weights, which no model reads; None has none.
 
     Raises:
       DataError: the data set has no such column.
     """
-    if not features.context:
+    samples = samples or SampleConfig()
+    outcomes = outcome_columns(samples)
+    columns = {**features.context, **outcomes}
+    if not columns:
         return split
     known = {encoded.column.name: encoded for encoded in dataset.interaction_columns}
-    codes = np.zeros((dataset.num_interactions, len(features.context)), np.int32)
-    for place, (name, values) in enumerate(features.context.items()):
+    codes = np.zeros((dataset.num_interactions, len(columns)), np.int32)
+    for place, (name, values) in enumerate(columns.items()):
         if name not in known:
+            kind = "grade" if name == samples.grade.column else "weight"
+            setting = f"samples.{kind}.column" if name in outcomes else f"features.context.{name}"
             raise DataError(
-                f"features.context.{name}: data set {dataset.name!r} has no such column of "
+                f"{setting}: data set {dataset.name!r} has no column {name!r} of "
                 f"interactions, it has {list(known) or 'none'}. Declare it in the data's schema, "
                 "under interactions.columns, or leave it out."
             )
@@ -56,6 +68,8 @@ def with_context(split: Split, dataset: Dataset, features: FeatureConfig) -> Spl
 def context_codes(context: Any, *, rows: int, features: FeatureConfig) -> npt.NDArray[np.float32]:
     """Codes as a reading has them, `[rows, C] float32`; None is unknown throughout.
 
+    What follows the C columns, grades and weights, no model reads.
+
     Raises:
       DataError: they are of other columns.
     """
@@ -63,10 +77,12 @@ def context_codes(context: Any, *, rows: int, features: FeatureConfig) -> npt.ND
     if context is None or not columns:
         return np.zeros((rows, columns), np.float32)
     codes = np.asarray(context, np.float32)
-    if codes.size != rows * columns:
+    if codes.ndim == 1 and rows == 1:
+        codes = codes[None]
+    if codes.ndim != 2 or len(codes) != rows or codes.shape[1] < columns:
         raise DataError(
             f"context: expected codes of {list(features.context)} (features.context) at {rows} "
             f"moments, received {list(codes.shape)}. Take the view from a split that has gone "
             "through ecct_tf.data.context.with_context."
         )
-    return codes.reshape(rows, columns)
+    return codes[:, :columns]

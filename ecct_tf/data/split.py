@@ -53,7 +53,8 @@ class Split:
       users: `[k] int32`, the users that are not excluded, ascending.
       cuts: the temporal split's last training second and last validation
         second; None for leave-one-out, which has no cut common to all.
-      context: `[n, C] int32`, codes of the private context columns, in the same order as `items`.
+      context: `[n, C + M] int32`, codes of the private context columns, then of those of grades
+        and weights, in the same order as `items`.
       heavy_users: `[h] int32`, users that are excluded because they touched more of
         the catalogue than was allowed.
       min_training: training interactions that every included user has at least.

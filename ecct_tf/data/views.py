@@ -148,7 +148,8 @@ class DeviceView:
       num_older: how many of `history` the cloud knows too.
       profile: the user's federated columns, one row.
       times: `[n] int64`, seconds, when each of `history` happened.
-      context: `[n, C] int32`, codes of the private context columns of each.
+      context: `[n, C + M] int32`, codes of the private context columns of each, then of those of
+        grades and weights.
     """
 
     user: int

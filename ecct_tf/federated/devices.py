@@ -14,27 +14,23 @@ import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView
-from ecct_tf.data.clock import clock_readings
 from ecct_tf.data.guard import trained_counts, trained_positions
 from ecct_tf.data.held_items import HeldItems
+from ecct_tf.data.outcomes import sample_labels
 from ecct_tf.data.profile import ProfileShape, device_profile, device_profiles
 from ecct_tf.data.samples import (
     LocalSamples,
-    draw_samples,
     pad_history,
-    position_weights,
     sample_order,
 )
 from ecct_tf.data.tables import EncodedColumn
 from ecct_tf.edge import ItemTensors, interaction_features, no_slots
+from ecct_tf.federated.drawn import drawn_samples, readings_at, weights_of
 
 __all__ = [
     "DeviceData",
     "Preparation",
     "padded_length",
-    "sample_clocks",
-    "sample_histories",
-    "sample_weights",
     "stack_devices",
 ]
 
@@ -56,7 +52,7 @@ class DeviceData(NamedTuple):
       samples: `[] int32`, real samples; the others are padding.
       owner: `[N] uint8`, index of the sample's user on the device.
       candidates: `[N] int32`.
-      labels: `[N] uint8`.
+      labels: `[N] uint8`, or `float32` where there are grades.
       features: `[N, F] float16`, standardised interaction features.
       slots: `[N, L, blocks] float16`; `[N, 0, blocks]` for tiers that do not read them.
       slot_counts: `[N] uint8`, history slots in use.
@@ -71,7 +67,7 @@ class DeviceData(NamedTuple):
     samples: npt.NDArray[np.int32]
     owner: npt.NDArray[np.uint8]
     candidates: npt.NDArray[np.int32]
-    labels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[Any]
     features: npt.NDArray[np.float16]
     slots: npt.NDArray[np.float16]
     slot_counts: npt.NDArray[np.uint8]
@@ -156,14 +152,17 @@ class Preparation:
         """The devices of `groups`, which are the users of each."""
         seed, samples, features = self._seed, self._samples, self._features
         drawn = [
-            [_draw(view, self._items, features, samples, seed, held=self._held) for view in group]
+            [
+                drawn_samples(view, self._items, features, samples, seed, held=self._held)
+                for view in group
+            ]
             for group in groups
         ]
         histories = np.concatenate([user.histories for group in drawn for user in group])
         candidates = np.concatenate([user.candidates for group in drawn for user in group])
         clocks = np.concatenate(
             [
-                _readings(view, part.positions, features)
+                readings_at(view, part.positions, features)
                 for group, parts in zip(groups, drawn, strict=True)
                 for view, part in zip(group, parts, strict=True)
             ]
@@ -181,7 +180,7 @@ class Preparation:
                 slots[rows],
                 histories[rows],
                 features,
-                half_life=samples.half_life,
+                samples=samples,
                 profile=np.stack([self.profile(view) for view in group]),
                 order=sample_order(
                     positions * (1 + samples.negatives),
@@ -222,98 +221,6 @@ def padded_length(counts: Sequence[int], *, batch_size: int) -> int:
     largest = max(1, *counts)
     batch = min(batch_size, largest)
     return -(-largest // batch) * batch
-
-
-def sample_histories(
-    group: Sequence[DeviceView],
-    *,
-    items: ItemTensors,
-    features: FeatureConfig,
-    samples: SampleConfig,
-    group_size: int = 1,
-    seed: int,
-) -> npt.NDArray[np.int32]:
-    """The history behind each sample of a device, `[N, L] int32`, as `Preparation` orders them.
-
-    Devices of the simulation keep features instead; a phone begins with the histories.
-    """
-    histories = [_draw(view, items, features, samples, seed).histories for view in group]
-    return _by_sample(histories, group, samples=samples, group_size=group_size, seed=seed)
-
-
-def sample_weights(
-    group: Sequence[DeviceView],
-    *,
-    items: ItemTensors,
-    features: FeatureConfig,
-    samples: SampleConfig,
-    group_size: int = 1,
-    seed: int,
-) -> npt.NDArray[np.float32]:
-    """How much each sample weighs, `[N] float32`, as `sample_histories`."""
-    drawn = [_draw(view, items, features, samples, seed) for view in group]
-    weights = [position_weights(part.positions, half_life=samples.half_life) for part in drawn]
-    return _by_sample(weights, group, samples=samples, group_size=group_size, seed=seed)
-
-
-def sample_clocks(
-    group: Sequence[DeviceView],
-    *,
-    items: ItemTensors,
-    features: FeatureConfig,
-    samples: SampleConfig,
-    group_size: int = 1,
-    seed: int,
-) -> npt.NDArray[np.float32]:
-    """The reading of the clock behind each sample, `[N, W] float32`, as `sample_histories`."""
-    drawn = [_draw(view, items, features, samples, seed) for view in group]
-    clocks = [
-        _readings(view, part.positions, features) for view, part in zip(group, drawn, strict=True)
-    ]
-    return _by_sample(clocks, group, samples=samples, group_size=group_size, seed=seed)
-
-
-def _readings(
-    view: DeviceView, positions: npt.NDArray[np.int64], features: FeatureConfig
-) -> npt.NDArray[np.float32]:
-    """Readings of the moments of some positions, `[p, W] float32`."""
-    context = view.context if features.context else None
-    return clock_readings(view.times, positions, config=features, context=context)
-
-
-def _by_sample(
-    parts: Sequence[npt.NDArray[Any]],
-    group: Sequence[DeviceView],
-    *,
-    samples: SampleConfig,
-    group_size: int,
-    seed: int,
-) -> npt.NDArray[Any]:
-    """What belongs to the positions of a device's users, `[p, …]` each, in the order of samples."""
-    repeated = np.repeat(np.concatenate(parts), 1 + samples.negatives, axis=0)
-    user = group[0].user
-    return repeated[sample_order(len(repeated), seed=seed, user=user, group_size=group_size)]
-
-
-def _draw(
-    view: DeviceView,
-    items: ItemTensors,
-    features: FeatureConfig,
-    samples: SampleConfig,
-    seed: int,
-    *,
-    held: HeldItems | None = None,
-) -> LocalSamples:
-    return draw_samples(
-        view.history,
-        num_older=view.num_older,
-        num_items=len(items.bias) - 1,
-        history_length=features.history_length,
-        samples=samples,
-        seed=seed,
-        user=view.user,
-        pool=None if held is None else held.of(view.user),
-    )
 
 
 def _compiled(
@@ -370,15 +277,20 @@ def _assemble(
     histories: npt.NDArray[np.int32],
     config: FeatureConfig,
     *,
-    half_life: int,
+    samples: SampleConfig,
     profile: npt.NDArray[np.int32],
     order: npt.NDArray[np.int64],
 ) -> DeviceData:
     candidates = np.concatenate([part.candidates for part in parts])
     positions, width = candidates.shape
     owners = np.repeat(np.arange(len(group)), [len(part.candidates) for part in parts])
-    labels = np.zeros((positions, width), np.uint8)
-    labels[:, 0] = 1
+    labels = np.concatenate(
+        [
+            sample_labels(view.context[part.positions], samples)
+            for view, part in zip(group, parts, strict=True)
+        ]
+    )
+    weighs = samples.half_life or samples.weight.column is not None
 
     def rows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array.reshape(positions * width, *array.shape[2:])[order]
@@ -398,14 +310,10 @@ def _assemble(
         slots=rows(slots),
         slot_counts=each((histories > 0).sum(axis=1).astype(np.uint8)),
         histories=np.repeat(histories, width, axis=0)[order],
-        weights=each(_weights(parts, half_life)) if half_life else np.zeros((len(order), 0), "f4"),
+        weights=each(np.concatenate(weights_of(group, parts, samples))[:, None])
+        if weighs
+        else np.zeros((len(order), 0), "f4"),
     )
-
-
-def _weights(parts: Sequence[LocalSamples], half_life: int) -> npt.NDArray[np.float32]:
-    """`[p, 1] float32`, of the positions of a device's users."""
-    found = [position_weights(part.positions, half_life=half_life) for part in parts]
-    return np.concatenate(found)[:, None]
 
 
 def _pad(array: npt.NDArray[Any], extent: int | None, fill: int) -> npt.NDArray[Any]:

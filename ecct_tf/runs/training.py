@@ -20,7 +20,7 @@ from ecct_tf.edge import (
     WeightLayout,
 )
 from ecct_tf.federated import DeviceData, DeviceWork, prepare_devices, stack_devices
-from ecct_tf.federated.devices import sample_clocks, sample_histories, sample_weights
+from ecct_tf.federated.drawn import sample_clocks, sample_histories, sample_weights
 from ecct_tf.knowledge import Downlink, Encoded
 from mobile_export.checking.reference import SimulatedTraining
 from mobile_export.making.parameters import Parameters

@@ -147,7 +147,7 @@ def build_experiment(
         recent_fraction=config.data.recent_fraction,
         seed=config.seed,
     )
-    thin, split = split, with_context(split, dataset, config.features)
+    thin, split = split, with_context(split, dataset, config.features, config.samples)
     whole = split if thin is whole else whole
     check_usable(config, dataset, split)
     check_needs(run_needs(_size(config, dataset, split), config, reads=reads), what="this run")

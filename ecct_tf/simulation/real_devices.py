@@ -152,7 +152,7 @@ class RealDevices:
             profile=device.data.profile[0],
             num_older=view.num_older,
             times=view.times,
-            context=context_words(view.context, values=model.file.features.context),
+            context=context_words(view.context, values=model.file.kept_columns),
         )
         embedding = device.downlink.user_embeddings
         received = ReceivedDownlink(

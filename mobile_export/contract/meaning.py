@@ -12,9 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from ecct_tf.data.outcomes import outcome_columns
 from ecct_tf.errors import ExportError
+from mobile_export.contract.samples import samples_of
 
-__all__ = ["Column", "FileMeaning", "context_of", "meaning_of", "words_fingerprint"]
+__all__ = [
+    "Column",
+    "FileMeaning",
+    "context_of",
+    "kept_columns",
+    "meaning_of",
+    "words_fingerprint",
+]
 
 _DIGITS = 16
 
@@ -133,8 +142,13 @@ def meaning_of(
         vocabulary=words_fingerprint(tokens) if items.get("file") else "",
         rows=int(items["rows"]),
         columns=tuple(_column(column, words) for column in metadata["profile"]),
-        context=tuple(context_of(metadata).items()),
+        context=tuple(kept_columns(metadata).items()),
     )
+
+
+def kept_columns(metadata: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """What a device keeps of each interaction: the context, then what grades and weights read."""
+    return {**context_of(metadata), **outcome_columns(samples_of(metadata))}
 
 
 def context_of(metadata: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

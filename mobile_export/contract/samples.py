@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ecct_tf.config import SampleConfig
+from ecct_tf.config import GradeConfig, SampleConfig, WeightConfig
+from ecct_tf.errors import ConfigError, ExportError
 
 __all__ = ["group_size_of", "samples_of"]
 
@@ -16,15 +17,25 @@ def samples_of(metadata: Mapping[str, Any]) -> SampleConfig:
 
     >>> samples_of({"samples": {"negatives": 3, "max_positions": 16}}).negatives
     3
-    >>> samples_of({})
-    SampleConfig(negatives=9, max_positions=128, guard_positions=0, half_life=0)
+    >>> samples_of({})  # doctest: +ELLIPSIS
+    SampleConfig(negatives=9, max_positions=128, guard_positions=0, half_life=0, ...)
+
+    Raises:
+      ExportError: grades or weights are none.
     """
     told = metadata.get("samples", _UNTOLD)
+    try:
+        grade = GradeConfig(**told.get("grade", {}))
+        weight = WeightConfig(**told.get("weight", {}))
+    except (ConfigError, TypeError, AttributeError) as error:
+        raise ExportError(f"samples: the file's grades or weights: {error}") from error
     return SampleConfig(
         negatives=int(told["negatives"]),
         max_positions=int(told["max_positions"]),
         guard_positions=int(told.get("guard_positions", 0)),
         half_life=int(told.get("half_life", 0)),
+        grade=grade,
+        weight=weight,
     )
 
 

@@ -43,6 +43,9 @@ def _samples(task: DeviceTask) -> dict[str, Any]:
     # Files whose samples weigh alike say nothing of weights, as those of earlier releases.
     if not task.samples.half_life:
         del settings["half_life"]
+    for name in ("grade", "weight"):
+        if settings[name]["column"] is None:
+            del settings[name]
     return settings
 
 

@@ -96,7 +96,7 @@ def adopt_state(
         times=found.times,
         num_older=found.num_older,
         context=found.context,
-        context_values=file.features.context,
+        context_values=file.kept_columns,
         values=values,
         start=start,
         downlink=downlink,
@@ -160,7 +160,7 @@ def _items(
         tokens=tokens,
         now=now,
         row_of=file.item_row,
-        context_values=file.features.context,
+        context_values=file.kept_columns,
     )
     notes += _context_notes(state.context_values, file)
     unknown = sum(now.get(row) == WAITS for row in state.history.tolist())
@@ -174,7 +174,7 @@ def _items(
 
 def _context_notes(before: Values, file: EdgeFile) -> list[str]:
     """What becomes of the context; notes are logged, so they name columns and no value."""
-    after, notes = file.features.context, []
+    after, notes = file.kept_columns, []
     for name in before:
         if name not in after:
             notes.append(f"context: {name} was dropped, {file.name} does not read it")

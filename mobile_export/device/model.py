@@ -105,10 +105,8 @@ class DeviceModel(FileRunner):
             values=self._first,
             times=interaction_times(times, count=np.size(history)),
             labels=StateLabels(self.file.meaning, texts=profile_texts(self.file, profile)),
-            context=context_rows(
-                context, count=np.size(history), values=self.file.features.context
-            ),
-            context_values=self.file.features.context,
+            context=context_rows(context, count=np.size(history), values=self.file.kept_columns),
+            context_values=self.file.kept_columns,
         )
 
     def with_interactions(

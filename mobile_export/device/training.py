@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import SampleConfig
 from ecct_tf.data.clock import clock_readings
+from ecct_tf.data.outcomes import outcome_weights, sample_labels
 from ecct_tf.data.samples import batch_rows, draw_samples, position_weights, sample_order
 from ecct_tf.errors import DeviceError
 from mobile_export.device.given import finite_number, whole_number
@@ -180,15 +181,14 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
         samples=wanted,
         **seeds,
     )
-    labels = np.zeros(drawn.candidates.shape, np.float32)
-    labels[:, 0] = 1.0
+    codes = state.context[known]
+    labels = sample_labels(codes[drawn.positions], wanted).astype(np.float32)
     order = sample_order(labels.size, group_size=group_size, **seeds)
     width, features = labels.shape[1], model.file.features
     weights = position_weights(drawn.positions, half_life=wanted.half_life)
+    weights *= outcome_weights(codes[drawn.positions], wanted)
     # What the clock said at each position, when its interaction happened.
-    readings = clock_readings(
-        state.times[known], drawn.positions, config=features, context=state.context[known]
-    )
+    readings = clock_readings(state.times[known], drawn.positions, config=features, context=codes)
     timed = {"clock": np.repeat(readings, width, axis=0)[order]} if features.clock_width else {}
     return {
         **timed,

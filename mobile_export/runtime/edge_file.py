@@ -13,7 +13,7 @@ from typing import Any
 from ecct_tf.config import FeatureConfig
 from ecct_tf.errors import ExportError
 from ecct_tf.wire import architecture_fingerprint
-from mobile_export.contract.meaning import context_of, meaning_of
+from mobile_export.contract.meaning import context_of, kept_columns, meaning_of
 from mobile_export.contract.samples import group_size_of, samples_of
 from mobile_export.contract.signatures import FILE_SCHEMA, Sizes, contract_of
 from mobile_export.contract.soundness import check_numbers
@@ -73,6 +73,7 @@ class EdgeFile:
             context=context_of(self.metadata),
         )
         self.samples = samples_of(self.metadata)
+        self.kept_columns = kept_columns(self.metadata)
         self.group_size = group_size_of(self.metadata)
         self.table_sha256 = str(self.metadata["items"]["table_sha256"])
         self.layout = _layout(self.metadata)

@@ -62,6 +62,9 @@ REFUSED = {
     "samples.negatives": [0],
     "samples.max_positions": [0],
     "samples.half_life": [-1],
+    "samples.grade.unknown": [-0.1, 1.1, math.nan],
+    "samples.grade.negatives": [-0.1, 1.1, math.nan],
+    "samples.weight.unknown": [-0.1, 1.1, math.nan],
     "edge.tiers": [
         {},
         {"mlp": 0.9},
@@ -257,6 +260,12 @@ def test_a_cycle_has_the_librarys_mean_alone():
         load_cycle_config(None, overrides=["server.aggregator=my_pkg.privacy:clipped"])
     with pytest.raises(ConfigError, match=r"features\.context: devices of a cycle are given no"):
         load_cycle_config(None, overrides=["features.context={network: [wifi]}"])
+    for name in ("grade", "weight"):
+        given = [f"samples.{name}.column=stars", f"samples.{name}.values={{good: 1.0}}"]
+        with pytest.raises(ConfigError, match=rf"samples\.{name}\.column: devices of a cycle"):
+            load_cycle_config(None, overrides=given)
+        with pytest.raises(ConfigError, match=rf"samples\.{name}\.column: got 'stars', which"):
+            load_config(None, overrides=[*given, "features.context={stars: [good]}"])
     with pytest.raises(ConfigError, match=r"server\.stages: devices of a cycle run exported"):
         load_cycle_config(None, overrides=["server.stages=my_pkg.stages:robust"])
 

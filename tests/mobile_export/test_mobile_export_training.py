@@ -9,7 +9,7 @@ import tensorflow as tf
 from ecct_tf.config import OPTIMIZERS, TIERS
 from ecct_tf.edge import ItemTensors, architecture, layers, model_of
 from ecct_tf.federated import DeviceData, prepare_devices, stack_devices
-from ecct_tf.federated.devices import sample_histories
+from ecct_tf.federated.drawn import sample_histories
 from ecct_tf.knowledge import Downlink
 from mobile_export.contract.signatures import signatures
 from mobile_export.contract.task import file_sizes

@@ -70,7 +70,7 @@ def test_what_the_cloud_is_given_does_not_depend_on_them(config, plain):
         assert np.array_equal(getattr(views[0], name), getattr(views[1], name)), name
 
 
-@pytest.mark.parametrize("engine", ["local", "tff"])
+@pytest.mark.parametrize("engine", ["local", pytest.param("tff", marks=pytest.mark.slow)])
 def test_no_file_of_a_run_has_a_value(engine, config, plain, tmp_path):
     """Neither checkpoint nor log, payloads of the uplinks included."""
     if engine == "tff" and chosen_engine() != "tff":

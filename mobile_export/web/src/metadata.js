@@ -113,6 +113,12 @@ export class EdgeMetadata {
           'of the library does not make; export a model without them, or use the device in Python',
       );
     }
+    if (root.has('samples') && ['grade', 'weight'].some((name) => root.child('samples').has(name))) {
+      throw new ModelFileError(
+        `${METADATA_FILE}: the model trains by grades or weights of interactions (samples.grade, samples.weight), ` +
+          'which this version of the library does not read; export a run without them, or use the device in Python',
+      );
+    }
     this.root = root;
     /** Architecture of the edge model. */
     this.tier = root.text('tier');

@@ -269,6 +269,7 @@ test('a damaged model file is refused', async () => {
     (told) => ({...told, training: {...told.training, batch_size: -2}}),
     (told) => ({...told, training: {...told.training, learning_rate: 7}}),
     (told) => ({...told, features: {...told.features, context: []}}),
+    (told) => ({...told, samples: {...told.samples, grade: {column: 'stars', values: {1: 0.2}}}}),
     (told) => ({...told, profile: [...told.profile, {name: 'a: b', rows: 2, set: {column: 'a', value: 'b'}}]}),
     (told) => ({...told, items: {...told.items, rows: 40}}),
   ];

@@ -100,6 +100,13 @@ public class EdgeMetadata internal constructor(
                         "Python",
                 )
             }
+            if (root.has("samples") && listOf("grade", "weight").any { root.child("samples").has(it) }) {
+                throw ModelFileException(
+                    "$FILE: the model trains by grades or weights of interactions (samples.grade, samples.weight), " +
+                        "which this version of the library does not read; export a run without them, or use the " +
+                        "device in Python",
+                )
+            }
             val variant = root.child("variant")
             val weights = root.child("weights")
             val items = root.child("items")

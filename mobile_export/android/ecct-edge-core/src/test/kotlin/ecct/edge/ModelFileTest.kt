@@ -122,6 +122,16 @@ class ModelFileTest {
     }
 
     @Test
+    fun aModelThatTrainsByGradesIsRefused() {
+        val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
+        val samples = "\"samples\":{"
+        assertTrue(samples in text)
+        val grade = "\"grade\":{\"column\":\"stars\",\"values\":{\"1\":0.2}},"
+        val told = assertFailsWith<ModelFileException> { EdgeMetadata.parse(text.replace(samples, samples + grade)) }
+        assertTrue(told.message.orEmpty().contains("samples.grade, samples.weight"))
+    }
+
+    @Test
     fun numbersThatNoTrainingCanHaveAreRefused() {
         val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
         val wrong =
