@@ -1,4 +1,4 @@
-"""The centralized columns that a cloud of one's own reads, as a version holds them.
+"""The centralized columns that a custom cloud reads, as a version holds them.
 
     columns.json   name, table, kind and known values of each column
     columns.npz    the values, which only the owner may read, since some are about single users
@@ -88,7 +88,7 @@ class StoredColumns:
             ]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RegistryError(
-                f"{folder / _ABOUT}: expected the columns of a cloud of one's own: {error!r}; "
+                f"{folder / _ABOUT}: expected the columns of a custom cloud: {error!r}; "
                 "restore the version from a copy"
             ) from error
         schema = FeatureSchema("stored", tuple(each.column for each in columns))

@@ -33,7 +33,7 @@ __all__ = [
 Array = npt.NDArray[np.float32]
 
 PUBLISHED_ITEMS = "published items"
-"""Whose rows published item embeddings of a cloud of one's own are; its tower makes new ones."""
+"""Whose rows published item embeddings of a custom cloud are; its tower makes new ones."""
 
 # Layers of the cloud model with a row an item, and the prefix of the optimiser's variables.
 _ITEM_LAYERS = ("item_embedding/", "item_bias/")
@@ -111,7 +111,7 @@ def grow_tables(
     item_weights: Array,
     model: str,
 ) -> dict[str, Array]:
-    """A snapshot of towers of one's own with rows for the users, items and values that came.
+    """A snapshot of custom towers with rows for the users, items and values that came.
 
     What has no declared table stays as it is.
 

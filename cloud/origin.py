@@ -9,7 +9,7 @@ __all__ = ["changed_clouds", "check_cloud", "cloud_origins"]
 
 
 def check_cloud(model: str) -> None:
-    """Refuses a name that stands for nothing; imports the module of a cloud of one's own.
+    """Refuses a name that stands for nothing; imports the module of a custom cloud.
 
     Raises:
       ConfigError: nothing has the name, or its module cannot be imported or lacks the function.

@@ -1,4 +1,4 @@
-"""Clouds of one's own, by name: the builder, its origin, and what a recommender makes of it."""
+"""Custom clouds, by name: the builder, its origin, and what a recommender makes of it."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What clouds of one's own have in common: tasks, a slow copy for downlinks, names of variables."""
+"""What custom clouds have in common: tasks, a slow copy for downlinks, names of variables."""
 
 import contextlib
 from collections.abc import Iterator, Mapping

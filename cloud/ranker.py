@@ -1,4 +1,4 @@
-"""A cloud model of one's own whose score is no product: one Keras model of a user and an item.
+"""A custom cloud model whose score is no product: one Keras model of a user and an item.
 
     def build(spec: CloudSpec) -> RankerCloud: ...
 

@@ -79,7 +79,7 @@ class CloudRecommender:
             recommender of the same view; by default they are computed from it.
           positions: gives the labelled positions of the library's own cloud; by default they are
             computed from the view when it learns.
-          builder: of the towers, where `config.model` names a cloud of one's own; None imports it.
+          builder: of the towers, where `config.model` names a custom cloud; None imports it.
           held_out_share: of its labelled positions, how many stay out of all training, for a
             `GuardedCloud` to judge by.
 
@@ -406,7 +406,7 @@ class CloudRecommender:
           space: its input space.
 
         Raises:
-          ConfigError: a variable of a cloud of one's own should have grown and is in no table.
+          ConfigError: a variable of a custom cloud should have grown and is in no table.
         """
         tables = self.model.tables
         if tables is None:

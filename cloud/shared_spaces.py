@@ -80,7 +80,7 @@ class InputSpaces:
         """A recommender of its own, bit for bit as `CloudRecommender.fit` leaves it.
 
         Its space is shared; of the library's own cloud, also what it reads and what it learned.
-        Whether two clouds of one's own are alike no key can say: each of them is fitted. The
+        No key can say whether two custom clouds are the same: each of them is fitted. The
         arguments are those of `CloudRecommender`.
         """
         space = self.of(view, config, features=features, seed=seed)

@@ -1,4 +1,4 @@
-"""What a cloud of one's own reads: named features, made of a `CloudView` and of nothing else."""
+"""What a custom cloud reads: named features, made of a `CloudView` and of nothing else."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Two Keras towers of one's own as the model of an exchange."""
+"""Two custom Keras towers as the model of an exchange."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A cloud model of one's own: two Keras towers, and what its builder is told.
+"""A custom cloud model: two Keras towers, and what its builder is told.
 
     def build(spec: CloudSpec) -> TwoTowerCloud: ...
 

@@ -75,7 +75,7 @@ class StoredCloud:
       vocabulary: of users and items.
       starts: starting weights of edge models, by tier.
       devices: the edge models that devices run; None where the version does not say.
-      columns: what a cloud of one's own reads; None for the library's own.
+      columns: what a custom cloud reads; None for the library's own.
       origin: where the cloud's code came from, by its name, when the version was made.
     """
 

@@ -40,7 +40,7 @@ class JobInputs:
       uplinks: what was read of the log: counts, reasons of refusal and the files.
       forgotten: how many notes of what is to be forgotten it has followed.
       erased: how many users were erased from the registry when it began.
-      clouds: where a cloud of one's own came from, by its name.
+      clouds: where a custom cloud came from, by its name.
       arrays_sha256: of the arrays beside `inputs.json`, by the name of the file.
     """
 

@@ -54,7 +54,7 @@ class FederatedBaselineState(NamedTuple):
     Attributes:
       server: the shared weights and the server optimiser's state.
       private: `[devices, P_private] float32`; row d exists on device d only.
-      aggregator: leaves of the state of an aggregator or of stages of one's own.
+      aggregator: leaves of the state of an aggregator or of custom stages.
       answers: of devices, which have not arrived.
       changes: of the shared weights, which are not applied.
     """

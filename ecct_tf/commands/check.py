@@ -1,4 +1,4 @@
-"""`ecct check`: whether a part of one's own does what the library relies on."""
+"""`ecct check`: whether a custom part does what the library relies on."""
 
 from collections.abc import Sequence
 from pathlib import Path

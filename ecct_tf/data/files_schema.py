@@ -234,7 +234,7 @@ class Filters:
 
 @dataclasses.dataclass(frozen=True)
 class FilesSchema:
-    """A data set in files of one's own.
+    """A data set in your own files.
 
     Attributes:
       name: the data set's name.

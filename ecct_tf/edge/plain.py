@@ -1,4 +1,4 @@
-"""Plain arithmetic in models and losses of one's own: `a * b`, with a gradient for phones.
+"""Plain arithmetic in custom models and losses: `a * b`, with a gradient for phones.
 
 TensorFlow's gradient of a product asks at run time which axes were broadcast, with an operator that
 phones lack. Here the shapes decide while the graph is built: an axis of size 1 beside another was

@@ -1,4 +1,4 @@
-"""Aggregators of one's own: what joins the devices' changes of the shared weights in TFF's rounds.
+"""Custom aggregators: what joins the devices' changes of the shared weights in TFF's rounds.
 
 A setting names a function; it returns a factory of `tff.aggregators`. Here it is found and
 called, without TFF: the engine makes the aggregation of it.

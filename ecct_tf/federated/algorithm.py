@@ -44,7 +44,7 @@ class RoundReport:
       item_table_bytes: item tables and starting weights, to devices that had none yet.
       cloud: what the cloud measured while learning.
       witnessed: what a witness of the round measured.
-      aggregated: what an aggregator of one's own measured, by name; NaN where nobody answered.
+      aggregated: what a custom aggregator measured, by name; NaN where nobody answered.
       uplinks: what reached the cloud, as it was encoded, by cohort, each with the round in which
         it was sent, rounds done before it.
       sums: what reached the cloud where only sums over devices do, by cohort, with what it asked.

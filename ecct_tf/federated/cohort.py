@@ -75,7 +75,7 @@ class CohortState:
     Attributes:
       server: shared weights and the server optimiser's state.
       private: `[devices, P_private] float32`; row d exists on device d only.
-      aggregator: leaves of the state of an aggregator or of stages of one's own.
+      aggregator: leaves of the state of an aggregator or of custom stages.
       changes: of shared weights, sent and not applied.
     """
 

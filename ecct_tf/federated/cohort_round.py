@@ -49,7 +49,7 @@ class CohortDone:
         where rows leave devices.
       loss: sum of the devices' losses, weighted by their samples.
       weight: the samples behind it.
-      measured: what the aggregator or stages of one's own measured.
+      measured: what the aggregator or custom stages measured.
       refused: uplinks that answer for other items than the cloud asked about.
     """
 

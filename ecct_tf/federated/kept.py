@@ -1,4 +1,4 @@
-"""What stages of one's own keep from round to round and measure, as an engine carries it: flat."""
+"""What custom stages keep from round to round and measure, as an engine carries it: flat."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Stages of one's own by a setting: found, checked against a process, and known by their source."""
+"""Custom stages by a setting: found, checked against a process, and known by their source."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence

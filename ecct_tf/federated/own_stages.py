@@ -1,4 +1,4 @@
-"""Stages of one's own: functions that make a stage of a round in place of the library's."""
+"""Custom stages: functions that make a stage of a round in place of the library's."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

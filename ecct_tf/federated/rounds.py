@@ -144,7 +144,7 @@ class CohortRounds:
           server: the cohort's state at the server.
           private: weights of the devices of each shard.
           downlinks: one for each shard.
-          kept: what the cohort's aggregator or stages of one's own keep, if it has any.
+          kept: what the cohort's aggregator or custom stages keep, if it has any.
 
         Returns:
           What `build_round` says, and an `Aggregated`, empty where nothing is kept or measured.
@@ -167,7 +167,7 @@ class CohortRounds:
         return computation(*arguments, kept)
 
     def measurements(self, index: int, stage: Stage) -> tuple[str, ...]:
-        """Names of what the cohort's aggregator or stages of one's own measure in each round."""
+        """Names of what the cohort's aggregator or custom stages measure in each round."""
         if self._own is None and self._aggregator(index) is None:
             return ()
         computation = self._round(index, stage)[0]

@@ -2,7 +2,7 @@
 
 A table is written once and read often, by devices that gather few of its rows: a form may take
 its time to encode, and may keep what all rows need, such as a codebook, beside them. `int4` is
-here, product codes are in `ecct_tf.knowledge.product_codes`, and a form of one's own is a function
+here, product codes are in `ecct_tf.knowledge.product_codes`, and a custom form is a function
 that returns a `TableCodec`, by `module:name` or registered under `ecct_tf.table_codecs`.
 """
 

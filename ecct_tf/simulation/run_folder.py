@@ -187,7 +187,7 @@ class RunFolder:
             )
 
     def changed_models(self) -> list[str]:
-        """What changed in each part of one's own whose source is not what the run began with.
+        """What changed in each custom part whose source is not what the run began with.
 
         Raises:
           ConfigError: when a model of the run cannot be imported.

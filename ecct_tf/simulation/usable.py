@@ -45,7 +45,7 @@ def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
 
 def _refuse_unread_columns(config: RunConfig, dataset: Dataset) -> None:
     """A column that nobody reads must not vanish without a word."""
-    # A cloud of one's own may read all that is centralized.
+    # A custom cloud may read all that is centralized.
     built_in = config.cloud.model == BUILT_IN_CLOUD
     for encoded in (*dataset.user_columns, *dataset.item_columns):
         if built_in and encoded.column.kind is Kind.VECTOR:

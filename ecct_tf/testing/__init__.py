@@ -1,4 +1,4 @@
-"""Conformance kits: what a part of one's own must do, checked as the library's own parts are.
+"""Conformance kits: what a custom part must do, checked as the library's own parts are.
 
 `check_edge_model` is for edge models, `check_loss` for their losses, `check_cloud` for clouds;
 `ecct check edge`, `ecct check loss` and `ecct check cloud` are the same as commands. Call them in

@@ -9,7 +9,7 @@ __all__ = ["CheckFailedError", "ConformanceError", "Finding", "raise_failures"]
 
 
 class ConformanceError(EcctError, AssertionError):
-    """A part of one's own does not do what the library relies on."""
+    """A custom part does not do what the library relies on."""
 
 
 class CheckFailedError(Exception):

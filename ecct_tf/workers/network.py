@@ -1,4 +1,4 @@
-"""A network of one's own, with nothing in it but its loopback."""
+"""A separate network, with nothing in it but its loopback."""
 
 import ctypes
 import fcntl
