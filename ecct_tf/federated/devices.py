@@ -232,7 +232,15 @@ def _compiled(
 ) -> _Features:
     tensors = ItemTensors(*(tf.constant(array) for array in items))
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    # Traced once, though the last chunk is shorter.
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, config.history_length], tf.int32),
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None, config.clock_width], tf.float32),
+        ],
+        autograph=False,
+    )
     def compute(
         history: tf.Tensor, candidate: tf.Tensor, clock: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
