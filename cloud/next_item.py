@@ -15,6 +15,7 @@ import tensorflow as tf
 from cloud.divergence import check_learned
 from cloud.next_item_loss import next_item_loss
 from cloud.passes import passes
+from cloud.sampled_softmax import ItemSampler, sampled_loss
 from ecct_tf.config import NextItemConfig
 from ecct_tf.knowledge import Block
 from ecct_tf.knowledge.pair_counts import PairCounts
@@ -43,9 +44,9 @@ def next_item_block(
     A position's user vector is `sum_k a_k ⊙ pooled_k`, where `pooled_k` sums the source
     embeddings of the history at the k-th recency decay; its logits for all items are the
     products with the target embeddings plus a bias, its loss the cross-entropy of the item
-    that came next. The full softmax costs as much as there are items: meant, like EASE,
-    for thousands of them. An epoch has at most `config.max_positions` positions, others in each,
-    so that a larger population costs no more.
+    that came next. The full softmax costs as much as there are items: above `config.full_items`
+    it is over `config.sampled_items` drawn for each batch. An epoch has at most
+    `config.max_positions` positions, others in each, so that a larger population costs no more.
 
     Args:
       histories: per user `[n] int32`, items 1..num_items, oldest first.
@@ -73,16 +74,23 @@ def next_item_block(
     rng = np.random.default_rng([seed, 0x4E47])
     trainer = _Trainer(rng, num_items=num_items, rank=rank, decays=decays, length=length)
     trainer.learn_rates(config)
-    trainer.start_bias(positions.counts(num_items))
+    counts = positions.counts(num_items)
+    trainer.start_bias(counts)
+    sampler = None
+    if num_items > config.full_items:
+        sampler = ItemSampler(counts, size=config.sampled_items)
     steps = -(-min(len(positions), config.max_positions) // config.batch_size)
     for _ in range(passes(config.epochs, steps=steps, min_steps=config.min_steps)):
         # A copy: what is not drawn takes no memory.
         order = rng.permutation(len(positions))[: config.max_positions].copy()
         for start in range(0, len(order), config.batch_size):
             rows = order[start : start + config.batch_size]
-            keep = rng.random((len(rows), length)) >= config.dropout
+            keep = (rng.random((len(rows), length)) >= config.dropout).astype(np.float32)
             contexts, targets = positions.contexts(rows), positions.targets(rows)
-            trainer.step(contexts, targets, keep.astype(np.float32))
+            if sampler is None:
+                trainer.step(contexts, targets, keep)
+            else:
+                trainer.sampled_step(contexts, targets, keep, sampler.draw(rng), sampler.expected)
     block = trainer.block()
     check_learned(
         trainer.variables,
@@ -130,6 +138,10 @@ class _Trainer:
             tf.TensorSpec([None, length], tf.float32),
         ]
         self._compiled = tf.function(self._step, input_signature=batch, autograph=False)
+        draw = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([num_items + 1], tf.float32)]
+        self._sampled = tf.function(
+            self._sampled_step, input_signature=[*batch, *draw], autograph=False
+        )
 
     def learn_rates(self, config: NextItemConfig) -> None:
         """Builds the optimiser."""
@@ -152,15 +164,46 @@ class _Trainer:
 
     def _step(self, contexts: tf.Tensor, targets: tf.Tensor, keep: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
-            mask = tf.cast(contexts > 0, tf.float32) * keep
-            size = tf.sqrt(tf.maximum(tf.matmul(mask, self._pooling), 1.0))
-            weights = mask[..., None] * self._pooling / size[:, None]
-            embedded = tf.gather(self._source, contexts)
-            pooled = tf.matmul(weights, embedded, transpose_a=True)
-            users = tf.reduce_sum(pooled * self._mix, axis=1)
+            users = self._users(contexts, keep)
             # Item 0 is padding and never comes next.
             loss = next_item_loss(users, self._target[1:], self._bias[1:], targets - 1)
-        gradients = tape.gradient(loss, self.variables)
+        self._apply(tape.gradient(loss, self.variables))
+
+    def sampled_step(
+        self, contexts: Ids, targets: Ids, keep: Array, drawn: Ids, expected: Array
+    ) -> None:
+        """The same among drawn items, `[S] int32`, each `[N + 1]` as likely as `expected`."""
+        self._sampled(contexts, targets, keep, drawn, expected)
+
+    def _sampled_step(
+        self,
+        contexts: tf.Tensor,
+        targets: tf.Tensor,
+        keep: tf.Tensor,
+        drawn: tf.Tensor,
+        expected: tf.Tensor,
+    ) -> None:
+        with tf.GradientTape() as tape:
+            loss = sampled_loss(
+                self._users(contexts, keep),
+                self._target,
+                self._bias,
+                targets=targets,
+                drawn=drawn,
+                expected=expected,
+            )
+        self._apply(tape.gradient(loss, self.variables))
+
+    def _users(self, contexts: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
+        """`[B, rank]`: what histories say."""
+        mask = tf.cast(contexts > 0, tf.float32) * keep
+        size = tf.sqrt(tf.maximum(tf.matmul(mask, self._pooling), 1.0))
+        weights = mask[..., None] * self._pooling / size[:, None]
+        embedded = tf.gather(self._source, contexts)
+        pooled = tf.matmul(weights, embedded, transpose_a=True)
+        return tf.reduce_sum(pooled * self._mix, axis=1)
+
+    def _apply(self, gradients: list[tf.Tensor]) -> None:
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
         self._optimizer.apply_gradients(zip(dense, self.variables, strict=True))
         for embeddings in (self._source, self._target):

@@ -116,15 +116,16 @@ def cloud_needs(size: DataSize, config: CloudConfig, *, features: FeatureConfig)
     learned = config.next_item
     if learned.epochs:
         steps = learned.epochs * min(size.older, learned.max_positions)
+        named = items if size.items <= learned.full_items else learned.sampled_items
         needs.append(
             Need(
                 "next item",
                 8 * items * learned.rank,
                 # Logits and their gradients, the weights' gradients and Adam's moments.
-                4 * (6 * min(learned.batch_size, size.older) * items + 12 * items * learned.rank)
+                4 * (6 * min(learned.batch_size, size.older) * named + 12 * items * learned.rank)
                 # The order of an epoch, its items, and what a batch reads of them.
                 + 4 * (3 * size.older + 4 * learned.batch_size * features.history_length),
-                steps * items * learned.rank * 6 / _FLOPS,
+                steps * named * learned.rank * 6 / _FLOPS,
                 f"{size.older:,} older interactions, {size.items:,} items, "
                 f"cloud.next_item.epochs={learned.epochs}, .batch_size={learned.batch_size}, "
                 f".max_positions={learned.max_positions}",
@@ -193,13 +194,21 @@ def run_needs(size: DataSize, config: RunConfig, *, reads: Collection[str] = ())
                 _heard(size, config, present)
                 * config.exchange.queries
                 * (4 * config.edge.embedding_dim + 16),
-                8 * min(present, 2048) * (size.items + 1),
+                8 * min(present, 2048) * (_asked_of(size, config) + 1),
                 0.0,
                 f"{present:,} devices in a round (participation.devices_per_round), "
                 f"{size.items:,} items",
             )
         )
     return needs
+
+
+def _asked_of(size: DataSize, config: RunConfig) -> int:
+    """Items of which the cloud chooses what it asks a device about."""
+    if config.exchange.items == "table":
+        return size.items
+    rows = config.exchange.candidates
+    return min(rows.shared + rows.best + config.features.history_length, size.items)
 
 
 def _heard(size: DataSize, config: RunConfig, present: int) -> int:

@@ -60,6 +60,8 @@ class NextItemConfig:
       weight_decay: strength of the decoupled weight decay on the embeddings.
       max_positions: positions in an epoch, drawn again for each, so a larger population does not
         make it longer.
+      full_items: largest catalog in which the loss names the next item among all items.
+      sampled_items: items that it is named among in a larger catalog, drawn again for each batch.
     """
 
     epochs: int = 6
@@ -70,12 +72,14 @@ class NextItemConfig:
     dropout: float = 0.3
     weight_decay: float = 0.02
     max_positions: int = 500_000
+    full_items: int = 50_000
+    sampled_items: int = 4096
 
     def __post_init__(self) -> None:
         numbers(self, "cloud.next_item")
         section = "cloud.next_item"
-        at_least(self, section, 0, "epochs", "min_steps", "weight_decay")
-        at_least(self, section, 1, "rank", "batch_size", "max_positions")
+        at_least(self, section, 0, "epochs", "min_steps", "weight_decay", "full_items")
+        at_least(self, section, 1, "rank", "batch_size", "max_positions", "sampled_items")
         positive(self, section, "learning_rate")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"{section}.dropout: expected a number in [0, 1), got {self.dropout}")

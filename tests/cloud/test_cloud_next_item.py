@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy import sparse
 
 from cloud.next_item import _pairs, _Positions, _Trainer, next_item_block
+from cloud.next_item_loss import next_item_loss
+from cloud.sampled_softmax import ItemSampler, sampled_loss
 from ecct_tf.config import NextItemConfig
 from ecct_tf.errors import ConfigError, DivergenceError
 from ecct_tf.knowledge.pair_counts import PairCounts
@@ -134,3 +137,38 @@ def test_a_pair_that_devices_told_is_a_history_of_two():
     after[3, 5], after[4, 6], after[5, 7] = 1.0, 0.25, 0.125
     told = PairCounts(np.zeros(ITEMS + 1), sparse.csr_matrix(after), 0.5)
     assert [pair.tolist() for pair in _pairs(told)] == [[3, 5], [3, 5], [4, 6]]
+
+
+def test_above_a_size_it_is_learned_among_drawn_items():
+    found = learn(full_items=ITEMS - 1, sampled_items=8, epochs=80)
+    scores = found.source @ found.target.T
+    successors = [1 + item % ITEMS for item in range(1, ITEMS + 1)]
+    assert (1 + scores[1:, 1:].argmax(axis=1)).tolist() == successors
+    # Up to that size nothing is drawn, whatever the draws would be.
+    one, other = (learn(full_items=ITEMS, sampled_items=size, epochs=2) for size in (1, 8))
+    np.testing.assert_array_equal(one.source, other.source)
+
+
+def test_where_all_items_are_drawn_it_is_the_softmax_over_all():
+    rng = np.random.default_rng(0)
+    users, items = rng.normal(size=(64, 4)), rng.normal(size=(31, 4))
+    bias, targets = rng.normal(size=31), rng.integers(1, 31, 64)
+    sampler = ItemSampler(rng.integers(0, 50, 31), size=20_000)
+    parts = [tf.constant(part, tf.float32) for part in (users, items, bias)]
+    found = sampled_loss(
+        *parts,
+        targets=tf.constant(targets, tf.int32),
+        drawn=tf.constant(sampler.draw(rng)),
+        expected=tf.constant(sampler.expected),
+    )
+    among = tf.constant(targets - 1, tf.int32)
+    whole = next_item_loss(parts[0], parts[1][1:], parts[2][1:], among)
+    assert float(found) == pytest.approx(float(whole), abs=1e-4)
+
+
+def test_draws_are_as_expected():
+    sampler, rng = ItemSampler(np.array([0, 0, 3, 80]), size=3), np.random.default_rng(1)
+    draws = [sampler.draw(rng) for _ in range(4000)]
+    found = np.bincount(np.concatenate(draws), minlength=4) / 4000
+    np.testing.assert_allclose(found, sampler.expected, atol=0.03)
+    assert 0 < found[1] < found[2] < found[3]

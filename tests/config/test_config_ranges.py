@@ -122,6 +122,8 @@ REFUSED = {
     "cloud.update_users": [0],
     "cloud.next_item.max_positions": [0],
     "cloud.next_item.min_steps": [-1],
+    "cloud.next_item.full_items": [-1],
+    "cloud.next_item.sampled_items": [0],
     "cloud.learning_rate": [0.0],
     "cloud.tail": [1.5],
     "cloud.label_visibility": ["cloud_only"],
