@@ -235,9 +235,8 @@ class SampleConfig:
         on: it serves with its trained weights unless these rank the positions lower than its
         starting weights do; then it serves with the starting weights. 0 for no guard; with
         `edge.start=random` there is none.
-      half_life: half-life h, in positions: a position behind `newer` ones of the user has the
-        weight `h / (h + newer)` in a device's loss: the newest 1, one with h newer ones half. 0
-        weights all equally.
+      half_life: number h of newer positions of the user behind which a position has half the weight
+        in a device's loss, by `h / (h + newer)`: the newest 1. 0 weights all equally.
       grade: graded labels, such as ratings, from a column of the interactions.
       weight: weights in the loss, from a column of the interactions.
     """
