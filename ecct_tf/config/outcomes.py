@@ -14,7 +14,7 @@ __all__ = ["GradeConfig", "WeightConfig"]
 
 @dataclasses.dataclass(frozen=True)
 class GradeConfig:
-    """The label of an interaction, where it is more than 1.
+    """Graded labels of interactions, in place of 1.
 
     Attributes:
       column: a column of the interactions, such as the rating; null for the label 1.
@@ -35,7 +35,7 @@ class GradeConfig:
 
 @dataclasses.dataclass(frozen=True)
 class WeightConfig:
-    """How much an interaction weighs in the loss, its negatives with it.
+    """Weights of interactions in the loss, including their negatives.
 
     Attributes:
       column: a column of the interactions, such as the time spent; null for 1.
