@@ -140,7 +140,8 @@ $(LOCKED): requirements.lock
 	  echo "TensorFlow Federated 0.87.0 is built for Linux x86-64 only; this is $$(uname -sm)." >&2; \
 	  echo "Use a Linux x86-64 machine or container (on Windows: WSL 2)." >&2; \
 	  exit 1; }
-	@echo "Installing the pinned packages into .venv: about 2 minutes, 1 GB to download, 3 GB on disk."
+	@echo "Installing the pinned packages into .venv, silently: about 2 minutes,"
+	@echo "1 GB to download, 3 GB on disk."
 	@rm -rf .venv
 	@"$(PYTHON)" -m venv .venv || { \
 	  echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: sudo apt install python3.11-venv" >&2; \
@@ -176,7 +177,8 @@ $(CURRENT_LOCKED): requirements/current.lock
 	    "With pyenv: pyenv install 3.12. With uv: uv python install 3.12." \
 	    "If it has another name or place: make install-current PYTHON_CURRENT=path/to/python3.12" >&2; \
 	  exit 1; }
-	@echo "Installing current TensorFlow and LiteRT into .venv-current: 1 to 2 minutes, 2 GB on disk."
+	@echo "Installing current TensorFlow and LiteRT into .venv-current, silently:"
+	@echo "1 to 2 minutes, 2 GB on disk."
 	@rm -rf .venv-current
 	@"$(PYTHON_CURRENT)" -m venv .venv-current
 	@.venv-current/bin/python -m pip install --quiet --no-deps --require-hashes \
@@ -200,6 +202,7 @@ $(BROWSER_INSTALLED): $(BROWSER)/package-lock.json
 $(WEB_INSTALLED): $(WEB)/package-lock.json
 	@node -e 'const [one, two] = process.versions.node.split("."); process.exit(one < 20 || (one == 20 && two < 11) ? 1 : 0)' 2>/dev/null && command -v "$(NPM)" >/dev/null || { \
 	  echo "The device in the browser needs Node 20.11 or newer with npm: see https://nodejs.org" >&2; exit 1; }
-	@echo "Installing LiteRT.js, a headless Chromium and TypeScript into $(WEB)/node_modules: 135 MB."
+	@echo "Installing LiteRT.js, a headless Chromium and TypeScript"
+	@echo "into $(WEB)/node_modules: 135 MB."
 	@"$(NPM)" ci --prefix $(WEB) --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@

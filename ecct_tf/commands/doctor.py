@@ -60,8 +60,12 @@ def doctor(deadline: float, lock: bool) -> None:
         table.add_row(check.name, Text(check.status, styles[check.status]), check.found)
     print_table(table, open_console())
     _print_remedies(checks)
-    if any(check.status == "error" for check in checks):
+    statuses = {check.status for check in checks}
+    if "error" in statuses:
+        click.echo("\nSomething will not work: fix what is listed above, then run this again.")
         sys.exit(1)
+    left = ", within the limits that are listed above" if "warning" in statuses else ""
+    click.echo(f"\nThe installation works{left}.")
 
 
 def _print_remedies(checks: Sequence[Check]) -> None:

@@ -153,13 +153,18 @@ def _exports(result: "SimulationResult") -> bool:
 def _say_next(out: Path, *, user: str, exports: bool) -> None:
     """What to type after a run, as it was typed: `make demo` leaves no `ecct` on the path."""
     name, run = shown_command(), shlex.quote(str(out))
-    click.echo("Next:")
-    click.echo(f"  {name} report {run}    # the run as one page, to open in a browser")
-    whose = shlex.quote(user)
-    click.echo(f"  {name} recommend {run} --user {whose}    # what it recommends to a user")
+    steps = {
+        f"report {run}": "the run as one page for a browser",
+        f"recommend {run} --user {shlex.quote(user)}": "what it recommends to a user",
+    }
     if exports:
-        click.echo(f"  {name} export {run} --out files    # its models as files for phones")
-    click.echo(f"  {name} new my_project    # a project for your own data")
+        steps[f"export {run} --out files"] = "its models for phones"
+    steps["new my_project"] = "a project for your own data"
+    click.echo("Next:")
+    for step, comment in steps.items():
+        line = f"  {name} {step}    # {comment}"
+        # Beside a long path there is no room for it: a command to copy must not be broken up.
+        click.echo(line if len(line) <= 80 else f"  # {comment}\n  {name} {step}")
 
 
 @click.command(epilog=examples("ecct resume runs/mine"))

@@ -231,12 +231,23 @@ def test_a_run_ends_with_commands_that_exist(capsys, monkeypatch):
     simulate._say_next(Path("runs/my run"), user="Ann O'Hara", exports=True)
     head, *lines = capsys.readouterr().out.splitlines()
     assert head == "Next:"
+    lines = [line for line in lines if not line.startswith("  #")]
     assert len(lines) == 4
     for line in lines:
         words = shlex.split(line, comments=True)
         assert words[0] == "ecct"
         COMMANDS[words[1],].make_context(words[1], words[2:])
     assert "'runs/my run'" in lines[0]
+
+
+def test_comments_stand_above_commands_that_fill_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ecct"])
+    run = "runs/" + "long" * 10
+    simulate._say_next(Path(run), user="17", exports=True)
+    printed = capsys.readouterr().out.splitlines()
+    assert max(map(len, printed)) <= 80
+    assert printed[1:3] == ["  # the run as one page for a browser", f"  ecct report {run}"]
+    assert f"  ecct recommend {run} --user 17" in printed
 
 
 @pytest.mark.parametrize(
