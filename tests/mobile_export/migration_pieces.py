@@ -207,7 +207,7 @@ def rows() -> list[Row]:
 
     add("the same vocabularies, other weights", section("provenance", run="newer"))
     add("items appended", lambda told: told.set_items([*told.items, "new a", "new b"]))
-    add("items sorted anew", lambda told: told.set_items(told.items[::-1]))
+    add("items re-sorted", lambda told: told.set_items(told.items[::-1]))
     fewer = add(
         "items removed",
         lambda told: told.set_items([t for t in told.items if t not in ("film 4", "film 9")]),
@@ -220,7 +220,7 @@ def rows() -> list[Row]:
     add("items named by row numbers instead of tokens",
         section("items", file=None), refused="named by tokens")  # fmt: skip
     add("profile values added", lambda told: told.set_words(0, ["v0", "v1", "v2", "v4"]))
-    add("profile values sorted anew", lambda told: told.set_words(1, ["v3", "v2", "v1"]))
+    add("profile values re-sorted", lambda told: told.set_words(1, ["v3", "v2", "v1"]))
     add("the user's profile value removed", lambda told: told.set_words(0, ["v2", "v3"]))
     add("a profile value that only the new file knows",
         lambda told: told.set_words(0, ["v1", "v2", "v9"]),
@@ -230,8 +230,8 @@ def rows() -> list[Row]:
     ages, wider = number(Scaling(min=20, max=60)), number(Scaling(min=10, max=90))
     known = {"c0": "v1", "c1": "v3", "age": "34"}
     scaled = {"start": ages, "edit": lambda told: told.metadata.update(wider.metadata)}
-    add("another rule of a private number that the app gave", profile=known, **scaled)
-    add("another rule of a private number of which only the code is known",
+    add("another rule for a private number that the app gave", profile=known, **scaled)
+    add("another rule for a private number of which only the code is known",
         profile=[1, 3, 400_000], refused="by another rule", **scaled)  # fmt: skip
     add("the same, and the app gives the profile", profile=[1, 3, 400_000], given=known, **scaled)
     add("decays, history length or clock settings, of the same number",
@@ -258,12 +258,12 @@ def rows() -> list[Row]:
         told.resize()
 
     add("a file that does not train", inference, refused="does not train")
-    add("any of these, with weights begun anew",
+    add("any of these, with fresh weights",
         lambda told: told.metadata.update(tier="linear"), anew=True)  # fmt: skip
     add("another codec or width of the downlink", section("exchange", codec="float16"))
     add("a state of an earlier release", section("provenance", run="newer"), earlier=True,
         refused="does not tell what its rows mean")  # fmt: skip
-    add("the same, and the former file is at hand",
+    add("the same, with the former file given",
         lambda told: told.set_items(told.items[::-1]), earlier=True, previous=True)  # fmt: skip
     return found
 
@@ -297,7 +297,7 @@ def rows_of_context() -> list[Row]:
         refused="place (home, work, train), there none")  # fmt: skip
     add("other values or columns of the context, or another order of them", other, start=knows,
         refused="there place (train, work, home), network (wifi, cable)")  # fmt: skip
-    add("a context where there was none, with weights begun anew", CONTEXT, start=plain, anew=True)
-    add("no context where there was one, with weights begun anew", {}, start=knows, anew=True)
-    add("another context, with weights begun anew", other, start=knows, anew=True)
+    add("a context where there was none, with fresh weights", CONTEXT, start=plain, anew=True)
+    add("no context where there was one, with fresh weights", {}, start=knows, anew=True)
+    add("another context, with fresh weights", other, start=knows, anew=True)
     return found

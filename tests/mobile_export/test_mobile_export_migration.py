@@ -156,23 +156,23 @@ def words_of(state):
 
 NETWORK, PLACE = pieces.GIVEN["network"], pieces.GIVEN["place"]
 NOTES = {
-    "a context where there was none, with weights begun anew": [
+    "a context where there was none, with fresh weights": [
         "context: network is new, and unknown for what came before",
         "context: place is new, and unknown for what came before",
     ],
-    "no context where there was one, with weights begun anew": [
+    "no context where there was one, with fresh weights": [
         "context: network was dropped, x does not read it",
         "context: place was dropped, x does not read it",
     ],
-    "another context, with weights begun anew": [
+    "another context, with fresh weights": [
         "context: network is unknown where it was one of the values that x does not know"
     ],
 }
 KEPT_WORDS = {
     "the same context of requests": (NETWORK, PLACE),
-    "a context where there was none, with weights begun anew": ([None] * 8, [None] * 8),
-    "no context where there was one, with weights begun anew": ([], []),
-    "another context, with weights begun anew": (
+    "a context where there was none, with fresh weights": ([None] * 8, [None] * 8),
+    "no context where there was one, with fresh weights": ([], []),
+    "another context, with fresh weights": (
         [word if word == "wifi" else None for word in NETWORK],
         PLACE,
     ),
@@ -211,7 +211,7 @@ def test_profile_rows_follow_their_words():
 
 
 def test_a_number_that_the_app_gave_is_read_by_the_new_rule():
-    row = ROWS["another rule of a private number that the app gave"]
+    row = ROWS["another rule for a private number that the app gave"]
     found = adopted(row)[1]().state
     given = row.after.file()
     again = dataclasses.replace(row, profile={"c0": "v1", "c1": "v3", "age": 34}, before=row.after)
