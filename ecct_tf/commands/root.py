@@ -15,6 +15,7 @@ from ecct_tf.commands.evaluate import evaluate
 from ecct_tf.commands.export import export
 from ecct_tf.commands.groups import Group
 from ecct_tf.commands.inspect import inspect
+from ecct_tf.commands.logs import LogHandler
 from ecct_tf.commands.new import new
 from ecct_tf.commands.recommend import recommend
 from ecct_tf.commands.report import report
@@ -34,7 +35,11 @@ __all__ = ["cli"]
 def cli(verbose: int) -> None:
     """ECCT-TF: recommenders that learn on phones and in the cloud at once."""
     level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        handlers=[LogHandler()],
+    )
     for name in ("ecct_tf", "cloud", "mobile_export"):
         logging.getLogger(name).setLevel(level)
     quiet_tensorflow()

@@ -1,0 +1,23 @@
+"""Log lines of a command, which never stand in the middle of a progress bar."""
+
+import logging
+import sys
+
+__all__ = ["LogHandler"]
+
+
+class LogHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to stderr; an open bar of tqdm is cleared before a line and drawn again after it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one record."""
+        # Imported already where a bar is open; help must not wait for it.
+        tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
+        if tqdm is None:
+            super().emit(record)
+            return
+        try:
+            tqdm.write(self.format(record), file=self.stream)
+            self.flush()
+        except Exception:
+            self.handleError(record)
