@@ -16,6 +16,8 @@ def quiet_tensorflow() -> None:
     """
     verbose = logging.getLogger("ecct_tf").isEnabledFor(logging.INFO)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
+    # gRPC would prepare each fork and say so, where all that is started here is another program.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     keep_keras_out_of_here()
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     logging.getLogger("tensorflow").setLevel(logging.INFO if verbose else logging.ERROR)

@@ -68,6 +68,13 @@ class SpreadValue:
         return self._parts[member][1]
 
 
+def _chosen(values: Any, member: PoolMember, chosen: tuple[int, ...]) -> Any:
+    """Some client values of an argument, which may stay in the worker."""
+    if isinstance(values, SpreadValue):
+        return values.part(member, chosen)
+    return [values[at] for at in chosen]
+
+
 class SplitRound:
     """A round of a `WorkerPool`, which must be around it; called like TFF's computation of one."""
 
@@ -86,8 +93,8 @@ class SplitRound:
     def __call__(
         self,
         state: Any,
-        items: SpreadValue,
-        data: SpreadValue,
+        items: Any,
+        data: SpreadValue | Sequence[Any],
         private: Sequence[Any],
         downlink: Sequence[Any],
         *kept: Any,
@@ -109,10 +116,10 @@ class SplitRound:
             def work() -> Any:
                 return self._work(
                     state,
-                    items.part(member, chosen),
-                    data.part(member, chosen),
-                    [private[at] for at in chosen],
-                    [downlink[at] for at in chosen],
+                    items.part(member, ()) if isinstance(items, SpreadValue) else items,
+                    _chosen(data, member, chosen),
+                    _chosen(private, member, chosen),
+                    _chosen(downlink, member, chosen),
                 )
 
             return work

@@ -73,6 +73,20 @@ def test_a_run_of_ecct_without_tff(small_config, tmp_path):
 
 @pytest.mark.slow
 @needs_tff
+@pytest.mark.parametrize("method", ["fedavg", "pfedrec", "fedrecon"])
+def test_a_baseline_by_two_workers_ends_like_that_of_one(method, small_config):
+    own = ("federated_baseline.rounds=2", "federated_baseline.embedding_dim=4")
+    options = (f"method={method}", "runtime.engine=tff", *own)
+    one, two = (
+        simulate(small_config(*options, *more)).state
+        for more in ((), ("runtime.workers=[local, local]",))
+    )
+    for name, expected in one.server._asdict().items():
+        np.testing.assert_array_equal(getattr(two.server, name), expected, err_msg=name)
+
+
+@pytest.mark.slow
+@needs_tff
 @pytest.mark.parametrize(("first", "then"), [("tff", "local"), ("local", "tff")])
 def test_a_run_may_be_resumed_by_the_other_engine(first, then, federated, tmp_path, caplog):
     config = federated(first, "exchange.weights_codec=float32")
