@@ -148,7 +148,7 @@ def _standing(rows: Sequence[ResultRow], own: set[str], result: SimulationResult
     told = f"{subject.model} against the strongest of the others, {rival.model}: {gain.mean:+.4f}"
     if gain.low is None or gain.high is None:
         return [f"{told} HR@{k}."]
-    sure = "" if gain.excludes_zero else "; no difference that so many users can show"
+    sure = "" if gain.excludes_zero else "; that may be chance"
     return [f"{told} HR@{k}, 95 % interval {gain.low:+.4f} to {gain.high:+.4f}, paired{sure}."]
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 
 import pandas as pd
 import pytest
@@ -174,6 +175,8 @@ def test_the_page_shows_all_of_it(paths, tmp_path):
     assert "<h3>Differences, paired over users</h3>" in page
     assert '<td class="number">+0.125<br><i>0.000 to +0.375</i></td>' in page
     assert "Of 4 devices 25.0&nbsp;% are better than at their start, 50.0&nbsp;% equal" in page
+    # An end of the interval that is not zero must not read as zero.
+    assert re.search(r"changed from 0\.\d{4} by \+0\.\d{4} \(95 % interval [+−]?0\.\d{4} to", page)
     assert "10–20 training interactions · 2 devices" in page
     assert "Cold, 10 training interactions · 1 device<" in page
 

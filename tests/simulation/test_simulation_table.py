@@ -100,7 +100,7 @@ def test_the_strongest_of_the_others_is_told_with_its_paired_interval():
     assert "95 % interval +0.0074 to +0.0212, paired." in told
     rows = (*ROWS[:2], _row("ECCT edge", "edge", 249))
     told = " ".join(_printed(120, rows=rows).split())
-    assert "no difference that so many users can show" in told
+    assert "paired; that may be chance" in told
     assert "against the strongest" not in _printed(120, rows=ROWS[2:])
 
 
