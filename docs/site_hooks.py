@@ -34,6 +34,13 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     return files
 
 
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Links to those files, which lead somewhere in the repository too, as links to the pages."""
+    for page, source in PAGES.items():
+        markdown = markdown.replace(f"](../{source}", f"]({page}")
+    return markdown
+
+
 def render(source: str) -> str:
     """The text of `source`, a path below the root, with links that hold inside the site."""
     text = (ROOT / source).read_text(encoding="utf-8")

@@ -161,6 +161,16 @@ def test_links_of_repository_pages_are_mended_for_the_site(tmp_path, monkeypatch
     assert hooks.render("benchmarks/README.md") == expected
 
 
+def test_links_of_pages_lead_to_files_of_the_repository_and_to_pages_of_the_site():
+    hooks = _module("site_hooks")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in hooks.PAGES:
+            assert f"]({name}" not in text, f"{page}: {name} is no file of the repository"
+    linked = "[a](../benchmarks/README.md#x), [b](concepts.md)"
+    assert hooks.on_page_markdown(linked) == "[a](benchmarks.md#x), [b](concepts.md)"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_python_blocks_compile(page):
     for code in _blocks(page, "python"):
