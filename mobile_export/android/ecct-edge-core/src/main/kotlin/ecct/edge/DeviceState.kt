@@ -141,7 +141,7 @@ public class DeviceState internal constructor(
         val received =
             downlink?.let {
                 val table = if (it.tableSha256.isEmpty()) "" else ",\"table_sha256\":\"${it.tableSha256}\""
-                """{"scale":${it.scale.toDouble()},"cloud_version":${it.cloudVersion},"round_number":${it.round}$table}"""
+                """{"scale":${pythonFloat(it.scale.toDouble())},"cloud_version":${it.cloudVersion},"round_number":${it.round}$table}"""
             }
         return """{"model":"$model","layout":"$layout","user":$user,"num_older":$olderItems,""" +
             """"round":$round,"downlink":$received,"arrays":{$arrays}}"""

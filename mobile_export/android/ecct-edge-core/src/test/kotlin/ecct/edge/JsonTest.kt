@@ -39,6 +39,16 @@ class JsonTest {
     }
 
     @Test
+    fun floatsAreWrittenAsPythonWritesThem() {
+        val expected =
+            listOf("0.0009765625", "0.0005", "0.0001", "5e-05", "6.103515625e-05", "5.960464477539063e-08") +
+                listOf("0.5", "1.0", "-2.25", "65504.0", "12345678.0", "1e+16", "-0.0", "0.0", "1.7976931348623157e+308")
+        assertEquals(expected, expected.map { pythonFloat(it.toDouble()) })
+        assertEquals("{\"rate\": 0.0005}", jsonText(mapOf("rate" to 0.0005)))
+        assertFailsWith<JsonException> { pythonFloat(Double.NaN) }
+    }
+
+    @Test
     fun messagesNameThePlace() {
         val found = JsonObject.parse("""{"a": {"b": "x"}}""", "file.json").child("a")
         val error = assertFailsWith<JsonException> { found.count("b") }
