@@ -61,7 +61,7 @@ def redacted(
       tables: by the name of a variable, whose rows it has, where the cloud is one's own.
     """
     users = sorted(tombstones)
-    states, columns = stored.states.copy(), stored.columns
+    states, columns = np.array(stored.states), stored.columns
     if columns is None:
         space = stored.space
         nobody = user_state(

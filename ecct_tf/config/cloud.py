@@ -196,8 +196,9 @@ class CloudConfig:
             "buffer",
         )
         positive(
-            self, "cloud", "regularization", "learning_rate", "temperature", "staleness_half_life"
-        )
+            self, "cloud", "tail", "regularization", "learning_rate", "temperature",
+            "staleness_half_life",
+        )  # fmt: skip
         within(
             self, "cloud", 0.0, 1.0, "tail", "query_top_share", "sequence_decay", "downlink_rate",
             "guard_share", "guard_room", "popular_rows",

@@ -223,7 +223,7 @@ def test_a_small_catalog_bounds_the_rank(make_view, make_cloud):
 
 def test_a_tail_of_nothing_is_refused(make_cloud):
     with pytest.raises(ConfigError, match=r"cloud\.tail"):
-        make_cloud(tail=0.0).fit()
+        make_cloud(tail=0.0)
 
 
 def test_a_snapshot_brings_everything_back(make_cloud, knowledge):

@@ -125,7 +125,7 @@ REFUSED = {
     "cloud.next_item.full_items": [-1],
     "cloud.next_item.sampled_items": [0],
     "cloud.learning_rate": [0.0],
-    "cloud.tail": [1.5],
+    "cloud.tail": [0.0, 1.5],
     "cloud.label_visibility": ["cloud_only"],
     "cloud.staleness_half_life": [0.0],
     "cloud.popular_rows": [-0.1],

@@ -101,7 +101,7 @@ def test_two_packages_that_register_one_name_are_named(folder, spec):
     ("name", "message"),
     [
         ("mine.modles:tiny", r"there is no module mine\.modles: install its package, or run"),
-        ("nobody.models:tiny", r"there is no module nobody: .* folder where nobody lies"),
+        ("nobody.models:tiny", r"there is no module nobody: .* folder that contains nobody"),
         ("failing:tiny", r"importing failing failed at failing\.py, line 2: ZeroDivisionError"),
         ("failing_syntax:tiny", r"failed at failing_syntax\.py, line 1: SyntaxError"),
         (

@@ -27,7 +27,8 @@ from mobile_export.flatbuffer.packing import (
 from mobile_export.flatbuffer.schema import read_model, signature_names, write_model
 from mobile_export.making.conversion import check_operators, convert
 from mobile_export.making.examples import DeviceExample
-from mobile_export.making.export import Labels, _column_files, export_edge_model
+from mobile_export.making.export import Labels, export_edge_model
+from mobile_export.making.labels import column_files
 from mobile_export.making.variants import default_variant
 from mobile_export.runtime.interpreter import Interpreter
 
@@ -60,7 +61,7 @@ def files(works, table, task_of, weights_of, labels, tmp_path_factory):
 
 def test_a_vocabulary_s_file_is_named_by_no_path():
     names = ("age", "../to/wn", "..\\to\\wn", ".. to\nwn", "größe (cm)", "/")
-    files = _column_files(Labels({name: ["x"] for name in names}, [], {}))
+    files = column_files(Labels({name: ["x"] for name in names}, [], {}))
     assert list(files.values()) == [
         "profile_age.txt",
         "profile__to_wn.txt",
