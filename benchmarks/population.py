@@ -144,7 +144,7 @@ def measured(
     clock = Clock()
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch("ecct_tf.simulation.simulate.Checkpointer", Timed),
+        mock.patch("ecct_tf.simulation.running.Checkpointer", Timed),
         mock.patch.object(EcctAlgorithm, "next", timed_next),
     ):
         out = Path(folder) / "run"

@@ -91,7 +91,7 @@ def axis_figure(
         for tick in axes.get_xticklabels():
             tick.set(horizontalalignment="right", rotation_mode="anchor")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(axis, color=theme.muted)
+    axes.set_xlabel(f"{axis} (log scale)" if logarithmic else axis, color=theme.muted)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(False, axis="x")
     _heading(axes, f"{label}, test", theme)

@@ -74,7 +74,7 @@ def course_figure(
     axes.grid(False, axis="x")
     if by_bytes:
         bytes_axis(axes)
-        axes.set_xlabel("MiB transmitted per device", color=theme.muted)
+        axes.set_xlabel("MiB transmitted per device (log scale)", color=theme.muted)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5 if theme.narrow else 8, integer=True))
         axes.set_xlabel("round", color=theme.muted)

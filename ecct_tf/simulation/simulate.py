@@ -2,77 +2,34 @@
 
 import dataclasses
 import logging
-import shlex
-import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from cloud.origin import check_cloud
-from cloud.shared_spaces import InputSpaces
 from ecct_tf.config import EngineName, RunConfig
 from ecct_tf.data import Dataset, described, refuse_in_memory
 from ecct_tf.edge import check_edge_models, check_losses
-from ecct_tf.errors import CheckpointError, DataError, RunFolderError, WorkerError
-from ecct_tf.federated import Algorithm, chosen_engine, federated_runtime
+from ecct_tf.errors import CheckpointError, DataError, RunFolderError
 from ecct_tf.federated.aggregators import check_aggregators
-from ecct_tf.federated.increments import sum_federated, sum_here
 from ecct_tf.federated.named_stages import check_stages
 from ecct_tf.knowledge.table_origin import check_item_form
-from ecct_tf.phases import phase
-from ecct_tf.reporting import write_plots
-from ecct_tf.simulation.attack_outcome import attack_outcome
-from ecct_tf.simulation.callbacks import Checkpointer, MetricsWriter, ProgressBar
-from ecct_tf.simulation.catalog import catalog_plan
-from ecct_tf.simulation.checkpoints import Checkpoint
-from ecct_tf.simulation.ecct import EcctAlgorithm
-from ecct_tf.simulation.engines import report_engine, with_engine
-from ecct_tf.simulation.experiment import Experiment, build_experiment
-from ecct_tf.simulation.group_quality import group_rows
-from ecct_tf.simulation.left_over import left_over
-from ecct_tf.simulation.loop import Callback, run_rounds
-from ecct_tf.simulation.methods import build_algorithm, display_name, quick_references
-from ecct_tf.simulation.participation import schedule_of
-from ecct_tf.simulation.privacy_meter import PrivacyMeter
-from ecct_tf.simulation.results import (
-    ResultRow,
-    measured_rows,
-    rank_rows,
-    start_line,
-    start_places,
-)
+from ecct_tf.simulation.engines import with_engine
+from ecct_tf.simulation.loop import Callback
+from ecct_tf.simulation.methods import display_name
 from ecct_tf.simulation.run_folder import RunFolder
-from ecct_tf.simulation.run_log import LINES, run_log
-from ecct_tf.simulation.sums_log import SumsLogger
-from ecct_tf.simulation.tensorboard import TensorBoardWriter
-from ecct_tf.simulation.unstarted import discard_unstarted
-from ecct_tf.simulation.uplink_log import UplinkLogger, log_folder
-from ecct_tf.simulation.worker_load import worker_load
+from ecct_tf.simulation.run_log import run_log
+from ecct_tf.simulation.running import (
+    Attempt,
+    SimulationResult,
+    run_to_the_end,
+    uplink_loggers,
+)
 from ecct_tf.version import __version__
 
 __all__ = ["SimulationResult", "resume", "simulate"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class SimulationResult:
-    """What a simulation yields.
-
-    Attributes:
-      rows: the final table, quick references first.
-      experiment: the data it ran on.
-      algorithm: what was run.
-      state: the state after the last round.
-      notes: what was left out, and how to have it.
-    """
-
-    rows: tuple[ResultRow, ...]
-    experiment: Experiment
-    algorithm: Algorithm[Any]
-    state: Any
-    notes: tuple[str, ...] = ()
 
 
 def simulate(
@@ -99,7 +56,7 @@ def simulate(
     """
     config = _with_data(config, dataset)
     # What cannot work is refused before there is a folder.
-    _uplink_log(config, out)
+    uplink_loggers(config, out)
     check_edge_models(config.edge, config.features)
     check_losses(config.training)
     check_item_form(config.exchange.item_table)
@@ -107,10 +64,11 @@ def simulate(
     check_aggregators(config)
     check_stages(config)
     folder = None if out is None else RunFolder.create(out, config)
+    attempt = Attempt(folder, dataset=dataset, callbacks=callbacks)
     if folder is None:
-        return _run(config, None, dataset=dataset, callbacks=callbacks)
+        return run_to_the_end(config, attempt)
     with folder.locked(), _log_of(folder, "begins"):
-        return _run(config, folder, dataset=dataset, callbacks=callbacks)
+        return run_to_the_end(config, attempt)
 
 
 def resume(
@@ -164,14 +122,10 @@ def resume(
                 ", ".join(later),
             )
         with _log_of(folder, "is resumed"):
-            return _run(
-                config,
-                folder,
-                dataset=dataset,
-                callbacks=callbacks,
-                begin=checkpoint,
-                again=True,
+            attempt = Attempt(
+                folder, dataset=dataset, callbacks=callbacks, begin=checkpoint, again=True
             )
+            return run_to_the_end(config, attempt)
 
 
 def _log_of(folder: RunFolder, what: str) -> AbstractContextManager[None]:
@@ -228,192 +182,3 @@ def _check_data(folder: RunFolder, dataset: Dataset | None, *, begun: bool) -> N
             f"{config.data.dataset}, received the data set {dataset.name!r} in memory. Leave "
             "dataset out, or begin a new run."
         )
-
-
-def _run(
-    config: RunConfig,
-    folder: RunFolder | None,
-    *,
-    dataset: Dataset | None,
-    callbacks: Sequence[Callback],
-    begin: Checkpoint | None = None,
-    again: bool = False,
-) -> SimulationResult:
-    # What an earlier part of the run took counts too.
-    began = time.monotonic() - (folder.seconds if folder is not None and again else 0.0)
-    first_round = 0 if begin is None else begin.round_number
-    status, progress = "failed", _Progress(first_round, folder=folder, began=began)
-    try:
-        experiment = build_experiment(config, dataset=dataset)
-        meter = PrivacyMeter.of(
-            config, num_devices=len(experiment.groups), schedule=schedule_of(experiment)
-        )
-        if meter is not None:
-            meter.check_bound(config.rounds)
-        spaces = InputSpaces()
-        engine = chosen_engine(config.runtime.engine)
-        runtime = config.runtime
-        with federated_runtime(
-            engine=engine,
-            threads=runtime.threads,
-            concurrent_calls=runtime.concurrent_calls,
-            load=worker_load(config, num_devices=len(experiment.groups)),
-            deadline_seconds=runtime.round_deadline_seconds,
-            workers=runtime.workers,
-            workers_tls=runtime.workers_tls,
-        ):
-            summed = sum_federated if engine == "tff" else sum_here
-            algorithm = build_algorithm(experiment, spaces=spaces, summed=summed)
-            if algorithm.rounds:
-                report_engine(config.runtime, before=folder.engine if again and folder else None)
-            state = None if begin is None else _restored(begin, experiment, algorithm)
-            watchers = [
-                ProgressBar(display_name(config), k=config.evaluation.k),
-                progress,
-                *callbacks,
-            ]
-            if folder is not None:
-                if again:
-                    folder.keep_metrics(progress.rounds)
-                    folder.note_resumed(progress.rounds, engine=engine)
-                    folder.set_status(
-                        "running", round_number=progress.rounds, seconds=time.monotonic() - began
-                    )
-                if isinstance(algorithm, EcctAlgorithm):
-                    folder.write_item_table(algorithm.table)
-                folder.write_candidates("validation", experiment.validation)
-                folder.write_candidates("test", experiment.test)
-                watchers = [*_writers(folder, algorithm, experiment), *watchers]
-            # Before the checkpoint of the round, see `UplinkLogger`.
-            if folder is not None and config.exchange.item_sums.keep:
-                watchers = [SumsLogger(folder.path), *watchers]
-            watchers = [*_uplink_log(config, None if folder is None else folder.path), *watchers]
-            # Before the rounds, since afterwards there would be two states of all devices.
-            starts = start_places(experiment, algorithm)
-            state = run_rounds(
-                algorithm,
-                experiment,
-                callbacks=watchers,
-                state=state,
-                first_round=progress.rounds,
-            )
-            plan = catalog_plan(experiment)
-            with phase("ranking the test items" + (", whole catalog" if plan.own else "")):
-                ours = measured_rows(experiment, algorithm, state, starts=starts, catalog=plan.own)
-            references = (
-                _references(experiment, spaces, catalog=plan.references) if config.baselines else []
-            )
-            rows = [*references, *ours]
-        for row in rows:
-            LINES.info(
-                "test: %s HR@%d %.4f NDCG@%d %.4f",
-                row.model,
-                row.metrics.k,
-                row.metrics.hr,
-                row.metrics.k,
-                row.metrics.ndcg,
-            )
-        privacy = "" if meter is None else meter.account.told(meter.epsilon(config.rounds))
-        late = left_over(state, rounds=algorithm.rounds)
-        held = _held(algorithm, experiment)
-        outcome = attack_outcome(experiment, algorithm, state, ours)
-        attacked = None if outcome is None else outcome.told()
-        for line in filter(
-            None, [*map(start_line, rows), plan.note, held, privacy, late, attacked]
-        ):
-            LINES.info("%s", line)
-        if folder is not None:
-            folder.write_devices(rank_rows(experiment, ours))
-            if config.baselines:
-                folder.write_references(rank_rows(experiment, references))
-            folder.write_groups(group_rows(experiment, rows))
-            folder.write_results([row.as_dict() for row in rows])
-            if outcome is not None:
-                outcome.write(folder.path)
-            write_plots(folder.path)
-        status = "complete"
-        notes = tuple(filter(None, (plan.note, held, privacy, late, attacked)))
-        return SimulationResult(tuple(rows), experiment, algorithm, state, notes)
-    except KeyboardInterrupt:
-        status = "interrupted"
-        raise
-    except WorkerError as error:
-        if folder is None or not (again or progress.rounds):
-            raise
-        raise WorkerError(
-            f"{error} Finished rounds are kept, settings are in {folder.path / 'config.yaml'}; "
-            f"resume with: ecct resume {shlex.quote(str(folder.path))}"
-        ) from error
-    finally:
-        # A first try that has not finished a round leaves nothing that blocks the next one.
-        begun = again or progress.rounds > 0 or status == "complete"
-        if folder is not None and (begun or not discard_unstarted(folder.path)):
-            folder.set_status(
-                status, round_number=progress.rounds, seconds=time.monotonic() - began
-            )
-
-
-class _Progress(Callback):
-    """Remembers how far the run is, and keeps `status.json` up to it, after the round's files."""
-
-    def __init__(self, rounds: int, *, folder: RunFolder | None, began: float) -> None:
-        self.rounds = rounds
-        self._folder = folder
-        self._began = began
-
-    def on_round(self, result: Any, state: Any) -> None:
-        del state
-        self.rounds = result.round_number
-        if self._folder is not None:
-            seconds = time.monotonic() - self._began
-            self._folder.set_status("running", round_number=self.rounds, seconds=seconds)
-
-
-def _writers(
-    folder: RunFolder, algorithm: Algorithm[Any], experiment: Experiment
-) -> list[Callback]:
-    return [
-        MetricsWriter(folder),
-        TensorBoardWriter(folder.path),
-        Checkpointer(folder, algorithm, fingerprint=experiment.fingerprint()),
-    ]
-
-
-def _held(algorithm: Algorithm[Any], experiment: Experiment) -> str:
-    """What devices hold of the items, where that is not the whole table."""
-    holding = algorithm.holding if isinstance(algorithm, EcctAlgorithm) else None
-    return "" if holding is None else holding.told(experiment.test)
-
-
-def _uplink_log(config: RunConfig, out: Path | None) -> list[Callback]:
-    folder = log_folder(config, out)
-    return [] if folder is None else [UplinkLogger(folder, config)]
-
-
-def _restored(begin: Checkpoint, experiment: Experiment, algorithm: Algorithm[Any]) -> Any:
-    received = experiment.fingerprint()
-    if begin.fingerprint != received:
-        raise CheckpointError(
-            f"the data is not what the run began with: expected SHA-256 {begin.fingerprint}, "
-            f"received {received}. Restore the data, or begin a new run."
-        )
-    _log.info("going on after round %d", begin.round_number)
-    return algorithm.from_arrays(begin.arrays)
-
-
-def _references(experiment: Experiment, spaces: InputSpaces, *, catalog: bool) -> list[ResultRow]:
-    """Rows of the quick references on the same data, candidates and input space."""
-    rows = []
-    for config in quick_references(experiment.config):
-        reference = dataclasses.replace(experiment, config=config)
-        algorithm = build_algorithm(reference, spaces=spaces)
-        state = run_rounds(
-            algorithm,
-            reference,
-            callbacks=[ProgressBar(display_name(config), k=config.evaluation.k)],
-            validate=False,
-        )
-        found = measured_rows(reference, algorithm, state, catalog=catalog)
-        # What the cloud is without an exchange has a row of its own.
-        rows += [row for row in found if row.model != "no exchange cloud"]
-    return rows

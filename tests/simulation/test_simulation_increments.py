@@ -180,7 +180,7 @@ def test_a_run_sums_by_its_engine(config, monkeypatch, engine, expected):
         del experiment, spaces
         raise SeenError(summed)
 
-    monkeypatch.setattr("ecct_tf.simulation.simulate.build_algorithm", build)
+    monkeypatch.setattr("ecct_tf.simulation.running.build_algorithm", build)
     runtime = dataclasses.replace(config.runtime, engine=engine)
     with pytest.raises(SeenError) as caught:
         simulate(dataclasses.replace(config, runtime=runtime))

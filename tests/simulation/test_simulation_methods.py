@@ -12,7 +12,7 @@ from ecct_tf.data import Candidates
 from ecct_tf.errors import ConfigError, DivergenceError, RunFolderError
 from ecct_tf.evaluation import ranks
 from ecct_tf.federated import federated_runtime
-from ecct_tf.simulation import simulate as simulate_module
+from ecct_tf.simulation import running
 from ecct_tf.simulation.campaign import parse_seeds, plan_runs, run_all
 from ecct_tf.simulation.catalog import rank_catalog
 from ecct_tf.simulation.edge_state import table_digest
@@ -291,7 +291,7 @@ def test_a_run_and_its_quick_references_compute_one_input_space(
 ):
     quick = ("cloud.next_item.epochs=0", "evaluation.catalog=none")
     config = small_config("method=cloud-only", "baselines=true", *quick)
-    monkeypatch.setattr(simulate_module, "quick_references", lambda config: [config])
+    monkeypatch.setattr(running, "quick_references", lambda config: [config])
     reference, own = simulate(config).rows
     assert reference == own
     assert len(computed) == 1

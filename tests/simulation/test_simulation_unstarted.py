@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from ecct_tf.errors import ConfigError, DataError, WorkerError
-from ecct_tf.simulation import simulate as module
+from ecct_tf.simulation import running
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.simulate import simulate
 from ecct_tf.simulation.unstarted import discard_unstarted
@@ -34,8 +34,8 @@ def test_a_run_that_fails_before_its_first_round_leaves_no_folder(
     out = tmp_path / "run"
     if part == "federated_runtime":
         algorithm = SimpleNamespace(num_devices=1, rounds=1)
-        monkeypatch.setattr(module, "build_algorithm", lambda *_, **__: algorithm)
-    monkeypatch.setattr(module, part, failing(error))
+        monkeypatch.setattr(running, "build_algorithm", lambda *_, **__: algorithm)
+    monkeypatch.setattr(running, part, failing(error))
     with pytest.raises(type(error)):
         simulate(small_config(), out=out)
     assert list(tmp_path.iterdir()) == []
