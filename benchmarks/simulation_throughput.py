@@ -106,7 +106,7 @@ class PlainRounds:
             )
             for shard in self._shards
         ]
-        self._private = ecct.state.cohorts[0].private
+        self._private = np.asarray(ecct.state.cohorts[0].private)
         coder = build_codec(work.weights_codec)
         self._shared = coder.decode(coder.encode(ecct.state.cohorts[0].server.shared))
         self._pool = concurrent.futures.ThreadPoolExecutor(side_by_side)
