@@ -2,11 +2,12 @@
 
 import logging
 import sys
+from typing import TextIO
 
 __all__ = ["LogHandler"]
 
 
-class LogHandler(logging.StreamHandler):  # type: ignore[type-arg]
+class LogHandler(logging.StreamHandler[TextIO]):
     """Writes to stderr; an open bar of tqdm is cleared before a line and drawn again after it."""
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -112,17 +112,17 @@ class ReconstructionConfig:
     """
 
     rounds: int = 80
-    embedding_dim: int = 32
-    initial_scale: float = 0.1
+    embedding_dim: int = 16
+    initial_scale: float = 0.01
     negatives: int = 8
     max_positions: int = 1000
     reconstruction_epochs: int = 4
     epochs: int = 1
-    batch_size: int = 50
-    learning_rate: float = 1.0
-    embedding_learning_rate: float = 20.0
+    batch_size: int = 200
+    learning_rate: float = 5.91
+    embedding_learning_rate: float = 61.9
     server: ServerConfig = dataclasses.field(
-        default_factory=lambda: ServerConfig(optimizer="adam", learning_rate=0.63, momentum=0.8)
+        default_factory=lambda: ServerConfig(optimizer="adam", learning_rate=0.0675, momentum=0.8)
     )
 
     def __post_init__(self) -> None:
