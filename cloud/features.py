@@ -144,7 +144,7 @@ def _states_of(blocks: tuple[Block, ...], items: Ids, own: Array) -> Array:
         for power in powers
     ]
     length = np.full((users, 1), np.log1p(size) - 4.0, np.float32)
-    scale = 1.0 / np.sqrt(1.0 + size)
+    scale = np.float32(1.0 / np.sqrt(1.0 + size))
     means = [scale * pooled[index * len(_STATE_DECAYS)] for index in range(len(blocks))]
     return np.concatenate([*pooled, *means, length, own], axis=1).astype(np.float32)
 

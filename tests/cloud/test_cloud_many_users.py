@@ -108,7 +108,7 @@ def _singly(blocks, history):
         for source in (block.source[history] for block in blocks)
         for power in powers
     ]
-    scale = 1.0 / np.sqrt(1.0 + len(history))
+    scale = np.float32(1.0 / np.sqrt(1.0 + len(history)))
     length = np.array([np.log1p(len(history)) - 4.0], np.float32)
     return np.concatenate([*pooled, scale * pooled[0], scale * pooled[3], length])
 
@@ -125,7 +125,8 @@ def test_states_of_many_users_are_those_of_each(view, blocks):
         centralized=np.zeros((len(histories), 0), np.float32),
     )
     expected = np.stack([_singly(blocks, history) for history in histories])
-    assert found.tobytes() == expected.tobytes()
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_states_are_made_for_those_that_are_asked_for_and_kept_up_to_a_bound():
