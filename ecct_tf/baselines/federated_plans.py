@@ -13,7 +13,11 @@ from ecct_tf.baselines.local_models import (
 from ecct_tf.baselines.local_training import LocalTraining
 from ecct_tf.baselines.reconstruction import ReconstructionTraining
 from ecct_tf.config import RunConfig, ServerConfig
-from ecct_tf.config.baselines import FederatedBaselineName
+from ecct_tf.config.baselines import (
+    FederatedBaselineName,
+    PersonalEmbeddingConfig,
+    ReconstructionConfig,
+)
 from ecct_tf.data import DeviceView
 from ecct_tf.data.profile import profile_shape
 
@@ -113,7 +117,6 @@ def _pfedrec_plan(
     negatives outside *all* of a user's items, the test item included; this one draws them
     outside the training items.
     """
-    del method
     own = config.federated_baseline.pfedrec
     model = score_function_model(
         num_items=num_items, embedding_dim=own.embedding_dim, initial_scale=own.initial_scale
@@ -126,24 +129,10 @@ def _pfedrec_plan(
         embedding_learning_rate=own.embedding_learning_rate,
         alternating=True,
     )
-    return BaselinePlan(
-        rounds=own.rounds,
-        devices=prepare_local_devices(
-            groups,
-            history_length=0,
-            positions="all",
-            max_positions=own.max_positions,
-            seed=config.seed,
-            features=model.features,
-        ),
-        sampler=NegativeSampler(own.negatives, num_items, config.seed),
-        work=AveragingWork(
-            training, model.table_size, config.exchange.weights_codec, weighting="devices"
-        ),
-        server=own.server,
-        personal=training,
-        section="federated_baseline.pfedrec",
+    work = AveragingWork(
+        training, model.table_size, config.exchange.weights_codec, weighting="devices"
     )
+    return _plan_without_histories(config, own, groups, method=method, work=work, personal=training)
 
 
 def _fedrecon_plan(
@@ -157,7 +146,6 @@ def _fedrecon_plan(
 
     Before it scores, a device finds its user's vector from all its positions.
     """
-    del method
     own = config.federated_baseline.fedrecon
     model = factorization_model(
         num_items=num_items, embedding_dim=own.embedding_dim, initial_scale=own.initial_scale
@@ -177,6 +165,21 @@ def _fedrecon_plan(
         learning_rate=own.learning_rate,
         embedding_learning_rate=0.0,
     )
+    work = AveragingWork(training, model.table_size, config.exchange.weights_codec)
+    return _plan_without_histories(config, own, groups, method=method, work=work, personal=personal)
+
+
+def _plan_without_histories(
+    config: RunConfig,
+    own: PersonalEmbeddingConfig | ReconstructionConfig,
+    groups: Sequence[Sequence[DeviceView]],
+    *,
+    method: FederatedBaselineName,
+    work: AveragingWork,
+    personal: LocalTraining,
+) -> BaselinePlan:
+    """The plan of a method whose model reads no history and trains on all positions."""
+    model = work.training.model
     return BaselinePlan(
         rounds=own.rounds,
         devices=prepare_local_devices(
@@ -187,11 +190,11 @@ def _fedrecon_plan(
             seed=config.seed,
             features=model.features,
         ),
-        sampler=NegativeSampler(own.negatives, num_items, config.seed),
-        work=AveragingWork(training, model.table_size, config.exchange.weights_codec),
+        sampler=NegativeSampler(own.negatives, model.num_items, config.seed),
+        work=work,
         server=own.server,
         personal=personal,
-        section="federated_baseline.fedrecon",
+        section=f"federated_baseline.{method}",
     )
 
 
