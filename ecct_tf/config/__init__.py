@@ -15,7 +15,16 @@ from ecct_tf.config.baselines import (
 )
 from ecct_tf.config.candidate_rows import CandidateRowsConfig
 from ecct_tf.config.cloud import CloudConfig, LabelVisibility, NextItemConfig, SimilarityConfig
-from ecct_tf.config.data import DATASETS, SPLITS, DataConfig, DatasetName, SplitName
+from ecct_tf.config.data import SPLITS, DataConfig, SplitName
+from ecct_tf.config.data_names import (
+    DATA_ENTRY_POINTS,
+    DATASETS,
+    IN_MEMORY,
+    check_dataset_name,
+    dataset_names,
+    dataset_target,
+    is_own_dataset,
+)
 from ecct_tf.config.edge import (
     CLOCK_CONTEXT,
     OPTIMIZERS,
@@ -74,6 +83,8 @@ __all__ = [
     "CLOCK_CONTEXT",
     "CODECS",
     "DATASETS",
+    "DATA_ENTRY_POINTS",
+    "IN_MEMORY",
     "METHODS",
     "OPTIMIZERS",
     "ROUNDS_KEYS",
@@ -90,7 +101,6 @@ __all__ = [
     "CloudConfig",
     "CodecName",
     "DataConfig",
-    "DatasetName",
     "DelayConfig",
     "EdgeConfig",
     "EdgeOnlyConfig",
@@ -126,10 +136,14 @@ __all__ = [
     "TrainingConfig",
     "TypedOption",
     "WeightConfig",
+    "check_dataset_name",
     "check_tier_form",
     "check_tier_names",
+    "dataset_names",
+    "dataset_target",
     "dump_config",
     "edge_model_names",
+    "is_own_dataset",
     "listed_workers",
     "load_config",
     "load_over",

@@ -4,22 +4,11 @@ import dataclasses
 from typing import Literal, get_args
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
+from ecct_tf.config.data_names import IN_MEMORY, check_dataset_name
 from ecct_tf.config.skew import SkewConfig
 from ecct_tf.errors import ConfigError
 
-__all__ = ["DATASETS", "SPLITS", "DataConfig", "DatasetName", "SplitName"]
-
-DatasetName = Literal[
-    "movielens-100k",
-    "movielens-1m",
-    "movielens-latest-small",
-    "complete-journey",
-    "synthetic",
-    "files",
-    "in-memory",
-]
-# What can be loaded by its name; data in memory cannot.
-DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)[:-1]
+__all__ = ["SPLITS", "DataConfig", "SplitName"]
 
 SplitName = Literal["leave_one_out", "temporal"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -31,7 +20,8 @@ class DataConfig:
 
     Attributes:
       dataset: `movielens-100k`, `movielens-1m`, `movielens-latest-small`, `complete-journey`,
-        `synthetic`, or `files` for your own. `in-memory` is what a run is filed as whose data a
+        `synthetic`, or `files` for your own; a name that a package registers, or `module:name` of
+        a function that returns a `Dataset`. `in-memory` is what a run is filed as whose data a
         program handed over.
       folder: folder with the published data, instead of the cache or a download.
       schema: YAML file that describes your own files; for `files` only.
@@ -56,7 +46,7 @@ class DataConfig:
       fingerprint: SHA-256 of data in memory, in hexadecimal; written by the run.
     """
 
-    dataset: DatasetName = "movielens-100k"
+    dataset: str = "movielens-100k"
     folder: str | None = None
     schema: str | None = None
     keep_first: int | None = None
@@ -76,14 +66,14 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         numbers(self, "data")
-        one_of(self, "data", "dataset", get_args(DatasetName))
+        check_dataset_name(self.dataset)
         if (self.dataset == "files") != (self.schema is not None):
             raise ConfigError(
                 "data.schema: expected the path of a schema file with data.dataset=files, and "
                 f"none otherwise, got {self.schema!r} with data.dataset={self.dataset}"
             )
         for key in ("name", "fingerprint"):
-            if getattr(self, key) is not None and self.dataset != "in-memory":
+            if getattr(self, key) is not None and self.dataset != IN_MEMORY:
                 raise ConfigError(
                     f"data.{key}: expected null but for data.dataset=in-memory, got "
                     f"{getattr(self, key)!r} with data.dataset={self.dataset}"

@@ -30,6 +30,7 @@ from ecct_tf.data.movielens_latest_small import (
     MOVIELENS_LATEST_SMALL_SCHEMA,
     load_movielens_latest_small,
 )
+from ecct_tf.data.named import changed_datasets, dataset_origins, load_named
 from ecct_tf.data.negatives import (
     BulkNegatives,
     sample_distinct_negatives,
@@ -92,7 +93,9 @@ __all__ = [
     "SplitReport",
     "SyntheticConfig",
     "build_dataset",
+    "changed_datasets",
     "cloud_view",
+    "dataset_origins",
     "described",
     "device_view",
     "dirichlet_devices",
@@ -105,6 +108,7 @@ __all__ = [
     "load_movielens_1m",
     "load_movielens_100k",
     "load_movielens_latest_small",
+    "load_named",
     "read_files_schema",
     "refuse_heavy_users",
     "refuse_in_memory",

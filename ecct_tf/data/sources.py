@@ -6,14 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ecct_tf.config import DataConfig
-from ecct_tf.data.complete_journey import load_complete_journey
+from ecct_tf.config import IN_MEMORY, DataConfig
 from ecct_tf.data.dataset import Dataset
 from ecct_tf.data.files import load_files
 from ecct_tf.data.heavy_users import without_heavy_users
-from ecct_tf.data.movielens import load_movielens_100k
-from ecct_tf.data.movielens_1m import load_movielens_1m
-from ecct_tf.data.movielens_latest_small import load_movielens_latest_small
+from ecct_tf.data.named import load_named
 from ecct_tf.data.short_histories import shortened
 from ecct_tf.data.split import Split, leave_one_out
 from ecct_tf.data.synthetic import SyntheticConfig, synthetic_dataset
@@ -29,7 +26,7 @@ def load_dataset(config: DataConfig, *, seed: int, progress: bool = True) -> Dat
     """Loads or generates the dataset that the configuration names, with the histories it keeps.
 
     Raises:
-      ConfigError: the schema file is wrong.
+      ConfigError: the schema file is wrong, or a data set of a user's own cannot be loaded.
       DataError: a file is missing or wrong, or the data is in no file (`in-memory`).
 
     Example:
@@ -55,7 +52,7 @@ def shorten_dataset(config: DataConfig, dataset: Dataset) -> Dataset:
 
 def refuse_in_memory(config: DataConfig) -> None:
     """Raises `DataError` if the configuration names data that only a program has."""
-    if config.dataset != "in-memory":
+    if config.dataset != IN_MEMORY:
         return
     which = "data in memory"
     if config.fingerprint is not None:
@@ -93,7 +90,7 @@ def described(config: DataConfig, dataset: Dataset, *, seed: int) -> DataConfig:
         )
     return dataclasses.replace(
         config,
-        dataset="in-memory",
+        dataset=IN_MEMORY,
         folder=None,
         schema=None,
         name=dataset.name,
@@ -122,14 +119,8 @@ def _load(config: DataConfig, *, seed: int, progress: bool) -> Dataset:
         for note in report.notes:
             _log.warning("%s", note)
         return dataset
-    published = {
-        "movielens-100k": load_movielens_100k,
-        "movielens-1m": load_movielens_1m,
-        "movielens-latest-small": load_movielens_latest_small,
-        "complete-journey": load_complete_journey,
-    }
-    load = published[config.dataset]
-    return load(folder=None if config.folder is None else Path(config.folder), progress=progress)
+    folder = None if config.folder is None else Path(config.folder)
+    return load_named(config.dataset, folder=folder, progress=progress)
 
 
 def split_dataset(config: DataConfig, dataset: Dataset) -> Split:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecct_tf.config import (
-    DATASETS,
     RunConfig,
     TypedOption,
     check_tier_names,
+    dataset_names,
     load_config,
     rounds_key,
 )
@@ -214,7 +214,7 @@ def _plain(value: Any) -> object:
 
 def _source(data: str | Path) -> tuple[list[str], Path | None]:
     """Overrides that name the data, and the file of settings."""
-    if isinstance(data, str) and data in DATASETS and data != "files":
+    if isinstance(data, str) and _names_data(data):
         return [_Argument.of("data", "data.dataset", data)], None
     if not isinstance(data, str | Path):
         raise ConfigError(
@@ -223,10 +223,10 @@ def _source(data: str | Path) -> tuple[list[str], Path | None]:
         )
     path = Path(data)
     if path.suffix.lower() not in (".yaml", ".yml"):
-        names = [name for name in DATASETS if name != "files"]
+        names = [name for name in dataset_names() if name != "files"]
         raise ConfigError(
-            f"data: expected one of {', '.join(names)}, or the path of a YAML file, got "
-            f"{str(data)!r}{near_miss(str(data), names)}"
+            f"data: expected one of {', '.join(names)}, module:name of your own, or the path of a "
+            f"YAML file, got {str(data)!r}{near_miss(str(data), names)}"
         )
     if "interactions" not in read_mapping(path):
         return [], path
@@ -234,6 +234,13 @@ def _source(data: str | Path) -> tuple[list[str], Path | None]:
         _Argument.of("data", "data.dataset", "files"),
         _Argument.of("data", "data.schema", path),
     ], None
+
+
+def _names_data(text: str) -> bool:
+    """Whether a text is a data set's name, not a path."""
+    if ":" in text:
+        return Path(text).suffix.lower() not in (".yaml", ".yml")
+    return text != "files" and text in dataset_names()
 
 
 def _data_name(config: RunConfig) -> str:

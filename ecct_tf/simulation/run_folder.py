@@ -193,6 +193,7 @@ class RunFolder:
           ConfigError: when a model of the run cannot be imported.
         """
         from cloud.origin import changed_clouds
+        from ecct_tf.data import changed_datasets
         from ecct_tf.edge import changed_losses, changed_sources
         from ecct_tf.federated.aggregators import changed_aggregators
         from ecct_tf.federated.named_stages import changed_stages
@@ -204,9 +205,11 @@ class RunFolder:
             edge, clouds = recorded.get("edge_models", {}), recorded.get("clouds", {})
             aggregators, losses = recorded.get("aggregators", {}), recorded.get("losses", {})
             forms, stages = recorded.get("item_tables", {}), recorded.get("stages", {})
+            datasets = recorded.get("datasets", {})
         except (OSError, ValueError, AttributeError):
             # Nothing depends on the file in runs of the library's own models.
             edge, clouds, aggregators, losses, forms, stages = {}, {}, {}, {}, {}, {}
+            datasets = {}
         return (
             changed_sources(edge)
             + changed_clouds(clouds)
@@ -214,6 +217,7 @@ class RunFolder:
             + changed_stages(self.config, stages)
             + changed_losses(self.config.training, losses)
             + changed_item_forms(self.config.exchange.item_table, forms)
+            + changed_datasets(self.config.data.dataset, datasets)
         )
 
     @property
@@ -359,6 +363,7 @@ def _packages() -> dict[str, str | None]:
 
 def _environment(config: RunConfig) -> dict[str, Any]:
     from cloud.origin import cloud_origins
+    from ecct_tf.data import dataset_origins
     from ecct_tf.edge import edge_origins, loss_origins
     from ecct_tf.federated.aggregators import aggregator_origins
     from ecct_tf.federated.engine import chosen_engine
@@ -380,6 +385,7 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "aggregators": aggregator_origins(config),
         "stages": stage_origins(config),
         "losses": loss_origins(config.training),
+        "datasets": dataset_origins(config.data.dataset),
         "item_tables": item_form_origins(config.exchange.item_table),
         "availability_trace": _trace_digest(config),
     }

@@ -153,7 +153,7 @@ def _check_models(folder: RunFolder) -> None:
     changes = folder.changed_models()
     if changes:
         raise CheckpointError(
-            f"{folder.path}: the source of a model changed since the run began: "
+            f"{folder.path}: the source of a custom part changed since the run began: "
             f"{'; '.join(changes)}. Restore the source and resume, or begin a new run with "
             f"--config {folder.path / 'config.yaml'}"
         )

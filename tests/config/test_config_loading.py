@@ -120,8 +120,8 @@ def test_values_of_overrides(override, section, name, value):
         ("edge.tiers={my-pkg.gru: 1.0}", "edge.tiers: expected a name such as mlp, or module:name"),
         (
             "data.dataset=foo",
-            "data.dataset: expected one of movielens-100k, movielens-1m, movielens-latest-small, "
-            "complete-journey, synthetic, files, in-memory, got 'foo'",
+            "data.dataset: expected a data set out of movielens-100k, movielens-1m, "
+            "movielens-latest-small, complete-journey, synthetic, files, or module:name",
         ),
         ("exchange.codec=3", "exchange.codec: expected one of float32, float16, int8, got 3"),
         ("seed=-1", "seed: expected at least 0, got -1"),

@@ -1,0 +1,71 @@
+"""Names of data sets: what there is, and what a name stands for; nothing is imported."""
+
+from ecct_tf.config.part_names import PartNames, check_name_form
+
+__all__ = [
+    "DATASETS",
+    "DATA_ENTRY_POINTS",
+    "IN_MEMORY",
+    "check_dataset_name",
+    "dataset_names",
+    "dataset_target",
+    "is_own_dataset",
+]
+
+DATA_ENTRY_POINTS = "ecct_tf.datasets"
+"""The group of entry points under which packages register data sets."""
+
+IN_MEMORY = "in-memory"
+"""What a run is filed as whose data a program handed over; it cannot be loaded by that name."""
+
+_NAMES = PartNames(
+    "a data set",
+    DATA_ENTRY_POINTS,
+    {
+        "movielens-100k": "ecct_tf.data.movielens:load_movielens_100k",
+        "movielens-1m": "ecct_tf.data.movielens_1m:load_movielens_1m",
+        "movielens-latest-small": "ecct_tf.data.movielens_latest_small:load_movielens_latest_small",
+        "complete-journey": "ecct_tf.data.complete_journey:load_complete_journey",
+        "synthetic": "ecct_tf.data.synthetic:synthetic_dataset",
+        "files": "ecct_tf.data.files:load_files",
+    },
+)
+
+DATASETS = tuple(_NAMES.own)
+"""The library's own data sets, and `files` for a user's."""
+
+
+def dataset_names() -> dict[str, str]:
+    """The names that need no module, each with the `module:name` that it stands for.
+
+    Raises:
+      ConfigError: two packages register one name, or one that the library has.
+    """
+    return _NAMES.known()
+
+
+def is_own_dataset(name: str) -> bool:
+    """Whether the library itself loads the data set, or a program handed it over."""
+    return name in _NAMES.own or name == IN_MEMORY
+
+
+def check_dataset_name(name: str, *, setting: str = "data.dataset") -> None:
+    """Refuses what names no data set; nothing is imported.
+
+    Raises:
+      ConfigError: nothing has the name, which lists what there is, or it is no `module:name`.
+    """
+    if not is_own_dataset(name):
+        dataset_target(name, setting=setting)
+
+
+def dataset_target(name: str, *, setting: str = "data.dataset") -> str:
+    """The `module:name` that a name stands for.
+
+    Raises:
+      ConfigError: nothing has the name; it lists what there is.
+    """
+    if ":" in name:
+        examples = "a name such as movielens-100k, or module:name such as my_pkg.data:clicks"
+        check_name_form(name, setting=setting, examples=examples)
+    return _NAMES.target_of(name, setting=setting)
