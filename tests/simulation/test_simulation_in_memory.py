@@ -61,7 +61,7 @@ def test_the_run_is_filed_under_the_name_of_its_data(finished, shop):
 
 
 def test_its_configuration_never_loads_something_else(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr("ecct_tf.data.sources.load_movielens_100k", pytest.fail)
+    monkeypatch.setattr("ecct_tf.data.sources.load_named", pytest.fail)
     again = load_config(finished / "config.yaml")
     with pytest.raises(DataError) as caught:
         simulate(again, out=tmp_path / "again")
