@@ -68,6 +68,15 @@ SPACES: dict[str, dict[str, Any]] = {
         f"{_FED}.fedrecon.embedding_learning_rate": (3.0, 100.0),
         f"{_FED}.fedrecon.server.learning_rate": (0.03, 3.0),
     },
+    "fedmd": {
+        f"{_FED}.embedding_dim": [16, 32],
+        f"{_FED}.initial_scale": [0.05, 0.1, 0.2],
+        f"{_FED}.negatives": [4, 8],
+        f"{_FED}.batch_size": [4, 20, 50],
+        f"{_FED}.fedmd.digest_rate": [0.2, 0.5, 1.0],
+        f"{_FED}.fedmd.learning_rate": (0.01, 0.2),
+        f"{_FED}.fedmd.embedding_learning_rate": (0.5, 100.0),
+    },
     "centralized": {
         "centralized.batch_size": [256, 512, 1024],
         "centralized.learning_rate": (0.0005, 0.01),
@@ -95,6 +104,7 @@ _ROUNDS = {
     "fine-tuning": f"{_FED}.rounds",
     "pfedrec": f"{_FED}.pfedrec.rounds",
     "fedrecon": f"{_FED}.fedrecon.rounds",
+    "fedmd": f"{_FED}.fedmd.rounds",
     "centralized": "centralized.epochs",
     "ecct": "rounds",
 }

@@ -186,6 +186,19 @@ def run_needs(size: DataSize, config: RunConfig, *, reads: Collection[str] = ())
                 f"runtime.concurrent_calls={config.runtime.concurrent_calls}, {size.items:,} items",
             )
         )
+        if config.method == "fedmd":
+            # A table for each device, before a round, after it, and as a checkpoint has it.
+            kept = 3 * 4 * size.devices * (size.items + 1) * dim
+            needs.append(
+                Need(
+                    "models that stay on devices",
+                    kept,
+                    0,
+                    0.0,
+                    f"{size.devices:,} devices, {size.items:,} items, "
+                    f"federated_baseline.embedding_dim={dim - 1}",
+                )
+            )
     elif config.method in ("ecct", "edge-only", "centralized"):
         needs.append(_device_need(size, config, present, reads=reads))
         needs.append(

@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.baselines.local_data import LocalData
@@ -53,8 +54,49 @@ class AveragingWork:
         """Length of a device's private weights."""
         return self.training.model.size - self.shared_size
 
+    def initial(self, seed: int) -> npt.NDArray[np.float32]:
+        """`[P_shared + P_private] float32`: the start at the server and on each device."""
+        return self.training.model.initial(seed)
+
+    def weights(self, shared: tf.Tensor, private: tf.Tensor) -> tf.Tensor:
+        """The models of a shard, `[C, P] float32`, from what is shared and what is private."""
+        return join_weights(shared, private)
+
+    def trained(
+        self,
+        shared: tf.Tensor,
+        data: LocalData,
+        negatives: tf.Tensor,
+        private: tf.Tensor,
+        *,
+        steps: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Local training of a shard.
+
+        Args:
+          shared: `[P_shared] float32`, as received.
+          data: the shard.
+          negatives: `[C, N, k] int32`.
+          private: `[C, P_private] float32`.
+          steps: `[] int32`, steps that the server has taken.
+
+        Returns:
+          The models after it `[C, P]`, the mean loss `[C]` of the last epoch, and the change
+          `[C, P_shared]` of what is shared.
+        """
+        del steps
+        start = self.weights(shared, private)
+        final, loss = self.training(start, data, negatives)
+        return final, loss, (final - start)[:, : self.shared_size]
+
     def __call__(
-        self, shared: tf.Tensor, data: LocalData, negatives: tf.Tensor, private: tf.Tensor
+        self,
+        shared: tf.Tensor,
+        data: LocalData,
+        negatives: tf.Tensor,
+        private: tf.Tensor,
+        *,
+        steps: tf.Tensor,
     ) -> DeviceResult:
         """Trains a shard of C devices.
 
@@ -62,17 +104,17 @@ class AveragingWork:
           shared: `[P_shared] float32`, as received.
           data: the shard.
           negatives: `[C, N, k] int32`.
-          private: `[C, P - P_shared] float32`, as kept since the device's last round.
+          private: `[C, P_private] float32`, as kept since the device's last round.
+          steps: `[] int32`, steps that the server has taken.
         """
-        start = join_weights(shared, private)
-        final, loss = self.training(start, data, negatives)
+        final, loss, changed = self.trained(shared, data, negatives, private, steps=steps)
         loss = tf.where(healthy_rows(final), loss, np.nan)
         coder = build_codec(self.weights_codec)
-        change = coder.decode(coder.encode((final - start)[:, : self.shared_size]))
+        change = coder.decode(coder.encode(changed))
         samples = tf.cast(data.samples, tf.float32)
         weights = samples if self.weighting == "samples" else tf.cast(samples > 0.0, tf.float32)
         return DeviceResult(
-            private=final[:, self.shared_size :],
+            private=final[:, self.training.model.size - self.private_size :],
             delta=tf.linalg.matvec(change, weights, transpose_a=True),
             weight=tf.reduce_sum(weights),
             loss=tf.reduce_sum(loss * samples),
@@ -133,8 +175,8 @@ def build_averaging_round(
     def compute(
         shared: Any, round_number: Any, items: Any, data: Any, private: Any, negatives: Any
     ) -> DeviceResult:
-        del round_number, items
-        return work(shared, data, negatives, private)
+        del items
+        return work(shared, data, negatives, private, steps=round_number)
 
     made = RoundStages(
         build_distribute(work.shared_size, work.weights_codec),

@@ -1,4 +1,4 @@
-"""Federated learning without a cloud: FedAvg and its kin, PFedRec and FedRecon."""
+"""Federated learning without a cloud: FedAvg and its kin, PFedRec, FedRecon and FedMD."""
 
 import dataclasses
 import math
@@ -52,7 +52,7 @@ class FederatedBaselineState(NamedTuple):
     """What a run keeps between rounds.
 
     Attributes:
-      server: the shared weights and the server optimiser's state.
+      server: the shared weights (of FedMD the consensus) and the server optimiser's state.
       private: `[devices, P_private] float32`; row d exists on device d only.
       aggregator: leaves of the state of an aggregator or of custom stages.
       answers: of devices, which have not arrived.
@@ -132,6 +132,7 @@ class FederatedBaseline:
             personal=plan.personal,
             sampler=plan.sampler,
             shard_size=self._shard_size,
+            join=plan.work.weights,
         )
 
     @property
@@ -145,9 +146,9 @@ class FederatedBaseline:
         return len(self._devices)
 
     def initialize(self) -> FederatedBaselineState:
-        """Random shared weights; each device's private ones start alike."""
+        """Shared weights that all begin with; each device's private ones start alike."""
         work = self._work
-        start = work.training.model.initial(self._seed)
+        start = work.initial(self._seed)
         zeros = np.zeros(work.shared_size, np.float32)
         return FederatedBaselineState(
             ServerState(start[: work.shared_size], zeros, zeros, np.int32(0)),

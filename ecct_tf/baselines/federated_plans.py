@@ -1,11 +1,13 @@
-"""What tells FedAvg, FedProx, fine-tuning, PFedRec and FedRecon apart, as values."""
+"""What tells FedAvg, FedProx, fine-tuning, PFedRec, FedRecon and FedMD apart, as values."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from ecct_tf.baselines.averaging import AveragingWork
+from ecct_tf.baselines.consensus import ConsensusWork, draw_public_items
 from ecct_tf.baselines.local_data import LocalDevice, NegativeSampler, prepare_local_devices
 from ecct_tf.baselines.local_models import (
+    LocalModel,
     factorization_model,
     history_model,
     score_function_model,
@@ -62,15 +64,7 @@ def _averaging_plan(
     are shared, the item embeddings included.
     """
     own = config.federated_baseline
-    model = history_model(
-        num_items=num_items,
-        features=config.features,
-        profile=profile_shape(groups[0][0].profile.columns),
-        embedding_dim=own.embedding_dim,
-        hidden_dim=own.hidden_dim,
-        profile_dim=own.profile_dim,
-        initial_scale=own.initial_scale,
-    )
+    model = _model_of_histories(config, num_items=num_items, groups=groups)
     training = LocalTraining(
         model,
         epochs=own.epochs,
@@ -85,8 +79,85 @@ def _averaging_plan(
         learning_rate=own.fine_tuning.learning_rate,
         embedding_learning_rate=own.fine_tuning.embedding_learning_rate,
     )
-    return BaselinePlan(
+    return _plan_with_histories(
+        config,
+        groups,
         rounds=own.rounds,
+        work=AveragingWork(training, model.size, config.exchange.weights_codec),
+        server=own.server,
+        personal=tuning if method == "fine-tuning" else None,
+        section="federated_baseline",
+    )
+
+
+def _fedmd_plan(
+    config: RunConfig,
+    *,
+    method: FederatedBaselineName,
+    num_items: int,
+    groups: Sequence[Sequence[DeviceView]],
+) -> BaselinePlan:
+    """FedMD (Li & Wang 2019, arXiv 1910.03581): private models, averaged logits of public items.
+
+    The model and its samples are FedAvg's; nothing of it leaves its device.
+    """
+    own = config.federated_baseline.fedmd
+    model = _model_of_histories(config, num_items=num_items, groups=groups)
+    items = draw_public_items(num_items, count=own.public_items, seed=config.seed)
+    work = ConsensusWork(
+        LocalTraining(
+            model,
+            epochs=own.epochs,
+            batch_size=config.federated_baseline.batch_size,
+            learning_rate=own.learning_rate,
+            embedding_learning_rate=own.embedding_learning_rate,
+        ),
+        len(items),
+        config.exchange.weights_codec,
+        weighting="devices",
+        public_items=items,
+        digest_rate=own.digest_rate,
+    )
+    return _plan_with_histories(
+        config,
+        groups,
+        rounds=own.rounds,
+        work=work,
+        server=own.server,
+        personal=None,
+        section=f"federated_baseline.{method}",
+    )
+
+
+def _model_of_histories(
+    config: RunConfig, *, num_items: int, groups: Sequence[Sequence[DeviceView]]
+) -> LocalModel:
+    own = config.federated_baseline
+    return history_model(
+        num_items=num_items,
+        features=config.features,
+        profile=profile_shape(groups[0][0].profile.columns),
+        embedding_dim=own.embedding_dim,
+        hidden_dim=own.hidden_dim,
+        profile_dim=own.profile_dim,
+        initial_scale=own.initial_scale,
+    )
+
+
+def _plan_with_histories(
+    config: RunConfig,
+    groups: Sequence[Sequence[DeviceView]],
+    *,
+    rounds: int,
+    work: AveragingWork,
+    server: ServerConfig,
+    personal: LocalTraining | None,
+    section: str,
+) -> BaselinePlan:
+    """The plan of a method whose model reads histories, with the samples of FedAvg."""
+    own, model = config.federated_baseline, work.training.model
+    return BaselinePlan(
+        rounds=rounds,
         devices=prepare_local_devices(
             groups,
             history_length=model.history_length,
@@ -95,11 +166,11 @@ def _averaging_plan(
             seed=config.seed,
             features=model.features,
         ),
-        sampler=NegativeSampler(own.negatives, num_items, config.seed),
-        work=AveragingWork(training, model.size, config.exchange.weights_codec),
-        server=own.server,
-        personal=tuning if method == "fine-tuning" else None,
-        section="federated_baseline",
+        sampler=NegativeSampler(own.negatives, model.num_items, config.seed),
+        work=work,
+        server=server,
+        personal=personal,
+        section=section,
     )
 
 
@@ -204,5 +275,6 @@ PLANS: Mapping[FederatedBaselineName, Callable[..., BaselinePlan]] = {
     "fine-tuning": _averaging_plan,
     "pfedrec": _pfedrec_plan,
     "fedrecon": _fedrecon_plan,
+    "fedmd": _fedmd_plan,
 }
 """How each federated baseline is made, from `(config, *, method, num_items, groups)`."""

@@ -1,13 +1,13 @@
 """Scores on the devices, with each device's own copy of the weights."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ecct_tf.baselines.averaging import join_weights
 from ecct_tf.baselines.local_data import (
     LocalData,
     LocalDevice,
@@ -47,6 +47,7 @@ class LocalScorer:
         personal: LocalTraining | None,
         sampler: NegativeSampler,
         shard_size: int,
+        join: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     ) -> None:
         """Prepares scoring.
 
@@ -57,7 +58,9 @@ class LocalScorer:
           personal: what a device trains before it scores; None for nothing.
           sampler: of the negatives of that training.
           shard_size: devices that are computed together.
+          join: the models of a shard, from what is shared and what its devices keep.
         """
+        self._join = join
         self._model = model
         self._devices = devices
         self._split = split
@@ -89,7 +92,7 @@ class LocalScorer:
 
         Args:
           shared: `[P_shared] float32`.
-          private: `[devices, P - P_shared] float32`.
+          private: `[devices, P_private] float32`.
           candidates: what to score; a user may have several rows.
           round_number: rounds done; the negatives of the personal training depend on it.
 
@@ -102,7 +105,7 @@ class LocalScorer:
             rows = [rows_of[number] for number in shard.members.tolist()]
             if not any(rows):
                 continue
-            weights = join_weights(tf.constant(shared), tf.constant(private[shard.members]))
+            weights = self._join(tf.constant(shared), tf.constant(private[shard.members]))
             weights = self._personalised(weights, shard, round_number)
             choices = candidates.items.shape[1]
             step = max(1, _LOGITS_AT_ONCE // (len(rows) * choices))

@@ -10,6 +10,7 @@ from ecct_tf.errors import ConfigError
 __all__ = [
     "FEDERATED_BASELINES",
     "CentralizedConfig",
+    "ConsensusConfig",
     "EdgeOnlyConfig",
     "FederatedBaselineConfig",
     "FederatedBaselineName",
@@ -19,7 +20,7 @@ __all__ = [
     "ReconstructionConfig",
 ]
 
-FederatedBaselineName = Literal["fedavg", "fedprox", "fine-tuning", "pfedrec", "fedrecon"]
+FederatedBaselineName = Literal["fedavg", "fedprox", "fine-tuning", "pfedrec", "fedrecon", "fedmd"]
 FEDERATED_BASELINES: tuple[FederatedBaselineName, ...] = get_args(FederatedBaselineName)
 
 Positions = Literal["all", "recent"]
@@ -136,10 +137,49 @@ class ReconstructionConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class FederatedBaselineConfig:
-    """Federated learning without a cloud: FedAvg and its variants, PFedRec and FedRecon.
+class ConsensusConfig:
+    """FedMD (Li & Wang 2019), with items of the catalog as its public data.
 
-    Item embeddings are learned from what devices hold and averaged like all other weights.
+    Attributes:
+      rounds: rounds of a run.
+      public_items: number of items, drawn by the seed, of which devices tell logits; null for all.
+      digest_rate: share of the way to the consensus that a device's logits go before it trains, by
+        the biases of the public items.
+      epochs: passes over a device's own samples in a round, after the digestion.
+      learning_rate: learning rate of the head's weights in them.
+      embedding_learning_rate: learning rate of the item embeddings in them.
+      server: how the logits are averaged; as it is here, their mean is the consensus.
+    """
+
+    rounds: int = 40
+    public_items: int | None = None
+    digest_rate: float = 0.5
+    epochs: int = 1
+    learning_rate: float = 0.02
+    embedding_learning_rate: float = 1.0
+    server: ServerConfig = dataclasses.field(
+        default_factory=lambda: ServerConfig(optimizer="average", learning_rate=1.0, momentum=0.0)
+    )
+
+    def __post_init__(self) -> None:
+        section = "federated_baseline.fedmd"
+        numbers(self, section)
+        at_least(self, section, 1, "rounds", "epochs")
+        if self.public_items is not None:
+            at_least(self, section, 1, "public_items")
+        positive(self, section, "learning_rate", "embedding_learning_rate")
+        if not 0 < self.digest_rate <= 1:
+            raise ConfigError(
+                f"{section}.digest_rate: expected a number in (0, 1], got {self.digest_rate}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class FederatedBaselineConfig:
+    """Federated learning without a cloud: FedAvg and its variants, PFedRec, FedRecon and FedMD.
+
+    Item embeddings are learned from what devices hold and averaged like all other weights, but for
+    FedMD, where no weights cross.
 
     Attributes:
       rounds: rounds of a run of `fedavg`, `fedprox` and `fine-tuning`.
@@ -163,6 +203,7 @@ class FederatedBaselineConfig:
       fine_tuning: of `fine-tuning`.
       pfedrec: of `pfedrec`, which reads nothing else of this section.
       fedrecon: of `fedrecon`, likewise.
+      fedmd: of `fedmd`, which reads the model and the samples from this section.
     """
 
     rounds: int = 40
@@ -184,6 +225,7 @@ class FederatedBaselineConfig:
     fine_tuning: FineTuningConfig = dataclasses.field(default_factory=FineTuningConfig)
     pfedrec: PersonalEmbeddingConfig = dataclasses.field(default_factory=PersonalEmbeddingConfig)
     fedrecon: ReconstructionConfig = dataclasses.field(default_factory=ReconstructionConfig)
+    fedmd: ConsensusConfig = dataclasses.field(default_factory=ConsensusConfig)
 
     def __post_init__(self) -> None:
         numbers(self, "federated_baseline")

@@ -55,6 +55,7 @@ MethodName = Literal[
     "fine-tuning",
     "pfedrec",
     "fedrecon",
+    "fedmd",
     "centralized",
     "cloud-only",
     "edge-only",
@@ -125,7 +126,8 @@ class RunConfig:
 
     Attributes:
       method: `ecct`, or a baseline: `fedavg`, `fedprox`, `fine-tuning`, `pfedrec`,
-        `fedrecon`, `centralized`, `cloud-only`, `edge-only`, `popularity`, `ease`, `ease-recency`.
+        `fedrecon`, `fedmd`, `centralized`, `cloud-only`, `edge-only`, `popularity`, `ease`,
+        `ease-recency`.
       rounds: rounds of the exchange, few because devices begin with weights of the cloud; the
         federated baselines, `edge-only` and `centralized` have their own.
       seed: seed from which all randomness derives.
@@ -146,7 +148,8 @@ class RunConfig:
       runtime: how TFF computes.
       checkpoint: when the state is written.
       edge_only: the method `edge-only`.
-      federated_baseline: the methods `fedavg`, `fedprox`, `fine-tuning`, `pfedrec` and `fedrecon`.
+      federated_baseline: the methods `fedavg`, `fedprox`, `fine-tuning`, `pfedrec`,
+        `fedrecon` and `fedmd`.
       centralized: the method `centralized`.
 
     Example:
@@ -239,6 +242,7 @@ class RunConfig:
             "federated_baseline.server": baseline.server,
             "federated_baseline.pfedrec.server": baseline.pfedrec.server,
             "federated_baseline.fedrecon.server": baseline.fedrecon.server,
+            "federated_baseline.fedmd.server": baseline.fedmd.server,
         }
 
     @property
@@ -268,6 +272,7 @@ ROUNDS_KEYS: dict[MethodName, str] = {
     "fine-tuning": "federated_baseline.rounds",
     "pfedrec": "federated_baseline.pfedrec.rounds",
     "fedrecon": "federated_baseline.fedrecon.rounds",
+    "fedmd": "federated_baseline.fedmd.rounds",
 }
 """The setting that says how many rounds a run of a method has; the other methods have none."""
 

@@ -128,7 +128,12 @@ _BEFORE: Mapping[str, Any] = {
     "training.loss": "bce",
 }
 # What nothing read before: with the settings above, or a method that there was, it has no effect.
-_UNREAD = ("features.clock_", "start.", "federated_baseline.fedrecon.")
+_UNREAD = (
+    "features.clock_",
+    "start.",
+    "federated_baseline.fedrecon.",
+    "federated_baseline.fedmd.",
+)
 # Without the section `edge_only` that method took the settings of all others.
 _EDGE_ONLY = {
     "rounds": "rounds",

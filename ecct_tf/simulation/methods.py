@@ -29,6 +29,7 @@ _NAMES = {
     "fine-tuning": "FedAvg, fine-tuned",
     "pfedrec": "PFedRec, leak-free",
     "fedrecon": "FedRecon",
+    "fedmd": "FedMD",
     "cloud-only": "cloud only",
     "edge-only": "edge only",
     "popularity": "popularity",

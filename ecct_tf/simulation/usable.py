@@ -105,7 +105,7 @@ def _warn_of_repeated_negatives(config: RunConfig, left: list[int]) -> None:
 def _drawn(config: RunConfig) -> dict[str, int]:
     """The settings by which the run's method draws negatives to train with."""
     federated = config.federated_baseline
-    if config.method in ("fedavg", "fedprox", "fine-tuning"):
+    if config.method in ("fedavg", "fedprox", "fine-tuning", "fedmd"):
         return {"federated_baseline.negatives": federated.negatives}
     if config.method in ("pfedrec", "fedrecon"):
         drawn_by = getattr(federated, config.method)

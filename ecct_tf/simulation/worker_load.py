@@ -21,7 +21,7 @@ def worker_load(config: RunConfig, *, num_devices: int) -> str:
     if config.method in ("pfedrec", "fedrecon"):
         local = getattr(own, config.method)
         pairs = [(f"{section}.{config.method}.{name}", getattr(local, name)) for name in _LOCAL]
-    elif config.method in ("fedavg", "fedprox", "fine-tuning"):
+    elif config.method in ("fedavg", "fedprox", "fine-tuning", "fedmd"):
         pairs = [(f"{section}.{name}", getattr(own, name)) for name in _LOCAL]
     else:
         pairs = [

@@ -10,6 +10,7 @@ from ecct_tf.baselines.federated import build_federated_baseline
 from ecct_tf.config import EdgeConfig, FeatureConfig, RunConfig, RuntimeConfig, ServerConfig
 from ecct_tf.config.baselines import (
     CentralizedConfig,
+    ConsensusConfig,
     FederatedBaselineConfig,
     FineTuningConfig,
     PersonalEmbeddingConfig,
@@ -56,6 +57,7 @@ def baseline_config():
                 rounds=2, embedding_dim=3, batch_size=4, server=average
             ),
             fedrecon=ReconstructionConfig(rounds=2, embedding_dim=3, batch_size=4, server=average),
+            fedmd=ConsensusConfig(rounds=2),
         ),
         centralized=CentralizedConfig(epochs=6, patience=2, batch_size=32, learning_rate=0.01),
         runtime=RuntimeConfig(shard_size=5),

@@ -7,7 +7,7 @@ from ecct_tf.federated import chosen_engine
 
 
 @pytest.mark.skipif(chosen_engine() != "tff", reason="TFF is not installed")
-@pytest.mark.parametrize("method", ["fedprox", "pfedrec", "fedrecon"])
+@pytest.mark.parametrize("method", ["fedprox", "pfedrec", "fedrecon", "fedmd"])
 def test_a_round_is_the_same_by_both_engines(build_baseline, run_baseline, method):
     (state, report), (other, repeated) = (
         run_baseline(build_baseline(method, engine=engine), 1) for engine in ("tff", "local")

@@ -143,5 +143,6 @@ def test_weights_that_left_the_finite_numbers_are_in_the_loss(training):
         LocalData(*map(tf.constant, shard([[1, 3]]))),
         tf.constant([[[2], [2]]]),
         tf.constant(START[:, 4:]),
+        steps=tf.constant(0),
     )
     assert np.isnan(result.loss)

@@ -38,6 +38,7 @@ def test_arguments_are_settings_by_shorter_names():
         ("fedprox", lambda config: config.federated_baseline.rounds),
         ("pfedrec", lambda config: config.federated_baseline.pfedrec.rounds),
         ("fedrecon", lambda config: config.federated_baseline.fedrecon.rounds),
+        ("fedmd", lambda config: config.federated_baseline.fedmd.rounds),
     ],
 )
 def test_rounds_are_those_of_the_method(method, rounds_of):

@@ -73,7 +73,7 @@ def test_a_run_of_ecct_without_tff(small_config, tmp_path):
 
 @pytest.mark.slow
 @needs_tff
-@pytest.mark.parametrize("method", ["fedavg", "pfedrec", "fedrecon"])
+@pytest.mark.parametrize("method", ["fedavg", "pfedrec", "fedrecon", "fedmd"])
 def test_a_baseline_by_two_workers_ends_like_that_of_one(method, small_config):
     own = ("federated_baseline.rounds=2", "federated_baseline.embedding_dim=4")
     options = (f"method={method}", "runtime.engine=tff", *own)

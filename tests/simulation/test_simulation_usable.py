@@ -139,6 +139,7 @@ def test_data_of_one_moment_has_no_newest_interaction(write, time):
         (["method=pfedrec"], {"federated_baseline.pfedrec.negatives=8"}),
         (["method=fedrecon"], {"federated_baseline.fedrecon.negatives=8"}),
         (["method=fedavg"], set()),
+        (["method=fedmd"], set()),
         (["method=popularity"], set()),
     ],
 )
