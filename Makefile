@@ -47,7 +47,7 @@ install: $(INSTALLED) ## make .venv from Python 3.11 and requirements.lock
 demo: $(INSTALLED) ## install, then train ECCT on MovieLens-100K; ARGS="--rounds 3" is passed on
 	@$(BIN)/ecct simulate $(ARGS)
 
-cycle-http: $(INSTALLED) $(if $(findstring --browsers,$(ARGS)),$(WEB_INSTALLED)) ## server, 200 devices and jobs on MovieLens-100K over HTTP, beside the cycle by files; ARGS="--browsers 4": 4 of them in headless Chromium
+cycle-http: $(INSTALLED) $(if $(findstring --browsers,$(ARGS)),$(WEB_INSTALLED)) ## server, 200 devices and jobs on MovieLens-100K over HTTP, beside the cycle by files; ARGS="--kills 20 --browsers 4": with faults, 4 of them in headless Chromium
 	@$(BIN)/python -m benchmarks.cycle_http $(ARGS)
 
 test: $(INSTALLED) ## install, then run the tests; ARGS="-k name" is passed on, WORKERS=0 runs them in one process

@@ -5,7 +5,6 @@ python -m benchmarks.cycle_http --devices 20 --cycles 1 --set data.dataset=synth
 """
 
 import argparse
-import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -31,8 +30,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--kills", type=int, default=0,
-        help="how often the service or a process of devices is killed; with any, requests are "
-        "lost, repeated, late and broken off, the disk is full and tokens are revoked, too",
+        help="how often the service or a process of devices is killed, with --browsers half of the "
+        "times while a device in Chromium asks, and its page or Chromium itself, too; requests are "
+        "also lost, repeated, late and broken off, the disk is full and tokens are revoked",
     )  # fmt: skip
     parser.add_argument("--fault-seed", type=int, default=0, help="of which request it happens to")
     parser.add_argument(
@@ -46,20 +46,23 @@ def main(arguments: list[str]) -> int:
         *given.overrides,
     ]  # fmt: skip
     faults = None
-    options = HttpOptions(processes=given.processes)
-    if given.browsers and given.kills:
-        parser.error("--browsers and --kills: expected one of them")
-    if given.browsers:
-        options = dataclasses.replace(
-            options, browsers=given.browsers, browser_command=("node", str(_BROWSER_HOST))
-        )
+    command = ("node", str(_BROWSER_HOST)) if given.browsers else ()
+    options = HttpOptions(
+        processes=given.processes, browsers=given.browsers, browser_command=command
+    )
     if given.kills:
         requests = given.devices * (3 * given.cycles + 3)
         plan = FaultPlan.draw(
-            given.fault_seed, requests=requests, kills=given.kills, revoked=given.kills // 4 + 1
+            given.fault_seed,
+            requests=requests,
+            kills=given.kills,
+            revoked=given.kills // 4 + 1,
+            browser_requests=given.browsers * 3 * given.cycles,
         )
         faults = FaultyRun(plan, devices=given.out / "http" / "devices")
-        options = faults.options(processes=given.processes)
+        options = faults.options(
+            processes=given.processes, browsers=given.browsers, browser_command=command
+        )
     try:
         over_http = load_cycle_config(None, overrides=overrides, http=True)
         # Over files shared weights could cross; over HTTP they cannot, so neither has any.
@@ -88,7 +91,10 @@ def _judge(faults: FaultyRun, result: CycleResult) -> int:
         return 1
     print(", ".join(f"{what} {count}" for what, count in sorted(evidence.counts.items())))
     log = result.path / "uplinks"
+    killed = sum(count for what, count in evidence.counts.items() if what.startswith("kill: "))
     problems, records = evidence.verdict(log), log_records(log)
+    if faults.left:
+        problems.append(f"{killed} kills happened; these did not: {', '.join(faults.left)}")
     expected = int(result.rows[-1]["devices"]) * int(result.rows[-1]["cycle"])
     if len(records) != expected:
         problems.append(f"expected {expected} answers in the log, there are {len(records)}")
@@ -96,8 +102,8 @@ def _judge(faults: FaultyRun, result: CycleResult) -> int:
         print(problem)
     if not problems:
         print(
-            f"{len(evidence.confirmed)} answers were confirmed to devices; the log has "
-            f"{len(records)}, each once, and nothing torn was served."
+            f"{killed} kills. {len(evidence.confirmed)} answers were confirmed to devices; the log "
+            f"has {len(records)}, each once, and nothing torn was served."
         )
     return 1 if problems else 0
 

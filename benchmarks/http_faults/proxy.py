@@ -1,5 +1,6 @@
 """Stands between devices and a service, and lets happen what a plan says."""
 
+import contextlib
 import http.client
 import http.server
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.http_faults.evidence import Evidence
+from benchmarks.http_faults.kills import Kill, PendingKills
 from benchmarks.http_faults.plan import BROKEN, LATE, LOST_ANSWER, LOST_REQUEST, REPEATED, FaultPlan
 
 __all__ = ["FaultyProxy"]
@@ -22,12 +24,14 @@ class FaultyProxy:
     Attributes:
       address: where devices reach it.
       number: of the request that comes next.
+      kills: of the plan that have not happened.
 
     Args:
       plan: what happens when.
       evidence: of what is confirmed and served.
       port: of the service now; None while it is down.
-      act: carries out what is to happen with a request: what, and the token of whoever asks.
+      act: carries out what is to happen with a request, given what, and the token of whoever asks;
+        False if there was nothing to do it to.
     """
 
     def __init__(
@@ -36,9 +40,10 @@ class FaultyProxy:
         evidence: Evidence,
         *,
         port: Callable[[], int | None],
-        act: Callable[[str, str], None],
+        act: Callable[[str, str], bool],
     ) -> None:
         self.number = 0
+        self.kills = PendingKills(plan)
         self._plan = plan
         self._evidence = evidence
         self._port = port
@@ -51,7 +56,7 @@ class FaultyProxy:
             def _any(self) -> None:
                 proxy._handle(self)
 
-            do_GET = do_PUT = do_POST = _any  # noqa: N815  # names of http.server
+            do_GET = do_PUT = do_POST = do_OPTIONS = _any  # noqa: N815  # names of http.server
 
             def log_message(self, *_: Any) -> None:
                 """Says nothing."""
@@ -70,34 +75,46 @@ class FaultyProxy:
     def _handle(self, request: http.server.BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         request.close_connection = True
-        with self._lock:
-            number, self.number = self.number, self.number + 1
         headers = {
             name: value for name, value in request.headers.items() if name.lower() not in _HOP
         }
         method, path = request.command, request.path
+        if method == "OPTIONS":  # a browser asks whether its page may ask
+            self._answer(request, self._forward(method, path, headers, body))
+            return
+        with self._lock:
+            number, self.number = self.number, self.number + 1
         self._events(number, headers.get("Authorization", "").rpartition(" ")[2])
-        kill = self._plan.kills.get(number)
+        kill = self.kills.due(number, in_browser="Origin" in headers)
         fault = self._plan.fault(number, method=method)
         if fault is not None:
             self._evidence.count(fault)
-        if kill is not None:
-            self._evidence.count(f"kill: {kill}")
-        if kill in ("service before", "devices"):
-            self._act(kill, "")
+        if kill is not None and kill.comes_before:
+            self._kill(kill)
+            kill = None
         if fault == LOST_REQUEST:
+            if kill is not None:
+                self.kills.put_back(kill)
             return
         if fault == LATE:
             with self._lock:
                 self._late.append((number + _LATE_REQUESTS, path, headers, body))
         if fault == REPEATED:
             self._forward(method, path, headers, body)
-        meanwhile = (lambda: self._act(kill, "")) if kill == "service meanwhile" else None
-        answer = self._forward(method, path, headers, body, meanwhile=meanwhile)
-        if kill == "service after":
-            self._act(kill, "")
+        answer = self._forward(method, path, headers, body, kill=kill)
         self._send_late()
-        if answer is None or fault == LOST_ANSWER:
+        if fault != LOST_ANSWER:
+            self._answer(request, answer, is_broken=fault == BROKEN)
+
+    def _answer(
+        self,
+        request: http.server.BaseHTTPRequestHandler,
+        answer: tuple[int, dict[str, str], bytes] | None,
+        *,
+        is_broken: bool = False,
+    ) -> None:
+        """Passes the service's answer on; a broken one ends in the middle."""
+        if answer is None:
             return
         status, told, content = answer
         request.send_response_only(status)
@@ -105,8 +122,15 @@ class FaultyProxy:
             if name not in _HOP:
                 request.send_header(name, value)
         request.send_header("Content-Length", told.get("content-length", "0"))
-        request.end_headers()
-        request.wfile.write(content[: len(content) // 2] if fault == BROKEN else content)
+        with contextlib.suppress(ConnectionError):  # whoever asked was killed
+            request.end_headers()
+            request.wfile.write(content[: len(content) // 2] if is_broken else content)
+
+    def _kill(self, kill: Kill) -> None:
+        if self._act(kill.what, ""):
+            self._evidence.count(f"kill: {kill.what}")
+        else:
+            self.kills.put_back(kill)
 
     def _events(self, number: int, token: str) -> None:
         begin, end = self._plan.full
@@ -123,18 +147,20 @@ class FaultyProxy:
         headers: dict[str, str],
         body: bytes,
         *,
-        meanwhile: Callable[[], None] | None = None,
+        kill: Kill | None = None,
     ) -> tuple[int, dict[str, str], bytes] | None:
-        """The service's answer; None where there is no whole one."""
+        """The service's answer; None where there is no whole one. A kill is meanwhile or after."""
         port = self._port()
         if port is None:
+            if kill is not None:
+                self.kills.put_back(kill)
             time.sleep(0.05)
             return None
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request(method, path, body=body or None, headers=headers)
-            if meanwhile is not None:
-                meanwhile()
+            if kill is not None and kill.what == "service meanwhile":
+                self._kill(kill)
             response = connection.getresponse()
             content = response.read()
             if response.length:
@@ -143,6 +169,8 @@ class FaultyProxy:
             return None
         finally:
             connection.close()
+            if kill is not None and kill.what == "service after":
+                self._kill(kill)
         told = {name.lower(): value for name, value in response.getheaders()}
         self._evidence.count(f"{method} {response.status}")
         if method == "PUT" and response.status == 200:

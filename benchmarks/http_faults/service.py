@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import random
 import resource
 import signal
@@ -11,6 +12,7 @@ import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.http_faults.browsers import browser_parts
 from benchmarks.http_faults.evidence import Evidence
 from benchmarks.http_faults.plan import FaultPlan
 from benchmarks.http_faults.proxy import FaultyProxy
@@ -29,6 +31,7 @@ class FaultyRun:
 
     Attributes:
       evidence: of what was confirmed and served; there is some once the service has run.
+      left: what was to be killed and was not, once the service has ended.
 
     Args:
       plan: what goes wrong.
@@ -37,6 +40,7 @@ class FaultyRun:
 
     def __init__(self, plan: FaultPlan, *, devices: Path) -> None:
         self.evidence: Evidence | None = None
+        self.left: tuple[str, ...] = ()
         self._plan = plan
         self._devices = devices
         self._rng = random.Random(plan.seed)
@@ -47,7 +51,13 @@ class FaultyRun:
         self._failure: EcctError | None = None
 
     def options(
-        self, *, processes: int, deadline_seconds: float = 1_800.0, most_wait_seconds: float = 2.0
+        self,
+        *,
+        processes: int,
+        deadline_seconds: float = 1_800.0,
+        most_wait_seconds: float = 2.0,
+        browsers: int = 0,
+        browser_command: tuple[str, ...] = (),
     ) -> HttpOptions:
         """How the cycle runs its devices, with the faults."""
         return HttpOptions(
@@ -55,6 +65,8 @@ class FaultyRun:
             deadline_seconds=deadline_seconds,
             most_wait_seconds=most_wait_seconds,
             restarts=1_000,
+            browsers=browsers,
+            browser_command=browser_command,
             serve=self._serve,
             on_refused=self._log_out,
             on_started=self._hosts.append,
@@ -70,6 +82,7 @@ class FaultyRun:
             yield _Behind(proxy, self)
         finally:
             proxy.close()
+            self.left = tuple(kill.what for kill in proxy.kills.left)
             with self._lock:
                 code = self._service.end()
         if code:
@@ -86,13 +99,11 @@ class FaultyRun:
             return None
         return urllib.parse.urlsplit(service.address).port
 
-    def _act(self, what: str, token: str) -> None:
-        if what == "devices":
-            alive = [host for host in self._hosts if host.poll() is None]
-            if alive:
-                self._rng.choice(alive).send_signal(signal.SIGKILL)
-        elif what.startswith("service"):
-            self._kill()
+    def _act(self, what: str, token: str) -> bool:
+        if what in ("devices", "browser host", "browser", "page"):
+            return self._kill_devices(what)
+        if what.startswith("service"):
+            return self._kill()
         elif what in ("full disk", "free disk"):
             self._limit(0 if what == "full disk" else resource.RLIM_INFINITY)
         elif what == "revoke" and self._served is not None:
@@ -100,15 +111,37 @@ class FaultyRun:
             grant = store.find(token)
             if grant is not None:
                 store.revoke(user=grant.user)
+        return True
 
-    def _kill(self) -> None:
+    def _kill_devices(self, what: str) -> bool:
+        """Kills a process of devices with all that it started, or its browser, or a page of it."""
+        alive = [host.pid for host in self._hosts if host.poll() is None]
+        if what == "devices":
+            if not alive:
+                return False
+            os.killpg(self._rng.choice(alive), signal.SIGKILL)
+            return True
+        killed = False
+        for host in alive:
+            for part in browser_parts(host):
+                with contextlib.suppress(ProcessLookupError):
+                    if what == "browser host" and part.kind == "browser":
+                        os.killpg(host, signal.SIGKILL)
+                        killed = True
+                    elif what == part.kind:  # a spare page, too: which one is used, is not known
+                        os.kill(part.pid, signal.SIGKILL)
+                        killed = True
+        return killed
+
+    def _kill(self) -> bool:
         with self._lock:
             service = self._service
             if service is None or service.process.poll() is not None:
-                return  # It is down already.
+                return False  # It is down already.
             service.process.kill()
             service.end()
             threading.Thread(target=self._come_back, daemon=True).start()
+        return True
 
     def _come_back(self) -> None:
         with self._lock:

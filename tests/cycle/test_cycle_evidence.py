@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.http_faults.evidence import Evidence
-from benchmarks.http_faults.plan import FaultPlan
+from benchmarks.http_faults.kills import PendingKills
+from benchmarks.http_faults.plan import BROWSER_KILLS, FaultPlan
 from cloud.uplink_log import UplinkLogWriter
 from cloud.uplink_log.framing import frame
 
@@ -101,3 +102,28 @@ def test_a_plan_is_drawn_from_its_seed():
     for kind in ("repeated", "late", "lost request", "lost answer"):
         assert abs(faults.count(kind) - 100) < 50
     assert {one.fault(number, method="GET") for number in range(2000)} == {None, "broken off"}
+
+
+def test_half_of_the_kills_come_while_browsers_ask():
+    plan = FaultPlan.draw(3, requests=200, kills=20, revoked=5, browser_requests=36)
+    assert (len(plan.kills), len(plan.browser_kills)) == (10, 10)
+    assert set(plan.browser_kills.values()) == set(BROWSER_KILLS)
+    assert max(plan.browser_kills) < 36
+    assert FaultPlan.draw(3, requests=200, kills=20, revoked=5).browser_kills == {}
+
+
+def test_each_kill_comes_once_and_again_where_there_was_nothing_to_kill():
+    plan = FaultPlan(
+        0, {1: "devices", 5: "service after"}, (-1, -1), frozenset(), browser_kills={1: "page"}
+    )
+    kills = PendingKills(plan)
+    assert kills.due(0, in_browser=True) is None
+    first = kills.due(1, in_browser=False)
+    assert (first.what, first.comes_before) == ("devices", True)
+    assert kills.due(2, in_browser=False) is None
+    kills.put_back(first)
+    assert kills.due(3, in_browser=False) == first
+    assert kills.due(4, in_browser=True).what == "page"
+    assert [kill.what for kill in kills.left] == ["service after"]
+    assert not kills.due(9, in_browser=False).comes_before
+    assert kills.left == []

@@ -14,6 +14,14 @@ const FLAGS = [
   '--disable-features=LocalNetworkAccessChecks',
 ];
 
+/** The browser, or a page of it (`isPage`), was killed: its profile is as it was then. */
+export class KilledError extends Error {
+  constructor(message, {isPage}) {
+    super(message);
+    this.isPage = isPage;
+  }
+}
+
 /** Runs `use(browser)` with a browser whose profile is gone afterwards. */
 export async function withChromium(use, {profile} = {}) {
   const own = profile ?? mkdtempSync(join(tmpdir(), 'ecct-chromium-'));
@@ -62,8 +70,8 @@ async function start(profile) {
   child.stderr.on('data', (text) => (errors = (errors + text).slice(-4000)));
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const connection = new Connection(child.stdio[3], child.stdio[4]);
-  child.once('exit', (code) => connection.fail(new Error(
-      `Chromium ended with ${code}: ${errors}\nA library that is missing comes with the system's package of a browser.`)));
+  child.once('exit', (code, signal) => connection.fail(signal === 'SIGKILL' ? new KilledError('Chromium was killed', {isPage: false}) : new Error(
+      `Chromium ended with ${code ?? signal}: ${errors}\nA library that is missing comes with the system's package of a browser.`)));
   process.once('exit', () => child.kill('SIGKILL'));
   await connection.ask('Browser.getVersion');
   return {
@@ -90,9 +98,11 @@ async function openPage(connection, address, answer) {
   const ask = (method, given) => connection.ask(method, given, sessionId);
   const messages = [];
   connection.listen(sessionId, (method, told) => {
+    if (method === 'Inspector.targetCrashed') connection.fail(new KilledError('the page was killed', {isPage: true}), sessionId);
     if (method === 'Runtime.exceptionThrown') messages.push(told.exceptionDetails.exception?.description ?? 'an error');
     if (method === 'Runtime.consoleAPICalled') messages.push(told.args.map(({value, description}) => value ?? description).join(' '));
   });
+  await ask('Inspector.enable');
   await ask('Runtime.enable');
   await ask('Page.enable');
   if (answer !== undefined) {
@@ -131,7 +141,7 @@ class Connection {
   #last = 0;
   #asked = new Map();
   #listeners = [];
-  #error = null;
+  #errors = new Map(); // by session; without one, of all
 
   constructor(output, input) {
     this.output = output;
@@ -147,10 +157,11 @@ class Connection {
   }
 
   ask(method, params = {}, sessionId) {
-    if (this.#error) return Promise.reject(this.#error);
+    const past = this.#errors.get(undefined) ?? this.#errors.get(sessionId);
+    if (past !== undefined) return Promise.reject(past);
     const id = ++this.#last;
     return new Promise((resolve, reject) => {
-      this.#asked.set(id, {resolve, reject, method});
+      this.#asked.set(id, {resolve, reject, method, sessionId});
       this.output.write(`${JSON.stringify({id, method, params, sessionId})}\0`);
     });
   }
@@ -159,10 +170,14 @@ class Connection {
     this.#listeners.push({sessionId, heard});
   }
 
-  fail(error) {
-    this.#error = error;
-    for (const {reject} of this.#asked.values()) reject(error);
-    this.#asked.clear();
+  /** Nothing more is answered, or nothing more of a session. */
+  fail(error, sessionId) {
+    this.#errors.set(sessionId, error);
+    for (const [id, asked] of this.#asked) {
+      if (sessionId !== undefined && asked.sessionId !== sessionId) continue;
+      this.#asked.delete(id);
+      asked.reject(error);
+    }
   }
 
   #take({id, result, error, method, params, sessionId}) {

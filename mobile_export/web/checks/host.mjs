@@ -4,12 +4,13 @@
 //
 // as `mobile_export.transport.host` does it for devices in Python, with the same plan and report. States and waiting
 // answers lie in the IndexedDB of the browser's profile, beside the devices' folders; a copy of each state is written
-// into its device's folder, where the cycle measures it. It may be killed at any moment.
+// into its device's folder, where the cycle measures it. It may be killed at any moment, and so may the browser and its
+// page: they are opened again.
 import {mkdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import process from 'node:process';
 
-import {withChromium} from './chromium.mjs';
+import {KilledError, withChromium} from './chromium.mjs';
 import {ORIGIN, fileOf} from './serving.mjs';
 
 const PAUSE_SECONDS = 0.2;
@@ -22,8 +23,11 @@ mkdirSync(profile, {recursive: true, mode: 0o700});
 
 const until = Date.now() + 1000 * plan.deadline_seconds;
 const refused = [];
+const contradictions = new Map();
+let pending = [...plan.users];
+let problem = 'none';
 try {
-  await withChromium(takeParts, {profile});
+  while (pending.length > 0) await unlessKilled(() => withChromium(takeParts, {profile}), {isPage: false});
   const answered = plan.users.filter((user) => !refused.includes(user));
   replace(resultPath, JSON.stringify({answered, refused: refused.sort((one, other) => one - other)}) + '\n');
   process.exit(0);
@@ -33,12 +37,13 @@ try {
 }
 
 async function takeParts(browser) {
+  while (pending.length > 0) await unlessKilled(() => takePartsInPage(browser), {isPage: true});
+}
+
+async function takePartsInPage(browser) {
   const page = await browser.open(`${ORIGIN}/`, (path) => fileOf(path));
-  const contradictions = new Map();
-  let problem = 'none';
-  for (let pending = [...plan.users]; pending.length > 0; ) {
-    const waiting = [];
-    for (const user of pending) {
+  while (pending.length > 0) {
+    for (const user of [...pending]) {
       if (Date.now() > until) {
         throw new Error(
             `${pending.length} of ${plan.users.length} devices have not answered round ${plan.round_number} within ` +
@@ -55,7 +60,7 @@ async function takeParts(browser) {
       });
       if (told.state) replace(join(folder, 'device.state'), Buffer.from(told.state, 'hex'));
       if (told.isRefused) refused.push(user);
-      else if (!told.isAnswered) waiting.push(user);
+      if (told.isRefused || told.isAnswered) pending = pending.filter((each) => each !== user);
       if (told.problem && told.problem !== problem) process.stderr.write(`device of user ${user}: ${told.problem}\n`);
       problem = told.problem ?? problem;
       if (told.isContradiction) {
@@ -63,8 +68,17 @@ async function takeParts(browser) {
         if (contradictions.get(user) === MOST_CONTRADICTIONS) throw new Error(told.problem);
       }
     }
-    pending = waiting;
     if (pending.length > 0) await new Promise((resolve) => setTimeout(resolve, 1000 * PAUSE_SECONDS));
+  }
+}
+
+/** Does it; that a page, or the browser, was killed meanwhile is said and no more. */
+async function unlessKilled(act, {isPage}) {
+  try {
+    await act();
+  } catch (error) {
+    if (!(error instanceof KilledError) || error.isPage !== isPage) throw error;
+    process.stderr.write(`${error.message}; it is opened again\n`);
   }
 }
 
