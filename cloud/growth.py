@@ -10,6 +10,7 @@ A category that the old space has no column for is left out until a job starts f
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from cloud.input_space import InputSpace
 from ecct_tf.data import CloudView
 from ecct_tf.errors import ConfigError, DataError
 from ecct_tf.knowledge import Block, ItemTable, KnowledgeStore
+from ecct_tf.knowledge.store import FIELDS, NOTHING
+from ecct_tf.touched_rows import LongerRows
 
 __all__ = [
     "PUBLISHED_ITEMS",
@@ -190,19 +193,16 @@ def _check_grown(grown: Mapping[str, Array], fresh: Mapping[str, Array], *, mode
 
 
 def grow_knowledge(knowledge: KnowledgeStore, *, num_users: int) -> KnowledgeStore:
-    """The store with rows for new users, of whom nothing is known."""
-    fresh = KnowledgeStore.empty(
-        num_users=num_users - len(knowledge.rounds),
-        num_queries=knowledge.items.shape[1],
-        embedding_dim=knowledge.embeddings.shape[2],
-        num_earlier=knowledge.num_earlier,
-    )
-    return KnowledgeStore(
-        **{
-            field.name: np.concatenate([getattr(knowledge, field.name), getattr(fresh, field.name)])
-            for field in dataclasses.fields(KnowledgeStore)
-        }
-    )
+    """The store with rows for new users, of whom nothing is known; what is wide is not copied."""
+    if num_users == len(knowledge.rounds):
+        return knowledge
+    longer: dict[str, Any] = {
+        name: LongerRows(getattr(knowledge, name), NOTHING[name], length=num_users)
+        for name in FIELDS
+    }
+    for name in ("rounds", "logit_rounds"):
+        longer[name] = np.asarray(longer[name])
+    return KnowledgeStore(**longer)
 
 
 def _extended(old: Array, weights: Array) -> Array:

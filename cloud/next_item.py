@@ -17,6 +17,7 @@ from cloud.next_item_loss import next_item_loss
 from cloud.passes import passes
 from cloud.sampled_softmax import ItemSampler, sampled_loss
 from ecct_tf.config import NextItemConfig
+from ecct_tf.data.views import joined_of, sizes_of
 from ecct_tf.knowledge import Block
 from ecct_tf.knowledge.pair_counts import PairCounts
 
@@ -222,9 +223,8 @@ class _Positions:
 
     def __init__(self, histories: Sequence[Ids], length: int) -> None:
         self._length = length
-        sizes = np.array([len(history) for history in histories], np.int64)
-        nobody = np.zeros(0, np.int32)
-        self._items: Ids = np.concatenate([nobody, *histories]).astype(np.int32, copy=False)
+        sizes = sizes_of(histories)
+        self._items: Ids = joined_of(histories)
         sizes = sizes[sizes > 0]
         self._first = np.cumsum(sizes) - sizes
         # Positions of each history and of those before it.

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
+from cloud.successions import bands_of, positive_information, successions
 from ecct_tf.baselines import fit_ease, fit_item_weights
 from ecct_tf.config import SimilarityConfig
-from ecct_tf.data.chunks import chunks_of
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Block
 from ecct_tf.knowledge.pair_counts import PairCounts
@@ -28,8 +28,6 @@ __all__ = ["preference_block", "preference_sources", "sequence_block"]
 Array = npt.NDArray[np.float32]
 Histories = Sequence[npt.NDArray[np.int32]]
 
-_CONTEXT_SMOOTHING = 0.75
-_WINDOW = 8
 _AUTO = SimilarityConfig()
 
 
@@ -103,16 +101,11 @@ def sequence_block(
 
     `added` is what devices know of pairs beside these histories.
     """
-    counts = _successions(histories, num_items=num_items, decay=decay)
+    bands = successions(histories, num_items=num_items, decay=decay)
     if added is not None:
-        counts = (counts + added.after).tocsr()
-    total_source = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1e-9)
-    context = np.asarray(counts.sum(axis=0)).ravel() ** _CONTEXT_SMOOTHING
-    context = np.maximum(context / max(context.sum(), 1e-9), 1e-12)
-    cells = counts.tocoo()
-    pmi = np.log(cells.data / (total_source[cells.row] * context[cells.col]))
-    positive = sparse.csr_matrix((np.maximum(pmi, 0.0), (cells.row, cells.col)), shape=counts.shape)
-    source, target = _low_rank(positive.astype(np.float64), rank)
+        for place, rows in enumerate(bands_of(num_items)):
+            bands[place] = (bands[place] + added.after[rows]).tocsr()
+    source, target = _low_rank(positive_information(bands), rank)
     return Block("sequence", source, target)
 
 
@@ -128,34 +121,6 @@ def _together(added: PairCounts, histories: Histories) -> sparse.csr_matrix:
     row, column = steps.row[apart], steps.col[apart]
     counts = np.minimum(steps.data[apart], np.minimum(most[row], most[column]))
     return sparse.csr_matrix((counts, (row, column)), shape=steps.shape) + sparse.diags(added.items)
-
-
-def _successions(histories: Histories, *, num_items: int, decay: float) -> sparse.csr_matrix:
-    """`[items + 1, items + 1]`: how often the column follows the row within a window."""
-    counts = sparse.csr_matrix((num_items + 1, num_items + 1))
-    sizes = np.array([len(history) for history in histories], np.int64)
-    for index, chunk in enumerate(chunks_of(np.cumsum(sizes))):
-        found = _successions_of(histories[chunk], sizes[chunk], shape=counts.shape, decay=decay)
-        counts = found if not index else (counts + found).tocsr()
-    return counts
-
-
-def _successions_of(
-    histories: Histories, sizes: npt.NDArray[np.int64], *, shape: tuple[int, int], decay: float
-) -> sparse.csr_matrix:
-    """The same of some histories, whose `sizes` these are."""
-    items = np.concatenate([np.zeros(0, np.int32), *histories])
-    owners = np.repeat(np.arange(len(sizes)), sizes)
-    left = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(items))
-    distances = np.arange(1, _WINDOW + 1)
-    followed = left[:, None] > distances
-    firsts, steps = np.nonzero(followed)
-    # User by user and step by step: what is added in this order is rounded in it.
-    order = np.argsort(owners[firsts] * _WINDOW + steps, kind="stable")
-    firsts, steps = firsts[order], steps[order]
-    weights = np.array([decay**distance for distance in distances.tolist()])[steps]
-    pairs = items[firsts], items[firsts + 1 + steps]
-    return sparse.coo_matrix((weights, pairs), shape=shape).tocsr()
 
 
 def _low_rank(matrix: Any, rank: int) -> tuple[Array, Array]:

@@ -188,8 +188,8 @@ class StoredCloud:
         Raises:
           RegistryError: a file is missing or damaged.
         """
-        recommender = read_arrays(folder / "recommender.npz")
-        knowledge = read_arrays(folder / "knowledge.npz")
+        recommender = read_arrays(folder / "recommender.npz", in_place=True)
+        knowledge = read_arrays(folder / "knowledge.npz", in_place=True)
         starts = read_starts(folder)
         devices = DeviceModels.read(folder)
         columns = StoredColumns.read(folder)

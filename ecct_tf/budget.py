@@ -15,6 +15,7 @@ from ecct_tf.errors import ResourceError
 from ecct_tf.memory import available_bytes
 
 __all__ = [
+    "LARGEST_BASIS_BYTES",
     "PREPARED_BYTES",
     "DataSize",
     "Need",
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 # Of the devices' samples and features that are made when they take part, so much stays;
 # MovieLens-100K whole takes a tenth of it.
 PREPARED_BYTES = 2**30
+# Above it factored similarities write out no basis of the users.
+LARGEST_BASIS_BYTES = 1 << 28
 # Python, TensorFlow, the libraries and TFF's worker without data, in bytes.
 _LIBRARIES = 900 * 10**6
 # Measured on two cores of 2024: 8,000 items took 26 s by the dense way.
@@ -97,7 +100,9 @@ def cloud_needs(size: DataSize, config: CloudConfig, *, features: FeatureConfig)
         form = "dense (factored needs less)"
     else:
         factors = min(similarity.factors, size.items, users)
-        peak = 8 * (5 * (items + users) * factors + 6 * factors**2) + 24 * size.older
+        # Of many users no basis is written out.
+        written = users if 8 * users * factors <= LARGEST_BASIS_BYTES else 0
+        peak = 8 * (5 * (items + written) * factors + 6 * factors**2) + 24 * size.older
         seconds = (
             _SVD_PASSES
             * factors

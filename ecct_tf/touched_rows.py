@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Rows", "TouchedRows", "parts_of", "touched_of", "with_rows"]
+__all__ = ["LongerRows", "Rows", "TouchedRows", "parts_of", "touched_of", "with_rows"]
 
 Array = npt.NDArray[Any]
 
@@ -114,7 +114,58 @@ class TouchedRows:
         return cls(default, length=length).with_rows(rows, values)
 
 
-Rows = Array | TouchedRows
+class LongerRows:
+    """`[n, ...]`: the rows of a shorter array, which is not copied, then one row again and again.
+
+    Args:
+      rows: `[m, ...]`.
+      default: `[...]`, each row after them.
+      length: n, at least m.
+
+    Example:
+      >>> longer = LongerRows(np.array([3, 4]), -1, length=4)
+      >>> longer[np.array([1, 3])].tolist(), longer.shape
+      ([4, -1], (4,))
+    """
+
+    def __init__(self, rows: "Rows", default: npt.ArrayLike, *, length: int) -> None:
+        self._rows = rows
+        self._default = np.broadcast_to(np.asarray(default, rows.dtype), rows.shape[1:])
+        self.shape: tuple[int, ...] = (length, *rows.shape[1:])
+        self.dtype: np.dtype[Any] = rows.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> Array:
+        """The row of a number, or those of a slice, of numbers or of a mask, as an array."""
+        places = np.arange(len(self))[rows] if not isinstance(rows, np.ndarray) else rows
+        if places.dtype == np.bool_:
+            places = np.flatnonzero(places)
+        if not np.ndim(places):
+            return self[np.array([places])][0]
+        found = np.empty((len(places), *self.shape[1:]), self.dtype)
+        known = (places < len(self._rows)) & (places >= 0)
+        found[known] = self._rows[places[known]]
+        found[~known] = self._default
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """All rows."""
+        del copy  # There is none to share.
+        found = np.concatenate([*self.in_parts()])
+        return found if dtype is None else found.astype(dtype, copy=False)
+
+    def in_parts(self) -> Iterator[Array]:
+        """All rows in their order, some at a time."""
+        yield from parts_of(self._rows)
+        step = max(1, _BLOCK_BYTES // max(self._default.nbytes, 1))
+        for start in range(len(self._rows), len(self), step):
+            count = min(step, len(self) - start)
+            yield np.broadcast_to(self._default, (count, *self.shape[1:]))
+
+
+Rows = Array | TouchedRows | LongerRows
 
 
 def touched_of(array: npt.NDArray[Any], default: Any) -> TouchedRows:
@@ -133,14 +184,14 @@ def with_rows(array: Rows, rows: npt.NDArray[Any], values: npt.ArrayLike) -> Row
     """A copy of `array`, `[n, ...]`, in which `rows` are `values`."""
     if isinstance(array, TouchedRows):
         return array.with_rows(rows, values)
-    copied = array.copy()
+    copied = np.array(array)
     copied[rows] = values
     return copied
 
 
 def parts_of(array: Rows) -> Iterator[Array]:
     """The rows of `array` in their order, as plain arrays, without all of them at once."""
-    if isinstance(array, TouchedRows):
+    if isinstance(array, TouchedRows | LongerRows):
         yield from array.in_parts()
     else:
         yield array

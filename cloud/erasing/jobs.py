@@ -15,7 +15,7 @@ from cloud.erasing.places import Step
 from cloud.erasing.versions import forget_window
 from cloud.redaction import note_of_users
 from cloud.retraining.forgetting import forget_knowledge
-from cloud.retraining.inputs import INPUTS_NAME, KNOWLEDGE_NAME, reseal_inputs
+from cloud.retraining.inputs import INPUTS_NAME, KNOWLEDGE_NAME, WORK_NAME, reseal_inputs
 from cloud.retraining.log_reading import WINDOW
 from cloud.uplink_log import Quarantine
 from ecct_tf.errors import RunFolderError
@@ -55,6 +55,14 @@ def steps_in_job(folder: Path, users: Sequence[int], *, marks: int) -> Iterator[
       marks: how many users the registry was told to erase, those included.
     """
     yield from steps_in_quarantine(folder / "quarantine", users)
+    work = folder / WORK_NAME
+    if work.exists():
+        yield Step(
+            work,
+            "arrays that a job was making",
+            "removed",
+            functools.partial(_locked, folder, functools.partial(_remove, [work])),
+        )
     inputs = folder / INPUTS_NAME
     if not inputs.exists():
         return

@@ -123,16 +123,19 @@ class ValidationConfig:
       k: list length of HR@K and NDCG@K, below the number of candidates.
       metric: metric for early stopping, the choice of the epoch, and the gate.
       patience: epochs without improvement after which training stops.
+      users: largest number of users that it is measured on after each epoch; of more, so many
+        are drawn from the seed.
     """
 
     negatives: int = 99
     k: int = 10
     metric: GateMetric = "ndcg"
     patience: int = 3
+    users: int = 20_000
 
     def __post_init__(self) -> None:
         numbers(self, "validation")
-        at_least(self, "validation", 1, "negatives", "k", "patience")
+        at_least(self, "validation", 1, "negatives", "k", "patience", "users")
         shorter_than_candidates(self, "validation")
         one_of(self, "validation", "metric", get_args(GateMetric))
 
@@ -145,6 +148,8 @@ class GateConfig:
       promote: whether the job promotes at all; otherwise it only stores and compares.
       held_out: largest number of a user's newest interactions that only the gate reads; the more,
         the narrower the interval of the difference.
+      users: largest number of users whose interactions the gate reads; of more, so many are drawn
+        from the seed.
       confidence: confidence level of that interval. Half its width is the gate's room: the loss,
         accumulated since the best version of the chain, that chance alone may cause.
       largest_loss: bound on the room, as a share of the promoted version's quality, for when there
@@ -155,13 +160,14 @@ class GateConfig:
 
     promote: bool = True
     held_out: int = 4
+    users: int = 50_000
     confidence: float = 0.95
     largest_loss: float = 0.05
     minimum_gain: float = 0.0
 
     def __post_init__(self) -> None:
         numbers(self, "gate")
-        at_least(self, "gate", 1, "held_out")
+        at_least(self, "gate", 1, "held_out", "users")
         at_least(self, "gate", 0, "largest_loss")
         if not 0 < self.confidence < 1:
             raise ConfigError(

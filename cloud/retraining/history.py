@@ -155,21 +155,27 @@ def hold_out(
     negatives: int,
     gate: int,
     seed: int,
+    most_to_stop: int | None = None,
+    most_for_gate: int | None = None,
     user_tokens: Sequence[str] | None = None,
 ) -> Validation:
     """Takes the newest interactions of each user with three or more out of the view.
 
     The newest ones, up to `gate` and up to half of all but two, are the gate's; the one before
     them decides when to stop. Of users with three only one can be taken: it is the gate's of
-    every other user. All come from the cloud's own older part: neither the validation and
-    test interactions of an evaluation nor anything else that only a device has is looked at.
+    every other user. Where there are more users than are measured, those that are not drawn keep
+    all their interactions in the view. All come from the cloud's own older part: neither the
+    validation and test interactions of an evaluation nor anything else that only a device has is
+    looked at.
     Negatives are drawn for each user from (seed, user) alone.
 
     Args:
       view: what the cloud knows.
       negatives: candidates beside each that is held out.
       gate: the most that the gate gets of a user.
-      seed: of the negatives, not negative.
+      seed: of the negatives and of users that are drawn, not negative.
+      most_to_stop: users to measure on after each epoch; None for all.
+      most_for_gate: users whose interactions the gate gets; None for all.
       user_tokens: original ids by number, for messages.
 
     Raises:
@@ -177,6 +183,8 @@ def hold_out(
     """
     counts = np.diff(view.older.offsets)
     for_gate, for_stop = _shares(counts, gate)
+    for_gate = _of_some(for_gate, most_for_gate, seed=[seed, 7])
+    for_stop = _of_some(for_stop, most_to_stop, seed=[seed, 8])
     if not for_gate.any() or not for_stop.any():
         raise DataError(
             f"expected a user with {_LEAST + 1} interactions, or two with {_LEAST}, to measure "
@@ -217,6 +225,24 @@ def _shares(counts: npt.NDArray[np.int64], gate: int) -> tuple[Any, Any]:
     for_gate = np.where(several, np.minimum(gate, (counts - 2) // 2), (counts == _LEAST) & odd)
     for_stop = np.where(several, 1, (counts == _LEAST) & ~odd)
     return for_gate.astype(np.int64), for_stop.astype(np.int64)
+
+
+def _of_some(
+    sizes: npt.NDArray[np.int64], most: int | None, *, seed: list[int]
+) -> npt.NDArray[np.int64]:
+    """`sizes` `[users]`, 0 but for at most so many users, who are drawn.
+
+    Whoever was not drawn is not drawn among more users either: what a later job holds out, an
+    earlier one of the chain had not trained on.
+    """
+    users = np.flatnonzero(sizes)
+    if most is None or len(users) <= most:
+        return sizes
+    places = np.random.default_rng(seed).random(len(sizes))[users]
+    drawn = users[np.argsort(places, kind="stable")[:most]]
+    found = np.zeros_like(sizes)
+    found[drawn] = sizes[drawn]
+    return found
 
 
 def _newest(ends: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> tuple[Ids, Any]:

@@ -18,13 +18,17 @@ from ecct_tf.sealed_json import seal_json, unseal_json
 __all__ = [
     "INPUTS_NAME",
     "KNOWLEDGE_NAME",
+    "WORK_NAME",
     "JobInputs",
     "read_inputs",
+    "read_knowledge",
     "reseal_inputs",
     "write_inputs",
 ]
 
 INPUTS_NAME, KNOWLEDGE_NAME = "inputs.json", "knowledge.npz"
+# Large arrays while they are made.
+WORK_NAME = ".work"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +119,16 @@ def read_inputs(
             f"{path}: expected what the job was begun with, cannot read it: {error}; begin "
             "another job in a new folder"
         ) from error
-    return inputs, KnowledgeStore.from_arrays(read_arrays(folder / KNOWLEDGE_NAME))
+    return inputs, read_knowledge(folder)
+
+
+def read_knowledge(folder: Path) -> KnowledgeStore:
+    """The knowledge that `write_inputs` wrote; what is large stays in its file.
+
+    Raises:
+      RegistryError: it cannot be read.
+    """
+    return KnowledgeStore.from_arrays(read_arrays(folder / KNOWLEDGE_NAME, in_place=True))
 
 
 def _sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +15,14 @@ from cloud.array_files import read_arrays, write_arrays
 from cloud.origin import changed_clouds, cloud_origins
 from cloud.registry import ErasedMarks, Registry
 from cloud.retraining.config import JobConfig
-from cloud.retraining.forgetting import forget_knowledge
 from cloud.retraining.history import History, Validation, hold_out, load_history
-from cloud.retraining.inputs import JobInputs, read_inputs, write_inputs
+from cloud.retraining.inputs import (
+    WORK_NAME,
+    JobInputs,
+    read_inputs,
+    read_knowledge,
+    write_inputs,
+)
 from cloud.retraining.log_reading import (
     WINDOW,
     asked_rounds,
@@ -136,6 +142,8 @@ def prepare(
         history.view,
         negatives=config.validation.negatives,
         gate=config.gate.held_out,
+        most_to_stop=config.validation.users,
+        most_for_gate=config.gate.users,
         seed=config.seed,
         user_tokens=history.vocabulary.users,
     )
@@ -199,9 +207,10 @@ def _fix(
     forgotten = noted(registry)
     notes = notes_since(forgotten, version)
     before = known_before(config, parent, num_users=users)
+    work = folder / WORK_NAME
+    builder = KnowledgeBuilder(before, folder=work)
     if parent is not None:
-        before = forget_knowledge(before, notes, present=parent.round_number)
-    builder = KnowledgeBuilder(before)
+        builder.forget(notes, present=parent.round_number)
     log = None if config.uplinks is None else Path(config.uplinks)
     asked = asked_rounds(config, log, registry=registry)
     # What devices claim does not decide it: one of them could age what all others said.
@@ -245,6 +254,9 @@ def _fix(
         clouds=cloud_origins(config.cloud.model),
     )
     write_inputs(folder, inputs, knowledge)
+    # From here on it is read where it was written.
+    knowledge = read_knowledge(folder)
+    shutil.rmtree(work, ignore_errors=True)
     heard = int(np.count_nonzero(knowledge.rounds >= 0))
     _log.info("%d uplinks read, %d users heard of", read.summary["read"], heard)
     return inputs, knowledge

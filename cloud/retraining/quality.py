@@ -1,7 +1,7 @@
 """How good a recommender is on what the job held out."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -36,18 +36,13 @@ class Quality:
     mrr: float
     log_loss: float
 
-    @classmethod
-    def of(cls, scores: npt.NDArray[np.float32], *, k: int) -> "Quality":
-        """The quality of scores `[rows, 1 + negatives]`; column 0 is the held-out item.
-
-        Raises:
-          DataError: a score is not finite.
-        """
-        return cls(**{name: float(values.mean()) for name, values in by_row(scores, k=k).items()})
-
 
 def by_row(scores: npt.NDArray[np.float32], *, k: int) -> dict[str, npt.NDArray[np.float64]]:
     """The fields of `Quality` of each row of scores: `[rows] float64` by name.
+
+    Args:
+      scores: `[rows, 1 + negatives]`; column 0 is the held-out item.
+      k: list length.
 
     Raises:
       DataError: a score is not finite.
@@ -85,13 +80,10 @@ def by_user(
       round_number: the present round.
       k: list length.
     """
-    scores = _scores(cloud, held, knowledge=knowledge, round_number=round_number)
+    found = _rows(cloud, held, knowledge=knowledge, round_number=round_number, k=k)
     _, rows = np.unique(held.users, return_inverse=True)
     counts = np.bincount(rows)
-    return {
-        name: np.bincount(rows, weights=values) / counts
-        for name, values in by_row(scores, k=k).items()
-    }
+    return {name: np.bincount(rows, weights=each) / counts for name, each in found.items()}
 
 
 def measure(
@@ -111,12 +103,27 @@ def measure(
       round_number: the present round.
       k: list length.
     """
-    return {
-        name: Quality.of(
-            _scores(cloud, validation, knowledge=known, round_number=round_number), k=k
-        )
-        for name, known in (("cloud", knowledge), ("alone", None))
-    }
+    found = {}
+    for name, known in (("cloud", knowledge), ("alone", None)):
+        rows = _rows(cloud, validation, knowledge=known, round_number=round_number, k=k)
+        found[name] = Quality(**{each: float(values.mean()) for each, values in rows.items()})
+    return found
+
+
+def _rows(
+    cloud: CloudRecommender,
+    held: HeldOut,
+    *,
+    knowledge: KnowledgeStore | None,
+    round_number: int,
+    k: int,
+) -> dict[str, npt.NDArray[np.float64]]:
+    """`by_row` of all rows, of which some are scored at once."""
+    parts = [
+        by_row(scores, k=k)
+        for scores in _scores(cloud, held, knowledge=knowledge, round_number=round_number)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _scores(
@@ -125,22 +132,21 @@ def _scores(
     *,
     knowledge: KnowledgeStore | None,
     round_number: int,
-) -> npt.NDArray[np.float32]:
-    """Logits `[rows, 1 + negatives]`."""
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Logits `[rows, 1 + negatives]`, some rows at a time."""
     model = cloud.model
     if model.sends_rows:
-        return _pair_scores(cloud, held, knowledge=knowledge, round_number=round_number)
+        yield from _pair_scores(cloud, held, knowledge=knowledge, round_number=round_number)
+        return
     # Each item once: the candidates of all users are many times the catalog.
     everything = np.arange(cloud.space.num_items + 1)
     vectors, biases = model.item_vectors(everything).numpy(), model.item_logits(everything).numpy()
     once, rows = np.unique(held.users, return_inverse=True)
     users = cloud.user_embeddings(once, knowledge=knowledge, round_number=round_number)
-    scores = np.empty(held.items.shape, np.float32)
     for start in range(0, len(rows), _ROWS):
         part = slice(start, start + _ROWS)
         items = held.items[part]
-        scores[part] = np.einsum("nd,ncd->nc", users[rows[part]], vectors[items]) + biases[items]
-    return scores
+        yield np.einsum("nd,ncd->nc", users[rows[part]], vectors[items]) + biases[items]
 
 
 def _pair_scores(
@@ -149,14 +155,10 @@ def _pair_scores(
     *,
     knowledge: KnowledgeStore | None,
     round_number: int,
-) -> npt.NDArray[np.float32]:
+) -> Iterator[npt.NDArray[np.float32]]:
     """The same of a cloud whose score is no product: pair by pair."""
-    parts = []
     step = max(_PAIRS // held.items.shape[1], 1)
     for start in range(0, len(held.users), step):
         rows = slice(start, start + step)
         users = held.users[rows].astype(np.int32)
-        parts.append(
-            cloud.scores(users, held.items[rows], knowledge=knowledge, round_number=round_number)
-        )
-    return np.concatenate(parts)
+        yield cloud.scores(users, held.items[rows], knowledge=knowledge, round_number=round_number)

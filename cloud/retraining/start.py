@@ -120,5 +120,6 @@ def known_before(
             num_queries=config.exchange.queries,
             embedding_dim=config.exchange.embedding_dim,
             num_earlier=num_earlier,
+            by_row=True,
         )
     return grow_knowledge(parent.knowledge.keeping(num_earlier), num_users=num_users)

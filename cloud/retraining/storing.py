@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cloud.array_files import write_arrays
+from cloud.array_files import filed, write_arrays
 from cloud.columns import StoredColumns
 from cloud.growth import grow_knowledge, grow_table
 from cloud.ranker_serving import export_ranker_serving
@@ -19,6 +19,7 @@ from cloud.registry import Draft, Registry, Version
 from cloud.registry.version import SAVED_MODEL
 from cloud.retraining.comparison import Comparison, carried_by
 from cloud.retraining.config import JobConfig
+from cloud.retraining.inputs import WORK_NAME
 from cloud.retraining.log_reading import WINDOW
 from cloud.retraining.preparation import Prepared
 from cloud.retraining.quality import by_user
@@ -70,11 +71,13 @@ def store(
             "path, a mount or a link",
             config.registry,
         )
-    return draft.commit(
+    version = draft.commit(
         data={**_data(prepared), "edge_starts": _about_starts(stored, prepared)},
         config=dataclasses.asdict(config),
         metrics=_metrics(config, prepared, trained),
     )
+    shutil.rmtree(folder / WORK_NAME, ignore_errors=True)
+    return version
 
 
 def _stored(
@@ -94,7 +97,7 @@ def _stored(
         seed=config.seed,
         space=serving.space,
         snapshot=serving.snapshot(),
-        states=np.asarray(serving.states),
+        states=filed(serving.states, folder / WORK_NAME / "states.npy"),
         older=view.older,
         table=table,
         knowledge=prepared.knowledge,

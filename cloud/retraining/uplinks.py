@@ -1,36 +1,68 @@
 """From the uplink log to what the cloud knows of its devices."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cloud.uplink_log import UplinkBatch
+from cloud.array_files import drop_pages
+from cloud.retraining.forgetting import drop_answers
+from cloud.uplink_log import ForgetNote, UplinkBatch
+from ecct_tf.files import private_folder
 from ecct_tf.knowledge import KnowledgeStore
-from ecct_tf.knowledge.store import EARLIER, FIELDS, NEVER
+from ecct_tf.knowledge.store import EARLIER, FIELDS, NEVER, NOTHING
+from ecct_tf.touched_rows import parts_of
 
 __all__ = ["KnowledgeBuilder"]
 
 Places = npt.NDArray[np.int64]
 
+# Arrays of so many bytes are in files, where there is a folder for them.
+_LARGE_BYTES = 1 << 26
+# Rows of a batch after which the memory of files is given back.
+_ROWS_IN_MEMORY = 1 << 18
+
 
 class KnowledgeBuilder:
     """Keeps the newest uplinks of each user while a log goes by.
 
-    Its memory is that of the store. The end does not depend on how the log is cut into
-    batches, nor on the order in which different users come.
+    Its memory is that of the store, or, with a folder, of what was written lately. The end does
+    not depend on how the log is cut into batches, nor on the order in which different users come.
 
     Args:
       start: what was known before.
+      folder: for the large arrays, which the store then reads; it stays until the store is
+        written.
     """
 
-    def __init__(self, start: KnowledgeStore) -> None:
-        self._kept: dict[str, npt.NDArray[Any]] = {
-            name: getattr(start, name).copy() for name in FIELDS
-        }
+    def __init__(self, start: KnowledgeStore, *, folder: Path | None = None) -> None:
+        self._kept: dict[str, npt.NDArray[Any]] = {}
+        for name in FIELDS:
+            known = getattr(start, name)
+            kept = _filled(known.shape, known.dtype, name, folder=folder)
+            begin = 0
+            for part in parts_of(known):
+                kept[begin : begin + len(part)] = part
+                begin += len(part)
+            drop_pages(kept)
+            drop_pages(known)
+            self._kept[name] = kept
         self._num_earlier = start.num_earlier
+        self._since = 0
         self.taken = 0
         self.superseded = 0
+
+    def forget(self, notes: Sequence[ForgetNote], *, present: int) -> None:
+        """Drops the answers that `notes` cover.
+
+        Args:
+          notes: what is to be forgotten of what was known before.
+          present: the round that it counts to.
+        """
+        if notes:
+            drop_answers(self._kept, notes, present=present)
 
     def add(self, batch: UplinkBatch) -> None:
         """Takes a batch; of two uplinks of a user the one of the higher round counts.
@@ -52,6 +84,11 @@ class KnowledgeBuilder:
                 self._take(batch, answers[places == place])
         # One with logits was taken just now.
         self._take(batch, newest[batch.rounds[newest] > self._kept["rounds"][batch.users[newest]]])
+        self._since += len(order)
+        if self._since > _ROWS_IN_MEMORY:
+            self._since = 0
+            for array in self._kept.values():
+                drop_pages(array)
 
     def _take(self, batch: UplinkBatch, rows: Places) -> None:
         """Takes `rows` of distinct users, each either its user's newest or an earlier answer."""
@@ -97,6 +134,26 @@ class KnowledgeBuilder:
         for name in ("rounds", "logit_rounds", "earlier_rounds"):
             self._kept[name] = np.minimum(self._kept[name], present).astype(np.int32)
         return KnowledgeStore(**self._kept)
+
+
+def _filled(
+    shape: tuple[int, ...], dtype: npt.DTypeLike, name: str, *, folder: Path | None
+) -> npt.NDArray[Any]:
+    """An array that knows nothing of anybody, in a file where it is large."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if folder is None or size < _LARGE_BYTES:
+        return np.full(shape, NOTHING[name], dtype)
+    private_folder(folder)
+    path = folder / f"{name}.raw"
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    # What is not written to is zero, and takes no room on the disk.
+    with path.open("r+b") as file:
+        file.truncate(size)
+    found = np.memmap(path, dtype, "r+", shape=shape)
+    if NOTHING[name]:
+        found[:] = NOTHING[name]
+    return found
 
 
 def _places_from_end(users: npt.NDArray[Any]) -> Places:

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse  # type: ignore[import-untyped, unused-ignore]
+from scipy import linalg, sparse  # type: ignore[import-untyped, unused-ignore]
 from scipy.sparse.linalg import (  # type: ignore[import-untyped, unused-ignore]
     LinearOperator,
 )
 from sklearn.utils.extmath import randomized_svd
 
 from ecct_tf.baselines._interactions import IntArray, interaction_matrix
+from ecct_tf.budget import LARGEST_BASIS_BYTES
 from ecct_tf.errors import ConfigError
 
 __all__ = ["FactoredEase", "fit_factored_ease"]
@@ -29,6 +30,8 @@ _POWER_ITERATIONS = 4
 # Directions weaker than this share of the strongest are rounding.
 _WEAKEST = 1e-9
 _USERS_AT_ONCE = 1024
+_OVERSAMPLES = 10
+_MULTIPLIED_AT_ONCE = 1 << 16
 
 Array = npt.NDArray[np.float32]
 
@@ -104,8 +107,8 @@ def fit_factored_ease(
 ) -> FactoredEase:
     """Fits EASE to whole histories, by the `factors` strongest directions of what items share.
 
-    Memory is `factors` numbers an item and a user, time grows with the interactions times
-    `factors` and with the items and users times its square.
+    Memory is `factors` numbers an item, and of few users a user; time grows with the interactions
+    times `factors` and with the items times its square.
 
     Args:
       histories: per device `[length] int`, items 1..num_items (0 is padding).
@@ -123,7 +126,13 @@ def fit_factored_ease(
             "expected a finite regularization above 0 and one or more factors, received "
             f"{regularization} and {factors}; usual are 100 to 1000 and some hundreds"
         )
-    matrix = interaction_matrix(histories, num_items=num_items)[:, 1:].astype(np.float64)
+    parts = [
+        interaction_matrix(
+            histories[start : start + _MULTIPLIED_AT_ONCE], num_items=num_items, first=start
+        )[:, 1:].astype(np.float64)
+        for start in range(0, max(len(histories), 1), _MULTIPLIED_AT_ONCE)
+    ]
+    matrix = parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
     directions, strengths = _directions(matrix, factors)
     counts = np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel()
     rest = np.maximum(counts - (directions**2) @ strengths, 0.0)
@@ -156,8 +165,42 @@ def _directions(
         if users <= items:
             vectors = (matrix.T @ vectors) / np.sqrt(strengths)
         return vectors, strengths
+    if users > items and 8 * users * factors > LARGEST_BASIS_BYTES:
+        return _directions_of_items(matrix, factors)
     _, values, rows = randomized_svd(
         matrix, n_components=factors, n_iter=_POWER_ITERATIONS, random_state=0
     )
     kept = values**2 > _WEAKEST * values[0] ** 2
     return rows.T[:, kept], values[kept] ** 2
+
+
+def _directions_of_items(
+    matrix: sparse.csr_matrix, factors: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The same by the same random directions, with nothing that has a number for each user.
+
+    `randomized_svd` reduces `X` to `B = Q^T X`, where `Q` is an orthonormal basis of `X Z`. With
+    `Q = X Z R^-1` and `R^T R = Z^T G Z`, which `G = X^T X` gives, `B` is `R^-T (G Z)^T`.
+    """
+    drawn = np.random.RandomState(0).normal(size=(matrix.shape[1], factors + _OVERSAMPLES))
+    basis = drawn
+    for _ in range(_POWER_ITERATIONS):
+        basis, _ = np.linalg.qr(_together(matrix, basis))
+    product = _together(matrix, basis)
+    lower = np.linalg.cholesky(basis.T @ product)
+    reduced = linalg.solve_triangular(lower, product.T, lower=True)
+    _, values, rows = np.linalg.svd(reduced, full_matrices=False)
+    values, rows = values[:factors], rows[:factors]
+    kept = values**2 > _WEAKEST * values[0] ** 2
+    return rows.T[:, kept], values[kept] ** 2
+
+
+def _together(
+    matrix: sparse.csr_matrix, columns: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """`matrix.T @ matrix @ columns`, `[items, k]`, for some users at a time."""
+    found = np.zeros_like(columns)
+    for start in range(0, matrix.shape[0], _MULTIPLIED_AT_ONCE):
+        some = matrix[start : start + _MULTIPLIED_AT_ONCE]
+        found += some.T @ (some @ columns)
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,15 @@ from ecct_tf.data.split import Split
 from ecct_tf.data.tables import CentralizedTable, FederatedTable
 from ecct_tf.errors import DataError, PrivacyError
 
-__all__ = ["CloudView", "DeviceView", "OlderInteractions", "cloud_view", "device_view"]
+__all__ = [
+    "CloudView",
+    "DeviceView",
+    "OlderInteractions",
+    "cloud_view",
+    "device_view",
+    "joined_of",
+    "sizes_of",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +89,23 @@ class _Histories(Sequence[npt.NDArray[np.int32]]):
     def __len__(self) -> int:
         return len(self._older.offsets) - 1
 
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """`[num_users] int64`: how long each is."""
+        sizes: npt.NDArray[np.int64] = np.maximum(self._ends - self._older.offsets[:-1], 0)
+        return sizes
+
+    def joined(self, users: slice) -> npt.NDArray[np.int32]:
+        """`[m] int32`: those of `users`, which are neighbours, one after the other."""
+        start, stop, _ = users.indices(len(self))
+        offsets = self._older.offsets[start : stop + 1]
+        items = self._older.items[offsets[0] : offsets[-1]]
+        if (self._ends[start:stop] == offsets[1:]).all():
+            return items
+        sizes, own = np.diff(offsets), self.sizes[start:stop]
+        place = np.arange(len(items)) - np.repeat(offsets[:-1] - offsets[0], sizes)
+        return items[place < np.repeat(own, sizes)]
+
     @overload
     def __getitem__(self, user: int) -> npt.NDArray[np.int32]: ...
 
@@ -93,6 +118,31 @@ class _Histories(Sequence[npt.NDArray[np.int32]]):
         if not 0 <= user < len(self):
             raise IndexError(user)
         return self._older.items[self._older.offsets[user] : self._ends[user]]
+
+
+def sizes_of(histories: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+    """`[n] int64`: how long each of `histories` is.
+
+    >>> sizes_of([np.array([3, 4]), np.array([], np.int32)]).tolist()
+    [2, 0]
+    """
+    if isinstance(histories, _Histories):
+        return histories.sizes
+    return np.array([len(history) for history in histories], np.int64)
+
+
+def joined_of(
+    histories: Sequence[npt.NDArray[Any]], users: slice = slice(None)
+) -> npt.NDArray[np.int32]:
+    """`[m] int32`: the histories of `users`, which are neighbours, one after the other.
+
+    >>> joined_of([np.array([3, 4]), np.array([5])]).tolist()
+    [3, 4, 5]
+    """
+    if isinstance(histories, _Histories):
+        return histories.joined(users)
+    nothing = np.zeros(0, np.int32)
+    return np.concatenate([nothing, *histories[users]]).astype(np.int32, copy=False)
 
 
 @dataclass(frozen=True, eq=False)

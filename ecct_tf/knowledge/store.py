@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ecct_tf.errors import CodecError
 from ecct_tf.touched_rows import Rows, TouchedRows, with_rows
 
-__all__ = ["EARLIER", "FIELDS", "NEVER", "Answers", "KnowledgeStore", "UplinkRows"]
+__all__ = ["EARLIER", "FIELDS", "NEVER", "NOTHING", "Answers", "KnowledgeStore", "UplinkRows"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
@@ -135,6 +135,8 @@ class KnowledgeStore:
 
     def keeping(self, num_earlier: int) -> "KnowledgeStore":
         """The store with room for `num_earlier` answers before the newest, the newest kept."""
+        if num_earlier == self.num_earlier:
+            return self
         missing = max(0, num_earlier - self.num_earlier)
 
         def resized(rows: Rows, fill: int) -> npt.NDArray[Any]:
@@ -245,6 +247,8 @@ class KnowledgeStore:
 
 FIELDS = tuple(field.name for field in dataclasses.fields(KnowledgeStore))
 EARLIER = ("earlier_items", "earlier_logits", "earlier_rounds")
+NOTHING = {name: NEVER if name.endswith("rounds") else 0 for name in FIELDS}
+"""By field: what it holds of a user of whom nothing is known."""
 
 
 def _trust(rounds: Ids, *, round_number: int, half_life: float) -> Array:

@@ -124,3 +124,14 @@ def test_the_size_of_the_catalog_decides_unless_told(settings, kind):
 def test_what_it_cannot_mean_is_refused(regularization, factors):
     with pytest.raises(ConfigError, match="factors"):
         fit_factored_ease(draw(8, 12), num_items=12, regularization=regularization, factors=factors)
+
+
+@pytest.mark.parametrize("factors", [1, 6])
+def test_without_a_basis_of_the_users_it_is_the_same(monkeypatch, factors):
+    histories = draw(60, 20, seed=5)
+    settings = {"num_items": 20, "regularization": 3.0, "factors": factors}
+    expected = weights(fit_factored_ease(histories, **settings))
+    monkeypatch.setattr(module, "LARGEST_BASIS_BYTES", 0)
+    monkeypatch.setattr(module, "_MULTIPLIED_AT_ONCE", 7)
+    found = weights(fit_factored_ease(histories, **settings))
+    np.testing.assert_allclose(found, expected, atol=1e-6)

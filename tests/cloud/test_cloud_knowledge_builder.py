@@ -6,9 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud.growth import grow_knowledge
+from cloud.retraining import uplinks as uplinks_module
 from cloud.retraining.forgetting import forget_knowledge
 from cloud.retraining.uplinks import KnowledgeBuilder
 from ecct_tf.knowledge import KnowledgeStore
+from ecct_tf.knowledge.store import FIELDS, NOTHING
 
 USERS = 3
 
@@ -50,6 +53,25 @@ def test_without_room_nothing_but_the_newest_stays():
     assert store.rounds.tolist() == [2, -1, -1]
     assert store.earlier_rounds.shape == (USERS, 0)
     assert (builder.taken, builder.superseded) == (2, 1)
+
+
+def test_a_store_in_files_is_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(uplinks_module, "_LARGE_BYTES", 1)
+    monkeypatch.setattr(uplinks_module, "_ROWS_IN_MEMORY", 2)
+    first = [(0, 5, True), (0, 2, True), (1, 1, False)]
+    later = [(0, 9, True), (1, 7, True), (2, 7, False), (1, 3, True)]
+    begun, _ = built(first, earlier=2)
+    expected, _ = built(first, later, earlier=2)
+    longer = grow_knowledge(begun, num_users=USERS + 2)
+    builder = KnowledgeBuilder(longer, folder=tmp_path / "work")
+    builder.add(batch(later))
+    found = builder.finish(present=1000)
+    for name in FIELDS:
+        array = getattr(found, name)
+        np.testing.assert_array_equal(array[:USERS], getattr(expected, name))
+        np.testing.assert_array_equal(array[USERS:], NOTHING[name])
+    assert isinstance(found.embeddings, np.memmap)
+    assert (tmp_path / "work" / "embeddings.raw").stat().st_mode & 0o077 == 0
 
 
 uplinks = st.lists(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from cloud import CloudRecommender, features, moments, similarity
+from cloud import CloudRecommender, features, moments, successions
 from cloud.features import training_positions, user_state
 from cloud.moments import own_positions
 from cloud.user_states import UserStates
@@ -12,6 +12,7 @@ from ecct_tf.baselines import ease
 from ecct_tf.config import CloudConfig, FeatureConfig, NextItemConfig
 from ecct_tf.data import SyntheticConfig, cloud_view, leave_one_out, synthetic_dataset
 from ecct_tf.data.chunks import chunks_of
+from ecct_tf.data.views import joined_of, sizes_of
 from ecct_tf.knowledge import Block
 
 
@@ -33,19 +34,57 @@ def _one_by_one(histories, *, num_items, decay):
     return sparse.coo_matrix(data, shape=shape).tocsr()
 
 
+def _counted(histories):
+    bands = successions.successions(histories, num_items=80, decay=0.7)
+    return sparse.vstack(bands, format="csr")
+
+
 def test_successions_are_added_as_one_by_one(view):
     histories = [*view.older.histories, np.array([3], np.int32), np.zeros(0, np.int32)]
-    found = similarity._successions(histories, num_items=80, decay=0.7)
+    found = _counted(histories)
     expected = _one_by_one(histories, num_items=80, decay=0.7)
-    assert found.toarray().tobytes() == expected.toarray().tobytes()
-    assert not similarity._successions([], num_items=80, decay=0.7).nnz
+    np.testing.assert_array_equal(found.toarray(), expected.toarray())
+    assert not _counted([]).nnz
 
 
 def test_successions_of_some_users_at_a_time_are_the_same_but_for_rounding(view, monkeypatch):
-    whole = similarity._successions(view.older.histories, num_items=80, decay=0.7)
-    monkeypatch.setattr(similarity, "chunks_of", lambda ends: chunks_of(ends, 40))
-    parts = similarity._successions(view.older.histories, num_items=80, decay=0.7)
+    whole = _counted(view.older.histories)
+    monkeypatch.setattr(successions, "chunks_of", lambda ends: chunks_of(ends, 40))
+    parts = _counted(view.older.histories)
     np.testing.assert_allclose(parts.toarray(), whole.toarray(), rtol=1e-12)
+
+
+def _information(counts):
+    """Positive pointwise mutual information of a whole matrix of counts."""
+    total = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1e-9)
+    context = np.asarray(counts.sum(axis=0)).ravel() ** 0.75
+    context = np.maximum(context / max(context.sum(), 1e-9), 1e-12)
+    cells = counts.tocoo()
+    pmi = np.log(cells.data / (total[cells.row] * context[cells.col]))
+    return sparse.csr_matrix((np.maximum(pmi, 0.0), (cells.row, cells.col)), shape=counts.shape)
+
+
+@pytest.mark.parametrize("items_in_band", [7, 81, 1000])
+@pytest.mark.parametrize("entries", [40, 1 << 20])
+def test_successions_band_by_band_are_the_same(view, monkeypatch, items_in_band, entries):
+    monkeypatch.setattr(successions, "chunks_of", lambda ends: chunks_of(ends, entries))
+    whole = _counted(view.older.histories)
+    monkeypatch.setattr(successions, "_ITEMS_IN_BAND", items_in_band)
+    bands = successions.successions(view.older.histories, num_items=80, decay=0.7)
+    assert len(bands) == -(-81 // items_in_band)
+    np.testing.assert_array_equal(sparse.vstack(bands).toarray(), whole.toarray())
+    found = successions.positive_information(bands)
+    np.testing.assert_array_equal(found.toarray(), _information(whole).toarray())
+    assert not bands
+
+
+def test_histories_are_joined_as_they_are(view):
+    older = view.older
+    for histories in (older.histories, older.without_newest(np.arange(50) % 4)):
+        for users in (slice(None), slice(0, 0), slice(3, 17)):
+            expected = np.concatenate([np.zeros(0, np.int32), *histories[users]])
+            np.testing.assert_array_equal(joined_of(histories, users), expected)
+        assert sizes_of(histories).tolist() == [len(each) for each in histories]
 
 
 def test_ease_of_some_histories_at_a_time_is_the_same(view, monkeypatch):

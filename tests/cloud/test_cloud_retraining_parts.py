@@ -104,6 +104,34 @@ def test_held_out_is_the_newest_that_the_cloud_knows(make_view):
     np.testing.assert_array_equal(fewer.gate.items[0], held.gate.items[0])
 
 
+def test_of_many_users_some_are_measured_and_the_others_train(make_view):
+    histories = [[1, 2, 3, 4, 5 + user % 9] for user in range(40)]
+    view = make_view(histories, num_items=20)
+    held = hold_out(view, negatives=5, gate=1, seed=3, most_to_stop=8, most_for_gate=5)
+    assert len(held.users) == 8
+    assert len(held.gate.users) == 5
+    left = np.diff(held.view.older.offsets)
+    taken = np.isin(range(40), held.users).astype(int) + np.isin(range(40), held.gate.users)
+    np.testing.assert_array_equal(left, 5 - taken)
+    everybody = hold_out(view, negatives=5, gate=1, seed=3, most_to_stop=40, most_for_gate=40)
+    whole = hold_out(view, negatives=5, gate=1, seed=3)
+    np.testing.assert_array_equal(everybody.items, whole.items)
+
+
+def test_a_user_who_was_not_measured_is_not_measured_among_more(make_view):
+    """Or the promoted version had trained on what the next job compares it by."""
+    histories = [[1, 2, 3, 4, 5 + user % 9] for user in range(40)]
+    before = hold_out(
+        make_view(histories[:25], num_items=20), negatives=5, gate=1, seed=3, most_for_gate=6
+    )
+    after = hold_out(
+        make_view(histories, num_items=20), negatives=5, gate=1, seed=3, most_for_gate=6
+    )
+    known = after.gate.users[after.gate.users < 25]
+    assert np.isin(known, before.gate.users).all()
+    assert (after.gate.users >= 25).any()
+
+
 def test_one_user_of_three_interactions_is_too_few(make_view):
     with pytest.raises(DataError, match=r"with 4 interactions, or two with 3, .* the most are 3"):
         hold_out(make_view([[1, 2, 3]], num_items=20), negatives=5, gate=4, seed=0)
