@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["in_chunks"]
+__all__ = ["in_chunks", "users_at_once"]
 
 # Bounds what is held for users at once, such as the dense [users, items] logits that queries are
 # chosen from.
 _USERS_AT_ONCE = 2048
+_NUMBERS_AT_ONCE = 1 << 25
 
 
 def in_chunks(
@@ -28,8 +29,22 @@ def in_chunks(
     >>> in_chunks(lambda a, b: a + b[:, 0], np.arange(3), np.ones((3, 2)), size=2).tolist()
     [1.0, 2.0, 3.0]
     """
-    parts = [
-        compute(*(array[start : start + size] for array in rows))
-        for start in range(0, max(len(rows[0]), 1), size)
-    ]
-    return np.concatenate(parts)
+    count = len(rows[0])
+    first = compute(*(array[:size] for array in rows))
+    if count <= size:
+        return first
+    # Not put together from parts at the end, when all would be there twice.
+    found = np.empty((count, *first.shape[1:]), first.dtype)
+    found[:size] = first
+    for start in range(size, count, size):
+        found[start : start + size] = compute(*(array[start : start + size] for array in rows))
+    return found
+
+
+def users_at_once(numbers: int) -> int:
+    """How many users are computed at once where each takes so many numbers.
+
+    >>> users_at_once(1_682), users_at_once(200_000)
+    (2048, 167)
+    """
+    return max(1, min(_USERS_AT_ONCE, _NUMBERS_AT_ONCE // max(numbers, 1)))

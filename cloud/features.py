@@ -20,6 +20,7 @@ __all__ = [
     "item_attributes",
     "no_positions",
     "tail_length",
+    "tail_lengths",
     "training_positions",
     "user_state",
     "user_states",
@@ -192,7 +193,7 @@ def training_positions(
     lately. A model trained on the very next item would lean on what it will not have.
     """
     sizes = np.diff(view.older.offsets)
-    tails = np.array([tail_length(int(size), tail) for size in sizes], np.int64)
+    tails = tail_lengths(sizes, tail)
     users = np.flatnonzero(tails)
     if not len(users):
         raise ConfigError(
@@ -241,6 +242,16 @@ def no_positions(states: npt.NDArray[Any] | UserStates) -> CloudPositions:
 def tail_length(length: int, tail: float) -> int:
     """How many of `length` interactions form the tail; at least one stays before it."""
     return max(0, min(length - 1, int(np.ceil(tail * length))))
+
+
+def tail_lengths(lengths: npt.NDArray[np.int64], tail: float) -> npt.NDArray[np.int64]:
+    """`tail_length` of many: `[n] int64`.
+
+    >>> tail_lengths(np.array([0, 1, 2, 9]), 0.3).tolist()
+    [0, 0, 1, 3]
+    """
+    wanted = np.ceil(tail * lengths).astype(np.int64)
+    return np.maximum(0, np.minimum(lengths - 1, wanted))
 
 
 def _categorical(table: CentralizedTable) -> list[EncodedColumn]:

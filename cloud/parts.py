@@ -12,7 +12,7 @@ from cloud.exchange_model import ExchangeModel
 from cloud.features import (
     CloudPositions,
     category_matrix,
-    tail_length,
+    tail_lengths,
     training_positions,
 )
 from cloud.input_space import InputSpace
@@ -151,5 +151,4 @@ def _user_columns(view: CloudView, space: InputSpace) -> Array:
 
 def early_histories(view: CloudView, *, tail: float) -> Sequence[npt.NDArray[np.int32]]:
     """Each older history without its newest `tail`, which serves as labelled positions."""
-    sizes = np.diff(view.older.offsets).tolist()
-    return view.older.without_newest([tail_length(size, tail) for size in sizes])
+    return view.older.without_newest(tail_lengths(np.diff(view.older.offsets), tail))

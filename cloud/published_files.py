@@ -1,7 +1,7 @@
 """The files of a publication: each written once, under a name that its content decides."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cloud.edge_starts import EdgeStart
@@ -14,12 +14,13 @@ from ecct_tf.wire import (
     DownlinkFile,
     Publication,
     PublishedFile,
+    PublishedShard,
     PublishedStart,
     digest_of,
 )
 from ecct_tf.wire.signing import SigningKey, sign, signed_by
 
-__all__ = ["check_still_signed", "put", "put_current", "put_each", "put_starts"]
+__all__ = ["check_still_signed", "put", "put_current", "put_each", "put_starts", "shards_of"]
 
 
 def put(out: Path, stem: str, suffix: str, content: bytes) -> PublishedFile:
@@ -31,17 +32,37 @@ def put(out: Path, stem: str, suffix: str, content: bytes) -> PublishedFile:
     return PublishedFile(path.name, len(content), digest)
 
 
-def put_each(out: Path, whole: PublishedFile, downlinks: DownlinkFile) -> str:
-    """Writes a file with the downlink of each user; returns the name of their folder."""
-    folder = out / Path(whole.path).stem
+def shards_of(
+    files: Sequence[PublishedFile], downlinks: Sequence[DownlinkFile]
+) -> tuple[PublishedShard, ...]:
+    """Which users each of `files` has, of the downlinks that they hold; nothing where one has all.
+
+    A shard begins with user 0 or where its predecessor has to end: not every user need have one.
+    """
+    if len(files) == 1:
+        return ()
+    firsts = [0, *(int(each.keys[0]) for each in downlinks[1:])]
+    return tuple(PublishedShard(file, first) for file, first in zip(files, firsts, strict=True))
+
+
+def put_each(out: Path, first: PublishedFile, downlinks: Sequence[DownlinkFile]) -> str:
+    """Writes a file with the downlink of each user; returns the name of their folder.
+
+    Args:
+      out: the folder that devices fetch from.
+      first: of the files with the downlinks of many, whose name the folder takes.
+      downlinks: of all users, in one or several files.
+    """
+    folder = out / Path(first.path).stem
     if not folder.exists():
         prepared = out / f".{folder.name}.part"
         shutil.rmtree(prepared, ignore_errors=True)
         prepared.mkdir(parents=True)
-        for key in downlinks.keys.tolist():
-            path = prepared / f"{key}.ecdn"
-            with naming(path):
-                path.write_bytes(downlinks.only(key).to_bytes())
+        for some in downlinks:
+            for key in some.keys.tolist():
+                path = prepared / f"{key}.ecdn"
+                with naming(path):
+                    path.write_bytes(some.only(key).to_bytes())
         prepared.rename(folder)
     return folder.name
 

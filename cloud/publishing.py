@@ -21,6 +21,7 @@ from cloud.published_files import (
     put_current,
     put_each,
     put_starts,
+    shards_of,
 )
 from cloud.registry import Registry, Version
 from cloud.segments import segment_downlinks
@@ -48,6 +49,8 @@ __all__ = ["Published", "publish"]
 
 _log = logging.getLogger(__name__)
 
+# Of more users, downlinks are in several files.
+_USERS_IN_FILE = 250_000
 # A round further beyond the newest is more often a slip of the hand than meant.
 _FAR = 1_000
 
@@ -83,6 +86,7 @@ def publish(
     start_codec: CodecName = "float16",
     round_number: int | None = None,
     one_file_each: bool = False,
+    users_in_file: int = _USERS_IN_FILE,
     far_round: bool = False,
     now_seconds: int | None = None,
     key: SigningKey | None = None,
@@ -104,6 +108,7 @@ def publish(
         round after the last one that was published, or the same one when that was of this
         version.
       one_file_each: also a folder with one file for each user.
+      users_in_file: of more users, the downlinks are in several files of so many each.
       far_round: accepts a round more than 1,000 beyond the newest one that was opened. A round
         that was opened stays open, and later ones are counted from it.
       now_seconds: since when devices are asked, in whole seconds since 1970, UTC; None asks
@@ -129,6 +134,7 @@ def publish(
             start_codec=start_codec,
             round_number=round_number,
             one_file_each=one_file_each,
+            users_in_file=users_in_file,
             far_round=far_round,
             now_seconds=int(time.time()) if now_seconds is None else now_seconds,
             key=key,
@@ -146,6 +152,7 @@ def _publish(
     start_codec: CodecName,
     round_number: int | None,
     one_file_each: bool,
+    users_in_file: int,
     far_round: bool,
     now_seconds: int,
     key: SigningKey | None,
@@ -171,11 +178,16 @@ def _publish(
     codec = codec or exchange.codec
     starts = put_starts(out, stored.starts, start_codec)
     table = item_table_file(stored.table, form).to_bytes()
-    downlinks, segments, names = _downlinks(
-        stored, version=chosen.number, round_number=number, codec=codec, table=table
+    made = _downlinks(
+        stored,
+        version=chosen.number,
+        round_number=number,
+        codec=codec,
+        table=table,
+        users_in_file=users_in_file,
     )
     stem = f"{chosen.number:06d}"
-    whole = put(out, f"downlinks-{stem}", ".ecdn", downlinks.to_bytes())
+    files = [put(out, f"downlinks-{stem}", ".ecdn", file.to_bytes()) for file in made.users]
     deltas, unchanged, without = [], [], []
     for base, older in bases.items():
         old = item_table_file(older, form).to_bytes()
@@ -192,24 +204,25 @@ def _publish(
         cloud_version=chosen.number,
         round_number=number,
         codec=codec,
-        downlinks=whole,
-        segments=put(out, f"segments-{stem}", ".ecdn", segments.to_bytes()),
-        segment_names=names,
+        downlinks=files[0],
+        segments=put(out, f"segments-{stem}", ".ecdn", made.segments.to_bytes()),
+        segment_names=made.names,
         item_table=put(out, "items", ".ecit", table),
         deltas=tuple(deltas),
-        devices=put_each(out, whole, downlinks) if one_file_each else "",
-        device_bytes=len(downlinks.only(int(downlinks.keys[0])).to_bytes()),
+        devices=put_each(out, files[0], made.users) if one_file_each else "",
+        device_bytes=len(made.users[0].only(int(made.users[0].keys[0])).to_bytes()),
         starts=starts,
+        shards=shards_of(files, made.users),
     )
     # Before a device can read of the round, so that no answer to it is unknown.
     notes.add(
         Note(number, chosen.number, now_seconds),
-        AskedItems(users=downlinks.records["queries"], segments=segments.records["queries"]),
+        AskedItems(users=made.queries, segments=made.segments.records["queries"]),
     )
     put_current(out, publication, key)
     return Published(
         publication,
-        num_users=len(downlinks.keys),
+        num_users=len(made.queries),
         num_rows=stored.table.num_items + 1,
         unchanged=tuple(unchanged),
         without_delta=tuple(without),
@@ -267,9 +280,25 @@ def _check_near(number: int, newest: int) -> None:
         )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Downlinks:
+    """Of users, some of them in each file, and of segments, with their names."""
+
+    users: tuple[DownlinkFile, ...]
+    queries: npt.NDArray[np.int32]
+    segments: DownlinkFile
+    names: tuple[str, ...]
+
+
 def _downlinks(
-    stored: StoredCloud, *, version: int, round_number: int, codec: CodecName, table: bytes
-) -> tuple[DownlinkFile, DownlinkFile, tuple[str, ...]]:
+    stored: StoredCloud,
+    *,
+    version: int,
+    round_number: int,
+    codec: CodecName,
+    table: bytes,
+    users_in_file: int,
+) -> _Downlinks:
     recommender = stored.recommender()
     everybody = np.arange(len(stored.vocabulary.users), dtype=np.int32)
     users = recommender.downlinks(everybody, round_number=round_number)
@@ -301,10 +330,17 @@ def _downlinks(
 
     queries = recommender.queries(everybody, round_number=round_number)
     places = np.arange(len(segments.names), dtype=np.int32)
-    return (
-        file(everybody, users, queries, of_users=True),
-        file(places, segments.embeddings, segments.queries, of_users=False),
-        segments.names,
+    ranges = [
+        slice(start, start + users_in_file)
+        for start in range(0, max(len(everybody), 1), users_in_file)
+    ]
+    return _Downlinks(
+        users=tuple(
+            file(everybody[some], users[some], queries[some], of_users=True) for some in ranges
+        ),
+        queries=queries,
+        segments=file(places, segments.embeddings, segments.queries, of_users=False),
+        names=segments.names,
     )
 
 

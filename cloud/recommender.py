@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cloud.batches import CloudBatches
 from cloud.best_items import ranked_items
-from cloud.chunks import in_chunks
+from cloud.chunks import in_chunks, users_at_once
 from cloud.divergence import check_learned
 from cloud.edge_knowledge import edge_knowledge
 from cloud.features import CloudPositions, no_positions
@@ -294,26 +294,37 @@ class CloudRecommender:
         Drawn from the catalog without the history that the cloud knows; nothing that a
         device did recently can influence the choice.
         """
+        all_logits = self._all_logits(round_number=round_number)
         return in_chunks(
             lambda rows: queries_of(
                 rows,
-                logits=self._all_logits(rows, round_number=round_number),
+                logits=all_logits(rows),
                 view=self._view,
                 size=self._num_queries,
                 top_share=self.config.query_top_share,
                 seed=(self._seed, 2, round_number),
             ),
             users,
+            size=users_at_once(self._view.num_items),
         )
 
-    def _all_logits(self, users: Ids, *, round_number: int) -> Array:
-        """What the cloud thinks of all items, `[n, items]`; of pairs, the best guesses alone."""
+    def _all_logits(self, *, round_number: int) -> Callable[[Ids], Array]:
+        """Gives what the cloud thinks of all items, `[n, items]`, of users `[n]`.
+
+        Of pairs, the best guesses alone.
+        """
         if self._ranked is not None:
-            return self._ranked.logits(users)
+            return self._ranked.logits
         everything = np.arange(1, self._view.num_items + 1, dtype=np.int32)
-        vectors = self.user_embeddings(users, knowledge=None, round_number=round_number)
-        logits = vectors @ self.model.item_vectors(everything).numpy().T
-        logits += self.model.item_logits(everything).numpy()
+        items = self.model.item_vectors(everything).numpy().T
+        biases = self.model.item_logits(everything).numpy()
+
+        def logits(users: Ids) -> Array:
+            vectors = self.user_embeddings(users, knowledge=None, round_number=round_number)
+            found: Array = vectors @ items
+            found += biases
+            return found
+
         return logits
 
     def update(

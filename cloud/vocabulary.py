@@ -69,16 +69,16 @@ def renumber(view: CloudView, own: Vocabulary, target: Vocabulary) -> CloudView:
     source[users] = np.arange(len(users))
     offsets = view.older.offsets
     counts = np.where(source < 0, 0, np.diff(offsets)[source])
-    order = np.concatenate(
-        [np.arange(0)]
-        + [np.arange(offsets[user], offsets[user + 1]) for user in source if user >= 0]
-    )
+    ends = np.cumsum(counts)
+    # Each place as far behind its user's first as in `view`.
+    order = np.arange(int(ends[-1]) if len(ends) else 0)
+    order += np.repeat(offsets[np.maximum(source, 0)] - (ends - counts), counts)
     return CloudView(
         num_users=len(target.users),
         num_items=len(target.items),
         older=OlderInteractions(
             items=items[view.older.items[order]].astype(np.int32),
-            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            offsets=np.concatenate([[0], ends]),
             timestamps=view.older.timestamps[order],
         ),
         items=_moved(view.items, items, rows=len(target.items) + 1, padding=True),

@@ -66,8 +66,8 @@ def _erase(folder: Path, users: Sequence[int], key: SigningKey | None) -> None:
         current = folder / CURRENT_NAME
         if current.exists():
             publication = Publication.from_json(current.read_text(encoding="utf-8"))
-            whole = folder / publication.downlinks.path
-            if whole in held:
+            files = {folder / file.path for file in publication.downlink_files}
+            if files & {*held}:
                 put_current(folder, _without(folder, publication, users), key)
         for path in held:
             if path.is_dir():
@@ -77,12 +77,22 @@ def _erase(folder: Path, users: Sequence[int], key: SigningKey | None) -> None:
 
 
 def _without(folder: Path, publication: Publication, users: Sequence[int]) -> Publication:
-    before = _read(folder / publication.downlinks.path)
-    kept = ~np.isin(before.keys, users)
-    left = dataclasses.replace(before, keys=before.keys[kept], records=before.records[kept])
-    whole = put(folder, f"downlinks-{publication.cloud_version:06d}", ".ecdn", left.to_bytes())
-    devices = put_each(folder, whole, left) if publication.devices else ""
-    return dataclasses.replace(publication, downlinks=whole, devices=devices)
+    files, downlinks = [], []
+    for file in publication.downlink_files:
+        before = _read(folder / file.path)
+        kept = ~np.isin(before.keys, users)
+        left = dataclasses.replace(before, keys=before.keys[kept], records=before.records[kept])
+        stem = f"downlinks-{publication.cloud_version:06d}"
+        files.append(put(folder, stem, ".ecdn", left.to_bytes()))
+        downlinks.append(left)
+    devices = put_each(folder, files[0], downlinks) if publication.devices else ""
+    shards = [
+        dataclasses.replace(shard, file=file)
+        for shard, file in zip(publication.shards, files, strict=False)
+    ]
+    return dataclasses.replace(
+        publication, downlinks=files[0], devices=devices, shards=tuple(shards)
+    )
 
 
 def _read(path: Path) -> DownlinkFile:

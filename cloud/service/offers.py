@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from ecct_tf.errors import CodecError
-from ecct_tf.wire import CURRENT_NAME, DownlinkFile, Publication, digest_of
+from ecct_tf.wire import CURRENT_NAME, DownlinkFile, Publication, PublishedFile, digest_of
 
 __all__ = ["DamagedOfferError", "Offer", "Offers"]
 
@@ -19,6 +19,8 @@ __all__ = ["DamagedOfferError", "Offer", "Offers"]
 _PUBLISHED = re.compile(
     r"(items|items-delta|segments|start)(-[A-Za-z0-9_.+-]{1,120})?-[0-9a-f]{16}\.(ecit|ecid|ecdn|ecsw)"
 )
+# Of shards of downlinks that stay in memory; a file that has all of them stays, however large.
+_KEPT_BYTES = 1 << 28
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,200}\.tflite|manifest\.json")
 
 
@@ -59,7 +61,7 @@ class Offers:
         self._lock = threading.Lock()
         self._sound: dict[tuple[str, int, int], str] = {}
         self._current: tuple[bytes, Publication] | None = None
-        self._downlinks: tuple[str, DownlinkFile] | None = None
+        self._downlinks: dict[str, DownlinkFile] = {}
 
     def publication(self) -> Publication:
         """What is current.
@@ -106,9 +108,10 @@ class Offers:
         Raises:
           DamagedOfferError: the publication, or its downlinks, are damaged.
         """
-        whole = self._all_downlinks(self.publication())
+        publication = self.publication()
+        some = self._read_downlinks(publication, publication.downlinks_of(user))
         try:
-            content = whole.only(user).to_bytes()
+            content = some.only(user).to_bytes()
         except CodecError:
             return None
         return Offer(content, len(content), _tag(digest_of(content)), lasting=False)
@@ -130,18 +133,30 @@ class Offers:
         self._current = found
         return found
 
-    def _all_downlinks(self, publication: Publication) -> DownlinkFile:
-        path = publication.downlinks.path
+    def _read_downlinks(self, publication: Publication, file: PublishedFile) -> DownlinkFile:
+        """The downlinks of `file`; those that were read lately stay, up to a bound."""
         with self._lock:
-            if self._downlinks is None or self._downlinks[0] != path:
+            named = {each.path for each in publication.downlink_files}
+            for path in [*self._downlinks]:
+                if path not in named:
+                    del self._downlinks[path]
+            found = self._downlinks.pop(file.path, None)
+            if found is None:
                 try:
-                    content = (self._folder / path).read_bytes()
-                    if digest_of(content) != publication.downlinks.sha256:
+                    content = (self._folder / file.path).read_bytes()
+                    if digest_of(content) != file.sha256:
                         raise CodecError("it is not the file that the publication names")
-                    self._downlinks = path, DownlinkFile.from_bytes(content)
+                    found = DownlinkFile.from_bytes(content)
                 except (OSError, CodecError) as error:
-                    raise DamagedOfferError(f"{self._folder / path}: {error}") from error
-            return self._downlinks[1]
+                    raise DamagedOfferError(f"{self._folder / file.path}: {error}") from error
+            self._downlinks[file.path] = found
+            # The first is the one that was not asked for longest.
+            while len(self._downlinks) > 1 and self._kept_bytes() > _KEPT_BYTES:
+                del self._downlinks[next(iter(self._downlinks))]
+            return found
+
+    def _kept_bytes(self) -> int:
+        return sum(each.keys.nbytes + each.records.nbytes for each in self._downlinks.values())
 
     def _sealed(self, path: Path) -> Offer | None:
         try:

@@ -10,7 +10,6 @@ keeps its notes in the registry, under `publications/`, a simulation in its log,
 
 import dataclasses
 import functools
-import io
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cloud.array_files import write_arrays
 from cloud.uplink_log.replay import WINDOW_ROUNDS
 from ecct_tf.errors import DataError
-from ecct_tf.files import write_bytes, write_text
+from ecct_tf.files import write_text
 from ecct_tf.sealed_json import seal_json, unseal_json
 from ecct_tf.wire.whole_numbers import check_whole
 
@@ -185,10 +185,11 @@ class AskedNotes:
         if path.exists():
             return
         if items is not None:
-            buffer = io.BytesIO()
             rows = {"users": items.users, "segments": items.segments}
-            np.savez(buffer, **{name: np.sort(part, axis=1) for name, part in rows.items()})
-            write_bytes(path.with_suffix(".npz"), buffer.getvalue())
+            write_arrays(
+                path.with_suffix(".npz"),
+                {name: np.sort(part, axis=1) for name, part in rows.items()},
+            )
         # Last: the note counts from here on.
         values = dataclasses.asdict(dataclasses.replace(note, with_items=items is not None))
         write_text(path, seal_json(values))
@@ -208,9 +209,7 @@ class AskedNotes:
         for path, items in self._with_items_of(users):
             rows = items.users.copy()
             rows[[user for user in users if user < len(rows)]] = -1
-            buffer = io.BytesIO()
-            np.savez(buffer, users=rows, segments=items.segments)
-            write_bytes(path, buffer.getvalue())
+            write_arrays(path, {"users": rows, "segments": items.segments})
             count += 1
         _items.cache_clear()
         return count

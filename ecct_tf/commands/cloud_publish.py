@@ -67,6 +67,13 @@ __all__ = ["publish"]
 )
 @click.option("--one-file-each", is_flag=True, help="Also write one file for each user.")
 @click.option(
+    "--users-in-file",
+    type=click.IntRange(min=1),
+    default=250_000,
+    show_default=True,
+    help="Of more users, downlinks are in several files of so many each.",
+)
+@click.option(
     "--sign",
     "key",
     type=click.Path(path_type=Path),
@@ -83,6 +90,7 @@ def publish(
     round_number: int | None,
     far_round: bool,
     one_file_each: bool,
+    users_in_file: int,
     key: Path | None,
 ) -> None:
     """Write what devices fetch of a version in REGISTRY: downlinks, item table and its delta.
@@ -107,6 +115,7 @@ def publish(
             round_number=round_number,
             far_round=far_round,
             one_file_each=one_file_each,
+            users_in_file=users_in_file,
             key=None if key is None else SigningKey.read(key),
         ),
         out=out,
@@ -121,7 +130,12 @@ def _print(published: Published, *, out: Path) -> None:
     found = published.publication
     table = Table("a device fetches", "bytes", "file")
     table.title = f"Version {found.cloud_version}, round {found.round_number}, {found.codec}"
-    single = f"{found.devices}/USER.ecdn" if found.devices else f"cut out of {found.downlinks.path}"
+    parts = len(found.downlink_files)
+    single = f"cut out of {found.downlinks.path}"
+    if parts > 1:
+        single += f" and {counted(parts - 1, 'more file')}, by user"
+    if found.devices:
+        single = f"{found.devices}/USER.ecdn"
     table.add_row("its downlink", f"{found.device_bytes:,}", single)
     segments = f"for a new user: segments {', '.join(found.segment_names)}"
     table.add_row(segments, f"{found.segments.num_bytes:,}", found.segments.path)
@@ -143,5 +157,5 @@ def _print(published: Published, *, out: Path) -> None:
             f"No delta from version {number}: its table has another layout or differs too much, "
             "so devices that have it fetch the whole one."
         )
-    total = f"{found.downlinks.num_bytes:,}"
+    total = f"{sum(file.num_bytes for file in found.downlink_files):,}"
     click.echo(f"{out}: downlinks of {counted(published.num_users, 'user')}, {total} bytes in all")

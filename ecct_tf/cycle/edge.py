@@ -62,12 +62,15 @@ def fetch(public: Path) -> Fetched:
       CodecError: when a file is damaged.
     """
     publication = Publication.from_json((public / CURRENT_NAME).read_text(encoding="utf-8"))
-    content = (public / publication.downlinks.path).read_bytes()
+    downlinks = [
+        DownlinkFile.from_bytes((public / file.path).read_bytes())
+        for file in publication.downlink_files
+    ]
     starts = {
         start.tier: StartFile.from_bytes((public / start.file.path).read_bytes())
         for start in publication.starts
     }
-    return Fetched(publication, DownlinkFile.from_bytes(content), starts)
+    return Fetched(publication, DownlinkFile.joined(downlinks), starts)
 
 
 class EdgeSide:

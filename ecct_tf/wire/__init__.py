@@ -16,6 +16,7 @@ from ecct_tf.wire.publication import (
     Publication,
     PublishedDelta,
     PublishedFile,
+    PublishedShard,
     PublishedStart,
 )
 from ecct_tf.wire.record import HEADER, RECORD_SCHEMA, UplinkRecord, split_records
@@ -41,6 +42,7 @@ __all__ = [
     "Publication",
     "PublishedDelta",
     "PublishedFile",
+    "PublishedShard",
     "PublishedStart",
     "Section",
     "StartFile",

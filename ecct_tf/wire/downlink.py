@@ -26,6 +26,7 @@ its scale (float16), then the queries (Q int32). Its length is `ExchangeSpec.dow
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -293,6 +294,28 @@ class DownlinkFile:
         place = self._place(key)
         return dataclasses.replace(
             self, keys=self.keys[place : place + 1], records=self.records[place : place + 1]
+        )
+
+    @classmethod
+    def joined(cls, files: "Sequence[DownlinkFile]") -> "DownlinkFile":
+        """One file of what several hold, whose keys follow each other.
+
+        Raises:
+          CodecError: they are of different publications, or their keys do not ascend.
+        """
+        first = files[0]
+        fields = ("keys_are", "cloud_version", "round_number", "table_sha256", "form")
+        for other in files[1:]:
+            if any(getattr(other, name) != getattr(first, name) for name in fields):
+                raise CodecError(
+                    "downlinks: expected files of one publication, got those of versions "
+                    f"{first.cloud_version} and {other.cloud_version}, rounds "
+                    f"{first.round_number} and {other.round_number}; publish again"
+                )
+        return dataclasses.replace(
+            first,
+            keys=np.concatenate([file.keys for file in files]),
+            records=np.concatenate([file.records for file in files]),
         )
 
     def _place(self, key: int) -> int:

@@ -4,6 +4,7 @@ Devices read `current.json` and fetch what they lack. It is replaced last and at
 files that it names never change, so a device never meets half a publication.
 """
 
+import bisect
 import dataclasses
 import json
 import math
@@ -12,7 +13,14 @@ from typing import Any
 from ecct_tf.errors import CodecError
 from ecct_tf.wire.whole_numbers import LARGEST_UINT32, check_whole
 
-__all__ = ["CURRENT_NAME", "Publication", "PublishedDelta", "PublishedFile", "PublishedStart"]
+__all__ = [
+    "CURRENT_NAME",
+    "Publication",
+    "PublishedDelta",
+    "PublishedFile",
+    "PublishedShard",
+    "PublishedStart",
+]
 
 CURRENT_NAME = "current.json"
 
@@ -89,6 +97,22 @@ class PublishedStart:
 
 
 @dataclasses.dataclass(frozen=True)
+class PublishedShard:
+    """Downlinks of users whose numbers are neighbours.
+
+    Attributes:
+      file: of the downlinks.
+      first_user: from whom on; up to the next shard's first.
+    """
+
+    file: PublishedFile
+    first_user: int
+
+    def __post_init__(self) -> None:
+        check_whole(self.first_user, "first_user", what=_WHAT)
+
+
+@dataclasses.dataclass(frozen=True)
 class Publication:
     """The content of `current.json`.
 
@@ -96,7 +120,7 @@ class Publication:
       cloud_version: that is published.
       round_number: from which the queries were drawn; uplinks answer it.
       codec: of all files.
-      downlinks: of all users.
+      downlinks: of all users, or of the first shard's.
       segments: the file of the segments, keyed by their place in `segment_names`.
       segment_names: `all` first, for a user of whom nothing is known.
       item_table: the whole table.
@@ -104,6 +128,7 @@ class Publication:
       devices: folder with one file for each user, `USER.ecdn`; empty if there is none.
       device_bytes: length of a file with one user's downlink.
       starts: starting weights, by tier; none where devices start at random.
+      shards: of the downlinks, by user, the first from user 0; none where one file has all.
     """
 
     cloud_version: int
@@ -117,8 +142,19 @@ class Publication:
     devices: str
     device_bytes: int
     starts: tuple[PublishedStart, ...] = ()
+    shards: tuple[PublishedShard, ...] = ()
 
     def __post_init__(self) -> None:
+        firsts = [shard.first_user for shard in self.shards]
+        if firsts and (firsts[0] or sorted(set(firsts)) != firsts):
+            raise CodecError(
+                f"{_WHAT}: expected shards from user 0 on in ascending order, got {firsts[:5]}"
+            )
+        if self.shards and self.shards[0].file != self.downlinks:
+            raise CodecError(
+                f"{_WHAT}: expected the first shard to be {self.downlinks.path}, got "
+                f"{self.shards[0].file.path}"
+            )
         check_whole(self.cloud_version, "cloud_version", what=_WHAT)
         check_whole(self.round_number, "round_number", what=_WHAT)
         check_whole(self.device_bytes, "device_bytes", what=_WHAT, most=_LARGEST_FILE_BYTES)
@@ -143,16 +179,31 @@ class Publication:
         """The starting weights of `tier`; None where the cloud made none."""
         return next((start for start in self.starts if start.tier == tier), None)
 
+    def downlinks_of(self, user: int) -> PublishedFile:
+        """The file that has the downlink of `user`, if any file has."""
+        firsts = [shard.first_user for shard in self.shards]
+        place = bisect.bisect_right(firsts, user) - 1
+        return self.shards[place].file if place >= 0 else self.downlinks
+
+    @property
+    def downlink_files(self) -> tuple[PublishedFile, ...]:
+        """All files of downlinks of users, by user."""
+        return tuple(shard.file for shard in self.shards) or (self.downlinks,)
+
     @property
     def files(self) -> tuple[PublishedFile, ...]:
         """All that it names."""
         deltas = [delta.file for delta in self.deltas]
         starts = [start.file for start in self.starts]
-        return (self.downlinks, self.segments, self.item_table, *deltas, *starts)
+        return (*self.downlink_files, self.segments, self.item_table, *deltas, *starts)
 
     def to_json(self) -> str:
         """The text of `current.json`."""
-        return json.dumps({"format": _FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n"
+        body = {"format": _FORMAT, **dataclasses.asdict(self)}
+        if not self.shards:
+            # Readers of before there were shards know of none.
+            del body["shards"]
+        return json.dumps(body, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Publication":
@@ -182,6 +233,10 @@ class Publication:
             body["starts"] = tuple(
                 PublishedStart(**{**start, "file": PublishedFile(**start["file"])})
                 for start in body.get("starts", ())
+            )
+            body["shards"] = tuple(
+                PublishedShard(**{**shard, "file": PublishedFile(**shard["file"])})
+                for shard in body.get("shards", ())
             )
             return cls(**body)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

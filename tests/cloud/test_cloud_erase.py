@@ -34,6 +34,7 @@ from cloud.uplink_log import (
 from cloud.uplink_log.framing import frame, read_frames
 from cloud.version_files import StoredCloud
 from ecct_tf.cli import cli
+from ecct_tf.cycle.edge import fetch
 from ecct_tf.errors import DataError, RegistryError, RunFolderError, SignatureError
 from ecct_tf.wire import CURRENT_NAME, DownlinkFile, Publication, UplinkRecord
 from ecct_tf.wire.signed_files import check_publication
@@ -388,6 +389,22 @@ def test_a_signed_publication_is_signed_anew(place):
     checked = check_publication(place / "public", [key.public]).publication
     downlinks = DownlinkFile.from_bytes((place / "public" / checked.downlinks.path).read_bytes())
     assert GONE not in downlinks.keys
+
+
+def test_downlinks_of_a_user_leave_the_shard_that_has_them(place):
+    current = place / "public" / CURRENT_NAME
+    publish(Registry(place / "registry"), place / "public", users_in_file=7, one_file_each=True)
+    before = Publication.from_json(current.read_text())
+    only = Places(place / "registry", publications=(place / "public",))
+    for step in plan(only, find_users(place / "registry", tokens=[token_of(GONE)])).steps[:1]:
+        step.run()
+    after = Publication.from_json(current.read_text())
+    changed = [a.first_user for b, a in zip(before.shards, after.shards, strict=True) if a != b]
+    assert changed == [GONE // 7 * 7]
+    left = fetch(place / "public").downlinks.keys.tolist()
+    assert left == [user for user in range(24) if user != GONE]
+    assert not (place / "public" / after.devices / f"{GONE}.ecdn").exists()
+    assert not (place / "public" / before.downlinks_of(GONE).path).exists()
 
 
 def test_the_command(jobs, place):

@@ -50,6 +50,21 @@ def test_numbers_stay_and_new_ones_follow():
     assert grown == Vocabulary(("u2", "u1", "u3"), ("b", "a", "c"))
 
 
+def test_a_view_of_many_users_in_other_numbers(make_view):
+    """Order and owners of interactions, also of users without any."""
+    rng = np.random.default_rng(0)
+    histories = [rng.integers(1, 10, rng.integers(0, 4)).tolist() for _ in range(30)]
+    view = make_view(histories, num_items=9)
+    own = Vocabulary(tuple(f"u{user}" for user in range(30)), tuple("abcdefghi"))
+    order = rng.permutation(30).tolist()
+    target = Vocabulary((*(f"u{user}" for user in order), "new"), tuple("abcdefghi"))
+    moved = renumber(view, own, target)
+    for place, user in enumerate(order):
+        assert moved.older.of(place).tolist() == histories[user]
+        np.testing.assert_array_equal(moved.older.times_of(place), view.older.times_of(user))
+    assert not len(moved.older.of(30))
+
+
 def test_a_view_in_other_numbers(small):
     own = Vocabulary(("u", "v", "w"), ("a", "b", "c", "d"))
     target = Vocabulary(("w", "x", "u", "v"), ("d", "z", "c", "b", "a"))

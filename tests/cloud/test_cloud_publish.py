@@ -10,8 +10,11 @@ from click.testing import CliRunner
 from cloud.growth import grow_table
 from cloud.publishing import publish
 from cloud.registry import Registry
+from cloud.service import Offers
+from cloud.service import offers as offers_module
 from cloud.uplink_log import Asked, AskedNotes, Note
 from ecct_tf.cli import cli
+from ecct_tf.cycle.edge import fetch
 from ecct_tf.errors import CodecError, RegistryError, SignatureError
 from ecct_tf.knowledge import Block, KnowledgeStore, build_codec
 from ecct_tf.knowledge.table_files import item_table_file, read_item_table_file, transmit
@@ -244,6 +247,52 @@ def test_publishing_again_gives_the_same_files(registry, tmp_path):
     assert names == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
     for name in names:
         assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_downlinks_in_several_files_are_those_of_one(registry, tmp_path, everybody):
+    whole = publish(registry, tmp_path / "one", one_file_each=True, round_number=4).publication
+    publish(registry, tmp_path / "many", one_file_each=True, users_in_file=7, round_number=4)
+    found = current(tmp_path / "many")
+    assert not whole.shards
+    assert "shards" not in (tmp_path / "one" / CURRENT_NAME).read_text()
+    firsts = [shard.first_user for shard in found.shards]
+    assert firsts == list(range(0, len(everybody), 7))
+    parts = [
+        DownlinkFile.from_bytes((tmp_path / "many" / file.path).read_bytes())
+        for file in found.downlink_files
+    ]
+    expected = (tmp_path / "one" / whole.downlinks.path).read_bytes()
+    assert DownlinkFile.joined(parts).to_bytes() == expected
+    for user in everybody.tolist():
+        file = tmp_path / "many" / found.downlinks_of(user).path
+        own = DownlinkFile.from_bytes(file.read_bytes()).only(user).to_bytes()
+        assert own == (tmp_path / "one" / whole.devices / f"{user}.ecdn").read_bytes()
+        assert own == (tmp_path / "many" / found.devices / f"{user}.ecdn").read_bytes()
+    assert fetch(tmp_path / "many").downlinks.to_bytes() == expected
+    assert {file.path for file in found.files} >= {
+        path.name for path in tmp_path.glob("many/*.ec*")
+    }
+    offers = Offers(tmp_path / "many")
+    for user in everybody[::5].tolist():
+        assert DownlinkFile.from_bytes(offers.downlink(user).content).keys.tolist() == [user]
+    assert offers.downlink(len(everybody)) is None
+
+
+def test_few_shards_stay_in_a_service_s_memory(registry, tmp_path, monkeypatch, everybody):
+    publish(registry, tmp_path, users_in_file=7)
+    monkeypatch.setattr(offers_module, "_KEPT_BYTES", 1)
+    offers = Offers(tmp_path)
+    for user in everybody.tolist() * 2:
+        assert offers.downlink(user) is not None
+        assert len(offers._downlinks) == 1
+
+
+def test_shards_that_leave_users_out_are_refused(registry, tmp_path):
+    found = publish(registry, tmp_path, users_in_file=7).publication
+    with pytest.raises(CodecError, match="shards from user 0"):
+        dataclasses.replace(found, shards=found.shards[::-1])
+    with pytest.raises(CodecError, match="expected the first shard to be"):
+        dataclasses.replace(found, downlinks=found.segments)
 
 
 def test_a_downlink_is_made_without_uplinks(registry, tmp_path, stored_cloud):
