@@ -31,6 +31,7 @@ from cloud.registry.rewriting import (
     put_in_place,
 )
 from cloud.registry.serving_folder import align, served
+from cloud.registry.sharing import share_unchanged
 from cloud.registry.version import Version
 from ecct_tf.errors import PromotionConflictError, RegistryError
 from ecct_tf.files import write_text
@@ -329,6 +330,9 @@ class Registry:
             raise RegistryError(
                 f"{draft.path}: expected the files of a version, the draft is empty"
             )
+        # They stay while the draft is open.
+        parents = [each for each in self.versions() if each.number in draft.parents]
+        share_unchanged(draft.path, files, parents)
         with exclusive(self._lock):
             self._versions.mkdir(parents=True, exist_ok=True)
             number = max([0, *self.numbers()]) + 1

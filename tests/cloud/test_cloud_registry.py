@@ -42,6 +42,52 @@ def served_text(registry):
     }
 
 
+def _with_files(registry, contents, *, parents=()):
+    with registry.draft(parents=parents) as draft:
+        for name, content in contents.items():
+            (draft.path / name).write_bytes(content)
+        return draft.commit()
+
+
+def test_versions_share_what_did_not_change(registry):
+    table, history = bytes(100_000), b"h" * 100_000
+    first = _with_files(registry, {"table": table, "history": history, "small": b"s"})
+    second = _with_files(
+        registry, {"table": table, "history": history + b"!", "small": b"s"}, parents=(1,)
+    )
+    same = {name: (first.path / name).samefile(second.path / name) for name in ("table", "history")}
+    assert same == {"table": True, "history": False}
+    assert not (first.path / "small").samefile(second.path / "small")
+    assert not [path.name for path in second.path.iterdir() if path.name.startswith(".")]
+    # Neither loses anything with the other.
+    registry.rewrite(1, lambda folder: (folder / "table").write_bytes(b"erased"), data={})
+    second.verify()
+    third = _with_files(registry, {"table": table})
+    assert not (second.path / "table").samefile(third.path / "table")
+
+
+def test_a_damaged_file_is_not_shared(registry):
+    table = bytes(100_000)
+    first = _with_files(registry, {"table": table})
+    (first.path / "table").chmod(0o600)
+    (first.path / "table").write_bytes(table[:-1] + b"!")
+    second = _with_files(registry, {"table": table}, parents=(1,))
+    second.verify()
+    assert (second.path / "table").read_bytes() == table
+
+
+def test_without_links_each_version_has_its_own_files(registry, monkeypatch):
+    def refuse(*_):
+        raise OSError(38, "Function not implemented")
+
+    table = bytes(100_000)
+    first = _with_files(registry, {"table": table})
+    monkeypatch.setattr(os, "link", refuse)
+    second = _with_files(registry, {"table": table}, parents=(1,))
+    second.verify()
+    assert not (first.path / "table").samefile(second.path / "table")
+
+
 def test_a_version_is_what_was_committed(registry):
     first = commit(registry, data={"until": "2026-11-01"}, metrics={"hr": 0.5})
     second = commit(registry, parents=(1,), config={"epochs": 3})
