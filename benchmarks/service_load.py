@@ -1,10 +1,11 @@
 """Uplinks through `ecct cloud serve` by many clients: rows a second, latency, the server's memory.
 
     python -m benchmarks.service_load                      # 10,000 answers of 500 devices
-    python -m benchmarks.service_load --uplinks 1000000
+    python -m benchmarks.service_load --uplinks 1000000 --devices 2000 --together 50
 
-Each client sends one answer in a request, over a connection of its own, as devices do; the same
-records go through the log's writer alone in the same run.
+Each request has a connection of its own, as devices open them, and one answer, or `--together`
+answers of a device that was offline for so many rounds; the same records go through the log's
+writer alone in the same run.
 """
 
 import argparse
@@ -45,6 +46,7 @@ class Share:
       address: of the service.
       tokens: of its devices, by user.
       rounds: that each of them answers.
+      together: answers in a request.
       threads: clients at a time.
       folder: for their caches.
     """
@@ -52,6 +54,7 @@ class Share:
     address: str
     tokens: dict[int, str]
     rounds: int
+    together: int
     threads: int
     folder: str
 
@@ -60,6 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--uplinks", type=int, default=10_000)
     parser.add_argument("--devices", type=int, default=500)
+    parser.add_argument("--together", type=int, default=1, help="answers in a request")
     parser.add_argument("--processes", type=int, default=2, help="of clients")
     parser.add_argument("--threads", type=int, default=32, help="clients at a time in a process")
     given = parser.parse_args(arguments)
@@ -86,6 +90,7 @@ def main(arguments: Sequence[str]) -> int:
                     service.address,
                     {user: tokens[user] for user in users[number :: given.processes]},
                     rounds,
+                    given.together,
                     given.threads,
                     name,
                 )
@@ -110,15 +115,20 @@ def main(arguments: Sequence[str]) -> int:
     keys = {record.key for record in records}
     whole = len(records) == len(keys) == total and code == 0
     print(
-        f"{total:,} answers of {given.devices} devices, {given.processes} processes of "
-        f"{given.threads} clients"
+        f"{total:,} answers of {given.devices:,} devices, {given.together} in a request, "
+        f"{given.processes} processes of {given.threads} clients"
     )
-    print(f"service    {total / (last - first):12,.0f} rows/s in {files:,} files")
+    print(
+        f"service    {total / (last - first):12,.0f} rows/s in {last - first:,.0f} s and "
+        f"{files:,} files"
+    )
     for rows, speed in own.items():
         print(f"log writer {speed:12,.0f} rows/s with {rows:,} in a file")
     p50, p99 = np.percentile(latencies * 1000, [50, 99])
     longest = latencies.max() * 1000
-    print(f"latency    p50 {p50:,.0f} ms, p99 {p99:,.0f} ms, longest {longest:,.0f} ms")
+    print(
+        f"latency    of a request: p50 {p50:,.0f} ms, p99 {p99:,.0f} ms, longest {longest:,.0f} ms"
+    )
     print(f"memory     {memory}")
     print(
         "each answer is in the log once" if whole else f"{len(records)} in the log: not each once"
@@ -139,11 +149,10 @@ class Memory:
                 self._seen.append(int(line.split()[1]) / 1024)
 
     def __str__(self) -> str:
-        middle = self._seen[len(self._seen) // 2]
-        return (
-            f"{self._seen[0]:.0f} MiB at the start, {middle:.0f} in the middle, "
-            f"{self._seen[-1]:.0f} at the end, {max(self._seen):.0f} at most"
-        )
+        """At the start, after each tenth of the time, and the most."""
+        last = len(self._seen) - 1
+        over_time = " ".join(f"{self._seen[last * tenth // 10]:.0f}" for tenth in range(11))
+        return f"MiB over time: {over_time}; at most {max(self._seen):.0f}"
 
 
 def send_all(share: Share) -> tuple[float, float, np.ndarray]:
@@ -155,7 +164,8 @@ def send_all(share: Share) -> tuple[float, float, np.ndarray]:
         for user, token in share.tokens.items()
     }
     now = int(time.time())
-    turns = iter([(user, number) for number in range(share.rounds) for user in clients])
+    firsts = range(0, share.rounds, share.together)
+    turns = iter([(user, first) for first in firsts for user in clients])
     lock, latencies = threading.Lock(), []
 
     def send() -> None:
@@ -164,9 +174,11 @@ def send_all(share: Share) -> tuple[float, float, np.ndarray]:
                 turn = next(turns, None)
             if turn is None:
                 return
-            content = record(*turn, created_at=now).to_bytes()
+            user, first = turn
+            rounds = range(first, min(first + share.together, share.rounds))
+            contents = [record(user, number, created_at=now).to_bytes() for number in rounds]
             begin = time.perf_counter()
-            clients[turn[0]].send([content])
+            clients[user].send(contents)
             latencies.append(time.perf_counter() - begin)
 
     # The clock of `perf_counter` is the system's: processes of one machine share it.

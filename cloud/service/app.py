@@ -27,6 +27,7 @@ from cloud.service.openapi import openapi
 from cloud.service.ranges import UnsatisfiableRangeError, matches, requested_range
 from cloud.service.tokens import Grant, TokenStore
 from ecct_tf.errors import EcctError, TokenError
+from ecct_tf.wire import UplinkRecord
 
 __all__ = ["Service", "service_app"]
 
@@ -109,16 +110,8 @@ class Service:
         """`PUT /v1/uplinks`."""
         user = await run_in_threadpool(self._user, request)
         body = await self._body(request)
-        newest = (await run_in_threadpool(self._offers.publication)).round_number
         try:
-            records = await run_in_threadpool(
-                read_answers,
-                body,
-                user=user,
-                newest_round=newest,
-                now=self._clock(),
-                limits=self._limits,
-            )
+            records = await run_in_threadpool(self._read, body, user)
         except RefusedAnswerError as error:
             raise _Refused(error.status, str(error), index=error.index) from error
         try:
@@ -203,6 +196,13 @@ class Service:
             raise _Refused(403, "expected the token of a device, got that of an operator")
         return user
 
+    def _read(self, body: bytes, user: int) -> tuple[UplinkRecord, ...]:
+        """The answers of a request, as `read_answers`."""
+        newest = self._offers.publication().round_number
+        return read_answers(
+            body, user=user, newest_round=newest, now=self._clock(), limits=self._limits
+        )
+
     async def _body(self, request: Request) -> bytes:
         most = self._limits.most_bytes
         told = request.headers.get("Content-Length", "")
@@ -210,14 +210,12 @@ class Service:
             raise _Refused(413, f"expected at most {most} bytes, got {told}; send fewer records")
         body = bytearray()
 
-        async def read() -> None:
-            async for part in request.stream():
-                body.extend(part)
-                if len(body) > most:
-                    raise _Refused(413, f"expected at most {most} bytes; send fewer records")
-
         try:
-            await asyncio.wait_for(read(), _BODY_SECONDS)
+            async with asyncio.timeout(_BODY_SECONDS):
+                async for part in request.stream():
+                    body.extend(part)
+                    if len(body) > most:
+                        raise _Refused(413, f"expected at most {most} bytes; send fewer records")
         except TimeoutError as error:
             message = f"the body did not come within {_BODY_SECONDS:g} seconds"
             raise _Refused(408, message) from error

@@ -13,9 +13,11 @@ import os
 import re
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ecct_tf.errors import TokenError
 from ecct_tf.files import private_folder
@@ -69,6 +71,7 @@ class TokenStore:
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
+        self._kept = threading.local()
 
     def issue(self, user: int | None, *, seconds: int | None = None) -> str:
         """A new token; those that the user has stay valid.
@@ -166,18 +169,36 @@ class TokenStore:
           TokenError: the file cannot be read.
         """
         form = _FORM.fullmatch(token)
-        if form is None or not self.path.exists():
+        if form is None:
             return None
-        with self._opened() as database:
-            row = database.execute(
-                "SELECT id, user, issued, expires, revoked, sha256 FROM tokens WHERE id = ?",
-                (form[1],),
-            ).fetchone()
-        if row is None or not hmac.compare_digest(row[5], _hash(token)):
+        rows = self._read(
+            "SELECT id, user, issued, expires, revoked, sha256 FROM tokens WHERE id = ?", form[1]
+        )
+        if not rows or not hmac.compare_digest(rows[0][5], _hash(token)):
             return None
-        grant = Grant(*row[:5])
+        grant = Grant(*rows[0][:5])
         ended = grant.expires is not None and grant.expires <= self._clock()
         return None if ended or grant.revoked is not None else grant
+
+    def _read(self, question: str, value: str) -> list[tuple[Any, ...]]:
+        """The rows that answer a question, by a connection that this thread keeps.
+
+        A connection sees what others committed before each question. It is opened anew where the
+        file was replaced by another one.
+        """
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return []
+        file = status.st_dev, status.st_ino
+        kept: tuple[tuple[int, int], sqlite3.Connection] | None
+        kept = getattr(self._kept, "connection", None)
+        with self._named():
+            if kept is None or kept[0] != file:
+                kept = file, self._connected()
+                self._kept.connection = kept
+            # All rows, so that the question ends, and with it the lock that others wait for.
+            return kept[1].execute(question, (value,)).fetchall()
 
     def _add(self, database: sqlite3.Connection, user: int | None, seconds: int | None) -> str:
         name = secrets.token_hex(8)
@@ -206,12 +227,21 @@ class TokenStore:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        try:
-            database = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
+        with self._named():
+            database = self._connected()
             try:
                 yield database
             finally:
                 database.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Names the file in an error of SQLite's."""
+        try:
+            yield
         except sqlite3.Error as error:
             raise TokenError(
                 f"{self.path}: expected a file of tokens: {error}; `ecct cloud token issue` makes "

@@ -88,6 +88,27 @@ def test_what_cannot_be_a_token_is_refused(store, tmp_path):
         TokenStore(tmp_path / "broken").grants()
 
 
+def test_a_store_that_has_read_sees_what_others_change_and_replace(store, tmp_path):
+    """It keeps its connection; a command that runs beside it does not wait for it."""
+    token, other = store.issue(7), TokenStore(store.path)
+    assert store.find(token).user == 7
+    newer = other.issue(8)
+    assert store.find(newer).user == 8
+    other.revoke(user=7)
+    assert store.find(token) is None
+    assert other.erase(8) == 1  # which needs the file for itself
+    assert store.find(newer) is None
+    replacing = TokenStore(tmp_path / "new.sqlite")
+    newest = replacing.issue(9)
+    replacing.path.replace(store.path)
+    assert store.find(newest).user == 9
+    store.path.unlink()
+    assert store.find(newest) is None
+    store.path.write_bytes(b"no SQLite, but as long as a header: " + bytes(100))
+    with pytest.raises(TokenError, match="expected a file of tokens"):
+        store.find(newest)
+
+
 def test_many_writers_issue_tokens_at_once(store):
     found = []
     threads = [threading.Thread(target=lambda: found.append(store.issue(1))) for _ in range(8)]
