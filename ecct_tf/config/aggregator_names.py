@@ -8,6 +8,7 @@ __all__ = [
     "MEAN",
     "aggregator_target",
     "check_aggregator_form",
+    "check_share_every",
     "check_single_devices",
     "late_refusal",
 ]
@@ -45,6 +46,31 @@ def check_single_devices(name: str, *, setting: str, shard_size: int) -> None:
             f"noise are per device; expected runtime.shard_size=0, got {shard_size}, which adds "
             "up so many devices first. Set it to 0"
         )
+
+
+def check_share_every(
+    share_every: int, *, section: str, aggregator: str, stages: str | None
+) -> None:
+    """Refuses what takes a change in every round where changes wait for some of them.
+
+    Args:
+      share_every: rounds between two means of the shared weights.
+      section: of the settings, such as `server`.
+      aggregator: by its name.
+      stages: custom ones, by their name; None for none.
+
+    Raises:
+      ConfigError: so it is.
+    """
+    for name, found, expected in (
+        ("aggregator", None if aggregator == MEAN else aggregator, MEAN),
+        ("stages", stages, "null"),
+    ):
+        if share_every > 1 and found is not None:
+            raise ConfigError(
+                f"{section}.{name}: got {found!r}, which takes a change in every round, with "
+                f"edge.share_every={share_every}; expected {expected}, or edge.share_every=1"
+            )
 
 
 def late_refusal(setting: str, name: str) -> ConfigError:

@@ -78,6 +78,9 @@ class EdgeConfig:
         installed package registers, or `module:name` of your own.
       shared: weights that are a federated mean over the devices of a tier: `none`, `backbone` (all
         but the head) or `all`. The others are private to each device.
+      share_every: number n of rounds between two means of the shared weights: devices receive them
+        in the first of n rounds, go on from their own in the next, and send their change in the
+        last. 1 for all three in every round, as federated baselines always do.
       start: initial weights of all devices: `cloud` for weights that the cloud trained on its own
         view and sends with the item table, or `random`. The centralized bound starts in the same
         way; methods without a cloud always start at random.
@@ -89,6 +92,7 @@ class EdgeConfig:
 
     tiers: dict[Tier, float] = dataclasses.field(default_factory=lambda: {"mlp": 1.0})
     shared: Sharing = "backbone"
+    share_every: int = 1
     start: StartName = "cloud"
     embedding_dim: int = 16
     hidden_dim: int = 32
@@ -99,7 +103,13 @@ class EdgeConfig:
         numbers(self, "edge")
         one_of(self, "edge", "shared", SHARINGS)
         one_of(self, "edge", "start", STARTS)
-        at_least(self, "edge", 1, "embedding_dim", "hidden_dim", "profile_dim", "heads")
+        at_least(self, "edge", 1, "share_every", "embedding_dim", "hidden_dim")
+        at_least(self, "edge", 1, "profile_dim", "heads")
+        if self.share_every > 1 and self.shared == "none":
+            raise ConfigError(
+                f"edge.share_every: got {self.share_every}, but edge.shared=none shares no weights "
+                "in any round; expected 1, or edge.shared=backbone or all"
+            )
         for tier in self.tiers:
             check_tier_form(tier, setting="edge.tiers")
         if not all(share >= 0 for share in self.tiers.values()):

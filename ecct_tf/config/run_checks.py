@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ecct_tf.config.aggregator_names import MEAN, late_refusal
+from ecct_tf.config.aggregator_names import MEAN, check_share_every, late_refusal
 from ecct_tf.config.attack import AttackConfig
 from ecct_tf.config.exchange import ExchangeConfig
 from ecct_tf.errors import ConfigError
@@ -49,6 +49,13 @@ def check_late(config: "RunConfig") -> None:
     """
     for section, server in config.servers.items():
         own_edge = not section.startswith("federated_baseline")
+        if own_edge:
+            check_share_every(
+                config.edge.share_every,
+                section=section,
+                aggregator=server.aggregator,
+                stages=server.stages,
+            )
         if server.buffer and own_edge and config.edge.shared == "none":
             raise ConfigError(
                 f"{section}.buffer: got {server.buffer}, but edge.shared=none shares no weights "

@@ -50,6 +50,7 @@ _BEFORE: Mapping[str, Any] = {
     "data.skew.quantity": 0.0,
     "data.skew.taste": None,
     "data.skew.tastes": 8,
+    "edge.share_every": 1,
     "edge.start": "random",
     "evaluation.catalog": "none",
     "evaluation.cold_interactions": 10,

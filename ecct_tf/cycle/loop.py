@@ -25,6 +25,7 @@ from ecct_tf.cycle.over_http import HttpDevices, HttpOptions
 from ecct_tf.cycle.quality import check_numbers
 from ecct_tf.cycle.rounds import answers, local_round
 from ecct_tf.errors import ConfigError, RegistryError
+from ecct_tf.federated.sharing import ShareSchedule
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.wire import CURRENT_NAME
 from mobile_export.device import DeviceFleet, ReceivedDownlink, TrainingPlan
@@ -142,6 +143,8 @@ class _Loop:
             fleets=self._edge.fleets(fetched, cycle=cycle),
             servers={tier: self._folder.shared(tier, cycle) for tier in self._edge.views},
             codec=self._config.exchange.weights_codec,
+            schedule=ShareSchedule(self._config.edge.share_every),
+            rounds_per_cycle=self._config.rounds_per_cycle,
         )
         self._folder.add_row(
             {
@@ -151,9 +154,9 @@ class _Loop:
                 "devices": self._edge.num_devices,
                 "device_rounds": cycle * self._config.rounds_per_cycle,
                 **measured.heard(job.version),
-                **measured.quality("validation", measure=True),
-                **measured.quality("test", measure=with_test),
-                **measured.crossed(self._config.rounds_per_cycle if cycle else 0),
+                **measured.quality("validation", measure=True, cycle=cycle),
+                **measured.quality("test", measure=with_test, cycle=cycle),
+                **measured.crossed(cycle),
             }
         )
         self._folder.forget_before(cycle)
@@ -203,10 +206,12 @@ class _Loop:
             model.receive(device.state, ReceivedDownlink.read(fetched.downlinks, device.state.user))
             for device in fleet
         ]
-        name, steps = f"cycle {cycle}, {tier}", range(config.rounds_per_cycle)
+        schedule = ShareSchedule(config.edge.share_every)
+        done = (cycle - 1) * config.rounds_per_cycle
+        name, steps = f"cycle {cycle}, {tier}", range(done, done + config.rounds_per_cycle)
         bar = open_bar(name, steps, show=self._show, leave=False)
         show_figures(bar, name, self._quality_before(cycle))
-        for _ in bar:
+        for number in bar:
             states, server = local_round(
                 model,
                 states,
@@ -214,6 +219,8 @@ class _Loop:
                 plan=TrainingPlan(seed=config.seed),
                 config=config.server,
                 codec=config.exchange.weights_codec,
+                receives=schedule.begins(number),
+                sends=schedule.sends(number),
             )
         self._folder.write_edge(tier, cycle, states=states, server=server)
 

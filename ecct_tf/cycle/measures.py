@@ -14,6 +14,7 @@ from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.cycle.quality import cloud_scores, edge_scores
 from ecct_tf.evaluation import evaluate_scores
 from ecct_tf.federated.cohort import ServerState
+from ecct_tf.federated.sharing import ShareSchedule
 from ecct_tf.knowledge import build_codec
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.wire.record import CRC_BYTES, HEADER
@@ -34,6 +35,8 @@ class CycleMeasures:
       fleets: the devices, by tier.
       servers: the shared weights, by tier.
       codec: of the shared weights.
+      schedule: in which rounds they cross, counted over all cycles.
+      rounds_per_cycle: rounds of a cycle.
     """
 
     experiment: Experiment
@@ -42,6 +45,8 @@ class CycleMeasures:
     fleets: Mapping[Tier, DeviceFleet]
     servers: Mapping[Tier, ServerState]
     codec: CodecName
+    schedule: ShareSchedule
+    rounds_per_cycle: int
 
     def heard(self, version: int) -> dict[str, int]:
         """Uplinks that the job which made `version` read, and refused."""
@@ -50,9 +55,15 @@ class CycleMeasures:
         return {"uplinks_read": int(uplinks["read"]), "uplinks_rejected": int(rejected)}
 
     def quality(
-        self, part: Literal["validation", "test"], *, measure: bool
+        self, part: Literal["validation", "test"], *, measure: bool, cycle: int
     ) -> dict[str, float | str]:
-        """HR and NDCG of both sides for users with a device; blanks where nothing is measured."""
+        """HR and NDCG of both sides for users with a device; blanks where nothing is measured.
+
+        Args:
+          part: which interactions are tested.
+          measure: whether anything is measured.
+          cycle: cycles done.
+        """
         if not measure:
             sides = ("edge", "cloud")
             return {f"{side}_{part}_{name}": "" for side in sides for name in ("hr", "ndcg")}
@@ -67,6 +78,7 @@ class CycleMeasures:
                 split=self.experiment.split,
                 downlinks=self.fetched.downlinks,
                 codec=self.codec,
+                receives=self.schedule.begins(cycle * self.rounds_per_cycle),
             ),
             "cloud": cloud_scores(StoredCloud.of(version), candidates),
         }
@@ -77,12 +89,16 @@ class CycleMeasures:
             columns |= {f"{side}_{part}_hr": found.hr, f"{side}_{part}_ndcg": found.ndcg}
         return columns
 
-    def crossed(self, rounds: int) -> dict[str, int | str]:
-        """Bytes of all devices together in a cycle of `rounds` rounds; 0 for the first version.
+    def crossed(self, cycle: int) -> dict[str, int | str]:
+        """Bytes of all devices together in a cycle; cycle 0, the first version, has no rounds.
 
         A device fetches its downlink once a cycle and answers once, sends and receives shared
-        weights in each round, and fetches its file when the item table is a new one.
+        weights in the rounds in which they cross, and fetches its file when the item table is a new
+        one.
         """
+        end = cycle * self.rounds_per_cycle
+        rounds = range(end - self.rounds_per_cycle, end) if cycle else range(0)
+        times = self.schedule.crossings(rounds)
         table = self.fetched.publication.item_table.sha256[:16]
         rows = self.folder.rows()
         new_file = not rows or rows[-1]["item_table"] != table
@@ -94,7 +110,7 @@ class CycleMeasures:
                 shared = build_codec(self.codec).encoded_bytes(1, model.shared_size)
                 totals["downlink_bytes"] += devices * self.fetched.publication.device_bytes
                 totals["uplink_bytes"] += devices * record
-                totals["weights_bytes"] += devices * 2 * rounds * shared * (model.shared_size > 0)
+                totals["weights_bytes"] += devices * times * shared * (model.shared_size > 0)
             if new_file:
                 totals["file_bytes"] += devices * model.file.num_bytes
         return {**totals, "item_table": table}

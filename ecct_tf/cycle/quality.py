@@ -29,11 +29,12 @@ def edge_scores(
     split: Split,
     downlinks: DownlinkFile,
     codec: CodecName,
+    receives: bool = True,
 ) -> Array:
     """Logits of `candidates` from the devices' own files: `[rows, 1 + negatives] float32`.
 
-    Each device scores as it would before its next round: with the newest downlink and the
-    newest shared weights, and with a history of all that came before the tested
+    Each device scores as it would before its next round: with the newest downlink and, where it
+    receives them, the newest shared weights, and with a history of all that came before the tested
     interaction, whose time is that of the request. Its state on disk does not change.
 
     Args:
@@ -43,6 +44,8 @@ def edge_scores(
       split: for the histories.
       downlinks: what the cloud published.
       codec: of the shared weights.
+      receives: whether devices receive shared weights before their next round; else they have
+        their own.
     """
     rows_of: dict[int, list[int]] = {}
     for row, user in enumerate(candidates.users.tolist()):
@@ -54,7 +57,9 @@ def edge_scores(
         for device in fleet:
             user = device.state.user
             downlink = ReceivedDownlink.read(downlinks, user)
-            state = model.with_weights(model.receive(device.state, downlink), received)
+            state = model.receive(device.state, downlink)
+            if receives:
+                state = model.with_weights(state, received)
             for row in rows_of.get(user, []):
                 position = int(candidates.positions[row])
                 asked = dataclasses.replace(

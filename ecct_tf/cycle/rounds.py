@@ -24,8 +24,10 @@ def local_round(
     plan: TrainingPlan,
     config: ServerConfig,
     codec: CodecName,
+    receives: bool = True,
+    sends: bool = True,
 ) -> tuple[list[DeviceState], ServerState]:
-    """One round of all devices of a tier: each trains; the mean change is applied.
+    """One round of all devices of a tier: each trains; the mean change is applied, if it crosses.
 
     Args:
       model: the devices' file.
@@ -34,6 +36,8 @@ def local_round(
       plan: how devices train.
       config: the server's optimiser.
       codec: of the shared weights, in both directions.
+      receives: whether devices receive the shared weights; else they go on from their own.
+      sends: whether they send their change since they received them; else it stays with them.
 
     Returns:
       States and shared weights after the round.
@@ -45,12 +49,15 @@ def local_round(
     samples = 0
     after = []
     for state in states:
-        trained, report = train_round(model, model.with_weights(state, received), plan)
+        begun = model.with_weights(state, received) if receives else state
+        trained, report = train_round(model, begun, plan)
         after.append(trained)
         samples += report.samples
-        if size:
+        if size and sends:
             own = model.weights(trained)[:size] - received
             change += np.float32(report.samples) * shared_as_received(own, codec)
+    if not sends:
+        return after, server
     stepped = server_step(
         ServerState(*(tf.constant(part) for part in server)),
         tf.constant(change),

@@ -77,12 +77,15 @@ class CohortState:
       private: `[devices, P_private] float32`; row d exists on device d only.
       aggregator: leaves of the state of an aggregator or of custom stages.
       changes: of shared weights, sent and not applied.
+      unshared: `[devices, P_shared] float32`, each device's own change of the shared weights that
+        it has not sent; row d exists on device d only. None where nothing waits on devices.
     """
 
     server: ServerState
     private: Rows
     aggregator: tuple[npt.NDArray[Any], ...] = ()
     changes: Changes = dataclasses.field(default_factory=Changes.none)
+    unshared: Rows | None = None
 
     def weights(self, devices: npt.NDArray[np.int64] | slice = slice(None)) -> Array:
         """Whole weight vectors of `devices`, `[n, P] float32`."""
@@ -90,6 +93,8 @@ class CohortState:
         shared = np.broadcast_to(
             np.asarray(self.server.shared), (len(private), len(self.server.shared))
         )
+        if self.unshared is not None:
+            shared = shared + self.unshared[devices]
         joined: Array = np.concatenate([shared, private], axis=1)
         return joined
 

@@ -79,6 +79,7 @@ def run_cohort(
     witness: Witness | None,
     attack: Attack | None = None,
     only_asked: bool = False,
+    crosses: bool = True,
 ) -> CohortDone:
     """Runs a round of one cohort.
 
@@ -97,13 +98,16 @@ def run_cohort(
       witness: sees what the devices did.
       attack: what poisoned devices send instead, which the witness does not see.
       only_asked: whether answers for other items than the cloud asked about are refused.
+      crosses: whether changes of shared weights cross in this round.
 
     Raises:
       DivergenceError: training left the finite numbers.
     """
-    work = cohort.work.in_stage(stage)
+    work = cohort.work.in_round(stage, crosses=crosses)
     if not len(members):
-        return CohortDone(_with_arrived(state, round_number, server), work)
+        # What is late waits at the server as what is early waits on devices.
+        waits = _with_arrived(state, round_number, server) if work.crosses else state
+        return CohortDone(waits, work)
     shards = rounds().shards(index, members, delays)
     collects = rounds().collects(index)
     begun = state.server
@@ -120,10 +124,11 @@ def run_cohort(
         private=[_private_rows(state, shard) for shard in shards],
         downlinks=downlinks,
         kept=state.aggregator,
+        crosses=work.crosses,
     )
     loss, weight = (float(total) for total in totals)
     after = _with_private(state, shards, private)
-    if collects:
+    if collects and work.crosses:
         sent = sent_changes(
             settled,
             [shard.members for shard in shards],
@@ -133,7 +138,7 @@ def run_cohort(
         )
         after = dataclasses.replace(after, changes=state.changes.and_(sent))
         after = _with_arrived(after, round_number, server)
-    else:
+    elif not collects:
         applied = ServerState(*(np.asarray(part) for part in settled))
         after = dataclasses.replace(after, server=applied, aggregator=aggregated.state)
     check_round(
@@ -167,6 +172,7 @@ def run_cohort(
                 shards=shards,
                 downlinks=downlinks,
                 before=state.private,
+                unshared=state.unshared,
                 after=after.private,
                 uplink=received,
             )
@@ -184,14 +190,21 @@ def run_cohort(
 def _with_private(
     state: CohortState, shards: Sequence[Shard], private: Sequence[Any]
 ) -> CohortState:
-    size = state.private.shape[1]
+    shared = 0 if state.unshared is None else state.unshared.shape[1]
+    size = shared + state.private.shape[1]
     members = np.concatenate([shard.members for shard in shards])
-    values = [
-        np.reshape(each, (len(shard.members), size))
-        for shard, each in zip(shards, private, strict=True)
-    ]
+    values = np.concatenate(
+        [
+            np.reshape(each, (len(shard.members), size))
+            for shard, each in zip(shards, private, strict=True)
+        ]
+    )
+    if state.unshared is None:
+        return dataclasses.replace(state, private=with_rows(state.private, members, values))
     return dataclasses.replace(
-        state, private=with_rows(state.private, members, np.concatenate(values))
+        state,
+        private=with_rows(state.private, members, values[:, shared:]),
+        unshared=with_rows(state.unshared, members, values[:, :shared]),
     )
 
 
@@ -209,7 +222,13 @@ def _delay_of(shard: Shard, members: Ids, delays: Ids) -> int:
 
 
 def _private_rows(state: CohortState, shard: Shard) -> npt.NDArray[np.float32]:
-    """Private weights of a shard's devices, `[C, P_private]`, or `[P_private]` of a device."""
+    """What a shard's devices keep: `[C, P_private]`, or `[P_private]` of a device.
+
+    Changes that wait stand in front of it.
+    """
     stacked = shard.data.samples.ndim > 0
-    rows: npt.NDArray[np.float32] = state.private[shard.members if stacked else shard.members[0]]
-    return rows
+    chosen = shard.members if stacked else shard.members[0]
+    rows: npt.NDArray[np.float32] = state.private[chosen]
+    if state.unshared is None:
+        return rows
+    return np.concatenate([state.unshared[chosen], rows], axis=-1)

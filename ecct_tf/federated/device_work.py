@@ -28,6 +28,7 @@ from ecct_tf.edge import (
 from ecct_tf.federated.device_result import STAGES, DeviceResult, Stage
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.federated.divergence import healthy_rows
+from ecct_tf.federated.sharing import kept_change, with_change
 from ecct_tf.federated.user_rows import merge_users
 from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, noise
@@ -50,6 +51,9 @@ class DeviceWork:
       noise_stream: of the run's seed, for the optional noise. It is no part of
         `task`, which an exported file holds: real devices draw noise of their own.
       sums: the form of the sums over devices which alone leave them; None where rows do.
+      waits: whether a device keeps its change of the shared weights from round to round, until one
+        in which it crosses.
+      crosses: whether changes of shared weights cross in this round; always, unless they wait.
     """
 
     model: EdgeModel
@@ -59,6 +63,8 @@ class DeviceWork:
     sends: bool = True
     noise_stream: tuple[int, int] = (0, 0)
     sums: ItemSumSpec | None = None
+    waits: bool = False
+    crosses: bool = True
 
     @property
     def training(self) -> TrainingConfig:
@@ -97,6 +103,13 @@ class DeviceWork:
         sums = None if self.sums is None else dataclasses.replace(self.sums, with_logits=False)
         return dataclasses.replace(self.changed(exchange=exchange), sums=sums)
 
+    def in_round(self, stage: Stage, *, crosses: bool) -> "DeviceWork":
+        """The work in `stage`, and in a round in which changes of shared weights cross or wait."""
+        work = self.in_stage(stage)
+        if crosses or not self.waits:
+            return work
+        return dataclasses.replace(work, crosses=False)
+
     def noise_seed(self, round_number: tf.Tensor | int) -> tf.Tensor | None:
         """`[2] int64`, of the local noise in a round of this stage; None without noise."""
         if not self.exchange.noise_multiplier:
@@ -126,6 +139,11 @@ class DeviceWork:
         """P_private."""
         return self.model.layout.size - self.shared_size
 
+    @property
+    def kept_size(self) -> int:
+        """What a device keeps from round to round: private weights, and a change that waits."""
+        return self.private_size + (self.shared_size if self.waits else 0)
+
     def __call__(
         self,
         *,
@@ -144,11 +162,13 @@ class DeviceWork:
           noise_seed: `[] int32`, the round, for the optional local noise.
           items: the item table.
           data: a device, or a shard of them.
-          private: `[..., P_private] float32`, as kept since the device's last round.
+          private: `[..., P_private] float32`, as kept since the device's last round; where changes
+            wait, `[..., P_shared + P_private]`, the device's own change in front.
           downlink: what the cloud sent.
           stacked: whether tensors have a leading device axis.
         """
         start = self._join_weights(shared, private, stacked)
+        received = shared if self.waits else start[..., : self.shared_size]
         known = self._known(downlink)
         inputs, teacher = self._sample_inputs(items, data, known, stacked)
         final, loss = self._train(start, inputs, teacher, items, data, known, stacked)
@@ -156,17 +176,23 @@ class DeviceWork:
         loss = tf.where(healthy, loss, np.nan)
         counts = tf.cast(data.samples, tf.float32)
         coder = build_codec(self.weights_codec)
-        change = coder.decode(coder.encode((final - start)[..., : self.shared_size]))
+        own = final[..., : self.shared_size] - received
+        change = coder.decode(coder.encode(own))
         if stacked:
             delta = tf.linalg.matvec(change, counts, transpose_a=True)
             loss = tf.reduce_sum(loss * counts)
         else:
             delta, loss = change * counts, loss * counts
         samples = tf.reduce_sum(counts)
+        weight, kept = samples, final[..., self.shared_size :]
+        if not self.crosses:
+            delta, weight = tf.zeros_like(delta), tf.zeros_like(samples)
+        if self.waits:
+            kept = kept_change(own, kept, crosses=self.crosses)
         return DeviceResult(
-            private=final[..., self.shared_size :],
+            private=kept,
             delta=delta,
-            weight=samples,
+            weight=weight,
             loss=loss,
             samples=samples,
             # Whose training diverged answers from zeros: the round is refused for its loss, and
@@ -183,6 +209,8 @@ class DeviceWork:
     def _join_weights(self, shared: tf.Tensor, private: tf.Tensor, stacked: bool) -> tf.Tensor:
         if stacked:
             shared = tf.tile(shared[None], [tf.shape(private)[0], 1])
+        if self.waits:
+            shared, private = with_change(shared, private)
         weights = tf.concat([shared, private], axis=-1)
         lead = [None] if stacked else []
         return tf.ensure_shape(weights, [*lead, self.model.layout.size])

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from ecct_tf.config import RunConfig, RuntimeConfig, ServerConfig
-from ecct_tf.config.aggregator_names import MEAN
+from ecct_tf.config.aggregator_names import MEAN, check_share_every
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.own_stages import Stages
 from ecct_tf.plugins import Origin, change_of, find_function, guarded, origin_of
@@ -44,6 +44,7 @@ def process_stages(
     runtime: RuntimeConfig,
     late: bool,
     witnessed: bool = False,
+    share_every: int = 1,
 ) -> Stages | None:
     """The stages of a process: those that it is given, or those that its settings name.
 
@@ -54,6 +55,7 @@ def process_stages(
       runtime: how shards are formed.
       late: whether changes are applied in later rounds than those of their devices.
       witnessed: whether real devices repeat what simulated ones do.
+      share_every: rounds between two means of the shared weights.
 
     Raises:
       ConfigError: there are both, they cannot be found, or the process cannot have them.
@@ -65,6 +67,12 @@ def process_stages(
             "the two"
         )
     own = named or stages
+    check_share_every(
+        share_every,
+        section=section,
+        aggregator=server.aggregator,
+        stages=None if own is None else own.name,
+    )
     if own is not None:
         own.check_round(shard_size=runtime.shard_size, late=late, witnessed=witnessed)
         if server.aggregator != MEAN and own.changes is not None:

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from ecct_tf.config import ParticipationConfig
 from ecct_tf.errors import ConfigError
 
-__all__ = ["draw_participants"]
+__all__ = ["check_participants", "draw_participants"]
 
 
 def draw_participants(
@@ -51,3 +51,21 @@ def draw_participants(
     lost = int(np.floor(config.dropout * wanted))
     answering = np.sort(rng.choice(participants, wanted - lost, replace=False))
     return participants.astype(np.int64), answering.astype(np.int64)
+
+
+def check_participants(
+    participants: npt.NDArray[np.int64], answering: npt.NDArray[np.int64], num_devices: int
+) -> None:
+    """Refuses devices that there are not, or that take part or answer twice.
+
+    Raises:
+      ConfigError: there are such, or one answers that does not take part.
+    """
+    if len(participants) and not 0 <= participants.min() <= participants.max() < num_devices:
+        raise ConfigError(f"participants must be device numbers in 0..{num_devices - 1}")
+    if len(np.unique(participants)) != len(participants):
+        raise ConfigError("a device takes part in a round at most once")
+    if len(np.unique(answering)) != len(answering):
+        raise ConfigError("a device answers in a round at most once")
+    if not np.isin(answering, participants).all():
+        raise ConfigError("only participants can answer: answering must be a subset of them")

@@ -29,11 +29,19 @@ from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.item_rows import rows_of_sums
 from ecct_tf.federated.named_stages import process_stages
 from ecct_tf.federated.own_stages import Stages, sent_bytes
+from ecct_tf.federated.participation import check_participants
 from ecct_tf.federated.server import begin_server
+from ecct_tf.federated.sharing import Shares, ShareSchedule
 from ecct_tf.federated.traffic import RoundTraffic
-from ecct_tf.federated.under_way import Answers, SentUplinks, arriving, checked_delays
+from ecct_tf.federated.under_way import (
+    Answers,
+    SentUplinks,
+    arriving,
+    checked_delays,
+    sent_uplinks,
+)
 from ecct_tf.federated.witness import Witness
-from ecct_tf.knowledge import ItemTable, KnowledgeStore, Uplink
+from ecct_tf.knowledge import ItemTable, KnowledgeStore
 from ecct_tf.knowledge.item_means import ItemMeans
 from ecct_tf.touched_rows import TouchedRows
 
@@ -60,6 +68,8 @@ class EcctState:
       uplinks: which have not arrived.
       unlearned: uplinks that arrived since the cloud last learned.
       items: what the cloud knows of items by sums over devices; None where rows leave devices.
+      shares: of which period each device has the mean of the shared weights; None where they
+        cross in every round.
     """
 
     cohorts: tuple[CohortState, ...]
@@ -70,6 +80,7 @@ class EcctState:
     uplinks: tuple[SentUplinks, ...] = ()
     unlearned: int = 0
     items: ItemMeans | None = None
+    shares: Shares | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +136,7 @@ def build_ecct_process(
     only_asked: bool = False,
     half_life: float = 5.0,
     stages: Stages | None = None,
+    share_every: int = 1,
 ) -> EcctProcess:
     """Composes the process.
 
@@ -150,6 +162,7 @@ def build_ecct_process(
       half_life: rounds after which a sum over devices counts half.
       stages: functions that make stages of a round in place of the library's; None for those that
         `server.stages` names, or the library's own.
+      share_every: rounds between two means of the shared weights.
 
     Raises:
       ConfigError: when there is no device, when cohorts exchange different payloads, or when the
@@ -165,16 +178,28 @@ def build_ecct_process(
         work.exchange != exchange or (work.receives, work.sends) != directions for work, _ in works
     ):
         raise ConfigError("all cohorts must exchange payloads of one specification")
+    schedule = ShareSchedule(share_every)
     firsts = np.cumsum([0] + [len(devices) for _, devices in works])
     cohorts = tuple(
-        Cohort(work, devices, int(first), _received_start(work, starts or {}))
+        Cohort(
+            dataclasses.replace(work, waits=schedule.waits and work.shared_size > 0),
+            devices,
+            int(first),
+            _received_start(work, starts or {}),
+        )
         for (work, devices), first in zip(works, firsts, strict=False)
     )
 
     place = f"{section}.server" if section else "server"
     late = asynchronous or server.buffer > 0
     own = process_stages(
-        stages, server, section=place, runtime=runtime, late=late, witnessed=witness is not None
+        stages,
+        server,
+        section=place,
+        runtime=runtime,
+        late=late,
+        witnessed=witness is not None,
+        share_every=share_every,
     )
 
     @functools.cache
@@ -216,6 +241,7 @@ def build_ecct_process(
             fetched=np.zeros(int(firsts[-1]), np.bool_),
             round_number=0,
             items=ItemMeans.none(table.num_items, exchange.embedding_dim) if summed else None,
+            shares=schedule.none(int(firsts[-1])),
         )
 
     def aggregated(stage: Stage, measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -237,10 +263,11 @@ def build_ecct_process(
         answering: Ids,
         delays: Ids | None = None,
     ) -> tuple[EcctState, RoundReport]:
-        _check_participants(participants, answering, int(firsts[-1]))
+        check_participants(participants, answering, int(firsts[-1]))
         number = state.round_number
         late = checked_delays(delays, answering, asynchronous=asynchronous)
         stage = stage_of(number)
+        crosses = schedule.sends(number)
         done = [
             run_cohort(
                 index,
@@ -257,11 +284,14 @@ def build_ecct_process(
                 witness=witness,
                 attack=attack,
                 only_asked=only_asked,
+                crosses=crosses,
             )
             for index, cohort in enumerate(cohorts)
         ]
         sent = [
-            _sent(index, cohorts[index], each.uplink, number, answering=answering, delays=late)
+            sent_uplinks(
+                index, cohorts[index], each.uplink, number, answering=answering, delays=late
+            )
             for index, each in enumerate(done)
             if each.uplink is not None
         ]
@@ -292,7 +322,14 @@ def build_ecct_process(
             train_loss=mean_loss(
                 sum(each.loss for each in done), sum(each.weight for each in done)
             ),
-            **traffic(stage, participants, answering, fetched=state.fetched),
+            **traffic(
+                stage,
+                participants,
+                answering,
+                fetched=state.fetched,
+                receiving=schedule.receiving(state.shares, participants, round_number=number),
+                sends_weights=crosses,
+            ),
             cloud=measured,
             witnessed={} if witness is None else witness.measured(),
             aggregated=aggregated(stage, [each.measured for each in done]),
@@ -307,7 +344,15 @@ def build_ecct_process(
         fetched[participants] = True
         states = tuple(each.state for each in done)
         after = EcctState(
-            states, knowledge, fetched, number + 1, answers, tuple(uplinks), unlearned, items
+            cohorts=states,
+            knowledge=knowledge,
+            fetched=fetched,
+            round_number=number + 1,
+            answers=answers,
+            uplinks=tuple(uplinks),
+            unlearned=unlearned,
+            items=items,
+            shares=schedule.received(state.shares, participants, round_number=number),
         )
         return after, report
 
@@ -320,36 +365,15 @@ def build_ecct_process(
     )
 
 
-def _sent(
-    index: int,
-    cohort: Cohort,
-    uplink: Uplink,
-    round_number: int,
-    *,
-    answering: Ids,
-    delays: Ids,
-) -> SentUplinks:
-    """The uplinks of a cohort's round, with the round in which each arrives."""
-    members_here = cohort.members(answering)
-    later = np.zeros(len(cohort), np.int64)
-    later[members_here] = delays[cohort.holds(answering)]
-    known = cohort.devices.outlines
-    # Of those who answer alone, of whom there are few beside the population.
-    first = np.searchsorted(known.owners, members_here, side="left")
-    last = np.searchsorted(known.owners, members_here, side="right")
-    here = np.concatenate([np.arange(*each) for each in zip(first, last, strict=True)])
-    owner = dict(zip(known.users[here].tolist(), known.owners[here].tolist(), strict=True))
-    members = np.array([owner[int(user)] for user in uplink.users], np.int64)
-    arrives = round_number + later[members]
-    return SentUplinks(index, round_number, uplink, arrives)
-
-
 def _initial(cohort: Cohort, seed: int) -> CohortState:
     size = cohort.work.shared_size
     start = cohort.initial(seed)
     return CohortState(
         server=begin_server(start[:size]),
         private=TouchedRows(start[size:], length=len(cohort)),
+        unshared=TouchedRows(np.zeros(size, np.float32), length=len(cohort))
+        if cohort.work.waits
+        else None,
     )
 
 
@@ -374,14 +398,3 @@ def _rates(work: DeviceWork, server: ServerConfig, *, section: str | None) -> di
     rates = {f"{own}.{name}": getattr(work.training, name) for name in _RATES}
     shared = {f"training.{name}": getattr(work.training, name) for name in ("optimizer", "epochs")}
     return {**rates, **shared, f"{averaged}.learning_rate": server.learning_rate}
-
-
-def _check_participants(participants: Ids, answering: Ids, num_devices: int) -> None:
-    if len(participants) and not 0 <= participants.min() <= participants.max() < num_devices:
-        raise ConfigError(f"participants must be device numbers in 0..{num_devices - 1}")
-    if len(np.unique(participants)) != len(participants):
-        raise ConfigError("a device takes part in a round at most once")
-    if len(np.unique(answering)) != len(answering):
-        raise ConfigError("a device answers in a round at most once")
-    if not np.isin(answering, participants).all():
-        raise ConfigError("only participants can answer: answering must be a subset of them")

@@ -73,7 +73,7 @@ class CohortRounds:
         self._own = stages
         self._engine = build_engine(runtime)
         self._table = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
-        self._built: dict[tuple[int, Stage], tuple[Any, WorkTypes]] = {}
+        self._built: dict[tuple[int, Stage, bool], tuple[Any, WorkTypes]] = {}
         # One for each cohort: TFF has an executor for each number of client values, and a single
         # resident table would be sent anew whenever cohorts of unlike size take turns.
         self._items: dict[int, Any] = {}
@@ -133,6 +133,7 @@ class CohortRounds:
         private: Sequence[npt.NDArray[np.float32]],
         downlinks: Sequence[Downlink],
         kept: AggregatorState = (),
+        crosses: bool = True,
     ) -> Any:
         """A round of one cohort.
 
@@ -145,6 +146,8 @@ class CohortRounds:
           private: weights of the devices of each shard.
           downlinks: one for each shard.
           kept: what the cohort's aggregator or custom stages keep, if it has any.
+          crosses: whether changes of shared weights cross; where they wait, the state at the server
+            is the same after the round but for the count of rounds.
 
         Returns:
           What `build_round` says, and an `Aggregated`, empty where nothing is kept or measured.
@@ -152,7 +155,7 @@ class CohortRounds:
         Raises:
           ConfigError: when the stages of a round do not fit.
         """
-        computation, types = self._round(index, stage)
+        computation, types = self._round(index, stage, crosses=crosses)
         shards = self.shards(index, members, delays)
         key = self._kept[index][0]
         if index not in self._items:
@@ -173,18 +176,19 @@ class CohortRounds:
         computation = self._round(index, stage)[0]
         return tuple(computation.names) if _keeps(computation) else ()
 
-    def _round(self, index: int, stage: Stage) -> tuple[Any, WorkTypes]:
+    def _round(self, index: int, stage: Stage, *, crosses: bool = True) -> tuple[Any, WorkTypes]:
         """What the engine made of a round, and the types of its work."""
         if self._cohorts[index].work.in_stage(stage) is self._cohorts[index].work:
             stage = 2  # One computation serves both stages where nothing crosses.
-        if (index, stage) not in self._built:
-            stages = self._stages(index, stage)
-            self._built[index, stage] = self._engine.build(stages), stages.work.types
-        return self._built[index, stage]
+        key = index, stage, crosses
+        if key not in self._built:
+            stages = self._stages(index, stage, crosses=crosses)
+            self._built[key] = self._engine.build(stages), stages.work.types
+        return self._built[key]
 
-    def _stages(self, index: int, stage: Stage) -> Round:
+    def _stages(self, index: int, stage: Stage, *, crosses: bool) -> Round:
         cohort = self._cohorts[index]
-        work = cohort.work.in_stage(stage)
+        work = cohort.work.in_round(stage, crosses=crosses)
         size, shard_size = work.shared_size, self._runtime.shard_size
         batch_size = work.task.batch_size
         sample = make_shards(cohort, [0], shard_size=shard_size, batch_size=batch_size)[0].data
@@ -193,7 +197,7 @@ class CohortRounds:
             build_distribute(size, work.weights_codec),
             built,
             self._aggregate(index, work, built),
-            build_finalize(size, self._server),
+            build_finalize(size, self._server, steps=work.crosses),
         )
         if self._own is not None:
             spec = stage_spec(cohort, self._server, stage=stage)
@@ -204,7 +208,7 @@ class CohortRounds:
             stages.aggregate,
             stages.finalize,
             aggregator=self._aggregator(index),
-            collects=self.collects(index),
+            collects=self.collects(index) and work.crosses,
             changes=stages.changes,
         )
 

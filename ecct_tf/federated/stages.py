@@ -101,7 +101,7 @@ def build_work(work: DeviceWork, *, items: ItemTensors, sample: DeviceData, stac
         round_number=tf.TensorSpec([], tf.int32),
         items=ItemTensors(*(tf.TensorSpec(array.shape, array.dtype) for array in items)),
         data=DeviceData(**_data_types(sample, lead)),
-        private=tf.TensorSpec([*lead, work.private_size], tf.float32),
+        private=tf.TensorSpec([*lead, work.kept_size], tf.float32),
         downlink=_downlink_type(exchange, (*lead, None)),
     )
 
@@ -179,11 +179,20 @@ def build_sum_aggregate(
     return SumAggregate(spec.sum_bits(devices), report, uplink)
 
 
-def build_finalize(size: int, config: ServerConfig) -> Finalize:
-    """Applies the weighted mean change with the server's optimiser."""
+def build_finalize(size: int, config: ServerConfig, *, steps: bool = True) -> Finalize:
+    """Applies the weighted mean change with the server's optimiser.
+
+    Args:
+      size: P_shared.
+      config: the optimiser.
+      steps: whether there is a change in this round; without one the round is only counted.
+    """
     vector = tf.TensorSpec([size], tf.float32)
 
     def apply(state: Any, change: Any, weight: Any) -> ServerState:
+        if not steps:
+            before = ServerState(*state)
+            return before._replace(round_number=before.round_number + 1)
         return server_step(ServerState(*state), change, weight, config)
 
     state = ServerState(vector, vector, vector, tf.TensorSpec([], tf.int32))

@@ -6,7 +6,7 @@ Everything here is part of a run's state, in arrays: a checkpoint holds it, and 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,10 @@ import numpy.typing as npt
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Uplink
 
-__all__ = ["Answers", "SentUplinks", "arriving", "checked_delays", "rows_of"]
+if TYPE_CHECKING:
+    from ecct_tf.federated.cohort import Cohort
+
+__all__ = ["Answers", "SentUplinks", "arriving", "checked_delays", "rows_of", "sent_uplinks"]
 
 Ids = npt.NDArray[np.int64]
 
@@ -141,6 +144,30 @@ def checked_delays(delays: Ids | None, answering: Ids, *, asynchronous: bool) ->
             "participation.delay.max_rounds"
         )
     return delays
+
+
+def sent_uplinks(
+    index: int,
+    cohort: "Cohort",
+    uplink: Uplink,
+    round_number: int,
+    *,
+    answering: Ids,
+    delays: Ids,
+) -> SentUplinks:
+    """The uplinks of a cohort's round, with the round in which each arrives."""
+    members_here = cohort.members(answering)
+    later = np.zeros(len(cohort), np.int64)
+    later[members_here] = delays[cohort.holds(answering)]
+    known = cohort.devices.outlines
+    # Of those who answer alone, of whom there are few beside the population.
+    first = np.searchsorted(known.owners, members_here, side="left")
+    last = np.searchsorted(known.owners, members_here, side="right")
+    here = np.concatenate([np.arange(*each) for each in zip(first, last, strict=True)])
+    owner = dict(zip(known.users[here].tolist(), known.owners[here].tolist(), strict=True))
+    members = np.array([owner[int(user)] for user in uplink.users], np.int64)
+    arrives = round_number + later[members]
+    return SentUplinks(index, round_number, uplink, arrives)
 
 
 def arriving(

@@ -58,6 +58,8 @@ class CohortRound:
       downlinks: one for each shard, encoded.
       before: `[devices, P_private] float32`, private weights of the whole cohort.
       after: the same after the round.
+      unshared: `[devices, P_shared] float32`, changes that waited on the devices of the cohort
+        before the round; None where none do.
       uplink: all rows, encoded, in any order of users.
     """
 
@@ -71,6 +73,7 @@ class CohortRound:
     before: Rows
     after: Rows
     uplink: Uplink
+    unshared: Rows | None = None
 
     def devices(self, count: int) -> Iterator[SimulatedDevice]:
         """The first `count` answering devices, by their number, of those with one user."""
@@ -90,11 +93,14 @@ class CohortRound:
             # Without a device axis a shard is the device itself; then the users' axis, of one.
             where = (place, 0) if stacked else (0,)
             row = rows.get(int(data.users[0]))
+            shared = self.shared
+            if self.unshared is not None:
+                shared = shared + self.unshared[member]
             own = slice(0, 0) if row is None else slice(row, row + 1)
             yield SimulatedDevice(
                 number=member,
                 data=data,
-                before=np.concatenate([self.shared, self.before[member]]),
+                before=np.concatenate([shared, self.before[member]]),
                 private=self.after[member],
                 downlink=_of_one(downlink, where),
                 uplink=Uplink(

@@ -94,18 +94,19 @@ class RunModels:
         """
         cohort, state = self._cohort(tier)
         every, shared = state.weights(), cohort.work.shared_size
+        newest = np.asarray(state.server.shared, np.float32)
         if new_device:
             if tier not in self.starts:
                 raise ExportError(
                     f"the checkpoint of {self.path} does not hold the starting weights of tier "
                     f"{tier!r}; an earlier release wrote it. Run its configuration anew."
                 )
-            found: Array = np.concatenate([every[0, :shared], self.starts[tier][shared:]])
+            found: Array = np.concatenate([newest, self.starts[tier][shared:]])
             return found
         if user is None:
             mean: Array = every.mean(axis=0, dtype=np.float64).astype(np.float32)
             # The mean of equal numbers need not be that number.
-            mean[:shared] = every[0, :shared]
+            mean[:shared] = newest
             return mean
         owns: Array = every[self._device_of(cohort, user)]
         return owns
@@ -154,7 +155,8 @@ class RunModels:
         """
         _, state = self._cohort(tier)
         view, digest = self.experiment.groups[0][0], hashlib.sha256()
-        for array in (*state.server, *parts_of(state.private)):
+        waiting = () if state.unshared is None else parts_of(state.unshared)
+        for array in (*state.server, *parts_of(state.private), *waiting):
             digest.update(np.ascontiguousarray(array).tobytes())
         return {
             "settings": fingerprint(_settings(self.path)),

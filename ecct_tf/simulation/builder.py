@@ -80,6 +80,7 @@ def build_process(
         attack=attack,
         only_asked=config.exchange.up and config.exchange.only_asked,
         half_life=config.cloud.staleness_half_life,
+        share_every=config.edge.share_every,
     )
 
 

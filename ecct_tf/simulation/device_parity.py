@@ -43,7 +43,7 @@ def simulated_twin(work: DeviceWork, items: ItemTensors) -> Twin:
       items: the item table.
     """
     # The codec of the shared weights is the transport's, not the device's.
-    work = dataclasses.replace(work, weights_codec="float32")
+    work = dataclasses.replace(work, weights_codec="float32", waits=False, crosses=True)
     split = work.shared_size
 
     @tf.function(reduce_retracing=True, autograph=False)

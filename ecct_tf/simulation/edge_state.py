@@ -43,6 +43,7 @@ __all__ = [
 _SENT = "downlinks"
 _ITEMS = "item_means"
 _ROUNDS = ("rounds", "logit_rounds")
+_SHARES, _NO_SHARE = "shares", -1
 _UNLEARNED = f"{LATE}/unlearned"
 
 
@@ -59,6 +60,8 @@ def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, Any]:
         for name, value in kept.server._asdict().items():
             arrays[f"{_prefix(cohort)}/{name}"] = np.asarray(value)
         arrays[f"{_prefix(cohort)}/private"] = kept.private
+        if kept.unshared is not None:
+            arrays[f"{_prefix(cohort)}/unshared"] = kept.unshared
         for place, leaf in enumerate(kept.aggregator):
             arrays[f"{_prefix(cohort)}/aggregator/{place}"] = leaf
         if cohort.start is not None:
@@ -70,6 +73,8 @@ def edge_arrays(state: EcctState, cohorts: Sequence[Cohort]) -> dict[str, Any]:
         arrays[f"knowledge/{name}"] = touched_of(stored, NEVER) if name in _ROUNDS else stored
     if state.items is not None:
         arrays |= {f"{_ITEMS}/{name}": part for name, part in state.items.to_arrays().items()}
+    if state.shares is not None:
+        arrays[_SHARES] = touched_of(state.shares, _NO_SHARE)
     if state.unlearned:
         arrays[_UNLEARNED] = np.array(state.unlearned, np.int64)
     return arrays | answer_arrays(state.answers) | uplink_arrays(state.uplinks)
@@ -88,6 +93,7 @@ def edge_state(arrays: Arrays, cohorts: Sequence[Cohort]) -> EcctState:
                 arrays[f"{_prefix(cohort)}/private"],
                 aggregator_leaves(arrays, f"{_prefix(cohort)}/aggregator"),
                 stored_changes(arrays, cohort.work.model.tier),
+                arrays.get(f"{_prefix(cohort)}/unshared"),
             )
             for cohort in cohorts
         ]
@@ -102,6 +108,7 @@ def edge_state(arrays: Arrays, cohorts: Sequence[Cohort]) -> EcctState:
             uplinks=stored_uplinks(arrays),
             unlearned=int(arrays.get(_UNLEARNED, 0)),
             items=_stored_items(arrays),
+            shares=np.asarray(arrays[_SHARES]) if _SHARES in arrays else None,
         )
     except KeyError as error:
         raise CheckpointError(

@@ -73,6 +73,7 @@ REFUSED = {
         {"mlp": math.nan},
     ],
     "edge.shared": ["some"],
+    "edge.share_every": [0],
     "edge.embedding_dim": [0],
     "edge.hidden_dim": [0],
     "edge.profile_dim": [0],

@@ -234,6 +234,40 @@ def test_the_shared_weights_are_the_mean_of_the_changes_by_samples(chain, config
     assert int(server.round_number) == int(before.round_number) + 1
 
 
+def test_rounds_in_which_nothing_crosses_add_up_to_the_change_that_does(chain, config):
+    folder = CycleFolder(chain.path)
+    (path,) = folder.export.glob("*/edge-linear-*.tflite")
+    model = DeviceModel(path, runtime=RUNTIME)
+    states = [device.state for device in DeviceFleet(folder.edge("linear", 2) / "states", model)]
+    before, size = folder.shared("linear", 2), model.shared_size
+    how = {
+        "plan": TrainingPlan(seed=0, samples=config.samples),
+        "config": ServerConfig(optimizer="average", learning_rate=1.0, momentum=0.0),
+        "codec": "float32",
+    }
+    first, server = local_round(model, states[:1], before, sends=False, **how)
+    assert server is before
+    last, server = local_round(model, first, server, receives=False, **how)
+    steps = [model.weights(each[0])[:size] - before.shared for each in (first, last)]
+    assert np.abs(steps[1] - steps[0]).max() > 1e-4
+    # Of one device the mean is its change, that of both rounds.
+    np.testing.assert_allclose(server.shared, before.shared + steps[1], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_chain_counts_the_rounds_in_which_weights_cross(config, tmp_path):
+    edge = dataclasses.replace(config.edge, share_every=ROUNDS + 1)
+    rare = dataclasses.replace(config, edge=edge)
+    chain = run_cycles(rare, tmp_path / "rare", cycles=2, show=False)
+    folder = CycleFolder(chain.path)
+    sizes = [2 * len(folder.shared(tier, 2).shared) for tier in ("linear", "mlp")]
+    # Received in the first round of all, sent in the first of the second cycle, received again in
+    # its second round.
+    crossings = [int(row["weights_bytes"]) / (USERS // 2 * sum(sizes)) for row in chain.rows]
+    assert crossings == [0, 1, 1 + (ROUNDS > 1)]
+    assert int(folder.shared("mlp", 2).round_number) == 1
+
+
 @pytest.mark.slow
 def test_a_new_item_table_reaches_devices_as_a_new_file(chain, config):
     folder = CycleFolder(chain.path)
