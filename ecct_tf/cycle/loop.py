@@ -26,7 +26,8 @@ from ecct_tf.cycle.quality import check_numbers
 from ecct_tf.cycle.rounds import answers, local_round
 from ecct_tf.errors import ConfigError, RegistryError
 from ecct_tf.federated.sharing import ShareSchedule
-from ecct_tf.simulation.experiment import build_experiment
+from ecct_tf.simulation.experiment import Experiment, build_experiment
+from ecct_tf.simulation.increments import increment_spec
 from ecct_tf.wire import CURRENT_NAME
 from mobile_export.device import DeviceFleet, ReceivedDownlink, TrainingPlan
 from mobile_export.runtime.loaded_file import interpreter_of
@@ -103,6 +104,24 @@ def run_cycles(
     return CycleResult(folder.path, config.evaluation.k, config.transport, folder.rows())
 
 
+def _warn_of_pairs(experiment: Experiment, *, devices: int | None) -> None:
+    """Says so where a simulation of the same data would ask devices for pairs of items."""
+    spec = increment_spec(
+        experiment.config,
+        experiment.dataset.num_items,
+        older_counts=experiment.split.older_counts,
+        num_devices=len(experiment.groups) if devices is None else devices,
+    )
+    if spec is not None:
+        _log.warning(
+            "devices of a cycle report no pairs of items. Histories here are so short that ecct "
+            "simulate would collect their sum before the first round "
+            "(exchange.item_increments.positions=%d), which improves item table and ranking; "
+            "compare with a simulation that has exchange.item_increments.positions=0",
+            spec.positions,
+        )
+
+
 class _Loop:
     def __init__(
         self,
@@ -117,6 +136,7 @@ class _Loop:
         self._folder = folder
         self._show = show
         self._experiment = build_experiment(config.run(), progress=show)
+        _warn_of_pairs(self._experiment, devices=config.devices)
         self._edge = EdgeSide(
             self._experiment,
             folder,

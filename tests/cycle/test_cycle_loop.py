@@ -191,6 +191,18 @@ def test_a_finished_chain_does_nothing_again(chain, config, monkeypatch):
         run_cycles(config, chain.path, cycles=3, show=False)
 
 
+def test_a_sum_that_a_simulation_would_collect_is_missed_aloud(caplog):
+    short = ("data.dataset=synthetic", "data.synthetic_users=120", "data.keep_first=8")
+    for settings, warned in ((short, True), (short[:2], False), ((*short, "devices=99"), False)):
+        config = load_cycle_config(None, overrides=settings)
+        experiment = build_experiment(config.run(), progress=False)
+        caplog.clear()
+        loop._warn_of_pairs(experiment, devices=config.devices)
+        assert ("item_increments.positions=4" in caplog.text) is warned
+    with pytest.raises(ConfigError, match=r"unknown key exchange\.item_increments"):
+        load_cycle_config(None, overrides=["exchange.item_increments.positions=4"])
+
+
 def test_the_folder_of_something_else_stays_as_it_is(config, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"is not empty and has no config\.yaml of cycles"):
