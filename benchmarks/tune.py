@@ -98,7 +98,7 @@ SPACES: dict[str, dict[str, Any]] = {
         "cloud.next_item.dropout": [0.1, 0.3, 0.5],
     },
 }
-_ROUNDS = {
+ROUNDS_KEYS = {
     "fedavg": f"{_FED}.rounds",
     "fedprox": f"{_FED}.rounds",
     "fine-tuning": f"{_FED}.rounds",
@@ -229,7 +229,7 @@ def main(
     out = out or Path(__file__).parent / "tuning" / f"{method}.csv"
     out.parent.mkdir(parents=True, exist_ok=True)
     common = [f"method={method}", f"seed={seed}", f"evaluation.every={every}", "baselines=false"]
-    common += [] if rounds is None else [f"{_ROUNDS[method]}={rounds}"]
+    common += [] if rounds is None else [f"{ROUNDS_KEYS[method]}={rounds}"]
     common += overrides
     fixed = {override.partition("=")[0] for override in overrides}
     space = {key: choices for key, choices in SPACES[method].items() if key not in fixed}
@@ -249,7 +249,7 @@ def main(
                 "settings": shown or "as configured",
             }
             rows.append(row)
-            _append(out, row)
+            append_row(out, row)
             click.echo(
                 f"{number}: NDCG {found['ndcg']:.4f} HR {found['hr']:.4f} in round "
                 f"{found['round']} ({found['seconds']} s) {row['settings']}"
@@ -259,7 +259,8 @@ def main(
     click.echo(f"  {best['fixed']} {best['settings']}, {best['round']} rounds")
 
 
-def _append(path: Path, row: dict[str, Any]) -> None:
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Adds a line to a CSV, which begins with the names of the columns."""
     new = not path.exists()
     with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(row))
