@@ -98,6 +98,7 @@ def synthetic_devices(rng: np.random.Generator, *, number: int) -> DeviceSet:
                 owner=np.zeros(samples, np.uint8),
                 candidates=rng.choice(ITEMS, samples, p=popularity).astype(np.int32) + 1,
                 labels=(rng.random(samples) < 0.1).astype(np.uint8),
+                targets=np.zeros((samples, 0), np.float32),
                 features=rng.normal(0.0, 1.0, (samples, width)).astype(np.float16),
                 slots=np.zeros((samples, 0, len(BLOCK_SIZES)), np.float16),
                 slot_counts=np.full(samples, length, np.uint8),

@@ -145,6 +145,8 @@ def _type(kind: Any) -> str:
         if get_origin(parts[0]) is Literal:
             return f"list out of {_type(parts[0])}"
         return "list of whole numbers" if parts[0] is int else "list of numbers"
+    if get_origin(kind) is dict and dataclasses.is_dataclass(parts[1]):
+        return f"sections by {_type(parts[0])}"
     if get_origin(kind) is dict:
         return f"numbers by {_type(parts[0])}"
     raise TypeError(f"no words for the type {kind}; add them to {Path(__file__).name}")

@@ -56,7 +56,7 @@ def test_the_clouds_of_the_page_are_some(place, width, monkeypatch):
 def test_the_losses_of_the_page_are_some():
     found = {}
     for script in _scripts("extend_loss.md"):
-        if "samples.grade" not in script:
+        if "ecct.simulate" not in script:
             exec(script, found)
     for name, given in (("hinge", ()), ("squared", ()), ("matched", (2.0,))):
         check_loss_operators(loss_of(found[name], *given, name=name), what=name)
@@ -76,6 +76,14 @@ def test_the_grades_of_the_page_reach_a_phone(monkeypatch, tmp_path, capsys):
     exec(script, {})
     assert len(capsys.readouterr().out.splitlines()) >= 1
     assert (tmp_path / "graded.state").exists()
+
+
+def test_the_two_heads_of_the_page_reach_a_phone(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (script,) = [each for each in _scripts("extend_loss.md") if "samples.targets" in each]
+    exec(script, {})
+    assert "'like'" in capsys.readouterr().out
+    assert (tmp_path / "likes.state").exists()
 
 
 def test_the_edge_model_of_the_page_is_one():

@@ -1,5 +1,6 @@
 """`ecct check`: whether a custom part does what the library relies on."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +22,22 @@ def check() -> None:
 
 
 @check.command(
-    epilog=examples("ecct check edge my_pkg.gru:gru4rec", "ecct check edge mlp"),
+    epilog=examples(
+        "ecct check edge my_pkg.gru:gru4rec",
+        "ecct check edge mlp",
+        "ecct check edge mlp --target like",
+    ),
 )
 @click.argument("name")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="TARGET",
+    help="Name of a further target that the model must have a head for; may be repeated.",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the weights and inputs.")
-def edge(name: str, seed: int) -> None:
+def edge(name: str, targets: tuple[str, ...], seed: int) -> None:
     """Check the edge model NAME: one of the library, of a package, or module:name.
 
     Only builtin operators, forward and in the gradient; the gradient against finite differences; a
@@ -35,9 +47,11 @@ def edge(name: str, seed: int) -> None:
     prepare("export")
     from ecct_tf.config.edge_names import target_of
     from ecct_tf.testing import edge_model_findings
+    from ecct_tf.testing.edge_models import SMALL_SPEC
 
     target_of(name, setting="NAME")
-    findings = edge_model_findings(name, seed=seed)
+    spec = dataclasses.replace(SMALL_SPEC, targets=tuple(sorted(set(targets))))
+    findings = edge_model_findings(name, spec, seed=seed)
     _print(findings, title=name)
 
 

@@ -55,7 +55,7 @@ from ecct_tf.config.exchange import (
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
-from ecct_tf.config.outcomes import GradeConfig, WeightConfig
+from ecct_tf.config.outcomes import GradeConfig, TargetConfig, WeightConfig
 from ecct_tf.config.participation import (
     AvailabilityConfig,
     DelayConfig,
@@ -132,6 +132,7 @@ __all__ = [
     "SplitName",
     "StartConfig",
     "StartName",
+    "TargetConfig",
     "Tier",
     "TrainingConfig",
     "TypedOption",

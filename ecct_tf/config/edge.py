@@ -6,7 +6,7 @@ from typing import Literal
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.loss_names import BCE, TEMPERED, check_loss_form
-from ecct_tf.config.outcomes import GradeConfig, WeightConfig
+from ecct_tf.config.outcomes import GradeConfig, TargetConfig, WeightConfig, check_targets
 from ecct_tf.config.part_names import check_name_form
 from ecct_tf.errors import ConfigError
 
@@ -249,6 +249,8 @@ class SampleConfig:
         in a device's loss, by `h / (h + newer)`: the newest 1. 0 weights all equally.
       grade: graded labels, such as ratings, from a column of the interactions.
       weight: weights in the loss, from a column of the interactions.
+      targets: further targets by name, each `{column, values, negatives, loss, weight}`: a head of
+        the edge model for each, whose loss is added with its weight (`docs/extend_loss.md`).
     """
 
     negatives: int = 9
@@ -257,6 +259,8 @@ class SampleConfig:
     half_life: int = 0
     grade: GradeConfig = dataclasses.field(default_factory=GradeConfig)
     weight: WeightConfig = dataclasses.field(default_factory=WeightConfig)
+    # It has no hash; what is equal has equal hashes without it.
+    targets: dict[str, TargetConfig] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         numbers(self, "samples")
@@ -267,6 +271,7 @@ class SampleConfig:
             )
         at_least(self, "samples", 1, "negatives", "max_positions")
         at_least(self, "samples", 0, "guard_positions", "half_life")
+        check_targets(self.targets)
 
 
 @dataclasses.dataclass(frozen=True)

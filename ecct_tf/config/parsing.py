@@ -95,7 +95,13 @@ def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _
             continue
         path = f"{prefix}{key}."
         built[key] = (
-            {name: build(inner, part, prefix=f"{path}{name}.") for name, part in value.items()}
+            {
+                # What a program handed over is built already.
+                name: part
+                if isinstance(part, inner)
+                else build(inner, part, prefix=f"{path}{name}.")
+                for name, part in value.items()
+            }
             if repeated
             else build(inner, value, prefix=path)
         )

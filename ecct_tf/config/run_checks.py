@@ -159,7 +159,7 @@ def check_candidates(config: "RunConfig") -> None:
 
 
 def check_outcomes(config: "RunConfig") -> None:
-    """Refuses grades and weights that models would read as inputs.
+    """Refuses grades, weights and further targets that models would read as inputs.
 
     Raises:
       ConfigError: names the setting.
@@ -167,6 +167,7 @@ def check_outcomes(config: "RunConfig") -> None:
     for name, column in (
         ("grade", config.samples.grade.column),
         ("weight", config.samples.weight.column),
+        *((f"targets.{name}", target.column) for name, target in config.samples.targets.items()),
     ):
         if column in config.features.context:
             raise ConfigError(

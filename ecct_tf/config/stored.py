@@ -105,6 +105,7 @@ _BEFORE: Mapping[str, Any] = {
     "samples.grade.unknown": 1.0,
     "samples.grade.values": {},
     "samples.half_life": 0,
+    "samples.targets": {},
     "samples.weight.column": None,
     "samples.weight.unknown": 1.0,
     "samples.weight.values": {},

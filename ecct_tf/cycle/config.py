@@ -155,6 +155,11 @@ class CycleConfig:
                     f"samples.{name}.column: devices of a cycle are given no columns of their "
                     f"interactions yet; expected null, got {column!r}"
                 )
+        if self.samples.targets:
+            raise ConfigError(
+                "samples.targets: devices of a cycle are given no columns of their interactions "
+                f"yet; expected none, got {sorted(self.samples.targets)}"
+            )
         if self.server.stages is not None:
             raise ConfigError(
                 "server.stages: devices of a cycle run exported files, not rounds of stages; "

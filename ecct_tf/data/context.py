@@ -38,7 +38,7 @@ def with_context(
       split: of `dataset`.
       dataset: whose interaction columns are read.
       features: the columns, each with its values; code k stands for the k-th, 0 for unknown.
-      samples: likewise those of grades and weights, which no model reads; None has none.
+      samples: likewise those of grades, weights and targets, which no model reads; None has none.
 
     Raises:
       DataError: the data set has no such column.
@@ -52,8 +52,7 @@ def with_context(
     codes = np.zeros((dataset.num_interactions, len(columns)), np.int32)
     for place, (name, values) in enumerate(columns.items()):
         if name not in known:
-            kind = "grade" if name == samples.grade.column else "weight"
-            setting = f"samples.{kind}.column" if name in outcomes else f"features.context.{name}"
+            setting = _setting(name, samples) if name in outcomes else f"features.context.{name}"
             raise DataError(
                 f"{setting}: data set {dataset.name!r} has no column {name!r} of "
                 f"interactions, it has {list(known) or 'none'}. Declare it in the data's schema, "
@@ -65,10 +64,20 @@ def with_context(
     return replace(split, context=codes[time_order(dataset)])
 
 
+def _setting(column: str, samples: SampleConfig) -> str:
+    """The first setting that reads an outcome from `column`."""
+    read = {
+        "grade": samples.grade.column,
+        "weight": samples.weight.column,
+        **{f"targets.{name}": target.column for name, target in samples.targets.items()},
+    }
+    return next(f"samples.{kind}.column" for kind, name in read.items() if name == column)
+
+
 def context_codes(context: Any, *, rows: int, features: FeatureConfig) -> npt.NDArray[np.float32]:
     """Codes as a reading has them, `[rows, C] float32`; None is unknown throughout.
 
-    What follows the C columns, grades and weights, no model reads.
+    What follows the C columns, of grades, weights and targets, no model reads.
 
     Raises:
       DataError: they are of other columns.

@@ -1,4 +1,4 @@
-"""What came of interactions: grades and weights of positions, from codes of private columns.
+"""What came of interactions: grades, weights and further targets of positions, from private codes.
 
 The codes follow those of the context of requests, a column each; models read none of them.
 Simulation and devices compute here. No TensorFlow: a device imports it.
@@ -11,24 +11,43 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import SampleConfig
+from ecct_tf.config import GradeConfig, SampleConfig, TargetConfig, WeightConfig
 from ecct_tf.errors import DataError
 
-__all__ = ["outcome_columns", "outcome_weights", "sample_labels"]
+__all__ = [
+    "NO_LABEL",
+    "outcome_columns",
+    "outcome_weights",
+    "sample_labels",
+    "target_labels",
+    "target_names",
+]
+
+NO_LABEL = -1.0
+"""What stands for a missing label of a further target; labels are in 0..1."""
 
 Codes = npt.NDArray[np.int32]
 
 
 def outcome_columns(samples: SampleConfig) -> dict[str, tuple[str, ...]]:
-    """The columns that grades and weights are read from, each with its values; code k is the k-th.
+    """The columns of grades, weights and targets, each with its values; code k is the k-th.
 
     >>> from ecct_tf.config import GradeConfig
     >>> outcome_columns(SampleConfig(grade=GradeConfig("stars", {"5": 1.0, "1": 0.2})))
     {'stars': ('1', '5')}
     """
-    grade, weight = samples.grade, samples.weight
-    told = ((grade.column, grade.values), (weight.column, weight.values))
-    return {name: tuple(sorted(values)) for name, values in told if name is not None}
+    read: list[GradeConfig | WeightConfig | TargetConfig] = [samples.grade, samples.weight]
+    read += [samples.targets[name] for name in target_names(samples)]
+    words: dict[str, set[str]] = {}
+    for each in read:
+        if each.column is not None:
+            words.setdefault(each.column, set()).update(each.values)
+    return {name: tuple(sorted(values)) for name, values in words.items()}
+
+
+def target_names(samples: SampleConfig) -> tuple[str, ...]:
+    """The further targets, in the order of their heads and labels: sorted, as JSON has them."""
+    return tuple(sorted(samples.targets))
 
 
 def sample_labels(codes: Codes, samples: SampleConfig) -> npt.NDArray[Any]:
@@ -65,6 +84,36 @@ def outcome_weights(codes: Codes, samples: SampleConfig) -> npt.NDArray[np.float
     return _looked_up(codes, samples, weight.column, weight.values, weight.unknown)
 
 
+def target_labels(codes: Codes, samples: SampleConfig) -> npt.NDArray[np.float32]:
+    """Labels of the further targets: `[p, 1 + negatives, T] float32`, the own item's first.
+
+    `NO_LABEL` stands where there is none: for negatives that a target says nothing of, and for the
+    whole position where the interaction has none.
+
+    Args:
+      codes: `[p, C + M] int32`, of the positions, those of `outcome_columns` last.
+      samples: the targets, in the order of `target_names`.
+
+    Raises:
+      DataError: there are no codes of the targets.
+
+    >>> from ecct_tf.config import TargetConfig
+    >>> like = TargetConfig("stars", {"5": 1.0, "1": 0.0}, negatives=0.0)
+    >>> samples = SampleConfig(negatives=1, targets={"like": like})
+    >>> target_labels(np.array([[1], [2], [0]], np.int32), samples)[:, :, 0].tolist()
+    [[0.0, 0.0], [1.0, 0.0], [-1.0, -1.0]]
+    """
+    names = target_names(samples)
+    labels = np.full((len(codes), 1 + samples.negatives, len(names)), NO_LABEL, np.float32)
+    for place, name in enumerate(names):
+        target = samples.targets[name]
+        own = _looked_up(codes, samples, target.column, target.values, NO_LABEL)
+        labels[:, 0, place] = own
+        if target.negatives is not None:
+            labels[own >= 0.0, 1:, place] = target.negatives
+    return labels
+
+
 def _looked_up(
     codes: Codes, samples: SampleConfig, column: str, values: dict[str, float], unknown: float
 ) -> npt.NDArray[np.float32]:
@@ -76,6 +125,8 @@ def _looked_up(
             "ecct_tf.data.context.with_context."
         )
     place = codes.shape[1] - len(columns) + list(columns).index(column)
-    table = np.array([unknown, *(values[word] for word in columns[column])], np.float32)
+    table = np.array(
+        [unknown, *(values.get(word, unknown) for word in columns[column])], np.float32
+    )
     found: npt.NDArray[np.float32] = table[codes[:, place]]
     return found

@@ -1,5 +1,6 @@
 """From the name of an edge model to the model, for given sizes."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -108,10 +109,17 @@ def _forward_of(tier: Tier, spec: EdgeSpec, found: Architecture) -> Forward:
     return forward
 
 
-def check_edge_models(edge: EdgeConfig, features: FeatureConfig) -> dict[Tier, EdgeModel]:
+def check_edge_models(
+    edge: EdgeConfig, features: FeatureConfig, *, targets: tuple[str, ...] = ()
+) -> dict[Tier, EdgeModel]:
     """Builds each edge model of a configuration for sizes like those of its run.
 
     What cannot work is refused so before data are read, whose sizes are not known yet.
+
+    Args:
+      edge: the models and their sizes.
+      features: how histories are pooled.
+      targets: names of the further targets.
 
     Returns:
       The models of all tiers that devices have.
@@ -119,7 +127,7 @@ def check_edge_models(edge: EdgeConfig, features: FeatureConfig) -> dict[Tier, E
     Raises:
       ConfigError: as `build_edge_model` does.
     """
-    spec = _likely_spec(edge, features)
+    spec = dataclasses.replace(_likely_spec(edge, features), targets=targets)
     return {tier: build_edge_model(tier, spec) for tier in _present(edge)}
 
 

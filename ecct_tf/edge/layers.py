@@ -336,14 +336,21 @@ class Head:
     Attributes:
       embedding_dim: width of the embedding, `spec.embedding_dim`.
       width: of the further inputs.
+      targets: names of the further targets, `spec.targets`: a logit each, linear in the same.
     """
 
     embedding_dim: int
     width: int
+    targets: tuple[str, ...] = ()
+
+    @property
+    def _others(self) -> Dense:
+        width = self.embedding_dim + self.width
+        return Dense("targets", width, len(self.targets), part="head")
 
     @property
     def weights(self) -> tuple[Weight, ...]:
-        """`embedding` `[embedding_dim]`, `inputs` `[width]` and `bias` `[1]`."""
+        """`embedding` `[embedding_dim]`, `inputs` `[width]` and `bias` `[1]`; those of targets."""
         return (
             # The part that reads the embedding starts random, lest nothing flow back through it.
             Weight(
@@ -351,13 +358,17 @@ class Head:
             ),
             Weight("head/inputs", (self.width,), "head"),
             Weight("head/bias", (1,), "head"),
+            *(self._others.weights if self.targets else ()),
         )
 
     def __call__(self, weights: Weights, embedding: tf.Tensor, others: tf.Tensor) -> EdgeOutputs:
         """What the model answers."""
         both = concat([embedding, others])
         kernel = concat([weights["head/embedding"], weights["head/inputs"]])
-        return EdgeOutputs(embedding, row_dot(both, kernel, weights["head/bias"]))
+        logit = row_dot(both, kernel, weights["head/bias"])
+        if not self.targets:
+            return EdgeOutputs(embedding, logit)
+        return EdgeOutputs(embedding, logit, self._others(weights, both))
 
 
 def _by_slot(values: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:

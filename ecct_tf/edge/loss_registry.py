@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ecct_tf.config import TrainingConfig
+from ecct_tf.config import SampleConfig, TrainingConfig
 from ecct_tf.config.loss_names import (
     TEMPERED,
     distillation_target,
@@ -76,14 +76,20 @@ def _built(function: Callable[..., Any], *given: float, name: str, trusted: bool
     return loss
 
 
-def check_losses(training: TrainingConfig) -> None:
+def check_losses(training: TrainingConfig, samples: SampleConfig | None = None) -> None:
     """Builds the losses of a configuration, so that what cannot work is refused early.
+
+    Args:
+      training: with the losses of labels and of the cloud's logits.
+      samples: with those of further targets; None for none.
 
     Raises:
       ConfigError: as `build_loss` does.
     """
     build_loss(training.loss)
     build_distillation(training.distillation_loss, training.temperature)
+    for setting, name in _of_targets(samples):
+        build_loss(name, setting=setting)
 
 
 def find_loss(name: str, *, setting: str = _LABELS) -> Callable[..., Any]:
@@ -179,16 +185,25 @@ def _fits(each: Any, *, lead: int, by_position: bool) -> bool:
     )
 
 
-def loss_origins(training: TrainingConfig) -> dict[str, Origin]:
+def loss_origins(
+    training: TrainingConfig, samples: SampleConfig | None = None
+) -> dict[str, Origin]:
     """What is to be recorded of each loss that is not the library's own, by its setting.
 
     Raises:
       ConfigError: one cannot be imported.
     """
-    return {setting: _origin(setting, name, target) for setting, name, target in _own(training)}
+    return {
+        setting: _origin(setting, name, target) for setting, name, target in _own(training, samples)
+    }
 
 
-def changed_losses(training: TrainingConfig, recorded: Mapping[str, Origin]) -> list[str]:
+def changed_losses(
+    training: TrainingConfig,
+    recorded: Mapping[str, Origin],
+    *,
+    samples: SampleConfig | None = None,
+) -> list[str]:
     """For each loss whose source is not what was recorded: its name and what changed, in words.
 
     Raises:
@@ -196,19 +211,28 @@ def changed_losses(training: TrainingConfig, recorded: Mapping[str, Origin]) -> 
     """
     changes = (
         change_of(recorded[setting], _origin(setting, name, target), what=_what(name))
-        for setting, name, target in _own(training)
+        for setting, name, target in _own(training, samples)
         if setting in recorded
     )
     return [change for change in changes if change is not None]
 
 
-def _own(training: TrainingConfig) -> Iterator[tuple[str, str, str]]:
+def _of_targets(samples: SampleConfig | None) -> Iterator[tuple[str, str]]:
+    """Setting and name of the loss of each further target."""
+    for name, target in sorted(({} if samples is None else samples.targets).items()):
+        yield f"samples.targets.{name}.loss", target.loss
+
+
+def _own(training: TrainingConfig, samples: SampleConfig | None) -> Iterator[tuple[str, str, str]]:
     """Setting, name and `module:name` of each loss that is not the library's."""
     if not is_own_loss(training.loss):
         yield _LABELS, training.loss, loss_target(training.loss)
     name = training.distillation_loss
     if not is_own_distillation(name):
         yield _TEACHER, name, distillation_target(name)
+    for setting, name in _of_targets(samples):
+        if not is_own_loss(name):
+            yield setting, name, loss_target(name, setting=setting)
 
 
 def _what(name: str) -> str:

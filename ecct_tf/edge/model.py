@@ -33,6 +33,8 @@ class EdgeSpec:
         no model can read item vectors.
       profile_numbers: n, private numeric columns.
       profile_sets: how many values each private column of several values has; V in all.
+      targets: names of the further targets, T of them, in the order of their logits; each wants a
+        head, and most models have none.
     """
 
     interaction_dim: int
@@ -47,12 +49,13 @@ class EdgeSpec:
     item_dim: int = 0
     profile_numbers: int = 0
     profile_sets: tuple[int, ...] = ()
+    targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             least = 0 if field.name in ("item_dim", "profile_numbers") else 1
-            if not field.name.startswith("profile_s") and value < least:
+            if not isinstance(value, tuple) and value < least:
                 raise ConfigError(f"EdgeSpec.{field.name} must be at least {least}, got {value}")
         if any(size < 2 for size in self.profile_sizes):
             raise ConfigError(
@@ -67,7 +70,7 @@ class EdgeSpec:
 
     @classmethod
     def of(cls, sizes: Mapping[str, Any]) -> "EdgeSpec":
-        """The sizes as JSON has them; those of before had no `profile_sets`.
+        """The sizes as JSON has them; those of before had fewer.
 
         >>> EdgeSpec.of({"interaction_dim": 4, "history_length": 3, "num_blocks": 1, "cloud_dim": 2,
         ...              "profile_sizes": [3], "profile_sets": [5]}).profile_sets
@@ -125,10 +128,19 @@ class EdgeInputs(NamedTuple):
 
 
 class EdgeOutputs(NamedTuple):
-    """What an edge model answers: `h_e` `[..., B, d_e]` and `z_e` `[..., B]`, `float32`."""
+    """What an edge model answers, `float32`.
+
+    Attributes:
+      embedding: `[..., B, d_e]`, `h_e`.
+      logit: `[..., B]`, `z_e`: the one by which items are ranked, which crosses and which the cloud
+        teaches.
+      targets: `[..., B, T]`, the logits of `EdgeSpec.targets`; None where there are none. They
+        never leave a device.
+    """
 
     embedding: tf.Tensor
     logit: tf.Tensor
+    targets: tf.Tensor | None = None
 
 
 class Forward(Protocol):
@@ -210,6 +222,8 @@ class EdgeModel:
             del sizes["profile_numbers"]
         if not self.reads_sets:
             del sizes["profile_sets"]
+        if not self.spec.targets:
+            del sizes["targets"]
         return sizes
 
     @property

@@ -188,7 +188,8 @@ def _traced(
             forward = frozenset(graph.get_operations())
             gradient = None
             if with_gradient and isinstance(outputs, EdgeOutputs):
-                gradient = tape.gradient([outputs.embedding, outputs.logit], flat)
+                answers = [each for each in outputs if each is not None]
+                gradient = tape.gradient(answers, flat)
         except ConfigError:
             raise
         except (Exception, SystemExit) as error:
@@ -255,10 +256,14 @@ def _hint(operation: tf.Operation, forward: Collection[tf.Operation]) -> str:
 
 def _check_outputs(model: EdgeModel, outputs: EdgeOutputs, *, stacked: bool, what: str) -> None:
     rank = 2 if stacked else 1
-    for name, tensor, shape in (
+    wanted: list[tuple[str, tf.Tensor, tuple[int, ...]]] = [
         ("embedding", outputs.embedding, (model.spec.embedding_dim,)),
         ("logit", outputs.logit, ()),
-    ):
+    ]
+    check_heads(model.spec, outputs, what=what)
+    if model.spec.targets:
+        wanted.append(("targets", outputs.targets, (len(model.spec.targets),)))
+    for name, tensor, shape in wanted:
         lead = "[devices, rows" if stacked else "[rows"
         width = "".join(f", {extent}" for extent in shape)
         found = tensor.shape
@@ -275,6 +280,20 @@ def _check_outputs(model: EdgeModel, outputs: EdgeOutputs, *, stacked: bool, wha
                 f"{what}: expected {name} for any number of rows, got the fixed shape {found}; "
                 "build no tensor of a fixed number of rows"
             )
+
+
+def check_heads(spec: EdgeSpec, outputs: EdgeOutputs, *, what: str) -> None:
+    """Refuses a model without heads for the targets that it is built for.
+
+    Raises:
+      ConfigError: with the targets and what to write.
+    """
+    if spec.targets and outputs.targets is None:
+        raise ConfigError(
+            f"{what}: expected logits of the targets {', '.join(spec.targets)} (samples.targets), "
+            "got none: EdgeOutputs(embedding, logit, targets), or "
+            "Head(spec.embedding_dim, width, spec.targets), which makes them"
+        )
 
 
 def _first_line(error: BaseException) -> str:

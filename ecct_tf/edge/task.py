@@ -6,10 +6,12 @@ from typing import Any
 import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig, SampleConfig, Sharing, TrainingConfig
+from ecct_tf.data.outcomes import target_names
 from ecct_tf.data.samples import batch_rows
 from ecct_tf.edge.loss_registry import build_distillation, build_loss
 from ecct_tf.edge.losses import EdgeLoss
-from ecct_tf.edge.model import EdgeModel
+from ecct_tf.edge.model import EdgeModel, EdgeOutputs
+from ecct_tf.edge.target_loss import target_losses
 from ecct_tf.edge.training_loss import collaborative_loss
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import ExchangeSpec
@@ -62,10 +64,23 @@ class DeviceTask:
         return build_distillation(training.distillation_loss, training.temperature)
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The further targets, in the order of their logits and labels."""
+        return target_names(self.samples)
+
+    @property
+    def target_losses(self) -> tuple[EdgeLoss, ...]:
+        """The loss of each."""
+        return tuple(
+            build_loss(self.samples.targets[name].loss, setting=f"samples.targets.{name}.loss")
+            for name in self.targets
+        )
+
+    @property
     def group_size(self) -> int:
         """Samples that stay together in a batch: those of a position, where a loss reads them."""
-        taught = self.distillation
-        together = self.loss.by_position or (taught is not None and taught.by_position)
+        losses = (self.loss, self.distillation, *self.target_losses)
+        together = any(loss is not None and loss.by_position for loss in losses)
         return 1 + self.samples.negatives if together else 1
 
     @property
@@ -104,6 +119,53 @@ class DeviceTask:
             temperature=self.training.temperature,
         )
 
+    def total_loss(
+        self,
+        outputs: EdgeOutputs,
+        *,
+        labels: tf.Tensor,
+        target_labels: tf.Tensor | None,
+        teacher: tf.Tensor,
+        weights: tf.Tensor,
+        taught: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """What a batch trains by, `[...] float32`: `batch_loss` and the weighted further targets'.
+
+        Args:
+          outputs: of the model, for B rows.
+          labels: `[..., B] float32`.
+          target_labels: `[..., B, T] float32`, below 0 for none; read if the task has targets.
+          teacher: `[..., B] float32`, the cloud's logits.
+          weights: `[..., B] float32`, 0 for padding.
+          taught: `[..., B] float32`, 0 where there is no teacher; None where there always is one.
+
+        Returns:
+          It, and the loss of each target before its weight, `[..., T] float32`, None without.
+
+        Raises:
+          ConfigError: the model has no head for the targets.
+        """
+        loss = self.batch_loss(
+            outputs.logit, labels=labels, teacher=teacher, weights=weights, taught=taught
+        )
+        if not self.targets:
+            return loss, None
+        if outputs.targets is None:
+            raise ConfigError(
+                f"samples.targets: the edge model has no logits of {', '.join(self.targets)}; "
+                "end it in Head(spec.embedding_dim, width, spec.targets)"
+            )
+        others, each = target_losses(
+            outputs.targets,
+            labels=target_labels,
+            weights=weights,
+            losses=self.target_losses,
+            strengths=[self.samples.targets[name].weight for name in self.targets],
+            group_size=self.group_size,
+        )
+        # Its gradient asks for no shapes at run time, which phones could not tell.
+        return tf.add_n([loss, others]), each
+
     def changed(self, **fields: Any) -> "DeviceTask":
         """The same task but for `fields`."""
         return dataclasses.replace(self, **fields)
@@ -112,13 +174,14 @@ class DeviceTask:
         """Refuses a model of other sizes.
 
         Raises:
-          ConfigError: when history length or widths differ.
+          ConfigError: when history length, widths or targets differ.
         """
         spec = model.spec
         for name, ours, models in (
             ("history_length", self.features.history_length, spec.history_length),
             ("cloud_dim", self.exchange.cloud_dim, spec.cloud_dim),
             ("embedding_dim", self.exchange.embedding_dim, spec.embedding_dim),
+            ("targets", self.targets, spec.targets),
         ):
             if ours != models:
                 raise ConfigError(

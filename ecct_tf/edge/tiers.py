@@ -22,7 +22,7 @@ def linear(spec: EdgeSpec) -> Architecture:
     """The embedding is linear in all inputs, and so is the logit."""
     joined = layers.Inputs(spec)
     embedding = layers.Dense("embedding", joined.width, spec.embedding_dim)
-    head = layers.Head(spec.embedding_dim, joined.width)
+    head = layers.Head(spec.embedding_dim, joined.width, spec.targets)
 
     def forward(weights: Weights, inputs: EdgeInputs) -> EdgeOutputs:
         everything = joined(weights, inputs)
@@ -36,7 +36,7 @@ def mlp(spec: EdgeSpec) -> Architecture:
     joined = layers.Inputs(spec)
     hidden = layers.Dense("hidden", joined.width, spec.hidden_dim, "relu")
     embedding = layers.Dense("embedding", spec.hidden_dim, spec.embedding_dim, "tanh")
-    head = layers.Head(spec.embedding_dim, joined.width)
+    head = layers.Head(spec.embedding_dim, joined.width, spec.targets)
 
     def forward(weights: Weights, inputs: EdgeInputs) -> EdgeOutputs:
         everything = joined(weights, inputs)
@@ -52,7 +52,7 @@ def attention(spec: EdgeSpec) -> Architecture:
     scores = _Scores(spec)
     hidden = layers.Dense("hidden", width, spec.hidden_dim, "relu")
     embedding = layers.Dense("embedding", spec.hidden_dim, spec.embedding_dim, "tanh")
-    head = layers.Head(spec.embedding_dim, width)
+    head = layers.Head(spec.embedding_dim, width, spec.targets)
 
     def forward(weights: Weights, inputs: EdgeInputs) -> EdgeOutputs:
         attended = scores.attended(weights, inputs)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from ecct_tf.edge.losses import EdgeLoss, bce
 from ecct_tf.knowledge import distillation
 
-__all__ = ["collaborative_loss"]
+__all__ = ["collaborative_loss", "over_positions", "row_losses"]
 
 _BCE = bce()
 
@@ -51,22 +51,20 @@ def collaborative_loss(
     # A custom gradient says nothing of the tensors that its function closes over.
     labels, teacher, weights = (tf.stop_gradient(part) for part in (labels, teacher, weights))
     if group_size > 1:
-        mean = tf.reduce_mean(_by_position(weights, group_size), axis=-1, keepdims=True)
-        weights = _by_row(mean, group_size)
+        weights = over_positions(weights, group_size)
     strength: Any = distillation_weight
     if taught is not None and distillation_weight:
         if distillation_loss is not None and distillation_loss.by_position:
             # A teacher of some of a position's samples says nothing of their order.
-            least = tf.reduce_min(_by_position(taught, group_size), axis=-1, keepdims=True)
-            taught = _by_row(least, group_size)
+            taught = over_positions(taught, group_size, least=True)
         strength = distillation_weight * tf.stop_gradient(taught)
 
     @tf.custom_gradient
     def joined(student: tf.Tensor) -> Any:
         normalised = weights / tf.maximum(tf.reduce_sum(weights, axis=-1, keepdims=True), 1.0)
-        each, slope = _of_rows(loss, student, labels, group_size)
+        each, slope = row_losses(loss, student, labels, group_size)
         if distillation_weight and distillation_loss is not None:
-            found, found_slope = _of_rows(distillation_loss, student, teacher, group_size)
+            found, found_slope = row_losses(distillation_loss, student, teacher, group_size)
             each += strength * found
             slope += strength * found_slope
         elif distillation_weight:
@@ -82,7 +80,19 @@ def collaborative_loss(
     return joined(logits)
 
 
-def _of_rows(
+def over_positions(rows: tf.Tensor, size: int, *, least: bool = False) -> tf.Tensor:
+    """`[..., B]` to the same: in each row the mean over its position.
+
+    Args:
+      rows: position by position, whole.
+      size: rows of a position.
+      least: whether the least value of the position counts in place of the mean.
+    """
+    reduce = tf.reduce_min if least else tf.reduce_mean
+    return _by_row(reduce(_by_position(rows, size), axis=-1, keepdims=True), size)
+
+
+def row_losses(
     loss: EdgeLoss, logits: tf.Tensor, targets: tf.Tensor, group_size: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The loss that each row stands for, and the slope of their sum: `[..., B]`, twice."""

@@ -35,6 +35,7 @@ from ecct_tf.evaluation.ranking import (
     reciprocal_ranks,
 )
 from ecct_tf.evaluation.starts import StartComparison, against_start
+from ecct_tf.evaluation.targets import TargetQuality, target_quality
 
 __all__ = [
     "CatalogMetrics",
@@ -44,6 +45,7 @@ __all__ = [
     "Interval",
     "Metrics",
     "StartComparison",
+    "TargetQuality",
     "UserGroup",
     "activity_groups",
     "activity_places",
@@ -63,4 +65,5 @@ __all__ = [
     "paired_interval",
     "ranks",
     "reciprocal_ranks",
+    "target_quality",
 ]

@@ -304,6 +304,7 @@ class DeviceWork:
                 teacher=cut(teacher.logit, first),
                 taught=None if teacher.known is None else cut(teacher.known, first),
                 labels=cut(labels, first),
+                target_labels=cut(data.targets, first),
                 mask=weights_of,
                 stacked=stacked,
             )
@@ -344,14 +345,16 @@ class DeviceWork:
         teacher: tf.Tensor,
         taught: tf.Tensor | None,
         labels: tf.Tensor,
+        target_labels: tf.Tensor,
         mask: tf.Tensor,
         stacked: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            losses = self.task.batch_loss(
-                self.model.forward(weights, inputs).logit,
+            losses, _ = self.task.total_loss(
+                self.model.forward(weights, inputs),
                 labels=labels,
+                target_labels=target_labels,
                 teacher=teacher,
                 weights=mask,
                 taught=taught,

@@ -16,7 +16,7 @@ from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView
 from ecct_tf.data.guard import trained_counts, trained_positions
 from ecct_tf.data.held_items import HeldItems
-from ecct_tf.data.outcomes import sample_labels
+from ecct_tf.data.outcomes import sample_labels, target_labels
 from ecct_tf.data.profile import ProfileShape, device_profile, device_profiles
 from ecct_tf.data.samples import (
     LocalSamples,
@@ -59,6 +59,7 @@ class DeviceData(NamedTuple):
       histories: `[N, L] int32`, the history behind each sample; `[N, 0]` for tiers that do not
         read item vectors.
       weights: `[N, 1] float32`, how much each sample weighs; `[N, 0]` where all weigh alike.
+      targets: `[N, T] float32`, labels of the further targets, below 0 where there is none.
     """
 
     users: npt.NDArray[np.int32]
@@ -73,6 +74,7 @@ class DeviceData(NamedTuple):
     slot_counts: npt.NDArray[np.uint8]
     histories: npt.NDArray[np.int32]
     weights: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.float32]
 
 
 _BY_USER = ("users", "profile", "history")
@@ -292,12 +294,9 @@ def _assemble(
     candidates = np.concatenate([part.candidates for part in parts])
     positions, width = candidates.shape
     owners = np.repeat(np.arange(len(group)), [len(part.candidates) for part in parts])
-    labels = np.concatenate(
-        [
-            sample_labels(view.context[part.positions], samples)
-            for view, part in zip(group, parts, strict=True)
-        ]
-    )
+    codes = [view.context[part.positions] for view, part in zip(group, parts, strict=True)]
+    labels = np.concatenate([sample_labels(part, samples) for part in codes])
+    targets = np.concatenate([target_labels(part, samples) for part in codes])
     weighs = samples.half_life or samples.weight.column is not None
 
     def rows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -321,6 +320,7 @@ def _assemble(
         weights=each(np.concatenate(weights_of(group, parts, samples))[:, None])
         if weighs
         else np.zeros((len(order), 0), "f4"),
+        targets=rows(targets),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ecct_tf.data import Dataset, described
+from ecct_tf.data.outcomes import target_names
 from ecct_tf.edge import check_edge_models
 from ecct_tf.errors import DataError, ExportError
 from ecct_tf.knowledge.table_files import table_bytes
@@ -103,7 +104,7 @@ def run_experiment(
                 "in memory. Leave it out: the run's settings name its data."
             )
     if config.method in ("ecct", "edge-only"):
-        check_edge_models(config.edge, config.features)
+        check_edge_models(config.edge, config.features, targets=target_names(config.samples))
         for change in folder.changed_models():
             _log.warning(
                 "%s: %s. What is computed now need not be what the run trained", folder.path, change

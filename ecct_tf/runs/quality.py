@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.evaluation import Metrics, evaluate_scores
+from ecct_tf.data.outcomes import target_names
+from ecct_tf.evaluation import Metrics, TargetQuality, evaluate_scores, target_quality
 from ecct_tf.runs.models import RunModels
+from ecct_tf.simulation.target_outcome import tested_labels
 from mobile_export.checking.reference import Reference
+from mobile_export.contract.samples import samples_of
 from mobile_export.contract.signatures import Signature, contract_of
 from mobile_export.flatbuffer.packing import check_digest, expected_digest, read_metadata
 from mobile_export.making.examples import DeviceExample, example_inputs
@@ -35,6 +38,7 @@ class Quality:
       source: the float model's.
       rows: tested interactions.
       largest_logit_change: between the two.
+      targets: the file's AUC of each further target.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Quality:
     source: Metrics
     rows: int
     largest_logit_change: float
+    targets: tuple[TargetQuality, ...] = ()
 
     def told(self) -> str:
         """For the command line."""
@@ -57,6 +62,7 @@ class Quality:
             f"  change     {self.file.hr - self.source.hr:+.4f}   "
             f"{self.file.ndcg - self.source.ndcg:+.4f}",
             f"  largest change of a logit: {self.largest_logit_change:.2g}",
+            *(f"  {target.told()}" for target in self.targets),
         ]
         return "\n".join(lines)
 
@@ -93,11 +99,16 @@ def measure_quality(
     weights = np.repeat(reference.weights[None], len(users), axis=0)
     if own_weights:
         weights = models.weights_of(tier, users)
-    ours = []
+    names, labels = target_names(samples_of(metadata)), np.zeros((0, 0), np.float32)
+    ours, others = [], []
     for own, example in zip(weights, examples, strict=True):
         if own_weights:
             interpreter.run("set_weights", {"weights": own})
-        ours.append(_scored(interpreter, contract["score"], example))
+        found = _scored(interpreter, contract["score"], example)
+        ours.append(found["logit"])
+        others.append(found["target_logits"][0] if names else np.zeros(0, np.float32))
+    if names:
+        labels = tested_labels(models.experiment, candidates)[[row for row, _ in tested]]
     scores, source = np.stack(ours), _float_scores(reference, weights, examples)
     k = models.experiment.config.evaluation.k
     return Quality(
@@ -108,21 +119,30 @@ def measure_quality(
         source=evaluate_scores(source, k=k, users=users),
         rows=len(users),
         largest_logit_change=float(np.abs(scores - source).max()),
+        targets=tuple(
+            target_quality(
+                name,
+                labels[:, place],
+                logits=np.stack(others)[:, place],
+                ranking=scores[:, 0],
+            )
+            for place, name in enumerate(names)
+        ),
     )
 
 
 def _scored(
     interpreter: Interpreter, signature: Signature, example: DeviceExample
-) -> npt.NDArray[Any]:
-    """Logits of all candidates, in as many calls as a static file needs."""
+) -> dict[str, npt.NDArray[Any]]:
+    """What `score` says of all candidates, in as many calls as a static file needs."""
     extent = {port.name: port.shape for port in signature.inputs}["candidates"][0]
     count = len(example.candidates)
     step = extent or count
     parts = []
     for start in range(0, count, step):
         part = dataclasses.replace(example, candidates=example.candidates[start : start + step])
-        parts.append(interpreter.run("score", example_inputs(part, signature))["logit"])
-    return np.concatenate(parts)[:count]
+        parts.append(interpreter.run("score", example_inputs(part, signature)))
+    return {name: np.concatenate([each[name] for each in parts])[:count] for name in parts[0]}
 
 
 def _float_scores(

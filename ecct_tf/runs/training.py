@@ -163,5 +163,6 @@ def _batches(
                 **{name: values[rows] for name, values in frozen.items()},
                 "candidates": data.candidates[rows],
                 "labels": labels,
+                **({"target_labels": data.targets[rows]} if data.targets.shape[1] else {}),
                 **own,
             }

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ecct_tf.config import RunConfig, SampleConfig, Tier
 from ecct_tf.data import DeviceGroups, DeviceView
 from ecct_tf.data.held_items import HeldItems
+from ecct_tf.data.outcomes import target_names
 from ecct_tf.data.profile import ProfileShape, profile_shape
 from ecct_tf.edge import DeviceTask, EdgeSpec, ItemTensors, build_edge_model, item_tensors
 from ecct_tf.federated import (
@@ -143,6 +144,7 @@ def device_work(
             item_dim=sum(block_sizes),
             profile_numbers=profile.numbers,
             profile_sets=profile.sets,
+            targets=target_names(config.samples),
         ),
     )
     return DeviceWork(

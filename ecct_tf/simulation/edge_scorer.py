@@ -60,7 +60,7 @@ class EdgeScorer:
         self._left_bytes = kept_bytes
         self._seen: set[bytes] = set()
         self._kept: dict[bytes, tuple[_Features, ...]] = {}
-        self._compiled: dict[bool | None, Callable[..., Any]] = {}
+        self._compiled: dict[tuple[bool, int | None] | None, Callable[..., Any]] = {}
 
     def logits(
         self,
@@ -70,6 +70,7 @@ class EdgeScorer:
         known: Any,
         weights: Weights,
         use_logit: bool,
+        target: int | None = None,
     ) -> Array:
         """Logits `[r, K] float32`.
 
@@ -79,12 +80,13 @@ class EdgeScorer:
           known: what the devices of `asked.users` received of the cloud.
           weights: of some of the rows, `[n, P] float32`.
           use_logit: whether the models read the cloud's logit.
+          target: of which further target, by its place; None for the logit that ranks.
         """
         chunks = [slice(start, start + _CHUNK) for start in range(0, len(items), _CHUNK)]
         result = np.zeros(items.shape, np.float32)
         for rows, found in zip(chunks, self._features(asked, items, chunks), strict=True):
             told = tf.nest.map_structure(partial(tf.gather, indices=asked.place[rows]), known)
-            result[rows] = self._scoring(asked, told, use_logit=use_logit)(
+            result[rows] = self._scoring(asked, told, use_logit=use_logit, target=target)(
                 tf.constant(weights(rows)),
                 tf.constant(asked.histories[rows]),
                 tf.constant(items[rows]),
@@ -129,8 +131,11 @@ class EdgeScorer:
             )
         return self._compiled[None]
 
-    def _scoring(self, asked: Asked, told: Any, *, use_logit: bool) -> Callable[..., tf.Tensor]:
-        if use_logit not in self._compiled:
+    def _scoring(
+        self, asked: Asked, told: Any, *, use_logit: bool, target: int | None
+    ) -> Callable[..., tf.Tensor]:
+        key = use_logit, target
+        if key not in self._compiled:
             spec = self._work.model.spec
             signature = [
                 tf.TensorSpec([None, self._work.model.layout.size], tf.float32),
@@ -141,10 +146,10 @@ class EdgeScorer:
                 tf.TensorSpec([None, None, spec.interaction_dim], tf.float32),
                 tf.TensorSpec([None, None, self._slots, spec.num_blocks], tf.float32),
             ]
-            self._compiled[use_logit] = tf.function(
-                partial(self._score, use_logit), input_signature=signature, autograph=False
+            self._compiled[key] = tf.function(
+                partial(self._score, use_logit, target), input_signature=signature, autograph=False
             )
-        return self._compiled[use_logit]
+        return self._compiled[key]
 
     @property
     def _slots(self) -> int:
@@ -166,6 +171,7 @@ class EdgeScorer:
     def _score(
         self,
         use_logit: bool,
+        target: int | None,
         weights: tf.Tensor,
         history: tf.Tensor,
         candidates: tf.Tensor,
@@ -188,7 +194,10 @@ class EdgeScorer:
             reads_items=self._work.model.reads_items,
             interactions=Interactions(features, slots, tf.broadcast_to(mask, lead)),
         )
-        return self._work.model.forward(weights, inputs).logit
+        outputs = self._work.model.forward(weights, inputs)
+        if target is None or outputs.targets is None:
+            return outputs.logit
+        return outputs.targets[..., target]
 
 
 def _rows(array: Any) -> tf.TensorSpec:

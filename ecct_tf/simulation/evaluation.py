@@ -99,7 +99,12 @@ class EdgeEvaluator:
         self._verdicts: dict[tuple[int, bytes, bytes], _Verdict] = {}
 
     def scores(
-        self, state: EcctState, cloud: DownlinkSource, candidates: Candidates
+        self,
+        state: EcctState,
+        cloud: DownlinkSource,
+        candidates: Candidates,
+        *,
+        target: int | None = None,
     ) -> npt.NDArray[np.float32]:
         """Edge logits of `candidates`: `[rows, 1 + negatives] float32`.
 
@@ -107,6 +112,7 @@ class EdgeEvaluator:
           state: weights and round.
           cloud: makes the downlinks of the evaluation.
           candidates: one row for each tested interaction; a user may have several or none.
+          target: of which further target, by its place; None for the logit that ranks.
         """
         candidates = self._placed(candidates)
         result = np.zeros(candidates.items.shape, np.float32)
@@ -133,7 +139,7 @@ class EdgeEvaluator:
 
             items = candidates.items[asked.rows]
             result[asked.rows] = self._logits(
-                index, state, asked, items, known=known, weights=served
+                index, state, asked, items, known=known, weights=served, target=target
             )
         return result
 
@@ -206,6 +212,7 @@ class EdgeEvaluator:
         *,
         known: Any,
         weights: Callable[[slice], Array],
+        target: int | None = None,
     ) -> Array:
         """Logits of `items`, `[r, c]`, at what is asked, with the `weights` of some of its rows."""
         return self._scorers[index].logits(
@@ -214,6 +221,7 @@ class EdgeEvaluator:
             known=known,
             weights=weights,
             use_logit=self._reads_logits(index, state),
+            target=target,
         )
 
     def _reads_logits(self, index: int, state: EcctState) -> bool:

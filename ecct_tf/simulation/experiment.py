@@ -192,9 +192,10 @@ def _reads(config: RunConfig) -> set[str]:
     # `ecct data check` needs no TensorFlow, in which models are built.
     if importlib.util.find_spec("tensorflow") is None and set(config.edge.tiers) <= set(TIERS):
         return {"slots"} if "attention" in config.edge.tiers else set()
+    from ecct_tf.data.outcomes import target_names
     from ecct_tf.edge import check_edge_models
 
-    models = check_edge_models(config.edge, config.features)
+    models = check_edge_models(config.edge, config.features, targets=target_names(config.samples))
     return {read for model in models.values() for read in model.reads}
 
 

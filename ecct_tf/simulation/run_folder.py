@@ -215,7 +215,7 @@ class RunFolder:
             + changed_clouds(clouds)
             + changed_aggregators(self.config, aggregators)
             + changed_stages(self.config, stages)
-            + changed_losses(self.config.training, losses)
+            + changed_losses(self.config.training, losses, samples=self.config.samples)
             + changed_item_forms(self.config.exchange.item_table, forms)
             + changed_datasets(self.config.data.dataset, datasets)
         )
@@ -384,7 +384,7 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "clouds": cloud_origins(config.cloud.model),
         "aggregators": aggregator_origins(config),
         "stages": stage_origins(config),
-        "losses": loss_origins(config.training),
+        "losses": loss_origins(config.training, config.samples),
         "datasets": dataset_origins(config.data.dataset),
         "item_tables": item_form_origins(config.exchange.item_table),
         "availability_trace": _trace_digest(config),

@@ -39,6 +39,7 @@ from ecct_tf.simulation.results import (
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.run_log import LINES
 from ecct_tf.simulation.sums_log import SumsLogger
+from ecct_tf.simulation.target_outcome import measured_targets, write_targets
 from ecct_tf.simulation.tensorboard import TensorBoardWriter
 from ecct_tf.simulation.unstarted import discard_unstarted
 from ecct_tf.simulation.uplink_log import UplinkLogger, log_folder
@@ -161,17 +162,20 @@ def _result(config: RunConfig, attempt: Attempt, progress: "_Progress") -> Simul
         )
     rows = [*references, *ours]
     outcome = attack_outcome(experiment, algorithm, state, ours)
+    targets = measured_targets(experiment, algorithm, state)
     told = (
         plan.note,
         _held(algorithm, experiment),
         "" if meter is None else meter.account.told(meter.epsilon(config.rounds)),
         left_over(state, rounds=algorithm.rounds),
         "" if outcome is None else outcome.told(),
+        *(target.told() for target in targets),
     )
     notes = tuple(filter(None, told))
     _log_results(rows, notes)
     if attempt.folder is not None:
         _write_results(attempt.folder, experiment, ours, references=references, outcome=outcome)
+        write_targets(targets, attempt.folder.path)
     return SimulationResult(tuple(rows), experiment, algorithm, state, notes)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from cloud.origin import check_cloud
 from ecct_tf.config import EngineName, RunConfig
 from ecct_tf.data import Dataset, described, refuse_in_memory
+from ecct_tf.data.outcomes import target_names
 from ecct_tf.edge import check_edge_models, check_losses
 from ecct_tf.errors import CheckpointError, DataError, RunFolderError
 from ecct_tf.federated.aggregators import check_aggregators
@@ -57,8 +58,8 @@ def simulate(
     config = _with_data(config, dataset)
     # What cannot work is refused before there is a folder.
     uplink_loggers(config, out)
-    check_edge_models(config.edge, config.features)
-    check_losses(config.training)
+    check_edge_models(config.edge, config.features, targets=target_names(config.samples))
+    check_losses(config.training, config.samples)
     check_item_form(config.exchange.item_table)
     check_cloud(config.cloud.model)
     check_aggregators(config)
@@ -146,8 +147,9 @@ def _with_data(config: RunConfig, dataset: Dataset | None) -> RunConfig:
 
 def _check_models(folder: RunFolder) -> None:
     """Refuses models of other source than the run began with: two would be mixed in it."""
-    check_edge_models(folder.config.edge, folder.config.features)
-    check_losses(folder.config.training)
+    config = folder.config
+    check_edge_models(config.edge, config.features, targets=target_names(config.samples))
+    check_losses(config.training, config.samples)
     check_item_form(folder.config.exchange.item_table)
     check_cloud(folder.config.cloud.model)
     changes = folder.changed_models()

@@ -53,7 +53,8 @@ def trained(model: EdgeModel, flat: tf.Tensor, inputs: EdgeInputs) -> dict[str, 
         outputs = model.forward(flat, inputs)
         loss = functional(outputs)
     moved = flat - _RATE * tape.gradient(loss, flat)
-    return {"embedding": outputs.embedding, "logit": outputs.logit, "weights": moved}
+    answers = {name: part for name, part in outputs._asdict().items() if part is not None}
+    return {**answers, "weights": moved}
 
 
 def converted(model: EdgeModel) -> Any:

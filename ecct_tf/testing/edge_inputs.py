@@ -74,9 +74,10 @@ def forward_and_gradient(
         total = functional(outputs)
     gradient = tape.gradient(total, flat)
     found = np.zeros_like(weights) if gradient is None else np.asarray(gradient)
-    return EdgeOutputs(outputs.embedding.numpy(), outputs.logit.numpy()), found
+    return EdgeOutputs(*(None if part is None else part.numpy() for part in outputs)), found
 
 
 def functional(outputs: EdgeOutputs) -> tf.Tensor:
     """What the gradient is of: it depends on all that a model answers."""
-    return tf.reduce_sum(tf.square(outputs.logit - 1.0)) + tf.reduce_sum(tf.sin(outputs.embedding))
+    total = tf.reduce_sum(tf.square(outputs.logit - 1.0)) + tf.reduce_sum(tf.sin(outputs.embedding))
+    return total if outputs.targets is None else total + tf.reduce_sum(tf.sin(outputs.targets))

@@ -176,7 +176,9 @@ def _traced(model: EdgeModel, inputs: EdgeInputs) -> Callable[[Array], tuple[Any
     """A model traced anew, as a function of its weights alone: embeddings and logits."""
 
     def answer(flat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tuple(model.forward(flat, inputs.map(tf.constant)))
+        return tuple(
+            part for part in model.forward(flat, inputs.map(tf.constant)) if part is not None
+        )
 
     weights = tf.TensorSpec([model.layout.size], tf.float32)
     traced = tf.function(answer, input_signature=[weights], autograph=False)
@@ -190,9 +192,10 @@ def _rows_apart(model: EdgeModel, seed: int) -> str:
     together, _ = forward_and_gradient(model, weights, inputs)
     for row in range(_ROWS):
         alone, _ = forward_and_gradient(model, weights, _rows(inputs, row))
-        for name in ("embedding", "logit"):
-            got, expected = getattr(alone, name), getattr(together, name)[row : row + 1]
-            _expect_close(got, expected, what=f"{name} of a row alone and among others")
+        for name, every in together._asdict().items():
+            if every is not None:
+                got, expected = getattr(alone, name), every[row : row + 1]
+                _expect_close(got, expected, what=f"{name} of a row alone and among others")
     once, repeated = (
         forward_and_gradient(model, weights, one)[0] for one in shared_history(inputs)
     )
@@ -215,6 +218,8 @@ def _stacked(model: EdgeModel, seed: int) -> str:
         alone, alone_gradient = forward_and_gradient(model, weights[device], own)
         _expect_close(outputs.embedding[device], alone.embedding, what="embeddings of a stack")
         _expect_close(outputs.logit[device], alone.logit, what="logits of a stack")
+        if outputs.targets is not None and alone.targets is not None:
+            _expect_close(outputs.targets[device], alone.targets, what="targets of a stack")
         _expect_close(gradient[device], alone_gradient, what="gradients of a stack")
     return f"{_DEVICES} devices stacked and alone, answers and gradients"
 
@@ -231,8 +236,9 @@ def _gradient(model: EdgeModel, seed: int) -> str:
     answer = _traced(model, inputs)
 
     def value(moved: Array) -> float:
-        embedding, logit = (np.asarray(part, np.float64) for part in answer(moved))
-        return float(np.square(logit - 1.0).sum() + np.sin(embedding).sum())
+        embedding, logit, *targets = (np.asarray(part, np.float64) for part in answer(moved))
+        others = sum(float(np.sin(part).sum()) for part in targets)
+        return float(np.square(logit - 1.0).sum() + np.sin(embedding).sum()) + others
 
     rng = np.random.default_rng([seed, 2])
     worst = 0.0
@@ -275,7 +281,7 @@ def _finite(model: EdgeModel, seed: int) -> str:
                 model, weights, given.map(lambda part: np.asarray(part, part.dtype))
             )
             for name, values in (*outputs._asdict().items(), ("gradient", gradient)):
-                if not np.isfinite(values).all():
+                if values is not None and not np.isfinite(values).all():
                     raise CheckFailedError(f"{name} is not finite for {what} and {weights_name}")
     return "at zero, at the bounds of the features, for weights of zero"
 

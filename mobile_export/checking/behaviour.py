@@ -206,7 +206,14 @@ def _padded(batch: Arrays, rows: int) -> dict[str, npt.NDArray[Any]]:
     """A batch in a static file: padded to its rows, the mask 0 there."""
     grown = {}
     for name, value in batch.items():
-        by_row = name in ("history", "candidates", "clock", "labels", "mask")
+        by_row = name in (
+            "history",
+            "candidates",
+            "clock",
+            "labels",
+            "target_labels",
+            "mask",
+        )
         missing = rows - len(value) if by_row else 0
         if missing < 0:
             raise ExportError(

@@ -49,15 +49,15 @@ class SourceModel:
         """
         if signature == "infer":
             rows = len(inputs["history"])
-            embedding, logit = self._forward(
+            return self._forward(
                 inputs["history"], inputs["candidates"][:, None], inputs, lead=(rows,)
             )
-            return {"logit": logit, "embedding": embedding}
         if signature == "score":
-            return {"logit": self._forward(inputs["history"], inputs["candidates"], inputs)[1]}
+            found = self._forward(inputs["history"], inputs["candidates"], inputs)
+            return {name: value for name, value in found.items() if name != "embedding"}
         # It has no `clock` among its inputs: answers say nothing of the time.
-        embedding, logit = self._forward(inputs["history"], inputs["queries"], inputs, fixed=True)
-        return self._uplink(inputs["queries"], embedding, logit)
+        found = self._forward(inputs["history"], inputs["queries"], inputs, fixed=True)
+        return self._uplink(inputs["queries"], found["embedding"], found["logit"])
 
     def scores(
         self, weights: npt.NDArray[np.float32], inputs: Mapping[str, npt.NDArray[Any]]
@@ -91,7 +91,8 @@ class SourceModel:
         *,
         lead: tuple[int, ...] = (),
         fixed: bool = False,
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    ) -> Arrays:
+        """`logit`, `embedding` and, where there are targets, `target_logits`."""
         vector = self._vectors(inputs, scales=inputs.get("user_embedding_scale", 1))
         profile = inputs.get("profile", np.zeros(0, np.int32))
         with fixed_order(fixed):
@@ -105,7 +106,10 @@ class SourceModel:
         if lead:
             found = found.map(lambda part: tf.reshape(part, [-1, *part.shape[2:]]))
         outputs = self.model.forward(tf.constant(self.weights), found, fixed_order=fixed)
-        return outputs.embedding.numpy(), outputs.logit.numpy()
+        answers = {"logit": outputs.logit.numpy(), "embedding": outputs.embedding.numpy()}
+        if outputs.targets is not None:
+            answers["target_logits"] = outputs.targets.numpy()
+        return answers
 
     def _vectors(
         self, inputs: Mapping[str, npt.NDArray[Any]], *, scales: Any

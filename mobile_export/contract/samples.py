@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ecct_tf.config import GradeConfig, SampleConfig, WeightConfig
+from ecct_tf.config import GradeConfig, SampleConfig, TargetConfig, WeightConfig
+from ecct_tf.config.outcomes import check_targets
 from ecct_tf.errors import ConfigError, ExportError
 
 __all__ = ["group_size_of", "samples_of"]
@@ -21,14 +22,16 @@ def samples_of(metadata: Mapping[str, Any]) -> SampleConfig:
     SampleConfig(negatives=9, max_positions=128, guard_positions=0, half_life=0, ...)
 
     Raises:
-      ExportError: grades or weights are none.
+      ExportError: grades, weights or targets are none.
     """
     told = metadata.get("samples", _UNTOLD)
     try:
         grade = GradeConfig(**told.get("grade", {}))
         weight = WeightConfig(**told.get("weight", {}))
+        targets = {name: TargetConfig(**each) for name, each in told.get("targets", {}).items()}
+        check_targets(targets)
     except (ConfigError, TypeError, AttributeError) as error:
-        raise ExportError(f"samples: the file's grades or weights: {error}") from error
+        raise ExportError(f"samples: the file's grades, weights or targets: {error}") from error
     return SampleConfig(
         negatives=int(told["negatives"]),
         max_positions=int(told["max_positions"]),
@@ -36,6 +39,7 @@ def samples_of(metadata: Mapping[str, Any]) -> SampleConfig:
         half_life=int(told.get("half_life", 0)),
         grade=grade,
         weight=weight,
+        targets=targets,
     )
 
 

@@ -106,6 +106,7 @@ class Sizes:
       clock_width: W, values of a reading of the clock; without a clock, 0, there is no `clock`
         input.
       context: columns of the context, whose codes end a reading.
+      targets: names of the further targets, T of them, whose logits follow the first.
     """
 
     history_length: int
@@ -122,6 +123,7 @@ class Sizes:
     candidates: int | None = None
     clock_width: int = 0
     context: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
 
 def signatures(sizes: Sizes, *, trainable: bool) -> Mapping[str, Signature]:
@@ -203,6 +205,7 @@ def _infer(sizes: Sizes) -> Signature:
             Port("logit", "float32", (sizes.batch,), "z_e"),
             Port("probability", "float32", (sizes.batch,), "sigmoid of the logit"),
             Port("embedding", "float32", (sizes.batch, sizes.embedding_dim), "h_e"),
+            *_target_logits(sizes, sizes.batch),
         ),
         "Judges rows, each from its own history: what `train` trains.",
     )
@@ -220,6 +223,7 @@ def _score(sizes: Sizes) -> Signature:
         (
             Port("logit", "float32", (sizes.candidates,), "z_e"),
             Port("probability", "float32", (sizes.candidates,), "sigmoid of the logit"),
+            *_target_logits(sizes, sizes.candidates),
         ),
         "Ranks candidates for the user as of now; the history is pooled once.",
     )
@@ -231,6 +235,7 @@ def _train(sizes: Sizes) -> Signature:
         (
             *_rows(sizes),
             Port("labels", "float32", (sizes.batch,), "1 for an interaction, 0 for a negative"),
+            *_target_labels(sizes),
             Port("mask", "float32", (sizes.batch,), "1 for a sample, 0 for padding"),
             Port("learning_rate", "float32", (1,), "of the shared weights, at most 1"),
             Port("private_learning_rate", "float32", (1,), "of the private ones, at most 1"),
@@ -240,9 +245,32 @@ def _train(sizes: Sizes) -> Signature:
             Port("gradient_norm", "float32", (1,), "Euclidean"),
             Port("applied", "float32", (1,), "1 when weights changed, 0 when the step was refused"),
             Port("step", "float32", (1,), "steps since `reset_optimizer`"),
+            *_target_losses(sizes),
         ),
         "One optimiser step on a batch.",
     )
+
+
+def _target_logits(sizes: Sizes, rows: int | None) -> tuple[Port, ...]:
+    """`[rows, T]`; they never leave the device."""
+    if not sizes.targets:
+        return ()
+    told = f"logits of {', '.join(sizes.targets)}"
+    return (Port("target_logits", "float32", (rows, len(sizes.targets)), told),)
+
+
+def _target_labels(sizes: Sizes) -> tuple[Port, ...]:
+    if not sizes.targets:
+        return ()
+    told = f"labels of {', '.join(sizes.targets)}, below 0 where there is none"
+    return (Port("target_labels", "float32", (sizes.batch, len(sizes.targets)), told),)
+
+
+def _target_losses(sizes: Sizes) -> tuple[Port, ...]:
+    if not sizes.targets:
+        return ()
+    told = f"those of {', '.join(sizes.targets)}, before their weights in the loss"
+    return (Port("target_losses", "float32", (len(sizes.targets),), told),)
 
 
 def _uplink(sizes: Sizes) -> Signature:

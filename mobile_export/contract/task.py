@@ -46,6 +46,8 @@ def _samples(task: DeviceTask) -> dict[str, Any]:
     for name in ("grade", "weight"):
         if settings[name]["column"] is None:
             del settings[name]
+    if not settings["targets"]:
+        del settings["targets"]
     return settings
 
 
@@ -157,4 +159,5 @@ def file_sizes(
         candidates=candidates,
         clock_width=task.features.clock_width,
         context=tuple(task.features.context),
+        targets=task.targets,
     )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import SampleConfig
 from ecct_tf.data.clock import clock_readings
-from ecct_tf.data.outcomes import outcome_weights, sample_labels
+from ecct_tf.data.outcomes import outcome_weights, sample_labels, target_labels, target_names
 from ecct_tf.data.samples import batch_rows, draw_samples, position_weights, sample_order
 from ecct_tf.errors import DeviceError
 from mobile_export.device.given import finite_number, whole_number
@@ -66,12 +66,14 @@ class TrainingReport:
       steps: that changed the weights.
       refused: steps that the file's guards refused.
       loss: mean over the samples in the last epoch; 0 without samples.
+      target_losses: of each further target likewise, before its weight in the loss.
     """
 
     samples: int
     steps: int
     refused: int
     loss: float
+    target_losses: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def train_round(
@@ -104,20 +106,25 @@ def train_round(
         )
     }
     steps, refused, loss = 0, 0, 0.0
+    names = model.file.sizes.targets
+    of_targets = np.zeros(len(names))
     with model.alone():
         user = {**model.begin_training(state), **rates}
         samples = _samples(model, state, plan)
         count = len(samples["labels"])
         if not count:
-            return state, TrainingReport(0, 0, 0, 0.0)
+            return state, TrainingReport(0, 0, 0, 0.0, dict.fromkeys(names, 0.0))
         for epoch in range(epochs):
             for rows in _batches(samples, batch, padded=model.file.sizes.batch or batch):
                 told = model.train_batch({**rows, **user})
                 steps += int(told["applied"][0])
                 refused += 1 - int(told["applied"][0])
                 if epoch == epochs - 1:
-                    loss += float(told["loss"][0]) * np.count_nonzero(rows["mask"]) / count
-        return model.end_training(state), TrainingReport(count, steps, refused, loss)
+                    share = np.count_nonzero(rows["mask"]) / count
+                    loss += float(told["loss"][0]) * share
+                    of_targets += told["target_losses"] * share if names else 0.0
+        own = dict(zip(names, of_targets.tolist(), strict=True))
+        return model.end_training(state), TrainingReport(count, steps, refused, loss, own)
 
 
 def train_rounds(
@@ -166,6 +173,11 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
             f"draws {wanted.negatives}; leave `samples.negatives` as the file has it, or export a "
             f"run with samples.negatives={wanted.negatives}"
         )
+    if target_names(wanted) != model.file.sizes.targets:
+        raise DeviceError(
+            f"{model.file.name} has heads for the targets {list(model.file.sizes.targets)}, the "
+            f"plan has {list(target_names(wanted))}; take `samples` from the file"
+        )
     # Items that came after the file was made have no row to learn from.
     known = (state.history >= 1) & (state.history <= model.num_items)
     seeds: dict[str, Any] = {
@@ -190,8 +202,11 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
     # What the clock said at each position, when its interaction happened.
     readings = clock_readings(state.times[known], drawn.positions, config=features, context=codes)
     timed = {"clock": np.repeat(readings, width, axis=0)[order]} if features.clock_width else {}
+    heads = target_labels(codes[drawn.positions], wanted)
+    others = {"target_labels": heads.reshape(-1, heads.shape[2])[order]} if heads.size else {}
     return {
         **timed,
+        **others,
         "history": np.repeat(drawn.histories, width, axis=0)[order],
         "candidates": drawn.candidates.reshape(-1)[order],
         "labels": labels.reshape(-1)[order],

@@ -61,6 +61,9 @@ def example_inputs(
             given["user_embedding_scale"] = np.full(1, example.user_embedding_scale)
         elif port.name == "labels":
             given["labels"] = np.arange(shape[0]) % 2
+        elif port.name == "target_labels":
+            # Some rows have none.
+            given["target_labels"] = np.arange(np.prod(shape)).reshape(shape) % 3 - 1
         elif port.name == "noise":
             given["noise"] = np.random.default_rng(seed).standard_normal(shape)
         elif port.name == "mask":

@@ -81,11 +81,16 @@ class EdgeGraph(tf.Module):
             "logit": outputs.logit,
             "probability": tf.sigmoid(outputs.logit),
             "embedding": outputs.embedding,
+            "target_logits": outputs.targets,
         }
 
     def _score(self, given: Tensors) -> Tensors:
         outputs = self._forward(self._inputs.candidates(given, given["candidates"]))
-        return {"logit": outputs.logit, "probability": tf.sigmoid(outputs.logit)}
+        return {
+            "logit": outputs.logit,
+            "probability": tf.sigmoid(outputs.logit),
+            "target_logits": outputs.targets,
+        }
 
     def _uplink(self, given: Tensors) -> Tensors:
         queries = self._inputs.known(given["queries"])
@@ -111,9 +116,10 @@ class EdgeGraph(tf.Module):
         weights = self._weights.read_value()
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            loss = self._task.batch_loss(
-                self._model.forward(self._expanded(weights), inputs).logit,
+            loss, of_targets = self._task.total_loss(
+                self._model.forward(self._expanded(weights), inputs),
                 labels=labels,
+                target_labels=_target_labels(given, rows, len(self._task.targets)),
                 teacher=teacher,
                 weights=mask,
             )
@@ -137,7 +143,9 @@ class EdgeGraph(tf.Module):
         for variable, old, new in zip((self._weights, *self._slots), olds, news, strict=True):
             variable.assign(guards.whole(active, new, old))
         self._step.assign(step + active)
+        told = {} if of_targets is None else {"target_losses": of_targets}
         return {
+            **{name: guards.bounded_or_zero(part, _FINITE) for name, part in told.items()},
             "loss": guards.bounded_or_zero(tf.reshape(loss, [1]), _FINITE),
             "gradient_norm": guards.bounded_or_zero(norm, _FINITE),
             "applied": active * 1.0,
@@ -220,6 +228,16 @@ def _concrete(function: Callable[[Tensors], Tensors], signature: Signature) -> A
     specs = [tf.TensorSpec(port.shape, port.dtype, name=port.name) for port in signature.inputs]
     traced = tf.function(call, input_signature=specs, autograph=False)
     return traced.get_concrete_function()
+
+
+def _target_labels(given: Tensors, rows: int | tf.Tensor, count: int) -> tf.Tensor | None:
+    """`[rows, T]` in -1..1, -1 for what is no number; at run time another shape is refused."""
+    if not count:
+        return None
+    values = tf.reshape(given["target_labels"], [rows * count, 1])
+    known = guards.finite(values)
+    told = tf.clip_by_value(guards.bounded_or_zero(values, _FINITE), -1.0, 1.0)
+    return tf.reshape(told * known - (1.0 - known), [rows, count])
 
 
 def _of_length(

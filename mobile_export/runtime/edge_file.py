@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecct_tf.config import FeatureConfig
+from ecct_tf.data.outcomes import target_names
 from ecct_tf.errors import ExportError
 from ecct_tf.wire import architecture_fingerprint
 from mobile_export.contract.meaning import context_of, kept_columns, meaning_of
@@ -121,6 +122,7 @@ def _sizes(metadata: Mapping[str, Any]) -> Sizes:
         candidates=listed["candidates"][0],
         clock_width=listed.get("clock", [0])[0],
         context=tuple(context_of(metadata)),
+        targets=target_names(samples_of(metadata)),
     )
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from cloud.retraining import load_job_config
-from ecct_tf.config import RunConfig, load_config
+from ecct_tf.config import RunConfig, TargetConfig, load_config
 from ecct_tf.cycle.config import load_cycle_config
 from ecct_tf.errors import ConfigError
 
@@ -272,8 +272,55 @@ def test_a_cycle_has_the_librarys_mean_alone():
             load_cycle_config(None, overrides=given)
         with pytest.raises(ConfigError, match=rf"samples\.{name}\.column: got 'stars', which"):
             load_config(None, overrides=[*given, "features.context={stars: [good]}"])
+    given = ["samples.targets={like: {column: stars, values: {good: 1.0}}}"]
+    with pytest.raises(ConfigError, match=r"samples\.targets: devices of a cycle are given no"):
+        load_cycle_config(None, overrides=given)
+    with pytest.raises(ConfigError, match=r"samples\.targets\.like\.column: got 'stars', which"):
+        load_config(None, overrides=[*given, "features.context={stars: [good]}"])
     with pytest.raises(ConfigError, match=r"server\.stages: devices of a cycle run exported"):
         load_cycle_config(None, overrides=["server.stages=my_pkg.stages:robust"])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("{Like: {column: stars, values: {good: 1.0}}}", r"Like: expected a name of lower-case"),
+        ("{like: {column: stars, values: {}}}", r"like\.values: missing"),
+        ("{like: {column: stars}}", r"like\.values: missing"),
+        ("{like: {values: {good: 1.0}}}", r"like\.column: missing"),
+        (
+            "{like: {column: stars, values: {good: 4}}}",
+            r"like\.values\.good: expected a number in 0",
+        ),
+        ("{like: {column: a, values: {b: 1}, negatives: -1}}", r"like\.negatives: expected a num"),
+        (
+            "{like: {column: a, values: {b: 1}, weight: 0}}",
+            r"like\.weight: expected a number above",
+        ),
+        ("{like: {column: a, values: {b: 1}, loss: 'a b'}}", r"like\.loss: expected"),
+        (
+            "{like: {column: a, values: {b: 1}, lose: bce}}",
+            r"unknown key samples\.targets\.like\.los",
+        ),
+    ],
+)
+def test_targets_that_no_device_could_train_by_are_refused(given, told):
+    with pytest.raises(ConfigError, match=told):
+        load_config(None, overrides=[f"samples.targets={given}"])
+
+
+def test_targets_come_back_from_yaml_and_by_dotted_keys():
+    overrides = [
+        "samples.targets.like.column=stars",
+        "samples.targets.like.values={5: 1, 1: 0}",
+        "samples.targets.like.weight=2",
+    ]
+    config = load_config(None, overrides=overrides)
+    like = TargetConfig("stars", {"5": 1.0, "1": 0.0}, weight=2.0)
+    assert config.samples.targets == {"like": like}
+    again = load_config(None, default=config, overrides=["rounds=3"])
+    assert again.samples.targets == config.samples.targets
+    assert hash(config.samples) == hash(again.samples)
 
 
 @pytest.mark.parametrize(

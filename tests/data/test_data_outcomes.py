@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
-from ecct_tf.config import FeatureConfig, GradeConfig, SampleConfig, WeightConfig
+from ecct_tf.config import FeatureConfig, GradeConfig, SampleConfig, TargetConfig, WeightConfig
 from ecct_tf.data import cloud_view, device_view, from_frames, leave_one_out
 from ecct_tf.data.context import context_codes, with_context
-from ecct_tf.data.outcomes import outcome_columns, outcome_weights, sample_labels
+from ecct_tf.data.outcomes import (
+    outcome_columns,
+    outcome_weights,
+    sample_labels,
+    target_labels,
+)
 from ecct_tf.errors import ConfigError, DataError
 
 STARS = GradeConfig("stars", {"5": 1.0, "4": 0.75, "1": 0.0}, unknown=0.5, negatives=0.25)
@@ -104,3 +109,27 @@ def test_a_column_that_the_data_lack_is_named(data, samples, told):
 def test_tables_that_mean_nothing_are_refused(make, told):
     with pytest.raises(ConfigError, match=told):
         make()
+
+
+LIKE = TargetConfig("stars", {"5": 1.0, "4": 1.0, "2": 0.0, "1": 0.0})
+READ = TargetConfig("dwell", {"long": 1.0, "short": 0.25}, negatives=0.0)
+
+
+def test_further_targets_have_labels_of_their_own_beside_the_first():
+    both = SampleConfig(negatives=2, grade=STARS, targets={"read": READ, "like": LIKE})
+    # The grade's column and a target's are one, with the values of both.
+    assert outcome_columns(both) == {"stars": ("1", "2", "4", "5"), "dwell": ("long", "short")}
+    codes = np.array([[9, 4, 2], [9, 2, 0], [9, 0, 1]], np.int32)
+    # By name: like, then read. Nobody asked whether a negative is liked.
+    assert target_labels(codes, both)[:, :, 0].tolist() == [[1, -1, -1], [0, -1, -1], [-1, -1, -1]]
+    # A position without a label says nothing of its negatives either.
+    assert target_labels(codes, both)[:, :, 1].tolist() == [[0.25, 0, 0], [-1, -1, -1], [1, 0, 0]]
+    # The grade of 2 is not in its table: unknown.
+    assert sample_labels(codes, both)[:, 0].tolist() == [1.0, 0.5, 0.5]
+    assert target_labels(codes, SAMPLES).shape == (3, 3, 0)
+
+
+def test_the_setting_of_a_missing_column_is_named(data):
+    samples = SampleConfig(targets={"like": TargetConfig("thumbs", {"up": 1.0})})
+    with pytest.raises(DataError, match=r"samples\.targets\.like\.column: data set 'shop' has no"):
+        with_context(leave_one_out(data), data, FeatureConfig(), samples)

@@ -21,7 +21,7 @@ def dcn(spec: EdgeSpec) -> Architecture:
     deep = kit.Dense("deep", inputs.width, spec.hidden_dim, "relu")
     width = inputs.width + spec.hidden_dim
     embedding = kit.Dense("embedding", width, spec.embedding_dim, "tanh")
-    head = kit.Head(spec.embedding_dim, inputs.width)
+    head = kit.Head(spec.embedding_dim, inputs.width, spec.targets)
 
     def forward(weights: Weights, given: EdgeInputs) -> EdgeOutputs:
         everything = inputs(weights, given)

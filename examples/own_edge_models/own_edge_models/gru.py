@@ -22,7 +22,7 @@ def gru4rec(spec: EdgeSpec) -> Architecture:
     candidate = kit.Dense("candidate", spec.item_dim, _UNITS)
     width = inputs.width + 2 * _UNITS
     embedding = kit.Dense("embedding", width, spec.embedding_dim, "tanh")
-    head = kit.Head(spec.embedding_dim, width)
+    head = kit.Head(spec.embedding_dim, width, spec.targets)
 
     def forward(weights: Weights, given: EdgeInputs) -> EdgeOutputs:
         state = gru(weights, given.history_items, given.history_mask)

@@ -119,6 +119,12 @@ export class EdgeMetadata {
           'which this version of the library does not read; export a run without them, or use the device in Python',
       );
     }
+    if (root.has('samples') && root.child('samples').has('targets')) {
+      throw new ModelFileError(
+        `${METADATA_FILE}: the model has heads for further targets (samples.targets), whose labels this version of ` +
+          'the library does not make; export a run without them, or use the device in Python',
+      );
+    }
     this.root = root;
     /** Architecture of the edge model. */
     this.tier = root.text('tier');

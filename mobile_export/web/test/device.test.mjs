@@ -270,6 +270,7 @@ test('a damaged model file is refused', async () => {
     (told) => ({...told, training: {...told.training, learning_rate: 7}}),
     (told) => ({...told, features: {...told.features, context: []}}),
     (told) => ({...told, samples: {...told.samples, grade: {column: 'stars', values: {1: 0.2}}}}),
+    (told) => ({...told, samples: {...told.samples, targets: {like: {column: 'stars', values: {5: 1}}}}}),
     (told) => ({...told, profile: [...told.profile, {name: 'a: b', rows: 2, set: {column: 'a', value: 'b'}}]}),
     (told) => ({...told, items: {...told.items, rows: 40}}),
   ];

@@ -107,6 +107,12 @@ public class EdgeMetadata internal constructor(
                         "device in Python",
                 )
             }
+            if (root.has("samples") && root.child("samples").has("targets")) {
+                throw ModelFileException(
+                    "$FILE: the model has heads for further targets (samples.targets), whose labels this version of " +
+                        "the library does not make; export a run without them, or use the device in Python",
+                )
+            }
             val variant = root.child("variant")
             val weights = root.child("weights")
             val items = root.child("items")
