@@ -61,6 +61,9 @@ class ExchangeConfig:
       clip_logit: largest absolute `z_e` that leaves a device.
       noise_multiplier: Gaussian noise that a device adds to its uplink, as a multiple of
         the clipping bounds; 0 for none.
+      speak_above: root mean square difference of a device's `z_e` from the cloud's `z_c`, over the
+        items it is asked about, below which it sends no answer in a round in which logits cross; 0
+        to always answer.
       only_asked: whether to refuse an uplink with an answer for an item that the cloud did not ask
         about.
       uplink_log: folder of an uplink log to which a simulation with the method `ecct` appends
@@ -85,6 +88,7 @@ class ExchangeConfig:
     clip_norm: float = 8.0
     clip_logit: float = 12.0
     noise_multiplier: float = 0.0
+    speak_above: float = 0.0
     only_asked: bool = True
     uplink_log: str | None = None
     candidates: CandidateRowsConfig = dataclasses.field(default_factory=CandidateRowsConfig)
@@ -104,7 +108,7 @@ class ExchangeConfig:
                 "exchange.weights_codec: int8 has one scale for all weights, which erases the "
                 "small ones; use float16 or float32"
             )
-        at_least(self, "exchange", 0, "noise_multiplier")
+        at_least(self, "exchange", 0, "noise_multiplier", "speak_above")
         if self.stage_1_rounds is not None:
             at_least(self, "exchange", 0, "stage_1_rounds")
             if not self.logits:

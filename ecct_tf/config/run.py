@@ -32,6 +32,7 @@ from ecct_tf.config.run_checks import (
     check_item_rows,
     check_late,
     check_outcomes,
+    check_silence,
 )
 from ecct_tf.config.start import StartConfig
 from ecct_tf.errors import ConfigError
@@ -216,6 +217,7 @@ class RunConfig:
         check_item_rows(self)
         check_candidates(self)
         check_outcomes(self)
+        check_silence(self)
 
     def _check_aggregator(self, setting: str, name: str) -> None:
         """Refuses an aggregator over sums of devices, or over nothing."""

@@ -16,6 +16,7 @@ __all__ = [
     "check_item_rows",
     "check_late",
     "check_outcomes",
+    "check_silence",
 ]
 
 
@@ -155,6 +156,62 @@ def check_candidates(config: "RunConfig") -> None:
             raise ConfigError(
                 f"{setting}: got {found} with exchange.items=candidates: {why}; expected "
                 f"{expected}, or exchange.items=table"
+            )
+
+
+def check_silence(config: "RunConfig") -> None:
+    """Refuses silent devices where nothing can be compared, or silence would tell too much.
+
+    Raises:
+      ConfigError: names the setting.
+    """
+    exchange = config.exchange
+    if not exchange.speak_above or config.method != "ecct":
+        return
+    refused = {
+        "exchange.up": (not exchange.up and "false", "no device is asked", "true"),
+        "exchange.down": (
+            not exchange.down and "false",
+            "a device that is told nothing cannot compare its answers",
+            "true",
+        ),
+        "exchange.logits": (not exchange.logits and "false", "logits are what it compares", "true"),
+        "exchange.rows": (
+            exchange.rows == "item" and "item",
+            "a sum has all its devices",
+            "user",
+        ),
+        "exchange.noise_multiplier": (
+            exchange.noise_multiplier,
+            "who is silent follows from private data, and no noise hides it",
+            "0",
+        ),
+        "privacy.max_epsilon": (
+            config.privacy.max_epsilon,
+            "who is silent follows from private data, and no ε counts it",
+            "null",
+        ),
+        "runtime.real_devices": (
+            config.runtime.real_devices,
+            "exported files always answer",
+            "0",
+        ),
+        "attack.kind": (
+            config.attack.share and config.attack.kind,
+            "a poisoned device would be silent by its honest answers",
+            "none, or attack.share=0",
+        ),
+        "server.stages": (
+            config.server.stages,
+            "an aggregate of one's own decides which rows arrive",
+            "null",
+        ),
+    }
+    for setting, (found, why, expected) in refused.items():
+        if found:
+            raise ConfigError(
+                f"{setting}: got {found} with exchange.speak_above={exchange.speak_above:g}: "
+                f"{why}; expected {expected}, or exchange.speak_above=0"
             )
 
 

@@ -75,6 +75,7 @@ _BEFORE: Mapping[str, Any] = {
     "exchange.items": "table",
     "exchange.logits": True,
     "exchange.only_asked": False,
+    "exchange.speak_above": 0.0,
     "exchange.rows": "user",
     "exchange.uplink_log": None,
     "features.clock": False,

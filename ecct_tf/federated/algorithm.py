@@ -51,6 +51,7 @@ class RoundReport:
       arrived: answers of devices that arrived, of this round or an earlier one.
       under_way: answers that have been sent and have not arrived.
       refused: uplinks that answered for other items than the cloud asked about.
+      silent: users of answering devices who sent no uplink (`exchange.speak_above`).
       mean_age: mean rounds that those which arrived were under way; NaN where none did.
     """
 
@@ -73,6 +74,7 @@ class RoundReport:
     under_way: int = 0
     mean_age: float = math.nan
     refused: int = 0
+    silent: int = 0
     weights_up_bytes: int = 0
 
 

@@ -51,6 +51,7 @@ class CohortDone:
       weight: the samples behind it.
       measured: what the aggregator or custom stages measured.
       refused: uplinks that answer for other items than the cloud asked about.
+      silent: users whose devices answered without an uplink, which would have told little.
     """
 
     state: CohortState
@@ -61,6 +62,7 @@ class CohortDone:
     weight: float = 0.0
     measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
     refused: int = 0
+    silent: int = 0
 
 
 def run_cohort(
@@ -161,6 +163,10 @@ def run_cohort(
         )
         return dataclasses.replace(done, asked=asked)
     received = received_uplink(work, uplink)
+    silent = 0
+    if work.speak_above:
+        asked_users = sum(int((shard.data.users >= 0).sum()) for shard in shards)
+        silent = asked_users - len(received.users)
     if witness is not None:
         witness.see(
             CohortRound(
@@ -184,7 +190,7 @@ def run_cohort(
         kept = answers_as_asked(received, shards=shards, downlinks=downlinks)
         refused = int((~kept).sum())
         received = rows_of(received, kept) if refused else received
-    return dataclasses.replace(done, uplink=received, refused=refused)
+    return dataclasses.replace(done, uplink=received, refused=refused, silent=silent)
 
 
 def _with_private(

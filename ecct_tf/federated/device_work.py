@@ -29,6 +29,7 @@ from ecct_tf.federated.device_result import STAGES, DeviceResult, Stage
 from ecct_tf.federated.devices import DeviceData
 from ecct_tf.federated.divergence import healthy_rows
 from ecct_tf.federated.sharing import kept_change, with_change
+from ecct_tf.federated.silence import worth_sending
 from ecct_tf.federated.user_rows import merge_users
 from ecct_tf.fixed_order import fixed_order
 from ecct_tf.knowledge import Downlink, ExchangeSpec, Uplink, build_codec, noise
@@ -54,6 +55,8 @@ class DeviceWork:
       waits: whether a device keeps its change of the shared weights from round to round, until one
         in which it crosses.
       crosses: whether changes of shared weights cross in this round; always, unless they wait.
+      speak_above: root mean square difference of `z_e` from `z_c` below which a user's answer is
+        not sent; 0 to send all.
     """
 
     model: EdgeModel
@@ -65,6 +68,7 @@ class DeviceWork:
     sums: ItemSumSpec | None = None
     waits: bool = False
     crosses: bool = True
+    speak_above: float = 0.0
 
     @property
     def training(self) -> TrainingConfig:
@@ -101,7 +105,9 @@ class DeviceWork:
         if stage == 2 or not (self.receives or self.sends):
             return self
         sums = None if self.sums is None else dataclasses.replace(self.sums, with_logits=False)
-        return dataclasses.replace(self.changed(exchange=exchange), sums=sums)
+        # Who has no logits of the cloud cannot compare.
+        changed = self.changed(exchange=exchange)
+        return dataclasses.replace(changed, sums=sums, speak_above=0.0)
 
     def in_round(self, stage: Stage, *, crosses: bool) -> "DeviceWork":
         """The work in `stage`, and in a round in which changes of shared weights cross or wait."""
@@ -428,11 +434,17 @@ class DeviceWork:
                 expected=tf.reshape(told.logit, lead),
                 round_number=noise_seed,
             )
-        real = tf.where(users >= 0)[:, 0]
         embeddings = tf.reshape(
             outputs.embedding, [-1, exchange.num_queries, exchange.embedding_dim]
         )
         logits = tf.reshape(outputs.logit, [-1, exchange.num_queries])
+        answering = users >= 0
+        if self.speak_above:
+            with fixed_order():
+                told = cloud_told(items, self._known(downlink), queries)
+            expected = tf.reshape(told.logit, [-1, exchange.num_queries])
+            answering &= worth_sending(logits, expected, bound=self.speak_above)
+        real = tf.where(answering)[:, 0]
         return exchange.make_uplink(
             tf.gather(users, real),
             tf.gather(tf.reshape(queries, [-1, exchange.num_queries]), real),

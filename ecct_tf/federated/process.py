@@ -329,6 +329,7 @@ def build_ecct_process(
                 fetched=state.fetched,
                 receiving=schedule.receiving(state.shares, participants, round_number=number),
                 sends_weights=crosses,
+                silent=sum(each.silent for each in done),
             ),
             cloud=measured,
             witnessed={} if witness is None else witness.measured(),
@@ -339,6 +340,7 @@ def build_ecct_process(
             under_way=len(answers.devices),
             mean_age=here.mean_age(number),
             refused=sum(each.refused for each in done),
+            silent=sum(each.silent for each in done),
         )
         fetched = state.fetched.copy()
         fetched[participants] = True

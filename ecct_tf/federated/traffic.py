@@ -83,6 +83,7 @@ class RoundTraffic:
         fetched: npt.NDArray[np.bool_],
         receiving: npt.NDArray[np.bool_] | None = None,
         sends_weights: bool = True,
+        silent: int = 0,
     ) -> RoundBytes:
         """Counts a round.
 
@@ -93,13 +94,14 @@ class RoundTraffic:
           fetched: `[devices] bool`, which have the item table and their starting weights.
           receiving: `[participants] bool`, which get the shared weights; None for all.
           sends_weights: whether those that finish send their change of the shared weights.
+          silent: users of answering devices of whom no uplink is sent.
         """
         work = self._work.in_stage(stage)
         weights_up = int(self._weights_up[answering].sum()) if sends_weights else 0
         down = participants if receiving is None else participants[receiving]
         return {
             "downlink_bytes": int(self._users[participants].sum()) * work.downlink_bytes,
-            "uplink_bytes": int(self._users[answering].sum()) * work.uplink_bytes
+            "uplink_bytes": (int(self._users[answering].sum()) - silent) * work.uplink_bytes
             + self._sum_bytes(stage, answering),
             "weights_bytes": int(self._weights_down[down].sum()) + weights_up,
             "weights_up_bytes": weights_up,

@@ -29,7 +29,8 @@ def export_models(
 ) -> Iterator[ExportedFile]:
     """Writes files of each tier, a manifest and a model card; yields the files of a tier at once.
 
-    Files answer a cloud with rows of their user; of a run whose devices sent sums alone it is said.
+    Files answer a cloud with rows of their user, always; of a run whose devices sent sums alone, or
+    did not always answer, it is said.
 
     Args:
       models: of the run.
@@ -51,6 +52,13 @@ def export_models(
             "no row left a device in the run (exchange.rows=item); its files recommend and train "
             "as its devices do, but an uplink of theirs is the row of a user: send none where "
             "sums alone were agreed"
+        )
+    exchange = models.experiment.config.exchange
+    if exchange.speak_above:
+        _log.warning(
+            "devices of the run sent no answer below exchange.speak_above=%g; a device with one of "
+            "its files always answers",
+            exchange.speak_above,
         )
     for chosen in models.tiers if tier is None else [tier]:
         reference = models.reference(chosen, user=user, steps=0, new_device=new_device)

@@ -171,6 +171,7 @@ def device_work(
         sends=config.exchange.up,
         noise_stream=noise_stream(config.seed),
         sums=_sums(config, table),
+        speak_above=config.exchange.speak_above,
     )
 
 

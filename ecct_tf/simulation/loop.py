@@ -64,6 +64,7 @@ class RoundResult:
             "arrived": report.arrived,
             "under_way": report.under_way,
             "refused_uplinks": report.refused,
+            "silent_users": report.silent,
             "mean_age": "" if math.isnan(report.mean_age) else report.mean_age,
             "devices_at_start": "" if self.at_start is None else self.at_start,
         }

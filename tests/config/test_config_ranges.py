@@ -59,6 +59,7 @@ REFUSED = {
     "features.last_items": [-1, 31],
     "features.clock_hours": [(0.0,), (1.0, -1.0), (math.inf,), (math.nan,)],
     "features.clock_pauses": [(0,), (1, -3)],
+    "exchange.speak_above": [-0.1, math.nan],
     "samples.negatives": [0],
     "samples.max_positions": [0],
     "samples.half_life": [-1],

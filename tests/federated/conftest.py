@@ -142,11 +142,13 @@ def compose(experiment, dataset, cohorts, config):
         server=None,
         devices=None,
         workers=(),
+        engine=None,
         stages=None,
         asynchronous=False,
         **changes,
     ):
-        own = {name: changes.pop(name) for name in ("sends", "weights_codec") if name in changes}
+        names = ("sends", "weights_codec", "speak_above")
+        own = {name: changes.pop(name) for name in names if name in changes}
         works = [
             (
                 dataclasses.replace(cohorts[tier].work.changed(**changes), **own),
@@ -161,7 +163,7 @@ def compose(experiment, dataset, cohorts, config):
             num_users=dataset.num_users,
             stage_1_rounds=stage_1_rounds,
             server=server or config.server,
-            runtime=RuntimeConfig(shard_size=shard_size, workers=workers),
+            runtime=RuntimeConfig(shard_size=shard_size, workers=workers, engine=engine),
             stages=stages,
             asynchronous=asynchronous,
         )

@@ -23,3 +23,11 @@ def test_files_of_a_run_of_sums_are_said_to_send_rows(overrides, said, tmp_path,
     run.tiers, run.sends_sums = [], RunModels.sends_sums.fget(run)
     assert list(export_models(run, tmp_path)) == []
     assert ("an uplink of theirs is the row of a user" in caplog.text) == said
+
+
+@pytest.mark.parametrize(("bound", "said"), [("0.5", True), ("0", False)])
+def test_files_of_a_run_with_silent_devices_are_said_to_answer(bound, said, tmp_path, caplog):
+    config = load_config(overrides=[f"exchange.speak_above={bound}"])
+    run = SimpleNamespace(experiment=SimpleNamespace(config=config), tiers=[], sends_sums=False)
+    assert list(export_models(run, tmp_path)) == []
+    assert ("a device with one of its files always answers" in caplog.text) == said
