@@ -70,13 +70,15 @@ ABLATIONS = {
 def display_name(config: RunConfig) -> str:
     """What a run is called: by its method, or, for ECCT, by what of the exchange is on.
 
-    The centralized bound is named with the tier that it trains.
+    The centralized bound is named with the tier that it trains, FedAvg with a buffer FedBuff.
 
     >>> display_name(RunConfig()), display_name(RunConfig(method="centralized"))
     ('ECCT', 'centralized, mlp')
     """
     if config.method == "centralized":
         return f"centralized, {largest_tier(config.edge)}"
+    if config.method == "fedavg" and config.federated_baseline.server.buffer:
+        return "FedBuff"
     if config.method != "ecct":
         return _NAMES[config.method]
     exchange = config.exchange

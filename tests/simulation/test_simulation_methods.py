@@ -79,6 +79,12 @@ def test_a_run_without_logits_is_called_so(overrides, name):
     assert display_name(load_config(overrides=overrides)) == name
 
 
+def test_averaging_with_a_buffer_is_called_fedbuff():
+    buffered = ["method=fedavg", "federated_baseline.server.buffer=3"]
+    assert display_name(load_config(overrides=buffered)) == "FedBuff"
+    assert display_name(load_config(overrides=[*buffered, "method=fedprox"])) == "FedProx"
+
+
 @pytest.mark.parametrize(
     ("name", "down", "queries", "up"),
     [
