@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cloud import CloudRecommender
 from ecct_tf.audit.columns import probe_column, secrets_of
 from ecct_tf.audit.features import central_knowledge, received_features
 from ecct_tf.audit.findings import Finding
@@ -24,7 +25,7 @@ from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset, Side, cloud_view
 from ecct_tf.errors import AuditError
 from ecct_tf.knowledge import KnowledgeStore
-from ecct_tf.knowledge.store import FIELDS
+from ecct_tf.knowledge.store import FIELDS, NEVER
 from ecct_tf.phases import phase
 from ecct_tf.runs.opening import newest_checkpoint, run_experiment
 from ecct_tf.simulation.checkpoints import Checkpoint
@@ -63,6 +64,8 @@ class Audit:
       epsilon: the largest ε of all devices by what has noise; None without noise.
       findings: the figures.
       not_measured: what, and why.
+      labels: whether the cloud without uplinks, which figures are held against, learned on from its
+        own labels for as many rounds as the run's.
     """
 
     run: str
@@ -75,6 +78,7 @@ class Audit:
     epsilon: float | None
     findings: tuple[Finding, ...]
     not_measured: dict[str, str]
+    labels: bool = False
 
     @property
     def leaks(self) -> tuple[Finding, ...]:
@@ -106,13 +110,17 @@ def check_auditable(config: RunConfig, *, where: str) -> None:
         )
 
 
-def audit_run(path: Path, *, dataset: Dataset | None = None, seeds: int = 3) -> Audit:
+def audit_run(
+    path: Path, *, dataset: Dataset | None = None, seeds: int = 3, labels: bool = False
+) -> Audit:
     """Audits the run in `path` at its newest checkpoint; writes nothing.
 
     Args:
       path: the run folder.
       dataset: the run's data, where a program handed it over.
       seeds: partitions into folds, whose predictions are meaned.
+      labels: whether the cloud that never received an uplink learns on from its own labels, as the
+        run's cloud did.
 
     Raises:
       AuditError: the cloud received no uplink, or too few users sent one.
@@ -131,7 +139,7 @@ def audit_run(path: Path, *, dataset: Dataset | None = None, seeds: int = 3) -> 
     users = _audited(np.unique(received.users), experiment, where=str(path))
     answers = answers_of(received)
     answers = answers.taken(np.isin(answers.users, users))
-    before, after = _scores(folder, checkpoint, experiment, store=store, users=users)
+    before, after = _scores(folder, checkpoint, experiment, store=store, users=users, labels=labels)
     findings, not_measured = _findings(
         experiment, answers, users=users, before=before, after=after, seeds=range(seeds)
     )
@@ -151,6 +159,7 @@ def audit_run(path: Path, *, dataset: Dataset | None = None, seeds: int = 3) -> 
             **not_measured,
             **_never_measured(folder.config, received, told=INCREMENTS in checkpoint.arrays),
         },
+        labels=labels,
     )
 
 
@@ -196,10 +205,14 @@ def _scores(
     *,
     store: KnowledgeStore,
     users: Ids,
+    labels: bool,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """`[n, items + 1] float32` of a cloud before any uplink, and of the run's with all of them."""
     # As no device ever told it of pairs of items, either.
     untaught = build_cloud(experiment)
+    if labels:
+        with phase("teaching a cloud its own labels"):
+            _learn_labels(untaught, store, rounds=checkpoint.round_number)
     with phase("opening the cloud's model"):
         taught = restored_cloud(experiment, checkpoint.arrays, folder.read_item_table())
     every = np.arange(experiment.dataset.num_items + 1, dtype=np.int32)
@@ -216,6 +229,29 @@ def _scores(
         )
     before, after = (np.concatenate(each) for each in zip(*parts, strict=True))
     return before, after
+
+
+def _learn_labels(cloud: CloudRecommender, store: KnowledgeStore, *, rounds: int) -> None:
+    """Has a cloud learn for so many rounds of the users it heard of, and nothing of what they said.
+
+    Args:
+      cloud: that has received nothing; it is changed.
+      store: of the run, for its shape and for who sent an uplink.
+      rounds: of the run.
+    """
+    nothing = KnowledgeStore.empty(
+        num_users=len(store.rounds),
+        num_queries=store.items.shape[1],
+        embedding_dim=store.embeddings.shape[2],
+        num_earlier=store.num_earlier,
+        by_row=True,
+    )
+    heard = store.rounds != NEVER
+    for number in range(rounds):
+        there = np.where(heard, number, NEVER).astype(np.int32)
+        cloud.update(
+            dataclasses.replace(nothing, rounds=there), round_number=number, use_logits=False
+        )
 
 
 def _findings(

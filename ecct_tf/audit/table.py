@@ -67,6 +67,11 @@ def _notes(audit: Audit, files: tuple[Path, ...]) -> list[str]:
         f"knew: from what the cloud knew anyway; sent: from uplinks alone; both: from both. "
         f"{audit.uplinks:,} uplinks of {audit.users:,} users, out of the {audit.source}."
     ]
+    if audit.labels:
+        notes.append(
+            f"Known by a cloud that learned from its own labels for the {audit.rounds} rounds, and "
+            "never from an uplink."
+        )
     leaks = list(dict.fromkeys(f"{each.target} ({each.measure})" for each in audit.leaks))
     if leaks:
         notes.append(f"* Uplinks add to what the cloud knew anyway: {', '.join(leaks)}.")

@@ -18,7 +18,12 @@ __all__ = ["audit"]
     show_default=True,
     help="Partitions of the users into folds, whose predictions are averaged.",
 )
-def audit(run: Path, seeds: int) -> None:
+@click.option(
+    "--labels",
+    is_flag=True,
+    help="Let the cloud of the comparison, which has no uplinks, learn on from its own labels.",
+)
+def audit(run: Path, seeds: int, labels: bool) -> None:
     """Measure what a curious cloud learns from the uplinks of RUN.
 
     Attackers guess each private column, which items are among a device's newest interactions,
@@ -30,5 +35,5 @@ def audit(run: Path, seeds: int) -> None:
     from ecct_tf.audit import audit_run, write_audit
     from ecct_tf.audit.table import print_audit
 
-    found = audit_run(run, seeds=seeds)
+    found = audit_run(run, seeds=seeds, labels=labels)
     print_audit(found, files=write_audit(found, run))

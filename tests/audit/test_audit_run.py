@@ -169,3 +169,31 @@ def test_too_few_users_are_refused():
 def test_ablations_of_the_exchange_can_be_audited():
     for override in ("exchange.down=false", "exchange.logits=false"):
         audit_module.check_auditable(load_config(overrides=[override]), where="runs/mine")
+
+
+def test_a_cloud_of_labels_learns_and_hears_nothing(audited_run):
+    folder = RunFolder.open(audited_run)
+    checkpoint = folder.checkpoints.newest()
+    experiment = audit_module.run_experiment(folder, checkpoint)
+    names = [name for name in checkpoint.arrays if name.startswith("knowledge/")]
+    arrays = {name.split("/")[1]: np.asarray(checkpoint.arrays[name]) for name in names}
+    store = KnowledgeStore.from_arrays(arrays)
+
+    def learned(knowledge, rounds=2):
+        cloud = audit_module.build_cloud(experiment)
+        before = cloud.snapshot()
+        audit_module._learn_labels(cloud, knowledge, rounds=rounds)
+        after = cloud.snapshot()
+        return sum(np.abs(after[name] - before[name]).sum() for name in before), after
+
+    moved, after = learned(store)
+    assert moved > 0
+    # What devices said decides nothing, who took part alone.
+    said = dataclasses.replace(
+        store, embeddings=store.embeddings + 1.0, logits=-store.logits, items=store.items * 0 + 1
+    )
+    again = learned(said)[1]
+    for name, values in after.items():
+        np.testing.assert_array_equal(values, again[name], err_msg=name)
+    nobody = dataclasses.replace(store, rounds=np.full_like(store.rounds, -1))
+    assert learned(nobody)[0] == 0
