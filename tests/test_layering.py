@@ -58,14 +58,13 @@ ROWS = (
     (
         "ecct_tf.baselines",
         "ecct_tf.reporting",
-        "ecct_tf.testing",
         "mobile_export",
         "mobile_export.checking",
         "mobile_export.device",
     ),
     # From here on the parts are put together.
     ("ecct_tf.simulation", "mobile_export.transport"),
-    ("ecct_tf.cycle", "ecct_tf.doctor", "ecct_tf.runs", "ecct_tf.starter"),
+    ("ecct_tf.cycle", "ecct_tf.doctor", "ecct_tf.runs", "ecct_tf.starter", "ecct_tf.testing"),
     ("ecct_tf.audit",),
     ("ecct_tf.studies", "ecct_tf.trial"),
     ("ecct_tf.commands",),

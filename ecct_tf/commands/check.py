@@ -114,6 +114,27 @@ def cloud(name: str, schema: Path | None, seed: int) -> None:
     _print(cloud_findings(name, data, seed=seed), title=name)
 
 
+@check.command(
+    epilog=examples("ecct check method my_pkg.methods:trending", "ecct check method fedavg"),
+)
+@click.argument("name")
+@click.option("--seed", default=0, show_default=True, help="Seed of the run.")
+def method(name: str, seed: int) -> None:
+    """Check the method NAME: one of the library, of a package, or module:name.
+
+    That start, rounds and scores depend on nothing but seed and state, that a round without answers
+    does no harm, and that another build continues from a checkpoint bit for bit. The exit code is 1
+    if a check fails.
+    """
+    from ecct_tf.config import check_method_name
+
+    check_method_name(name, setting="NAME")
+    prepare("local")
+    from ecct_tf.testing import method_findings
+
+    _print(method_findings(name, seed=seed), title=name)
+
+
 def _print(findings: "Sequence[Finding]", *, title: str) -> None:
     """Prints the table of findings; ends the command with 1 when one failed."""
     from rich.table import Table

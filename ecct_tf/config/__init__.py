@@ -55,6 +55,14 @@ from ecct_tf.config.exchange import (
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
+from ecct_tf.config.method_names import (
+    METHOD_ENTRY_POINTS,
+    METHODS,
+    check_method_name,
+    is_own_method,
+    method_names,
+    method_target,
+)
 from ecct_tf.config.outcomes import GradeConfig, TargetConfig, WeightConfig
 from ecct_tf.config.participation import (
     AvailabilityConfig,
@@ -65,12 +73,10 @@ from ecct_tf.config.participation import (
 from ecct_tf.config.privacy import PrivacyConfig
 from ecct_tf.config.run import (
     CATALOG_SCOPES,
-    METHODS,
     ROUNDS_KEYS,
     CatalogScope,
     CheckpointConfig,
     EvaluationConfig,
-    MethodName,
     RunConfig,
     rounds_key,
 )
@@ -86,6 +92,7 @@ __all__ = [
     "DATA_ENTRY_POINTS",
     "IN_MEMORY",
     "METHODS",
+    "METHOD_ENTRY_POINTS",
     "OPTIMIZERS",
     "ROUNDS_KEYS",
     "SHARINGS",
@@ -116,7 +123,6 @@ __all__ = [
     "ItemsName",
     "LabelVisibility",
     "MembershipConfig",
-    "MethodName",
     "NextItemConfig",
     "OptimizerName",
     "ParticipationConfig",
@@ -138,6 +144,7 @@ __all__ = [
     "TypedOption",
     "WeightConfig",
     "check_dataset_name",
+    "check_method_name",
     "check_tier_form",
     "check_tier_names",
     "dataset_names",
@@ -145,9 +152,12 @@ __all__ = [
     "dump_config",
     "edge_model_names",
     "is_own_dataset",
+    "is_own_method",
     "listed_workers",
     "load_config",
     "load_over",
+    "method_names",
+    "method_target",
     "rounds_key",
     "tier_slug",
 ]

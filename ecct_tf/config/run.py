@@ -24,6 +24,7 @@ from ecct_tf.config.exchange import (
     RuntimeConfig,
     ServerConfig,
 )
+from ecct_tf.config.method_names import check_method_name, is_own_method
 from ecct_tf.config.participation import ParticipationConfig
 from ecct_tf.config.privacy import PrivacyConfig
 from ecct_tf.config.run_checks import (
@@ -39,32 +40,13 @@ from ecct_tf.errors import ConfigError
 
 __all__ = [
     "CATALOG_SCOPES",
-    "METHODS",
     "ROUNDS_KEYS",
     "CatalogScope",
     "CheckpointConfig",
     "EvaluationConfig",
-    "MethodName",
     "RunConfig",
     "rounds_key",
 ]
-
-MethodName = Literal[
-    "ecct",
-    "fedavg",
-    "fedprox",
-    "fine-tuning",
-    "pfedrec",
-    "fedrecon",
-    "fedmd",
-    "centralized",
-    "cloud-only",
-    "edge-only",
-    "popularity",
-    "ease",
-    "ease-recency",
-]
-METHODS: tuple[MethodName, ...] = get_args(MethodName)
 
 CatalogScope = Literal["auto", "none", "own", "all"]
 CATALOG_SCOPES: tuple[CatalogScope, ...] = get_args(CatalogScope)
@@ -128,7 +110,8 @@ class RunConfig:
     Attributes:
       method: `ecct`, or a baseline: `fedavg`, `fedprox`, `fine-tuning`, `pfedrec`,
         `fedrecon`, `fedmd`, `centralized`, `cloud-only`, `edge-only`, `popularity`, `ease`,
-        `ease-recency`.
+        `ease-recency`; a name that a package registers, or `module:name` of a function that builds
+        an `Algorithm`.
       rounds: rounds of the exchange, few because devices begin with weights of the cloud; the
         federated baselines, `edge-only` and `centralized` have their own.
       seed: seed from which all randomness derives.
@@ -158,7 +141,7 @@ class RunConfig:
       ('movielens-100k', 0)
     """
 
-    method: MethodName = "ecct"
+    method: str = "ecct"
     rounds: int = 10
     seed: int = 0
     baselines: bool = True
@@ -185,7 +168,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         numbers(self, "run")
-        one_of(self, "run", "method", METHODS)
+        check_method_name(self.method)
         at_least(self, "run", 1, "rounds")
         at_least(self, "run", 0, "seed")
         exchange, given = self.exchange, self.exchange.stage_1_rounds
@@ -266,7 +249,7 @@ class RunConfig:
         return 0 if self.edge.start == "cloud" else min(_STAGE_1_ROUNDS, self.rounds // 2)
 
 
-ROUNDS_KEYS: dict[MethodName, str] = {
+ROUNDS_KEYS: dict[str, str] = {
     "ecct": "rounds",
     "edge-only": "edge_only.rounds",
     "fedavg": "federated_baseline.rounds",
@@ -276,11 +259,11 @@ ROUNDS_KEYS: dict[MethodName, str] = {
     "fedrecon": "federated_baseline.fedrecon.rounds",
     "fedmd": "federated_baseline.fedmd.rounds",
 }
-"""The setting that says how many rounds a run of a method has; the other methods have none."""
+"""The setting that says how many rounds a run of a method has; the library's others have none."""
 
 
-def rounds_key(method: MethodName, *, option: str) -> str:
-    """The setting that `option` means for a run of `method`.
+def rounds_key(method: str, *, option: str) -> str:
+    """The setting that `option` means for a run of `method`; one of a user's own reads `rounds`.
 
     Raises:
       ConfigError: when such a run has no rounds.
@@ -289,6 +272,8 @@ def rounds_key(method: MethodName, *, option: str) -> str:
       >>> rounds_key("edge-only", option="--rounds")
       'edge_only.rounds'
     """
+    if not is_own_method(method):
+        return "rounds"
     if method not in ROUNDS_KEYS:
         instead = "; set centralized.epochs" if method == "centralized" else ""
         raise ConfigError(

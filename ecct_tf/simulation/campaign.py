@@ -1,11 +1,11 @@
 """Many runs over methods and seeds, each in a run folder of its own."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import cast
 
-from ecct_tf.config import METHODS, MethodName, RunConfig, dump_config
+from ecct_tf.config import METHODS, RunConfig, dump_config, method_names
 from ecct_tf.config.differences import differences
 from ecct_tf.config.parsing import near_miss
 from ecct_tf.data import Dataset, load_dataset
@@ -15,6 +15,9 @@ from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.simulate import resume, simulate
 
 __all__ = ["parse_seeds", "plan_runs", "run_all"]
+
+# What a file's name had better not hold, of `module:name`.
+_NO_FILE = r"[^\w.-]+"
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -43,7 +46,7 @@ def plan_runs(
     Args:
       config: what all runs have in common.
       methods: method names, ablations (`no-exchange`, `down-only`, `up-only`,
-        `embeddings-only`), `ablations` for these four, or `all`.
+        `embeddings-only`), `ablations` for these four, or `all`, the library's methods and these.
       seeds: one run of each method for each.
       option: where the methods were named, for the message.
 
@@ -53,12 +56,12 @@ def plan_runs(
     slugs = {name.replace(" ", "-"): name for name in ABLATIONS}
     groups = {"ablations": list(slugs), "all": [*METHODS, *slugs]}
     names = [name for given in methods for name in groups.get(given.strip(), [given.strip()])]
-    unknown = sorted(set(names) - set(METHODS) - set(slugs))
+    known = [*groups, *method_names(), *slugs]
+    unknown = sorted({name for name in names if ":" not in name} - set(known))
     if unknown:
         raise ConfigError(
-            f"{option}: unknown {', '.join(unknown)}"
-            f"{near_miss(unknown[0], [*groups, *METHODS, *slugs])} "
-            f"(known: {', '.join([*groups, *METHODS, *slugs])})"
+            f"{option}: unknown {', '.join(unknown)}{near_miss(unknown[0], known)} "
+            f"(known: {', '.join(known)}, or module:name of your own)"
         )
     planned = {}
     for name in dict.fromkeys(names):
@@ -66,9 +69,11 @@ def plan_runs(
         if name in slugs:
             chosen = ABLATIONS[slugs[name]].of(plain)
         else:
-            chosen = dataclasses.replace(plain, method=cast(MethodName, name))
+            chosen = dataclasses.replace(plain, method=name)
         for seed in seeds:
-            planned[f"{name}-seed{seed}"] = dataclasses.replace(chosen, seed=seed)
+            planned[f"{re.sub(_NO_FILE, '-', name)}-seed{seed}"] = dataclasses.replace(
+                chosen, seed=seed
+            )
     return planned
 
 

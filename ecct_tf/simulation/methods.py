@@ -5,13 +5,15 @@ from typing import Any, NamedTuple
 
 from cloud.shared_spaces import InputSpaces
 from ecct_tf.baselines.centralized import build_centralized
-from ecct_tf.config import AttackConfig, RunConfig
+from ecct_tf.config import AttackConfig, RunConfig, is_own_method
+from ecct_tf.config.baselines import FEDERATED_BASELINES
 from ecct_tf.edge import largest_tier
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import Algorithm
 from ecct_tf.federated.increments import IncrementSum
 from ecct_tf.simulation import closed_form, ecct
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.own_methods import build_own_method
 
 __all__ = [
     "ABLATIONS",
@@ -70,7 +72,8 @@ ABLATIONS = {
 def display_name(config: RunConfig) -> str:
     """What a run is called: by its method, or, for ECCT, by what of the exchange is on.
 
-    The centralized bound is named with the tier that it trains, FedAvg with a buffer FedBuff.
+    The centralized bound is named with the tier that it trains, FedAvg with a buffer FedBuff, a
+    method of a user's own as the user named it.
 
     >>> display_name(RunConfig()), display_name(RunConfig(method="centralized"))
     ('ECCT', 'centralized, mlp')
@@ -80,7 +83,7 @@ def display_name(config: RunConfig) -> str:
     if config.method == "fedavg" and config.federated_baseline.server.buffer:
         return "FedBuff"
     if config.method != "ecct":
-        return _NAMES[config.method]
+        return _NAMES.get(config.method, config.method)
     exchange = config.exchange
     parts = Ablation(exchange.down, exchange.up, exchange.logits)
     names = {found: name for name, found in ABLATIONS.items()}
@@ -107,6 +110,8 @@ def sees(config: RunConfig, side: str) -> str:
         return "older history"
     if side == "everything":
         return "everything"
+    if not is_own_method(config.method):
+        return "as its method says"
     return _DEVICES
 
 
@@ -147,6 +152,8 @@ def build_algorithm(
             "runtime.real_devices: expected method ecct or edge-only, whose devices can run an "
             f"exported file, got {method}; set it to 0"
         )
+    if not is_own_method(method):
+        return build_own_method(experiment)
     if method == "ecct":
         return ecct.build_ecct(experiment, spaces=spaces, summed=summed)
     if method == "edge-only":
@@ -171,7 +178,7 @@ def build_algorithm(
 
     return build_federated_baseline(
         experiment.config,
-        method=method,
+        method=next(name for name in FEDERATED_BASELINES if name == method),
         dataset=experiment.dataset,
         split=experiment.split,
         groups=experiment.groups,

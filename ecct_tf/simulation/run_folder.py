@@ -198,6 +198,7 @@ class RunFolder:
         from ecct_tf.federated.aggregators import changed_aggregators
         from ecct_tf.federated.named_stages import changed_stages
         from ecct_tf.knowledge.table_origin import changed_item_forms
+        from ecct_tf.simulation.own_methods import changed_methods
 
         path = self.path / "environment.json"
         try:
@@ -205,11 +206,11 @@ class RunFolder:
             edge, clouds = recorded.get("edge_models", {}), recorded.get("clouds", {})
             aggregators, losses = recorded.get("aggregators", {}), recorded.get("losses", {})
             forms, stages = recorded.get("item_tables", {}), recorded.get("stages", {})
-            datasets = recorded.get("datasets", {})
+            datasets, methods = recorded.get("datasets", {}), recorded.get("methods", {})
         except (OSError, ValueError, AttributeError):
             # Nothing depends on the file in runs of the library's own models.
             edge, clouds, aggregators, losses, forms, stages = {}, {}, {}, {}, {}, {}
-            datasets = {}
+            datasets, methods = {}, {}
         return (
             changed_sources(edge)
             + changed_clouds(clouds)
@@ -218,6 +219,7 @@ class RunFolder:
             + changed_losses(self.config.training, losses, samples=self.config.samples)
             + changed_item_forms(self.config.exchange.item_table, forms)
             + changed_datasets(self.config.data.dataset, datasets)
+            + changed_methods(self.config.method, methods)
         )
 
     @property
@@ -369,6 +371,7 @@ def _environment(config: RunConfig) -> dict[str, Any]:
     from ecct_tf.federated.engine import chosen_engine
     from ecct_tf.federated.named_stages import stage_origins
     from ecct_tf.knowledge.table_origin import item_form_origins
+    from ecct_tf.simulation.own_methods import method_origins
 
     return {
         "seed": config.seed,
@@ -386,6 +389,7 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "stages": stage_origins(config),
         "losses": loss_origins(config.training, config.samples),
         "datasets": dataset_origins(config.data.dataset),
+        "methods": method_origins(config.method),
         "item_tables": item_form_origins(config.exchange.item_table),
         "availability_trace": _trace_digest(config),
     }

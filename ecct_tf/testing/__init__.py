@@ -1,8 +1,8 @@
 """Conformance kits: what a custom part must do, checked as the library's own parts are.
 
-`check_edge_model` is for edge models, `check_loss` for their losses, `check_cloud` for clouds;
-`ecct check edge`, `ecct check loss` and `ecct check cloud` are the same as commands. Call them in
-the tests of the package that brings the part:
+`check_edge_model` is for edge models, `check_loss` for their losses, `check_cloud` for clouds and
+`check_method` for methods; `ecct check edge`, `loss`, `cloud` and `method` are the same as
+commands. Call them in the tests of the package that brings the part:
 
     def test_gru():
         check_edge_model("my_pkg.gru:gru4rec")
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ecct_tf.testing.edge_models import SMALL_SPEC, check_edge_model, edge_model_findings
     from ecct_tf.testing.findings import ConformanceError, Finding
     from ecct_tf.testing.losses import check_loss, loss_findings
+    from ecct_tf.testing.methods import check_method, method_findings
 
 # A kit needs what the part that it checks needs: clouds TFRS, edge models TensorFlow alone.
 _HOME_OF = {
@@ -35,10 +36,12 @@ _HOME_OF = {
     "check_cloud": "clouds",
     "check_edge_model": "edge_models",
     "check_loss": "losses",
+    "check_method": "methods",
     "check_trainable_cloud": "clouds",
     "cloud_findings": "clouds",
     "edge_model_findings": "edge_models",
     "loss_findings": "losses",
+    "method_findings": "methods",
     "trainable_cloud_findings": "clouds",
 }
 
@@ -50,10 +53,12 @@ __all__ = [
     "check_cloud",
     "check_edge_model",
     "check_loss",
+    "check_method",
     "check_trainable_cloud",
     "cloud_findings",
     "edge_model_findings",
     "loss_findings",
+    "method_findings",
     "trainable_cloud_findings",
 ]
 

@@ -129,10 +129,13 @@ def test_the_shell_completes_commands_and_values(typed, expected):
 
 MISTAKES = {
     "simulate --dataset movilens": (
-        "--dataset movilens: expected one of",
+        "--dataset movilens: expected a data set out of",
         "did you mean movielens-",
     ),
-    "simulate --method fedavgg": ("--method fedavgg: expected one of", "did you mean fedavg?"),
+    "simulate --method fedavgg": (
+        "--method fedavgg: expected a method out of",
+        "did you mean fedavg?",
+    ),
     "simulate --rounds -3": ("--rounds -3: expected at least 1",),
     "simulate --real-devices -1": ("--real-devices -1: expected at least 0",),
     "simulate --set edge.shared=bakbone": (
@@ -142,7 +145,7 @@ MISTAKES = {
     "simulate --set training.optimizer=addam": ("did you mean adam?",),
     "simulate --set 'edge.tiers={mpl: 1.0}'": ("did you mean mlp?",),
     "baselines --dataset sintetic": (
-        "--dataset sintetic: expected one of",
+        "--dataset sintetic: expected a data set out of",
         "did you mean synthetic?",
     ),
     "baselines --rounds 0": ("--rounds 0: expected at least 1",),
