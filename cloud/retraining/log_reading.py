@@ -1,6 +1,7 @@
 """Reads what is new in the uplink log since a version."""
 
 import dataclasses
+import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +33,8 @@ from cloud.uplink_log import (
     read_uplinks,
     warn_of,
 )
-from ecct_tf.errors import ConfigError
+from ecct_tf.errors import ConfigError, RegistryError
+from ecct_tf.files import read_plain_text, write_text
 
 __all__ = [
     "WINDOW",
@@ -44,11 +46,14 @@ __all__ = [
     "notes_since",
     "read_before",
     "read_new",
+    "write_files_read",
 ]
 
 _log = logging.getLogger(__name__)
 
 WINDOW = "replay_window.npz"
+# Of more files of the log the names are in a file of the version, not in its manifest.
+_FILES_IN_MANIFEST, _FILES_NAME = 1_000, "uplink_files.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +88,49 @@ def read_before(
     if version is None or "uplinks" not in version.manifest.data:
         return (), ReplayWindow(num_users)
     summary = version.manifest.data["uplinks"]
-    consumed = tuple(ConsumedFile(**file) for file in summary.get("files", ()))
+    consumed = tuple(ConsumedFile(**file) for file in _files_read(version, summary))
     window = ReplayWindow.from_arrays(read_arrays(version.path / WINDOW))
     forgotten = forget_rounds(window.grown(num_users), notes)
     return consumed, forgotten.capped(newest_round)
+
+
+def write_files_read(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """`summary` of `UplinksRead` for a manifest, without the names of very many files.
+
+    Whoever lists versions reads all manifests; so many names are in a file beside, which a job
+    alone reads.
+
+    Args:
+      folder: of the version's draft.
+      summary: of what was read.
+    """
+    files = summary["files"]
+    if len(files) <= _FILES_IN_MANIFEST:
+        return dict(summary)
+    write_text(folder / _FILES_NAME, json.dumps(files, separators=(",", ":")) + "\n", private=True)
+    return {**summary, "files": [], "files_in": _FILES_NAME, "num_files": len(files)}
+
+
+def _files_read(version: Version, summary: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """What `write_files_read` was given.
+
+    Raises:
+      RegistryError: the version's file of them cannot be read.
+    """
+    if "files_in" not in summary:
+        found: Sequence[Mapping[str, Any]] = summary.get("files", ())
+        return found
+    path = version.path / summary["files_in"]
+    try:
+        found = json.loads(read_plain_text(path))
+        if len(found) != summary["num_files"]:
+            raise ValueError(f"expected {summary['num_files']} files, got {len(found)}")
+    except (OSError, ValueError, TypeError) as error:
+        raise RegistryError(
+            f"{path}: expected the files of the log that version {version.number} has read: "
+            f"{error}; restore it from a copy"
+        ) from error
+    return found
 
 
 def noted(registry: Registry) -> Forgotten:

@@ -20,7 +20,7 @@ from cloud.registry.version import SAVED_MODEL
 from cloud.retraining.comparison import Comparison, carried_by
 from cloud.retraining.config import JobConfig
 from cloud.retraining.inputs import WORK_NAME
-from cloud.retraining.log_reading import WINDOW
+from cloud.retraining.log_reading import WINDOW, write_files_read
 from cloud.retraining.preparation import Prepared
 from cloud.retraining.quality import by_user
 from cloud.retraining.start import build_recommender, revived
@@ -72,7 +72,11 @@ def store(
             config.registry,
         )
     version = draft.commit(
-        data={**_data(prepared), "edge_starts": _about_starts(stored, prepared)},
+        data={
+            **_data(prepared),
+            "uplinks": write_files_read(draft.path, prepared.inputs.uplinks),
+            "edge_starts": _about_starts(stored, prepared),
+        },
         config=dataclasses.asdict(config),
         metrics=_metrics(config, prepared, trained),
     )
@@ -146,7 +150,6 @@ def _data(prepared: Prepared) -> dict[str, Any]:
             "last_timestamp_seconds": int(times.max()),
             "sha256": inputs.fingerprint,
         },
-        "uplinks": inputs.uplinks,
         "forgotten": inputs.forgotten,
         "round_number": inputs.round_number,
         "users_heard_of": int((prepared.knowledge.rounds >= 0).sum()),

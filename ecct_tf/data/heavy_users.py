@@ -58,7 +58,8 @@ def without_heavy_users(split: Split, *, max_item_share: float) -> Split:
     if not 0 < max_item_share <= 1:
         raise ConfigError(f"data.max_item_share: expected a number in (0, 1], got {max_item_share}")
     most = max_item_share * split.num_items + 1e-9
-    heavy = np.array([u for u, count in touched_counts(split).items() if count > most], np.int32)
+    touched = distinct_counts(split, np.diff(split.offsets))
+    heavy = split.users[touched[split.users] > most].astype(np.int32)
     if not len(heavy):
         return split
     kept = np.setdiff1d(split.users, heavy).astype(np.int32)

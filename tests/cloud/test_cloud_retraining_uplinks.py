@@ -5,11 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cloud.array_files import read_arrays
-from cloud.retraining import retrain
+from cloud.array_files import read_arrays, write_arrays
+from cloud.registry import Registry
+from cloud.retraining import log_reading, retrain
+from cloud.retraining.log_reading import WINDOW
 from cloud.retraining.preparation import prepare
-from cloud.uplink_log import UplinkLogWriter, log_files
+from cloud.uplink_log import ReplayWindow, UplinkLogWriter, log_files
 from cloud.uplink_log.framing import read_frames
+from ecct_tf.errors import RegistryError
 from ecct_tf.wire import UplinkRecord
 
 
@@ -89,3 +92,24 @@ def test_a_version_that_heard_of_a_far_round_is_healed(jobs, tmp_path):
     assert prepared.inputs.uplinks["read"] == 20
     assert prepared.inputs.uplinks["rejected"] == {}
     assert prepared.window["newest"].max() == 1
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_names_of_very_many_files_are_beside_the_manifest(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(log_reading, "_FILES_IN_MANIFEST", most)
+    files = [
+        {"name": f"date=2026-11-29/{name}.tfrecord", "size_bytes": 7, "sha256": name * 64}
+        for name in "ab"
+    ]
+    registry = Registry(tmp_path / "registry")
+    with registry.draft() as draft:
+        write_arrays(draft.path / WINDOW, ReplayWindow(3).to_arrays())
+        summary = log_reading.write_files_read(draft.path, {"read": 5, "files": files})
+        version = draft.commit(data={"uplinks": summary})
+    assert ("date=2026" in (version.path / "manifest.json").read_text()) is (most == 2)
+    consumed, _ = log_reading.read_before(version, num_users=3, newest_round=0)
+    assert [file.as_dict() for file in consumed] == files
+    if most == 1:
+        (version.path / "uplink_files.json").unlink()
+        with pytest.raises(RegistryError, match=r"uplink_files\.json: expected the files of the"):
+            log_reading.read_before(version, num_users=3, newest_round=0)
