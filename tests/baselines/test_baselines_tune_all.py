@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from benchmarks import tune_all
 
-SMALL = ("data.dataset=synthetic", "data.synthetic_items=40")
+SMALL = ("data.dataset=synthetic", "data.synthetic_items=120")
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_reported_seeds_and_unknown_names_are_refused(tmp_path, trials):
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_data_sets")
 def test_methods_run_on_every_data_set(tmp_path):
-    small = ("--set", "evaluation.negatives=5", "--rounds", "2", "--every", "1")
+    small = ("--set", "evaluation.negatives=20", "--rounds", "2", "--every", "1")
     result = search(tmp_path, "--methods", "ecct,fedavg", "--trials", "1", *small)
     assert result.exit_code == 0, result.output
     for method in ("ecct", "fedavg"):
