@@ -1,6 +1,7 @@
 """The files of a publication: each written once, under a name that its content decides."""
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ecct_tf.config import CodecName, Tier, tier_slug
 from ecct_tf.edge.start_files import start_file
 from ecct_tf.errors import SignatureError
 from ecct_tf.files import naming, write_atomically, write_text
+from ecct_tf.locks import exclusive
 from ecct_tf.wire import (
     CURRENT_NAME,
     DownlinkFile,
@@ -18,9 +20,24 @@ from ecct_tf.wire import (
     PublishedStart,
     digest_of,
 )
-from ecct_tf.wire.signing import SigningKey, sign, signed_by
+from ecct_tf.wire.signing import (
+    VALID_DAYS,
+    Signature,
+    SigningKey,
+    check_signature,
+    sign,
+    signature_of,
+)
 
-__all__ = ["check_still_signed", "put", "put_current", "put_each", "put_starts", "shards_of"]
+__all__ = [
+    "check_still_signed",
+    "put",
+    "put_current",
+    "put_each",
+    "put_starts",
+    "renew",
+    "shards_of",
+]
 
 
 def put(out: Path, stem: str, suffix: str, content: bytes) -> PublishedFile:
@@ -76,18 +93,53 @@ def check_still_signed(out: Path, key: SigningKey | None) -> None:
     current = out / CURRENT_NAME
     if key is not None or not current.exists():
         return
-    signer = signed_by(current.read_text(encoding="utf-8"))
-    if signer is not None:
+    signature = signature_of(current.read_text(encoding="utf-8"))
+    if signature is not None:
         raise SignatureError(
-            f"{current}: it is signed by the key {signer}, expected a key to sign what takes its "
-            "place, since devices would refuse it otherwise; give --sign KEYFILE"
+            f"{current}: it is signed by the key {signature.fingerprint}, expected a key to sign "
+            "what takes its place, since devices would refuse it otherwise; give --sign KEYFILE"
         )
 
 
-def put_current(out: Path, publication: Publication, key: SigningKey | None) -> None:
-    """Makes a publication current, at once."""
-    text = publication.to_json()
-    write_text(out / CURRENT_NAME, text if key is None else sign(text, key))
+def put_current(
+    out: Path,
+    publication: Publication,
+    key: SigningKey | None,
+    *,
+    valid_days: int = VALID_DAYS,
+) -> None:
+    """Makes a publication current, at once; signed, it is newer than the one before."""
+    current, text = out / CURRENT_NAME, publication.to_json()
+    if key is not None:
+        before = current.read_text(encoding="utf-8") if current.exists() else ""
+        text = sign(text, key, now=time.time(), valid_days=valid_days, replaces=before)
+    write_text(current, text)
+
+
+def renew(out: Path, key: SigningKey, *, valid_days: int = VALID_DAYS) -> Signature:
+    """Signs what is current again, with the same content, so that devices accept it for longer.
+
+    Args:
+      out: folder of the publication.
+      key: that signed it.
+      valid_days: from now on.
+
+    Raises:
+      SignatureError: there is none, or it is not signed by `key`.
+    """
+    current = out / CURRENT_NAME
+    if not current.is_file():
+        raise SignatureError(f"{current}: expected a publication, there is none")
+    with exclusive(out / ".lock"):
+        before = current.read_text(encoding="utf-8")
+        try:
+            # Whether it has expired is no matter here.
+            check_signature(before, [key.public], now=0.0)
+        except SignatureError as error:
+            raise SignatureError(f"{current}: {error}") from error
+        text = sign(before, key, now=time.time(), valid_days=valid_days, replaces=before)
+        write_text(current, text)
+    return check_signature(text, [key.public], now=0.0)
 
 
 def put_starts(

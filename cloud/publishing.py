@@ -42,7 +42,7 @@ from ecct_tf.wire import (
     digest_of,
     item_delta,
 )
-from ecct_tf.wire.signing import SigningKey
+from ecct_tf.wire.signing import VALID_DAYS, SigningKey
 from ecct_tf.wire.whole_numbers import LARGEST_INT32, check_whole
 
 __all__ = ["Published", "publish"]
@@ -90,6 +90,7 @@ def publish(
     far_round: bool = False,
     now_seconds: int | None = None,
     key: SigningKey | None = None,
+    valid_days: int = VALID_DAYS,
 ) -> Published:
     """Writes downlinks and item table of a version into `out`, and makes them current.
 
@@ -114,6 +115,7 @@ def publish(
       now_seconds: since when devices are asked, in whole seconds since 1970, UTC; None asks
         the clock.
       key: signs what is published; None leaves it unsigned.
+      valid_days: for how long devices accept what is signed.
 
     Raises:
       SignatureError: the folder's publication is signed, and there is no key: devices that ask for
@@ -138,6 +140,7 @@ def publish(
             far_round=far_round,
             now_seconds=int(time.time()) if now_seconds is None else now_seconds,
             key=key,
+            valid_days=valid_days,
         )
 
 
@@ -156,6 +159,7 @@ def _publish(
     far_round: bool,
     now_seconds: int,
     key: SigningKey | None,
+    valid_days: int,
 ) -> Published:
     check_still_signed(out, key)
     chosen = registry.promoted() if version is None else registry.version(version)
@@ -219,7 +223,7 @@ def _publish(
         Note(number, chosen.number, now_seconds),
         AskedItems(users=made.queries, segments=made.segments.records["queries"]),
     )
-    put_current(out, publication, key)
+    put_current(out, publication, key, valid_days=valid_days)
     return Published(
         publication,
         num_users=len(made.queries),

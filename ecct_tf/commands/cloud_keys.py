@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import click
@@ -54,6 +55,33 @@ def check(public: Path, key_files: tuple[Path, ...]) -> None:
 
     checked = check_publication(public, [PublicKey.read(path) for path in key_files])
     click.echo(
-        f"{public}: signed by {checked.fingerprint}, with {counted(checked.files, 'file')} that "
-        "are as it says"
+        f"{public}: signed by {checked.signature.fingerprint}, with "
+        f"{counted(checked.files, 'file')} that are as it says; valid until "
+        f"{_day(checked.signature.expires_at)}"
     )
+
+
+@keys.command(epilog=examples("ecct cloud keys renew published --sign publisher.pem"))
+@click.argument("public", type=_path)
+@click.option("--sign", "key", type=_path, required=True, help="Key that signed it.")
+@click.option(
+    "--valid-days",
+    "valid_days",
+    type=click.IntRange(min=1, max=36_500),
+    default=90,
+    show_default=True,
+    help="How long devices accept it from now on.",
+)
+def renew(public: Path, key: Path, valid_days: int) -> None:
+    """Sign the publication in the folder PUBLIC again before it expires; its content stays."""
+    from cloud.published_files import renew as sign_again
+    from ecct_tf.wire.signing import SigningKey
+
+    signature = sign_again(public, SigningKey.read(key), valid_days=valid_days)
+    click.echo(
+        f"{public}: signed by {signature.fingerprint}, valid until {_day(signature.expires_at)}"
+    )
+
+
+def _day(seconds: int) -> str:
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M} UTC"

@@ -79,6 +79,12 @@ __all__ = ["publish"]
     type=click.Path(path_type=Path),
     help="Key of `ecct cloud keys new` that signs current.json; by default none.",
 )
+@click.option(
+    "--valid-days",
+    "valid_days",
+    type=click.IntRange(min=1, max=36_500),
+    help="How long devices accept what --sign signs; by default 90 days.",
+)
 def publish(
     registry: Path,
     out: Path,
@@ -92,6 +98,7 @@ def publish(
     one_file_each: bool,
     users_in_file: int,
     key: Path | None,
+    valid_days: int | None,
 ) -> None:
     """Write what devices fetch of a version in REGISTRY: downlinks, item table and its delta.
 
@@ -101,8 +108,10 @@ def publish(
     prepare("cloud")
     from cloud.publishing import publish as write
     from ecct_tf.commands.cloud_versions import open_registry
-    from ecct_tf.wire.signing import SigningKey
+    from ecct_tf.wire.signing import VALID_DAYS, SigningKey
 
+    if key is None and valid_days is not None:
+        raise click.UsageError("--valid-days: expected --sign KEYFILE, too")
     _print(
         write(
             open_registry(registry),
@@ -117,6 +126,7 @@ def publish(
             one_file_each=one_file_each,
             users_in_file=users_in_file,
             key=None if key is None else SigningKey.read(key),
+            valid_days=valid_days or VALID_DAYS,
         ),
         out=out,
     )

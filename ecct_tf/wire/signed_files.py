@@ -2,13 +2,14 @@
 
 import dataclasses
 import hashlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from ecct_tf.errors import SignatureError
 from ecct_tf.wire.publication import CURRENT_NAME, Publication
 from ecct_tf.wire.sealed import DIGEST_BYTES
-from ecct_tf.wire.signing import PublicKey, check_signature
+from ecct_tf.wire.signing import PublicKey, Signature, check_signature
 
 __all__ = ["CheckedPublication", "check_publication"]
 
@@ -19,17 +20,24 @@ class CheckedPublication:
 
     Attributes:
       publication: its content.
-      fingerprint: of the key that signed it.
+      signature: by which key it was signed, and until when it is valid.
       files: how many files it names.
     """
 
     publication: Publication
-    fingerprint: str
+    signature: Signature
     files: int
 
 
-def check_publication(folder: Path, keys: Sequence[PublicKey]) -> CheckedPublication:
+def check_publication(
+    folder: Path, keys: Sequence[PublicKey], *, now: float | None = None
+) -> CheckedPublication:
     """Reads a publication that one of `keys` signed, once all its files fit it.
+
+    Args:
+      folder: of the publication.
+      keys: of whom it may be signed by.
+      now: seconds since 1970; None asks the clock.
 
     Raises:
       SignatureError: it is not signed by one of them, or a file is not the one that was signed.
@@ -41,7 +49,7 @@ def check_publication(folder: Path, keys: Sequence[PublicKey]) -> CheckedPublica
     except (OSError, UnicodeDecodeError) as error:
         raise SignatureError(f"{path}: expected a publication: {error}") from error
     try:
-        key = check_signature(text, keys)
+        signature = check_signature(text, keys, now=time.time() if now is None else now)
     except SignatureError as error:
         raise SignatureError(f"{path}: {error}") from error
     publication = Publication.from_json(text)
@@ -61,7 +69,7 @@ def check_publication(folder: Path, keys: Sequence[PublicKey]) -> CheckedPublica
         ):
             raise SignatureError(
                 f"{folder / file.path}: expected the {file.num_bytes} bytes with SHA-256 "
-                f"{file.sha256[:16]}… that {key.fingerprint} signed, found {len(content)} with "
-                f"{digest[:16]}…; it was changed; publish again"
+                f"{file.sha256[:16]}… that {signature.fingerprint} signed, found {len(content)} "
+                f"with {digest[:16]}…; it was changed; publish again"
             )
-    return CheckedPublication(publication, key.fingerprint, len(files))
+    return CheckedPublication(publication, signature, len(files))

@@ -3,12 +3,15 @@
 The signature stands at the end of the file, after all that it signs:
 
     …
-      "signature": {"key": "3f6c…", "ed25519": "…"}
+      "signature": {"key": "3f6c…", "issued_at": 1790000000, "expires_at": 1797776000,
+                    "ed25519": "…"}   (in one line)
     }
 
-What is signed is the text before it, byte by byte, with a prefix that no other text of ours has. So
-nobody needs to write JSON in one way to check it, and nothing that is not signed can stand in the
-file. The package `cryptography` does the arithmetic.
+What is signed is the text before `, "ed25519"`, byte by byte, with a prefix that no other text of
+ours has. So nobody needs to write JSON in one way to check it, and nothing that is not signed can
+stand in the file. A later publication is issued at least a second later: who keeps the newest time
+that they have seen cannot be given an older one again, and nobody can be given one that has
+expired. The package `cryptography` does the arithmetic.
 """
 
 import dataclasses
@@ -24,14 +27,29 @@ from ecct_tf.errors import MissingPartError, SignatureError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-__all__ = ["PublicKey", "SigningKey", "check_signature", "sign", "signed_by", "unsigned"]
+__all__ = [
+    "VALID_DAYS",
+    "PublicKey",
+    "Signature",
+    "SigningKey",
+    "check_signature",
+    "sign",
+    "signature_of",
+    "unsigned",
+]
 
-_PREFIX = b"ECCT publication 1\n"
+VALID_DAYS = 90
+_DAY_SECONDS = 86_400
+
+_PREFIX = b"ECCT publication 2\n"
 _KIND = "ecct-ed25519"
 _KEY_BYTES, _SIGNATURE_BYTES, _SHOWN = 32, 64, 16
 # At the very end: what follows the signed text, and nothing else.
+_TIME = "0|[1-9][0-9]{0,11}"
 _TAIL = re.compile(
-    r',\n  "signature": \{"key": "([0-9a-f]{16})", "ed25519": "([0-9a-f]{128})"\}\n\}\n\Z'
+    r',\n  "signature": \{"key": "(?P<key>[0-9a-f]{16})", '
+    rf'"issued_at": (?P<issued>{_TIME}), "expires_at": (?P<expires>{_TIME})'
+    r', "ed25519": "(?P<ed25519>[0-9a-f]{128})"\}\n\}\n\Z'
 )
 _END = "\n}\n"
 
@@ -177,12 +195,52 @@ class SigningKey:
         return self._key.sign(content)
 
 
-def sign(text: str, key: SigningKey) -> str:
-    """The text of a `current.json` with a signature at its end, in the place of an earlier one."""
-    signed = unsigned(text).removesuffix(_END)
-    signature = key.sign(_PREFIX + signed.encode()).hex()
-    name = key.public.fingerprint
-    return f'{signed},\n  "signature": {{"key": "{name}", "ed25519": "{signature}"}}{_END}'
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """What stands at the end of a signed publication.
+
+    Attributes:
+      fingerprint: of the key that it names.
+      issued_at: when it was signed, in whole seconds since 1970; each of a folder is later than the
+        one before.
+      expires_at: from when it is refused.
+    """
+
+    fingerprint: str
+    issued_at: int
+    expires_at: int
+
+
+def sign(
+    text: str,
+    key: SigningKey,
+    *,
+    now: float,
+    valid_days: int = VALID_DAYS,
+    replaces: str = "",
+) -> str:
+    """The text of a `current.json` with a signature at its end, in the place of an earlier one.
+
+    Args:
+      text: to sign.
+      key: that signs.
+      now: seconds since 1970.
+      valid_days: for how long devices accept it.
+      replaces: the text that was current before; this one is issued at least a second later.
+
+    Raises:
+      SignatureError: it would not be valid at all.
+    """
+    if valid_days < 1:
+        raise SignatureError(f"expected a signature that is valid for a day or more: {valid_days}")
+    before = signature_of(replaces)
+    issued = int(now) if before is None else max(int(now), before.issued_at + 1)
+    expires = issued + valid_days * _DAY_SECONDS
+    body, name = unsigned(text).removesuffix(_END), key.public.fingerprint
+    named = (
+        f'{body},\n  "signature": {{"key": "{name}", "issued_at": {issued}, "expires_at": {expires}'
+    )
+    return f'{named}, "ed25519": "{key.sign(_PREFIX + named.encode()).hex()}"}}{_END}'
 
 
 def unsigned(text: str) -> str:
@@ -195,40 +253,65 @@ def unsigned(text: str) -> str:
     return text if found is None else text[: found.start()] + _END
 
 
-def signed_by(text: str) -> str | None:
-    """The fingerprint of the key that a text names; None where it is not signed.
+def signature_of(text: str) -> Signature | None:
+    """What a text says of its signature; None where it is not signed.
 
     Nothing is proved by it: `check_signature` does that.
     """
     found = _TAIL.search(text)
-    return None if found is None else found[1]
+    if found is None:
+        return None
+    return Signature(found["key"], int(found["issued"]), int(found["expires"]))
 
 
-def check_signature(text: str, keys: Sequence[PublicKey]) -> PublicKey:
-    """The one of `keys` that signed `text`.
+def check_signature(
+    text: str, keys: Sequence[PublicKey], *, now: float, newest: int = 0
+) -> Signature:
+    """The signature of `text`, which one of `keys` made.
+
+    Args:
+      text: of a `current.json`.
+      keys: of whom it may be signed by.
+      now: seconds since 1970.
+      newest: when the newest one that was accepted before was issued; 0 for none.
 
     Raises:
-      SignatureError: it is not signed, by another key, or was changed afterwards.
+      SignatureError: it is not signed, by another key, was changed afterwards, has expired, or is
+        older than one that was accepted.
     """
     known = ", ".join(key.fingerprint for key in keys)
-    found = _TAIL.search(text)
-    if found is None:
+    found, signature = _TAIL.search(text), signature_of(text)
+    if found is None or signature is None:
         raise SignatureError(
             f"publication: expected a signature by {known}, it has none, or it is damaged; publish "
             "with --sign, and trust nothing else"
         )
-    key = next((key for key in keys if key.fingerprint == found[1]), None)
+    name = signature.fingerprint
+    key = next((key for key in keys if key.fingerprint == name), None)
     if key is None:
         raise SignatureError(
-            f"publication: expected a signature by {known}, it is by the key {found[1]}; somebody "
+            f"publication: expected a signature by {known}, it is by the key {name}; somebody "
             "else published it, or the key was changed and this side does not know it yet"
         )
-    if not key.fits(bytes.fromhex(found[2]), _PREFIX + text[: found.start()].encode()):
+    if not key.fits(
+        bytes.fromhex(found["ed25519"]), _PREFIX + text[: found.end("expires")].encode()
+    ):
         raise SignatureError(
-            f"publication: its signature by {found[1]} does not fit its content; it was changed "
+            f"publication: its signature by {name} does not fit its content; it was changed "
             "after it was signed"
         )
-    return key
+    if now >= signature.expires_at:
+        raise SignatureError(
+            f"publication: its signature by {name} expired {now - signature.expires_at:.0f} "
+            "seconds ago; publish again, or `ecct cloud keys renew`, or set the clock of this side"
+        )
+    if signature.issued_at < newest:
+        raise SignatureError(
+            f"publication: it was signed {newest - signature.issued_at} seconds before one that "
+            "was accepted; somebody gives an older one again, or an old folder was put back: "
+            "publish again"
+        )
+    return signature
 
 
 def _need() -> None:

@@ -5,11 +5,12 @@ import dataclasses
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ecct_tf.errors import CodecError, TransportError
+from ecct_tf.errors import CodecError, SignatureError, TransportError
 from ecct_tf.files import private_folder, write_bytes
 from ecct_tf.wire import (
     CURRENT_NAME,
@@ -34,6 +35,7 @@ __all__ = [
     "TokenRefusedError",
 ]
 
+_NEWEST_SIGNED = "newest-signed"
 # Of files that a publication names; others in the cache, such as models, are in use.
 _PUBLISHED = (".ecit", ".ecid", ".ecdn", ".ecsw")
 
@@ -82,6 +84,7 @@ class CloudClient:
       cache: folder for what is fetched, for its owner alone; parts of files wait there, too.
       retries: how often a request is tried.
       keys: of whom publications must be signed by, one of them; none takes unsigned ones too.
+      clock: seconds since 1970, by which signatures expire.
     """
 
     def __init__(
@@ -92,8 +95,10 @@ class CloudClient:
         cache: Path,
         retries: Retries | None = None,
         keys: Sequence[PublicKey] = (),
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = tuple(keys)
+        self._clock = clock
         self._transport = RetryingTransport(transport, retries or Retries())
         self._token = token
         self._cache = cache
@@ -104,7 +109,8 @@ class CloudClient:
 
         Raises:
           TransportError: it cannot be fetched, or is damaged.
-          SignatureError: it is not signed by one of the keys; what was fetched before stays.
+          SignatureError: it is not signed by one of the keys, has expired, or is older than one
+            that was accepted; what was fetched before stays.
         """
         path = self._cache / CURRENT_NAME
         known = path.read_bytes() if path.exists() else b""
@@ -114,7 +120,7 @@ class CloudClient:
         try:
             text = content.decode("utf-8")
             if self._keys:
-                check_signature(text, self._keys)
+                self._check_signature(text)
             publication = Publication.from_json(text)
         except (CodecError, UnicodeDecodeError) as error:
             path.unlink(missing_ok=True)
@@ -122,6 +128,20 @@ class CloudClient:
         if content != known:
             write_bytes(path, content, private=True)
         return publication
+
+    def _check_signature(self, text: str) -> None:
+        """Remembers the newest signature, before what it signs is used."""
+        path = self._cache / _NEWEST_SIGNED
+        try:
+            newest = int(path.read_text(encoding="ascii")) if path.exists() else 0
+        except ValueError as error:
+            raise SignatureError(
+                f"{path}: expected when the newest accepted publication was signed: {error}; "
+                "remove the file if you trust what the service offers now"
+            ) from error
+        signature = check_signature(text, self._keys, now=self._clock(), newest=newest)
+        if signature.issued_at > newest:
+            write_bytes(path, f"{signature.issued_at}\n".encode(), private=True)
 
     def file(self, wanted: PublishedFile) -> bytes:
         """A published file, from the cache or fetched; a broken download goes on where it broke.

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -379,7 +380,7 @@ def test_what_cannot_be_erased_is_refused(place):
 def test_a_signed_publication_is_signed_anew(place):
     key = SigningKey.new()
     current = place / "public" / CURRENT_NAME
-    current.write_text(sign(current.read_text(), key))
+    current.write_text(sign(current.read_text(), key, now=time.time()))
     found = find_users(place / "registry", tokens=[token_of(GONE)])
     with pytest.raises(SignatureError, match="give --sign"):
         plan(places(place), found)

@@ -225,6 +225,9 @@ class Offering:
         return Sent(len(records), 0, 0)
 
 
+NOW = int(time.time())
+
+
 @pytest.fixture
 def own(tmp_path):
     """A device whose item table is that of publications made by `offered(round)`."""
@@ -381,8 +384,8 @@ def test_a_kind_of_answer_that_is_none_is_no_crash(tmp_path):
 def test_a_client_with_keys_takes_what_they_signed_and_nothing_else(tmp_path):
     key, other = SigningKey.new(), SigningKey.new()
     publication = published(tmp_path / "public")
-    texts = [publication.to_json(), sign(publication.to_json(), other)]
-    texts.append(sign(publication.to_json(), key))
+    texts = [publication.to_json(), sign(publication.to_json(), other, now=NOW)]
+    texts.append(sign(publication.to_json(), key, now=NOW))
     answers = [Answer(200, {}, text.encode()) for text in texts]
     transport, _ = client_of(tmp_path, *answers)
     client = CloudClient(transport, "token", cache=tmp_path / "signed", keys=[key.public])
@@ -391,3 +394,36 @@ def test_a_client_with_keys_takes_what_they_signed_and_nothing_else(tmp_path):
             client.current()
         assert not (tmp_path / "signed" / "current.json").exists()
     assert client.current() == publication
+
+
+def test_a_client_with_keys_is_given_no_older_publication_again(tmp_path):
+    key = SigningKey.new()
+    text = published(tmp_path / "public").to_json()
+    older = sign(text, key, now=NOW, valid_days=1)
+    newer = sign(text, key, now=NOW, valid_days=2, replaces=older)
+    answers = [Answer(200, {}, one.encode()) for one in (older, newer, older)]
+    unchanged, unsigned = [Answer(304, {}, b"")] * 2, Answer(200, {}, b"{}")
+    transport, _ = client_of(tmp_path, *answers, *unchanged, unsigned)
+    times = iter([NOW] * 4 + [NOW + 3 * 86_400, NOW])
+    cache = tmp_path / "signed"
+
+    def current():
+        # Each by another process.
+        client = CloudClient(
+            transport, "t", cache=cache, keys=[key.public], clock=lambda: next(times)
+        )
+        return client.current()
+
+    assert current() == current()
+    with pytest.raises(SignatureError, match="before one that was accepted"):
+        current()
+    assert (cache / "current.json").read_text() == newer
+    current()
+    # A service that says forever that nothing changed.
+    with pytest.raises(SignatureError, match="expired"):
+        current()
+    with pytest.raises(SignatureError, match="it has none"):
+        current()
+    (cache / "newest-signed").write_text("?")
+    with pytest.raises(SignatureError, match="remove the file if you trust"):
+        current()

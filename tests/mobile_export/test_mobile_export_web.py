@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +20,7 @@ from mobile_export.flatbuffer.packing import read_metadata
 from mobile_export.making.export import Labels, export_edge_model
 
 WEB = Path(__file__).parents[2] / "mobile_export/web"
+GOLDEN = WEB.parent / "android/ecct-edge-core/src/test/resources/golden"
 LITERT = importlib.util.find_spec("ai_edge_litert") is not None
 RUNTIME = "litert" if LITERT else "tensorflow"
 USER = 11
@@ -221,6 +223,17 @@ def test_a_browser_that_is_killed_loses_nothing_that_was_confirmed(node, static_
     for told in rounds:
         # The call under way when it was killed counts as a whole, or not at all.
         assert told["found"] - told["confirmed"] in (0, 1)
+
+
+def test_chromium_judges_signed_publications_as_python_does(in_chromium, tmp_path):
+    table = json.loads((GOLDEN / "signatures.json").read_text(encoding="utf-8"))
+    for case, told in zip(table["cases"], in_chromium("signed.mjs", tmp_path, table), strict=True):
+        assert bool(told["problem"]) == bool(case["refused"]), told
+        assert case["refused"] in told["problem"]
+        issued = int(re.search(r'"issued_at": (\d+)|$', case["text"])[1] or 0)
+        assert told["kept"] == (case["newest"] if case["refused"] else issued)
+        # What was in the database before it had a place for this.
+        assert told["state"] == [1, 2, 3]
 
 
 def trained_on(model, state, samples):

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from ecct_tf.errors import SignatureError
 from ecct_tf.wire import CURRENT_NAME, Publication
 from ecct_tf.wire.signed_files import check_publication
 from ecct_tf.wire.signing import (
+    VALID_DAYS,
     PublicKey,
     SigningKey,
     check_signature,
     sign,
-    signed_by,
+    signature_of,
     unsigned,
 )
 
@@ -32,6 +34,10 @@ def _loaded(path):
 pieces = _loaded(Path(__file__).parents[1] / "cloud" / "service_pieces.py")
 
 
+NOW = int(time.time())
+DAY = 86_400
+
+
 @pytest.fixture(scope="module")
 def key():
     return SigningKey.new()
@@ -41,20 +47,20 @@ def key():
 def public(tmp_path, key):
     folder = tmp_path / "public"
     publication = pieces.published(folder)
-    (folder / CURRENT_NAME).write_text(sign(publication.to_json(), key))
+    (folder / CURRENT_NAME).write_text(sign(publication.to_json(), key, now=NOW))
     return folder
 
 
 def test_a_signed_publication_is_read_as_it_was(public, key):
     text = (public / CURRENT_NAME).read_text()
-    assert check_signature(text, [key.public]) == key.public
-    assert signed_by(text) == key.public.fingerprint
+    assert check_signature(text, [key.public], now=NOW) == signature_of(text)
+    assert signature_of(text).fingerprint == key.public.fingerprint
     plain = unsigned(text)
     assert Publication.from_json(text).to_json() == plain
     # Signed once more it is signed once.
-    assert sign(text, key) == text
+    assert sign(text, key, now=NOW) == text
     checked = check_publication(public, [SigningKey.new().public, key.public])
-    assert (checked.fingerprint, checked.files) == (key.public.fingerprint, 3)
+    assert (checked.signature.fingerprint, checked.files) == (key.public.fingerprint, 3)
 
 
 def test_every_changed_character_is_refused(public, key):
@@ -62,7 +68,7 @@ def test_every_changed_character_is_refused(public, key):
     for place in range(len(text)):
         other = "0" if text[place] != "0" else "1"
         with pytest.raises(SignatureError):
-            check_signature(text[:place] + other + text[place + 1 :], [key.public])
+            check_signature(text[:place] + other + text[place + 1 :], [key.public], now=NOW)
     for changed in (
         text + "\n",
         text[:-1],
@@ -70,7 +76,7 @@ def test_every_changed_character_is_refused(public, key):
         text.replace("\n", ""),
     ):
         with pytest.raises(SignatureError):
-            check_signature(changed, [key.public])
+            check_signature(changed, [key.public], now=NOW)
 
 
 def test_nothing_can_be_added_behind_what_is_signed(public, key):
@@ -78,23 +84,25 @@ def test_nothing_can_be_added_behind_what_is_signed(public, key):
     end = text.rindex(',\n  "signature"')
     forged = text[:end] + ',\n  "round_number": 99' + text[end:]
     with pytest.raises(SignatureError, match="does not fit its content"):
-        check_signature(forged, [key.public])
+        check_signature(forged, [key.public], now=NOW)
     with pytest.raises(SignatureError, match="it has none"):
-        check_signature(text.replace('"}\n}\n', '"},\n  "round_number": 99\n}\n'), [key.public])
+        check_signature(
+            text.replace('"}\n}\n', '"},\n  "round_number": 99\n}\n'), [key.public], now=NOW
+        )
 
 
 def test_unsigned_and_foreign_ones_are_refused_with_the_fingerprints(public, key):
     text = (public / CURRENT_NAME).read_text()
     other = SigningKey.new()
     with pytest.raises(SignatureError, match=f"{key.public.fingerprint}, it has none"):
-        check_signature(unsigned(text), [key.public])
+        check_signature(unsigned(text), [key.public], now=NOW)
     expected = f"{other.public.fingerprint}, it is by the key {key.public.fingerprint}"
     with pytest.raises(SignatureError, match=expected):
-        check_signature(text, [other.public])
+        check_signature(text, [other.public], now=NOW)
     # Somebody who writes the right name under a signature of their own.
-    forged = sign(text, other).replace(other.public.fingerprint, key.public.fingerprint)
+    forged = sign(text, other, now=NOW).replace(other.public.fingerprint, key.public.fingerprint)
     with pytest.raises(SignatureError, match="does not fit its content"):
-        check_signature(forged, [key.public])
+        check_signature(forged, [key.public], now=NOW)
 
 
 @pytest.mark.parametrize("stem", ["downlinks", "segments", "items"])
@@ -134,6 +142,40 @@ def test_the_command_checks_a_folder(public, key, tmp_path):
     given = ["cloud", "keys", "check", str(public), "--key", str(tmp_path / "key.pub")]
     checked = CliRunner().invoke(cli, given)
     assert f"signed by {key.public.fingerprint}, with 3 files" in checked.output
+    assert "valid until 2" in checked.output
+
+
+def test_a_signature_expires_and_is_renewed(public, key, tmp_path):
+    text = (public / CURRENT_NAME).read_text()
+    last = NOW + VALID_DAYS * DAY
+    check_signature(text, [key.public], now=last - 1)
+    with pytest.raises(SignatureError, match="expired 5 seconds ago"):
+        check_signature(text, [key.public], now=last + 5)
+    with pytest.raises(SignatureError, match="valid for a day or more: 0"):
+        sign(text, key, now=NOW, valid_days=0)
+    (public / CURRENT_NAME).write_text(sign(text, key, now=NOW - 3 * DAY, valid_days=1))
+    key.write(tmp_path / "key.pem")
+    given = ["cloud", "keys", "renew", str(public), "--sign", str(tmp_path / "key.pem")]
+    done = CliRunner().invoke(cli, [*given, "--valid-days", "7"])
+    assert "valid until 2" in done.output, done.output
+    checked = check_publication(public, [key.public])
+    assert checked.signature.expires_at - checked.signature.issued_at == 7 * DAY
+    assert checked.publication == Publication.from_json(text)
+    SigningKey.new().write(tmp_path / "other.pem")
+    refused = CliRunner().invoke(cli, [*given[:-1], str(tmp_path / "other.pem")])
+    assert refused.exit_code != 0
+    assert isinstance(refused.exception, SignatureError) or "by the key" in refused.output
+
+
+def test_one_that_is_older_than_an_accepted_one_is_refused(key):
+    first = sign("{\n}\n", key, now=NOW)
+    # Published within the same second, or by a clock that was set back.
+    second = sign("{\n}\n", key, now=NOW - DAY, replaces=first)
+    issued = signature_of(second).issued_at
+    assert issued == signature_of(first).issued_at + 1
+    check_signature(second, [key.public], now=NOW, newest=issued)
+    with pytest.raises(SignatureError, match="signed 1 seconds before one that was accepted"):
+        check_signature(first, [key.public], now=NOW, newest=issued)
 
 
 def test_a_known_signature():

@@ -4,13 +4,14 @@
  */
 import {DownlinkFile} from './downlink.js';
 import {
-  JsonError, ModelFileError, PayloadError, RecordRefusedError, StalePublicationError, TokenRefusedError, TransportError,
+  InputError, JsonError, ModelFileError, PayloadError, RecordRefusedError, StalePublicationError, TokenRefusedError, TransportError,
   UnreachableError,
 } from './errors.js';
 import {sha256Hex} from './hashing.js';
 import {Told} from './json.js';
 import {MANIFEST, ModelFile} from './model_file.js';
 import {DIGEST_BYTES} from './sealed.js';
+import {checkSignature} from './signing.js';
 import {toHex} from './bytes.js';
 
 const AGAIN = [408, 425, 429, 500, 502, 503, 504];
@@ -48,6 +49,10 @@ export class CloudClient {
   #token;
   #retries;
   #fetch;
+  #keys;
+  #newest;
+  #ed25519;
+  #clock;
 
   /**
    * @param {object} given
@@ -55,8 +60,27 @@ export class CloudClient {
    * @param {string} given.token of the device
    * @param {Partial<Retries>} [given.retries]
    * @param {typeof globalThis.fetch} [given.fetch]
+   * @param {import('./signing.js').PublicKey[]} [given.keys] of whom publications must be signed by, one of them; none
+   *   takes unsigned ones too
+   * @param {import('./signing.js').NewestSigned} [given.newest] needed with keys: `newestSigned` of `IndexedDbStates`
+   * @param {import('./signing.js').Ed25519} [given.ed25519] in the place of the browser's
+   * @param {() => number} [given.clock] seconds since 1970, by which signatures expire
+   * @throws {InputError} when keys are given without a place for the newest.
    */
-  constructor({address, token, retries, fetch = globalThis.fetch.bind(globalThis)}) {
+  constructor({
+    address, token, retries, fetch = globalThis.fetch.bind(globalThis), keys = [], newest, ed25519,
+    clock = () => Date.now() / 1000,
+  }) {
+    if (keys.length > 0 && newest === undefined) {
+      throw new InputError(
+        'CloudClient: expected `newest` with `keys`, such as `states.newestSigned(address)`: without it an older ' +
+          'publication could be given again',
+      );
+    }
+    this.#keys = keys;
+    this.#newest = newest;
+    this.#ed25519 = ed25519;
+    this.#clock = clock;
     this.#address = address.replace(/\/$/, '');
     this.#token = token;
     this.#retries = {...RETRIES, ...retries};
@@ -68,9 +92,15 @@ export class CloudClient {
    *
    * @returns {Promise<Publication>}
    * @throws {TransportError} when it cannot be fetched, or is damaged.
+   * @throws {SignatureError} when it is not signed by one of the keys, has expired, or is older than one that was accepted.
    */
   async current() {
     const content = await this.#body('/v1/current');
+    if (this.#newest !== undefined && this.#keys.length > 0) {
+      const newest = await this.#newest.read();
+      const given = {now: this.#clock(), newest, ed25519: this.#ed25519};
+      await this.#newest.write(await checkSignature(content, this.#keys, given));
+    }
     return this.#told('/v1/current', () => {
       const found = Told.parse(new TextDecoder().decode(content), 'current.json');
       if (found.count('format') !== FORMAT) {

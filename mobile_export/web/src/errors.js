@@ -48,6 +48,9 @@ export class TokenRefusedError extends TransportError {}
 /** The cloud published anew between two requests; ask for what is current again. */
 export class StalePublicationError extends TransportError {}
 
+/** A publication is not signed by whom it must be, has expired, or is older than one that was accepted. */
+export class SignatureError extends TransportError {}
+
 /** The service can never take a record; it took none of the request. */
 export class RecordRefusedError extends TransportError {
   /**

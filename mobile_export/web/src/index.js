@@ -7,10 +7,11 @@ export {EdgeDevice} from './device.js';
 export {Downlink, DownlinkFile} from './downlink.js';
 export {
   ClosedError, EdgeError, InputError, ModelFileError, PayloadError, RecordRefusedError, RefusedError,
-  StalePublicationError, StateError, TokenRefusedError, TransportError, UnreachableError,
+  SignatureError, StalePublicationError, StateError, TokenRefusedError, TransportError, UnreachableError,
 } from './errors.js';
 export {EdgeMetadata, Exchange} from './metadata.js';
 export {ModelFile} from './model_file.js';
 export {takePart} from './rounds.js';
+export {PublicKey} from './signing.js';
 export {DeviceState} from './state.js';
 export {IndexedDbStates, MemoryStates} from './stores.js';

@@ -26,10 +26,11 @@ import {proofOf} from './sealed.js';
  * @property {(round: number) => Promise<void>} remove
  */
 
-const VERSION = 1;
+const VERSION = 2;
 const STATES = 'states';
 const ANSWERS = 'answers';
 const ANSWERED = 'answered';
+const SIGNED = 'signed'; // since version 2
 
 /** Devices in one database of the page's origin. */
 export class IndexedDbStates {
@@ -59,7 +60,10 @@ export class IndexedDbStates {
     }
     const request = indexedDB.open(name, VERSION);
     request.onupgradeneeded = () => {
-      for (const store of [STATES, ANSWERS, ANSWERED]) request.result.createObjectStore(store);
+      const there = request.result.objectStoreNames;
+      for (const store of [STATES, ANSWERS, ANSWERED, SIGNED]) {
+        if (!there.contains(store)) request.result.createObjectStore(store);
+      }
     };
     try {
       return new IndexedDbStates(await answered(request), name);
@@ -82,6 +86,32 @@ export class IndexedDbStates {
   of(user, device = '') {
     const key = device === '' ? `${user}` : `${user}/${device}`;
     return new IndexedDbState(this.#database, `${this.name}/${key}`, key);
+  }
+
+  /**
+   * When the newest publication that was accepted from a service was signed, for `CloudClient`.
+   *
+   * @param {string} address of the service
+   * @returns {import('./signing.js').NewestSigned}
+   */
+  newestSigned(address) {
+    const database = this.#database;
+    return {
+      read: async () => {
+        /** @type {IDBRequest | undefined} */
+        let request;
+        await transaction(database, this.name, 'readonly', [SIGNED], (given) => {
+          request = given.objectStore(SIGNED).get(address);
+        });
+        return request?.result ?? 0;
+      },
+      write: (issuedAt) =>
+        transaction(database, this.name, 'readwrite', [SIGNED], (given) => {
+          const store = given.objectStore(SIGNED);
+          const request = store.get(address);
+          request.onsuccess = () => store.put(Math.max(issuedAt, request.result ?? 0), address);
+        }),
+    };
   }
 
   close() {
@@ -213,19 +243,31 @@ class IndexedDbState {
    * @returns {Promise<void>} once it is on the disk
    */
   #transaction(mode, stores, work) {
-    return new Promise((resolve, reject) => {
-      const refuse = (/** @type {unknown} */ error) =>
-        reject(new StateError(`${this.name}: expected a database that can be used: ${error}; is the storage full?`));
-      try {
-        const transaction = this.#database.transaction(stores, mode, {durability: 'strict'});
-        transaction.oncomplete = () => resolve();
-        transaction.onabort = () => refuse(transaction.error);
-        work(transaction);
-      } catch (error) {
-        refuse(error);
-      }
-    });
+    return transaction(this.#database, this.name, mode, stores, work);
   }
+}
+
+/**
+ * @param {IDBDatabase} database
+ * @param {string} name for messages
+ * @param {IDBTransactionMode} mode
+ * @param {string[]} stores
+ * @param {(transaction: IDBTransaction) => void} work
+ * @returns {Promise<void>} once it is on the disk
+ */
+function transaction(database, name, mode, stores, work) {
+  return new Promise((resolve, reject) => {
+    const refuse = (/** @type {unknown} */ error) =>
+      reject(new StateError(`${name}: expected a database that can be used: ${error}; is the storage full?`));
+    try {
+      const opened = database.transaction(stores, mode, {durability: 'strict'});
+      opened.oncomplete = () => resolve();
+      opened.onabort = () => refuse(opened.error);
+      work(opened);
+    } catch (error) {
+      refuse(error);
+    }
+  });
 }
 
 /** Devices that last as long as the page, for tests and for users who want nothing kept. */
@@ -238,6 +280,19 @@ export class MemoryStates {
   answered = new Map();
   /** @type {Set<string>} */
   #owned = new Set();
+  /** @type {Map<string, number>} */
+  signed = new Map();
+
+  /**
+   * @param {string} address
+   * @returns {import('./signing.js').NewestSigned}
+   */
+  newestSigned(address) {
+    return {
+      read: async () => this.signed.get(address) ?? 0,
+      write: async (issuedAt) => void this.signed.set(address, Math.max(issuedAt, this.signed.get(address) ?? 0)),
+    };
+  }
 
   /**
    * @param {number} user

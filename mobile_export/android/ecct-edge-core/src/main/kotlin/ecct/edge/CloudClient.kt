@@ -25,17 +25,27 @@ public class Sent(
  * @param token of the device.
  * @param cache folder in the app's private storage for what is fetched; parts of files wait there, too.
  * @param retries how often a request is tried.
+ * @param keys of whom publications must be signed by, one of them; none takes unsigned ones too.
+ * @param ed25519 checks signatures.
+ * @param nowSeconds the clock by which signatures expire, in seconds since 1970.
  */
 public class CloudClient(
     private val transport: Transport,
     private var token: String,
     private val cache: File,
     private val retries: Retries = Retries(),
+    private val keys: List<PublicKey> = emptyList(),
+    ed25519: Ed25519 = PlatformEd25519,
+    private val nowSeconds: () -> Long = { System.currentTimeMillis() / 1000 },
 ) {
+    private val signatures = SignatureCheck(keys, ed25519)
+
     /**
      * What is published now; fetched only where it changed.
      *
      * @throws TransportException when it cannot be fetched, or is damaged.
+     * @throws SignatureException when it is not signed by one of the keys, has expired, or is older than one that was
+     * accepted; what was fetched before stays.
      */
     public fun current(): Publication {
         val kept = File(cache, CURRENT)
@@ -43,6 +53,7 @@ public class CloudClient(
         val condition = if (known.isEmpty()) emptyMap() else mapOf("If-None-Match" to "\"${sha256(known).toHex()}\"")
         val answer = ask("GET", "/v1/current", condition)
         val content = if (answer.status == NOT_MODIFIED) known else body(answer, "/v1/current")
+        if (keys.isNotEmpty()) checkSignature(content)
         val found =
             try {
                 Publication.parse(String(content, Charsets.UTF_8))
@@ -52,6 +63,22 @@ public class CloudClient(
             }
         if (!content.contentEquals(known)) onDisk(kept) { writeAtomically(kept, content) }
         return found
+    }
+
+    /** Remembers the newest signature, before what it signs is used. */
+    private fun checkSignature(content: ByteArray) {
+        val kept = File(cache, NEWEST_SIGNED)
+        val newest =
+            if (!kept.exists()) {
+                0
+            } else {
+                kept.readText().trim().toLongOrNull() ?: throw SignatureException(
+                    "$kept: expected when the newest accepted publication was signed; remove the file if you trust what " +
+                        "the service offers now",
+                )
+            }
+        val issued = signatures.issued(content, nowSeconds(), newest)
+        if (issued > newest) onDisk(kept) { writeAtomically(kept, "$issued\n".toByteArray()) }
     }
 
     /**
@@ -241,6 +268,7 @@ public class CloudClient(
 
     private companion object {
         const val CURRENT = "current.json"
+        const val NEWEST_SIGNED = "newest-signed"
         const val MANIFEST = ModelFile.MANIFEST
         const val DIGEST_BYTES = Sealed.DIGEST_BYTES
         const val NAME_DIGITS = 16

@@ -18,6 +18,12 @@ public class TokenRefusedException(message: String) : TransportException(message
 /** The cloud published anew between two requests; ask for what is current again. */
 public class StalePublicationException(message: String) : TransportException(message)
 
+/** A publication is not signed by whom it must be, has expired, or is older than one that was accepted. */
+public class SignatureException(
+    message: String,
+    cause: Throwable? = null,
+) : TransportException(message, cause)
+
 /**
  * The service can never take a record; it took none of the request.
  *
