@@ -16,6 +16,7 @@ VARIANTS = (
     "trainable-pq2",
     "trainable-pq4",
     "trainable-pq8",
+    "trainable-lean",
     "trainable-float32",
     "trainable-lora",
     "inference-dynamic-int8",

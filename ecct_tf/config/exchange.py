@@ -44,9 +44,9 @@ class ExchangeConfig:
       codec: codec of embeddings and logits in both directions, and of the item table unless
         `item_table` says otherwise.
       item_table: format of the item table: `float32`, `float16`, `int8`, `int4`, the product codes
-        `pq2`, `pq4` and `pq8` (two, four or eight values in a byte), a name that an installed
-        package registers, or `module:name` of a function that returns a `TableCodec`; null for
-        `codec`.
+        `pq2`, `pq4` and `pq8` (two, four or eight values in a byte) and `lean` (as many as each
+        section bears), a name that an installed package registers, or `module:name` of a function
+        that returns a `TableCodec`; null for `codec`.
       weights_codec: codec of the shared weights, if there are any.
       down: whether devices get the cloud's knowledge. Without it they still hold the item
         table (an ablation).

@@ -13,7 +13,10 @@ _NAMES = PartNames(
     {
         **dict.fromkeys(("float32", "float16", "int8"), "ecct_tf.knowledge.codecs:build_codec"),
         "int4": "ecct_tf.knowledge.table_codecs:int4",
-        **{name: f"ecct_tf.knowledge.product_codes:{name}" for name in ("pq2", "pq4", "pq8")},
+        **{
+            name: f"ecct_tf.knowledge.product_codes:{name}"
+            for name in ("pq2", "pq4", "pq8", "lean")
+        },
     },
 )
 

@@ -14,6 +14,7 @@ no more than 256 different values, they are the codebook, and nothing is lost.
 `[groups, K, values_per_code] float16`, shorter ones filled up with zeros.
 """
 
+import dataclasses
 import struct
 
 import numpy as np
@@ -24,7 +25,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unus
 from ecct_tf.errors import CodecError
 from ecct_tf.knowledge.table_codecs import EncodedRows, TableCodec
 
-__all__ = ["codebooks", "codes", "pq2", "pq4", "pq8"]
+__all__ = ["codebooks", "codes", "lean", "pq2", "pq4", "pq8"]
 
 Array = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -55,6 +56,18 @@ def pq4() -> TableCodec:
 def pq8() -> TableCodec:
     """Eight values in a byte, for the largest catalogs."""
     return _codec(8)
+
+
+def lean() -> TableCodec:
+    """Product codes with as many values in a byte as each section bears.
+
+    A history sums the sources of many items, and their errors with them, which cancel out: eight
+    values in a byte. A candidate is one target: four. A section that both sides share, such as
+    categories, and the attributes have the longest groups that lose nothing, if there are any.
+    """
+    exact = TableCodec(_encode_exactly, _decode)
+    kinds = {"source": pq8(), "both": exact, "attributes": exact, "cloud": pq8()}
+    return dataclasses.replace(pq4(), kinds=kinds)
 
 
 def codes(encoded: EncodedRows) -> Bytes:
@@ -92,10 +105,39 @@ def _codec(values_per_code: int) -> TableCodec:
     return TableCodec(encode, _decode)
 
 
+def _encode_exactly(values: Array) -> EncodedRows:
+    """In the longest groups that lose nothing, or in those of 4."""
+    size = _exact_size(values)
+    encoded = _encode(values, size)
+    decoded = _decode(encoded, values.shape[1])
+    # What was lost in groups of 4 may have made longer ones exact: devices would write those.
+    again = _exact_size(decoded)
+    return encoded if again == size else _encode(decoded, again)
+
+
+def _exact_size(values: Array) -> int:
+    """The largest number of values in a byte that loses nothing in any group; 4 if none does.
+
+    Of 255 at most, and such that groups are about equally long.
+    """
+    width = values.shape[1]
+    halves = _halves(values)
+    for groups in range(-(-width // 255), -(-width // 4)):
+        size = -(-width // groups)
+        starts = range(0, width, size)
+        if all(_is_exact(halves[:, start : start + size]) for start in starts):
+            return size
+    return min(width, 4)
+
+
+def _is_exact(halves: npt.NDArray[np.float16]) -> bool:
+    """Whether a codebook holds all rows of a group as they are."""
+    return all(len(np.unique(rows, axis=0)) <= _ENTRIES for rows in (halves[:_SOME], halves))
+
+
 def _encode(values: Array, size: int) -> EncodedRows:
     padded = np.pad(values, [(0, 0), (0, -values.shape[1] % size)])
-    # Without -0, which is equal to 0 and has other bytes.
-    halves = np.clip(padded, -_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16) + np.float16(0)
+    halves = _halves(padded)
     found = [
         _group(padded[:, start : start + size], halves[:, start : start + size], seed=start)
         for start in range(0, padded.shape[1], size)
@@ -106,6 +148,14 @@ def _encode(values: Array, size: int) -> EncodedRows:
         books[index, : len(book)] = book
     shared = _HEAD.pack(size, 0, entries) + books.astype("<f2").tobytes()
     return EncodedRows(np.stack([used for used, _ in found], axis=1), shared)
+
+
+def _halves(values: Array) -> npt.NDArray[np.float16]:
+    """Without -0, which is equal to 0 and has other bytes."""
+    halves: npt.NDArray[np.float16] = np.clip(values, -_FLOAT16_MAX, _FLOAT16_MAX).astype(
+        np.float16
+    ) + np.float16(0)
+    return halves
 
 
 def _decode(encoded: EncodedRows, width: int) -> Array:

@@ -8,7 +8,7 @@ that returns a `TableCodec`, by `module:name` or registered under `ecct_tf.table
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -51,10 +51,17 @@ class TableCodec:
         rows. Equal values must give equal bytes, and what was decoded must encode to the same
         bytes again, since tables are kept as devices read them.
       decode: encoded rows and width to `[items + 1, width] float32`.
+      kinds: other codecs, for sections of a kind: `source` and `target` of a block, `both` where
+        these are one, `attributes`, and `cloud` for columns that the cloud embedding alone has.
     """
 
     encode: Callable[[Array], EncodedRows]
     decode: Callable[[EncodedRows, int], Array]
+    kinds: Mapping[str, "TableCodec"] = dataclasses.field(default_factory=dict)
+
+    def of(self, kind: str) -> "TableCodec":
+        """The codec of sections of `kind`."""
+        return self.kinds.get(kind, self)
 
 
 @functools.lru_cache(maxsize=16)
@@ -81,7 +88,8 @@ def build_table_codec(name: str, *, setting: str = "exchange.item_table") -> Tab
             f"{type(found).__name__}"
         )
     if name not in own_table_forms():
-        _try(found, what=what, module=function.__module__)
+        for codec in (found, *found.kinds.values()):
+            _try(codec, what=what, module=function.__module__)
     return found
 
 

@@ -143,7 +143,8 @@ def _named_section(form: str, kind: str, name: str, values: Array) -> _Written:
     width = values.shape[1]
     encoded = EncodedRows(np.zeros((len(values), 0), np.uint8))
     if width:
-        encoded = build_table_codec(form).encode(np.ascontiguousarray(values))
+        codec = build_table_codec(form).of(kind)
+        encoded = codec.encode(np.ascontiguousarray(values))
     section = Section(kind, name, width, encoded.rows.shape[1], encoded.shared)
     return section, (encoded.rows,)
 
@@ -210,7 +211,7 @@ def _decoded(file: ItemTableFile, index: int) -> Array:
     if not section.width:
         return np.zeros((len(file.rows), 0), np.float32)
     encoded = EncodedRows(np.ascontiguousarray(file.encoded(index)), section.shared)
-    return build_table_codec(file.codec).decode(encoded, section.width)
+    return build_table_codec(file.codec).of(section.kind).decode(encoded, section.width)
 
 
 def _copied(section: Section, blocks: list[Block]) -> Array:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.edge import ItemTensors, item_tensors
-from ecct_tf.knowledge import ItemTable, build_table_codec
+from ecct_tf.knowledge import Block, ItemTable, build_table_codec
 from ecct_tf.knowledge.product_codes import codebooks
 from ecct_tf.knowledge.table_codecs import pack_int4, unpack_int4
 from mobile_export.making.item_rows import (
@@ -30,7 +30,7 @@ from mobile_export.making.item_rows import (
 
 __all__ = ["Constant", "ItemStore", "TableEncoding", "exact_encoding"]
 
-TableEncoding = Literal["float32", "int8", "int4", "pq2", "pq4", "pq8"]
+TableEncoding = Literal["float32", "int8", "int4", "pq2", "pq4", "pq8", "lean"]
 
 Array = npt.NDArray[np.float32]
 Constant = Callable[[npt.NDArray[Any]], tf.Tensor]
@@ -201,15 +201,18 @@ class ItemStore:
         starts = [
             index
             for index, block in enumerate(blocks)
-            if index == 0 or block.is_symmetric != blocks[index - 1].is_symmetric
+            if index == 0
+            or block.is_symmetric != blocks[index - 1].is_symmetric
+            # Its groups may be longer than another's.
+            or (block.is_symmetric and self.encoding == "lean")
         ]
         runs = [
             blocks[start:end] for start, end in zip(starts, [*starts[1:], len(blocks)], strict=True)
         ]
         return _Sides(
-            [self._encode([block.source for block in run]) for run in runs],
-            [self._encode([block.target for block in run]) for run in runs],
-            [self._encode([self.table.attributes])],
+            [self._encode([block.source for block in run], _kind(run, "source")) for run in runs],
+            [self._encode([block.target for block in run], _kind(run, "target")) for run in runs],
+            [self._encode([self.table.attributes], "attributes")],
             self._cloud(),
         )
 
@@ -220,17 +223,17 @@ class ItemStore:
         place = 0
         for width, block in self.table.cloud_copies:
             if block is None:
-                found.append(self._encode([self.table.cloud[:, place : place + width]]))
+                found.append(self._encode([self.table.cloud[:, place : place + width]], "cloud"))
             else:
                 found.append(_Copied(int(ends[block.name]) - width, width))
             place += width
-        return found or [self._encode([self.table.cloud])]
+        return found or [self._encode([self.table.cloud], "cloud")]
 
-    def _encode(self, sections: Sequence[Array]) -> _Encoded:
+    def _encode(self, sections: Sequence[Array], kind: str) -> _Encoded:
         sections = [section for section in sections if section.shape[1]]
         if self.encoding in _STEPS:
             return self._scale(sections)
-        return self._code(sections)
+        return self._code(sections, kind)
 
     def _scale(self, sections: Sequence[Array]) -> _Scaled:
         steps = _STEPS[self.encoding]
@@ -252,11 +255,11 @@ class ItemStore:
             packed,
         )
 
-    def _code(self, sections: Sequence[Array]) -> _Encoded:
+    def _code(self, sections: Sequence[Array], kind: str) -> _Encoded:
         if not sections:
             nothing = np.zeros((self.rows, 0), np.int8)
             return _Scaled(nothing, nothing.astype(np.float16), (), packed=False)
-        codec = build_table_codec(self.encoding)
+        codec = build_table_codec(self.encoding).of(kind)
         encoded = [codec.encode(np.ascontiguousarray(section)) for section in sections]
         books = [codebooks(each) for each in encoded]
         entries = max(book.shape[1] for book in books)
@@ -270,6 +273,11 @@ class ItemStore:
                 for each, section in zip(encoded, sections, strict=True)
             ),
         )
+
+
+def _kind(run: Sequence[Block], side: str) -> str:
+    """Of the sections of `run`, blocks that are all symmetric or all not."""
+    return "both" if run[0].is_symmetric else side
 
 
 def exact_encoding(table: ItemTable) -> TableEncoding:

@@ -51,6 +51,10 @@ _ALL = (
         for size, encoding in _PRODUCT_CODES.items()
     ),
     Variant(
+        "trainable-lean", True, "lean", "float32", False,
+        "large catalogs: product codes, longer for sources than for targets; exact likewise",
+    ),
+    Variant(
         "trainable-float32", True, "float32", "float32", False,
         "reference and comparison",
     ),

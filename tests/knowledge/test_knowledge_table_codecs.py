@@ -28,7 +28,7 @@ from ecct_tf.knowledge.table_files import (
 from ecct_tf.knowledge.table_origin import changed_item_forms, item_form_origins
 from ecct_tf.wire import ItemTableFile, Section, apply_item_delta, delta_rows, item_delta
 
-FORMS = ("int4", "pq2", "pq4", "pq8")
+FORMS = ("int4", "pq2", "pq4", "pq8", "lean")
 
 
 def table_of(items, *, width=6):
@@ -133,6 +133,7 @@ def test_bytes_of_a_row_by_hand(table):
     # next source and target, category, attributes, own columns of the cloud, and the bias: the
     # six columns that the cloud has of the target are not written again.
     sizes = {"int4": (5, 5, 4, 3, 3), "pq2": (3, 3, 2, 1, 1), "pq8": (1, 1, 1, 1, 1)}
+    sizes["lean"] = (1, 2, 1, 1, 1)
     for form, parts in sizes.items():
         file = item_table_file(table, form)
         assert file.rows.dtype.itemsize == sum(parts) + 2
@@ -141,7 +142,35 @@ def test_bytes_of_a_row_by_hand(table):
 
 def test_a_smaller_form_has_fewer_bytes(table):
     rows = {form: item_table_file(table, form).rows.dtype.itemsize for form in FORMS}
-    assert rows["int4"] > rows["pq2"] > rows["pq4"] >= rows["pq8"]
+    assert rows["int4"] > rows["pq2"] > rows["pq4"] >= rows["lean"] >= rows["pq8"]
+
+
+def test_lean_codes_are_longer_where_errors_cancel_out_or_nothing_is_lost():
+    codec, values = build_table_codec("lean"), normal(400, 24)
+    assert codec.of("source").encode(values).rows.shape == (401, 3)
+    assert codec.of("target").encode(values).rows.shape == (401, 6)
+    assert codec.of("cloud").encode(values).rows.shape == (401, 3)
+    # 200 different rows of 24 categories are one entry each, and nothing is lost.
+    genres = np.repeat(normal(200, 24) > 1.0, 2, axis=0)[1:].astype(np.float32)
+    encoded = codec.of("both").encode(genres)
+    assert encoded.rows.shape == (401, 1)
+    np.testing.assert_array_equal(codec.of("both").decode(encoded, 24), genres)
+    # 400 different ones are two halves of which each has fewer.
+    genres = np.concatenate([genres[:, :12], np.roll(genres[:, 12:], 1, axis=0)], axis=1)
+    encoded = codec.of("both").encode(genres)
+    assert encoded.rows.shape == (401, 2)
+    np.testing.assert_array_equal(codec.of("both").decode(encoded, 24), genres)
+
+
+def test_lean_codes_that_lose_something_are_written_again_as_they_were():
+    codec = build_table_codec("lean").of("both")
+    # Once four columns have 256 values, so have all eight: devices would write one byte.
+    values = np.concatenate([normal(400, 4), np.ones((401, 4), np.float32)], axis=1)
+    values[0] = 0.0
+    encoded = codec.encode(values)
+    again = codec.encode(codec.decode(encoded, 8))
+    assert (again.rows.tobytes(), again.shared) == (encoded.rows.tobytes(), encoded.shared)
+    assert encoded.rows.shape == (401, 1)
 
 
 def test_the_cloud_reads_its_copied_columns_from_the_block(crossed):
@@ -254,6 +283,9 @@ def own(monkeypatch):
 
     module.ternary, module.drifting, module.narrow = ternary, drifting, narrow
     module.nothing = lambda: None
+    module.mixed = lambda: dataclasses.replace(ternary(), kinds={"cloud": build_table_codec("pq2")})
+    module.half = lambda: dataclasses.replace(ternary(), kinds={"cloud": narrow()})
+    module.mixed.__module__ = module.half.__module__ = "own_tables"
     for function in (ternary, drifting, narrow, module.nothing):
         function.__module__ = "own_tables"
     monkeypatch.setitem(sys.modules, "own_tables", module)
@@ -271,11 +303,19 @@ def test_a_form_of_ones_own_crosses(table):
 
 
 @pytest.mark.usefixtures("own")
+def test_a_form_of_ones_own_may_write_a_kind_of_section_otherwise(table):
+    found = transmit(table, "own_tables:mixed", "int8").table
+    np.testing.assert_array_equal(found.blocks[0].target, np.sign(table.blocks[0].target))
+    np.testing.assert_allclose(found.cloud[:, 6:], table.cloud[:, 6:], rtol=1e-3)
+
+
+@pytest.mark.usefixtures("own")
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("own_tables:nothing", "return an ecct_tf.knowledge.TableCodec, got NoneType"),
         ("own_tables:drifting", "encode to the same bytes again"),
+        ("own_tables:half", r"expected decoded rows \[9, 5\] float32"),
         ("own_tables:narrow", r"expected decoded rows \[9, 5\] float32"),
         ("own_tables:missing", "function missing in the module own_tables"),
         ("int3", "did you mean int"),

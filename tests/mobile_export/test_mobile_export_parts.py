@@ -72,7 +72,7 @@ def test_a_table_is_kept_in_the_form_in_which_it_crossed(form):
             np.testing.assert_array_equal(gathered, array[ids], err_msg=name)
 
 
-@pytest.mark.parametrize("form", ["int4", "pq4"])
+@pytest.mark.parametrize("form", ["int4", "pq4", "lean"])
 def test_a_runtime_reads_rows_in_smaller_forms_with_builtin_operators(form):
     small = small_table()
     cloud = np.concatenate([small.blocks[0].target, small.cloud], axis=1)
@@ -99,7 +99,7 @@ def test_a_table_in_no_form_of_the_library_is_kept_exactly():
     assert default_variant(small_table()) == "trainable-int8"
 
 
-@pytest.mark.parametrize("encoding", ["int8", "int4", "pq4"])
+@pytest.mark.parametrize("encoding", ["int8", "int4", "pq4", "lean"])
 def test_a_table_without_attributes_or_bias_stores_none(encoding):
     table = small_table()
     bare = dataclasses.replace(
