@@ -1,9 +1,9 @@
 """What smaller forms of the item table cost in quality, before any round.
 
 Starting weights are trained once, on the exact table; then each device's positions that the cloud
-does not know, up to its validation interaction, are ranked with the table in each form. That is several
-times as many rankings as a run tests, all paired, so that small losses show. Nothing of the test
-part is read.
+does not know, up to its validation interaction, are ranked with the table in each form. These are
+several times as many rankings as a run tests, all paired, so that small losses show. Nothing of the
+test part is read.
 
     python benchmarks/table_forms.py --dataset movielens-100k --forms int8,int4,pq4,lean,pq8
 """
