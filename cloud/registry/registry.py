@@ -1,11 +1,13 @@
 """The registry itself."""
 
+import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cloud.registry import rewriting
 from cloud.registry.collection import Collected, abandoned_drafts, remove, superfluous
 from cloud.registry.drafts import Draft, open_draft
 from cloud.registry.inventory import (
@@ -24,12 +26,6 @@ from cloud.registry.manifest import (
     utc_now,
 )
 from cloud.registry.promotions import Promotion, PromotionLog, rollback_target, sync_folder
-from cloud.registry.rewriting import (
-    finish_rewrites,
-    is_served_as_stored,
-    prepared,
-    put_in_place,
-)
 from cloud.registry.serving_folder import align, served
 from cloud.registry.sharing import share_unchanged
 from cloud.registry.version import Version
@@ -89,10 +85,12 @@ class Registry:
 
     def inventory(self) -> Inventory:
         """All stored versions, and what is wrong with those whose manifest is damaged."""
+        self._settle()
         return inventory(self._versions)
 
     def numbers(self) -> tuple[int, ...]:
         """The numbers of all stored versions, ascending, damaged ones included."""
+        self._settle()
         return stored_numbers(self._versions)
 
     def version(self, number: int) -> Version:
@@ -101,6 +99,7 @@ class Registry:
         Raises:
           RegistryError: when it is not stored, or its manifest is damaged.
         """
+        self._settle()
         return read_version(self._versions, number)
 
     def promoted(self) -> Version | None:
@@ -135,7 +134,7 @@ class Registry:
         Raises:
           RegistryError: when a parent is not stored, or another process has the draft open.
         """
-        with exclusive(self._lock):
+        with self._changing():
             for parent in parents:
                 self.version(parent)
             return open_draft(
@@ -172,7 +171,7 @@ class Registry:
         """
         # Hashing may take long, and what is committed does not change: no lock is needed.
         self._check(self.version(number))
-        with exclusive(self._lock):
+        with self._changing():
             version = self.version(number)
             records = self._promotions.records()
             current = records[-1].version if records else None
@@ -203,7 +202,7 @@ class Registry:
           PromotionConflictError: when another version than `expected` is in force.
           RegistryError: when there is nothing to return to.
         """
-        with exclusive(self._lock):
+        with self._changing():
             records = self._promotions.records()
             current = records[-1] if records else None
             if current is None or current.previous is None:
@@ -247,9 +246,9 @@ class Registry:
           RegistryError: it is not stored, or damaged.
         """
         version = self.version(number)
-        copy = prepared(self._versions, version, write, data=data)
-        with exclusive(self._lock):
-            put_in_place(self._versions, copy, trash=self._trash)
+        copy = rewriting.prepared(self._versions, version, write, data=data)
+        with self._changing():
+            rewriting.put_in_place(self._versions, copy, trash=self._trash)
         return self.version(number)
 
     def sweep(self) -> None:
@@ -261,14 +260,13 @@ class Registry:
         Raises:
           RegistryError: a job has a draft open.
         """
-        with exclusive(self._lock):
-            finish_rewrites(self._versions, trash=self._trash)
+        with self._changing():
             drafts, _ = abandoned_drafts(self._drafts, hours=0)
             remove(drafts, trash=self._trash)
             records = self._recover()
             if records:
                 version = self.version(records[-1].version)
-                if not is_served_as_stored(self.serving_path, version):
+                if not rewriting.is_served_as_stored(self.serving_path, version):
                     stale = self.serving_path / str(version.number)
                     remove([stale], trash=self._trash)
                     align(self.serving_path, version, trash=self._trash)
@@ -301,7 +299,7 @@ class Registry:
             )
         if not self.path.is_dir():
             raise RegistryError(f"{self.path}: expected a registry, there is no such folder")
-        with exclusive(self._lock):
+        with self._changing():
             records = self._recover()
             drafts, protected = abandoned_drafts(self._drafts, hours=draft_hours)
             if records:
@@ -333,7 +331,7 @@ class Registry:
         # They stay while the draft is open.
         parents = [each for each in self.versions() if each.number in draft.parents]
         share_unchanged(draft.path, files, parents)
-        with exclusive(self._lock):
+        with self._changing():
             self._versions.mkdir(parents=True, exist_ok=True)
             number = max([0, *self.numbers()]) + 1
             manifest = Manifest(
@@ -361,14 +359,26 @@ class Registry:
             shutil.rmtree(self._trash, ignore_errors=True)
         return self.version(number)
 
-    def _discard(self, draft: Draft) -> None:
+    def _settle(self) -> None:
+        """Ends a rewrite that was killed between its renames: no version seems to be gone."""
+        if rewriting.half_rewritten(self._versions):
+            with self._changing():
+                pass
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Has the lock."""
         with exclusive(self._lock):
+            rewriting.finish_rewrites(self._versions, trash=self._trash)
+            yield
+
+    def _discard(self, draft: Draft) -> None:
+        with self._changing():
             remove([draft.path.parent], trash=self._trash)
             shutil.rmtree(self._trash, ignore_errors=True)
 
     def _recover(self) -> tuple[Promotion, ...]:
         """Ends what a killed job began; to be called under the lock. The log as it is."""
-        finish_rewrites(self._versions, trash=self._trash)
         records = self._promotions.records()
         if records and self.served() != (records[-1].version,):
             align(self.serving_path, self.version(records[-1].version), trash=self._trash)

@@ -3,7 +3,7 @@
 It is for erasing a user, whose rows must not stay in files that never change otherwise. The copy is
 made beside the version, `.000007.rewritten`, and is whole when its manifest is there, which comes
 last. Then the version leaves by a rename and the copy enters by another; a kill in between is made
-good by the next change of the registry.
+good by whoever reads or changes the registry next.
 """
 
 import re
@@ -15,11 +15,11 @@ from typing import Any
 from cloud.registry.collection import remove
 from cloud.registry.inventory import folder_of
 from cloud.registry.manifest import MANIFEST_NAME, Manifest, hash_files, protect
-from cloud.registry.promotions import sync_folder
+from cloud.registry.promotions import is_folder, sync_folder
 from cloud.registry.version import SAVED_MODEL, Version
 from ecct_tf.files import write_text
 
-__all__ = ["finish_rewrites", "is_served_as_stored", "prepared", "put_in_place"]
+__all__ = ["finish_rewrites", "half_rewritten", "is_served_as_stored", "prepared", "put_in_place"]
 
 _COPY = re.compile(r"\.(\d{6,})\.rewritten")
 
@@ -61,14 +61,23 @@ def put_in_place(versions: Path, copy: Path, *, trash: Path) -> None:
     shutil.rmtree(trash, ignore_errors=True)
 
 
+def half_rewritten(versions: Path) -> list[Path]:
+    """Whole copies whose version has left: a process is, or was killed, between the renames."""
+    if not is_folder(versions):
+        return []
+    return [
+        path
+        for path in sorted(versions.glob(".*.rewritten"))
+        if _COPY.fullmatch(path.name)
+        and (path / MANIFEST_NAME).exists()
+        and not folder_of(versions, _number(path)).exists()
+    ]
+
+
 def finish_rewrites(versions: Path, *, trash: Path) -> None:
-    """Ends what a kill left: a whole copy whose version has left enters, others go."""
-    if not versions.is_dir():
-        return
-    for copy in sorted(path for path in versions.iterdir() if _COPY.fullmatch(path.name)):
-        gone = not folder_of(versions, _number(copy)).exists()
-        if gone and (copy / MANIFEST_NAME).exists():
-            put_in_place(versions, copy, trash=trash)
+    """Ends what a kill left: a whole copy whose version has left enters; under the lock."""
+    for copy in half_rewritten(versions):
+        put_in_place(versions, copy, trash=trash)
 
 
 def is_served_as_stored(serving: Path, version: Version) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cloud.registry import Registry
 
+ERASED = "w2"
 _EVENTS = ("open", "os.", "shutil.", "fcntl.")
 
 
@@ -27,7 +28,18 @@ def commit(registry, *, text, name=None):
         return draft.commit(metrics={"hr@10": 0.5})
 
 
-def check(registry, allowed):
+def write_erased(folder):
+    (folder / "saved_model" / "variables").mkdir(parents=True)
+    (folder / "saved_model" / "saved_model.pb").write_text(ERASED)
+    (folder / "saved_model" / "variables" / "data").write_text(ERASED * 100)
+    (folder / "item_table.npz").write_text(ERASED)
+
+
+def text_of(registry):
+    return (registry.version(2).path / "item_table.npz").read_text()
+
+
+def check(registry, allowed, *, may_serve_none=False):
     """What must hold at each moment; repeated reads must agree."""
     promoted = registry.promoted()
     assert promoted is not None
@@ -35,13 +47,13 @@ def check(registry, allowed):
     for version in registry.versions():
         version.verify()
     served = registry.served()
-    assert served
+    assert served or may_serve_none
     for number in served:
         text = (registry.serving_path / str(number) / "saved_model.pb").read_text()
-        assert text == f"v{number}"
+        assert text == f"v{number}" or (number == 2 and text == ERASED)
         data = (registry.serving_path / str(number) / "variables" / "data").read_text()
         assert data == text * 100
-    assert served[0] in allowed, served
+    assert set(served[:1]) <= allowed, served
 
 
 def change(registry, kind):
@@ -51,6 +63,10 @@ def change(registry, kind):
         registry.promote(3, expected=2)
     elif kind == "rollback":
         registry.rollback(expected=2)
+    elif kind == "rewrite":
+        if text_of(registry) != ERASED:
+            registry.rewrite(2, write_erased, data={"redacted": [7]})
+        registry.sweep()
     else:
         registry.gc(keep=1, draft_hours=0)
 
@@ -93,7 +109,9 @@ def main(folder):
         commit(registry, text=f"v{number}")
     registry.promote(1, expected=None)
     registry.promote(2, expected=1)
-    allowed = {"commit": {2}, "promote": {2, 3}, "rollback": {1, 2}, "gc": {2}}
+    allowed = {
+        "commit": {2}, "promote": {2, 3}, "rollback": {1, 2}, "gc": {2}, "rewrite": {2},
+    }  # fmt: skip
     kills = {}
     for kind, numbers in allowed.items():
         kill_at = 0
@@ -104,16 +122,21 @@ def main(folder):
             shutil.copytree(base, path)
             status = run_child(path, kind, kill_at)
             after = Registry(path)
-            check(after, numbers)
+            # What is served is taken away before it is made anew: its number stays.
+            check(after, numbers, may_serve_none=kind == "rewrite")
             # The lock went with the process, and whoever comes next ends the work.
             if not is_done(after, kind):
                 change(after, kind)
             after.gc(keep=9, draft_hours=0)
-            expected = {"commit": 2, "promote": 3, "rollback": 1, "gc": 2}[kind]
+            expected = {"promote": 3, "rollback": 1}.get(kind, 2)
             check(after, {expected})
             assert after.served() == (expected,)
             assert not list((path / "drafts").iterdir())
             assert not (path / "trash").exists()
+            if kind == "rewrite":
+                assert after.version(2).manifest.data["redacted"] == [7]
+                left = [each for each in path.rglob("*") if each.is_file()]
+                assert not [each for each in left if each.read_bytes().startswith(b"v2")]
             if status == 0:
                 break
             assert os.WTERMSIG(status) == signal.SIGKILL

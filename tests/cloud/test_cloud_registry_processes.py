@@ -57,5 +57,5 @@ def test_a_kill_at_any_file_operation_leaves_a_whole_registry(tmp_path):
     assert job.returncode == 0, error
     kills = json.loads(out)
     # A change of a few dozen operations each: fewer would mean that the hook saw nothing.
-    assert set(kills) == {"commit", "promote", "rollback", "gc"}
+    assert set(kills) == {"commit", "promote", "rollback", "gc", "rewrite"}
     assert min(kills.values()) >= 15, kills
