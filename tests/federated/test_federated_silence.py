@@ -98,3 +98,23 @@ def test_what_silence_cannot_go_with_is_refused_by_name(setting):
     name = "attack.kind" if setting.startswith("attack") else setting.partition("=")[0]
     with pytest.raises(ConfigError, match=rf"{name}: got .* with exchange.speak_above=0.5"):
         load_config(overrides=["exchange.speak_above=0.5", setting])
+
+
+@pytest.mark.usefixtures("runtime")
+def test_late_answers_may_be_silent_too(compose, make_cloud, differences, bound):
+    process = compose(("linear",), engine="local", speak_above=bound, asynchronous=True)
+    state, cloud = process.initialize(1), make_cloud()
+    everybody = np.arange(process.num_devices)
+    nobody = everybody[:0]
+    late = everybody % 2
+    state, _ = process.next(state, cloud, everybody, everybody)
+    state, second = process.next(state, cloud, everybody, everybody, late)
+    speaking = {user for user, found in differences.items() if found >= bound}
+    assert second.silent == len(differences) - len(speaking)
+    assert second.under_way == int(late.sum())
+    state, third = process.next(state, cloud, nobody, nobody)
+    here = [report.uplinks for report in (second, third)]
+    sent = [set(up.users.tolist()) for uplinks in here for _, up in uplinks]
+    assert set().union(*sent) == speaking
+    assert sum(map(len, sent)) == len(speaking)
+    assert (third.silent, third.under_way) == (0, 0)
