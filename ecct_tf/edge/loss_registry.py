@@ -88,8 +88,15 @@ def check_losses(training: TrainingConfig, samples: SampleConfig | None = None) 
     """
     build_loss(training.loss)
     build_distillation(training.distillation_loss, training.temperature)
-    for setting, name in _of_targets(samples):
-        build_loss(name, setting=setting)
+    for target, config in ({} if samples is None else samples.targets).items():
+        where = f"samples.targets.{target}"
+        loss = build_loss(config.loss, setting=f"{where}.loss")
+        if loss.by_position and config.negatives is None:
+            raise ConfigError(
+                f"{where}.negatives: expected the label of sampled negatives, with which "
+                f"{config.loss} compares a position's own item, got null; give one, such as 0, or "
+                "take a loss of single samples"
+            )
 
 
 def find_loss(name: str, *, setting: str = _LABELS) -> Callable[..., Any]:

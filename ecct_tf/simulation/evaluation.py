@@ -112,7 +112,8 @@ class EdgeEvaluator:
           state: weights and round.
           cloud: makes the downlinks of the evaluation.
           candidates: one row for each tested interaction; a user may have several or none.
-          target: of which further target, by its place; None for the logit that ranks.
+          target: of which further target, by its place; None for the logit that ranks. Further
+            targets are of the trained weights alone: at its start their heads are untrained.
         """
         candidates = self._placed(candidates)
         result = np.zeros(candidates.items.shape, np.float32)
@@ -121,7 +122,9 @@ class EdgeEvaluator:
                 continue
             weights, cohort = state.cohorts[index].weights, self._process.cohorts[index]
             known = self._known(index, state, cloud, asked.users)
-            kept = self._kept(index, state, known, candidates)
+            kept = np.ones(len(asked.rows), np.bool_)
+            if target is None:
+                kept = self._kept(index, state, known, candidates)
 
             def served(
                 rows: slice,

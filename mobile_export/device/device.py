@@ -276,10 +276,27 @@ class Device:
         Raises:
           DeviceError: `now` is negative, no number, or over a day ahead of the device's clock.
         """
-        own = self._clock()
-        latest = latest_time(own)
-        moment = own if now is None else whole_seconds(now, what="score: now", latest=latest)
+        moment = self._moment(now, what="score: now")
         return self.model.score(self._state, candidates, now=moment, context=context)
+
+    def target_logits(
+        self,
+        candidates: npt.ArrayLike,
+        *,
+        now: float | None = None,
+        context: Context | None = None,
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Logits of each further target, such as a like: `[K] float32` by its name.
+
+        They are of the trained weights, even where the device ranks with those of its start, whose
+        further heads are untrained. Arguments and errors are those of `score`.
+        """
+        moment = self._moment(now, what="target_logits: now")
+        return self.model.target_logits(self._state, candidates, now=moment, context=context)
+
+    def _moment(self, now: float | None, *, what: str) -> float:
+        own = self._clock()
+        return own if now is None else whole_seconds(now, what=what, latest=latest_time(own))
 
     def recommend(
         self,

@@ -292,6 +292,29 @@ class DeviceModel(FileRunner):
             self._load(self.served(state))
             return self._scored(items, given)
 
+    def target_logits(
+        self,
+        state: DeviceState,
+        candidates: npt.ArrayLike,
+        *,
+        now: float | None = None,
+        context: Context | None = None,
+    ) -> dict[str, Array]:
+        """Logits of each further target, `[K] float32` by its name, with the trained weights.
+
+        Raises:
+          DeviceError: the file has no further targets, or there are no candidates.
+        """
+        names, items = self.file.sizes.targets, item_rows(candidates, what="candidates")
+        if not names or not items.size:
+            missing = "item ids" if names else "a file of a run with samples.targets"
+            raise DeviceError(f"target_logits: expected {missing}, got none")
+        given = {**self._now(state), **self._reading(state, now, context)}
+        with self.alone():
+            self._load(state)
+            found = self._scored(items, given, output="target_logits")
+        return dict(zip(names, found.T, strict=True))
+
     def _of_held_back(self, state: DeviceState, held: HeldBack) -> Array:
         self._load(state)
         user = self._user(state)

@@ -58,13 +58,13 @@ class FileRunner:
                 "this one adopt the state."
             )
 
-    def _scored(self, items: npt.NDArray[Any], given: Arrays) -> Array:
+    def _scored(self, items: npt.NDArray[Any], given: Arrays, *, output: str = "logit") -> Array:
         """Logits with the weights that are loaded, in as many calls as the file needs."""
         width = self.file.sizes.candidates or len(items)
         logits = [
             self._call(
                 "score", {**given, "candidates": _filled(items[start : start + width], width)}
-            )["logit"]
+            )[output]
             for start in range(0, len(items), width)
         ]
         found: Array = np.concatenate(logits)[: len(items)]

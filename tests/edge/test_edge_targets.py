@@ -167,6 +167,14 @@ def test_a_model_without_the_heads_is_refused():
         build_edge_model(f"{__name__}:headless", TWO)
 
 
+def test_a_loss_by_position_needs_labels_of_negatives():
+    like = TargetConfig("stars", {"5": 1.0}, loss="bpr")
+    with pytest.raises(ConfigError, match=r"samples\.targets\.like\.negatives: expected the label"):
+        check_losses(TrainingConfig(), SampleConfig(targets={"like": like}))
+    told = dataclasses.replace(like, negatives=0.0)
+    check_losses(TrainingConfig(), SampleConfig(targets={"like": told}))
+
+
 def test_losses_of_targets_are_built_and_recorded_too():
     own = SampleConfig(targets={"like": TargetConfig("stars", {"5": 1.0}, loss="nobody:has")})
     with pytest.raises(ConfigError, match=r"samples.targets.like.loss"):

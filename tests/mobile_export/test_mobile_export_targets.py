@@ -119,6 +119,26 @@ def test_a_step_of_the_file_is_that_of_the_loss_by_hand(device, monkeypatch):
     assert report.target_losses == pytest.approx({"dwell": dwell, "like": like}, abs=2e-4)
 
 
+def test_an_app_asks_what_of_the_ranked_would_be_liked(device, model, monkeypatch):
+    before = device.target_logits([5, 7, 9])
+    device.train(TrainingPlan())
+    after = device.target_logits([5, 7, 9])
+    assert list(after) == ["dwell", "like"]
+    for name, logits in after.items():
+        assert logits.shape == (3,)
+        assert not np.array_equal(logits, before[name])
+    assert not np.array_equal(after["like"], device.score([5, 7, 9]))
+    # By the trained weights, whatever the guard says of the ranking.
+    monkeypatch.setattr(DeviceModel, "served", None)
+    assert np.array_equal(device.target_logits([5, 7, 9])["like"], after["like"])
+    with pytest.raises(DeviceError, match="expected item ids, got none"):
+        device.target_logits([])
+    without = dataclasses.replace(model.file.sizes, targets=())
+    monkeypatch.setattr(model.file, "sizes", without)
+    with pytest.raises(DeviceError, match=r"expected a file of a run with samples\.targets"):
+        device.target_logits([5])
+
+
 def test_a_plan_of_other_targets_is_refused(device, model):
     samples = dataclasses.replace(model.file.samples, targets={})
     with pytest.raises(DeviceError, match=r"heads for the targets \['dwell', 'like'\]"):
