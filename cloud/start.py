@@ -24,6 +24,8 @@ from ecct_tf.config import FeatureConfig, StartConfig, Tier
 from ecct_tf.data import CloudView
 from ecct_tf.data.numbers import LARGEST_VALUE, STEPS
 from ecct_tf.edge import EdgeInputs, EdgeModel, ItemTensors, with_item_vectors
+from ecct_tf.edge.loss_registry import build_loss
+from ecct_tf.edge.losses import EdgeLoss
 from ecct_tf.edge.training import PooledStep, pooled_step
 from ecct_tf.errors import ConfigError
 
@@ -88,14 +90,18 @@ def starting_weights(
 def _train(
     model: EdgeModel, samples: Samples, items: ItemTensors, config: StartConfig, *, seed: int
 ) -> Array:
-    epoch = _compiled_epoch(model, samples, items, config)
+    loss = build_loss(config.loss, setting=f"{config.section}.loss")
+    group = 1 + config.negatives if loss.by_position else 1
+    batch = max(config.batch_size // group, 1) * group
+    epoch = _compiled_epoch(model, samples, items, config, loss=loss, group=group, batch=batch)
     initial = model.layout.initial(seed)
     state = _Descent(tf.constant(initial), tf.zeros([2, len(initial)]), tf.constant(0.0))
-    steps = -(-len(samples.labels) // config.batch_size)
+    steps = -(-len(samples.labels) // batch)
     for number in range(passes(config.epochs, steps=steps, min_steps=config.min_steps)):
         rng = np.random.default_rng([seed, _ORDER, number])
-        order = rng.permutation(len(samples.labels)).astype(np.int32)
-        profile = _random_profiles(model, len(order), batch_size=config.batch_size, rng=rng)
+        first = rng.permutation(len(samples.labels) // group).astype(np.int32) * group
+        order = (first[:, None] + np.arange(group, dtype=np.int32)).ravel()
+        profile = _random_profiles(model, len(order), batch_size=batch, rng=rng)
         state, total = epoch(state, order, profile)
         _log.info(
             "starting weights of tier %s: epoch %d on %d pairs, loss %.4f",
@@ -117,14 +123,25 @@ class _Descent(NamedTuple):
 
 
 def _compiled_epoch(
-    model: EdgeModel, samples: Samples, items: ItemTensors, config: StartConfig
+    model: EdgeModel,
+    samples: Samples,
+    items: ItemTensors,
+    config: StartConfig,
+    *,
+    loss: EdgeLoss,
+    group: int,
+    batch: int,
 ) -> Callable[[_Descent, Ids, Ids], tuple[_Descent, tf.Tensor]]:
     """`(state, order [S], profiles [S, columns]) -> (state, sum of the losses [])`.
 
     One graph for all steps of an epoch: a step is so small that calling it would cost as much.
     """
     step: PooledStep = pooled_step(
-        model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+        model,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        loss=loss,
+        group_size=group,
     )
     data = Samples._make(tf.constant(part) for part in samples)
     size = len(samples.labels)
@@ -132,16 +149,16 @@ def _compiled_epoch(
     def one(
         start: tf.Tensor, total: tf.Tensor, state: _Descent, order: tf.Tensor, profile: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, _Descent]:
-        end = tf.minimum(start + config.batch_size, size)
+        end = tf.minimum(start + batch, size)
         rows = order[start:end]
-        batch = Samples._make(tf.gather(part, rows) for part in data)
-        inputs = _inputs(model, batch, profile[start:end])
+        part = Samples._make(tf.gather(values, rows) for values in data)
+        inputs = _inputs(model, part, profile[start:end])
         if model.reads_items:
             inputs = with_item_vectors(
-                inputs, items, history=batch.histories, candidates=batch.candidates
+                inputs, items, history=part.histories, candidates=part.candidates
             )
         steps = state.steps + 1.0
-        weights, slots, loss = step(state.weights, state.slots, steps, inputs, batch.labels)
+        weights, slots, loss = step(state.weights, state.slots, steps, inputs, part.labels)
         total += loss * tf.cast(end - start, tf.float32)
         return end, total, _Descent(weights, slots, steps)
 

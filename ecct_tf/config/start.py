@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from ecct_tf.config.checks import at_least, numbers, positive, within
+from ecct_tf.config.loss_names import BCE, check_loss_form
 
 __all__ = ["StartConfig"]
 
@@ -25,6 +26,9 @@ class StartConfig:
       negatives: number of negatives for each position, sampled uniformly outside the user's older
         interactions.
       batch_size: samples in a batch.
+      loss: loss of those pairs, as `training.loss` names it. With a loss by position a batch is as
+        many whole positions as `batch_size` holds, at least one, and a tenth of `bce` is added,
+        which keeps logits at its level.
       learning_rate: learning rate of Adam.
       weight_decay: strength of Adam's decoupled weight decay, on all weights.
     """
@@ -39,12 +43,14 @@ class StartConfig:
     max_samples: int = 500_000
     negatives: int = 19
     batch_size: int = 512
+    loss: str = BCE
     learning_rate: float = 1e-3
     weight_decay: float = 1e-5
 
     def __post_init__(self) -> None:
         name = self.section
         numbers(self, name)
+        check_loss_form(self.loss, setting=f"{name}.loss")
         within(self, name, 0.0, 1.0, "inner_fraction")
         positive(self, name, "inner_fraction", "learning_rate")
         at_least(self, name, 1, "epochs", "max_positions", "max_samples", "negatives", "batch_size")

@@ -110,6 +110,7 @@ _BEFORE: Mapping[str, Any] = {
     "samples.weight.column": None,
     "samples.weight.unknown": 1.0,
     "samples.weight.values": {},
+    "start.loss": "bce",
     "start.min_steps": 0,
     "edge_only.server.aggregator": "mean",
     "federated_baseline.pfedrec.server.aggregator": "mean",

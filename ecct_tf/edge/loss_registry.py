@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ecct_tf.config import SampleConfig, TrainingConfig
+from ecct_tf.config import SampleConfig, StartConfig, TrainingConfig
 from ecct_tf.config.loss_names import (
     TEMPERED,
     distillation_target,
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _LABELS, _TEACHER = "training.loss", "training.distillation_loss"
+_START = "start.loss"
 _NEGATIVES = 3
 
 
@@ -76,16 +77,24 @@ def _built(function: Callable[..., Any], *given: float, name: str, trusted: bool
     return loss
 
 
-def check_losses(training: TrainingConfig, samples: SampleConfig | None = None) -> None:
+def check_losses(
+    training: TrainingConfig,
+    samples: SampleConfig | None = None,
+    *,
+    start: StartConfig | None = None,
+) -> None:
     """Builds the losses of a configuration, so that what cannot work is refused early.
 
     Args:
       training: with the losses of labels and of the cloud's logits.
       samples: with those of further targets; None for none.
+      start: with that of the starting weights that the cloud trains; None where it trains none.
 
     Raises:
       ConfigError: as `build_loss` does.
     """
+    if start is not None:
+        build_loss(start.loss, setting=_START)
     build_loss(training.loss)
     build_distillation(training.distillation_loss, training.temperature)
     for target, config in ({} if samples is None else samples.targets).items():
@@ -193,16 +202,20 @@ def _fits(each: Any, *, lead: int, by_position: bool) -> bool:
 
 
 def loss_origins(
-    training: TrainingConfig, samples: SampleConfig | None = None
+    training: TrainingConfig,
+    samples: SampleConfig | None = None,
+    *,
+    start: StartConfig | None = None,
 ) -> dict[str, Origin]:
     """What is to be recorded of each loss that is not the library's own, by its setting.
+
+    Arguments as of `check_losses`.
 
     Raises:
       ConfigError: one cannot be imported.
     """
-    return {
-        setting: _origin(setting, name, target) for setting, name, target in _own(training, samples)
-    }
+    own = _own(training, samples, start)
+    return {setting: _origin(setting, name, target) for setting, name, target in own}
 
 
 def changed_losses(
@@ -210,6 +223,7 @@ def changed_losses(
     recorded: Mapping[str, Origin],
     *,
     samples: SampleConfig | None = None,
+    start: StartConfig | None = None,
 ) -> list[str]:
     """For each loss whose source is not what was recorded: its name and what changed, in words.
 
@@ -218,7 +232,7 @@ def changed_losses(
     """
     changes = (
         change_of(recorded[setting], _origin(setting, name, target), what=_what(name))
-        for setting, name, target in _own(training, samples)
+        for setting, name, target in _own(training, samples, start)
         if setting in recorded
     )
     return [change for change in changes if change is not None]
@@ -230,8 +244,12 @@ def _of_targets(samples: SampleConfig | None) -> Iterator[tuple[str, str]]:
         yield f"samples.targets.{name}.loss", target.loss
 
 
-def _own(training: TrainingConfig, samples: SampleConfig | None) -> Iterator[tuple[str, str, str]]:
+def _own(
+    training: TrainingConfig, samples: SampleConfig | None, start: StartConfig | None
+) -> Iterator[tuple[str, str, str]]:
     """Setting, name and `module:name` of each loss that is not the library's."""
+    if start is not None and not is_own_loss(start.loss):
+        yield _START, start.loss, loss_target(start.loss, setting=_START)
     if not is_own_loss(training.loss):
         yield _LABELS, training.loss, loss_target(training.loss)
     name = training.distillation_loss

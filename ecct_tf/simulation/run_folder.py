@@ -200,7 +200,7 @@ class RunFolder:
         from ecct_tf.knowledge.table_origin import changed_item_forms
         from ecct_tf.simulation.own_methods import changed_methods
 
-        path = self.path / "environment.json"
+        path, own = self.path / "environment.json", self.config
         try:
             recorded = json.loads(path.read_text(encoding="utf-8"))
             edge, clouds = recorded.get("edge_models", {}), recorded.get("clouds", {})
@@ -216,7 +216,7 @@ class RunFolder:
             + changed_clouds(clouds)
             + changed_aggregators(self.config, aggregators)
             + changed_stages(self.config, stages)
-            + changed_losses(self.config.training, losses, samples=self.config.samples)
+            + changed_losses(own.training, losses, samples=own.samples, start=own.start)
             + changed_item_forms(self.config.exchange.item_table, forms)
             + changed_datasets(self.config.data.dataset, datasets)
             + changed_methods(self.config.method, methods)
@@ -387,7 +387,7 @@ def _environment(config: RunConfig) -> dict[str, Any]:
         "clouds": cloud_origins(config.cloud.model),
         "aggregators": aggregator_origins(config),
         "stages": stage_origins(config),
-        "losses": loss_origins(config.training, config.samples),
+        "losses": loss_origins(config.training, config.samples, start=config.start),
         "datasets": dataset_origins(config.data.dataset),
         "methods": method_origins(config.method),
         "item_tables": item_form_origins(config.exchange.item_table),

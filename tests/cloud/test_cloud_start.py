@@ -76,6 +76,21 @@ def test_few_positions_are_gone_over_up_to_five_times_as_often(train, models):
     np.testing.assert_array_equal(found[0]["linear"], found[1]["linear"])
 
 
+def test_the_loss_that_is_named_trains_the_start(train, models, starts):
+    """And a batch of a loss by position is whole positions: 16 rows hold four of four."""
+    by_position = dataclasses.replace(START, loss="sampled_softmax")
+    found = train(by_position, which=models[:1])["linear"]
+    assert np.isfinite(found).all()
+    assert not np.array_equal(found, starts["linear"])
+    whole = dataclasses.replace(by_position, batch_size=19)
+    np.testing.assert_array_equal(found, train(whole, which=models[:1])["linear"])
+    # A batch that holds no whole position has one all the same.
+    small, one = (dataclasses.replace(by_position, batch_size=size) for size in (1, 4))
+    np.testing.assert_array_equal(
+        *(train(each, which=models[:1])["linear"] for each in (small, one))
+    )
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_others(train, starts, models):
     again = train(which=models[:1])["linear"]
     other = train(which=models[:1], seed=1)["linear"]

@@ -18,6 +18,7 @@ REFUSED = {
     "start.inner_fraction": (0.0, 1.5),
     "start.epochs": (0,),
     "start.min_steps": (-1,),
+    "start.loss": ("b c e",),
     "start.max_samples": (0,),
     "start.learning_rate": (0.0,),
     "start.weight_decay": (-1e-3,),

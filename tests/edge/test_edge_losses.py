@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ecct_tf.config import SampleConfig, TrainingConfig
+from ecct_tf.config import SampleConfig, StartConfig, TrainingConfig
 from ecct_tf.data.samples import sample_order
 from ecct_tf.edge import (
     DeviceTask,
@@ -312,10 +312,15 @@ def test_a_run_records_the_source_of_losses_of_ones_own(tmp_path, monkeypatch):
     recorded = loss_origins(own)
     assert sorted(recorded) == ["training.distillation_loss", "training.loss"]
     assert changed_losses(own, recorded) == []
-    assert loss_origins(TrainingConfig(loss="bpr")) == {}
+    assert loss_origins(TrainingConfig(loss="bpr"), start=StartConfig(loss="bpr")) == {}
+    start = StartConfig(loss="recorded_losses:hinge")
+    of_start = loss_origins(TrainingConfig(), start=start)
+    assert list(of_start) == ["start.loss"]
+    assert changed_losses(TrainingConfig(), of_start, start=start) == []
     source.write_text(source.read_text() + "\n# other\n")
     changes = changed_losses(own, recorded)
     assert [change.partition(":")[0] for change in changes] == [
         "loss 'recorded_losses",
         "loss 'recorded_losses",
     ]
+    assert len(changed_losses(TrainingConfig(), of_start, start=start)) == 1
