@@ -27,7 +27,10 @@ _JOB = """\
 uplinks: uplinks
 history: all
 data: {{dataset: files, schema: {schema}, max_item_share: 1.0}}
-cloud: {{similarity: {{factors: 64}}, next_item: {{epochs: 1, max_positions: 50000}}}}
+cloud:
+  update_epochs: 2
+  similarity: {{factors: 64}}
+  next_item: {{epochs: 1, max_positions: 50000}}
 """
 _EVERY_SECONDS = 0.2
 
@@ -78,6 +81,8 @@ def main(
                 uplinks=uplinks,
                 seed=seed,
             )
+        for name in ("registry", "public", "jobs"):
+            shutil.rmtree(folder / name, ignore_errors=True)
         settings = [part for each in changes for part in ("--set", each)]
         for number in range(jobs):
             if number:
