@@ -188,8 +188,8 @@ def test_the_loop_of_the_architecture_runs(capsys):
     code = _blocks(DOCS / "architecture.md", "python")[0]
     exec(compile(code, "docs/architecture.md", "exec"), {})
     rounds = [line.split() for line in capsys.readouterr().out.splitlines()]
-    # An uplink with logits has 558 bytes for each user (docs/exchange.md).
-    assert rounds == [["1", "64", str(64 * 558)], ["2", "64", str(64 * 558)]]
+    # An uplink with logits has 466 bytes for each user (docs/exchange.md).
+    assert rounds == [["1", "64", str(64 * 466)], ["2", "64", str(64 * 466)]]
 
 
 def _command_lines(page: Path) -> list[list[str]]:

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+from cloud.service.questions import Questions
 from cloud.uplink_log.framing import MAX_CONTENT_BYTES
 from ecct_tf.errors import CodecError, EcctError
-from ecct_tf.wire import UplinkRecord, split_records
+from ecct_tf.wire import PlacedRecord, UplinkRecord, split_records
+from ecct_tf.wire.record import PLACES_SCHEMA
 
 __all__ = ["Limits", "RefusedAnswerError", "read_answers"]
 
@@ -17,12 +19,14 @@ class RefusedAnswerError(EcctError):
     Attributes:
       status: of the HTTP answer.
       index: of the record in the request.
+      needs_items: whether the same answer with its items may be taken.
     """
 
-    def __init__(self, message: str, *, status: int, index: int) -> None:
+    def __init__(self, message: str, *, status: int, index: int, needs_items: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.index = index
+        self.needs_items = needs_items
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,26 +47,37 @@ class Limits:
 
 
 def read_answers(
-    body: bytes, *, user: int, newest_round: int, now: float, limits: Limits
+    body: bytes,
+    *,
+    user: int,
+    newest_round: int,
+    now: float,
+    limits: Limits,
+    questions: Questions | None = None,
 ) -> tuple[UplinkRecord, ...]:
     """The records of a request, in their order.
 
     Whether their values are within the declared bounds is judged by the reader of the log.
 
     Args:
-      body: records, one after another, as `UplinkRecord.to_bytes` makes them.
+      body: records, one after another, as `UplinkRecord.to_bytes` or `PlacedRecord.to_bytes` makes
+        them.
       user: whose token came with it.
       newest_round: that was asked.
       now: seconds since 1970.
       limits: what is taken.
+      questions: that resolve answers by place; None takes none.
 
     Raises:
       RefusedAnswerError: with the first record that cannot be taken.
     """
-    found: list[UplinkRecord] = []
+    found: list[UplinkRecord | PlacedRecord] = []
     try:
         for content in split_records(body, most_bytes=MAX_CONTENT_BYTES):
-            found.append(UplinkRecord.from_bytes(content))
+            if _schema(content) == PLACES_SCHEMA:
+                found.append(PlacedRecord.from_bytes(content))
+            else:
+                found.append(UplinkRecord.from_bytes(content))
             if len(found) > limits.most_records:
                 raise RefusedAnswerError(
                     f"expected at most {limits.most_records} records in a request; send fewer",
@@ -94,4 +109,20 @@ def read_answers(
                 status=422,
                 index=index,
             )
-    return tuple(found)
+    return tuple(
+        record if isinstance(record, UplinkRecord) else _resolved(record, index, questions)
+        for index, record in enumerate(found)
+    )
+
+
+def _schema(content: bytes) -> int:
+    return int.from_bytes(content[4:6], "little")
+
+
+def _resolved(record: PlacedRecord, index: int, questions: Questions | None) -> UplinkRecord:
+    try:
+        if questions is None:
+            raise CodecError("answer by place: expected items; this service holds no questions")
+        return questions.resolve(record)
+    except CodecError as error:
+        raise RefusedAnswerError(str(error), status=422, index=index, needs_items=True) from error

@@ -24,6 +24,7 @@ from cloud.service.measured import Measured
 from cloud.service.metrics import Metrics
 from cloud.service.offers import DamagedOfferError, Offer, Offers
 from cloud.service.openapi import openapi
+from cloud.service.questions import Questions
 from cloud.service.ranges import UnsatisfiableRangeError, matches, requested_range
 from cloud.service.tokens import Grant, TokenStore
 from ecct_tf.errors import EcctError, TokenError
@@ -39,6 +40,8 @@ _BLOCK_BYTES = 1 << 18
 _KEEP_TOKEN_SECONDS = 7 * 86_400
 # Below this a log cannot be said to be writable for long.
 _FREE_BYTES = 16 << 20
+# Tells devices that answers by place are taken; those that do not know it send items.
+_ANSWER_BY = {"ECCT-Answer-By": "place"}
 
 
 class _Refused(Exception):  # noqa: N818  # an answer on its way, no error of the service
@@ -62,6 +65,7 @@ class Service:
       rate: of requests of one token.
       strangers: of requests without a valid token, by address.
       clock: seconds since 1970.
+      questions: that resolve answers by place; None takes answers with items alone.
     """
 
     def __init__(
@@ -75,8 +79,10 @@ class Service:
         rate: RateLimit,
         strangers: RateLimit,
         clock: Callable[[], float] = time.time,
+        questions: Questions | None = None,
     ) -> None:
         self.metrics = Metrics()
+        self._questions = questions
         self._offers = offers
         self._tokens = tokens
         self._intake = intake
@@ -89,7 +95,10 @@ class Service:
     def current(self, request: Request) -> Response:
         """`GET /v1/current`."""
         self._user(request)
-        return _sent(request, self._offers.current(), kind="application/json")
+        answer = _sent(request, self._offers.current(), kind="application/json")
+        if self._questions is not None:
+            answer.headers.update(_ANSWER_BY)
+        return answer
 
     def file(self, request: Request) -> Response:
         """`GET /v1/files/{name}`."""
@@ -113,7 +122,8 @@ class Service:
         try:
             records = await run_in_threadpool(self._read, body, user)
         except RefusedAnswerError as error:
-            raise _Refused(error.status, str(error), index=error.index) from error
+            told: dict[str, Any] = {"answer_by": "item"} if error.needs_items else {}
+            raise _Refused(error.status, str(error), index=error.index, **told) from error
         try:
             future: Future[Receipt] = self._intake.offer(records)
             receipt = await asyncio.wrap_future(future)
@@ -122,8 +132,8 @@ class Service:
         except (OSError, EcctError) as error:
             message = "the answers could not be written to the disk; send them again later"
             raise _Refused(503, message, wait=6 * _RETRY_SECONDS) from error
-        told = {"taken": receipt.taken, "repeated": receipt.repeated, "too_old": receipt.too_old}
-        return JSONResponse(told)
+        found = {"taken": receipt.taken, "repeated": receipt.repeated, "too_old": receipt.too_old}
+        return JSONResponse(found)
 
     def token(self, request: Request) -> Response:
         """`POST /v1/token`."""
@@ -165,6 +175,9 @@ class Service:
             "log_files_total": intake.files,
             "log_failures_total": intake.failures,
         }
+        if self._questions is not None:
+            gauges["answers_by_place_total"] = self._questions.resolved
+            gauges["answers_by_place_refused_total"] = self._questions.unresolved
         return PlainTextResponse(self.metrics.text(gauges))
 
     def document(self, request: Request) -> Response:
@@ -200,7 +213,12 @@ class Service:
         """The answers of a request, as `read_answers`."""
         newest = self._offers.publication().round_number
         return read_answers(
-            body, user=user, newest_round=newest, now=self._clock(), limits=self._limits
+            body,
+            user=user,
+            newest_round=newest,
+            now=self._clock(),
+            limits=self._limits,
+            questions=self._questions,
         )
 
     async def _body(self, request: Request) -> bytes:
@@ -265,7 +283,7 @@ def _pages(origins: Sequence[str]) -> list[Middleware]:
             allow_origins=list(origins),
             allow_methods=["GET", "HEAD", "PUT", "POST"],
             allow_headers=["Authorization", "Content-Type", "If-None-Match", "If-Range", "Range"],
-            expose_headers=["ETag", "Retry-After", "Content-Range"],
+            expose_headers=["ETag", "Retry-After", "Content-Range", *_ANSWER_BY],
             max_age=600,
         )
     ]

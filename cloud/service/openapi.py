@@ -111,7 +111,9 @@ def _open(told: str, *others: int) -> dict[str, Any]:
 _PUT = {
     "summary": "Hands over answers; 200 when they are on the disk",
     "description": "Records of UplinkRecord.to_bytes, one after another, all of the token's user. "
-    "All of them are taken, or none. Sending again is safe: (user, round) is taken once.",
+    "All of them are taken, or none. Sending again is safe: (user, round) is taken once. Where "
+    "/v1/current has the header ECCT-Answer-By: place, they may be those of PlacedRecord.to_bytes; "
+    "a refusal with answer_by: item asks for the same records with their items.",
     "requestBody": {"required": True, "content": {_BYTES: {"schema": {}}}},
     "responses": {
         "200": {

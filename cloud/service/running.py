@@ -22,6 +22,7 @@ from cloud.service.intake import Intake
 from cloud.service.ledger import Ledger
 from cloud.service.limits import RateLimit
 from cloud.service.offers import Offers
+from cloud.service.questions import Questions
 from cloud.service.tokens import TokenStore
 from cloud.uplink_log import UplinkLogWriter
 from ecct_tf import stopping
@@ -164,6 +165,7 @@ def _run(settings: ServiceSettings, intake: Intake, ready: Callable[[str], None]
         intake=intake,
         log_folder=settings.log,
         limits=settings.limits,
+        questions=Questions(settings.publication),
         rate=RateLimit(
             per_minute=settings.requests_per_minute, burst=settings.burst, clock=time.monotonic
         ),

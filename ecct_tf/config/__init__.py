@@ -45,6 +45,7 @@ from ecct_tf.config.edge import (
 from ecct_tf.config.edge_names import check_tier_names, edge_model_names
 from ecct_tf.config.exchange import (
     CODECS,
+    AnswerBy,
     CodecName,
     EngineName,
     ExchangeConfig,
@@ -99,6 +100,7 @@ __all__ = [
     "SPLITS",
     "STARTS",
     "TIERS",
+    "AnswerBy",
     "AttackConfig",
     "AvailabilityConfig",
     "CandidateRowsConfig",

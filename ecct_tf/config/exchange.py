@@ -15,6 +15,7 @@ from ecct_tf.errors import ConfigError
 
 __all__ = [
     "CODECS",
+    "AnswerBy",
     "CodecName",
     "EngineName",
     "ExchangeConfig",
@@ -29,6 +30,7 @@ CODECS: tuple[CodecName, ...] = ("float32", "float16", "int8")
 EngineName = Literal["tff", "local"]
 ItemsName = Literal["table", "candidates"]
 RowsName = Literal["user", "item"]
+AnswerBy = Literal["place", "item"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,8 @@ class ExchangeConfig:
       speak_above: root mean square difference of a device's `z_e` from the cloud's `z_c`, over the
         items it is asked about, below which it sends no answer in a round in which logits cross; 0
         to always answer.
+      answer_by: how an uplink says which items it answers for: `place`, a fingerprint of the
+        questions, which the cloud knows; `item`, their numbers. It changes bytes alone.
       only_asked: whether to refuse an uplink with an answer for an item that the cloud did not ask
         about.
       uplink_log: folder of an uplink log to which a simulation with the method `ecct` appends
@@ -89,6 +93,7 @@ class ExchangeConfig:
     clip_logit: float = 12.0
     noise_multiplier: float = 0.0
     speak_above: float = 0.0
+    answer_by: AnswerBy = "place"
     only_asked: bool = True
     uplink_log: str | None = None
     candidates: CandidateRowsConfig = dataclasses.field(default_factory=CandidateRowsConfig)
@@ -118,6 +123,13 @@ class ExchangeConfig:
                     "null, leave it out"
                 )
         at_least(self, "exchange", 1, "queries")
+        one_of(self, "exchange", "answer_by", get_args(AnswerBy))
+        if self.answer_by == "place" and not self.only_asked:
+            raise ConfigError(
+                "exchange.answer_by: got 'place' with exchange.only_asked=false: places are those "
+                "of the questions, so nothing else can be answered; expected 'item', or "
+                "exchange.only_asked=true"
+            )
         positive(self, "exchange", "clip_norm", "clip_logit")
 
 

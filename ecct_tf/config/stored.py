@@ -55,6 +55,7 @@ _BEFORE: Mapping[str, Any] = {
     "evaluation.catalog": "none",
     "evaluation.cold_interactions": 10,
     "evaluation.devices": None,
+    "exchange.answer_by": "item",
     "exchange.candidates.best": 512,
     "exchange.candidates.popular": 512,
     "exchange.candidates.uniform": 512,

@@ -13,6 +13,7 @@ from pathlib import Path
 from cloud.publishing import publish
 from cloud.registry import Registry
 from cloud.retraining import JobResult, retrain
+from cloud.service.questions import Questions
 from cloud.uplink_log import UplinkLogWriter
 from cloud.version_files import StoredCloud
 from ecct_tf.bars import open_bar, show_figures, validation_text
@@ -28,7 +29,7 @@ from ecct_tf.errors import ConfigError, RegistryError
 from ecct_tf.federated.sharing import ShareSchedule
 from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.increments import increment_spec
-from ecct_tf.wire import CURRENT_NAME
+from ecct_tf.wire import CURRENT_NAME, PlacedRecord
 from mobile_export.device import DeviceFleet, ReceivedDownlink, TrainingPlan
 from mobile_export.runtime.loaded_file import interpreter_of
 
@@ -214,9 +215,12 @@ class _Loop:
             if not self._folder.edge(tier, cycle).exists():
                 self._train_tier(cycle, tier, fleet, fetched)
         log = UplinkLogWriter(self._folder.uplinks)
+        questions = Questions(self._folder.public)
         now = self._seconds(cycle)
         for tier, fleet in self._edge.fleets(fetched, cycle=cycle).items():
-            records = answers(fleet, created_at_seconds=now)
+            sent = answers(fleet, created_at_seconds=now)
+            # As they cross to a service, which knows what it asked.
+            records = [questions.resolve(PlacedRecord.of(record)) for record in sent]
             log.append(records, name=f"cycle-{cycle:06d}-{tier_slug(tier)}")
 
     def _train_tier(self, cycle: int, tier: Tier, fleet: DeviceFleet, fetched: Fetched) -> None:

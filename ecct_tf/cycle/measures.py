@@ -17,6 +17,7 @@ from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.sharing import ShareSchedule
 from ecct_tf.knowledge import build_codec
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.wire import placed_bytes
 from ecct_tf.wire.record import CRC_BYTES, HEADER
 from mobile_export.contract.wire import uplink_form
 from mobile_export.device import DeviceFleet
@@ -106,7 +107,8 @@ class CycleMeasures:
         for fleet in self.fleets.values():
             devices, model = len(fleet.users), fleet.model
             if rounds:
-                record = uplink_form(model.file.sizes).payload_bytes + HEADER.itemsize + CRC_BYTES
+                payload = placed_bytes(uplink_form(model.file.sizes))
+                record = payload + HEADER.itemsize + CRC_BYTES
                 shared = build_codec(self.codec).encoded_bytes(1, model.shared_size)
                 totals["downlink_bytes"] += devices * self.fetched.publication.device_bytes
                 totals["uplink_bytes"] += devices * record

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ecct_tf.config import CodecName
+from ecct_tf.config import AnswerBy, CodecName
 from ecct_tf.errors import CodecError, ConfigError
 from ecct_tf.fixed_order import root_from_one, sum_halves
 from ecct_tf.knowledge.codecs import Codec, Encoded, build_codec
@@ -80,6 +80,7 @@ class ExchangeSpec:
       noise_multiplier: Gaussian noise that a device adds before it encodes, as a multiple
         of `clip_norm` for embeddings and of `clip_logit` for logits; 0 for none.
       num_rows: K, rows of a downlink where the cloud's score is no product; 0 for user embeddings.
+      answer_by: how an uplink says which items it answers for; it changes its bytes alone.
     """
 
     cloud_dim: int
@@ -91,6 +92,7 @@ class ExchangeSpec:
     clip_logit: float = 12.0
     noise_multiplier: float = 0.0
     num_rows: int = 0
+    answer_by: AnswerBy = "item"
 
     def __post_init__(self) -> None:
         for name in ("cloud_dim", "embedding_dim", "num_queries"):
@@ -132,10 +134,12 @@ class ExchangeSpec:
 
     @property
     def uplink_bytes(self) -> int:
-        """Bytes of one user's uplink as encoded: id, items, embeddings, logits."""
+        """Bytes of one user's uplink as encoded: id, items or their fingerprint, and values."""
         embeddings = self.coder.encoded_bytes(self.num_queries, self.embedding_dim)
         logits = self.coder.encoded_bytes(1, self.num_queries) if self.with_logits else 0
-        return 4 + 4 * self.num_queries + embeddings + logits
+        # As `ecct_tf.wire.places` writes them, or `ecct_tf.wire.uplink`.
+        asked = 4 if self.answer_by == "place" else 4 * self.num_queries
+        return 4 + asked + embeddings + logits
 
     def nothing_known(self, lead: Sequence[int]) -> Any:
         """What a cloud knows that says nothing: zeros of the declared form, not encoded.

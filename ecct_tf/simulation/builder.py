@@ -162,6 +162,7 @@ def device_work(
                 clip_logit=config.exchange.clip_logit,
                 noise_multiplier=config.exchange.noise_multiplier,
                 num_rows=config.cloud.rows if table.row_dim else 0,
+                answer_by=config.exchange.answer_by,
             ),
             sharing=config.edge.shared,
             receives=config.exchange.down,

@@ -12,7 +12,10 @@ __all__ = ["honest_hr", "pushed_rank", "refused_uplinks", "robustness"]
 # In `simulation.attack_outcome`, which needs TensorFlow; what reads runs does not.
 _FILE = "attack.json"
 
-_OFF = ("exchange.only_asked=false", "cloud.max_item_share=1.0", "cloud.answer_trim=0.0")
+_OFF = (
+    *("exchange.only_asked=false", "exchange.answer_by=item"),
+    *("cloud.max_item_share=1.0", "cloud.answer_trim=0.0"),
+)
 _ON = ("exchange.only_asked=true", "cloud.max_item_share=0.005", "cloud.answer_trim=0.1")
 
 

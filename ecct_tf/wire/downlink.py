@@ -27,7 +27,7 @@ its scale (float16), then the queries (Q int32). Its length is `ExchangeSpec.dow
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ from ecct_tf.wire.sealed import DIGEST_BYTES, seal, unseal
 from ecct_tf.wire.values import VALUE_DTYPES
 from ecct_tf.wire.whole_numbers import LARGEST_UINT32, check_array, check_whole
 
-__all__ = ["DownlinkFile", "DownlinkForm", "WireDownlink"]
+__all__ = ["DownlinkFile", "DownlinkForm", "WireDownlink", "asked_in"]
 
 Ids = npt.NDArray[np.int32]
 
@@ -234,7 +234,7 @@ class DownlinkFile:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "DownlinkFile":
-        """Reads a file.
+        """Reads a file, or a view of one, without a copy.
 
         Raises:
           CodecError: when it is damaged or of another kind.
@@ -327,6 +327,28 @@ class DownlinkFile:
                 f"{len(self.keys)} {self.keys_are}; a new user takes one from the segments file"
             )
         return place
+
+
+def asked_in(file: BinaryIO) -> tuple[int, int, int, int] | None:
+    """What a file is for, without reading it whole or checking it; None where it is none.
+
+    Args:
+      file: that can seek.
+
+    Returns:
+      Its round and cloud version, and its first and last key.
+    """
+    head = file.read(_HEADER.itemsize)
+    if len(head) < _HEADER.itemsize or head[: len(_MAGIC)] != _MAGIC:
+        return None
+    header = np.frombuffer(head, _HEADER, count=1)[0]
+    first = file.read(4)
+    file.seek(_HEADER.itemsize + 4 * (int(header["count"]) - 1))
+    last = file.read(4)
+    if not header["count"] or len(first + last) != 8:
+        return None
+    keys = np.frombuffer(first + last, "<i4").tolist()
+    return int(header["round_number"]), int(header["cloud_version"]), keys[0], keys[1]
 
 
 def _is_hexadecimal(text: str) -> bool:

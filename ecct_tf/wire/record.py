@@ -19,8 +19,9 @@ zlib, as `java.util.zip.CRC32` computes it) of both. All numbers are little-endi
 | 40 | bytes | payload |
 | end - 4 | uint32 | CRC-32 of all before it |
 
-The first six bytes stay where they are in every version. Where a user was erased from a log, a
-tombstone stands in the place of the record: `ECTB`, then zeros up to the record's length.
+The first six bytes stay where they are in every version. Version 2 is the same record on its way,
+with a fingerprint in the place of its items (`ecct_tf.wire.places`). Where a user was erased from
+a log, a tombstone stands in the place of the record: `ECTB`, then zeros up to its length.
 """
 
 import dataclasses
@@ -40,10 +41,13 @@ __all__ = [
     "HEADER",
     "LAST_SECOND",
     "MAGIC",
+    "PLACES_SCHEMA",
     "RECORD_SCHEMA",
     "TOMBSTONE",
+    "Envelope",
     "UplinkRecord",
     "crc_fits",
+    "read_envelope",
     "split_records",
 ]
 
@@ -51,6 +55,8 @@ MAGIC = b"ECUP"
 # What a record begins with whose user was erased: the rest of its bytes are zeros.
 TOMBSTONE = b"ECTB"
 RECORD_SCHEMA = 1
+# Of `ecct_tf.wire.places`.
+PLACES_SCHEMA = 2
 CRC_BYTES = 4
 # The end of the year 9999, the last one that a calendar in common use can tell.
 LAST_SECOND = 253_402_300_799
@@ -119,9 +125,13 @@ class UplinkRecord:
 
     def to_bytes(self) -> bytes:
         """The record as bytes."""
+        return self.enveloped(RECORD_SCHEMA, self.payload)
+
+    def enveloped(self, schema: int, payload: bytes) -> bytes:
+        """`payload` between this record's header, as `schema` has it, and the CRC-32 of both."""
         header = _HEADER.pack(
             MAGIC,
-            RECORD_SCHEMA,
+            schema,
             CODECS.index(self.form.codec),
             2 if self.form.with_logits else 1,
             self.form.queries,
@@ -130,9 +140,9 @@ class UplinkRecord:
             self.user,
             self.round_number,
             self.cloud_version,
-            len(self.payload),
+            len(payload),
         )
-        content = header + self.payload
+        content = header + payload
         return content + zlib.crc32(content).to_bytes(CRC_BYTES, "little")
 
     @classmethod
@@ -143,45 +153,78 @@ class UplinkRecord:
           CodecError: when it is no record, of another schema version, damaged, or not of
             the length that its header says.
         """
-        if content[:4] != MAGIC or len(content) < _HEADER.size + CRC_BYTES:
-            raise CodecError(
-                f"uplink record: expected at least {_HEADER.size + CRC_BYTES} bytes that begin "
-                f"with {MAGIC!r}, got {len(content)} that begin with {content[:4]!r}"
-            )
-        _, schema, codec, stage, queries, width, created, user, number, version, size = (
-            _HEADER.unpack_from(content)
-        )
-        if schema != RECORD_SCHEMA:
-            raise CodecError(
-                f"uplink record: expected schema version {RECORD_SCHEMA}, got {schema}; "
-                "device and cloud run different versions"
-            )
-        if not crc_fits(content):
-            raise CodecError("uplink record: its CRC-32 does not fit; it was damaged on its way")
-        if codec >= len(CODECS) or stage not in (1, 2):
-            raise CodecError(
-                f"uplink record: expected a codec below {len(CODECS)} and stage 1 or 2, got "
-                f"{codec} and {stage}"
-            )
-        form = UplinkForm(
-            queries=queries,
-            embedding_dim=width,
-            codec=CODECS[codec],
-            with_logits=stage == 2,
-        )
-        payload = content[_HEADER.size : -CRC_BYTES]
-        if len(payload) != size:
-            raise CodecError(
-                f"uplink record: its header says {size} bytes of payload, it has {len(payload)}"
-            )
+        found = read_envelope(content, schema=RECORD_SCHEMA)
         return cls(
-            user=user,
-            round_number=number,
-            cloud_version=version,
-            created_at_seconds=created,
-            form=form,
-            payload=payload,
+            user=found.user,
+            round_number=found.round_number,
+            cloud_version=found.cloud_version,
+            created_at_seconds=found.created_at_seconds,
+            form=found.form,
+            payload=found.payload,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Envelope:
+    """What a header says, and the bytes between it and the CRC-32; not checked against each other.
+
+    Attributes:
+      user: as the header has it.
+      round_number: likewise.
+      cloud_version: likewise.
+      created_at_seconds: likewise.
+      form: of a payload with items.
+      payload: of the schema version that was asked for.
+    """
+
+    user: int
+    round_number: int
+    cloud_version: int
+    created_at_seconds: int
+    form: UplinkForm
+    payload: bytes
+
+
+def read_envelope(content: bytes, *, schema: int) -> Envelope:
+    """Reads one record of a schema version up to its payload.
+
+    Raises:
+      CodecError: when it is no record, of another schema version, damaged, or not of the length
+        that its header says.
+    """
+    if content[:4] != MAGIC or len(content) < _HEADER.size + CRC_BYTES:
+        raise CodecError(
+            f"uplink record: expected at least {_HEADER.size + CRC_BYTES} bytes that begin "
+            f"with {MAGIC!r}, got {len(content)} that begin with {content[:4]!r}"
+        )
+    _, got, codec, stage, queries, width, created, user, number, version, size = (
+        _HEADER.unpack_from(content)
+    )
+    if got != schema:
+        raise CodecError(
+            f"uplink record: expected schema version {schema}, got {got}; "
+            + (
+                "answers by place must be resolved by the service that takes them"
+                if (schema, got) == (RECORD_SCHEMA, PLACES_SCHEMA)
+                else "device and cloud run different versions"
+            )
+        )
+    if not crc_fits(content):
+        raise CodecError("uplink record: its CRC-32 does not fit; it was damaged on its way")
+    if codec >= len(CODECS) or stage not in (1, 2):
+        raise CodecError(
+            f"uplink record: expected a codec below {len(CODECS)} and stage 1 or 2, got "
+            f"{codec} and {stage}"
+        )
+    form = UplinkForm(
+        queries=queries, embedding_dim=width, codec=CODECS[codec], with_logits=stage == 2
+    )
+    payload = content[_HEADER.size : -CRC_BYTES]
+    if len(payload) != size:
+        raise CodecError(
+            f"uplink record: its header says {size} bytes of payload, it has {len(payload)}"
+        )
+    return Envelope(user, number, version, created, form, payload)
 
 
 def split_records(content: bytes, *, most_bytes: int) -> Iterator[bytes]:

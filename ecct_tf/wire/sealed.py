@@ -20,10 +20,10 @@ def digest_of(content: bytes) -> str:
 
 
 def unseal(content: bytes, *, magic: bytes, format_number: int, what: str) -> bytes:
-    """The body of a sealed file.
+    """The body of a sealed file, without a copy where it is a view.
 
     Args:
-      content: the file.
+      content: the file, or a view of it.
       magic: its first bytes.
       format_number: the uint16 after them.
       what: it is, for messages.
@@ -33,7 +33,8 @@ def unseal(content: bytes, *, magic: bytes, format_number: int, what: str) -> by
     """
     if content[: len(magic)] != magic:
         raise CodecError(
-            f"{what}: expected a file that begins with {magic!r}, got {content[: len(magic)]!r}"
+            f"{what}: expected a file that begins with {magic!r}, got "
+            f"{bytes(content[: len(magic)])!r}"
         )
     body, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
     computed = hashlib.sha256(body).digest()

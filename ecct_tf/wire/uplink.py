@@ -2,7 +2,8 @@
 
 Little-endian, without gaps, in this order: the user's id (int32), the items (int32), the
 embeddings as their codec writes them, for int8 followed by their scales (float16), then
-the logits likewise. The length is that of `ExchangeSpec.uplink_bytes`.
+the logits likewise. Where an answer travels by place (`ecct_tf.wire.places`) four bytes stand
+for the items.
 """
 
 import dataclasses
@@ -76,6 +77,11 @@ class UplinkForm:
     def payload_bytes(self) -> int:
         """Length of one payload."""
         return self.dtype.itemsize
+
+    @property
+    def items_bytes(self) -> int:
+        """Length of the items in it."""
+        return 4 * self.queries
 
 
 @functools.lru_cache(maxsize=64)

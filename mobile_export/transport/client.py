@@ -19,6 +19,7 @@ from ecct_tf.wire import (
     PublishedFile,
     StartFile,
     apply_item_delta,
+    by_place,
     digest_of,
 )
 from ecct_tf.wire.sealed import DIGEST_BYTES
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 _NEWEST_SIGNED = "newest-signed"
+# A service says so where it takes answers by place.
+_ANSWER_BY, _PLACE, _ITEM = "ecct-answer-by", "place", "item"
 # Of files that a publication names; others in the cache, such as models, are in use.
 _PUBLISHED = (".ecit", ".ecid", ".ecdn", ".ecsw")
 
@@ -101,11 +104,14 @@ class CloudClient:
         self._clock = clock
         self._transport = RetryingTransport(transport, retries or Retries())
         self._token = token
+        self._takes_places = False
         self._cache = cache
         private_folder(cache)
 
     def current(self) -> Publication:
         """What is published now; fetched only where it changed.
+
+        From here on `send` leaves items out where the service says that it takes answers by place.
 
         Raises:
           TransportError: it cannot be fetched, or is damaged.
@@ -127,6 +133,7 @@ class CloudClient:
             raise TransportError(f"/v1/current: {error}") from error
         if content != known:
             write_bytes(path, content, private=True)
+        self._takes_places = answer.headers.get(_ANSWER_BY) == _PLACE
         return publication
 
     def _check_signature(self, text: str) -> None:
@@ -264,15 +271,21 @@ class CloudClient:
         """Hands over answers; when it returns, they are on the service's disk.
 
         Args:
-          records: of `UplinkRecord.to_bytes`, all of the token's user.
+          records: of `UplinkRecord.to_bytes`, all of the token's user. Where the service takes
+            answers by place they travel without their items, unless it asks for these.
 
         Raises:
           RefusedRecordError: one can never be taken; the others were not either.
           TransportError: nothing is known of them; send them again.
         """
-        headers = {"Content-Type": "application/octet-stream"}
-        answer = self._ask("PUT", "/v1/uplinks", headers=headers, body=b"".join(records))
+        answer = self._put(
+            [by_place(record) for record in records] if self._takes_places else records
+        )
         told = _json(answer)
+        if answer.status == 422 and self._takes_places and told.get("answer_by") == _ITEM:
+            # The service no longer has the questions of one of them.
+            answer = self._put(records)
+            told = _json(answer)
         if answer.status in (400, 403, 413, 422) and isinstance(told.get("index"), int):
             raise RefusedRecordError(str(told.get("error")), index=told["index"])
         _body(answer, "/v1/uplinks")
@@ -300,6 +313,10 @@ class CloudClient:
             method, path, headers=lambda: {**self._own(), **headers}, body=body
         )
         return _allowed(answer)
+
+    def _put(self, records: Sequence[bytes]) -> Answer:
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._ask("PUT", "/v1/uplinks", headers=headers, body=b"".join(records))
 
     def _own(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"}

@@ -1,12 +1,14 @@
 """The service over a socket: who may read what, in which parts, and what is said of failures."""
 
 import contextlib
+import dataclasses
 import http.client
 import importlib.util
 import json
 import logging
 import os
 import signal
+import struct
 import threading
 import time
 from pathlib import Path
@@ -22,10 +24,11 @@ from cloud.service.answers import Limits
 from cloud.service.app import Service, service_app
 from cloud.service.limits import RateLimit
 from cloud.service.openapi import openapi
+from cloud.service.questions import Questions
 from cloud.service.running import ServiceSettings, _Server, server_config
 from cloud.uplink_log import UplinkLogWriter
 from ecct_tf.errors import ConfigError
-from ecct_tf.wire import DownlinkFile
+from ecct_tf.wire import DownlinkFile, by_place
 
 _spec = importlib.util.spec_from_file_location(
     "service_pieces", Path(__file__).with_name("service_pieces.py")
@@ -59,6 +62,7 @@ class Running:
             rate=limit(burst),
             strangers=limit(strangers),
             clock=lambda: NOW,
+            questions=Questions(self.public),
         )
         config = server_config(service_app(service, origins=origins), port=0)
         self.socket = config.bind_socket()
@@ -135,6 +139,34 @@ def test_pages_of_named_origins_may_ask_and_no_others(running, tmp_path):
         assert "access-control-allow-origin" not in named.ask("GET", "/v1/current", **other)[1]
     finally:
         named.stop()
+
+
+def test_answers_by_place_are_offered_and_resolved_or_asked_for_with_items(tmp_path):
+    running = Running(tmp_path)
+    try:
+        _, headers, _ = running.ask("GET", "/v1/current")
+        assert headers["ecct-answer-by"] == "place"
+        unchanged = running.ask("GET", "/v1/current", If_None_Match=headers["etag"])
+        assert (unchanged[0], unchanged[1]["ecct-answer-by"]) == (304, "place")
+        # `record` answers for the items 0 and 0, of which nobody was asked.
+        other = record(7, 5)
+        status, _, content = running.ask("PUT", "/v1/uplinks", by_place(other.to_bytes()))
+        told = json.loads(content)
+        assert (status, told["index"], told["answer_by"]) == (422, 0, "item")
+        questions = struct.pack("<2i", 1, 2)
+        asked = dataclasses.replace(
+            other, payload=other.payload[:4] + questions + other.payload[12:]
+        )
+        for expected in ({"taken": 1, "repeated": 0}, {"taken": 0, "repeated": 1}):
+            status, _, content = running.ask("PUT", "/v1/uplinks", by_place(asked.to_bytes()))
+            assert (status, json.loads(content)) == (200, {**expected, "too_old": 0})
+        assert logged(running.log) == [(7, 5)]
+        operator = running.tokens.issue(None)
+        counts = running.ask("GET", "/metrics", token=operator)[2].decode()
+        assert "ecct_answers_by_place_total 2" in counts
+        assert "ecct_answers_by_place_refused_total 1" in counts
+    finally:
+        running.stop()
 
 
 def test_parts_of_a_file_join_to_the_whole(running):

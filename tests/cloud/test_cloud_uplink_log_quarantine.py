@@ -9,6 +9,7 @@ import pytest
 
 from cloud.uplink_log import Reason, UplinkLogWriter
 from ecct_tf.errors import ConfigError, DataError
+from ecct_tf.wire import by_place
 
 
 def patched(record, offset, value):
@@ -29,6 +30,10 @@ CASES = {
     ),
     "schema of another length": (
         lambda u: patched(u(), 4, b"\2\0") + b"more", Reason.SCHEMA_VERSION, "version 1, got 2",
+    ),
+    "answer by place": (
+        lambda u: by_place(u().to_bytes()), Reason.SCHEMA_VERSION,
+        "must be resolved by the service",
     ),
     "flipped bit": (
         lambda u: u().to_bytes()[:50] + b"\x11" + u().to_bytes()[51:],

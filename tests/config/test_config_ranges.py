@@ -50,6 +50,7 @@ REFUSED = {
     "exchange.item_increments.clip_norm": [0.0, math.nan],
     "exchange.item_increments.noise_multiplier": [-0.1],
     "exchange.rows": ["device"],
+    "exchange.answer_by": ["name"],
     "exchange.item_sums.width": [0],
     "exchange.item_sums.bits": [1, 25],
     "exchange.item_sums.clip_embeddings": [0.0, math.nan],

@@ -83,7 +83,7 @@ def test_what_crosses_is_counted(chain):
     shared = [len(folder.shared(tier, 2).shared) for tier in ("linear", "mlp")]
     each = USERS // 2
     # int8 with one float16 scale for each row; float16 weights, both ways, in each round.
-    record = 44 + 4 + 4 * QUERIES + QUERIES * (EDGE_DIM + 2) + QUERIES + 2
+    record = 44 + 4 + 4 + QUERIES * (EDGE_DIM + 2) + QUERIES + 2
     for row in chain.rows[1:]:
         assert int(row["uplink_bytes"]) == USERS * record
         assert int(row["weights_bytes"]) == sum(each * 2 * ROUNDS * 2 * size for size in shared)

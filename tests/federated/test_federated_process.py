@@ -110,7 +110,8 @@ def test_bytes_are_hand_sums_from_the_specification(small_process, run_rounds):
     # float32: 4 bytes a value; d_c = 2 * 3 + 2, d_e = 3, Q = 4.
     assert (spec.cloud_dim, spec.embedding_dim, spec.num_queries) == (8, 3, 4)
     assert first.downlink_bytes == second.downlink_bytes == 3 * (8 * 4 + 4 * 4)
-    assert first.uplink_bytes == 4 + 4 * 4 + 4 * 3 * 4
+    # By place: a user and a fingerprint, of 4 bytes each.
+    assert first.uplink_bytes == 4 + 4 + 4 * 3 * 4
     assert second.uplink_bytes == first.uplink_bytes + 4 * 4
     # Three devices fetch the shared weights, one returns its change.
     assert first.weights_bytes == (3 + 1) * work.shared_size * 4

@@ -7,6 +7,7 @@ import tensorflow as tf
 from ecct_tf.config import CODECS
 from ecct_tf.errors import CodecError, ConfigError
 from ecct_tf.knowledge import CloudRows, Downlink, ExchangeSpec, Uplink
+from ecct_tf.wire import UplinkForm, placed_bytes
 
 SPEC = ExchangeSpec(cloud_dim=5, embedding_dim=3, num_queries=2, codec="float32")
 USERS = np.array([4, 0, 9], np.int32)
@@ -48,6 +49,12 @@ def test_bytes_by_hand():
     spec = dataclasses.replace(SPEC, codec="int8")
     assert (spec.downlink_bytes, spec.uplink_bytes) == (15, 26)
     assert dataclasses.replace(spec, with_logits=False).uplink_bytes == 22
+    # By place: up 4 + 4 + 2*(3 + 2) + (2 + 2), at the length of the record that travels.
+    for codec in CODECS:
+        form = UplinkForm(queries=2, embedding_dim=3, codec=codec, with_logits=True)
+        placed = dataclasses.replace(spec, codec=codec, answer_by="place")
+        assert placed.uplink_bytes == placed_bytes(form)
+    assert placed.uplink_bytes == 22
 
 
 def test_stage_1_has_no_logits():

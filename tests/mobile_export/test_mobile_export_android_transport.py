@@ -46,6 +46,10 @@ def test_the_script_has_what_a_device_goes_through(made):
     assert any("If-None-Match" in request["headers"] for request in asked)
     # Half of what is possible, since the draw is 0.5: 1 s, then as asked and half as much again.
     assert made["steps"][5]["waits"] == [0.5, 12.0]
+    # Answers go by place once the service has said so, and with items where it asks for these.
+    _, placed, whole = made["steps"][6]["requests"]
+    assert whole["body"] == "".join(made["steps"][6]["records"])
+    assert len(placed["body"]) == len(whole["body"]) - 2 * 2 * 4 * (pieces.FORM.queries - 1)
 
 
 class Recorded:
@@ -111,6 +115,14 @@ def _golden(folder):
             "send",
             [_answer(503), _answer(503, headers={"retry-after": "8"}), _answer(200, receipt)],
         ),
+        (
+            "send by place",
+            [
+                _answer(200, current, headers={"ecct-answer-by": "place"}),
+                _answer(422, {"error": "no questions", "index": 0, "answer_by": "item"}),
+                _answer(200, receipt),
+            ],
+        ),
         ("token", [_answer(200, {"token": "ecct1.new", "old_token_valid_seconds": 9})]),
         ("current", [unchanged]),
     ]
@@ -128,9 +140,10 @@ def _golden(folder):
             "downlink": lambda client=client: client.downlink(client.current()),
             "model": lambda client=client: client.model(NAME),
             "send": lambda client=client: client.send(records),
+            "send by place": lambda client=client: (client.current(), client.send(records)),
             "token": client.rotate_token,
         }[call]()
-        told = {"records": [record.hex() for record in records]} if call == "send" else {}
+        told = {"records": [record.hex() for record in records]} if call.startswith("send") else {}
         steps.append(
             {
                 "call": call,

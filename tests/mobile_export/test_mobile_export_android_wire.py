@@ -16,7 +16,14 @@ from ecct_tf.data._arrays import complement_items
 from ecct_tf.data.guard import guard_candidates, guard_positions
 from ecct_tf.data.numbers import NUMBER_ROWS, Scaling, number_code
 from ecct_tf.edge import pad_history
-from ecct_tf.wire import UplinkForm, pack_uplink, unpack_uplink
+from ecct_tf.wire import (
+    PlacedRecord,
+    UplinkForm,
+    UplinkRecord,
+    by_place,
+    pack_uplink,
+    unpack_uplink,
+)
 from mobile_export.making.labels import number_rule
 
 GOLDEN = Path(__file__).parents[2] / (
@@ -47,6 +54,12 @@ def test_python_reads_the_golden_uplinks(golden):
         assert found.user == USER
         assert found.items.tolist() == case["outputs"]["items"]
         assert len(found.logits) > 0 or not case["with_logits"]
+
+
+def test_python_resolves_the_golden_answers_by_place(golden):
+    for case in golden["wire"]:
+        placed = PlacedRecord.from_bytes(bytes.fromhex(case["by_place"]))
+        assert placed.answering(case["outputs"]["items"]).to_bytes().hex() == case["record"]
 
 
 def _golden():
@@ -94,11 +107,14 @@ def _wire(codec, with_logits):
     if not with_logits:
         outputs = {name: value for name, value in outputs.items() if not name.startswith("logit")}
     content = pack_uplink(USER, outputs, _form(codec, with_logits))
+    record = UplinkRecord(USER, 5, 3, 1_790_000_000, _form(codec, with_logits), content).to_bytes()
     return {
         "codec": codec,
         "with_logits": with_logits,
         "outputs": {name: value.tolist() for name, value in outputs.items()},
         "bytes": content.hex(),
+        "record": record.hex(),
+        "by_place": by_place(record).hex(),
     }
 
 

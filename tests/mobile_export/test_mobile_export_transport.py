@@ -6,6 +6,7 @@ Against a service that fails on purpose, without a socket.
 import dataclasses
 import hashlib
 import importlib.util
+import json
 import stat
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from ecct_tf.errors import ConfigError, DeviceError, SignatureError, TransportError
-from ecct_tf.wire import DownlinkFile, Publication, StartFile, UplinkRecord
+from ecct_tf.wire import DownlinkFile, Publication, StartFile, UplinkRecord, by_place
 from ecct_tf.wire.signing import SigningKey, sign
 from mobile_export.device import Device, DeviceModel, ReceivedDownlink, TrainingPlan
 from mobile_export.transport import (
@@ -153,6 +154,31 @@ def test_a_service_that_is_busy_is_asked_again_and_one_that_refuses_is_not(tmp_p
     _, client = client_of(tmp_path, told(200, {"taken": "x"}))
     with pytest.raises(TransportError, match="expected a receipt"):
         client.send([record().to_bytes()])
+
+
+def test_answers_go_by_place_where_the_service_takes_them_and_with_items_where_it_asks(tmp_path):
+    public = tmp_path / "public"
+    published(public)
+    current = told(200, json.loads((public / "current.json").read_text()), ecct_answer_by="place")
+    receipt = told(200, {"taken": 1, "repeated": 0, "too_old": 0})
+    needs = told(422, {"error": "no questions", "index": 0, "answer_by": "item"})
+    refused = told(422, {"error": "not asked", "index": 0})
+    transport, client = client_of(tmp_path, current, receipt, needs, receipt, needs, refused)
+    whole = record().to_bytes()
+    client.current()
+    for _ in range(2):
+        assert client.send([whole]) == Sent(1, 0, 0)
+    with pytest.raises(RefusedRecordError, match="not asked"):
+        client.send([whole])
+    sent = [asked[3] for asked in transport.asked[1:]]
+    assert sent == [by_place(whole), by_place(whole), whole, by_place(whole), whole]
+    # One that no longer says so gets items again.
+    older = told(200, json.loads((public / "current.json").read_text()))
+    transport, client = client_of(tmp_path, current, older, receipt)
+    client.current()
+    client.current()
+    client.send([whole])
+    assert transport.asked[-1][3] == whole
 
 
 def test_answers_wait_until_they_are_confirmed_and_one_bad_one_holds_up_none(tmp_path):

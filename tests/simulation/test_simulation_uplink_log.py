@@ -1,5 +1,6 @@
 """A run writes the uplinks of its rounds, as they were encoded, where the cloud job reads them."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ecct_tf.errors import ConfigError
 from ecct_tf.simulation.loop import Callback
 from ecct_tf.simulation.simulate import resume, simulate
 from ecct_tf.simulation.uplink_log import log_folder
+from ecct_tf.wire import by_place
 
 
 class StopAfter(Callback):
@@ -71,7 +73,10 @@ def test_the_log_of_a_run_is_what_its_cloud_learned_from(small_config, tmp_path)
         np.testing.assert_array_equal(knowledge.logits[users], batch.logits[newest])
         payload = batch.records[0][40:-4]
         work = process.cohorts[0].work.in_stage(2 if batch.with_logits[0] else 1)
-        assert len(payload) == work.exchange.uplink_bytes
+        # The log has the items, which crossed by place.
+        assert len(payload) == dataclasses.replace(work.exchange, answer_by="item").uplink_bytes
+        placed = by_place(batch.records[0])
+        assert len(placed) - 44 == work.exchange.uplink_bytes < len(payload)
     assert answers == (knowledge.rounds >= 0).sum() > 0
 
 

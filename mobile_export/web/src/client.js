@@ -13,9 +13,11 @@ import {MANIFEST, ModelFile} from './model_file.js';
 import {DIGEST_BYTES} from './sealed.js';
 import {checkSignature} from './signing.js';
 import {toHex} from './bytes.js';
+import {byPlace} from './uplink.js';
 
 const AGAIN = [408, 425, 429, 500, 502, 503, 504];
-const REFUSED = [400, 403, 413, 422];
+const UNPROCESSABLE = 422;
+const REFUSED = [400, 403, 413, UNPROCESSABLE];
 const FORMAT = 1;
 
 /**
@@ -53,6 +55,7 @@ export class CloudClient {
   #newest;
   #ed25519;
   #clock;
+  #takesPlaces = false;
 
   /**
    * @param {object} given
@@ -88,19 +91,21 @@ export class CloudClient {
   }
 
   /**
-   * What is published now.
+   * What is published now. From here on `send` leaves items out where the service says that it takes answers by place.
    *
    * @returns {Promise<Publication>}
    * @throws {TransportError} when it cannot be fetched, or is damaged.
    * @throws {SignatureError} when it is not signed by one of the keys, has expired, or is older than one that was accepted.
    */
   async current() {
-    const content = await this.#body('/v1/current');
+    const answer = await this.#ask('GET', '/v1/current');
+    const content = await this.#whole(answer, '/v1/current');
     if (this.#newest !== undefined && this.#keys.length > 0) {
       const newest = await this.#newest.read();
       const given = {now: this.#clock(), newest, ed25519: this.#ed25519};
       await this.#newest.write(await checkSignature(content, this.#keys, given));
     }
+    this.#takesPlaces = answer.headers.get('ecct-answer-by') === 'place';
     return this.#told('/v1/current', () => {
       const found = Told.parse(new TextDecoder().decode(content), 'current.json');
       if (found.count('format') !== FORMAT) {
@@ -165,23 +170,29 @@ export class CloudClient {
   /**
    * Hands over answers; when it returns, they are on the service's disk.
    *
-   * @param {Uint8Array[]} records of `uplinkRecord`, all of the token's user
+   * @param {Uint8Array[]} records of `uplinkRecord`, all of the token's user; where the service takes answers by place
+   *   they travel without their items, unless it asks for these
    * @returns {Promise<{taken: number, repeated: number, tooOld: number}>}
    * @throws {RecordRefusedError} when one can never be taken; the others were not either.
    * @throws {TransportError} when nothing is known of them; send them again.
    */
   async send(records) {
     const path = '/v1/uplinks';
-    const answer = await this.#ask('PUT', path, new Blob(/** @type {BlobPart[]} */ (records)));
+    let answer = await this.#put(this.#takesPlaces ? records.map(byPlace) : records);
+    let told = await refusal(answer);
+    if (this.#takesPlaces && answer.status === UNPROCESSABLE && told?.answer_by === 'item') {
+      // The service no longer has the questions of one of them.
+      answer = await this.#put(records);
+      told = await refusal(answer);
+    }
     if (REFUSED.includes(answer.status)) {
-      const told = await answer.json().catch(() => ({}));
       if (Number.isInteger(told?.index)) throw new RecordRefusedError(String(told.error), told.index);
       throw new TransportError(`${path}: the service answered ${answer.status}: ${told?.error ?? ''}`);
     }
     const content = await this.#whole(answer, path);
     return this.#told(path, () => {
-      const told = Told.parse(new TextDecoder().decode(content), 'answer');
-      return {taken: told.count('taken'), repeated: told.count('repeated'), tooOld: told.count('too_old')};
+      const receipt = Told.parse(new TextDecoder().decode(content), 'answer');
+      return {taken: receipt.count('taken'), repeated: receipt.count('repeated'), tooOld: receipt.count('too_old')};
     });
   }
 
@@ -191,6 +202,11 @@ export class CloudClient {
     const content = await this.#whole(await this.#ask('POST', path), path);
     this.#token = this.#told(path, () => Told.parse(new TextDecoder().decode(content), 'answer').text('token'));
     return this.#token;
+  }
+
+  /** @param {Uint8Array[]} records */
+  async #put(records) {
+    return this.#ask('PUT', '/v1/uplinks', new Blob(/** @type {BlobPart[]} */ (records)));
   }
 
   /** @param {Publication} publication */
@@ -274,4 +290,13 @@ export class CloudClient {
       throw new TransportError(`${path}: ${error.message}; is it the service that is meant?`, {cause: error});
     }
   }
+}
+
+/**
+ * What a refusal says; nothing of other answers, whose body is still to be read.
+ *
+ * @param {Response} answer
+ */
+async function refusal(answer) {
+  return REFUSED.includes(answer.status) ? answer.json().catch(() => ({})) : {};
 }

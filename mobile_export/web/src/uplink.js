@@ -7,6 +7,9 @@ import {CODECS} from './metadata.js';
 const HEADER_BYTES = 40;
 const SCHEMA = 1;
 const MAGIC = 'ECUP';
+const PLACES_SCHEMA = 2;
+const SCHEMA_AT = 4;
+const QUERIES_AT = 8;
 const ROUND_AT = 28;
 const SIZE_AT = 36;
 
@@ -94,4 +97,31 @@ export function recordRound(record) {
     );
   }
   return view.getInt32(ROUND_AT, true);
+}
+
+/**
+ * A record as it travels to a service that knows what it asked: with the CRC-32 of the items in their place, which
+ * names the questions that were answered, in their order; `ecct_tf.wire.places` in Python.
+ *
+ * @param {Uint8Array} record
+ * @throws {PayloadError} when it is damaged, or none.
+ */
+export function byPlace(record) {
+  recordRound(record);
+  const {view} = new ByteReader(record);
+  const start = HEADER_BYTES + 4;
+  const end = start + 4 * view.getUint32(QUERIES_AT, true);
+  if (view.getUint16(SCHEMA_AT, true) !== SCHEMA || end === start || end > record.length - 4) {
+    throw new PayloadError(`uplink record: expected one with items, got ${record.length} bytes without`);
+  }
+  const body = new ByteWriter()
+    .bytes(record.subarray(0, SCHEMA_AT))
+    .uint16(PLACES_SCHEMA)
+    .bytes(record.subarray(SCHEMA_AT + 2, SIZE_AT))
+    .int32(record.length - end + 4)
+    .bytes(record.subarray(HEADER_BYTES, start))
+    .uint32(crc32(record.subarray(start, end)))
+    .bytes(record.subarray(end, record.length - 4))
+    .done();
+  return new ByteWriter().bytes(body).uint32(crc32(body)).done();
 }

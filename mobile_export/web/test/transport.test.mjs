@@ -77,6 +77,19 @@ test('records go as Kotlin sends them, again where that can help', async () => {
   assert.ok(waits[0] <= 1 && waits[1] >= 8 && waits[1] <= 16);
 });
 
+test('answers go by place once the service says so, and with items where it asks for these', async () => {
+  const step = told.steps.find(({call}) => call === 'send by place');
+  const {client, requests} = scripted(step.answers);
+  await client.current();
+  assert.deepEqual(await client.send(step.records.map(fromHex)), {taken: 1, repeated: 1, tooOld: 0});
+  assert.deepEqual(requests.map(({body}) => body ?? ''), step.requests.map(({body}) => body));
+  // A service that takes items alone gets nothing else.
+  const older = scripted([CURRENT, TAKEN]);
+  await older.client.current();
+  await older.client.send(step.records.map(fromHex));
+  assert.equal(older.requests[1].body, step.records.join(''));
+});
+
 test('a token is replaced, and one that is refused is told', async () => {
   const {client, requests} = scripted([{status: 200, json: {token: 'ecct1.new'}}, {status: 401}]);
   assert.equal(await client.rotateToken(), 'ecct1.new');

@@ -11,7 +11,7 @@ import {jsonText, pythonFloat} from '../src/json.js';
 import {Exchange} from '../src/metadata.js';
 import {numberCode, numberRule} from '../src/numbers.js';
 import {Told} from '../src/json.js';
-import {encodeUplink, encodeUplinkRecord, recordRound} from '../src/uplink.js';
+import {byPlace, encodeUplink, encodeUplinkRecord, recordRound} from '../src/uplink.js';
 import {downlinkBytes, golden, jsonOf, model} from './golden.mjs';
 
 const wire = jsonOf('wire.json');
@@ -68,6 +68,24 @@ test('the record has the bytes of Python', () => {
   }
   assert.throws(() => recordRound(new Uint8Array(3)), PayloadError);
   assert.throws(() => encodeUplinkRecord(payload, exchange, {round: -1, cloudVersion: 0, createdAtSeconds: 0}), InputError);
+});
+
+test('records by place have the bytes of Python', () => {
+  const told = {round: 5, cloudVersion: 3, createdAtSeconds: 1_790_000_000};
+  for (const {codec, with_logits: withLogits, bytes, record, by_place: placed} of wire.wire) {
+    const made = encodeUplinkRecord(fromHex(bytes), form({codec, withLogits}), told);
+    assert.equal(toHex(made), record);
+    assert.equal(toHex(byPlace(made)), placed, codec);
+    assert.equal(recordRound(byPlace(made)), 5);
+    // It has no items to leave out, nor has what is damaged, or tells more items than there are bytes.
+    assert.throws(() => byPlace(byPlace(made)), PayloadError);
+    assert.throws(() => byPlace(made.slice(1)), PayloadError);
+    for (const queries of [0, 1000, 2 ** 31, 2 ** 32 - 1]) {
+      new DataView(made.buffer, made.byteOffset).setUint32(8, queries, true);
+      new DataView(made.buffer, made.byteOffset).setUint32(made.length - 4, crc32(made.subarray(0, made.length - 4)), true);
+      assert.throws(() => byPlace(made), PayloadError, `${queries}`);
+    }
+  }
 });
 
 test('a downlink reaches the signature as Python encoded it', () => {

@@ -39,9 +39,12 @@ public class CloudClient(
     private val nowSeconds: () -> Long = { System.currentTimeMillis() / 1000 },
 ) {
     private val signatures = SignatureCheck(keys, ed25519)
+    private var takesPlaces = false
 
     /**
      * What is published now; fetched only where it changed.
+     *
+     * From here on [send] leaves items out where the service says that it takes answers by place.
      *
      * @throws TransportException when it cannot be fetched, or is damaged.
      * @throws SignatureException when it is not signed by one of the keys, has expired, or is older than one that was
@@ -62,6 +65,7 @@ public class CloudClient(
                 throw TransportException("/v1/current: ${error.message}", error)
             }
         if (!content.contentEquals(known)) onDisk(kept) { writeAtomically(kept, content) }
+        takesPlaces = answer.headers[ANSWER_BY] == "place"
         return found
     }
 
@@ -150,13 +154,15 @@ public class CloudClient(
     /**
      * Hands over answers; when it returns, they are on the service's disk.
      *
-     * @param records of `uplinkRecord`, all of the token's user.
+     * @param records of `uplinkRecord`, all of the token's user. Where the service takes answers by place they
+     *   travel without their items, unless it asks for these.
      * @throws RecordRefusedException when one can never be taken; the others were not either.
      * @throws TransportException when nothing is known of them; send them again.
      */
     public fun send(records: List<ByteArray>): Sent {
-        val headers = mapOf("Content-Type" to "application/octet-stream")
-        val answer = ask("PUT", "/v1/uplinks", headers, records.fold(ByteArray(0), ByteArray::plus))
+        var answer = put(if (takesPlaces) records.map(::byPlace) else records)
+        // The service no longer has the questions of one of them.
+        if (takesPlaces && answer.status == UNPROCESSABLE && answerBy(answer) == "item") answer = put(records)
         val told = json(answer)
         if (answer.status in REFUSED && told.has("index")) {
             val index = part { told.count("index") }
@@ -177,6 +183,13 @@ public class CloudClient(
         token = part { json(answer).text("token") }
         return token
     }
+
+    private fun put(records: List<ByteArray>): Answer {
+        val headers = mapOf("Content-Type" to "application/octet-stream")
+        return ask("PUT", "/v1/uplinks", headers, records.fold(ByteArray(0), ByteArray::plus))
+    }
+
+    private fun answerBy(answer: Answer): String? = runCatching { json(answer).textOrNull("answer_by") }.getOrNull()
 
     private fun ask(
         method: String,
@@ -278,6 +291,8 @@ public class CloudClient(
         const val UNAUTHORIZED = 401
         const val NOT_FOUND = 404
         const val BEYOND = 416
+        const val UNPROCESSABLE = 422
+        const val ANSWER_BY = "ecct-answer-by"
         val REFUSED = setOf(400, 403, 413, 422)
     }
 }

@@ -6,6 +6,9 @@ import java.util.zip.CRC32
 
 private const val HEADER_BYTES = 40
 private const val SCHEMA: Short = 1
+private const val PLACES_SCHEMA: Short = 2
+private const val SCHEMA_AT = 4
+private const val QUERIES_AT = 8
 private const val MAGIC = "ECUP"
 private const val ROUND_AT = 28
 private const val SIZE_AT = 36
@@ -70,4 +73,31 @@ internal fun recordRound(record: ByteArray): Int {
         throw PayloadException("uplink record: expected one of `uplinkRecord`, got ${record.size} bytes that are none")
     }
     return bytes.getInt(ROUND_AT)
+}
+
+/**
+ * A record as it travels to a service that knows what it asked: with the CRC-32 of the items in their place, which
+ * names the questions that were answered, in their order; `ecct_tf.wire.places` in Python.
+ *
+ * @throws PayloadException when it is damaged, or none.
+ */
+internal fun byPlace(record: ByteArray): ByteArray {
+    recordRound(record)
+    val bytes = ByteBuffer.wrap(record).order(ByteOrder.LITTLE_ENDIAN)
+    val start = HEADER_BYTES + Int.SIZE_BYTES
+    // As a Long: a damaged count must not wrap.
+    val end = start + Int.SIZE_BYTES * bytes.getInt(QUERIES_AT).toLong()
+    if (bytes.getShort(SCHEMA_AT) != SCHEMA || end <= start || end > record.size - Int.SIZE_BYTES) {
+        throw PayloadException("uplink record: expected one with items, got ${record.size} bytes without")
+    }
+    val from = end.toInt()
+    val found =
+        ByteBuffer.allocate(record.size - from + start + Int.SIZE_BYTES).order(ByteOrder.LITTLE_ENDIAN)
+    found.put(record, 0, start)
+    found.putShort(SCHEMA_AT, PLACES_SCHEMA)
+    found.putInt(SIZE_AT, found.capacity() - HEADER_BYTES - Int.SIZE_BYTES)
+    found.putInt(CRC32().apply { update(record, start, from - start) }.value.toInt())
+    found.put(record, from, record.size - Int.SIZE_BYTES - from)
+    found.putInt(CRC32().apply { update(found.array(), 0, found.position()) }.value.toInt())
+    return found.array()
 }

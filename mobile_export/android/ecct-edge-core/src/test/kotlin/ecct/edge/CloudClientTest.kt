@@ -25,13 +25,17 @@ class CloudClientTest {
             )
         }.toTypedArray()
 
+    private fun records(step: JsonObject) =
+        step.strings("records").map { it.chunked(2).map { two -> two.toInt(16).toByte() }.toByteArray() }
+
     /** The calls of the script, as `tests/mobile_export/test_mobile_export_android_transport.py` makes them. */
     private fun call(client: CloudClient, step: JsonObject) {
         when (val name = step.text("call")) {
             "current" -> client.current()
             "downlink" -> client.downlink(client.current(), Golden.model.metadata.exchange)
             "model" -> client.model("edge.tflite")
-            "send" -> client.send(step.strings("records").map { it.chunked(2).map { two -> two.toInt(16).toByte() }.toByteArray() })
+            "send" -> client.send(records(step))
+            "send by place" -> client.current().let { client.send(records(step)) }
             "token" -> client.rotateToken()
             else -> error(name)
         }
@@ -40,7 +44,7 @@ class CloudClientTest {
     @Test
     fun requestsAndWaitsAreThoseOfPython() {
         val steps = golden.children("steps")
-        assertEquals(listOf("current", "current", "downlink", "downlink", "model", "send", "token", "current"), steps.map { it.text("call") })
+        assertEquals(listOf("current", "current", "downlink", "downlink", "model", "send", "send by place", "token", "current"), steps.map { it.text("call") })
         inFolder { cache ->
             for (step in steps) {
                 val waits = ArrayList<Double>()

@@ -35,6 +35,33 @@ class WireTest {
     }
 
     @Test
+    fun recordsByPlaceHaveTheBytesOfPython() {
+        for (case in Golden.wire.children("wire")) {
+            val exchange = exchange(case.text("codec"), case.flag("with_logits"))
+            val record = encodeUplinkRecord(case.hex("bytes"), exchange, 5, 3, 1_790_000_000L)
+            assertContentEquals(case.hex("record"), record)
+            val placed = byPlace(record)
+            assertContentEquals(case.hex("by_place"), placed, case.text("codec"))
+            assertEquals(5, recordRound(placed))
+            // It has no items to leave out, nor has what is damaged.
+            assertFailsWith<PayloadException> { byPlace(placed) }
+            assertFailsWith<PayloadException> { byPlace(record.also { it[50]++ }) }
+        }
+    }
+
+    @Test
+    fun aRecordWhoseItemsGoBeyondItsEndIsRefused() {
+        val record = Golden.wire.children("wire")[0].hex("record")
+        for (queries in listOf(0, 1_000, Int.MAX_VALUE, -1)) {
+            val bytes = java.nio.ByteBuffer.wrap(record).order(java.nio.ByteOrder.LITTLE_ENDIAN)
+            bytes.putInt(8, queries)
+            val sum = java.util.zip.CRC32().apply { update(record, 0, record.size - 4) }
+            bytes.putInt(record.size - 4, sum.value.toInt())
+            assertFailsWith<PayloadException>("$queries") { byPlace(record) }
+        }
+    }
+
+    @Test
     fun aRecordOfANegativeRoundIsRefused() {
         val payload = Golden.case.child("uplink").hex("bytes")
         assertFailsWith<InputException> {
