@@ -19,7 +19,7 @@ from ecct_tf.evaluation import (
 from ecct_tf.reporting.comparison import Model
 from ecct_tf.reporting.pairs import common_seeds, paired_ranks, ranks_of
 
-__all__ = ["ActivityGroup", "Gains", "device_gains", "gain_since_start"]
+__all__ = ["ActivityGroup", "Gains", "device_gains", "gain_since_start", "served_by_start"]
 
 Array = npt.NDArray[np.float64]
 
@@ -126,6 +126,20 @@ def gain_since_start(model: Model) -> StartComparison | None:
     start = np.concatenate([then["start_rank"].to_numpy(np.int64) for _, then in tables]) - 1
     users = np.concatenate([now.index.get_level_values("user") for now, _ in tables])
     return against_start(places, start, k=model.sources[0].k, users=users)
+
+
+def served_by_start(model: Model) -> float | None:
+    """Share of the tested requests that devices serve with their start; mean over the seeds.
+
+    None where it was not measured: for models without a start, and for runs of before.
+    """
+    shares = [
+        float(share)
+        for run in model.runs
+        if run.results is not None and "start_serves" in run.results
+        for share in run.results["start_serves"].dropna()
+    ]
+    return float(np.mean(shares)) if shares else None
 
 
 def _pairs(subject: Model, baseline: Model, seed: int) -> pd.DataFrame:

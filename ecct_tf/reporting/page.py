@@ -9,7 +9,7 @@ from ecct_tf.errors import ConfigError
 from ecct_tf.reporting.audit import audits_of
 from ecct_tf.reporting.comparison import KINDS, Comparison, Model, compare_runs
 from ecct_tf.reporting.curves import curves_of
-from ecct_tf.reporting.gains import Gains, device_gains, gain_since_start
+from ecct_tf.reporting.gains import Gains, device_gains, gain_since_start, served_by_start
 from ecct_tf.reporting.groups import group_quality
 from ecct_tf.reporting.html import render, write_page
 from ecct_tf.reporting.pairs import MEASURES, gain_interval
@@ -99,6 +99,7 @@ def _content(comparison: Comparison, story: Story, *, against: str | None) -> di
         "equal_seeds": len({model.seeds for model in beside}) == 1,
         "paired": _paired(comparison),
         "since_start": gain_since_start(story.subject),
+        "served_by_start": served_by_start(story.subject),
         "by_group": group_quality(_served(comparison, story)),
         "ablation": ablation,
         "ablation_picture": pictures.ablation(ablation) if len(ablation) > 1 else None,

@@ -247,7 +247,7 @@ def _results(path: Path) -> pd.DataFrame:
         path / "results.csv",
         text=("method", "model", "side", "sees"),
         required=("hr", "ndcg", "mrr", "num_users"),
-        optional=("auc", "gauc", "log_loss", "k", *CATALOG),
+        optional=("auc", "gauc", "log_loss", "k", "start_serves", *CATALOG),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from ecct_tf.errors import RunFolderError
 from ecct_tf.reporting import compare_runs, read_run, read_runs, write_report
 from ecct_tf.reporting.comparison_files import as_csv, as_markdown
-from ecct_tf.reporting.gains import gain_since_start
+from ecct_tf.reporting.gains import gain_since_start, served_by_start
 from ecct_tf.reporting.groups import group_quality
 from ecct_tf.reporting.pairs import gain_interval, interval_of
 
@@ -106,6 +106,25 @@ def test_since_the_start_by_hand(compared):
     assert found.gain.mean == pytest.approx((1 - _gain(2) + _gain(4) - _gain(3)) / 4)
     assert gain_since_start(_model(compared, "ECCT cloud")) is None
     assert gain_since_start(_model(compared, "FedAvg")) is None
+
+
+def test_the_report_tells_what_share_is_served_by_the_start(make_run, result, compared, tmp_path):
+    assert served_by_start(_model(compared, "ECCT edge")) is None
+    runs = [
+        make_run(
+            f"ecct-{seed}",
+            seed=seed,
+            results=[result(*EDGE, 0.75, start_serves=share), result(*CLOUD, 0.5)],
+            ranks={EDGE: (1, 2, 11, 4), CLOUD: (3, 3, 3, 3)},
+            start_ranks={EDGE: (2, 2, 20, 3)},
+            interactions=(10, 20, 30, 40),
+        )
+        for seed, share in ((0, 0.25), (1, 0.5))
+    ]
+    comparison = compare_runs(read_runs(runs))
+    assert served_by_start(_model(comparison, "ECCT edge")) == 0.375
+    text = write_report(read_runs(runs), tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Devices serve 37.5&nbsp;% of the tested requests with their start" in text
 
 
 def test_groups_by_hand(compared):
