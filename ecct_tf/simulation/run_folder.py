@@ -1,15 +1,11 @@
 """The run folder: everything that is needed to read, trust, repeat and go on with a run."""
 
 import csv
-import datetime
-import importlib.metadata
 import io
 import json
 import logging
 import os
-import platform
 import shutil
-import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -26,6 +22,13 @@ from ecct_tf.errors import CheckpointError, ConfigError, RunFolderError
 from ecct_tf.files import write_atomically, write_text
 from ecct_tf.locks import exclusive
 from ecct_tf.simulation.checkpoints import CheckpointStore
+from ecct_tf.simulation.environment import (
+    changed_parts,
+    installed_packages,
+    now,
+    own_trace_digest,
+    run_environment,
+)
 from ecct_tf.simulation.unstarted import discard_if_idle, is_unstarted
 
 if TYPE_CHECKING:
@@ -37,9 +40,6 @@ __all__ = ["RunFolder"]
 _log = logging.getLogger(__name__)
 
 _ITEM_TABLE = "item_table.npz"
-_PACKAGES = (
-    "ecct-tf", "tensorflow", "tensorflow-federated", "tensorflow-recommenders", "numpy", "jax",
-)  # fmt: skip
 
 
 class RunFolder:
@@ -102,7 +102,7 @@ class RunFolder:
         draft.mkdir(parents=True)
         folder = cls(draft, config)
         write_text(draft / "config.yaml", dump_config(config))
-        write_text(draft / "environment.json", _json(_environment(config)))
+        write_text(draft / "environment.json", _json(run_environment(config)))
         folder.set_status("running", round_number=0)
         draft.rename(path)
         return cls(path, config)
@@ -173,7 +173,7 @@ class RunFolder:
           CheckpointError: it changed.
           DataError: it cannot be read.
         """
-        found = _trace_digest(self.config)
+        found = own_trace_digest(self.config)
         try:
             recorded = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
             expected = recorded["availability_trace"]
@@ -192,35 +192,13 @@ class RunFolder:
         Raises:
           ConfigError: when a model of the run cannot be imported.
         """
-        from cloud.origin import changed_clouds
-        from ecct_tf.data import changed_datasets
-        from ecct_tf.edge import changed_losses, changed_sources
-        from ecct_tf.federated.aggregators import changed_aggregators
-        from ecct_tf.federated.named_stages import changed_stages
-        from ecct_tf.knowledge.table_origin import changed_item_forms
-        from ecct_tf.simulation.own_methods import changed_methods
-
-        path, own = self.path / "environment.json", self.config
         try:
-            recorded = json.loads(path.read_text(encoding="utf-8"))
-            edge, clouds = recorded.get("edge_models", {}), recorded.get("clouds", {})
-            aggregators, losses = recorded.get("aggregators", {}), recorded.get("losses", {})
-            forms, stages = recorded.get("item_tables", {}), recorded.get("stages", {})
-            datasets, methods = recorded.get("datasets", {}), recorded.get("methods", {})
-        except (OSError, ValueError, AttributeError):
+            text = (self.path / "environment.json").read_text(encoding="utf-8")
+            environment = {**json.loads(text)}
+        except (OSError, ValueError, TypeError):
             # Nothing depends on the file in runs of the library's own models.
-            edge, clouds, aggregators, losses, forms, stages = {}, {}, {}, {}, {}, {}
-            datasets, methods = {}, {}
-        return (
-            changed_sources(edge)
-            + changed_clouds(clouds)
-            + changed_aggregators(self.config, aggregators)
-            + changed_stages(self.config, stages)
-            + changed_losses(own.training, losses, samples=own.samples, start=own.start)
-            + changed_item_forms(self.config.exchange.item_table, forms)
-            + changed_datasets(self.config.data.dataset, datasets)
-            + changed_methods(self.config.method, methods)
-        )
+            environment = {}
+        return changed_parts(self.config, environment)
 
     @property
     def engine(self) -> str | None:
@@ -238,8 +216,8 @@ class RunFolder:
         """Records in `environment.json` that the run was resumed, and by which engine."""
         path = self.path / "environment.json"
         environment = json.loads(path.read_text(encoding="utf-8"))
-        packages = _packages()
-        note: dict[str, Any] = {"time": _now(), "round": round_number, "engine": engine}
+        packages = installed_packages()
+        note: dict[str, Any] = {"time": now(), "round": round_number, "engine": engine}
         if packages != environment["packages"]:
             note["packages"] = packages
         environment["resumed"].append(note)
@@ -347,57 +325,3 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _json(value: Any, *, indent: int | None = 2) -> str:
     return json.dumps(value, indent=indent) + "\n"
-
-
-def _now() -> str:
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _packages() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
-
-
-def _environment(config: RunConfig) -> dict[str, Any]:
-    from cloud.origin import cloud_origins
-    from ecct_tf.data import dataset_origins
-    from ecct_tf.edge import edge_origins, loss_origins
-    from ecct_tf.federated.aggregators import aggregator_origins
-    from ecct_tf.federated.engine import chosen_engine
-    from ecct_tf.federated.named_stages import stage_origins
-    from ecct_tf.knowledge.table_origin import item_form_origins
-    from ecct_tf.simulation.own_methods import method_origins
-
-    return {
-        "seed": config.seed,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "started": _now(),
-        "resumed": [],
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "engine": chosen_engine(config.runtime.engine),
-        "packages": _packages(),
-        "edge_models": edge_origins(tier for tier, share in config.edge.tiers.items() if share > 0),
-        "clouds": cloud_origins(config.cloud.model),
-        "aggregators": aggregator_origins(config),
-        "stages": stage_origins(config),
-        "losses": loss_origins(config.training, config.samples, start=config.start),
-        "datasets": dataset_origins(config.data.dataset),
-        "methods": method_origins(config.method),
-        "item_tables": item_form_origins(config.exchange.item_table),
-        "availability_trace": _trace_digest(config),
-    }
-
-
-def _trace_digest(config: RunConfig) -> str | None:
-    """SHA-256 of the trace of availability, if the run has one."""
-    from ecct_tf.federated.availability_trace import trace_digest
-
-    trace = config.participation.availability.trace
-    return None if trace is None else trace_digest(Path(trace))

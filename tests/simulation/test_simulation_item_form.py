@@ -35,6 +35,6 @@ def test_devices_work_with_what_the_form_decodes_to_and_its_bytes_are_counted(
 
 def test_a_form_that_there_is_not_is_refused_before_there_is_a_folder(small_config, tmp_path):
     config = small_config("exchange.item_table=int5")
-    with pytest.raises(ConfigError, match=r"exchange\.item_table: expected a form .* pq8, or"):
+    with pytest.raises(ConfigError, match=r"exchange\.item_table: expected a form .* lean, or"):
         simulate(config, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
