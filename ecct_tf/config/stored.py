@@ -6,6 +6,7 @@ meaning that held before there was one, which need not be today's default.
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -163,7 +164,7 @@ def missing_settings(
 
     >>> from ecct_tf.config import EdgeConfig
     >>> missing_settings({"tiers": {"mlp": 1.0}, "shared": "none", "heads": 2}, EdgeConfig)
-    ['start', 'embedding_dim', 'hidden_dim', 'profile_dim']
+    ['share_every', 'start', 'embedding_dim', 'hidden_dim', 'profile_dim']
     """
     found, hints = [], get_type_hints(config)
     for field in dataclasses.fields(config):
@@ -211,6 +212,8 @@ def earlier_settings(
 ) -> dict[str, Any]:
     """As `complete_settings`, but what is missing for another reason stays so.
 
+    What nothing read then has today's default, so that runs of then and of today compare.
+
     >>> filled = earlier_settings({"method": "ecct"}, sections=["features"])["features"]
     >>> filled["clock"], filled["context"]
     (False, {})
@@ -223,16 +226,24 @@ def earlier_settings(
         filled["edge_only"] = {name: value for name, value in own.items() if value is not None}
     for key in set(missing) & set(_BEFORE):
         _put(filled, key, _BEFORE[key])
+    defaults = RunConfig()
+    for key in missing_settings(values):
+        if key.startswith(_chosen(sections)) and key.startswith(_UNREAD) and key not in _BEFORE:
+            _put(filled, key, functools.reduce(getattr, key.split("."), defaults))
     return filled
 
 
 def _missing(values: Mapping[str, Any], sections: Iterable[str] | None) -> list[str]:
-    chosen = ("",) if sections is None else tuple(f"{section}." for section in sections)
     return [
         key
         for key in missing_settings(values)
-        if key.startswith(chosen) and (key in _BEFORE or not key.startswith(_UNREAD))
+        if key.startswith(_chosen(sections)) and (key in _BEFORE or not key.startswith(_UNREAD))
     ]
+
+
+def _chosen(sections: Iterable[str] | None) -> tuple[str, ...]:
+    """How the keys of settings in these sections begin."""
+    return ("",) if sections is None else tuple(f"{section}." for section in sections)
 
 
 def _keep_stage_1(values: dict[str, Any]) -> None:

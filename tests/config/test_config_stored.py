@@ -118,5 +118,13 @@ def test_versions_of_the_cloud_keep_their_meaning_too():
         complete_settings(stored, where="here", sections=("cloud", "features"))
 
 
+def test_what_nothing_read_then_has_todays_defaults():
+    stored = {"method": "fedavg", "federated_baseline": {"rounds": 7}}
+    federated = earlier_settings(stored)["federated_baseline"]
+    assert federated["fedmd"] == dataclasses.asdict(RunConfig().federated_baseline.fedmd)
+    assert federated["rounds"] == 7
+    assert "pfedrec" not in federated or "rounds" not in federated["pfedrec"]
+
+
 def test_damaged_sections_are_left_to_who_reads_them():
     assert earlier_settings({"cloud": 3, "exchange": []})["cloud"] == 3
