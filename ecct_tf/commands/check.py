@@ -34,7 +34,8 @@ def check() -> None:
     "targets",
     multiple=True,
     metavar="TARGET",
-    help="Name of a further target that the model must have a head for; may be repeated.",
+    help="Name of a further target that the model must have a head for; may be repeated, by "
+    "default none.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the weights and inputs.")
 def edge(name: str, targets: tuple[str, ...], seed: int) -> None:

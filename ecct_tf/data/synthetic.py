@@ -86,14 +86,18 @@ class SyntheticConfig:
                 )
 
 
-def synthetic_dataset(config: SyntheticConfig) -> Dataset:
+def synthetic_dataset(config: SyntheticConfig | None = None) -> Dataset:
     """Generates a data set; users' interactions are distinct items in time order.
+
+    Args:
+      config: its sizes and seed; None for the defaults.
 
     Example:
       >>> data = synthetic_dataset(SyntheticConfig(users=8))
       >>> data.num_users, data.num_items, [c.column.name for c in data.user_columns]
       (8, 400, ['gender', 'age'])
     """
+    config = SyntheticConfig() if config is None else config
     rng = np.random.default_rng(config.seed)
     category = np.resize(np.arange(config.groups), config.items)
     second = rng.integers(config.groups, size=config.items)

@@ -1,6 +1,7 @@
 """The search over several data sets: its score, its records, and what a second call still does."""
 
 import csv
+import logging
 
 import pytest
 from click.testing import CliRunner
@@ -8,6 +9,13 @@ from click.testing import CliRunner
 from benchmarks import tune_all
 
 SMALL = ("data.dataset=synthetic", "data.synthetic_items=120")
+
+
+@pytest.fixture(autouse=True)
+def log_as_before():
+    yield
+    # A search keeps the logs of its runs off the terminal, for the rest of its process.
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def forward_and_gradient(model, weights, inputs):
     weights = tf.constant(weights)
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        embedding, logit = model.forward(weights, inputs.map(tf.constant))
+        embedding, logit, _ = model.forward(weights, inputs.map(tf.constant))
         total = tf.reduce_sum(tf.square(logit - 1.0)) + tf.reduce_sum(tf.sin(embedding))
     return embedding.numpy(), logit.numpy(), tape.gradient(total, weights).numpy()
 
@@ -95,7 +95,7 @@ def test_linear_by_hand():
         cloud_logit=tf.constant([3.0]),
     )
     flat = tf.constant(np.concatenate(list(values.values())).astype(np.float32))
-    embedding, logit = model.forward(flat, inputs)
+    embedding, logit, _ = model.forward(flat, inputs)
     # 1*1 + 2*2 + 3*3 + 0.5*20 + 0.25 = 24.25; 2*24.25 + 1 - 3 + 0.1*20 + 0.75 = 49.25
     assert embedding.numpy().tolist() == [[24.25]]
     assert logit.numpy() == pytest.approx([49.25])

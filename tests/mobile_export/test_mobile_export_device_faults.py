@@ -283,7 +283,7 @@ def test_with_nothing_to_train_on_no_round_is_counted(tmp_path, model, history):
     )
     before = device.weights
     report, answer = device.take_part(DOWNLINK, TrainingPlan())
-    assert dataclasses.astuple(report) == (0, 0, 0, 0.0)
+    assert dataclasses.astuple(report) == (0, 0, 0, 0.0, {})
     assert (device.state.round_number, len(answer)) == (0, 4 + 4 * (4 + 3 + 2 + 1) + 2)
     np.testing.assert_array_equal(device.weights, before)
 

@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 from ecct_tf.knowledge import Uplink
+from ecct_tf.wire import placed_bytes
 from mobile_export.checking.source import SourceModel
 from mobile_export.contract.task import file_sizes
-from mobile_export.contract.wire import pack_uplink, unpack_uplink
+from mobile_export.contract.wire import pack_uplink, unpack_uplink, uplink_form
 from mobile_export.making.examples import DeviceExample, example_inputs
 from mobile_export.making.items import ItemStore
 
@@ -29,7 +30,10 @@ def test_the_cloud_reads_what_a_file_answers(
     inputs = example_inputs(example, exported("mlp")[0].contract["uplink"])
     form = file_sizes(work.model, task, trained=work.model.layout.size)
     content = pack_uplink(11, interpreter("mlp")("uplink", **inputs), form)
-    assert len(content) == work.exchange.uplink_bytes
+    by_item = dataclasses.replace(work.exchange, answer_by="item")
+    assert len(content) == by_item.uplink_bytes
+    # On its way to the cloud the file's answer leaves the items out.
+    assert work.exchange.uplink_bytes == placed_bytes(uplink_form(form))
     found = unpack_uplink(content, form)
     uplink = Uplink(
         users=np.array([found.user], np.int32),
