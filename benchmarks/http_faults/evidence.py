@@ -10,7 +10,13 @@ from pathlib import Path
 from cloud.uplink_log import log_files
 from cloud.uplink_log.framing import MAX_CONTENT_BYTES, read_frames
 from ecct_tf.errors import CodecError
-from ecct_tf.wire import DownlinkFile, Publication, UplinkRecord, split_records
+from ecct_tf.wire import (
+    DownlinkFile,
+    PlacedRecord,
+    Publication,
+    UplinkRecord,
+    split_records,
+)
 
 __all__ = ["Evidence", "log_records"]
 
@@ -34,7 +40,8 @@ class Evidence:
     """What went through the proxy. Threads may share it.
 
     Attributes:
-      confirmed: records that the service said it has, by user and round.
+      confirmed: records that the service said it has, by user and round, each by place: it need
+        not have come with its items.
       taken: how many it said that it took now; less than there are where an answer was lost.
       counts: of what happened.
       problems: what must not be.
@@ -63,9 +70,10 @@ class Evidence:
         with self._lock:
             self.taken += int(json.loads(receipt)["taken"])
             for content in split_records(body, most_bytes=MAX_CONTENT_BYTES):
-                key = UplinkRecord.from_bytes(content).key
-                if self.confirmed.setdefault(key, content) != content:
-                    self.problems.append(f"two unlike answers of {key} were confirmed")
+                record = _placed(content)
+                answer = self.confirmed.setdefault(record.key, record.to_bytes())
+                if answer != record.to_bytes():
+                    self.problems.append(f"two unlike answers of {record.key} were confirmed")
 
     def serve(self, path: str, headers: Mapping[str, str], content: bytes) -> None:
         """Compares what was served, whole or a part, with what it must be."""
@@ -84,7 +92,7 @@ class Evidence:
             return [*found, str(error)]
         times = Counter(record.key for record in records)
         found += [f"{key} is in the log {count} times" for key, count in times.items() if count > 1]
-        held = {record.key: record.to_bytes() for record in records}
+        held = {record.key: PlacedRecord.of(record).to_bytes() for record in records}
         for key, content in self.confirmed.items():
             if key not in held:
                 found.append(f"{key} was confirmed and is not in the log")
@@ -112,6 +120,14 @@ class Evidence:
         except (CodecError, UnicodeDecodeError, OSError) as error:
             return str(error)
         return None
+
+
+def _placed(content: bytes) -> PlacedRecord:
+    """A record as it came, with its items or by place."""
+    try:
+        return PlacedRecord.from_bytes(content)
+    except CodecError:
+        return PlacedRecord.of(UplinkRecord.from_bytes(content))
 
 
 def _differs(whole: bytes, part: str | None, content: bytes) -> str | None:

@@ -10,6 +10,7 @@ from benchmarks.http_faults.kills import PendingKills
 from benchmarks.http_faults.plan import BROWSER_KILLS, FaultPlan
 from cloud.uplink_log import UplinkLogWriter
 from cloud.uplink_log.framing import frame
+from ecct_tf.wire import by_place
 
 _spec = importlib.util.spec_from_file_location(
     "service_pieces", Path(__file__).parents[1] / "cloud" / "service_pieces.py"
@@ -52,6 +53,13 @@ def test_what_is_lost_or_doubled_is_found(evidence, tmp_path, spoil, words):
     spoil(evidence, UplinkLogWriter(tmp_path / "log"))
     (problem,) = evidence.verdict(tmp_path / "log")
     assert words in problem
+
+
+def test_an_answer_by_place_is_the_one_with_its_items(evidence, tmp_path):
+    evidence.confirm(by_place(record(7, 1).to_bytes()), b'{"taken": 0}')
+    assert evidence.verdict(tmp_path / "log") == []
+    evidence.confirm(by_place(record(7, 1, created_at=5).to_bytes()), b'{"taken": 0}')
+    assert "two unlike answers" in evidence.verdict(tmp_path / "log")[0]
 
 
 def test_a_torn_log_is_found(evidence, tmp_path):
