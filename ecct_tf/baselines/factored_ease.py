@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg, sparse  # type: ignore[import-untyped, unused-ignore]
+from scipy import linalg, sparse  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 from scipy.sparse.linalg import (  # type: ignore[import-untyped, unused-ignore]
     LinearOperator,
 )
