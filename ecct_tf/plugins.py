@@ -19,7 +19,7 @@ from typing import Any
 
 from ecct_tf.errors import ConfigError, EcctError
 
-__all__ = ["Origin", "change_of", "find_function", "guarded", "origin_of"]
+__all__ = ["Origin", "change_of", "changes_of", "find_function", "guarded", "origin_of"]
 
 Origin = dict[str, str | None]
 
@@ -133,6 +133,27 @@ def change_of(before: Mapping[str, str | None], now: Origin, *, what: str) -> st
         f"{what}: source SHA-256 {_short(before.get('source_sha256'))} was recorded, "
         f"{now['target']} now has {_short(now['source_sha256'])}{versions}"
     )
+
+
+def changes_of(
+    found: Mapping[str, Origin],
+    recorded: Mapping[str, Mapping[str, str | None]],
+    *,
+    what: Callable[[str], str],
+) -> list[str]:
+    """What changed in the source of each part since it was recorded, in words.
+
+    Args:
+      found: what is to be recorded of each part now, by its name.
+      recorded: what was; a part that is not in it is not compared.
+      what: names a part in messages.
+    """
+    changes = (
+        change_of(recorded[name], origin, what=what(name))
+        for name, origin in found.items()
+        if name in recorded
+    )
+    return [change for change in changes if change is not None]
 
 
 def _not_imported(module: str, error: BaseException) -> str:

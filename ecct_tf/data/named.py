@@ -8,7 +8,7 @@ from typing import Any
 from ecct_tf.config import dataset_target, is_own_dataset
 from ecct_tf.data.dataset import Dataset
 from ecct_tf.errors import ConfigError
-from ecct_tf.plugins import Origin, change_of, find_function, guarded, origin_of
+from ecct_tf.plugins import Origin, changes_of, find_function, guarded, origin_of
 
 __all__ = ["changed_datasets", "dataset_origins", "load_named"]
 
@@ -70,12 +70,7 @@ def changed_datasets(name: str, recorded: Mapping[str, Origin]) -> list[str]:
     Raises:
       ConfigError: it cannot be imported.
     """
-    changes = (
-        change_of(recorded[each], origin, what=_what(each))
-        for each, origin in dataset_origins(name).items()
-        if each in recorded
-    )
-    return [change for change in changes if change is not None]
+    return changes_of(dataset_origins(name), recorded, what=_what)
 
 
 def _arguments(

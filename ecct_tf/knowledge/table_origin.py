@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ecct_tf.config import CODECS
 from ecct_tf.config.table_names import own_table_forms, table_target
 from ecct_tf.knowledge.table_codecs import build_table_codec
-from ecct_tf.plugins import Origin, change_of, origin_of
+from ecct_tf.plugins import Origin, changes_of, origin_of
 
 __all__ = ["changed_item_forms", "check_item_form", "item_form_origins"]
 
@@ -39,13 +39,7 @@ def changed_item_forms(form: str | None, recorded: Mapping[str, Origin]) -> list
     Raises:
       ConfigError: it cannot be imported.
     """
-    found = item_form_origins(form)
-    changes = (
-        change_of(recorded[name], origin, what=_what(name))
-        for name, origin in found.items()
-        if name in recorded
-    )
-    return [change for change in changes if change is not None]
+    return changes_of(item_form_origins(form), recorded, what=_what)
 
 
 def _what(form: str) -> str:

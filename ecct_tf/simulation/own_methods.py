@@ -6,7 +6,7 @@ from typing import Any
 from ecct_tf.config import is_own_method, method_target
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import Algorithm
-from ecct_tf.plugins import Origin, change_of, find_function, guarded, origin_of
+from ecct_tf.plugins import Origin, changes_of, find_function, guarded, origin_of
 from ecct_tf.simulation.experiment import Experiment
 
 __all__ = ["build_own_method", "changed_methods", "check_algorithm", "method_origins"]
@@ -72,12 +72,7 @@ def changed_methods(name: str, recorded: Mapping[str, Origin]) -> list[str]:
     Raises:
       ConfigError: it cannot be imported.
     """
-    changes = (
-        change_of(recorded[each], origin, what=_what(each))
-        for each, origin in method_origins(name).items()
-        if each in recorded
-    )
-    return [change for change in changes if change is not None]
+    return changes_of(method_origins(name), recorded, what=_what)
 
 
 def _what(name: str) -> str:
