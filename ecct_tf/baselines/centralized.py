@@ -172,11 +172,9 @@ class Centralized:
         return CentralizedState(**{name: arrays[name] for name in CentralizedState._fields})
 
     def _epoch(self, state: CentralizedState, round_number: int) -> CentralizedState:
-        order = np.random.default_rng([self._seed, 0xCE27, round_number]).permutation(
-            len(self._trainer.samples)
-        )
+        rng = np.random.default_rng([self._seed, 0xCE27, round_number])
         weights, slots, steps, loss = self._trainer.epoch(
-            state.weights, state.slots, steps=int(state.steps), order=order
+            state.weights, state.slots, steps=int(state.steps), rng=rng
         )
         if not (np.isfinite(loss) and np.isfinite(weights).all()):
             raise DivergenceError(

@@ -22,6 +22,7 @@ from ecct_tf.config.baselines import (
 )
 from ecct_tf.data import DeviceView
 from ecct_tf.data.profile import profile_shape
+from ecct_tf.edge.loss_registry import build_loss
 
 __all__ = ["PLANS", "BaselinePlan"]
 
@@ -72,6 +73,7 @@ def _averaging_plan(
         learning_rate=own.learning_rate,
         embedding_learning_rate=own.embedding_learning_rate,
         proximal=own.proximal if method == "fedprox" else 0.0,
+        loss=build_loss(own.loss, setting="federated_baseline.loss"),
     )
     tuning = dataclasses.replace(
         training,
@@ -111,6 +113,7 @@ def _fedmd_plan(
             batch_size=config.federated_baseline.batch_size,
             learning_rate=own.learning_rate,
             embedding_learning_rate=own.embedding_learning_rate,
+            loss=build_loss(config.federated_baseline.loss, setting="federated_baseline.loss"),
         ),
         len(items),
         config.exchange.weights_codec,

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from ecct_tf.baselines.local_data import LocalData
 from ecct_tf.baselines.local_models import LocalModel, Rows
+from ecct_tf.edge.losses import EdgeLoss, bce
 
 __all__ = ["LocalTraining", "local_logits"]
 
@@ -24,6 +25,7 @@ class LocalTraining:
       learning_rate: of the head.
       embedding_learning_rate: of the item table.
       proximal: μ of FedProx; 0 for none.
+      loss: of a position, whose own item comes first, and its negatives.
       alternating: whether a batch first updates the head and then, with the new head, the
         table, as PFedRec does; otherwise both at once.
     """
@@ -34,6 +36,7 @@ class LocalTraining:
     learning_rate: float
     embedding_learning_rate: float
     proximal: float = 0.0
+    loss: EdgeLoss = dataclasses.field(default_factory=bce)
     alternating: bool = False
 
     def __call__(
@@ -124,8 +127,10 @@ class LocalTraining:
                 ),
             )
             labels = tf.one_hot(tf.zeros([devices, batch], tf.int32), tf.shape(candidates)[2])
-            entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
-            total = tf.reduce_sum(tf.reduce_mean(entropy, axis=-1) * mask, axis=-1)
+            each = self.loss.of(logits, labels)
+            if each.shape.rank == logits.shape.rank:
+                each = tf.reduce_mean(each, axis=-1)
+            total = tf.reduce_sum(each * mask, axis=-1)
             return total / tf.maximum(tf.reduce_sum(mask, axis=-1), 1.0)
 
         with tf.GradientTape() as tape:

@@ -22,6 +22,7 @@ from ecct_tf.edge import (
     pair_inputs,
     with_item_vectors,
 )
+from ecct_tf.edge.loss_registry import build_loss
 from ecct_tf.edge.training import pooled_step
 from ecct_tf.federated.algorithm import mean_loss
 from ecct_tf.federated.devices import DeviceData
@@ -141,26 +142,34 @@ class PooledTrainer:
         self._config = config
         self._items = ItemTensors(*(tf.constant(array) for array in items))
         self._user_embeddings = user_embeddings
+        loss = build_loss(config.loss, setting="centralized.loss")
+        self._group = 1 + config.negatives if loss.by_position else 1
         self._update = pooled_step(
-            model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+            model,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            loss=loss,
+            group_size=self._group,
         )
         self._step = tf.function(self._train_batch, reduce_retracing=True, autograph=False)
 
     def epoch(
-        self, weights: Array, slots: Array, *, steps: int, order: npt.NDArray[np.int64]
+        self, weights: Array, slots: Array, *, steps: int, rng: np.random.Generator
     ) -> tuple[Array, Array, int, float]:
-        """One pass over the samples.
+        """One pass over the samples, or over whole positions if the loss reads those.
 
         Args:
           weights: `[P] float32`.
           slots: `[2, P] float32`.
           steps: batches done before.
-          order: `[S] int64`, the order of the samples.
+          rng: draws their order.
 
         Returns:
           Weights, slots and steps afterwards, and the mean loss.
         """
-        size = self._config.batch_size
+        first = rng.permutation(len(self.samples) // self._group) * self._group
+        order = (first[:, None] + np.arange(self._group)).ravel()
+        size = max(self._config.batch_size // self._group, 1) * self._group
         state = (tf.constant(weights), tf.constant(slots))
         total = 0.0
         for start in range(0, len(order), size):

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.exchange import ServerConfig
+from ecct_tf.config.loss_names import BCE, check_loss_form
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -197,6 +198,7 @@ class FederatedBaselineConfig:
       learning_rate: learning rate of the head's weights, in the devices' SGD.
       embedding_learning_rate: learning rate of the item embeddings: a batch has an item at most a
         few times, so their mean gradient is smaller.
+      loss: loss of a position and its negatives, as `training.loss` names it.
       proximal: proximal weight μ of `fedprox`, of half the squared distance from the weights that a
         device received.
       server: how the devices' changes are averaged.
@@ -218,6 +220,7 @@ class FederatedBaselineConfig:
     batch_size: int = 4
     learning_rate: float = 0.0217
     embedding_learning_rate: float = 0.703
+    loss: str = BCE
     proximal: float = 0.0133
     server: ServerConfig = dataclasses.field(
         default_factory=lambda: ServerConfig(optimizer="adam", learning_rate=0.0194, momentum=0.8)
@@ -235,6 +238,7 @@ class FederatedBaselineConfig:
             "max_positions", "negatives", "epochs", "batch_size",
         )  # fmt: skip
         one_of(self, section, "positions", _POSITIONS)
+        check_loss_form(self.loss, setting=f"{section}.loss")
         positive(self, section, "initial_scale", "learning_rate", "embedding_learning_rate")
         at_least(self, section, 0, "proximal")
 
@@ -247,6 +251,8 @@ class CentralizedConfig:
       epochs: largest number of passes over the pooled samples; the best on validation is kept.
       patience: epochs without a better validation after which training stops.
       batch_size: samples in a batch.
+      loss: loss of the samples, as `training.loss` names it; with one by position as
+        `start.loss` has it.
       learning_rate: learning rate of Adam.
       weight_decay: strength of Adam's decoupled weight decay, on all weights.
       max_positions: largest number of a user's newest positions to use, of those that the item
@@ -258,6 +264,7 @@ class CentralizedConfig:
     epochs: int = 30
     patience: int = 8
     batch_size: int = 512
+    loss: str = BCE
     learning_rate: float = 1e-3
     weight_decay: float = 1e-5
     max_positions: int = 128
@@ -269,6 +276,7 @@ class CentralizedConfig:
             self, "centralized", 1, "epochs", "patience", "batch_size", "max_positions",
             "negatives",
         )  # fmt: skip
+        check_loss_form(self.loss, setting="centralized.loss")
         positive(self, "centralized", "learning_rate")
         at_least(self, "centralized", 0, "weight_decay")
         if self.patience > self.epochs:

@@ -231,6 +231,19 @@ class RunConfig:
         }
 
     @property
+    def baseline_losses(self) -> dict[str, str]:
+        """The losses that baselines name, by setting.
+
+        Example:
+          >>> list(RunConfig().baseline_losses)
+          ['federated_baseline.loss', 'centralized.loss']
+        """
+        return {
+            "federated_baseline.loss": self.federated_baseline.loss,
+            "centralized.loss": self.centralized.loss,
+        }
+
+    @property
     def stage_1_rounds(self) -> int:
         """Rounds of this run that exchange embeddings only.
 

@@ -132,6 +132,8 @@ _BEFORE: Mapping[str, Any] = {
     "server.stages": None,
     "training.distillation_loss": "tempered",
     "training.loss": "bce",
+    "federated_baseline.loss": "bce",
+    "centralized.loss": "bce",
 }
 # What nothing read before: with the settings above, or a method that there was, it has no effect.
 _UNREAD = (

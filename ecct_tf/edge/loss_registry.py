@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -36,6 +37,7 @@ __all__ = [
 _LABELS, _TEACHER = "training.loss", "training.distillation_loss"
 _START = "start.loss"
 _NEGATIVES = 3
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def build_loss(name: str, *, setting: str = _LABELS) -> EdgeLoss:
@@ -82,6 +84,7 @@ def check_losses(
     samples: SampleConfig | None = None,
     *,
     start: StartConfig | None = None,
+    others: Mapping[str, str] = _NONE,
 ) -> None:
     """Builds the losses of a configuration, so that what cannot work is refused early.
 
@@ -89,12 +92,15 @@ def check_losses(
       training: with the losses of labels and of the cloud's logits.
       samples: with those of further targets; None for none.
       start: with that of the starting weights that the cloud trains; None where it trains none.
+      others: names of further losses of labels, by setting.
 
     Raises:
       ConfigError: as `build_loss` does.
     """
     if start is not None:
         build_loss(start.loss, setting=_START)
+    for setting, name in others.items():
+        build_loss(name, setting=setting)
     build_loss(training.loss)
     build_distillation(training.distillation_loss, training.temperature)
     for target, config in ({} if samples is None else samples.targets).items():
@@ -206,6 +212,7 @@ def loss_origins(
     samples: SampleConfig | None = None,
     *,
     start: StartConfig | None = None,
+    others: Mapping[str, str] = _NONE,
 ) -> dict[str, Origin]:
     """What is to be recorded of each loss that is not the library's own, by its setting.
 
@@ -214,7 +221,7 @@ def loss_origins(
     Raises:
       ConfigError: one cannot be imported.
     """
-    own = _own(training, samples, start)
+    own = _own(training, samples, start, others)
     return {setting: _origin(setting, name, target) for setting, name, target in own}
 
 
@@ -224,6 +231,7 @@ def changed_losses(
     *,
     samples: SampleConfig | None = None,
     start: StartConfig | None = None,
+    others: Mapping[str, str] = _NONE,
 ) -> list[str]:
     """For each loss whose source is not what was recorded: its name and what changed, in words.
 
@@ -232,7 +240,7 @@ def changed_losses(
     """
     changes = (
         change_of(recorded[setting], _origin(setting, name, target), what=_what(name))
-        for setting, name, target in _own(training, samples, start)
+        for setting, name, target in _own(training, samples, start, others)
         if setting in recorded
     )
     return [change for change in changes if change is not None]
@@ -245,7 +253,10 @@ def _of_targets(samples: SampleConfig | None) -> Iterator[tuple[str, str]]:
 
 
 def _own(
-    training: TrainingConfig, samples: SampleConfig | None, start: StartConfig | None
+    training: TrainingConfig,
+    samples: SampleConfig | None,
+    start: StartConfig | None,
+    others: Mapping[str, str],
 ) -> Iterator[tuple[str, str, str]]:
     """Setting, name and `module:name` of each loss that is not the library's."""
     if start is not None and not is_own_loss(start.loss):
@@ -255,7 +266,7 @@ def _own(
     name = training.distillation_loss
     if not is_own_distillation(name):
         yield _TEACHER, name, distillation_target(name)
-    for setting, name in _of_targets(samples):
+    for setting, name in (*_of_targets(samples), *others.items()):
         if not is_own_loss(name):
             yield setting, name, loss_target(name, setting=setting)
 

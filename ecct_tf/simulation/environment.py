@@ -51,7 +51,12 @@ def run_environment(config: RunConfig) -> dict[str, Any]:
         "clouds": cloud_origins(config.cloud.model),
         "aggregators": aggregator_origins(config),
         "stages": stage_origins(config),
-        "losses": loss_origins(config.training, config.samples, start=config.start),
+        "losses": loss_origins(
+            config.training,
+            config.samples,
+            start=config.start,
+            others=config.baseline_losses,
+        ),
         "datasets": dataset_origins(config.data.dataset),
         "methods": method_origins(config.method),
         "item_tables": item_form_origins(config.exchange.item_table),
@@ -88,7 +93,11 @@ def changed_parts(config: RunConfig, environment: Mapping[str, Any]) -> list[str
         + changed_aggregators(config, recorded("aggregators"))
         + changed_stages(config, recorded("stages"))
         + changed_losses(
-            config.training, recorded("losses"), samples=config.samples, start=config.start
+            config.training,
+            recorded("losses"),
+            samples=config.samples,
+            start=config.start,
+            others=config.baseline_losses,
         )
         + changed_item_forms(config.exchange.item_table, recorded("item_tables"))
         + changed_datasets(config.data.dataset, recorded("datasets"))

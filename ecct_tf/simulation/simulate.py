@@ -59,7 +59,7 @@ def simulate(
     # What cannot work is refused before there is a folder.
     uplink_loggers(config, out)
     check_edge_models(config.edge, config.features, targets=target_names(config.samples))
-    check_losses(config.training, config.samples, start=config.start)
+    check_losses(config.training, config.samples, start=config.start, others=config.baseline_losses)
     check_item_form(config.exchange.item_table)
     check_cloud(config.cloud.model)
     check_aggregators(config)
@@ -149,7 +149,7 @@ def _check_models(folder: RunFolder) -> None:
     """Refuses models of other source than the run began with: two would be mixed in it."""
     config = folder.config
     check_edge_models(config.edge, config.features, targets=target_names(config.samples))
-    check_losses(config.training, config.samples, start=config.start)
+    check_losses(config.training, config.samples, start=config.start, others=config.baseline_losses)
     check_item_form(folder.config.exchange.item_table)
     check_cloud(folder.config.cloud.model)
     changes = folder.changed_models()

@@ -64,6 +64,14 @@ def test_an_epoch_lowers_the_loss_over_all_devices_samples(centralized):
     assert centralized.rounds == 6
 
 
+def test_a_loss_by_position_meets_whole_positions(build):
+    ranking = build(loss="sampled_softmax", negatives=3, batch_size=30)
+    state, losses = run(ranking, 3)
+    # 28 of 30 samples are seven positions; the softmax of four begins near log 4.
+    assert int(state.steps) == 3 * -(-len(ranking._trainer.samples) // 28)
+    assert losses[2] < losses[0] < 1.3 * np.log(4.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("tiers", "tier"),

@@ -10,6 +10,7 @@ from ecct_tf.baselines.averaging import AveragingWork
 from ecct_tf.baselines.local_data import LocalData
 from ecct_tf.baselines.local_models import score_function_model
 from ecct_tf.baselines.local_training import LocalTraining
+from ecct_tf.edge.losses import sampled_softmax
 
 # Three items with embeddings of one number; then the score function's kernel and bias.
 START = np.array([[0.0, 0.5, -1.0, 2.0, 3.0, 0.25]], np.float32)
@@ -60,6 +61,23 @@ def test_one_step_by_hand(training):
     ]
     np.testing.assert_allclose(final[0], expected, rtol=1e-6)
     np.testing.assert_allclose(loss, [-(np.log(positive) + np.log(1 - negative)) / 2], rtol=1e-6)
+
+
+def test_one_step_of_a_loss_by_position_by_hand(training):
+    ranking = dataclasses.replace(training, loss=sampled_softmax())
+    final, loss = run(ranking, shard([[1]]), [[[2]]])
+    # Of two candidates, the softmax's loss is the logistic loss of their difference.
+    behind = sigmoid((3.0 * -1.0 + 0.25) - (3.0 * 0.5 + 0.25))
+    expected = [
+        0.0,
+        0.5 + 0.5 * behind * 3.0,
+        -1.0 - 0.5 * behind * 3.0,
+        2.0,
+        3.0 + 0.1 * behind * (0.5 + 1.0),
+        0.25,
+    ]
+    np.testing.assert_allclose(final[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(loss, [-np.log(1.0 - behind)], rtol=1e-5)
 
 
 def test_an_item_that_a_batch_meets_twice_gets_both_gradients(training):

@@ -160,6 +160,8 @@ REFUSED = {
     "federated_baseline.fedmd.digest_rate": [0.0, 1.1, math.nan],
     "federated_baseline.fedmd.learning_rate": [0.0],
     "centralized.learning_rate": [0.0],
+    "centralized.loss": ["b c e"],
+    "federated_baseline.loss": ["b c e"],
     "edge_only.rounds": [0],
     "edge_only.learning_rate": [0.0],
     "edge_only.private_learning_rate": [-0.1],
