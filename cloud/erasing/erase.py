@@ -8,7 +8,7 @@ from cloud.erasing.jobs import job_folders, steps_in_job, steps_in_quarantine
 from cloud.erasing.places import Places, Step
 from cloud.erasing.publications import steps_in_publication
 from cloud.erasing.users import FoundUser, marked
-from cloud.erasing.versions import steps_in_notes, steps_in_versions
+from cloud.erasing.versions import steps_in_half_notes, steps_in_notes, steps_in_versions
 from cloud.registry import Erased, ErasedMarks, Registry
 from cloud.service.tokens import TokenStore
 from cloud.uplink_log import ASKED_FOLDER, AskedNotes, erase_from_log, look_in_log
@@ -104,6 +104,8 @@ def _steps(
             if count := sum(grant.user == user for grant in store.grants()):
                 what = f"{count} tokens of user {user}"
                 yield Step(path, what, "removed", functools.partial(store.erase, user))
+        if store.holds_remains():
+            yield Step(path, "remains of removed tokens", "removed", store.purge)
     for folder in places.publications:
         yield from steps_in_publication(folder, users, key=places.key)
     for log in places.logs:
@@ -119,6 +121,7 @@ def _steps(
                 "rewritten",
                 functools.partial(asked.erase, users),
             )
+        yield from steps_in_half_notes(log / ASKED_FOLDER)
         yield from steps_in_quarantine(log / "quarantine", users)
     for folder in places.quarantines:
         yield from steps_in_quarantine(folder, users)

@@ -44,6 +44,13 @@ def steps_in_quarantine(folder: Path, users: Sequence[int]) -> Iterator[Step]:
             "rewritten",
             functools.partial(quarantine.erase, users),
         )
+    elif quarantine.holds_remains():
+        yield Step(
+            quarantine.path,
+            "remains of removed records",
+            "rewritten",
+            functools.partial(quarantine.erase, users),
+        )
 
 
 def steps_in_job(folder: Path, users: Sequence[int], *, marks: int) -> Iterator[Step]:
@@ -64,6 +71,17 @@ def steps_in_job(folder: Path, users: Sequence[int], *, marks: int) -> Iterator[
             functools.partial(_locked, folder, functools.partial(_remove, [work])),
         )
     inputs = folder / INPUTS_NAME
+    # A kill leaves drafts of files; before there are inputs the job reads the log anew.
+    left = sorted(folder.glob(".*.part"))
+    if not inputs.exists():
+        left += [path for path in (folder / KNOWLEDGE_NAME, folder / WINDOW) if path.exists()]
+    if left:
+        yield Step(
+            folder,
+            "what a job that was killed was writing",
+            "removed",
+            functools.partial(_locked, folder, functools.partial(_remove, left)),
+        )
     if not inputs.exists():
         return
     checkpoints = sorted(path for path in folder.glob("checkpoints*") if path.is_dir())
@@ -125,9 +143,12 @@ def _redact(folder: Path, users: Sequence[int]) -> None:
     reseal_inputs(folder)
 
 
-def _remove(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _locked(folder: Path, run: functools.partial[None]) -> None:

@@ -20,7 +20,7 @@ from cloud.serving import ServingContent, export_serving
 from cloud.uplink_log import AskedNotes, ForgetNotes, ReplayWindow
 from cloud.version_files import StoredCloud
 
-__all__ = ["forget_window", "steps_in_notes", "steps_in_versions"]
+__all__ = ["forget_window", "steps_in_half_notes", "steps_in_notes", "steps_in_versions"]
 
 
 def steps_in_versions(registry: Registry, tombstones: Mapping[str, str]) -> Iterator[Step]:
@@ -62,6 +62,26 @@ def steps_in_notes(registry: Registry, users: Sequence[int]) -> Iterator[Step]:
             "rewritten",
             functools.partial(forgotten.erase, users),
         )
+
+    for folder in (registry.publications_path, registry.forgotten_path):
+        yield from steps_in_half_notes(folder)
+
+
+def steps_in_half_notes(folder: Path) -> Iterator[Step]:
+    """A step for what a kill left of notes, which nobody reads: drafts, and arrays of no note."""
+    left = [
+        *folder.glob(".*.part"),
+        *(path for path in folder.glob("*.npz") if not path.with_suffix(".json").exists()),
+    ]
+    if left:
+        yield Step(
+            folder, "notes that were half written", "removed", functools.partial(_remove, left)
+        )
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def forget_window(path: Path, users: Sequence[int]) -> ReplayWindow:

@@ -19,13 +19,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cloud.sqlite_remains import holds_remains, note_deletion, prepare_tables, purge
 from ecct_tf.errors import TokenError
 from ecct_tf.files import private_folder
 from ecct_tf.wire.whole_numbers import LARGEST_INT32
 
 __all__ = ["Grant", "TokenStore"]
 
-_TABLE = """
+_TABLES = (
+    """
 CREATE TABLE IF NOT EXISTS tokens (
   id TEXT PRIMARY KEY,
   user INTEGER,
@@ -33,9 +35,10 @@ CREATE TABLE IF NOT EXISTS tokens (
   issued INTEGER NOT NULL,
   expires INTEGER,
   revoked INTEGER
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS of_user ON tokens (user);
-"""
+) WITHOUT ROWID
+""",
+    "CREATE INDEX IF NOT EXISTS of_user ON tokens (user)",
+)
 _VALID = "revoked IS NULL AND (expires IS NULL OR expires > :now)"
 _FORM = re.compile(r"ecct1\.([0-9a-f]{16})\.[A-Za-z0-9_-]{43}")
 _WAIT_SECONDS = 30.0
@@ -145,12 +148,23 @@ class TokenStore:
         """
         if not self.path.exists():
             return 0
-        with self._opened() as database:
-            database.execute("PRAGMA secure_delete = ON")
+        with self._writing() as database:
             count = database.execute("DELETE FROM tokens WHERE user = ?", (user,)).rowcount
-            # Also the empty pages of an earlier call, which may have been killed here.
-            database.execute("VACUUM")
+            note_deletion(database)
+        self.purge()
         return count
+
+    def purge(self) -> None:
+        """Removes bytes of tokens that were removed before, by a call that was killed."""
+        with self._opened() as database:
+            purge(database)
+
+    def holds_remains(self) -> bool:
+        """Whether the file may hold bytes of tokens that were removed."""
+        if not self.path.exists():
+            return False
+        with self._opened() as database:
+            return holds_remains(database)
 
     def grants(self) -> tuple[Grant, ...]:
         """All of them, by user and time."""
@@ -216,7 +230,7 @@ class TokenStore:
         # Before SQLite would make it readable for others.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with self._opened() as database:
-            database.executescript(_TABLE)
+            prepare_tables(database, *_TABLES)
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database

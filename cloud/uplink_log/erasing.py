@@ -2,14 +2,15 @@
 
 A record becomes a tombstone of the same length, so that files keep their lengths, and records and
 positions in them their places: what a version has read stays read, and a reader goes on where it
-was. Damaged bytes in which a record of such a user can be made out become zeros.
+was. Damaged bytes in which a record of such a user can be made out become zeros. A file that was
+compressed as a whole, which jobs leave out, is compressed anew and may change its length.
 """
 
 import dataclasses
 import functools
 import io
-import time
 from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,9 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloud.uplink_log.compressed import COMPRESSED, decompressed, inner_name, write_compressed
 from cloud.uplink_log.files import LogFile
 from cloud.uplink_log.framing import frame
-from cloud.uplink_log.listing import entries
+from cloud.uplink_log.listing import READ_SUFFIXES, entries
 from cloud.uplink_log.pieces import parquet_pieces, tfrecord_pieces
 from cloud.uplink_log.reasons import Reason
 from cloud.uplink_log.users_of import is_of
@@ -32,7 +34,7 @@ __all__ = ["LogErasure", "erase_from_log", "look_in_log"]
 _BLOCK_BYTES = 4 << 20
 # A file that is being written for the log lies under such a name for moments only.
 _PART = ".*.part"
-_ABANDONED_SECONDS = 900.0
+_PARQUET = ".parquet"
 _TAIL_BYTES = 8
 
 
@@ -42,7 +44,8 @@ class LogErasure:
 
     Attributes:
       records: by the name of the file, how many.
-      parts: files that a writer which was killed left half written, and that name a user.
+      parts: files that are half written, mostly by a writer that was killed, and that name a user
+        or cannot be looked into. Without one its writer fails, and writes again.
       unknown: what lies in the folder and cannot be looked into.
     """
 
@@ -60,16 +63,25 @@ def look_in_log(folder: Path, users: Collection[int]) -> LogErasure:
     if not folder.is_dir():
         return LogErasure({}, (), ())
     files, left_out = entries(folder)
-    records = {}
+    records, unknown = {}, []
     for entry in files:
         file = LogFile(entry.name, entry.size_bytes)
-        count = sum(1 for _ in _places(folder, file, users))
+        count = sum(1 for _ in _places(folder, file, users, name=entry.name))
         if count:
             records[entry.name] = count
+    for left in left_out:
+        try:
+            with _content(folder, left.name) as (place, file):
+                count = sum(1 for _ in _places(place, file, users, name=inner_name(left.name)))
+        except OSError:
+            unknown.append(left.name)
+            continue
+        if count:
+            records[left.name] = count
     return LogErasure(
         records,
         tuple(path.relative_to(folder).as_posix() for path in _parts(folder, users)),
-        tuple(entry.name for entry in left_out),
+        tuple(unknown),
     )
 
 
@@ -82,16 +94,39 @@ def erase_from_log(folder: Path, users: Collection[int]) -> LogErasure:
     found = look_in_log(folder, users)
     for name in found.records:
         path = folder / name
-        file = LogFile(name, path.stat().st_size)
-        places = [*_places(folder, file, users)]
-        change = _blank_rows if name.lower().endswith(".parquet") else _blank_bytes
-        # Of a link the file that it points to.
-        content = change(path, places)
+        if _is_compressed(name):
+            with _content(folder, name) as (place, file):
+                content = _without(place, file, users, name=inner_name(name))
+            write_compressed(path, content)
+            continue
+        content = _without(folder, LogFile(name, path.stat().st_size), users, name=name)
         write = functools.partial(_put, content)
+        # Of a link the file that it points to.
         write_atomically(path.resolve(), write, private=True, durable=True)
     for name in found.parts:
         (folder / name).unlink(missing_ok=True)
     return found
+
+
+def _is_compressed(name: str) -> bool:
+    return name.lower().endswith(COMPRESSED)
+
+
+def _content(folder: Path, name: str) -> AbstractContextManager[tuple[Path, LogFile]]:
+    """What a file that was compressed as a whole holds.
+
+    Raises:
+      OSError: it is none, or damaged.
+    """
+    kinds = tuple(f"{kind}{end}" for kind in READ_SUFFIXES for end in COMPRESSED)
+    if not name.lower().endswith(kinds) or not (folder / name).is_file():
+        raise FileNotFoundError(f"{folder / name}: expected a compressed file of the log")
+    return decompressed(folder / name)
+
+
+def _without(folder: Path, file: LogFile, users: Collection[int], *, name: str) -> bytes:
+    change = _blank_rows if name.lower().endswith(_PARQUET) else _blank_bytes
+    return change(folder / file.name, [*_places(folder, file, users, name=name)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +138,9 @@ class _Place:
     framed: bool
 
 
-def _places(folder: Path, file: LogFile, users: Collection[int]) -> Iterator[_Place]:
-    parquet = file.name.lower().endswith(".parquet")
-    pieces = parquet_pieces if parquet else tfrecord_pieces
+def _places(folder: Path, file: LogFile, users: Collection[int], *, name: str) -> Iterator[_Place]:
+    """Where something of `users` lies in a file, which is one of the kind that `name` says."""
+    pieces = parquet_pieces if name.lower().endswith(_PARQUET) else tfrecord_pieces
     for piece in pieces(folder, file, 0, block_bytes=_BLOCK_BYTES):
         for row, content in enumerate(piece.contents):
             if is_of(content, users):
@@ -190,7 +225,7 @@ def _lengthened(content: bytes, size: int) -> bytes:
 def _parts(folder: Path, users: Collection[int]) -> list[Path]:
     found = []
     for path in sorted(folder.rglob(_PART)):
-        abandoned = path.is_file() and time.time() - path.stat().st_mtime >= _ABANDONED_SECONDS
-        if abandoned and is_of(path.read_bytes(), users):
+        plain = not path.name.lower().removesuffix(".part").endswith((_PARQUET, *COMPRESSED))
+        if path.is_file() and not (plain and not is_of(path.read_bytes(), users)):
             found.append(path)
     return found

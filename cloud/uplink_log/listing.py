@@ -7,13 +7,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["Entry", "LeftOut", "entries", "warn_of"]
+__all__ = ["READ_SUFFIXES", "Entry", "LeftOut", "entries", "warn_of"]
 
 _log = logging.getLogger(__name__)
 
 # Names of files that are read, in lower case.
-_READ = (".tfrecord", ".tfrecords", ".parquet")
-_COMPRESSED = tuple(f"{suffix}{end}" for suffix in _READ for end in (".gz", ".zst", ".bz2", ".xz"))
+READ_SUFFIXES = (".tfrecord", ".tfrecords", ".parquet")
+_ENDS = (".gz", ".zst", ".bz2", ".xz")
+_COMPRESSED = tuple(f"{suffix}{end}" for suffix in READ_SUFFIXES for end in _ENDS)
 _DATED = "date="
 # Folders that others keep beside the days: refused records, and which rounds were asked.
 _BESIDE = ("quarantine", "asked")
@@ -101,8 +102,8 @@ def _why_not(name: str, status: os.stat_result | None) -> str:
         return f"expected a file, it is {_kind(status)}"
     if lower.endswith(_COMPRESSED):
         return "it is compressed as a whole; decompress it, and it is read"
-    if not lower.endswith(_READ):
-        return f"its name ends in none of {', '.join(_READ)}"
+    if not lower.endswith(READ_SUFFIXES):
+        return f"its name ends in none of {', '.join(READ_SUFFIXES)}"
     return ""
 
 

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from cloud.sqlite_remains import holds_remains, note_deletion, prepare_tables, purge
 from cloud.uplink_log.reasons import Reason, Rejected
 from cloud.uplink_log.users_of import is_of
 from ecct_tf.errors import DataError, StorageError
@@ -120,24 +121,34 @@ class Quarantine:
         """Entries, taken back ones included, that name one of `users`, damaged or not."""
         return sum(len(found) for found in self._of(users).values())
 
+    def holds_remains(self) -> bool:
+        """Whether the file may hold bytes of entries that were removed or replaced."""
+        if not self.path.exists():
+            return False
+        with closing(_connect(self.path)) as connection, _told(self.path):
+            return holds_remains(connection)
+
     def erase(self, users: Collection[int]) -> int:
         """Removes what names one of `users` for good, and returns how many entries that were.
 
-        A batch that was begun and not finished goes on without them.
+        A batch that was begun and not finished goes on without them. Neither do bytes of entries
+        stay that were removed or replaced before.
+
+        Raises:
+          DataError: another process has the file open.
         """
         found = self._of(users)
-        if not any(found.values()):
+        if not any(found.values()) and not self.holds_remains():
             return 0
         with closing(_connect(self.path)) as connection, _told(self.path):
-            connection.execute("PRAGMA secure_delete = ON")
             with connection:
+                connection.execute("BEGIN IMMEDIATE")
                 for table, places in found.items():
                     connection.executemany(
                         f"DELETE FROM {table} WHERE file = ? AND offset = ?", places
                     )
-            # What is deleted must lie neither in free pages nor in the log of writes.
-            connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                note_deletion(connection)
+            purge(connection)
         return sum(len(places) for places in found.values())
 
     def _of(self, users: Collection[int]) -> dict[str, list[tuple[str, int]]]:
@@ -171,10 +182,12 @@ class QuarantineSession:
             self._path.touch(mode=0o600, exist_ok=True)
             self._connection = _connect(self._path)
         with _told(self._path), self._connection:
-            self._connection.execute(
+            gone = self._connection.execute(
                 "DELETE FROM rejected WHERE file = ? AND offset >= ? AND offset < ?",
                 (file, start, end),
-            )
+            ).rowcount
+            if gone:
+                note_deletion(self._connection)
             self._connection.executemany(
                 "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
                 [(r.file, r.offset, r.reason.value, r.message, r.content) for r in rejected],
@@ -193,8 +206,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         # Survives a kill at any point; what a power failure takes, the log still has.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(_TABLE)
-        connection.execute(_TAKEN)
+        prepare_tables(connection, _TABLE, _TAKEN)
     return connection
 
 
