@@ -17,6 +17,7 @@ import click
 import numpy as np
 
 from ecct_tf.config import RunConfig, load_config
+from ecct_tf.errors import DivergenceError
 from ecct_tf.federated import RoundReport, federated_runtime
 from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.loop import Callback, RoundResult, quality, run_rounds
@@ -186,14 +187,15 @@ def trial(
         )
         best.on_round(RoundResult(0, RoundReport(0, 0, 0.0), 0.0, validation), best.state)
     else:
-        with contextlib.suppress(_StandstillError):
+        # One that diverges is a trial like any other, with what it had reached before.
+        with contextlib.suppress(_StandstillError, DivergenceError):
             run_rounds(algorithm, experiment, callbacks=[best])
-    if files.keep is not None:
+    if files.keep is not None and best.state is not None:
         np.savez_compressed(files.keep, **algorithm.to_arrays(best.state))
     return {
         **best.found,
         "seconds": round(time.perf_counter() - start, 1),
-        "seconds_per_round": round(float(np.median(best.seconds)), 2),
+        "seconds_per_round": round(float(np.median(best.seconds or [np.nan])), 2),
     }
 
 
