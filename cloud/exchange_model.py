@@ -60,7 +60,7 @@ class EdgeKnowledge:
 
     Attributes:
       items: `[n, Q] int32`, 0 where nothing is known.
-      embeddings: `[n, Q, d_e] float32`, `h_e`.
+      embeddings: `[n, Q, d_e] float32`, `h_e`, or `[n, Q, 0]` where only logits cross.
       trust: `[n] float32`, 0 for a user without knowledge, less than 1 for stale knowledge.
       answers: what devices said of items; None where only the embeddings are fused.
     """
@@ -210,10 +210,21 @@ class ExchangeModel(tfrs.Model):
           knowledge: the edge's embeddings.
           vectors: `[n, Q, d_c] float32`, of the items that they are of.
         """
+        knowledge = self._trusted(knowledge)
         gates = tf.tanh(self.fusion_gate(knowledge.embeddings))
         attended = tf.reduce_mean(gates * vectors, axis=1) * self.fusion_scale
         mean = self.fusion_mean(tf.reduce_mean(knowledge.embeddings, axis=1))
         return knowledge.trust[:, None] * (attended + mean)
+
+    def _trusted(self, knowledge: EdgeKnowledge) -> EdgeKnowledge:
+        """`knowledge`; where no embeddings cross, zeros that nobody trusts."""
+        if knowledge.embeddings.shape[-1] != 0:
+            return knowledge
+        rows = tf.shape(knowledge.embeddings)[:-1]
+        nothing = tf.zeros(tf.concat([rows, [self.spec.edge_dim]], axis=0))
+        return dataclasses.replace(
+            knowledge, embeddings=nothing, trust=tf.zeros_like(knowledge.trust)
+        )
 
     def explained(self, answers: EdgeAnswers, vectors: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
         """The smallest change of users' weights, `[n, d_c]`, that explains the devices' logits.

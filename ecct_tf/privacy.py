@@ -114,7 +114,7 @@ class PrivacyAccount:
             pair_noise=pairs.noise_multiplier if tells_pairs else None,
             unprotected=tuple(unprotected),
             by_user=not sums,
-            embeddings=exchange.item_sums.embeddings if sums else True,
+            embeddings=exchange.item_sums.embeddings if sums else exchange.embeddings,
         )
 
     @property

@@ -110,9 +110,11 @@ def answers_of(received: Received) -> Answers:
     stride = int(asked.max(initial=0)) + 1
     keys, place = np.unique(users[real] * stride + asked[real], return_inverse=True)
     count = len(keys)
-    embeddings = received.embeddings[order].reshape(len(asked), -1)[real]
+    embeddings = received.embeddings[order].reshape(len(asked), received.embeddings.shape[2])[real]
     logits = received.logits[order].reshape(-1)[real]
-    kept, sent = np.isfinite(embeddings).all(axis=1), np.isfinite(logits)
+    # Where none cross they have no width.
+    kept = np.isfinite(embeddings).all(axis=1) & (embeddings.shape[1] > 0)
+    sent = np.isfinite(logits)
     sums = np.zeros((count, embeddings.shape[1]))
     np.add.at(sums, place[kept], embeddings[kept])
     newest = np.zeros(count)

@@ -34,7 +34,7 @@ __all__ = ["baselines"]
     metavar="NAMES",
     show_default="all",
     help="Methods to run, comma-separated: all, ablations (no-exchange, down-only, up-only, "
-    f"embeddings-only), {', '.join(METHODS)}.",
+    f"embeddings-only, logits-only), {', '.join(METHODS)}.",
 )
 @click.option(
     "--method",

@@ -55,9 +55,11 @@ class ExchangeConfig:
       up: whether the cloud asks devices and learns from their answers (an ablation).
       logits: whether logits ever cross. Without them every round exchanges embeddings only (an
         ablation).
+      embeddings: whether embeddings are fused. Without them (an ablation) uplinks carry logits
+        alone, and devices read of a downlink only `z_c`.
       stage_1_rounds: rounds that exchange embeddings only; then logits cross too. Null for none
-        with `edge.start=cloud`, whose weights read logits, else for 5, or for half the rounds of a
-        run with fewer than 10.
+        with `edge.start=cloud`, whose weights read logits, and with `embeddings=false`, else for 5,
+        or for half the rounds of a run with fewer than 10.
       queries: Q, items that a device is asked about in each round.
       clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
       clip_logit: largest absolute `z_e` that leaves a device.
@@ -87,6 +89,7 @@ class ExchangeConfig:
     down: bool = True
     up: bool = True
     logits: bool = True
+    embeddings: bool = True
     stage_1_rounds: int | None = None
     queries: int = 24
     clip_norm: float = 8.0
@@ -122,6 +125,13 @@ class ExchangeConfig:
                     "exchange.logits=false, which makes every round one of stage 1; expected "
                     "null, leave it out"
                 )
+        if not self.embeddings and (not self.logits or self.stage_1_rounds):
+            given = f"stage_1_rounds={self.stage_1_rounds}" if self.logits else "logits=false"
+            raise ConfigError(
+                f"exchange.{given}: embeddings alone would cross, but exchange.embeddings=false; "
+                "expected it to be left out, or exchange.embeddings=true. For a run in which "
+                "nothing crosses set exchange.down=false and exchange.up=false"
+            )
         at_least(self, "exchange", 1, "queries")
         one_of(self, "exchange", "answer_by", get_args(AnswerBy))
         if self.answer_by == "place" and not self.only_asked:

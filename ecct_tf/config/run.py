@@ -30,6 +30,7 @@ from ecct_tf.config.privacy import PrivacyConfig
 from ecct_tf.config.run_checks import (
     check_attack,
     check_candidates,
+    check_embeddings,
     check_item_rows,
     check_late,
     check_outcomes,
@@ -201,6 +202,7 @@ class RunConfig:
         check_candidates(self)
         check_outcomes(self)
         check_silence(self)
+        check_embeddings(self)
 
     def _check_aggregator(self, setting: str, name: str) -> None:
         """Refuses an aggregator over sums of devices, or over nothing."""
@@ -258,8 +260,10 @@ class RunConfig:
         given = self.exchange.stage_1_rounds
         if given is not None:
             return given
-        # Weights that the cloud trained read its logits from the first round on.
-        return 0 if self.edge.start == "cloud" else min(_STAGE_1_ROUNDS, self.rounds // 2)
+        # Weights that the cloud trained read its logits from the first round on, and without
+        # embeddings there is nothing else to exchange.
+        begins = self.edge.start == "cloud" or not self.exchange.embeddings
+        return 0 if begins else min(_STAGE_1_ROUNDS, self.rounds // 2)
 
 
 ROUNDS_KEYS: dict[str, str] = {

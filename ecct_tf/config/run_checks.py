@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_attack",
     "check_candidates",
+    "check_embeddings",
     "check_item_rows",
     "check_late",
     "check_outcomes",
@@ -212,6 +213,40 @@ def check_silence(config: "RunConfig") -> None:
             raise ConfigError(
                 f"{setting}: got {found} with exchange.speak_above={exchange.speak_above:g}: "
                 f"{why}; expected {expected}, or exchange.speak_above=0"
+            )
+
+
+def check_embeddings(config: "RunConfig") -> None:
+    """Refuses what has embeddings in its form where logits alone cross.
+
+    Raises:
+      ConfigError: names the setting.
+    """
+    exchange = config.exchange
+    if exchange.embeddings or config.method != "ecct":
+        return
+    refused = {
+        "exchange.rows": (
+            exchange.rows == "item" and "item",
+            "sums have a setting of their own, exchange.item_sums.embeddings",
+            "user",
+        ),
+        "exchange.uplink_log": (
+            exchange.uplink_log,
+            "a record of an uplink log has embeddings",
+            "null",
+        ),
+        "runtime.real_devices": (
+            config.runtime.real_devices,
+            "exported files send embeddings",
+            "0",
+        ),
+    }
+    for setting, (found, why, expected) in refused.items():
+        if found:
+            raise ConfigError(
+                f"{setting}: got {found} with exchange.embeddings=false: {why}; expected "
+                f"{expected}, or exchange.embeddings=true"
             )
 
 

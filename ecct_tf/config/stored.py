@@ -60,6 +60,7 @@ _BEFORE: Mapping[str, Any] = {
     "exchange.candidates.best": 512,
     "exchange.candidates.popular": 512,
     "exchange.candidates.uniform": 512,
+    "exchange.embeddings": True,
     "exchange.item_increments.bits": 9,
     "exchange.item_increments.clip_norm": 8.0,
     "exchange.item_increments.noise_multiplier": 0.0,

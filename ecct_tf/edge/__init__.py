@@ -27,6 +27,7 @@ from ecct_tf.edge.features import (
 from ecct_tf.edge.inputs import (
     cloud_knowledge,
     cloud_told,
+    input_embedding,
     input_logit,
     pair_inputs,
     with_item_vectors,
@@ -66,6 +67,7 @@ __all__ = [
     "cloud_told",
     "collaborative_loss",
     "edge_origins",
+    "input_embedding",
     "input_logit",
     "interaction_features",
     "item_tensors",

@@ -13,6 +13,7 @@ from ecct_tf.knowledge.rows import CloudRows, Told, look_up
 __all__ = [
     "cloud_knowledge",
     "cloud_told",
+    "input_embedding",
     "input_logit",
     "join_inputs",
     "pair_inputs",
@@ -66,6 +67,7 @@ def join_inputs(
     profile: tf.Tensor,
     told: Told,
     use_logit: bool,
+    use_embedding: bool = True,
 ) -> EdgeInputs:
     """Joins the parts of `EdgeInputs`."""
     return EdgeInputs(
@@ -73,9 +75,14 @@ def join_inputs(
         slots=interactions.slots,
         slot_mask=interactions.slot_mask,
         profile=profile,
-        cloud_embedding=told.embedding,
+        cloud_embedding=input_embedding(told.embedding, use_embedding=use_embedding),
         cloud_logit=input_logit(items, told.logit, use_logit=use_logit, known=told.known),
     )
+
+
+def input_embedding(cloud_embedding: tf.Tensor, *, use_embedding: bool) -> tf.Tensor:
+    """`h_c` as an input, or zero while embeddings are withheld."""
+    return cloud_embedding if use_embedding else tf.zeros_like(cloud_embedding)
 
 
 def input_logit(
@@ -123,6 +130,7 @@ def pair_inputs(
     profile: tf.Tensor,
     user_embeddings: Any,
     use_logit: bool,
+    use_embedding: bool = True,
     clock: tf.Tensor | None = None,
     reads_items: bool = False,
     interactions: Interactions | None = None,
@@ -138,6 +146,7 @@ def pair_inputs(
       profile: `[..., columns] int32`.
       user_embeddings: `[..., d_c] float32`, or `CloudRows`, decoded from the downlink.
       use_logit: whether stage 2 has begun.
+      use_embedding: whether the model reads the cloud's embedding.
       clock: `[..., W] float32`, readings of the time; None says nothing.
       reads_items: whether the model reads item vectors.
       interactions: what `interaction_features` gave of them; None computes it here.
@@ -162,6 +171,7 @@ def pair_inputs(
         profile=tf.broadcast_to(tf.expand_dims(profile, -2), tf.concat([rows, [columns]], axis=0)),
         told=cloud_told(items, user_embeddings, candidates),
         use_logit=use_logit,
+        use_embedding=use_embedding,
     )
     if not reads_items:
         return inputs

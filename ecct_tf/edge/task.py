@@ -48,6 +48,11 @@ class DeviceTask:
         return self.exchange.with_logits and self.receives
 
     @property
+    def uses_embeddings(self) -> bool:
+        """Whether the cloud's embedding is an input (not so in an ablation)."""
+        return self.exchange.with_embeddings
+
+    @property
     def distillation_weight(self) -> float:
         """λ_e, 0 where no teacher is at hand."""
         return self.training.distillation_weight if self.uses_logits else 0.0
@@ -174,8 +179,13 @@ class DeviceTask:
         """Refuses a model of other sizes.
 
         Raises:
-          ConfigError: when history length, widths or targets differ.
+          ConfigError: when history length, widths or targets differ, or logits alone cross.
         """
+        if not self.uses_embeddings:
+            raise ConfigError(
+                "export: only logits cross (exchange.embeddings=false), and a file for phones "
+                "reads and sends embeddings; expected exchange.embeddings=true"
+            )
         spec = model.spec
         for name, ours, models in (
             ("history_length", self.features.history_length, spec.history_length),

@@ -70,7 +70,9 @@ class Attack:
             return uplink
         coder = exchange.coder
         items = uplink.items[own].copy()
-        embeddings = np.array(coder.decode(_rows(uplink.embeddings, own)))
+        embeddings = np.zeros((*items.shape, 1), np.float32)
+        if exchange.with_embeddings:
+            embeddings = np.array(coder.decode(_rows(uplink.embeddings, own)))
         logits = np.zeros(items.shape, np.float32)
         if exchange.with_logits:
             logits = np.array(coder.decode(_rows(uplink.logits, own)))
@@ -87,7 +89,7 @@ class Attack:
         forged = Uplink(
             uplink.users[own],
             items,
-            coder.encode(tf.constant(embeddings)),
+            coder.encode(tf.constant(embeddings)) if exchange.with_embeddings else (),
             coder.encode(tf.constant(logits)) if exchange.with_logits else (),
         )
         return Uplink(

@@ -176,9 +176,13 @@ def decode_rows(work: DeviceWork, received: Uplink) -> UplinkRows:
     order = np.argsort(received.users, kind="stable")
     decode = exchange.coder.decode
     logits = np.asarray(decode(received.logits))[order] if exchange.with_logits else None
+    # Where none cross rows have none: of no width, which is how the cloud knows.
+    embeddings = np.zeros((*received.items.shape, 0), np.float32)
+    if exchange.with_embeddings:
+        embeddings = np.asarray(decode(received.embeddings))[order]
     return UplinkRows(
         users=received.users[order],
         items=received.items[order],
-        embeddings=np.asarray(decode(received.embeddings))[order],
+        embeddings=embeddings,
         logits=logits,
     )

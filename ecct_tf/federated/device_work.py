@@ -20,6 +20,7 @@ from ecct_tf.edge import (
     ItemTensors,
     build_optimizer,
     cloud_told,
+    input_embedding,
     input_logit,
     pair_inputs,
     row_keys,
@@ -235,7 +236,9 @@ class DeviceWork:
             slots=tf.cast(data.slots, tf.float32),
             slot_mask=tf.cast(slot, tf.float32)[..., None],
             profile=tf.gather(data.profile, owner, batch_dims=batch_dims),
-            cloud_embedding=told.embedding,
+            cloud_embedding=input_embedding(
+                told.embedding, use_embedding=self.task.uses_embeddings
+            ),
             cloud_logit=input_logit(
                 items, told.logit, use_logit=self.task.uses_logits, known=told.known
             ),
@@ -418,6 +421,7 @@ class DeviceWork:
                 profile=data.profile,
                 user_embeddings=self._known(downlink),
                 use_logit=self.task.uses_logits,
+                use_embedding=self.task.uses_embeddings,
                 reads_items=self.model.reads_items,
             )
         outputs = self.model.forward(weights, merge_users(inputs), fixed_order=True)

@@ -234,7 +234,7 @@ def build_ecct_process(
             knowledge=KnowledgeStore.empty(
                 num_users=num_users,
                 num_queries=exchange.num_queries,
-                embedding_dim=exchange.embedding_dim,
+                embedding_dim=exchange.embedding_dim if exchange.with_embeddings else 0,
                 num_earlier=num_earlier,
                 by_row=True,
             ),

@@ -134,7 +134,8 @@ def _downlink_type(exchange: ExchangeSpec, lead: tuple[int | None, ...]) -> Down
     if not rows:
         return exchange.downlink(encoded(exchange.cloud_dim), queries=queries)
     items = tf.TensorSpec([*lead, rows], tf.int32)
-    known = CloudRows(items, encoded(rows, exchange.cloud_dim), encoded(rows))
+    embeddings = encoded(rows, exchange.cloud_dim) if exchange.with_embeddings else ()
+    known = CloudRows(items, embeddings, encoded(rows))
     return exchange.downlink(known, queries=queries)
 
 

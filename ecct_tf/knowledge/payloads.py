@@ -55,7 +55,7 @@ class Uplink(NamedTuple):
     Attributes:
       users: `[n] int32`.
       items: `[n, Q] int32`, the items asked about.
-      embeddings: encoded `[n, Q, d_e]`, `h_e`.
+      embeddings: encoded `[n, Q, d_e]`, `h_e`; an empty tuple where only logits cross.
       logits: encoded `[n, Q]`, `z_e`; an empty tuple in stage 1.
     """
 
@@ -75,6 +75,8 @@ class ExchangeSpec:
       num_queries: Q.
       codec: how embeddings and logits are written.
       with_logits: whether logits cross (stage 2).
+      with_embeddings: whether embeddings cross up and are read below: without them (an ablation)
+        an uplink has none, and `u` crosses only as what `z_c` is made of.
       clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
       clip_logit: largest absolute `z_e` that leaves a device.
       noise_multiplier: Gaussian noise that a device adds before it encodes, as a multiple
@@ -88,6 +90,7 @@ class ExchangeSpec:
     num_queries: int
     codec: CodecName = "int8"
     with_logits: bool = True
+    with_embeddings: bool = True
     clip_norm: float = 8.0
     clip_logit: float = 12.0
     noise_multiplier: float = 0.0
@@ -124,7 +127,9 @@ class ExchangeSpec:
         """Bytes of what the cloud knows in one user's downlink: an embedding, or rows."""
         if not self.num_rows:
             return self.coder.encoded_bytes(1, self.cloud_dim)
-        embeddings = self.coder.encoded_bytes(self.num_rows, self.cloud_dim)
+        embeddings = 0
+        if self.with_embeddings:
+            embeddings = self.coder.encoded_bytes(self.num_rows, self.cloud_dim)
         return 4 * self.num_rows + embeddings + self.coder.encoded_bytes(1, self.num_rows)
 
     @property
@@ -135,7 +140,9 @@ class ExchangeSpec:
     @property
     def uplink_bytes(self) -> int:
         """Bytes of one user's uplink as encoded: id, items or their fingerprint, and values."""
-        embeddings = self.coder.encoded_bytes(self.num_queries, self.embedding_dim)
+        embeddings = 0
+        if self.with_embeddings:
+            embeddings = self.coder.encoded_bytes(self.num_queries, self.embedding_dim)
         logits = self.coder.encoded_bytes(1, self.num_queries) if self.with_logits else 0
         # As `ecct_tf.wire.places` writes them, or `ecct_tf.wire.uplink`.
         asked = 4 if self.answer_by == "place" else 4 * self.num_queries
@@ -180,17 +187,19 @@ class ExchangeSpec:
         """What crosses of an embedding `[..., d_c] float32` or of `CloudRows`."""
         if not self.num_rows:
             return self.coder.encode(known)
-        return CloudRows(
-            known.items, self.coder.encode(known.embeddings), self.coder.encode(known.logits)
-        )
+        embeddings = self.coder.encode(known.embeddings) if self.with_embeddings else ()
+        return CloudRows(known.items, embeddings, self.coder.encode(known.logits))
 
     def decode_known(self, downlink: "Downlink") -> Any:
         """What a device reads: an embedding `[..., d_c] float32`, or `CloudRows`."""
         if not self.num_rows:
             return self.coder.decode(downlink.user_embeddings)
         items, embeddings, logits = downlink.rows
-        decode = self.coder.decode
-        return CloudRows(items, decode(tuple(embeddings)), decode(tuple(logits)))
+        said = self.coder.decode(tuple(logits))
+        if not self.with_embeddings:
+            nothing = tf.zeros(tf.concat([tf.shape(said), [self.cloud_dim]], axis=0))
+            return CloudRows(items, nothing, said)
+        return CloudRows(items, self.coder.decode(tuple(embeddings)), said)
 
     def as_received(self, known: Any) -> Any:
         """`known` after it crossed."""
@@ -216,7 +225,7 @@ class ExchangeSpec:
         Args:
           users: `[n] int32`.
           items: `[n, Q] int32`.
-          embeddings: `[n, Q, d_e] float32`.
+          embeddings: `[n, Q, d_e] float32`; dropped where they do not cross.
           logits: `[n, Q] float32`; dropped in stage 1.
           noise_seed: `[2] int64`, from `ecct_tf.knowledge.noise`; None without noise.
 
@@ -236,7 +245,7 @@ class ExchangeSpec:
         return Uplink(
             users=users,
             items=items,
-            embeddings=self.coder.encode(clipped),
+            embeddings=self.coder.encode(clipped) if self.with_embeddings else (),
             logits=self.coder.encode(bounded) if self.with_logits else (),
         )
 
@@ -254,9 +263,11 @@ class ExchangeSpec:
             "items": ((rows, self.num_queries), np.int32),
         }
         shape = (rows, self.num_queries, self.embedding_dim)
-        parts: dict[str, tuple[tuple[int | None, ...], Encoded]] = {
-            "embeddings": (shape, uplink.embeddings)
-        }
+        parts: dict[str, tuple[tuple[int | None, ...], Encoded]] = {}
+        if self.with_embeddings:
+            parts["embeddings"] = (shape, uplink.embeddings)
+        elif uplink.embeddings:
+            raise CodecError("an uplink of logits alone must not carry embeddings")
         if self.with_logits:
             parts["logits"] = (shape[:2], uplink.logits)
         elif uplink.logits:

@@ -55,7 +55,7 @@ class KnowledgeStore:
 
     Attributes:
       items: `[users, Q] int32`, 0 before a user's first uplink.
-      embeddings: `[users, Q, d_e] float32`.
+      embeddings: `[users, Q, d_e] float32`, or `[users, Q, 0]` where only logits cross.
       logits: `[users, Q] float32`; meaningful where `logit_rounds` is not -1.
       rounds: `[users] int32`, the round an uplink came from, -1 for never.
       logit_rounds: `[users] int32`, the same for its logits.

@@ -20,8 +20,8 @@ from ecct_tf.reporting.story import Story, tell
 
 __all__ = ["render_report", "write_report"]
 
-# ECCT, embeddings only, down only, up only, no exchange.
-_VARIANTS = 5
+# ECCT, embeddings only, logits only, down only, up only, no exchange.
+_VARIANTS = 6
 
 
 def write_report(

@@ -45,7 +45,7 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
       ConfigError: when an edge model cannot be imported or built.
       RunFolderError: when `path` is no run folder, or has no whole item table.
       ExportError: when the run has no edge model of ECCT's, no checkpoint, or other data, or when
-        its devices hold rows of some items alone.
+        its devices hold rows of some items alone or exchange logits alone.
       CheckpointError: when the checkpoints are damaged.
     """
     folder = RunFolder.open(path)
@@ -59,6 +59,11 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
             f"the devices of the run {path} hold rows of the items that the cloud chose for each "
             "(exchange.items=candidates), and a file for phones holds the whole item table; export "
             "a run with exchange.items=table"
+        )
+    if folder.config.method == "ecct" and not folder.config.exchange.embeddings:
+        raise ExportError(
+            f"only logits crossed in the run {path} (exchange.embeddings=false), and a file for "
+            "phones reads and sends embeddings; export a run with exchange.embeddings=true"
         )
     checkpoint = newest_checkpoint(folder)
     return build_models(folder, checkpoint, run_experiment(folder, checkpoint, dataset=dataset))

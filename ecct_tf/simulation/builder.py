@@ -158,6 +158,7 @@ def device_work(
                 embedding_dim=config.edge.embedding_dim,
                 num_queries=config.exchange.queries,
                 codec=config.exchange.codec,
+                with_embeddings=config.exchange.embeddings,
                 clip_norm=config.exchange.clip_norm,
                 clip_logit=config.exchange.clip_logit,
                 noise_multiplier=config.exchange.noise_multiplier,

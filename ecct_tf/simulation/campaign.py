@@ -46,7 +46,8 @@ def plan_runs(
     Args:
       config: what all runs have in common.
       methods: method names, ablations (`no-exchange`, `down-only`, `up-only`,
-        `embeddings-only`), `ablations` for these four, or `all`, the library's methods and these.
+        `embeddings-only`, `logits-only`), `ablations` for these five, or `all`, the library's
+        methods and these.
       seeds: one run of each method for each.
       option: where the methods were named, for the message.
 

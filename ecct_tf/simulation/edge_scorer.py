@@ -191,6 +191,7 @@ class EdgeScorer:
             profile=profile,
             user_embeddings=known,
             use_logit=use_logit,
+            use_embedding=self._work.task.uses_embeddings,
             reads_items=self._work.model.reads_items,
             interactions=Interactions(features, slots, tf.broadcast_to(mask, lead)),
         )

@@ -47,15 +47,18 @@ class Ablation(NamedTuple):
     down: bool
     up: bool
     logits: bool
+    embeddings: bool = True
 
     def of(self, config: RunConfig) -> RunConfig:
         """`config` with these parts of the exchange."""
+        both = self.logits and self.embeddings
         exchange = dataclasses.replace(
             config.exchange,
             down=self.down,
             up=self.up,
             logits=self.logits,
-            stage_1_rounds=config.exchange.stage_1_rounds if self.logits else None,
+            embeddings=self.embeddings,
+            stage_1_rounds=config.exchange.stage_1_rounds if both else None,
         )
         return dataclasses.replace(config, method="ecct", exchange=exchange)
 
@@ -66,6 +69,7 @@ ABLATIONS = {
     "down only": Ablation(down=True, up=False, logits=True),
     "up only": Ablation(down=False, up=True, logits=True),
     "embeddings only": Ablation(down=True, up=True, logits=False),
+    "logits only": Ablation(down=True, up=True, logits=True, embeddings=False),
 }
 
 
@@ -85,13 +89,14 @@ def display_name(config: RunConfig) -> str:
     if config.method != "ecct":
         return _NAMES.get(config.method, config.method)
     exchange = config.exchange
-    parts = Ablation(exchange.down, exchange.up, exchange.logits)
+    parts = Ablation(exchange.down, exchange.up, exchange.logits, exchange.embeddings)
     names = {found: name for name, found in ABLATIONS.items()}
     if parts in names or parts == _WHOLE:
         return names.get(parts, "ECCT")
     name = names[Ablation(exchange.down, exchange.up, logits=True)]
-    # Where nothing crosses, logits do not either.
-    return f"{name}, no logits" if exchange.down or exchange.up else name
+    # Where nothing crosses, logits and embeddings do not either.
+    cut = "embeddings" if exchange.logits else "logits"
+    return f"{name}, no {cut}" if exchange.down or exchange.up else name
 
 
 def model_name(config: RunConfig, side: str) -> str:

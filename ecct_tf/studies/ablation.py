@@ -18,6 +18,7 @@ def ablation() -> Study:
             Point("down only", ("exchange.up=false",)),
             Point("up only", ("exchange.down=false",)),
             Point("embeddings only", ("exchange.logits=false",)),
+            Point("logits only", ("exchange.embeddings=false",)),
             Point("no exchange", ("exchange.down=false", "exchange.up=false")),
             Point("random start", ("edge.start=random",)),
         ),

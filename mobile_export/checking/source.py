@@ -135,6 +135,7 @@ class SourceModel:
             profile=tf.constant(profile),
             user_embeddings=tf.constant(user_embeddings),
             use_logit=self.task.uses_logits,
+            use_embedding=self.task.uses_embeddings,
             clock=None if clock is None else tf.constant(clock),
             reads_items=self.model.reads_items,
         )

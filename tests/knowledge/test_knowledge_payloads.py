@@ -57,6 +57,31 @@ def test_bytes_by_hand():
     assert placed.uplink_bytes == 22
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_logits_alone_cross_without_embeddings(codec):
+    spec = dataclasses.replace(SPEC, codec=codec, with_embeddings=False)
+    sent = uplink(spec)
+    spec.check_uplink(sent)
+    assert sent.embeddings == ()
+    assert len(USERS) * spec.uplink_bytes == nbytes(sent)
+    whole = uplink(dataclasses.replace(spec, with_embeddings=True))
+    np.testing.assert_array_equal(sent.logits[0], whole.logits[0])
+    with pytest.raises(CodecError, match="logits alone must not carry embeddings"):
+        spec.check_uplink(whole)
+
+
+def test_rows_of_logits_alone_have_silent_embeddings():
+    spec = dataclasses.replace(SPEC, num_rows=4, with_embeddings=False)
+    known = CloudRows(
+        tf.ones([3, 4], tf.int32), tf.ones([3, 4, spec.cloud_dim]), 2.0 * tf.ones([3, 4])
+    )
+    encoded = spec.encode_known(known)
+    assert spec.known_bytes * 3 == nbytes(encoded)
+    read = spec.as_received(known)
+    np.testing.assert_array_equal(read.embeddings, np.zeros((3, 4, spec.cloud_dim)))
+    np.testing.assert_array_equal(read.logits, known.logits)
+
+
 def test_stage_1_has_no_logits():
     assert uplink(dataclasses.replace(SPEC, with_logits=False)).logits == ()
     assert len(uplink(SPEC).logits) == 1

@@ -70,6 +70,8 @@ def test_ecct_is_called_ecct_however_short_the_run(rounds):
     ("overrides", "name"),
     [
         (["exchange.logits=false"], "embeddings only"),
+        (["exchange.embeddings=false"], "logits only"),
+        (["exchange.embeddings=false", "exchange.down=false"], "up only, no embeddings"),
         (["exchange.logits=false", "exchange.up=false"], "down only, no logits"),
         (["exchange.logits=false", "exchange.down=false"], "up only, no logits"),
         (["exchange.logits=false", "exchange.down=false", "exchange.up=false"], "no exchange"),
@@ -93,6 +95,7 @@ def test_averaging_with_a_buffer_is_called_fedbuff():
         ("down only", True, False, False),
         ("up only", False, True, True),
         ("embeddings only", True, True, True),
+        ("logits only", True, True, True),
     ],
 )
 def test_bytes_are_those_of_what_crosses(runs, name, down, queries, up):
@@ -103,7 +106,8 @@ def test_bytes_are_those_of_what_crosses(runs, name, down, queries, up):
     asked = 4 * exchange.num_queries if queries else 0
     assert [report.downlink_bytes for report in reports] == [10 * (known + asked)] * 2
     assert [report.uplink_bytes > 0 for report in reports] == [up, up]
-    stages = {"embeddings only": [1, 1], "no exchange": [0, 0]}.get(name, [1, 2])
+    given = {"embeddings only": [1, 1], "no exchange": [0, 0], "logits only": [2, 2]}
+    stages = given.get(name, [1, 2])
     assert [report.stage for report in reports] == stages
 
 
@@ -116,12 +120,34 @@ def test_without_uplinks_the_cloud_stays_as_it_was(runs, name):
     assert (state.edge.knowledge.rounds == -1).all()
 
 
-@pytest.mark.parametrize("name", ["ECCT", "up only", "embeddings only"])
+@pytest.mark.parametrize("name", ["ECCT", "up only", "embeddings only", "logits only"])
 def test_with_uplinks_the_cloud_learns(runs, name):
     algorithm, state, _ = runs[name]
     start = algorithm.initialize().cloud
     assert any(not np.array_equal(value, start[key]) for key, value in state.cloud.items())
     assert (state.edge.knowledge.rounds >= 0).sum() >= 10
+
+
+def test_with_logits_alone_no_embedding_is_sent_read_or_fused(runs):
+    algorithm, state, reports = runs["logits only"]
+    exchange = algorithm.process.cohorts[0].work.exchange
+    # Id, fingerprint of the questions, logits and their scale.
+    row = 4 + 4 + exchange.num_queries + 2
+    assert [report.uplink_bytes for report in reports] == [10 * row] * 2
+    assert state.edge.knowledge.embeddings.shape[2] == 0
+    start = algorithm.initialize()
+    fusion = [name for name in state.cloud if "fusion" in name]
+    assert fusion
+    for name in fusion:
+        np.testing.assert_array_equal(state.cloud[name], start.cloud[name], err_msg=name)
+
+
+def test_a_state_of_logits_alone_comes_back_from_its_arrays(runs):
+    algorithm, state, _ = runs["logits only"]
+    arrays = algorithm.to_arrays(state)
+    again = algorithm.to_arrays(algorithm.from_arrays(arrays))
+    for name, value in arrays.items():
+        np.testing.assert_array_equal(again[name], value, err_msg=name)
 
 
 def test_without_downlinks_the_cloud_does_not_matter_to_the_edge(runs):
@@ -201,10 +227,10 @@ def test_quick_references_leave_out_the_run_itself():
 def test_a_plan_has_a_run_for_each_method_and_seed():
     planned = plan_runs(RunConfig(), methods=["fedavg", "ablations"], seeds=[3, 5])
     assert list(planned)[:3] == ["fedavg-seed3", "fedavg-seed5", "no-exchange-seed3"]
-    assert len(planned) == 2 * 5
+    assert len(planned) == 2 * 6
     assert planned["fedavg-seed5"].seed == 5
     assert not any(config.baselines for config in planned.values())
-    assert len(plan_runs(RunConfig(), methods=["all", "ecct"], seeds=[0])) == len(METHODS) + 4
+    assert len(plan_runs(RunConfig(), methods=["all", "ecct"], seeds=[0])) == len(METHODS) + 5
 
 
 def test_mistakes_in_a_plan_are_told():
