@@ -11,7 +11,8 @@ import java.nio.ByteOrder
  * Little-endian: `ECDS`, the format (uint16, 2), two bytes of 0, the length of the header
  * (uint32), the header (JSON), the arrays one after another, the SHA-256 of all before it.
  * Format 2 has the times of the interactions; a state in which none is known is one of format 1.
- * Starting weights come after the rest, where the device has others by now; then the labels.
+ * Format 3 has what came of the interactions, too, where the model's file reads that from columns of
+ * theirs. Starting weights, where the device has others by now, this context and the labels are the last.
  *
  * @property model SHA-256 of the model file that [values] belong to, in hexadecimal.
  * @property layout SHA-256 of how such files lay out [values]; a newer file may share it.
@@ -26,6 +27,8 @@ import java.nio.ByteOrder
  * @property round rounds of training done.
  * @property start `[P] float32`, the weights that the device started with; empty while those of
  *   [values] are, and where the file has no guard.
+ * @property columns of interactions whose values the device keeps.
+ * @property context `[n][C] int32`, the codes of these values for each of [history].
  * @property labels what its rows mean, for the next file; null in states of earlier releases.
  */
 public class DeviceState internal constructor(
@@ -40,6 +43,8 @@ public class DeviceState internal constructor(
     public val downlink: Downlink?,
     public val round: Int,
     internal val start: FloatArray = FloatArray(0),
+    internal val columns: List<KeptColumn> = emptyList(),
+    internal val context: List<Codes> = unknownContext(history.size, columns),
     internal val labels: StateLabels? = null,
 ) {
     /** The number of items in the history. */
@@ -56,9 +61,14 @@ public class DeviceState internal constructor(
         downlink: Downlink? = this.downlink,
         round: Int = this.round,
         start: FloatArray = this.start,
+        columns: List<KeptColumn> = this.columns,
+        context: List<Codes> =
+            if (history === this.history && columns == this.columns) this.context else unknownContext(history.size, columns),
         labels: StateLabels? = this.labels,
     ): DeviceState =
-        DeviceState(model, layout, user, profile, history, times, olderItems, values, downlink, round, start, labels)
+        DeviceState(
+            model, layout, user, profile, history, times, olderItems, values, downlink, round, start, columns, context, labels,
+        )
 
     /** What a device whose weights are about to change has as its start from then on. */
     internal fun startOnceChanged(metadata: EdgeMetadata): FloatArray =
@@ -94,6 +104,12 @@ public class DeviceState internal constructor(
                     "${start.size}; delete it to begin anew",
             )
         }
+        if (this.columns != model.metadata.outcomes.columns) {
+            throw StateFileException(
+                "$name: expected the columns ${model.metadata.contextColumns} of interactions, as ${model.name} " +
+                    "reads, got ${this.columns.map { it.name }}; delete it to begin anew",
+            )
+        }
         downlink?.check(model)
     }
 
@@ -102,14 +118,15 @@ public class DeviceState internal constructor(
         val embedding = downlink?.embedding ?: ByteArray(0)
         val queries = downlink?.queries ?: IntArray(0)
         val told = labels?.encode() ?: ByteArray(0)
+        val codes = history.size * columns.size
         val header = header(told.size).toByteArray(Charsets.UTF_8)
-        val numbers = profile.size + history.size + values.size + queries.size + start.size
+        val numbers = profile.size + history.size + values.size + queries.size + start.size + codes
         val timed = if (tellsTime) Long.SIZE_BYTES * times.size else 0
         val body =
             ByteBuffer
                 .allocate(PREFIX_BYTES + header.size + Int.SIZE_BYTES * numbers + timed + embedding.size + told.size)
                 .order(ByteOrder.LITTLE_ENDIAN)
-        val format = if (tellsTime) WITH_TIMES else WITHOUT_TIMES
+        val format = if (columns.isNotEmpty()) WITH_CONTEXT else if (tellsTime) WITH_TIMES else WITHOUT_TIMES
         body.put(MAGIC.toByteArray(Charsets.US_ASCII)).putShort(format.toShort()).putShort(0)
         body.putInt(header.size).put(header)
         profile.forEach { body.putInt(it) }
@@ -119,6 +136,7 @@ public class DeviceState internal constructor(
         body.put(embedding)
         queries.forEach { body.putInt(it) }
         start.forEach { body.putFloat(it) }
+        context.forEach { row -> row.forEach { body.putInt(it) } }
         body.put(told)
         return sealed(format).seal(body.array())
     }
@@ -136,6 +154,7 @@ public class DeviceState internal constructor(
                     add(array("queries", INTEGERS, it.queries.size))
                 }
                 if (start.isNotEmpty()) add(array("start", FLOATS, start.size))
+                if (columns.isNotEmpty()) add(array("context", INTEGERS, history.size * columns.size))
                 if (labels != null) add(array("labels", BYTES, labelBytes))
             }.joinToString(",")
         val received =
@@ -143,8 +162,9 @@ public class DeviceState internal constructor(
                 val table = if (it.tableSha256.isEmpty()) "" else ",\"table_sha256\":\"${it.tableSha256}\""
                 """{"scale":${pythonFloat(it.scale.toDouble())},"cloud_version":${it.cloudVersion},"round_number":${it.round}$table}"""
             }
+        val kept = if (columns.isEmpty()) "" else """"context":${jsonText(columnValues(columns), ",")},"""
         return """{"model":"$model","layout":"$layout","user":$user,"num_older":$olderItems,""" +
-            """"round":$round,"downlink":$received,"arrays":{$arrays}}"""
+            """"round":$round,"downlink":$received,$kept"arrays":{$arrays}}"""
     }
 
     private fun array(name: String, dtype: String, length: Int) = """"$name":["$dtype",$length]"""
@@ -153,6 +173,8 @@ public class DeviceState internal constructor(
         private const val MAGIC = "ECDS"
         private const val WITHOUT_TIMES = 1
         private const val WITH_TIMES = 2
+        private const val WITH_CONTEXT = 3
+        private val FORMATS = setOf(WITHOUT_TIMES, WITH_TIMES)
         private const val FORMAT_PLACE = 4
         private const val PREFIX_BYTES = 12
         private const val INTEGERS = "<i4"
@@ -172,8 +194,8 @@ public class DeviceState internal constructor(
          */
         fun decode(content: ByteArray, name: String): DeviceState =
             try {
-                val old = content.getOrNull(FORMAT_PLACE)?.toInt() == WITHOUT_TIMES
-                read(sealed(if (old) WITHOUT_TIMES else WITH_TIMES).unseal(content), name)
+                val format = content.getOrNull(FORMAT_PLACE)?.toInt().takeIf { it in FORMATS } ?: WITH_CONTEXT
+                read(sealed(format).unseal(content), name)
             } catch (error: SealException) {
                 throw unusable(name, error)
             } catch (error: JsonException) {
@@ -205,6 +227,7 @@ public class DeviceState internal constructor(
             if (values.any { !it.isFinite() } || (profile + history).any { it < 0 }) {
                 throw JsonException("expected finite values and rows from 0")
             }
+            val columns = if (header.has("context")) keptColumns(header.list("context")) else emptyList()
             return DeviceState(
                 model = header.text("model"),
                 layout = header.text("layout"),
@@ -217,12 +240,21 @@ public class DeviceState internal constructor(
                 downlink = if (header.has("downlink")) body.downlink(forms, header.child("downlink")) else null,
                 round = header.count("round"),
                 start = if (forms.has("start")) body.floats(forms, "start") else FloatArray(0),
-                labels = if (forms.has("labels")) body.labels(forms, history.size, profile.size) else null,
+                columns = columns,
+                context = if (columns.isEmpty()) unknownContext(history.size, columns) else body.context(forms, history.size, columns),
+                labels = if (forms.has("labels")) body.labels(forms, history.size, profile.size, columns) else null,
             )
         }
 
-        private fun ByteBuffer.labels(forms: JsonObject, history: Int, profile: Int): StateLabels =
-            StateLabels.decode(bytes(forms.length("labels", BYTES)), history, profile)
+        private fun ByteBuffer.context(forms: JsonObject, history: Int, columns: List<KeptColumn>): List<Codes> {
+            val rows = integers(forms, "context").toList().chunked(columns.size)
+            if (rows.size != history) throw JsonException("context: expected codes of $history interactions, got ${rows.size}")
+            checkCodes(rows, columns)
+            return rows
+        }
+
+        private fun ByteBuffer.labels(forms: JsonObject, history: Int, profile: Int, columns: List<KeptColumn>): StateLabels =
+            StateLabels.decode(bytes(forms.length("labels", BYTES)), history, profile, columns)
 
         private fun ByteBuffer.downlink(forms: JsonObject, told: JsonObject): Downlink {
             val written = forms.list("user_embedding").firstOrNull()

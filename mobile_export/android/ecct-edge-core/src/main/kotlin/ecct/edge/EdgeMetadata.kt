@@ -30,6 +30,8 @@ public class EdgeMetadata internal constructor(
     public val training: TrainingDefaults?,
     internal val itemFile: String?,
     public val tableSha256: String,
+    // How grades, weights and further targets count in training.
+    internal val outcomes: Outcomes,
     // All of it, for what only a file that takes over a device asks.
     internal val root: JsonObject,
 ) {
@@ -38,6 +40,12 @@ public class EdgeMetadata internal constructor(
 
     /** Whether the model reads the time, from the input `clock`. */
     public val readsClock: Boolean get() = signatures["score"]?.input("clock") != null
+
+    /** The further targets, such as a like, that the model has logits of, in the order of its heads. */
+    public val targets: List<String> get() = outcomes.targets.map { it.name }
+
+    /** Columns of interactions whose values the app gives with them: grades, weights and targets are read from these. */
+    public val contextColumns: List<String> get() = outcomes.columns.map { it.name }
 
     /** Whether devices judge what training gave them. */
     internal val guards: Boolean get() = (training?.guardPositions ?: 0) > 0
@@ -100,19 +108,6 @@ public class EdgeMetadata internal constructor(
                         "Python",
                 )
             }
-            if (root.has("samples") && listOf("grade", "weight").any { root.child("samples").has(it) }) {
-                throw ModelFileException(
-                    "$FILE: the model trains by grades or weights of interactions (samples.grade, samples.weight), " +
-                        "which this version of the library does not read; export a run without them, or use the " +
-                        "device in Python",
-                )
-            }
-            if (root.has("samples") && root.child("samples").has("targets")) {
-                throw ModelFileException(
-                    "$FILE: the model has heads for further targets (samples.targets), whose labels this version of " +
-                        "the library does not make; export a run without them, or use the device in Python",
-                )
-            }
             val variant = root.child("variant")
             val weights = root.child("weights")
             val items = root.child("items")
@@ -131,6 +126,7 @@ public class EdgeMetadata internal constructor(
                 training = if (variant.flag("trainable")) training(root) else null,
                 itemFile = items.textOrNull("file"),
                 tableSha256 = items.text("table_sha256"),
+                outcomes = Outcomes.of(if (root.has("samples")) root.child("samples") else null),
                 root = root,
             )
         }

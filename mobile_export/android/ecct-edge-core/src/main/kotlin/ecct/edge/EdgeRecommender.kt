@@ -31,9 +31,8 @@ public class EdgeRecommender private constructor(
     private val lock = ReentrantLock()
     private var closed = false
     private val metadata = model.metadata
-
-    // The newest state that was judged, and whether its start serves.
-    private var judged: Pair<DeviceState, Boolean>? = null
+    private val loaded = LoadedWeights(runner)
+    private val serving = Serving(model, runner, loaded)
 
     /** What the device keeps now. */
     public val state: DeviceState get() = locked { current }
@@ -42,7 +41,7 @@ public class EdgeRecommender private constructor(
      * Whether it ranks with the weights that it started with, since its own rank its newest positions,
      * which it never trained on, lower. It trains and answers with its own all the same.
      */
-    public val servesStart: Boolean get() = locked { judge() }
+    public val servesStart: Boolean get() = locked { serving.servesStart(current) }
 
     /** What became of the device where this opening took it over from another model; null elsewhere. */
     public var migration: Migration? = null
@@ -60,29 +59,22 @@ public class EdgeRecommender private constructor(
      * it until the interaction is no more among them.
      *
      * @param times seconds since 1970, UTC, when each was; null where that is unknown.
-     * @throws InputException when a time is negative, or over a day ahead of the device's clock.
+     * @param context what came of each, for a model that trains by it (`contextColumns` of its metadata): by
+     *   column a value for each interaction, null where that is unknown. It stays on the device.
+     * @throws InputException when a time is negative, or over a day ahead of the device's clock, or the model
+     *   has no such column.
      */
-    public fun interact(items: List<String>, times: List<Long?>? = null): Int =
+    public fun interact(
+        items: List<String>,
+        times: List<Long?>? = null,
+        context: Map<String, List<String?>>? = null,
+    ): Int =
         locked {
             val moments = interactionTimes(times, items.size, latestTime(ownClock()))
-            val rows = items.map(model::itemRow)
-            val known = rows.indices.filter { rows[it] != 0 }
-            val before = current.historySize
-            val waiting =
-                (rows.indices - known.toSet()).map { place ->
-                    StateLabels.Waiting(items[place], before + known.count { it < place }, moments[place])
-                }
-            if (items.isNotEmpty()) {
-                val labels = current.labels ?: checkNotNull(current.labelled(model).labels)
-                keep(
-                    current.copy(
-                        history = current.history + known.map(rows::get),
-                        times = current.times + known.map(moments::get),
-                        labels = labels.copy(waiting = labels.waiting + waiting),
-                    ),
-                )
-            }
-            known.size
+            val codes = contextCodes(context, items.size, current.columns)
+            val (after, known) = current.withInteractions(model, items, moments, codes)
+            if (after !== current) keep(after)
+            known
         }
 
     /**
@@ -90,14 +82,7 @@ public class EdgeRecommender private constructor(
      * the app was installed. Devices train on the others, so that the cloud's knowledge meets
      * them as it will meet the future.
      */
-    public fun setKnownToCloud(oldest: Int): Unit =
-        locked {
-            if (oldest !in 0..current.history.size) {
-                throw InputException("history: expected a number in 0..${current.history.size}, got $oldest")
-            }
-            val labels = current.labels?.let { it.copy(waitingOlder = it.waiting.count { each -> each.place < oldest }) }
-            keep(current.copy(olderItems = oldest, labels = labels))
-        }
+    public fun setKnownToCloud(oldest: Int): Unit = locked { keep(current.withOlder(oldest)) }
 
     /** Replaces the private profile: values by column; unknown and missing ones count as unknown. */
     public fun setProfile(profile: Map<String, String>): Unit =
@@ -125,17 +110,19 @@ public class EdgeRecommender private constructor(
      * @throws InputException when it is negative, or over a day ahead of the device's clock.
      */
     public fun score(candidates: List<String>, nowSeconds: Long? = null): List<Score> =
-        locked {
-            val own = ownClock()
-            val now = nowSeconds?.let { possible(it, "score: now", latestTime(own)) } ?: own
-            val inputs = userInputs() + history() + reading(now)
-            val rows = IntArray(candidates.size) { model.itemRow(candidates[it]) }
-            val (logits, probabilities) = if (judge()) atStart { scored(inputs, rows) } else scored(inputs, rows)
-            candidates.mapIndexed { index, token ->
-                finite("score", logits[index])
-                Score(token, logits[index], probabilities[index], known = rows[index] != 0)
-            }
-        }
+        locked { serving.score(current, candidates, moment(nowSeconds, "score")) }
+
+    /**
+     * Logits of each further target, such as a like, by its name: of the [candidates], in their order.
+     *
+     * They are of the trained weights, even where the device ranks with those of its start, whose further
+     * heads are untrained.
+     *
+     * @param nowSeconds of the request, as for [score].
+     * @throws InputException when the model has no further targets (`targets` of its metadata), or as for [score].
+     */
+    public fun targetLogits(candidates: List<String>, nowSeconds: Long? = null): Map<String, FloatArray> =
+        locked { serving.targetLogits(current, candidates, moment(nowSeconds, "targetLogits")) }
 
     /**
      * The best items for the user, best first; of equal ones the lower row.
@@ -220,7 +207,7 @@ public class EdgeRecommender private constructor(
             if (queries.isEmpty()) {
                 throw InputException("uplink: expected a downlink with queries, got none; call receive first")
             }
-            val inputs = userInputs() + history() + mapOf("queries" to queries)
+            val inputs = serving.userInputs(current) + serving.history(current) + mapOf("queries" to queries)
             val width = metadata.exchange.embeddingDim + 1
             val drawn =
                 if (metadata.signature("uplink").input("noise") == null) {
@@ -262,8 +249,8 @@ public class EdgeRecommender private constructor(
                 )
             }
             undoable {
-                accepted("set_weights", mapOf("weights" to shared.copyInto(weights())))
-                keep(current.copy(values = values(), start = current.startOnceChanged(metadata)))
+                loaded.set(shared.copyInto(weights()))
+                keep(current.copy(values = loaded.values(), start = current.startOnceChanged(metadata)))
             }
         }
 
@@ -294,60 +281,19 @@ public class EdgeRecommender private constructor(
             return TrainingReport(0, 0, 0, firstLoss = 0f, lastLoss = 0f, completed = true)
         }
         return undoable {
-            val report = loop.run(samples, userInputs(begun), keepGoing)
+            val report = loop.run(samples, serving.userInputs(begun), keepGoing)
             val start = begun.startOnceChanged(metadata)
-            keep(begun.copy(values = values(), round = begun.round + 1, start = start))
+            keep(begun.copy(values = loaded.values(), round = begun.round + 1, start = start))
             report
         }
     }
 
     /** Runs [block]; when it throws, the interpreter has the weights of the kept state again. */
-    private fun <T> undoable(block: () -> T): T =
-        try {
-            block()
-        } catch (error: Throwable) {
-            runCatching(::restore).onFailure(error::addSuppressed)
-            throw error
-        }
+    private fun <T> undoable(block: () -> T): T = loaded.undoable({ current.values }, block)
 
-    /** Whether the start serves in the place of the trained weights. */
-    private fun judge(): Boolean {
-        if (current.start.isEmpty() || !metadata.guards) return false
-        judged?.let { (state, start) -> if (state === current) return start }
-        val held = heldBack(current, metadata)
-        val trained = places(held)
-        val start = held.isNotEmpty() && trained > atStart { places(held) }
-        judged = current to start
-        return start
-    }
-
-    /** Where the held-back items rank with the weights that are loaded, all places added up. */
-    private fun places(held: List<HeldBack>): Int =
-        held.sumOf {
-            val timed = if (metadata.readsClock) mapOf("clock" to it.clock) else emptyMap()
-            guardPlace(scored(userInputs() + mapOf("history" to it.history) + timed, it.candidates).first)
-        }
-
-    /** Runs [block] with the starting weights; afterwards the interpreter has those of the state again. */
-    private fun <T> atStart(block: () -> T): T =
-        undoable {
-            accepted("restore", mapOf("state" to current.start.copyInto(current.values.copyOf())))
-            block().also { restore() }
-        }
-
-    /** Logits and probabilities of [rows], in portions of a static file's size. */
-    private fun scored(inputs: Map<String, Any>, rows: IntArray): Pair<List<Float>, List<Float>> {
-        val portion = metadata.signature("score").input("candidates")?.shape?.single() ?: rows.size
-        val logits = ArrayList<Float>(rows.size)
-        val probabilities = ArrayList<Float>(rows.size)
-        for (start in rows.indices step maxOf(portion, 1)) {
-            val part = rows.copyOfRange(start, minOf(start + portion, rows.size)).copyOf(portion)
-            val outputs = runner.run("score", inputs + ("candidates" to part), rows = portion)
-            val used = minOf(portion, rows.size - start)
-            logits += outputs.floats("logit").take(used)
-            probabilities += outputs.floats("probability").take(used)
-        }
-        return logits to probabilities
+    private fun moment(nowSeconds: Long?, what: String): Long {
+        val own = ownClock()
+        return nowSeconds?.let { possible(it, "$what: now", latestTime(own)) } ?: own
     }
 
     private fun withProfile(state: DeviceState, profile: Map<String, String>): DeviceState {
@@ -361,41 +307,6 @@ public class EdgeRecommender private constructor(
         onDisk = states.write(told, replaced = onDisk)
         current = told
     }
-
-    private fun restore() = accepted("restore", mapOf("state" to current.values))
-
-    private fun accepted(signature: String, inputs: Map<String, Any>) {
-        if (runner.run(signature, inputs).single("accepted") != 1f) {
-            throw RefusedException(
-                "$signature: expected finite values of plausible size, the model refused them and keeps " +
-                    "its weights; fetch them again",
-            )
-        }
-    }
-
-    private fun values(): FloatArray =
-        runner.read("save").floats("state").onEach { finite("save", it) }
-
-    private fun finite(signature: String, value: Float) {
-        if (!value.isFinite()) {
-            throw RefusedException("$signature: expected finite values, the model answered $value; open it again")
-        }
-    }
-
-    private fun history() = mapOf("history" to padHistory(current.history, metadata.historyLength))
-
-    private fun reading(now: Long): Map<String, Any> =
-        if (metadata.readsClock) {
-            mapOf("clock" to clockReading(current.times, now, metadata.historyLength))
-        } else {
-            emptyMap()
-        }
-
-    private fun userInputs(state: DeviceState = current): Map<String, Any> =
-        buildMap {
-            if (metadata.profile.isNotEmpty()) put("profile", state.profile)
-            (state.downlink ?: Downlink.unknownUser(metadata.exchange)).addTo(this)
-        }
 
     private fun roundSeed(): Long = SplitMix64(current.user.toLong() shl 32 or current.round.toLong()).next()
 
@@ -449,7 +360,7 @@ public class EdgeRecommender private constructor(
                 device.migration = adopted?.second
                 val state = if (profile == null) found else device.withProfile(found, profile)
                 device.current = state
-                if (kept != null && model.metadata.trainable) device.restore()
+                if (kept != null && model.metadata.trainable) device.loaded.restore(state.values)
                 if (kept !== state) device.keep(state)
                 return device
             } catch (error: Throwable) {
@@ -470,6 +381,7 @@ public class EdgeRecommender private constructor(
                 values = if (model.metadata.trainable) runner.read("save").floats("state") else FloatArray(0),
                 downlink = null,
                 round = 0,
+                columns = model.metadata.outcomes.columns,
             )
     }
 }

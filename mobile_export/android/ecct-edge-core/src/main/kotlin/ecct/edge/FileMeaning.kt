@@ -12,6 +12,7 @@ import java.nio.ByteOrder
  * @property reads fingerprint of how a history becomes inputs: decays, newest items, clock.
  * @property vocabulary fingerprint of the item tokens; empty where a token is the row's number.
  * @property rows of the item table, row 0 included.
+ * @property context columns of interactions whose values devices keep.
  */
 internal data class FileMeaning(
     val tier: String,
@@ -22,6 +23,7 @@ internal data class FileMeaning(
     val vocabulary: String,
     val rows: Int,
     val columns: List<Column>,
+    val context: List<KeptColumn> = emptyList(),
 ) {
     /**
      * A private column.
@@ -46,7 +48,8 @@ internal data class FileMeaning(
             "vocabulary" to vocabulary,
             "rows" to rows.toDouble(),
             "columns" to columns.map { listOf(it.name, it.kind, it.about, it.rows.toDouble()) },
-        )
+            // Of a file that keeps none nothing is said, as by earlier releases.
+        ) + if (context.isEmpty()) emptyMap() else mapOf("context" to columnValues(context))
 
     companion object {
         const val WORDS = "words"
@@ -71,10 +74,12 @@ internal data class FileMeaning(
                         val (name, kind, about, rows) = entries(it, 4)
                         Column(word(name), word(kind), word(about), count(rows))
                     },
+                context = if (told.has("context")) keptColumns(told.list("context")) else emptyList(),
             )
 
-        /** What the metadata [root] and the vocabularies of a file say. */
-        fun of(root: JsonObject, items: Vocabulary?, profile: List<Vocabulary?>): FileMeaning {
+        /** What the [metadata] and the vocabularies of a file say. */
+        fun of(metadata: EdgeMetadata, items: Vocabulary?, profile: List<Vocabulary?>): FileMeaning {
+            val root = metadata.root
             val table = root.child("items")
             return FileMeaning(
                 tier = root.text("tier"),
@@ -85,6 +90,7 @@ internal data class FileMeaning(
                 vocabulary = items?.let { fingerprint(it.values) } ?: "",
                 rows = table.count("rows"),
                 columns = root.children("profile").mapIndexed { index, from -> column(from, profile[index]) },
+                context = metadata.outcomes.columns,
             )
         }
 

@@ -4,7 +4,7 @@ package ecct.edge
 private const val GUARD_NEGATIVES = 99
 
 /** A history without the items that the file has no row for, which no position can have. */
-internal class KnownHistory(val items: IntArray, val times: LongArray, val older: Int)
+internal class KnownHistory(val items: IntArray, val times: LongArray, val context: List<Codes>, val older: Int)
 
 internal fun knownHistory(state: DeviceState, metadata: EdgeMetadata): KnownHistory {
     val rows = 1 until metadata.itemRows
@@ -12,6 +12,7 @@ internal fun knownHistory(state: DeviceState, metadata: EdgeMetadata): KnownHist
     return KnownHistory(
         items = kept.map(state.history::get).toIntArray(),
         times = kept.map(state.times::get).toLongArray(),
+        context = kept.map(state.context::get),
         older = state.history.take(state.olderItems).count { it in rows },
     )
 }

@@ -7,13 +7,15 @@ import java.math.RoundingMode
 /**
  * JSON as Python's `json.dumps(value, sort_keys=True)` writes it: what a hash is taken of must
  * be the same text on both sides. Whole numbers are written as such.
+ *
+ * @param comma between the parts of a list.
  */
-internal fun jsonText(value: Any?): String =
+internal fun jsonText(value: Any?, comma: String = ", "): String =
     when (value) {
         null, is Boolean -> value.toString()
         is Double -> if (value % 1.0 == 0.0) value.toLong().toString() else pythonFloat(value)
         is String -> quoted(value)
-        is List<*> -> value.joinToString(", ", "[", "]", transform = ::jsonText)
+        is List<*> -> value.joinToString(comma, "[", "]") { jsonText(it, comma) }
         is Map<*, *> ->
             value.entries
                 .sortedBy { it.key.toString() }

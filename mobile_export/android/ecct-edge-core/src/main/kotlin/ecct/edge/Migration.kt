@@ -37,6 +37,7 @@ internal class Adoption(
     private val who = "device of user ${state.user}"
     private val old = told(previous)
     private val notes = ArrayList<String>()
+    private val columns = model.metadata.outcomes.columns
 
     /** The state for the model, and what became of the old one. */
     fun run(): Pair<DeviceState, Migration> {
@@ -60,7 +61,7 @@ internal class Adoption(
                 round = if (anew) 0 else state.round,
                 labels = moved.labels?.copy(file = model.meaning, texts = texts),
             )
-        return adopted.labelled(model) to told.copy(notes = told.notes + notes)
+        return adopted.labelled(model) to told.copy(notes = notes)
     }
 
     private fun told(previous: ModelFile?): StateLabels {
@@ -93,20 +94,20 @@ internal class Adoption(
                     .associateWith { model.itemRow(tokens.getValue(it)).takeIf { row -> row != 0 } ?: WAITS }
             }
         val nameless = rows.count { it != 0 && it !in now }
-        val lost =
-            if (nameless == 0) {
-                emptyList()
-            } else {
-                listOf("items became unknown for good, for the former file had no token: $nameless")
-            }
+        if (nameless > 0) notes += "items became unknown for good, for the former file had no token: $nameless"
+        notes += columnNotes(state.columns, columns, model.name)
         val moved = history(tokens, now)
         val unknown = state.history.count { now[it] == WAITS }
         val waiting = moved.labels?.waiting.orEmpty().size
         val changed = now.count { (row, new) -> new != row && new != WAITS }
-        return moved to Migration(changed, unknown, old.waiting.size + unknown - waiting, lost)
+        return moved to Migration(changed, unknown, old.waiting.size + unknown - waiting, emptyList())
     }
 
-    private class Event(val row: Int, val token: String, val time: Long, val older: Boolean)
+    private class Event(val row: Int, val token: String, val time: Long, val older: Boolean, val context: Codes)
+
+    private fun Event.waiting(place: Int) = StateLabels.Waiting(token, place, time, context)
+
+    private fun moved(codes: Codes): Codes = translated(codes, state.columns, columns)
 
     /** The interactions by other rows, in the order in which they were. */
     private fun history(tokens: Map<Int, String>, now: Map<Int, Int>): DeviceState {
@@ -116,20 +117,23 @@ internal class Adoption(
             // What waits comes before the interaction at its place.
             waiting[place].orEmpty().forEach { (order, each) ->
                 val row = model.itemRow(each.token).takeIf { it != 0 } ?: WAITS
-                events += Event(row, each.token, each.time, order < old.waitingOlder)
+                events += Event(row, each.token, each.time, order < old.waitingOlder, moved(each.context))
             }
             val row = state.history.getOrNull(place) ?: break
-            events += Event(now[row] ?: 0, tokens[row].orEmpty(), state.times[place], place < state.olderItems)
+            val older = place < state.olderItems
+            events += Event(now[row] ?: 0, tokens[row].orEmpty(), state.times[place], older, moved(state.context[place]))
         }
         val known = events.filter { it.row != WAITS }
         var place = 0
         val left = ArrayList<StateLabels.Waiting>()
         for (event in events) {
-            if (event.row == WAITS) left += StateLabels.Waiting(event.token, place, event.time) else place++
+            if (event.row == WAITS) left += event.waiting(place) else place++
         }
         return state.copy(
             history = known.map { it.row }.toIntArray(),
             times = known.map { it.time }.toLongArray(),
+            columns = columns,
+            context = known.map { it.context },
             olderItems = known.count { it.older },
             labels =
                 StateLabels(

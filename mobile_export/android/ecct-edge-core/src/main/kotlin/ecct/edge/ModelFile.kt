@@ -21,7 +21,7 @@ public class ModelFile private constructor(
     private val profileValues: List<Vocabulary?>,
 ) {
     /** What decides whether another file can take over its rows and weights. */
-    internal val meaning: FileMeaning = FileMeaning.of(metadata.root, itemTokens, profileValues)
+    internal val meaning: FileMeaning = FileMeaning.of(metadata, itemTokens, profileValues)
 
     /** Fingerprint of the tokens of the rows before [rows]. */
     internal fun fingerprintOf(rows: Int): String =

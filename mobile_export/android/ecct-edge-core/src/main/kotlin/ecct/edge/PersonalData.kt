@@ -16,12 +16,12 @@ internal fun personalData(state: DeviceState, model: ModelFile): Map<String, Any
                     "item" to (model.itemToken(state.history[place]) ?: state.history[place].toString()),
                     "time" to state.times[place].takeIf { it != UNKNOWN_TIME }?.toDouble(),
                     "known_to_cloud" to (place < state.olderItems),
-                )
+                ) + if (state.columns.isEmpty()) emptyMap() else mapOf("context" to contextWords(state.context[place], state.columns))
             },
         "weights" to state.values.map { it.toDouble() },
         "start" to state.start.map { it.toDouble() },
         "downlink" to state.downlink?.let(::downlinkData),
-        "labels" to state.labels?.values(),
+        "labels" to state.labels?.values { contextWords(it, state.columns) },
     )
 
 private fun downlinkData(downlink: Downlink): Map<String, Any?> =

@@ -5,10 +5,11 @@ package ecct.edge
  *
  * @property histories `[N][L] int32`, what came before each sample, newest last, 0 at the front.
  * @property candidates `[N] int32`.
- * @property labels `[N] float32`, 1 for an interaction, 0 for a negative.
+ * @property labels `[N] float32`, 1 for an interaction, 0 for a negative, or grades.
  * @property weights `[N] float32`, how much each sample weighs in the loss.
  * @property clocks `[N][W] float32`, what the clock said when each interaction happened; null for
  *   a model without a clock.
+ * @property targets `[N][T] float32`, labels of the further targets; null for a model without any.
  */
 internal class Samples(
     val histories: Array<IntArray>,
@@ -16,6 +17,7 @@ internal class Samples(
     val labels: FloatArray,
     val weights: FloatArray,
     val clocks: Array<FloatArray>?,
+    val targets: Array<FloatArray>? = null,
 ) {
     val size: Int get() = candidates.size
 }
@@ -71,16 +73,21 @@ internal fun drawSamples(
     val labels = ArrayList<Float>()
     val weights = ArrayList<Float>()
     val clocks = ArrayList<FloatArray>()
+    val targets = ArrayList<FloatArray>()
+    val outcomes = metadata.outcomes
     for (position in first until held.first) {
         val before = padHistory(history, metadata.historyLength, position)
         val reading = clockReading(known.times, known.times[position], metadata.historyLength, position)
         val others = drawn.row(random, negatives)
+        val codes = known.context[position]
+        val weight = positionWeight(newer = held.first - 1 - position, halfLife = defaults.halfLife) * outcomes.weight(codes)
         for (index in 0..negatives) {
             histories += before
             clocks += reading
             candidates += if (index == 0) history[position] else others[index - 1]
-            labels += if (index == 0) 1f else 0f
-            weights += positionWeight(newer = held.first - 1 - position, halfLife = defaults.halfLife)
+            labels += if (index == 0) outcomes.label(codes) else outcomes.negative
+            weights += weight
+            targets += outcomes.targetLabels(codes, isOwn = index == 0)
         }
     }
     // What belongs together stays so, in its order.
@@ -94,6 +101,7 @@ internal fun drawSamples(
         FloatArray(order.size) { labels[order[it]] },
         FloatArray(order.size) { weights[order[it]] },
         if (metadata.readsClock) Array(order.size) { clocks[order[it]] } else null,
+        if (metadata.targets.isNotEmpty()) Array(order.size) { targets[order[it]] } else null,
     )
 }
 
@@ -172,12 +180,13 @@ private fun shuffled(size: Int, random: SplitMix64): IntArray {
 internal fun Samples.batch(start: Int, size: Int, rows: Int): Map<String, Any> {
     val used = minOf(size, this.size - start)
     val length = histories.first().size
-    val timed =
-        clocks?.let { all ->
-            val width = all.first().size
-            mapOf("clock" to Array(rows) { if (it < used) all[start + it] else FloatArray(width) })
-        }
-    return timed.orEmpty() + mapOf(
+    fun padded(values: Array<FloatArray>): Array<FloatArray> {
+        val width = values.first().size
+        return Array(rows) { if (it < used) values[start + it] else FloatArray(width) }
+    }
+    val timed = clocks?.let { mapOf("clock" to padded(it)) }.orEmpty()
+    val labelled = targets?.let { mapOf("target_labels" to padded(it)) }.orEmpty()
+    return timed + labelled + mapOf(
         "history" to Array(rows) { if (it < used) histories[start + it] else IntArray(length) },
         "candidates" to IntArray(rows) { if (it < used) candidates[start + it] else 0 },
         "labels" to FloatArray(rows) { if (it < used) labels[start + it] else 0f },

@@ -17,24 +17,28 @@ internal data class StateLabels(
     val waiting: List<Waiting> = emptyList(),
     val waitingOlder: Int = 0,
 ) {
-    /** [place]: how many interactions of the history came before it. */
-    data class Waiting(val token: String, val place: Int, val time: Long)
+    /** [place]: how many interactions of the history came before it; [context]: codes of the columns that the file keeps. */
+    data class Waiting(val token: String, val place: Int, val time: Long, val context: Codes = emptyList())
 
-    /** As values that [jsonText] writes. */
-    fun values(): Map<String, Any?> =
+    /** As values that [jsonText] writes; [told] gives what the context of an interaction is written as. */
+    fun values(told: (Codes) -> Any = { codes -> codes.map(Int::toDouble) }): Map<String, Any?> =
         mapOf(
             "file" to file.values(),
             "tokens" to tokens,
             "texts" to texts,
-            "waiting" to waiting.map { listOf(it.token, it.place.toDouble(), it.time.toDouble()) },
+            "waiting" to
+                waiting.map {
+                    val context = if (it.context.isEmpty()) emptyList() else listOf(told(it.context))
+                    listOf(it.token, it.place.toDouble(), it.time.toDouble()) + context
+                },
             "waiting_older" to waitingOlder.toDouble(),
         )
 
     fun encode(): ByteArray = jsonText(values()).toByteArray(Charsets.UTF_8)
 
     companion object {
-        /** Reads what [encode] gave for a state of [history] interactions and [profile] private columns. */
-        fun decode(content: ByteArray, history: Int, profile: Int): StateLabels {
+        /** Reads what [encode] gave for a state of [history] interactions, [profile] private columns and the kept [columns]. */
+        fun decode(content: ByteArray, history: Int, profile: Int, columns: List<KeptColumn>): StateLabels {
             val told = JsonObject.parse(content.toString(Charsets.UTF_8), "labels")
             val found =
                 StateLabels(
@@ -43,16 +47,19 @@ internal data class StateLabels(
                     texts = told.list("texts").map(FileMeaning::word),
                     waiting =
                         told.list("waiting").map {
-                            val (token, place, time) = FileMeaning.entries(it, 3)
+                            val (token, place, time, codes) =
+                                FileMeaning.entries(it, if (columns.isEmpty()) 3 else 4) + listOf(emptyList<Any>())
                             val seconds = (time as? Double)?.toLong() ?: throw JsonException("expected a time, got $time")
-                            Waiting(FileMeaning.word(token), FileMeaning.count(place), seconds)
+                            val context = (codes as? List<*>).orEmpty().map(FileMeaning::count)
+                            Waiting(FileMeaning.word(token), FileMeaning.count(place), seconds, context)
                         },
                     waitingOlder = told.count("waiting_older"),
                 )
             val sound =
-                found.texts.size == profile && found.file.columns.size == profile &&
+                found.texts.size == profile && found.file.columns.size == profile && found.file.context == columns &&
                     found.waitingOlder <= found.waiting.size &&
                     found.waiting.all { it.place <= history && it.time >= 0 }
+            checkCodes(found.waiting.map { it.context }, columns)
             if (!sound) throw JsonException("labels: expected those of $history interactions and $profile private columns")
             return found
         }

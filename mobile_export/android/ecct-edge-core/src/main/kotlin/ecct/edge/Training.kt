@@ -45,6 +45,7 @@ public data class TrainingOptions(
  *   stopped before the first, 0 without samples.
  * @property lastLoss the same of the last epoch.
  * @property completed false when it was asked to stop before the end; what was done is kept.
+ * @property targetLosses mean loss of each further target in the last epoch, by its name, before its weight in the sum.
  */
 public data class TrainingReport(
     public val samples: Int,
@@ -53,6 +54,7 @@ public data class TrainingReport(
     public val firstLoss: Float,
     public val lastLoss: Float,
     public val completed: Boolean,
+    public val targetLosses: Map<String, Float> = emptyMap(),
 )
 
 /** Runs the steps of one call on [runner]: `reset_optimizer`, then the batches of each epoch. */
@@ -94,15 +96,18 @@ internal class TrainingLoop(
                     floatArrayOf(options.privateLearningRate ?: defaults.privateLearningRate),
             )
         val losses = ArrayList<Float>()
+        var ofTargets = emptyMap<String, Float>()
         var applied = 0
         var refused = 0
         for (epoch in 0 until (options.epochs ?: defaults.epochs)) {
             var sum = 0.0
+            val sums = DoubleArray(metadata.targets.size)
             var seen = 0
             for (start in 0 until samples.size step batchSize) {
                 if (!keepGoing()) {
                     if (seen > 0) losses += (sum / seen).toFloat()
-                    return report(samples, applied, refused, losses, completed = false)
+                    if (seen > 0) ofTargets = means(sums, seen)
+                    return report(samples, applied, refused, losses, ofTargets, completed = false)
                 }
                 val outputs = runner.run("train", samples.batch(start, batchSize, rows) + user + rates, rows)
                 val loss = outputs.single("loss")
@@ -112,14 +117,28 @@ internal class TrainingLoop(
                 if (outputs.single("applied") == 1f) applied++ else refused++
                 val used = minOf(batchSize, samples.size - start)
                 sum += loss.toDouble() * used
+                if (sums.isNotEmpty()) {
+                    outputs.floats("target_losses").forEachIndexed { place, each -> sums[place] += each.toDouble() * used }
+                }
                 seen += used
             }
             losses += (sum / seen).toFloat()
+            ofTargets = means(sums, seen)
         }
-        return report(samples, applied, refused, losses, completed = true)
+        return report(samples, applied, refused, losses, ofTargets, completed = true)
     }
 
-    private fun report(samples: Samples, applied: Int, refused: Int, losses: List<Float>, completed: Boolean) =
+    private fun means(sums: DoubleArray, seen: Int): Map<String, Float> =
+        metadata.targets.indices.associate { metadata.targets[it] to (sums[it] / seen).toFloat() }
+
+    private fun report(
+        samples: Samples,
+        applied: Int,
+        refused: Int,
+        losses: List<Float>,
+        ofTargets: Map<String, Float>,
+        completed: Boolean,
+    ) =
         TrainingReport(
             samples = samples.size,
             applied = applied,
@@ -127,5 +146,6 @@ internal class TrainingLoop(
             firstLoss = losses.firstOrNull() ?: Float.NaN,
             lastLoss = losses.lastOrNull() ?: Float.NaN,
             completed = completed,
+            targetLosses = ofTargets,
         )
 }

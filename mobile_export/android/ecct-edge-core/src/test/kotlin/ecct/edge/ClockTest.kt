@@ -116,7 +116,7 @@ class ClockTest {
         val old = golden.copy(times = LongArray(golden.times.size)).encode()
         assertEquals(1, old[4].toInt())
         assertContentEquals(LongArray(6), DeviceState.decode(old, "old").times)
-        val later = golden.encode().copyOf(old.size).also { it[4] = 3 }.let { it.copyOf(it.size - 32) }
+        val later = golden.encode().copyOf(old.size).also { it[4] = 4 }.let { it.copyOf(it.size - 32) }
         assertFailsWith<StateFileException> { DeviceState.decode(later + sha256(later), "later") }
     }
 

@@ -9,7 +9,10 @@ internal class Call(val signature: String, val inputs: Map<String, Any>)
  * Answers with the golden outputs of `score` and `uplink`, and keeps a state like a model: each
  * step of `train` adds 1 to every weight.
  */
-internal class FakeInterpreter(private val metadata: EdgeMetadata) : EdgeInterpreter {
+internal class FakeInterpreter(
+    private val metadata: EdgeMetadata,
+    private val score: JsonObject = Golden.case.child("score"),
+) : EdgeInterpreter {
     val calls = ArrayList<Call>()
     var state = FloatArray(metadata.stateSize ?: 0)
     var loss = 0.5f
@@ -48,7 +51,7 @@ internal class FakeInterpreter(private val metadata: EdgeMetadata) : EdgeInterpr
     private fun answer(signature: String, inputs: Map<String, Any>, outputs: Map<String, Any>) {
         when (signature) {
             "score" -> {
-                fillGolden(Golden.case.child("score"), signature, outputs)
+                fillGolden(score, signature, outputs)
                 ranking?.let { it(state[0], inputs["candidates"] as IntArray).copyInto(outputs.floats("logit")) }
             }
             "uplink" -> fillGolden(Golden.case.child("uplink").child("outputs"), signature, outputs)
@@ -57,6 +60,7 @@ internal class FakeInterpreter(private val metadata: EdgeMetadata) : EdgeInterpr
                 for (index in 0 until metadata.weights) state[index] += 1f
                 outputs.floats("loss")[0] = loss
                 outputs.floats("applied")[0] = applied
+                (outputs["target_losses"] as FloatArray?)?.indices?.forEach { outputs.floats("target_losses")[it] = it + loss }
             }
             "save" -> state.copyInto(outputs.floats("state"))
             "restore" -> outputs.floats("accepted")[0] = take(inputs.floats("state"))

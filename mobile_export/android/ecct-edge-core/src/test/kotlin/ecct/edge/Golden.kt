@@ -28,11 +28,22 @@ internal object Golden {
         val case: JsonObject = json("clock/case.json")
         val times: List<Long> = longs(case.list("times"))
         val now: Long = case.number("now").toLong()
-        val model: ModelFile
-            get() {
-                val manifest = Manifest.parse(resource("clock/manifest.json").toString(Charsets.UTF_8))
-                return ModelFile.parse("edge.tflite", resource("clock/edge.tflite"), manifest)
-            }
+        val model: ModelFile get() = modelIn("clock")
+    }
+
+    /** The same for a model with grades, weights and further targets. */
+    object Outcomes {
+        val case: JsonObject = json("outcomes/case.json")
+        val items: List<String> = case.strings("items")
+        val times: List<Long> = longs(case.list("times"))
+        val context: Map<String, List<String?>> =
+            case.child("context").let { told -> told.names.associateWith { told.list(it).map { each -> each as String? } } }
+        val model: ModelFile get() = modelIn("outcomes")
+    }
+
+    private fun modelIn(folder: String): ModelFile {
+        val manifest = Manifest.parse(resource("$folder/manifest.json").toString(Charsets.UTF_8))
+        return ModelFile.parse("edge.tflite", resource("$folder/edge.tflite"), manifest)
     }
 
     /** The model with other metadata and files: a zip of them, in the place of a whole model. */

@@ -122,26 +122,6 @@ class ModelFileTest {
     }
 
     @Test
-    fun aModelThatTrainsByGradesIsRefused() {
-        val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
-        val samples = "\"samples\":{"
-        assertTrue(samples in text)
-        val grade = "\"grade\":{\"column\":\"stars\",\"values\":{\"1\":0.2}},"
-        val told = assertFailsWith<ModelFileException> { EdgeMetadata.parse(text.replace(samples, samples + grade)) }
-        assertTrue(told.message.orEmpty().contains("samples.grade, samples.weight"))
-    }
-
-    @Test
-    fun aModelWithHeadsForFurtherTargetsIsRefused() {
-        val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
-        val samples = "\"samples\":{"
-        assertTrue(samples in text)
-        val like = "\"targets\":{\"like\":{\"column\":\"stars\",\"values\":{\"5\":1.0}}},"
-        val told = assertFailsWith<ModelFileException> { EdgeMetadata.parse(text.replace(samples, samples + like)) }
-        assertTrue(told.message.orEmpty().contains("heads for further targets (samples.targets)"))
-    }
-
-    @Test
     fun numbersThatNoTrainingCanHaveAreRefused() {
         val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
         val wrong =

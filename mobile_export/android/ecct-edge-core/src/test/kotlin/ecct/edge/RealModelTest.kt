@@ -65,6 +65,41 @@ class RealModelTest {
         }
     }
 
+    @Test
+    fun aModelWithFurtherTargetsAnswersAndTrainsAsInPython() {
+        val command = System.getProperty("ecct.interpreter").orEmpty().split(" ")
+        Assume.assumeTrue("the property ecct.interpreter names no interpreter", command.size == 3)
+        inFolder { folder ->
+            val golden = Golden.Outcomes
+            val make = EdgeInterpreterFactory { PythonInterpreter(command, it) }
+            val states = StateFile(File(folder, "device.state"))
+            EdgeRecommender.open(golden.model, make, states, Golden.user) { golden.times.last() }.use { device ->
+                device.interact(golden.items, golden.times, golden.context)
+                device.setKnownToCloud(golden.case.count("older"))
+                assertContentEquals(golden.case.hex("state"), states.file.readBytes())
+                val score = golden.case.child("score")
+                val candidates = golden.case.strings("candidates")
+                assertClose(
+                    floats(score.list("logit")),
+                    device.score(candidates).map { it.logit }.toFloatArray(),
+                    1e-5f,
+                )
+                val logits = device.targetLogits(candidates)
+                val expected = score.list("target_logits").map(::floats)
+                golden.model.metadata.targets.forEachIndexed { place, name ->
+                    assertClose(expected.map { it[place] }.toFloatArray(), logits.getValue(name), 1e-5f)
+                }
+                val seed = Golden.wire.child("draw").count("seed").toLong()
+                val report = device.train(TrainingOptions(epochs = 2, seed = seed))
+                val trained = golden.case.child("trained")
+                assertClose(floats(trained.list("losses")), floatArrayOf(report.firstLoss, report.lastLoss), 1e-5f)
+                val losses = golden.model.metadata.targets.map(report.targetLosses::getValue).toFloatArray()
+                assertClose(floats(trained.list("target_losses").last()), losses, 1e-5f)
+                assertClose(floats(trained.list("weights")), device.weights(), 1e-6f)
+            }
+        }
+    }
+
     private fun assertClose(expected: FloatArray, received: FloatArray, tolerance: Float) {
         assertEquals(expected.size, received.size)
         val largest = expected.indices.maxOf { abs(expected[it] - received[it]) }

@@ -62,9 +62,13 @@ public class EdgeDevice internal constructor(
      * Adds interactions, oldest first; how many of them the model knows.
      *
      * @param times seconds since 1970, UTC, when each was; null where that is unknown.
+     * @param context what came of each, by column; see [EdgeRecommender.interact].
      */
-    public suspend fun interact(items: List<String>, times: List<Long?>? = null): Int =
-        alone { device.interact(items, times) }
+    public suspend fun interact(
+        items: List<String>,
+        times: List<Long?>? = null,
+        context: Map<String, List<String?>>? = null,
+    ): Int = alone { device.interact(items, times, context) }
 
     /** Says how many of the oldest interactions the cloud has too. */
     public suspend fun setKnownToCloud(oldest: Int): Unit = alone { device.setKnownToCloud(oldest) }
@@ -82,6 +86,10 @@ public class EdgeDevice internal constructor(
     /** Scores candidates for the user as of [nowSeconds], by default as of now, in their order. */
     public suspend fun score(candidates: List<String>, nowSeconds: Long? = null): List<Score> =
         alone { device.score(candidates, nowSeconds) }
+
+    /** Logits of each further target, by its name; see [EdgeRecommender.targetLogits]. */
+    public suspend fun targetLogits(candidates: List<String>, nowSeconds: Long? = null): Map<String, FloatArray> =
+        alone { device.targetLogits(candidates, nowSeconds) }
 
     /** The best items for the user; see [EdgeRecommender.recommend]. */
     public suspend fun recommend(
