@@ -46,7 +46,9 @@ def export_bench(
     task = DeviceTask(
         features=FEATURES,
         samples=SampleConfig(),
-        training=TrainingConfig(optimizer="adam", learning_rate=0.002, private_learning_rate=0.001),
+        training=TrainingConfig(
+            loss="bce", optimizer="adam", learning_rate=0.002, private_learning_rate=0.001
+        ),
         exchange=ExchangeSpec(width, 32, 24, codec="int8"),
         sharing="backbone",
     )

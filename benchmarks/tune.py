@@ -33,8 +33,8 @@ _AVERAGING: dict[str, Any] = {
     f"{_FED}.negatives": [4, 8],
     f"{_FED}.epochs": [1, 2],
     f"{_FED}.batch_size": [4, 8, 16],
-    f"{_FED}.learning_rate": (0.01, 0.2),
-    f"{_FED}.embedding_learning_rate": (0.1, 4.0),
+    f"{_FED}.learning_rate": (0.002, 0.04),
+    f"{_FED}.embedding_learning_rate": (0.02, 0.8),
     f"{_FED}.server.learning_rate": (0.003, 0.03),
     f"{_FED}.server.momentum": [0.5, 0.8, 0.9],
 }
@@ -46,8 +46,8 @@ SPACES: dict[str, dict[str, Any]] = {
     # Acts on FedAvg's averaged weights: tuned on a state that FedAvg left (--state).
     "fine-tuning": {
         f"{_FED}.fine_tuning.epochs": [1, 2, 4],
-        f"{_FED}.fine_tuning.learning_rate": (0.001, 0.1),
-        f"{_FED}.fine_tuning.embedding_learning_rate": (0.01, 2.0),
+        f"{_FED}.fine_tuning.learning_rate": (0.0002, 0.02),
+        f"{_FED}.fine_tuning.embedding_learning_rate": (0.002, 0.4),
     },
     "pfedrec": {
         f"{_FED}.pfedrec.embedding_dim": [16, 32],
@@ -89,8 +89,8 @@ SPACES: dict[str, dict[str, Any]] = {
         "samples.negatives": [4, 9, 19],
         "training.epochs": [1, 2],
         "training.batch_size": [16, 32, 64],
-        "training.learning_rate": (0.005, 0.1),
-        "training.private_learning_rate": (0.0005, 0.02),
+        "training.learning_rate": (0.003, 0.06),
+        "training.private_learning_rate": (0.0003, 0.01),
         "training.distillation_weight": (0.005, 0.2),
         "server.learning_rate": (0.0005, 0.01),
         "server.momentum": [0.5, 0.8, 0.9],

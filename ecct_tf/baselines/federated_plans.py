@@ -113,7 +113,7 @@ def _fedmd_plan(
             batch_size=config.federated_baseline.batch_size,
             learning_rate=own.learning_rate,
             embedding_learning_rate=own.embedding_learning_rate,
-            loss=build_loss(config.federated_baseline.loss, setting="federated_baseline.loss"),
+            loss=build_loss(own.loss, setting="federated_baseline.fedmd.loss"),
         ),
         len(items),
         config.exchange.weights_codec,

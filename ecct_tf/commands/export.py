@@ -36,7 +36,7 @@ def static_shapes(
         batch, candidates = (int(part) for part in value.split(","))
     except ValueError as error:
         raise click.BadParameter(
-            f"expected two whole numbers like 32,100, got {value!r}", param=parameter
+            f"expected two whole numbers like 30,100, got {value!r}", param=parameter
         ) from error
     if min(batch, candidates) < 1:
         raise click.BadParameter("both numbers must be at least 1", param=parameter)
@@ -55,7 +55,7 @@ def _tier(context: click.Context, parameter: click.Parameter, value: str | None)
     epilog=examples(
         "ecct export runs/mine --out files",
         "ecct export runs/mine --out files --new-device",
-        "ecct export runs/mine --out files --tier mlp --variant all --static 32,100",
+        "ecct export runs/mine --out files --tier mlp --variant all --static 30,100",
     )
 )
 @click.argument("run", type=existing_run)

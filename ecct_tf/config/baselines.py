@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.exchange import ServerConfig
-from ecct_tf.config.loss_names import BCE, check_loss_form
+from ecct_tf.config.loss_names import BCE, DEFAULT_LOSS, check_loss_form
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -39,8 +39,8 @@ class FineTuningConfig:
     """
 
     epochs: int = 4
-    learning_rate: float = 0.00218
-    embedding_learning_rate: float = 0.101
+    learning_rate: float = 0.000436
+    embedding_learning_rate: float = 0.0202
 
     def __post_init__(self) -> None:
         numbers(self, "federated_baseline.fine_tuning")
@@ -149,6 +149,7 @@ class ConsensusConfig:
       epochs: passes over a device's own samples in a round, after the digestion.
       learning_rate: learning rate of the head's weights in them.
       embedding_learning_rate: learning rate of the item embeddings in them.
+      loss: loss of a position and its negatives, as `training.loss` names it.
       server: how the logits are averaged; as it is here, their mean is the consensus.
     """
 
@@ -158,6 +159,7 @@ class ConsensusConfig:
     epochs: int = 1
     learning_rate: float = 0.02
     embedding_learning_rate: float = 1.0
+    loss: str = BCE
     server: ServerConfig = dataclasses.field(
         default_factory=lambda: ServerConfig(optimizer="average", learning_rate=1.0, momentum=0.0)
     )
@@ -166,6 +168,7 @@ class ConsensusConfig:
         section = "federated_baseline.fedmd"
         numbers(self, section)
         at_least(self, section, 1, "rounds", "epochs")
+        check_loss_form(self.loss, setting=f"{section}.loss")
         if self.public_items is not None:
             at_least(self, section, 1, "public_items")
         positive(self, section, "learning_rate", "embedding_learning_rate")
@@ -218,10 +221,10 @@ class FederatedBaselineConfig:
     negatives: int = 4
     epochs: int = 1
     batch_size: int = 4
-    learning_rate: float = 0.0217
-    embedding_learning_rate: float = 0.703
-    loss: str = BCE
-    proximal: float = 0.0133
+    learning_rate: float = 0.0045
+    embedding_learning_rate: float = 0.14
+    loss: str = DEFAULT_LOSS
+    proximal: float = 0.0665
     server: ServerConfig = dataclasses.field(
         default_factory=lambda: ServerConfig(optimizer="adam", learning_rate=0.0194, momentum=0.8)
     )

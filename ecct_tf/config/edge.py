@@ -5,7 +5,7 @@ import math
 from typing import Literal
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
-from ecct_tf.config.loss_names import BCE, TEMPERED, check_loss_form
+from ecct_tf.config.loss_names import DEFAULT_LOSS, TEMPERED, check_loss_form
 from ecct_tf.config.outcomes import GradeConfig, TargetConfig, WeightConfig, check_targets
 from ecct_tf.config.part_names import check_name_form
 from ecct_tf.errors import ConfigError
@@ -284,8 +284,8 @@ class TrainingConfig:
       optimizer: `sgd`, `adagrad` or `adam`; its slots are reset in each round.
       learning_rate: learning rate of the shared weights.
       private_learning_rate: learning rate of the private weights.
-      loss: loss of a device's samples: `bce`, the cross-entropy of each; `bpr` or
-        `sampled_softmax`, the item of each position against its negatives; a name that an installed
+      loss: loss of a device's samples: `sampled_softmax` or `bpr`, the item of each position
+        against its negatives; `bce`, the cross-entropy of each sample; a name that an installed
         package registers; or `module:name` of your own (`docs/extend_loss.md`). With a loss by
         position a batch is as many whole positions as `batch_size` holds, at least one.
       distillation_weight: λ_e, weight of the cloud's logits in the device's loss (inferred).
@@ -298,9 +298,9 @@ class TrainingConfig:
     epochs: int = 1
     batch_size: int = 32
     optimizer: OptimizerName = "sgd"
-    learning_rate: float = 0.02
-    private_learning_rate: float = 0.002
-    loss: str = BCE
+    learning_rate: float = 0.01
+    private_learning_rate: float = 0.001
+    loss: str = DEFAULT_LOSS
     distillation_weight: float = 0.02
     distillation_loss: str = TEMPERED
     temperature: float = 2.0

@@ -4,7 +4,9 @@ from ecct_tf.config.part_names import PartNames, check_name_form
 
 __all__ = [
     "BCE",
+    "DEFAULT_LOSS",
     "LOSS_ENTRY_POINTS",
+    "ORDER_LOSSES",
     "TEMPERED",
     "check_loss_form",
     "distillation_target",
@@ -14,7 +16,13 @@ __all__ = [
 ]
 
 BCE = "bce"
-"""The cross-entropy of each sample, the default."""
+"""The cross-entropy of each sample."""
+
+DEFAULT_LOSS = "sampled_softmax"
+"""What devices, and the cloud for their starting weights, learn by."""
+
+ORDER_LOSSES = ("bpr", "sampled_softmax")
+"""Those of the library that read which item of a position is its own, and no label."""
 
 TEMPERED = "tempered"
 """The cross-entropy of each sample with the cloud's tempered prediction, the default."""
@@ -37,7 +45,7 @@ _DISTILLATIONS = PartNames(
 )
 
 
-def check_loss_form(name: str, *, setting: str, default: str = BCE) -> None:
+def check_loss_form(name: str, *, setting: str, default: str = DEFAULT_LOSS) -> None:
     """Refuses what cannot name a loss; nothing is looked up or imported.
 
     Raises:

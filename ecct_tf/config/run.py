@@ -238,10 +238,11 @@ class RunConfig:
 
         Example:
           >>> list(RunConfig().baseline_losses)
-          ['federated_baseline.loss', 'centralized.loss']
+          ['federated_baseline.loss', 'federated_baseline.fedmd.loss', 'centralized.loss']
         """
         return {
             "federated_baseline.loss": self.federated_baseline.loss,
+            "federated_baseline.fedmd.loss": self.federated_baseline.fedmd.loss,
             "centralized.loss": self.centralized.loss,
         }
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ecct_tf.config.aggregator_names import MEAN, check_share_every, late_refusal
 from ecct_tf.config.attack import AttackConfig
 from ecct_tf.config.exchange import ExchangeConfig
+from ecct_tf.config.loss_names import ORDER_LOSSES
 from ecct_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ def check_embeddings(config: "RunConfig") -> None:
 
 
 def check_outcomes(config: "RunConfig") -> None:
-    """Refuses grades, weights and further targets that models would read as inputs.
+    """Refuses grades, weights and further targets that models would read, and unread grades.
 
     Raises:
       ConfigError: names the setting.
@@ -267,3 +268,10 @@ def check_outcomes(config: "RunConfig") -> None:
                 "they would read what came of an interaction before it. Take it out of one, or "
                 "declare the file's column twice, by header"
             )
+    if config.samples.grade.column is not None and config.training.loss in ORDER_LOSSES:
+        raise ConfigError(
+            f"samples.grade.column: got {config.samples.grade.column!r} with training.loss="
+            f"{config.training.loss}, which reads the order within a position alone, so grades "
+            "would change nothing; expected a loss that reads them, such as training.loss=bce or "
+            "huber"
+        )

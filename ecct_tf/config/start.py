@@ -4,7 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from ecct_tf.config.checks import at_least, numbers, positive, within
-from ecct_tf.config.loss_names import BCE, check_loss_form
+from ecct_tf.config.loss_names import DEFAULT_LOSS, check_loss_form
 
 __all__ = ["StartConfig"]
 
@@ -43,7 +43,7 @@ class StartConfig:
     max_samples: int = 500_000
     negatives: int = 19
     batch_size: int = 512
-    loss: str = BCE
+    loss: str = DEFAULT_LOSS
     learning_rate: float = 1e-3
     weight_decay: float = 1e-5
 

@@ -134,6 +134,7 @@ _BEFORE: Mapping[str, Any] = {
     "training.distillation_loss": "tempered",
     "training.loss": "bce",
     "federated_baseline.loss": "bce",
+    "federated_baseline.fedmd.loss": "bce",
     "centralized.loss": "bce",
 }
 # What nothing read before: with the settings above, or a method that there was, it has no effect.

@@ -162,6 +162,7 @@ REFUSED = {
     "centralized.learning_rate": [0.0],
     "centralized.loss": ["b c e"],
     "federated_baseline.loss": ["b c e"],
+    "federated_baseline.fedmd.loss": ["b c e"],
     "edge_only.rounds": [0],
     "edge_only.learning_rate": [0.0],
     "edge_only.private_learning_rate": [-0.1],
@@ -284,6 +285,14 @@ def test_a_cycle_has_the_librarys_mean_alone():
         load_config(None, overrides=[*given, "features.context={stars: [good]}"])
     with pytest.raises(ConfigError, match=r"server\.stages: devices of a cycle run exported"):
         load_cycle_config(None, overrides=["server.stages=my_pkg.stages:robust"])
+
+
+@pytest.mark.parametrize("loss", ["sampled_softmax", "bpr"])
+def test_grades_that_no_loss_reads_are_refused(loss):
+    given = ["samples.grade.column=stars", "samples.grade.values={good: 1.0}"]
+    with pytest.raises(ConfigError, match=rf"samples\.grade\.column: got 'stars' with .*{loss}"):
+        load_config(None, overrides=[*given, f"training.loss={loss}"])
+    assert load_config(None, overrides=[*given, "training.loss=bce"]).samples.grade.values
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def task(*, with_logits=True, **training):
     return DeviceTask(
         features=None,
         samples=SampleConfig(negatives=2),
-        training=TrainingConfig(**training),
+        training=TrainingConfig(**{"loss": "bce", **training}),
         exchange=types.SimpleNamespace(with_logits=with_logits),
         sharing="all",
     )
@@ -298,7 +298,9 @@ def test_several_values_of_a_position_count_by_their_mean(monkeypatch):
 
 
 def test_a_name_of_no_form_is_refused_by_the_settings():
-    with pytest.raises(ConfigError, match=r"training\.loss: expected a name such as bce"):
+    with pytest.raises(
+        ConfigError, match=r"training\.loss: expected a name such as sampled_softmax"
+    ):
         TrainingConfig(loss="b p r")
 
 

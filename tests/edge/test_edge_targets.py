@@ -112,7 +112,7 @@ def task():
     return DeviceTask(
         features=FeatureConfig(),
         samples=SampleConfig(targets={"like": like, "dwell": dwell}),
-        training=TrainingConfig(distillation_weight=0.0),
+        training=TrainingConfig(loss="bce", distillation_weight=0.0),
         exchange=ExchangeSpec(cloud_dim=2, embedding_dim=3, num_queries=2, codec="float32"),
         sharing="all",
     )

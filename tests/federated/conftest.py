@@ -79,7 +79,11 @@ def config():
             start="random",
         ),
         training=TrainingConfig(
-            batch_size=6, learning_rate=0.1, private_learning_rate=0.05, distillation_weight=0.3
+            loss="bce",
+            batch_size=6,
+            learning_rate=0.1,
+            private_learning_rate=0.05,
+            distillation_weight=0.3,
         ),
         server=ServerConfig(optimizer="average", learning_rate=1.0, momentum=0.0),
         exchange=ExchangeConfig(

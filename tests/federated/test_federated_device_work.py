@@ -89,7 +89,11 @@ def _plain_gradient(work, items, device, weights, weighed=1.0):
 @pytest.mark.parametrize("tier", TIERS)
 def test_one_sgd_step_is_the_plain_gradient_step(tier, cohorts, items, call):
     training = TrainingConfig(
-        batch_size=64, learning_rate=0.1, private_learning_rate=0.02, distillation_weight=0.3
+        loss="bce",
+        batch_size=64,
+        learning_rate=0.1,
+        private_learning_rate=0.02,
+        distillation_weight=0.3,
     )
     work = cohorts[tier].work.changed(training=training)
     device = cohorts[tier].devices.devices[0]
@@ -106,7 +110,7 @@ def test_one_sgd_step_is_the_plain_gradient_step(tier, cohorts, items, call):
 
 
 def test_older_positions_weigh_less_by_their_age(cohorts, config, items, split, dataset, call):
-    training = TrainingConfig(batch_size=64, learning_rate=0.1, distillation_weight=0.3)
+    training = TrainingConfig(loss="bce", batch_size=64, learning_rate=0.1, distillation_weight=0.3)
     work = cohorts["linear"].work.changed(training=training)
     view = max(
         (device_view(dataset, split, user) for user in split.users),
@@ -150,7 +154,7 @@ def test_older_positions_weigh_less_by_their_age(cohorts, config, items, split, 
 def test_padding_of_a_shard_changes_no_device(optimizer, cohorts, call):
     """A small device beside ever larger ones, with resting steps in between, stays the same."""
     cohort = cohorts["mlp"]
-    training = TrainingConfig(batch_size=3, epochs=2, optimizer=optimizer)
+    training = TrainingConfig(loss="bce", batch_size=3, epochs=2, optimizer=optimizer)
     work = cohort.work.changed(training=training, sharing="none")
     devices = sorted(cohort.devices.devices, key=lambda device: int(device.samples))
     small, large = devices[0], devices[-1]
@@ -180,7 +184,7 @@ def test_what_a_device_drops_is_its_own_in_a_shard_and_alone(cohorts, call):
         return architecture([joined, embedding, head, dropout], forward)
 
     cohort = cohorts["mlp"]
-    spec, training = cohort.work.model.spec, TrainingConfig(batch_size=3, epochs=2)
+    spec, training = cohort.work.model.spec, TrainingConfig(loss="bce", batch_size=3, epochs=2)
     work = dataclasses.replace(cohort.work, model=model_of("mine:drop", spec, dropping(spec)))
     work = work.changed(training=training, sharing="none")
     devices = sorted(cohort.devices.devices, key=lambda device: int(device.samples))[-2:]
@@ -312,7 +316,11 @@ def test_the_loss_is_that_of_the_last_epoch(optimizer, cohorts, items, call):
     """Two epochs of one batch: before its step, the second meets the weights of the first."""
     device = cohorts["linear"].devices.devices[0]
     base = TrainingConfig(
-        batch_size=64, optimizer=optimizer, learning_rate=0.1, private_learning_rate=0.02
+        loss="bce",
+        batch_size=64,
+        optimizer=optimizer,
+        learning_rate=0.1,
+        private_learning_rate=0.02,
     )
     weights = cohorts["linear"].work.model.layout.initial(5) + np.float32(0.05)
     plain, losses, results = [], [], []
@@ -344,7 +352,7 @@ def test_an_epochs_loss_weighs_each_sample_alike_whatever_its_batch(stacked, coh
         size for size in (5, 7, 4, 3) if int(small.samples) % size and int(large.samples) % size
     )
     training = TrainingConfig(
-        batch_size=batch, epochs=2, learning_rate=1e-9, private_learning_rate=1e-9
+        loss="bce", batch_size=batch, epochs=2, learning_rate=1e-9, private_learning_rate=1e-9
     )
     work = cohorts["linear"].work.changed(training=training)
     weights = work.model.layout.initial(5) + np.float32(0.05)
@@ -366,8 +374,8 @@ def test_a_batch_that_no_device_fills_pads_to_the_largest_device(cohorts, call):
     shard = stack_devices(devices, batch_size=10**6)
     assert shard.labels.shape == (3, largest)
     weights = work.model.layout.initial(0)
-    huge = work.changed(training=TrainingConfig(batch_size=10**6, epochs=2))
-    exact = work.changed(training=TrainingConfig(batch_size=largest, epochs=2))
+    huge = work.changed(training=TrainingConfig(loss="bce", batch_size=10**6, epochs=2))
+    exact = work.changed(training=TrainingConfig(loss="bce", batch_size=largest, epochs=2))
     result, expected = call(huge, shard, weights), call(exact, shard, weights)
     np.testing.assert_array_equal(result.delta, expected.delta)
     np.testing.assert_array_equal(result.private, expected.private)
@@ -377,7 +385,9 @@ def test_a_batch_that_no_device_fills_pads_to_the_largest_device(cohorts, call):
 @pytest.mark.parametrize("rate", [1e30, 3e38])
 def test_training_that_diverges_is_in_the_loss_and_the_answers_stay_finite(cohorts, call, rate):
     work = cohorts["linear"].work
-    training = TrainingConfig(batch_size=4, learning_rate=rate, private_learning_rate=rate)
+    training = TrainingConfig(
+        loss="bce", batch_size=4, learning_rate=rate, private_learning_rate=rate
+    )
     shard = stack_devices(cohorts["linear"].devices.devices[:2], batch_size=4)
     result = call(work.changed(training=training), shard, work.model.layout.initial(0))
     assert np.isnan(result.loss)

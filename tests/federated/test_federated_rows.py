@@ -26,7 +26,11 @@ def _rows(items, vector, chosen):
 def _work(cohorts, tier, count):
     work = cohorts[tier].work
     training = TrainingConfig(
-        batch_size=64, learning_rate=0.1, private_learning_rate=0.02, distillation_weight=0.3
+        loss="bce",
+        batch_size=64,
+        learning_rate=0.1,
+        private_learning_rate=0.02,
+        distillation_weight=0.3,
     )
     exchange = dataclasses.replace(work.exchange, num_rows=count, codec="float32")
     return work.changed(training=training, exchange=exchange, sharing="none")

@@ -48,7 +48,11 @@ def config():
             start="random",
         ),
         training=TrainingConfig(
-            batch_size=6, learning_rate=0.1, private_learning_rate=0.05, distillation_weight=0.3
+            loss="bce",
+            batch_size=6,
+            learning_rate=0.1,
+            private_learning_rate=0.05,
+            distillation_weight=0.3,
         ),
         exchange=ExchangeConfig(codec="int8", weights_codec="float32", stage_1_rounds=0, queries=4),
         cloud=CloudConfig(rank=3, free_dim=2, hidden_dim=4),
@@ -81,9 +85,11 @@ def table(algorithm):
 
 @pytest.fixture(scope="session")
 def clocked_parts(config, table, works):
-    """The mlp tier with a clock, hour and weekday included: configuration, table and work."""
+    """The mlp tier with a clock, hour and weekday included, and the default loss."""
     features = dataclasses.replace(config.features, clock=True, clock_calendar=True)
-    config = dataclasses.replace(config, features=features)
+    # The default loss, of whole positions: the other files here learn sample by sample.
+    training = dataclasses.replace(config.training, loss="sampled_softmax", batch_size=8)
+    config = dataclasses.replace(config, features=features, training=training)
     added, rng = features.clock_features(num_blocks=len(table.blocks)), np.random.default_rng(4)
     table = dataclasses.replace(
         table,

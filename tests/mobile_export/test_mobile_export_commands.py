@@ -180,7 +180,7 @@ def files(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("export")
     with pytest.MonkeyPatch.context() as patch:
         variants = ["--variant", "trainable-int8", "--variant", "inference-dynamic-int8"]
-        argv = ["export", run, "--out", out, "--tier", "linear", "--static", "4,5", *variants]
+        argv = ["export", run, "--out", out, "--tier", "linear", "--static", "10,5", *variants]
         patch.setattr(sys, "argv", ["ecct", *map(str, argv)])
         main()
     return out
@@ -194,15 +194,15 @@ def trainable(files):
 def test_export_writes_each_variant_dynamic_and_static(files, run):
     names = ["edge-linear-inference-dynamic-int8", "edge-linear-trainable-int8"]
     written = sorted(path.name for path in files.glob("*.tflite"))
-    assert written == [f"{n}{s}.tflite" for n in names for s in ("-b4-c5", "")]
+    assert written == [f"{n}{s}.tflite" for n in names for s in ("-b10-c5", "")]
     assert sorted(json.loads((files / "manifest.json").read_text())["files"]) == written
     assert (files / "MODEL_CARD.md").is_file()
     metadata = read_metadata((files / written[-1]).read_bytes())
     assert metadata["provenance"] | {"user": None} == metadata["provenance"]
     assert (metadata["provenance"]["run"], metadata["provenance"]["rounds"]) == (run.name, 2)
-    static = read_metadata((files / f"{names[1]}-b4-c5.tflite").read_bytes())
+    static = read_metadata((files / f"{names[1]}-b10-c5.tflite").read_bytes())
     (labels,) = [p for p in static["signatures"]["train"]["inputs"] if p["name"] == "labels"]
-    assert labels["shape"] == [4]
+    assert labels["shape"] == [10]
 
 
 def test_the_command_offers_every_variant():
@@ -246,7 +246,7 @@ def test_one_device_has_its_own_weights(ecct, run, tmp_path):
         (["--variant", "int3"], "'int3' is not one of 'all', 'trainable-int8'"),
         (["--tier", "attention"], "has no devices of tier 'attention', only of linear, mlp"),
         (["--device", "99"], "user 99 has no device of tier linear"),
-        (["--static", "32"], "expected two whole numbers like 32,100, got '32'"),
+        (["--static", "32"], "expected two whole numbers like 30,100, got '32'"),
         (["--static", "0,5"], "both numbers must be at least 1"),
     ],
 )
@@ -422,7 +422,7 @@ def test_evaluate_ranks_with_the_file_and_with_its_source(ecct, trainable, run):
 
 
 def test_evaluate_of_all_rows_is_noted_in_the_card(ecct, files, run):
-    path = files / "edge-linear-inference-dynamic-int8-b4-c5.tflite"
+    path = files / "edge-linear-inference-dynamic-int8-b10-c5.tflite"
     code, out, err = ecct("evaluate", path, "--run", run, *RUNTIME)
     assert code == 0, err
     assert "the file's weights" in out

@@ -10,7 +10,7 @@ const place = (id) => document.getElementById(id);
 async function load() {
   const manifest = await (await fetch('/export/manifest.json')).json();
   const name = Object.keys(manifest.files).find((each) => /-trainable-.*-b\d+-c\d+\.tflite$/.test(each));
-  if (name === undefined) throw new Error('expected a trainable file with static shapes: `ecct export RUN --out FOLDER --static 32,100`');
+  if (name === undefined) throw new Error('expected a trainable file with static shapes: `ecct export RUN --out FOLDER --static 30,100`');
   const model = await ModelFile.fetch(`/export/${name}`);
   const states = await IndexedDbStates.open('ecct-demo');
   return async () => {
