@@ -190,7 +190,7 @@ def test_what_a_file_leaves_out_of_a_section_has_the_default_of_that_section():
     assert RunConfig().federated_baseline.pfedrec.server != RunConfig().server
 
 
-@pytest.mark.parametrize("name", ["random_start.yaml"])
+@pytest.mark.parametrize("name", ["random_start.yaml", "cross_entropy.yaml"])
 def test_settings_whose_figures_stand_in_the_documentation_load(name):
     path = Path(__file__).resolve().parents[2] / "benchmarks" / "settings" / name
     assert load_config(path) != RunConfig()
