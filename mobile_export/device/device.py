@@ -343,8 +343,9 @@ class Device:
     def forget(self) -> None:
         """Removes the state from the disk: history, profile, weights, times and downlink.
 
-        The device is not to be used afterwards; `Device.create` begins anew. What has left it in
-        uplinks is the cloud's to forget (`ecct cloud forget`).
+        The device is not to be used afterwards; `Device.create` begins anew. Answers that wait lie
+        in their own folder: `DeviceHome.forget` removes them, too, and the token. What has left
+        the device in answers is the cloud's to forget (`ecct cloud erase`).
 
         Raises:
           DeviceError: another opener changed the state since it was read here.

@@ -171,11 +171,17 @@ class DeviceHome:
     def forget(self) -> None:
         """Removes all of it: state, the app's data, token, what was fetched and what waits.
 
+        A kill leaves all of it, or nothing that a device opens: the next call removes the rest.
         What has left the device in answers is the cloud's to forget (`ecct cloud erase`), which
         ends its token, too.
         """
+        leaving = self.folder.with_name(f".{self.folder.name}.forgotten")
+        if leaving.exists():
+            shutil.rmtree(leaving)
         if self.folder.exists():
-            shutil.rmtree(self.folder)
+            # Before half of it is gone, so that no device begins with what is left.
+            self.folder.rename(leaving)
+            shutil.rmtree(leaving)
 
     def sweep(self, device: Device) -> None:
         """Removes fetched model files other than the one that the device runs."""

@@ -45,6 +45,7 @@ def _loaded(path):
 
 
 pieces = _loaded(Path(__file__).parents[1] / "cloud" / "service_pieces.py")
+every_byte = _loaded(Path(__file__).parents[1] / "cloud" / "every_byte.py")
 record, published, TABLE = pieces.record, pieces.published, pieces.TABLE
 transport = _loaded(Path(__file__).with_name("transport_pieces.py"))
 GOLDEN, RUNTIME, told = transport.GOLDEN, transport.RUNTIME, transport.told
@@ -367,6 +368,45 @@ def test_a_new_device_begins_with_what_is_offered_and_opens_as_it_was(own, tmp_p
     (home.folder / "own.json").write_text('{"user": 1}')
     with pytest.raises(DeviceError, match=r"expected what `DeviceHome\.settle` writes"):
         home.device(client, runtime=RUNTIME, clock=time.time)
+
+
+def test_what_is_forgotten_is_in_no_file_of_the_device(own, tmp_path, monkeypatch):
+    device, _, _ = own
+    history = np.arange(17, 29, dtype=np.int32)
+    state = dataclasses.replace(device.state, history=history, times=(), num_older=0)
+    home = DeviceHome(tmp_path / "devices" / "7")
+    home.settle(OwnData(user=7, model="edge.tflite", history=tuple(history.tolist())))
+    home.log_in("ecct1.0123456789abcdef.x")
+    home.state.write_bytes(state.as_bytes())
+    (home.folder / ".device.state.part").write_bytes(state.as_bytes()[:-40])
+    content = record(7, 3).to_bytes()
+    home.answers().add(record(7, 3))
+    (home.spool / ".0000000005.ecup.part").write_bytes(content[:60])
+    home.answers()._set_aside("0000000004.ecup", content, reason="not asked")
+    needles = {
+        "history": history.tobytes(),
+        "history as text": ", ".join(map(str, history.tolist())).encode(),
+        "weights and slots": state.values.tobytes()[:400],
+        "token": b"0123456789abcdef",
+        "answer": content[:60],
+    }
+    devices = tmp_path / "devices"
+    assert all(every_byte.holding(devices, [needle]) for needle in needles.values())
+
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            home.forget()
+    # Nothing begins with what is left, and the same call removes it.
+    assert not home.is_settled
+    assert not home.is_logged_in
+    assert not home.state.exists()
+    home.forget()
+    assert every_byte.holding(devices, needles.values()) == []
+    assert list(devices.iterdir()) == []
 
 
 def test_the_cache_holds_files_of_the_publication_that_is_current(tmp_path):

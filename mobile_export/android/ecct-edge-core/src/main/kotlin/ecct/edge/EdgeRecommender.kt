@@ -160,7 +160,8 @@ public class EdgeRecommender private constructor(
     /**
      * Removes the state from the disk, with history, profile, weights and downlink, and closes the device.
      *
-     * What has left it in uplinks is the cloud's to forget (`ecct cloud forget`).
+     * Answers that wait lie in their own folder: [Outbox.forget]. What has left the device in answers is the
+     * cloud's to forget (`ecct cloud erase`).
      *
      * @throws StateFileException when the file cannot be removed.
      */

@@ -89,6 +89,17 @@ public class Outbox(
         return OutboxReport(taken, repeated, refused.size)
     }
 
+    /**
+     * Removes all of it: answers that wait, those set aside, and what a kill left half written.
+     *
+     * @throws StateFileException when something cannot be removed.
+     */
+    public fun forget() {
+        if (folder.exists() && !folder.deleteRecursively()) {
+            throw StateFileException("$folder: expected a folder that can be removed; call again to remove the rest")
+        }
+    }
+
     private fun names(): List<String> = folder.list().orEmpty().filter(NAME::matches).sorted()
 
     /** What waits, in requests well below what a service takes; damaged files are set aside. */

@@ -69,6 +69,23 @@ class CloudRoundTest {
         }
 
     @Test
+    fun whatIsForgottenIsInNoFile() =
+        inFolder { folder ->
+            val place = File(folder, "outbox")
+            val outbox = Outbox(place)
+            outbox.add(record(3))
+            File(place, ".0000000004.ecup.part").writeBytes(record(4).copyOf(20))
+            File(place, "refused").mkdirs()
+            File(place, "refused/0000000002.ecup").writeBytes(record(2))
+            outbox.forget()
+            outbox.forget()
+            assertEquals(emptyList(), folder.list().orEmpty().toList())
+            assertEquals(0 to null, outbox.size to outbox.answeredRound)
+            outbox.add(record(5))
+            assertEquals(1, outbox.size)
+        }
+
+    @Test
     fun manyAnswersGoInPortionsThatAServiceTakes() =
         inFolder { folder ->
             val outbox = Outbox(File(folder, "outbox"), most = 450)

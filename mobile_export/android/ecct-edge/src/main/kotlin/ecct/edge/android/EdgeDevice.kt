@@ -102,8 +102,16 @@ public class EdgeDevice internal constructor(
     /** All that the device keeps of its user, as JSON. */
     public suspend fun exportPersonalData(): String = alone { device.exportPersonalData() }
 
-    /** Removes what the device keeps of its user, and closes it. */
-    public suspend fun forget(): Unit = alone { device.forget() }
+    /**
+     * Removes what the device keeps of its user, and closes it. A kill leaves the state for another call.
+     *
+     * @param outbox of its answers, which wait in a folder of their own; null where it has none.
+     */
+    public suspend fun forget(outbox: Outbox? = null): Unit =
+        alone {
+            outbox?.forget()
+            device.forget()
+        }
 
     /**
      * Trains on what the cloud does not know.
