@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -267,7 +268,12 @@ def service_app(
         Route("/metrics", service.counts),
         Route("/openapi.json", service.document),
     ]
-    handlers = {_Refused: _refused, DamagedOfferError: _damaged, Exception: _failed}
+    handlers = {
+        _Refused: _refused,
+        DamagedOfferError: _damaged,
+        HTTPException: _unknown,
+        Exception: _failed,
+    }
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=_pages(origins))
     patterns = {route.endpoint.__name__: route.path for route in routes}
     return Measured(app, service.metrics, routes=patterns, on_end=on_end)
@@ -312,7 +318,8 @@ def _sent(
         )
     except UnsatisfiableRangeError:
         headers["Content-Range"] = f"bytes */{offer.num_bytes}"
-        return Response(status_code=416, headers=headers)
+        message = f"expected a range that begins within {offer.num_bytes} bytes"
+        return JSONResponse({"error": message}, 416, headers)
     start, stop = part or (0, offer.num_bytes)
     status = 206 if part else 200
     if part:
@@ -343,6 +350,14 @@ async def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, _Refused):
         raise error
     return error.response
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """Of a path or a method that there is not."""
+    del request
+    if not isinstance(error, HTTPException):
+        raise error
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
 async def _damaged(request: Request, error: Exception) -> Response:

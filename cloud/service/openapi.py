@@ -22,29 +22,33 @@ def openapi() -> dict[str, Any]:
         },
         "security": [{"token": []}],
         "paths": {
-            "/v1/current": {"get": _get("The content of current.json", _JSON)},
+            "/v1/current": {"get": _get("The content of current.json", _JSON, _object())},
             "/v1/files/{name}": {
                 "get": _get(
                     "A file that current.json names: item table, delta, segments, start weights",
                     _BYTES,
-                    ranges=True,
+                    _BINARY,
                     parameters=[_NAME],
                 )
             },
             "/v1/models/{name}": {
                 "get": _get(
-                    "An exported file or its manifest.json", _BYTES, ranges=True, parameters=[_NAME]
+                    "An exported file or its manifest.json", _BYTES, _BINARY, parameters=[_NAME]
                 )
             },
             "/v1/downlink": {
-                "get": _get("The downlink of the token's user, as a file of one key", _BYTES)
+                "get": _get(
+                    "The downlink of the token's user, as a file of one key", _BYTES, _BINARY
+                )
             },
             "/v1/uplinks": {"put": _PUT},
             "/v1/token": {"post": _POST},
-            "/healthz": {"get": _open("The process answers")},
-            "/readyz": {"get": _open("The publication can be read and the log be written", 503)},
-            "/metrics": {"get": _get("Counts, for an operator's token", "text/plain")},
-            "/openapi.json": {"get": _open("This document")},
+            "/healthz": {"get": _open("The process answers", _object(status="string"))},
+            "/readyz": {
+                "get": _open("The publication can be read and the log be written", _READY, 503)
+            },
+            "/metrics": {"get": _METRICS},
+            "/openapi.json": {"get": _open("This document", _object(openapi="string"))},
         },
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -61,9 +65,21 @@ def _object(**properties: str) -> dict[str, Any]:
     }
 
 
+def _header(name: str, told: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": told, "schema": {"type": "string"}}
+
+
+_BINARY = {"type": "string", "format": "binary"}
 _RECEIPT = _object(taken="integer", repeated="integer", too_old="integer")
 _TOKEN = _object(token="string", old_token_valid_seconds="integer")
+_READY = _object(status="string", round="integer", cloud_version="integer")
 _NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+_CONDITIONS = [
+    _header("If-None-Match", "The ETag of what the device has"),
+    _header("Range", "One range of bytes; anything else is passed over"),
+    _header("If-Range", "The ETag that the range is of"),
+]
+_ETAG = {"ETag": {"required": True, "schema": {"type": "string"}}}
 
 
 def _answers(*statuses: int) -> dict[str, Any]:
@@ -73,7 +89,6 @@ def _answers(*statuses: int) -> dict[str, Any]:
         403: "Not this token's: another user's record, or another kind of token",
         404: "There is none; a new user takes the segments",
         408: "The body did not come in time",
-        411: "No Content-Length and no chunks",
         413: "More bytes or records than a request may have",
         416: "The range begins behind the end",
         422: "A round that was not asked, or a time that cannot be; `index` says which record",
@@ -92,29 +107,43 @@ def _answers(*statuses: int) -> dict[str, Any]:
 
 
 def _get(
-    told: str, kind: str, *, ranges: bool = False, parameters: list[Any] | None = None
+    told: str, kind: str, schema: dict[str, Any], *, parameters: list[Any] | None = None
 ) -> dict[str, Any]:
-    body = {"description": told, "content": {kind: {"schema": {}}}}
-    responses: dict[str, Any] = {"200": body, "304": {"description": "As If-None-Match has it"}}
-    if ranges:
-        responses["206"] = {**body, "description": "The range that was asked for"}
-        responses |= _answers(416)
-    responses |= _answers(401, 403, 404, 429, 503)
-    return {"summary": told, "responses": responses, "parameters": parameters or []}
+    body = {"description": told, "headers": _ETAG, "content": {kind: {"schema": schema}}}
+    # A part of a file is no document, whatever the whole is.
+    part = {**body, "description": "The range that was asked for", "content": {kind: {}}}
+    responses: dict[str, Any] = {
+        "200": body,
+        "206": part,
+        "304": {"description": "As If-None-Match has it", "headers": _ETAG},
+        **_answers(401, 403, 404, 416, 429, 503),
+    }
+    found = [*(parameters or []), *_CONDITIONS]
+    return {"summary": told, "responses": responses, "parameters": found}
 
 
-def _open(told: str, *others: int) -> dict[str, Any]:
-    responses = {"200": {"description": told, "content": {_JSON: {"schema": {}}}}}
+def _open(told: str, schema: dict[str, Any], *others: int) -> dict[str, Any]:
+    responses = {"200": {"description": told, "content": {_JSON: {"schema": schema}}}}
     return {"summary": told, "security": [], "responses": responses | _answers(*others)}
 
 
+_METRICS = {
+    "summary": "Counts, for an operator's token",
+    "responses": {
+        "200": {
+            "description": "Counts as Prometheus reads them",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+        **_answers(401, 403, 429, 503),
+    },
+}
 _PUT = {
     "summary": "Hands over answers; 200 when they are on the disk",
     "description": "Records of UplinkRecord.to_bytes, one after another, all of the token's user. "
     "All of them are taken, or none. Sending again is safe: (user, round) is taken once. Where "
     "/v1/current has the header ECCT-Answer-By: place, they may be those of PlacedRecord.to_bytes; "
     "a refusal with answer_by: item asks for the same records with their items.",
-    "requestBody": {"required": True, "content": {_BYTES: {"schema": {}}}},
+    "requestBody": {"required": True, "content": {_BYTES: {"schema": _BINARY}}},
     "responses": {
         "200": {
             "description": "What became of them",

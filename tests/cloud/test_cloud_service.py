@@ -186,6 +186,25 @@ def test_parts_of_a_file_join_to_the_whole(running):
     assert (status, headers["content-range"]) == (416, f"bytes */{size}")
 
 
+def test_numbers_of_thousands_of_digits_are_no_failure(running):
+    path = f"/v1/files/{running.publication.item_table.path}"
+    many = "9" * 5000
+    for text in (f"bytes={many}-", f"bytes=-{many}", f"bytes=0-{many}"):
+        status, _, content = running.ask("GET", path, Range=text)
+        assert (status, content) == (200, pieces.TABLE)
+
+
+def test_what_there_is_not_is_said_in_the_form_of_every_error(running):
+    for method, path, expected in (("GET", "/nowhere", 404), ("DELETE", "/v1/current", 405)):
+        status, headers, content = running.ask(method, path)
+        assert (status, headers["content-type"]) == (expected, "application/json")
+        assert error(content)
+    path = f"/v1/files/{running.publication.item_table.path}"
+    status, headers, content = running.ask("GET", path, Range="bytes=99999999-")
+    assert (status, headers["content-type"]) == (416, "application/json")
+    assert "begins within" in error(content)
+
+
 def test_a_device_reads_its_own_downlink_and_nobody_else_s(running):
     status, headers, content = running.ask("GET", "/v1/downlink")
     assert (status, DownlinkFile.from_bytes(content).keys.tolist()) == (200, [7])

@@ -1,0 +1,89 @@
+"""What the service's OpenAPI document promises, asked of a running service by schemathesis."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("schemathesis")
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import load_all_checks
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from cloud.service.openapi import openapi
+
+_spec = importlib.util.spec_from_file_location(
+    "service_over_a_socket", Path(__file__).with_name("test_cloud_service.py")
+)
+service = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(service)
+load_all_checks()
+
+# The same cases each time, and no clock.
+SETTINGS = settings(
+    max_examples=25,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+OPERATIONS = [
+    (method.upper(), path)
+    for path, operations in openapi()["paths"].items()
+    for method in operations
+]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    often = {"per_minute": 1e7, "burst": 10**6, "strangers": 10**6}
+    found = service.Running(tmp_path_factory.mktemp("document"), **often)
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="module")
+def schema(running):
+    address = f"http://127.0.0.1:{running.socket.getsockname()[1]}"
+    return schemathesis.openapi.from_url(f"{address}/openapi.json")
+
+
+def check(case, token):
+    """Each status, header, kind of content and body is one that the document has."""
+    # Bytes that are no record, and ranges behind the end, are refused as the document says.
+    own = {"Authorization": f"Bearer {token}"}
+    case.call_and_validate(headers=own, excluded_checks=[positive_data_acceptance])
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_whatever_is_asked_the_answer_is_as_the_document_says(running, schema, method, path):
+    operation = schema[path][method]
+    token = running.tokens.issue(None if path == "/metrics" else 7)
+    names = {"/v1/files/{name}": running.publication.item_table.path}
+    names["/v1/models/{name}"] = "manifest.json"
+
+    @SETTINGS
+    @given(case=operation.as_strategy(), there_is_one=st.booleans())
+    def ask(case, there_is_one):
+        if path in names and there_is_one:
+            case.path_parameters = {"name": names[path]}
+        check(case, token)
+
+    ask()
+
+
+def test_damaged_answers_are_refused_as_the_document_says(running, schema):
+    sound = service.record(7, 4).to_bytes()
+    operation = schema["/v1/uplinks"]["PUT"]
+
+    @SETTINGS
+    @given(place=st.integers(0, len(sound) - 1), byte=st.integers(0, 255), end=st.binary())
+    def ask(place, byte, end):
+        body = sound[:place] + bytes([byte]) + sound[place + 1 :] + end
+        check(operation.Case(body=body, media_type="application/octet-stream"), running.token)
+
+    ask()
