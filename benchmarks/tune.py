@@ -78,6 +78,13 @@ SPACES: dict[str, dict[str, Any]] = {
         f"{_FED}.fedmd.learning_rate": (0.01, 0.2),
         f"{_FED}.fedmd.embedding_learning_rate": (0.5, 100.0),
     },
+    "dccl": {
+        "samples.negatives": [4, 9, 19],
+        "training.epochs": [1, 2],
+        "training.batch_size": [16, 32, 64],
+        "dccl.private_learning_rate": (0.0003, 0.03),
+        "dccl.rounds": [5, 10, 20],
+    },
     "centralized": {
         "centralized.batch_size": [256, 512, 1024],
         "centralized.learning_rate": (0.0005, 0.01),
@@ -106,6 +113,7 @@ ROUNDS_KEYS = {
     "pfedrec": f"{_FED}.pfedrec.rounds",
     "fedrecon": f"{_FED}.fedrecon.rounds",
     "fedmd": f"{_FED}.fedmd.rounds",
+    "dccl": "dccl.rounds",
     "centralized": "centralized.epochs",
     "ecct": "rounds",
 }

@@ -9,7 +9,7 @@ import dataclasses
 import logging
 from collections.abc import Collection, Sequence
 
-from ecct_tf.config import CloudConfig, FeatureConfig, RunConfig
+from ecct_tf.config import EDGE_METHODS, CloudConfig, FeatureConfig, RunConfig
 from ecct_tf.config.baselines import FEDERATED_BASELINES
 from ecct_tf.errors import ResourceError
 from ecct_tf.memory import available_bytes
@@ -159,7 +159,7 @@ def run_needs(size: DataSize, config: RunConfig, *, reads: Collection[str] = ())
       reads: what its edge models read beside what every one does, see `ecct_tf.edge`.
     """
     needs = []
-    uses_cloud = config.method in ("ecct", "cloud-only", "edge-only", "centralized")
+    uses_cloud = config.method in (*EDGE_METHODS, "cloud-only", "centralized")
     if uses_cloud or config.baselines:
         needs += cloud_needs(size, config.cloud, features=config.features)
     elif config.method.startswith("ease"):
@@ -204,7 +204,7 @@ def run_needs(size: DataSize, config: RunConfig, *, reads: Collection[str] = ())
                     f"federated_baseline.embedding_dim={dim - 1}",
                 )
             )
-    elif config.method in ("ecct", "edge-only", "centralized"):
+    elif config.method in (*EDGE_METHODS, "centralized"):
         needs.append(_device_need(size, config, present, reads=reads))
         needs.append(
             Need(

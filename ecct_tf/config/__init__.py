@@ -8,6 +8,7 @@ run folder. Nothing here imports TensorFlow, so a mistake is told before any wor
 from ecct_tf.config.attack import AttackConfig
 from ecct_tf.config.baselines import (
     CentralizedConfig,
+    DeviceCloudConfig,
     EdgeOnlyConfig,
     FederatedBaselineConfig,
     FineTuningConfig,
@@ -57,6 +58,7 @@ from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
 from ecct_tf.config.method_names import (
+    EDGE_METHODS,
     METHOD_ENTRY_POINTS,
     METHODS,
     check_method_name,
@@ -91,6 +93,7 @@ __all__ = [
     "CODECS",
     "DATASETS",
     "DATA_ENTRY_POINTS",
+    "EDGE_METHODS",
     "IN_MEMORY",
     "METHODS",
     "METHOD_ENTRY_POINTS",
@@ -111,6 +114,7 @@ __all__ = [
     "CodecName",
     "DataConfig",
     "DelayConfig",
+    "DeviceCloudConfig",
     "EdgeConfig",
     "EdgeOnlyConfig",
     "EngineName",

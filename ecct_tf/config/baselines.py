@@ -12,6 +12,7 @@ __all__ = [
     "FEDERATED_BASELINES",
     "CentralizedConfig",
     "ConsensusConfig",
+    "DeviceCloudConfig",
     "EdgeOnlyConfig",
     "FederatedBaselineConfig",
     "FederatedBaselineName",
@@ -314,3 +315,24 @@ class EdgeOnlyConfig:
         at_least(self, "edge_only", 1, "rounds")
         at_least(self, "edge_only", 0, "private_learning_rate")
         positive(self, "edge_only", "learning_rate")
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceCloudConfig:
+    """The device side of DCCL (Yao et al., KDD 2021): devices fine-tune what the cloud trained.
+
+    Everything else of its local training is that of the run.
+
+    Attributes:
+      rounds: rounds of a run, in each of which a device goes `training.epochs` times over its
+        samples.
+      private_learning_rate: learning rate of the weights, all of which are the device's own.
+    """
+
+    rounds: int = 10
+    private_learning_rate: float = 0.002
+
+    def __post_init__(self) -> None:
+        numbers(self, "dccl")
+        at_least(self, "dccl", 1, "rounds")
+        positive(self, "dccl", "private_learning_rate")

@@ -3,6 +3,7 @@
 from ecct_tf.config.part_names import PartNames, check_name_form
 
 __all__ = [
+    "EDGE_METHODS",
     "METHODS",
     "METHOD_ENTRY_POINTS",
     "check_method_name",
@@ -25,11 +26,15 @@ METHODS = (
     "centralized",
     "cloud-only",
     "edge-only",
+    "dccl",
     "popularity",
     "ease",
     "ease-recency",
 )
 """The library's own methods."""
+
+EDGE_METHODS = ("ecct", "edge-only", "dccl")
+"""Those whose devices have ECCT's edge models, tier by tier."""
 
 _NAMES = PartNames(
     "a method",

@@ -7,6 +7,7 @@ from ecct_tf.config.aggregator_names import MEAN, check_single_devices
 from ecct_tf.config.attack import AttackConfig
 from ecct_tf.config.baselines import (
     CentralizedConfig,
+    DeviceCloudConfig,
     EdgeOnlyConfig,
     FederatedBaselineConfig,
 )
@@ -110,11 +111,11 @@ class RunConfig:
 
     Attributes:
       method: `ecct`, or a baseline: `fedavg`, `fedprox`, `fine-tuning`, `pfedrec`,
-        `fedrecon`, `fedmd`, `centralized`, `cloud-only`, `edge-only`, `popularity`, `ease`,
-        `ease-recency`; a name that a package registers, or `module:name` of a function that builds
-        an `Algorithm`.
+        `fedrecon`, `fedmd`, `centralized`, `cloud-only`, `edge-only`, `dccl`, `popularity`,
+        `ease`, `ease-recency`; a name that a package registers, or `module:name` of a function
+        that builds an `Algorithm`.
       rounds: rounds of the exchange, few because devices begin with weights of the cloud; the
-        federated baselines, `edge-only` and `centralized` have their own.
+        federated baselines, `edge-only`, `dccl` and `centralized` have their own.
       seed: seed from which all randomness derives.
       baselines: whether the final table also has quick baselines for reference.
       data: the data and who holds it.
@@ -133,6 +134,7 @@ class RunConfig:
       runtime: how TFF computes.
       checkpoint: when the state is written.
       edge_only: the method `edge-only`.
+      dccl: the method `dccl`.
       federated_baseline: the methods `fedavg`, `fedprox`, `fine-tuning`, `pfedrec`,
         `fedrecon` and `fedmd`.
       centralized: the method `centralized`.
@@ -162,6 +164,7 @@ class RunConfig:
     runtime: RuntimeConfig = dataclasses.field(default_factory=RuntimeConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
     edge_only: EdgeOnlyConfig = dataclasses.field(default_factory=EdgeOnlyConfig)
+    dccl: DeviceCloudConfig = dataclasses.field(default_factory=DeviceCloudConfig)
     federated_baseline: FederatedBaselineConfig = dataclasses.field(
         default_factory=FederatedBaselineConfig
     )
@@ -270,6 +273,7 @@ class RunConfig:
 ROUNDS_KEYS: dict[str, str] = {
     "ecct": "rounds",
     "edge-only": "edge_only.rounds",
+    "dccl": "dccl.rounds",
     "fedavg": "federated_baseline.rounds",
     "fedprox": "federated_baseline.rounds",
     "fine-tuning": "federated_baseline.rounds",

@@ -141,6 +141,7 @@ _BEFORE: Mapping[str, Any] = {
 _UNREAD = (
     "features.clock_",
     "start.",
+    "dccl.",
     "federated_baseline.fedrecon.",
     "federated_baseline.fedmd.",
 )

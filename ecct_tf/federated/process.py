@@ -397,6 +397,9 @@ def _received_start(
 def _rates(work: DeviceWork, server: ServerConfig, *, section: str | None) -> dict[str, object]:
     """The settings that decide whether training stays finite."""
     own, averaged = section or "training", f"{section}.server" if section else "server"
-    rates = {f"{own}.{name}": getattr(work.training, name) for name in _RATES}
-    shared = {f"training.{name}": getattr(work.training, name) for name in ("optimizer", "epochs")}
-    return {**rates, **shared, f"{averaged}.learning_rate": server.learning_rate}
+    # Where no weights are shared neither their rate nor the server's decides anything.
+    names = _RATES if work.shared_size else _RATES[1:]
+    rates = {f"{own}.{name}": getattr(work.training, name) for name in names}
+    local = {f"training.{name}": getattr(work.training, name) for name in ("optimizer", "epochs")}
+    steps = {f"{averaged}.learning_rate": server.learning_rate} if work.shared_size else {}
+    return {**rates, **local, **steps}

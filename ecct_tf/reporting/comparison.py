@@ -34,7 +34,7 @@ KINDS = (
     "All data in one place",
     "Others",
 )
-_ALONE = ("cloud-only", "edge-only")
+_ALONE = ("cloud-only", "edge-only", "dccl")
 _WITHOUT_ROUNDS = ("cloud-only", "popularity", "ease", "ease-recency")
 _EVERYTHING = ("centralized", "popularity", "ease", "ease-recency")
 

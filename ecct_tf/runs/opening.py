@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ecct_tf.config import EDGE_METHODS
 from ecct_tf.data import Dataset, described
 from ecct_tf.data.outcomes import target_names
 from ecct_tf.edge import check_edge_models
@@ -49,10 +50,11 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
       CheckpointError: when the checkpoints are damaged.
     """
     folder = RunFolder.open(path)
-    if folder.config.method not in ("ecct", "edge-only"):
+    if folder.config.method not in EDGE_METHODS:
         raise ExportError(
             f"the run {path} is of method {folder.config.method!r}, which has no edge model of "
-            "ECCT's at any round; export a run of method ecct or edge-only"
+            "ECCT's at any round; export a run of method {",
+            ".join(EDGE_METHODS)}",
         )
     if holds_candidates(folder.config):
         raise ExportError(
@@ -108,7 +110,7 @@ def run_experiment(
                 f"{where}: expected {config.data.dataset}, received the data set {dataset.name!r} "
                 "in memory. Leave it out: the run's settings name its data."
             )
-    if config.method in ("ecct", "edge-only"):
+    if config.method in EDGE_METHODS:
         check_edge_models(config.edge, config.features, targets=target_names(config.samples))
         for change in folder.changed_models():
             _log.warning(
@@ -121,7 +123,7 @@ def run_experiment(
 
 
 def build_models(folder: RunFolder, checkpoint: Checkpoint, experiment: Experiment) -> RunModels:
-    """The edge models of a run of method ecct or edge-only.
+    """The edge models of a run whose devices have some.
 
     Args:
       folder: of the run.
@@ -160,7 +162,7 @@ def build_models(folder: RunFolder, checkpoint: Checkpoint, experiment: Experime
         state=edge_state(arrays, process.cohorts),
         table=table,
         known=known,
-        starts=starting_arrays(arrays, process.cohorts, config=folder.config),
+        starts=starting_arrays(arrays, process.cohorts, config=edge_config(folder.config)),
         holding=holding,
     )
 

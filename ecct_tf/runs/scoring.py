@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import RunConfig
+from ecct_tf.config import EDGE_METHODS, RunConfig
 from ecct_tf.data import Candidates, Dataset
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import Algorithm, TrainableCloud
@@ -65,7 +65,7 @@ class RunScores:
         method = self._folder.config.method
         if method == "ecct":
             return ("edge", "cloud")
-        if method == "edge-only":
+        if method in EDGE_METHODS:
             return ("edge",)
         test = self.experiment.test
         one = Candidates(test.users[:1], test.positions[:1], test.items[:1])
@@ -82,7 +82,7 @@ class RunScores:
                 f"side: expected one of {', '.join(self.sides)}, the models of a run of method "
                 f"{self._folder.config.method}, received {side!r}"
             )
-        if self._folder.config.method not in ("ecct", "edge-only"):
+        if self._folder.config.method not in EDGE_METHODS:
             return self._other_scores(candidates)[side]
         state = self._models.state
         if side == "edge":

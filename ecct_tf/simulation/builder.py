@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import RunConfig, SampleConfig, Tier
+from ecct_tf.config import RunConfig, SampleConfig, ServerConfig, Tier
 from ecct_tf.data import DeviceGroups, DeviceView
 from ecct_tf.data.held_items import HeldItems
 from ecct_tf.data.outcomes import target_names
@@ -29,6 +29,9 @@ from ecct_tf.knowledge.noise import noise_stream
 __all__ = ["assign_tiers", "build_process", "device_work", "edge_config"]
 
 _log = logging.getLogger(__name__)
+
+# Of methods that have one for what their devices do.
+_SECTIONS = {"edge-only": "edge_only", "dccl": "dccl"}
 
 
 def build_process(
@@ -75,7 +78,7 @@ def build_process(
         runtime=config.runtime,
         starts=starts,
         witness=witness,
-        section="edge_only" if config.method == "edge-only" else None,
+        section=_SECTIONS.get(config.method),
         asynchronous=config.participation.asynchronous,
         cloud_buffer=config.cloud.buffer if config.exchange.up else 0,
         attack=attack,
@@ -89,8 +92,11 @@ def edge_config(config: RunConfig) -> RunConfig:
     """The configuration of a run's devices.
 
     Where there is no cloud, nothing is exchanged, weights begin at random, and rounds and rates
-    are those of the section `edge_only`.
+    are those of the section `edge_only`. Devices of the method `dccl` begin with the cloud's
+    weights, which are their own from then on, and nothing is exchanged either.
     """
+    if config.method == "dccl":
+        return _fine_tuned(config)
     if config.method != "edge-only":
         return config
     own = config.edge_only
@@ -106,6 +112,24 @@ def edge_config(config: RunConfig) -> RunConfig:
         training=training,
         server=own.server,
         exchange=dataclasses.replace(config.exchange, down=False, up=False, stage_1_rounds=None),
+    )
+
+
+def _fine_tuned(config: RunConfig) -> RunConfig:
+    own = config.dccl
+    exchange = dataclasses.replace(
+        config.exchange, down=False, up=False, items="table", stage_1_rounds=None
+    )
+    return dataclasses.replace(
+        config,
+        rounds=own.rounds,
+        edge=dataclasses.replace(config.edge, start="cloud", shared="none", share_every=1),
+        training=dataclasses.replace(
+            config.training, private_learning_rate=own.private_learning_rate
+        ),
+        server=ServerConfig(),
+        exchange=exchange,
+        cloud=dataclasses.replace(config.cloud, buffer=0),
     )
 
 

@@ -61,6 +61,7 @@ from ecct_tf.touched_rows import touched_of
 __all__ = [
     "EcctAlgorithm",
     "EcctRunState",
+    "assemble",
     "build_ecct",
     "build_edge_only",
 ]
@@ -269,7 +270,7 @@ def build_ecct(
             downlinks=lambda users: np.asarray(cloud.downlinks(users, round_number=0)),
         )
         served = asking(experiment, judged, holding)
-    return _assemble(
+    return assemble(
         experiment,
         table=table,
         table_bytes=num_bytes,
@@ -352,10 +353,10 @@ def build_edge_only(experiment: Experiment, *, spaces: InputSpaces | None = None
     counts = np.bincount(np.concatenate(histories), minlength=experiment.dataset.num_items + 1)
     shapes = build_cloud(experiment, spaces=spaces).publish()
     table = blank_item_table(shapes, item_counts=counts, seed=experiment.config.seed)
-    return _assemble(experiment, table=table, table_bytes=0, cloud=None, starts={})
+    return assemble(experiment, table=table, table_bytes=0, cloud=None, starts={})
 
 
-def _assemble(
+def assemble(
     experiment: Experiment,
     *,
     table: ItemTable,
@@ -365,6 +366,7 @@ def _assemble(
     increments: ItemIncrements | None = None,
     holding: Holding | None = None,
 ) -> EcctAlgorithm:
+    """The algorithm of devices that hold `table`, and of `cloud`, if there is one."""
     config = edge_config(experiment.config)
     process = build_process(
         config,

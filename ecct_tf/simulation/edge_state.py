@@ -177,7 +177,7 @@ def starting_arrays(
     for cohort in cohorts:
         start: npt.NDArray[np.float32] | None = cohort.initial(config.seed)
         # Without a cloud devices start at random, whatever the setting.
-        if config.edge.start == "cloud" and config.method == "ecct":
+        if config.edge.start == "cloud" and config.method != "edge-only":
             start = arrays.get(f"{_prefix(cohort)}/start")
         if start is not None:
             found[cohort.work.model.tier] = start

@@ -12,6 +12,7 @@ from ecct_tf.errors import ConfigError
 from ecct_tf.federated import Algorithm
 from ecct_tf.federated.increments import IncrementSum
 from ecct_tf.simulation import closed_form, ecct
+from ecct_tf.simulation.device_cloud import build_device_cloud
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.own_methods import build_own_method
 
@@ -34,6 +35,7 @@ _NAMES = {
     "fedmd": "FedMD",
     "cloud-only": "cloud only",
     "edge-only": "edge only",
+    "dccl": "DCCL, device side",
     "popularity": "popularity",
     "ease": "EASE",
     "ease-recency": "EASE, recency-weighted",
@@ -111,6 +113,8 @@ def sees(config: RunConfig, side: str) -> str:
         if side == "cloud":
             return "older history" + (" + uplinks" if config.exchange.up else "")
         return "devices + item table" + (" + downlinks" if config.exchange.down else "")
+    if config.method == "dccl":
+        return "devices + item table"
     if config.method == "cloud-only":
         return "older history"
     if side == "everything":
@@ -163,6 +167,8 @@ def build_algorithm(
         return ecct.build_ecct(experiment, spaces=spaces, summed=summed)
     if method == "edge-only":
         return ecct.build_edge_only(experiment, spaces=spaces)
+    if method == "dccl":
+        return build_device_cloud(experiment, spaces=spaces)
     if method == "cloud-only":
         return closed_form.build_cloud_only(experiment, spaces=spaces)
     if method == "popularity":

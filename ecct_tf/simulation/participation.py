@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import RunConfig
+from ecct_tf.config import EDGE_METHODS, RunConfig
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated.availability_trace import read_trace
 from ecct_tf.federated.presence import Population
@@ -21,7 +21,7 @@ def device_order(config: RunConfig, num_devices: int) -> npt.NDArray[np.int64]:
 
     Devices of an exchange are numbered tier by tier, those of baselines as the data has them.
     """
-    if config.method not in ("ecct", "edge-only"):
+    if config.method not in EDGE_METHODS:
         return np.arange(num_devices)
     tiers = assign_tiers(config.edge.tiers, num_devices=num_devices, seed=config.seed)
     return np.argsort(tiers, kind="stable")

@@ -5,7 +5,7 @@ A run and `ecct data check` ask the same question here.
 
 import logging
 
-from ecct_tf.config import RunConfig
+from ecct_tf.config import EDGE_METHODS, RunConfig
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import Dataset, Kind, Side, Split, refuse_heavy_users
 from ecct_tf.data.heavy_users import distinct_counts
@@ -16,7 +16,7 @@ __all__ = ["check_usable"]
 _log = logging.getLogger(__name__)
 
 # The methods that compute the cloud's item table; the quick baselines are among them.
-_WITH_CLOUD = ("ecct", "edge-only", "cloud-only", "centralized")
+_WITH_CLOUD = (*EDGE_METHODS, "cloud-only", "centralized")
 
 
 def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
@@ -113,9 +113,9 @@ def _drawn(config: RunConfig) -> dict[str, int]:
     if config.method == "centralized":
         return {"centralized.negatives": config.centralized.negatives}
     drawn = {}
-    if config.method in ("ecct", "edge-only"):
+    if config.method in EDGE_METHODS:
         drawn["samples.negatives"] = config.samples.negatives
-        if config.edge.start == "cloud":
+        if config.edge.start == "cloud" or config.method == "dccl":
             drawn["start.negatives"] = config.start.negatives
     if config.method in ("ecct", "cloud-only"):
         drawn["cloud.negatives"] = config.cloud.negatives
@@ -153,6 +153,12 @@ def _check_without_history(config: RunConfig) -> None:
     Raises:
       ConfigError: the run expects more of it.
     """
+    if config.method == "dccl":
+        raise ConfigError(
+            "method=dccl: with data.recent_fraction=1 the cloud knows no interaction to train "
+            "starting weights on, which devices could fine-tune; expected another method, or a "
+            "smaller data.recent_fraction"
+        )
     if config.method in ("ecct", "centralized") and config.edge.start == "cloud":
         raise ConfigError(
             "edge.start=cloud: with data.recent_fraction=1 the cloud knows no interaction to train "

@@ -164,6 +164,8 @@ REFUSED = {
     "federated_baseline.loss": ["b c e"],
     "federated_baseline.fedmd.loss": ["b c e"],
     "edge_only.rounds": [0],
+    "dccl.rounds": [0],
+    "dccl.private_learning_rate": [0.0, -0.1],
     "edge_only.learning_rate": [0.0],
     "edge_only.private_learning_rate": [-0.1],
 }

@@ -35,6 +35,7 @@ def test_arguments_are_settings_by_shorter_names():
     [
         ("ecct", lambda config: config.rounds),
         ("edge-only", lambda config: config.edge_only.rounds),
+        ("dccl", lambda config: config.dccl.rounds),
         ("fedprox", lambda config: config.federated_baseline.rounds),
         ("pfedrec", lambda config: config.federated_baseline.pfedrec.rounds),
         ("fedrecon", lambda config: config.federated_baseline.fedrecon.rounds),
