@@ -14,6 +14,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from cloud.best_items import popular_items
+from cloud.best_products import IN_ONE_PIECE, BestProducts
 from cloud.chunks import in_chunks
 from cloud.guard import GuardedCloud
 from cloud.queries import choose_queries
@@ -69,26 +70,51 @@ def choose_held_items(
     others = popular[config.popular :]
     drawn = rng.choice(others, min(config.uniform, len(others)), replace=False)
     shared = np.sort(np.concatenate([shared, drawn])).astype(np.int32)
-    vectors = np.concatenate([table.cloud, table.bias[:, None]], axis=1)[1:]
-    older = np.diff(view.older.offsets)
-    most = min(config.best + len(shared) + int(older.max(initial=0)), table.num_items)
-    layer = tfrs.layers.factorized_top_k.BruteForce(k=most)
-    layer.index(tf.constant(vectors, tf.float32), tf.range(1, table.num_items + 1, dtype=tf.int32))
+    if table.num_items > IN_ONE_PIECE:
+        ranked, size = _in_blocks(table, shared, count=config.best), _USERS_AT_ONCE
+    else:
+        most = config.best + len(shared) + int(np.diff(view.older.offsets).max(initial=0))
+        ranked, size = _whole(table, most), max(_PAIRS_AT_ONCE // table.num_items, 1)
 
     def chosen(users: Ids) -> Ids:
-        queries = np.concatenate([downlinks(users), np.ones((len(users), 1), np.float32)], axis=1)
-        ranked = layer(tf.constant(queries))[1].numpy()
+        known = [view.older.of(user) for user in users.tolist()]
+        guesses = ranked(downlinks(users), known)
         rows = np.zeros((len(users), config.best + newest), np.int32)
-        for row, user in enumerate(users.tolist()):
-            known = view.older.of(user)
-            best = ranked[row][~np.isin(ranked[row], np.concatenate([known, shared]))]
-            own = np.union1d(best[: config.best], known[len(known) - min(newest, len(known)) :])
+        for row, (ids, old) in enumerate(zip(guesses, known, strict=True)):
+            best = ids[(ids > 0) & ~np.isin(ids, np.concatenate([old, shared]))]
+            own = np.union1d(best[: config.best], old[len(old) - min(newest, len(old)) :])
             rows[row, : len(own)] = own
         return rows
 
     everybody = np.arange(view.num_users, dtype=np.int32)
-    size = max(_PAIRS_AT_ONCE // table.num_items, 1)
     return HeldItems(shared, in_chunks(chosen, everybody, size=size))
+
+
+# `(u [n, d_c], what the cloud knows of each) -> [n, k]`, items from the best on.
+_Ranked = Callable[[Array, list[Ids]], Ids]
+
+
+def _whole(table: ItemTable, most: int) -> _Ranked:
+    """By the scores of all items at once, without regard to what is known."""
+    vectors = np.concatenate([table.cloud, table.bias[:, None]], axis=1)[1:]
+    layer = tfrs.layers.factorized_top_k.BruteForce(k=min(most, table.num_items))
+    layer.index(tf.constant(vectors, tf.float32), tf.range(1, table.num_items + 1, dtype=tf.int32))
+
+    def ranked(users: Array, known: list[Ids]) -> Ids:
+        del known
+        queries = np.concatenate([users, np.ones((len(users), 1), np.float32)], axis=1)
+        found: Ids = layer(tf.constant(queries))[1].numpy()
+        return found
+
+    return ranked
+
+
+def _in_blocks(table: ItemTable, shared: Ids, *, count: int) -> _Ranked:
+    """The same items but `shared` and known ones, block by block of a large catalog."""
+    biases = table.bias[1:].astype(np.float32)
+    biases[shared - 1] = -np.inf
+    best = BestProducts(table.cloud[1:], biases)
+    return lambda users, known: best.of(users, closed=known, count=count)
 
 
 class AskingHeld:

@@ -1,13 +1,21 @@
 """Which items a device is asked about."""
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data import CloudView, sample_negatives
 
-__all__ = ["choose_queries", "queries_of"]
+__all__ = ["Guesses", "choose_queries", "guesses_of_logits", "queries_of"]
 
+Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
+
+Guesses = Callable[[Ids, Sequence[Ids], int], Iterable[npt.NDArray[Any]]]
+"""`(users [n], known, count) -> items`: the best guesses for each user without what is known of the
+user, in any order, at most `count`; 0 for none."""
 
 
 def choose_queries(
@@ -32,22 +40,28 @@ def choose_queries(
       `[Q] int32`; the uniform ones may repeat.
     """
     tops = round(size * top_share)
-    pool = min(max(4 * tops, 1), len(logits))
-    open_logits = logits.copy()
-    open_logits[known - 1] = -np.inf
-    best = np.argpartition(-open_logits, pool - 1)[:pool]
-    # In a small catalog the pool may reach into what is known.
-    best = best[np.isfinite(open_logits[best])]
-    own_tops = min(tops, len(best))
-    chosen = 1 + rng.choice(best, own_tops, replace=False)
-    uniform = sample_negatives(rng, positives=known, num_items=len(logits), size=size - own_tops)
-    return np.concatenate([chosen, uniform]).astype(np.int32)
+    best = _best(logits, known, _pool(tops))
+    return _drawn(rng, best, known=known, num_items=len(logits), size=size, tops=tops)
+
+
+def guesses_of_logits(logits: Callable[[Ids], Array]) -> Guesses:
+    """The best guesses by what a cloud thinks of all items.
+
+    Args:
+      logits: `(users [n]) -> [n, items]`, `z_c` of items 1, 2, ….
+    """
+
+    def guesses(users: Ids, known: Sequence[Ids], count: int) -> Iterable[npt.NDArray[Any]]:
+        rows = zip(logits(users), known, strict=True)
+        return [_best(row, own, count) for row, own in rows]
+
+    return guesses
 
 
 def queries_of(
     users: Ids,
     *,
-    logits: npt.NDArray[np.float32],
+    guesses: Guesses,
     view: CloudView,
     size: int,
     top_share: float,
@@ -57,7 +71,7 @@ def queries_of(
 
     Args:
       users: `[n] int32`.
-      logits: `[n, items] float32`, `z_c` of items 1, 2, ….
+      guesses: the best guesses for them.
       view: what the cloud knows of their histories.
       size: Q.
       top_share: as in `choose_queries`.
@@ -66,13 +80,48 @@ def queries_of(
     Returns:
       `[n, Q] int32`.
     """
+    tops = round(size * top_share)
+    known = [view.older.of(user) for user in users.tolist()]
     chosen = np.empty((len(users), size), np.int32)
-    for row, user in enumerate(users.tolist()):
-        chosen[row] = choose_queries(
+    rows = zip(users.tolist(), known, guesses(users, known, _pool(tops)), strict=True)
+    for row, (user, own, best) in enumerate(rows):
+        chosen[row] = _drawn(
             np.random.default_rng([*seed, user]),
-            logits=logits[row],
-            known=view.older.of(user),
+            best[best > 0],
+            known=own,
+            num_items=view.num_items,
             size=size,
-            top_share=top_share,
+            tops=tops,
         )
     return chosen
+
+
+def _pool(tops: int) -> int:
+    """Of how many best guesses `tops` are drawn."""
+    return max(4 * tops, 1)
+
+
+def _best(logits: Array, known: Ids, count: int) -> npt.NDArray[Any]:
+    """The items of the `count` largest of `logits` `[items]`, in any order, without `known`."""
+    count = min(count, len(logits))
+    open_logits = logits.copy()
+    open_logits[known - 1] = -np.inf
+    best = np.argpartition(-open_logits, count - 1)[:count]
+    # In a small catalog they may reach into what is known.
+    return 1 + best[np.isfinite(open_logits[best])]
+
+
+def _drawn(
+    rng: np.random.Generator,
+    best: npt.NDArray[Any],
+    *,
+    known: Ids,
+    num_items: int,
+    size: int,
+    tops: int,
+) -> Ids:
+    """`[size] int32`: `tops` of the items `best`, or all of them, and uniform ones."""
+    own_tops = min(tops, len(best))
+    chosen = rng.choice(best, own_tops, replace=False)
+    uniform = sample_negatives(rng, positives=known, num_items=num_items, size=size - own_tops)
+    return np.concatenate([chosen, uniform]).astype(np.int32)

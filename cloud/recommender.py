@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from cloud.batches import CloudBatches
 from cloud.best_items import ranked_items
+from cloud.best_products import IN_ONE_PIECE, BestProducts
 from cloud.chunks import in_chunks, users_at_once
 from cloud.divergence import check_learned
 from cloud.edge_knowledge import edge_knowledge
@@ -23,7 +24,7 @@ from cloud.item_tables import model_table
 from cloud.moments import own_positions, with_moments
 from cloud.own_clouds import tower_parts
 from cloud.parts import built_in_parts
-from cloud.queries import queries_of
+from cloud.queries import Guesses, guesses_of_logits, queries_of
 from cloud.ranker import RankerCloud
 from cloud.snapshots import check_fits, with_sent_tower
 from cloud.two_tower import CloudSpec, TwoTowerCloud
@@ -294,38 +295,47 @@ class CloudRecommender:
         Drawn from the catalog without the history that the cloud knows; nothing that a
         device did recently can influence the choice.
         """
-        all_logits = self._all_logits(round_number=round_number)
+        guesses, step = self._guesses(round_number=round_number)
         return in_chunks(
             lambda rows: queries_of(
                 rows,
-                logits=all_logits(rows),
+                guesses=guesses,
                 view=self._view,
                 size=self._num_queries,
                 top_share=self.config.query_top_share,
                 seed=(self._seed, 2, round_number),
             ),
             users,
-            size=users_at_once(self._view.num_items),
+            size=step,
         )
 
-    def _all_logits(self, *, round_number: int) -> Callable[[Ids], Array]:
-        """Gives what the cloud thinks of all items, `[n, items]`, of users `[n]`.
+    def _guesses(self, *, round_number: int) -> tuple[Guesses, int]:
+        """The best guesses by the cloud's own view, and for how many users they are made at once.
 
-        Of pairs, the best guesses alone.
+        Small catalogs are scored whole; of large ones the same items come in another order.
         """
+        few = users_at_once(self._view.num_items)
         if self._ranked is not None:
-            return self._ranked.logits
+            return guesses_of_logits(self._ranked.logits), few
         everything = np.arange(1, self._view.num_items + 1, dtype=np.int32)
-        items = self.model.item_vectors(everything).numpy().T
+        items = self.model.item_vectors(everything).numpy()
         biases = self.model.item_logits(everything).numpy()
 
+        def vectors(users: Ids) -> Array:
+            return self.user_embeddings(users, knowledge=None, round_number=round_number)
+
+        if self._view.num_items > IN_ONE_PIECE:
+            best = BestProducts(items, biases)
+            return lambda users, known, count: best.of(
+                vectors(users), closed=known, count=count
+            ), users_at_once(0)
+
         def logits(users: Ids) -> Array:
-            vectors = self.user_embeddings(users, knowledge=None, round_number=round_number)
-            found: Array = vectors @ items
+            found: Array = vectors(users) @ items.T
             found += biases
             return found
 
-        return logits
+        return guesses_of_logits(logits), few
 
     def update(
         self, knowledge: KnowledgeStore, *, round_number: int, use_logits: bool

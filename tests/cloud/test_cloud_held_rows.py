@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cloud import best_products, held_rows
 from cloud.held_rows import AskingHeld, choose_held_items
 from ecct_tf.config import CandidateRowsConfig
 from ecct_tf.data import SyntheticConfig, cloud_view, leave_one_out, synthetic_dataset
@@ -62,6 +63,18 @@ def test_a_users_own_are_the_best_ranked_that_are_new_and_the_newest_that_the_cl
         new = [i for i in ranked.tolist() if i not in known and i not in held.shared]
         expected = {*new[:4], *known[-2:].tolist()}
         assert set(held.own[user].tolist()) - {0} == expected
+
+
+def test_in_a_large_catalog_they_are_the_same_found_in_blocks(view, table, monkeypatch):
+    sizes = {"few": {}, "more than there are": {"best": 1000}}
+    whole = {name: chosen(view, table, **some) for name, some in sizes.items()}
+    monkeypatch.setattr(held_rows, "IN_ONE_PIECE", view.num_items - 1)
+    monkeypatch.setattr(best_products, "_FIRST", 8)
+    monkeypatch.setattr(best_products, "_AT_ONCE", 16)
+    for name, some in sizes.items():
+        blocks = chosen(view, table, **some)
+        np.testing.assert_array_equal(blocks.shared, whole[name].shared)
+        np.testing.assert_array_equal(blocks.own, whole[name].own)
 
 
 def test_more_rows_than_there_are_items_are_all_of_them(view, table):
