@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.errors import DivergenceError
@@ -11,7 +12,11 @@ __all__ = ["check_learned"]
 
 
 def check_learned(
-    variables: Sequence[tf.Variable], *, loss: float, when: str, settings: Mapping[str, object]
+    variables: Sequence[tf.Variable] | Sequence[npt.NDArray[np.float32]],
+    *,
+    loss: float,
+    when: str,
+    settings: Mapping[str, object],
 ) -> None:
     """Refuses weights or a loss that are not finite: later epochs would not bring them back.
 
@@ -24,7 +29,7 @@ def check_learned(
     Raises:
       DivergenceError: names the moment and the settings.
     """
-    if np.isfinite(loss) and all(np.isfinite(found.numpy()).all() for found in variables):
+    if np.isfinite(loss) and all(np.isfinite(np.asarray(found)).all() for found in variables):
         return
     decide = ", ".join(f"{name}={value}" for name, value in settings.items())
     raise DivergenceError(

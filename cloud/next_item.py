@@ -15,7 +15,7 @@ import tensorflow as tf
 from cloud.divergence import check_learned
 from cloud.next_item_loss import next_item_loss
 from cloud.passes import passes
-from cloud.sampled_softmax import ItemSampler, sampled_loss
+from cloud.sampled_next_item import SampledTrainer, pooled, pooling_weights, random_table
 from ecct_tf.config import NextItemConfig
 from ecct_tf.data.views import joined_of, sizes_of
 from ecct_tf.knowledge import Block
@@ -25,8 +25,6 @@ __all__ = ["next_item_block"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
-
-_START = 0.1
 
 
 def next_item_block(
@@ -73,13 +71,12 @@ def next_item_block(
         nothing = np.zeros((num_items + 1, rank), np.float32)
         return Block("next item", nothing, nothing)
     rng = np.random.default_rng([seed, 0x4E47])
-    trainer = _Trainer(rng, num_items=num_items, rank=rank, decays=decays, length=length)
-    trainer.learn_rates(config)
     counts = positions.counts(num_items)
-    trainer.start_bias(counts)
-    sampler = None
+    sizes = {"num_items": num_items, "rank": rank, "length": length}
+    kind: type[SampledTrainer] | type[_Trainer] = _Trainer
     if num_items > config.full_items:
-        sampler = ItemSampler(counts, size=config.sampled_items)
+        kind = SampledTrainer
+    trainer = kind(rng, decays=decays, counts=counts, config=config, **sizes)
     steps = -(-min(len(positions), config.max_positions) // config.batch_size)
     for _ in range(passes(config.epochs, steps=steps, min_steps=config.min_steps)):
         # A copy: what is not drawn takes no memory.
@@ -88,13 +85,10 @@ def next_item_block(
             rows = order[start : start + config.batch_size]
             keep = (rng.random((len(rows), length)) >= config.dropout).astype(np.float32)
             contexts, targets = positions.contexts(rows), positions.targets(rows)
-            if sampler is None:
-                trainer.step(contexts, targets, keep)
-            else:
-                trainer.sampled_step(contexts, targets, keep, sampler.draw(rng), sampler.expected)
+            trainer.step(contexts, targets, keep, rng)
     block = trainer.block()
     check_learned(
-        trainer.variables,
+        trainer.learned(),
         loss=0.0,
         when="the block that names the next item, before the first round",
         settings={
@@ -114,7 +108,7 @@ def _pairs(added: PairCounts) -> list[Ids]:
 
 
 class _Trainer:
-    """Variables and the compiled step."""
+    """Learns with a loss that names the next item among all."""
 
     def __init__(
         self,
@@ -124,14 +118,15 @@ class _Trainer:
         rank: int,
         decays: tuple[float, ...],
         length: int,
+        counts: npt.NDArray[np.int64],
+        config: NextItemConfig,
     ) -> None:
-        shape = (num_items + 1, rank)
-        ages = np.arange(length - 1, -1, -1)
-        self._pooling = tf.constant(np.stack([d**ages for d in decays], 1).astype(np.float32))
-        self._source = tf.Variable(_START * rng.standard_normal(shape), dtype=tf.float32)
-        self._target = tf.Variable(_START * rng.standard_normal(shape), dtype=tf.float32)
+        self._pooling = tf.constant(pooling_weights(decays, length))
+        source, target = (random_table(rng, num_items + 1, rank) for _ in range(2))
+        self._source, self._target = tf.Variable(source), tf.Variable(target)
         self._mix = tf.Variable(tf.fill([len(decays), rank], 0.5 / len(decays)))
-        self._bias = tf.Variable(tf.zeros([num_items + 1]))
+        # It starts from how often each item is a target.
+        self._bias = tf.Variable(np.log1p(counts).astype(np.float32))
         # Traced once, though the last batch of an epoch is shorter.
         batch = [
             tf.TensorSpec([None, length], tf.int32),
@@ -139,74 +134,34 @@ class _Trainer:
             tf.TensorSpec([None, length], tf.float32),
         ]
         self._compiled = tf.function(self._step, input_signature=batch, autograph=False)
-        draw = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([num_items + 1], tf.float32)]
-        self._sampled = tf.function(
-            self._sampled_step, input_signature=[*batch, *draw], autograph=False
-        )
-
-    def learn_rates(self, config: NextItemConfig) -> None:
-        """Builds the optimiser."""
         self._optimizer = tf.keras.optimizers.Adam(config.learning_rate)
-        self._optimizer.build(self.variables)
+        self._optimizer.build(self._variables)
         self._decay = 1.0 - config.learning_rate * config.weight_decay
 
-    def start_bias(self, counts: npt.NDArray[np.int64]) -> None:
-        """Starts from how often each item is a target."""
-        self._bias.assign(np.log1p(counts).astype(np.float32))
-
     @property
-    def variables(self) -> list[tf.Variable]:
-        """All that is learned."""
+    def _variables(self) -> list[tf.Variable]:
         return [self._source, self._target, self._mix, self._bias]
 
-    def step(self, contexts: Ids, targets: Ids, keep: Array) -> None:
-        """One step on a batch: `[B, L] int32`, `[B] int32`, `[B, L] float32`."""
+    def learned(self) -> list[Array]:
+        """All that is learned."""
+        return [variable.numpy() for variable in self._variables]
+
+    def step(self, contexts: Ids, targets: Ids, keep: Array, rng: np.random.Generator) -> None:
+        """One step on a batch: `[B, L] int32`, `[B] int32`, `[B, L] float32`; nothing is drawn."""
+        del rng
         self._compiled(contexts, targets, keep)
 
     def _step(self, contexts: tf.Tensor, targets: tf.Tensor, keep: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
-            users = self._users(contexts, keep)
+            mask = tf.cast(contexts > 0, tf.float32) * keep
+            users = pooled(tf.gather(self._source, contexts), mask, self._pooling, self._mix)
             # Item 0 is padding and never comes next.
             loss = next_item_loss(users, self._target[1:], self._bias[1:], targets - 1)
-        self._apply(tape.gradient(loss, self.variables))
-
-    def sampled_step(
-        self, contexts: Ids, targets: Ids, keep: Array, drawn: Ids, expected: Array
-    ) -> None:
-        """The same among drawn items, `[S] int32`, each `[N + 1]` as likely as `expected`."""
-        self._sampled(contexts, targets, keep, drawn, expected)
-
-    def _sampled_step(
-        self,
-        contexts: tf.Tensor,
-        targets: tf.Tensor,
-        keep: tf.Tensor,
-        drawn: tf.Tensor,
-        expected: tf.Tensor,
-    ) -> None:
-        with tf.GradientTape() as tape:
-            loss = sampled_loss(
-                self._users(contexts, keep),
-                self._target,
-                self._bias,
-                targets=targets,
-                drawn=drawn,
-                expected=expected,
-            )
-        self._apply(tape.gradient(loss, self.variables))
-
-    def _users(self, contexts: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
-        """`[B, rank]`: what histories say."""
-        mask = tf.cast(contexts > 0, tf.float32) * keep
-        size = tf.sqrt(tf.maximum(tf.matmul(mask, self._pooling), 1.0))
-        weights = mask[..., None] * self._pooling / size[:, None]
-        embedded = tf.gather(self._source, contexts)
-        pooled = tf.matmul(weights, embedded, transpose_a=True)
-        return tf.reduce_sum(pooled * self._mix, axis=1)
+        self._apply(tape.gradient(loss, self._variables))
 
     def _apply(self, gradients: list[tf.Tensor]) -> None:
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        self._optimizer.apply_gradients(zip(dense, self.variables, strict=True))
+        self._optimizer.apply_gradients(zip(dense, self._variables, strict=True))
         for embeddings in (self._source, self._target):
             embeddings.assign(embeddings * self._decay)
 
