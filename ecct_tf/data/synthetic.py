@@ -38,6 +38,7 @@ _AGES = ("under25", "25-44", "45+")
 _RECENT_FRACTION = 0.2
 _POOL = 512  # items a user chooses from: bounds the work at 10,000 items
 _CHUNK = 4096  # users at a time: bounds the memory
+_SCORED_WHOLE = 1 << 17  # of larger catalogs a user's pool alone is scored
 _EPOCH_SECONDS = 1_600_000_000
 
 
@@ -125,12 +126,23 @@ def synthetic_dataset(config: SyntheticConfig | None = None) -> Dataset:
         width = rows.stop - rows.start
         pool = _pools(rng, width, num_items=config.items, size=size)
         taste, drift = rng.normal(size=(2, width, config.latent)).astype(np.float32)
-        central = 2.0 * config.central_strength * (taste @ factors.T + popularity)
-        private = affinity[profile[rows]][:, category] + 2.0 * drift @ factors.T
+        liked = affinity[profile[rows]]
+        if config.items <= _SCORED_WHOLE:
+            central = 2.0 * config.central_strength * (taste @ factors.T + popularity)
+            private = liked[:, category] + 2.0 * drift @ factors.T
+            before = np.take_along_axis(central, pool, 1)
+            after = np.take_along_axis(central + config.private_strength * private, pool, 1)
+        else:
+            inside = factors[pool]
+            before = np.einsum("rl,rpl->rp", taste, inside) + popularity[pool]
+            before *= 2.0 * config.central_strength
+            private = np.take_along_axis(liked, category[pool], 1)
+            private += 2.0 * np.einsum("rl,rpl->rp", drift, inside)
+            after = before + config.private_strength * private
         picked = _pick(
             rng,
-            before=np.take_along_axis(central, pool, 1),
-            after=np.take_along_axis(central + config.private_strength * private, pool, 1),
+            before=before,
+            after=after,
             counts_before=(counts - newest)[rows],
             counts_after=newest[rows],
         )
