@@ -41,6 +41,7 @@ __all__ = [
     "UplinksRead",
     "asked_rounds",
     "declared",
+    "files_referred_to",
     "first_messages",
     "noted",
     "notes_since",
@@ -92,6 +93,22 @@ def read_before(
     window = ReplayWindow.from_arrays(read_arrays(version.path / WINDOW))
     forgotten = forget_rounds(window.grown(num_users), notes)
     return consumed, forgotten.capped(newest_round)
+
+
+def files_referred_to(registry: Registry) -> frozenset[str]:
+    """Names of files of the log that a stored version has read, or that a note to forget names.
+
+    Raises:
+      RegistryError: a version's list of files cannot be read.
+      DataError: a note cannot be read.
+    """
+    found: set[str] = set()
+    for version in registry.versions():
+        summary = version.manifest.data.get("uplinks", {})
+        found.update(file["name"] for file in _files_read(version, summary))
+    for note in noted(registry).notes:
+        found.update((*note.scope, *note.files))
+    return frozenset(found)
 
 
 def write_files_read(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ writes the same for analysts, `export_one_parquet` in one file. No TensorFlow he
 """
 
 from cloud.uplink_log.asked import ASKED_FOLDER, Asked, AskedItems, AskedNotes, Note
+from cloud.uplink_log.compaction import Compacted, compact
 from cloud.uplink_log.contract import LogContract
 from cloud.uplink_log.erasing import LogErasure, erase_from_log, look_in_log
 from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition, list_log, log_files
@@ -27,6 +28,7 @@ __all__ = [
     "Asked",
     "AskedItems",
     "AskedNotes",
+    "Compacted",
     "ConsumedFile",
     "ForgetNote",
     "ForgetNotes",
@@ -44,6 +46,7 @@ __all__ = [
     "ReplayWindow",
     "UplinkBatch",
     "UplinkLogWriter",
+    "compact",
     "erase_from_log",
     "export_one_parquet",
     "export_parquet",

@@ -62,7 +62,7 @@ def look_in_log(folder: Path, users: Collection[int]) -> LogErasure:
     """
     if not folder.is_dir():
         return LogErasure({}, (), ())
-    files, left_out = entries(folder)
+    files, left_out = entries(folder, with_superseded=True)
     records, unknown = {}, []
     for entry in files:
         file = LogFile(entry.name, entry.size_bytes)

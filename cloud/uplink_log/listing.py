@@ -1,13 +1,22 @@
 """What lies in the folder of a log: files to read, and what is left out, with the reason."""
 
 import dataclasses
+import json
 import logging
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["READ_SUFFIXES", "Entry", "LeftOut", "entries", "warn_of"]
+__all__ = [
+    "JOINED_SUFFIX",
+    "READ_SUFFIXES",
+    "Entry",
+    "LeftOut",
+    "entries",
+    "superseded",
+    "warn_of",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +28,9 @@ _DATED = "date="
 # Folders that others keep beside the days: refused records, and which rounds were asked.
 _BESIDE = ("quarantine", "asked")
 _MOST_WARNINGS = 5
+
+JOINED_SUFFIX = ".joined"
+"""Ends the name of a list, `.NAME.joined`, of the files that were joined into NAME beside it."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -47,11 +59,15 @@ class Entry:
     size_bytes: int
 
 
-def entries(folder: Path) -> tuple[list[Entry], list[LeftOut]]:
+def entries(folder: Path, *, with_superseded: bool = False) -> tuple[list[Entry], list[LeftOut]]:
     """Looks at a log's folder: files to read, and what is left out, each sorted by name.
 
     Names that begin with a dot are passed over, since files are written under such a name first;
     so are folders `quarantine` and `asked`. Links to files are read as what they point to.
+
+    Args:
+      folder: of the log.
+      with_superseded: also files whose records are in another one that a killed compaction wrote.
     """
     files: list[Entry] = []
     left: list[LeftOut] = []
@@ -63,13 +79,26 @@ def entries(folder: Path) -> tuple[list[Entry], list[LeftOut]]:
         elif status is None or not stat.S_ISDIR(status.st_mode):
             left.append(LeftOut(name, f"expected a folder of a day, it is {_kind(status)}"))
         else:
-            for inner, its in _scan(folder / name):
+            found = [*_scan(folder / name)]
+            gone: frozenset[str] = frozenset() if with_superseded else superseded(folder / name)
+            for inner, its in found:
+                if inner in gone:
+                    continue
                 why = _why_not(inner, its)
                 if why:
                     left.append(LeftOut(f"{name}/{inner}", why))
                 elif its is not None:
                     files.append(Entry(f"{name}/{inner}", its.st_size))
     return sorted(files, key=lambda entry: entry.name), sorted(left)
+
+
+def superseded(day: Path) -> frozenset[str]:
+    """Names in the folder of a day whose records are in a joined file that is there."""
+    found: set[str] = set()
+    for note in day.glob(f".*{JOINED_SUFFIX}"):
+        if note.with_name(note.name[1 : -len(JOINED_SUFFIX)]).exists():
+            found.update(json.loads(note.read_bytes()))
+    return frozenset(found)
 
 
 def warn_of(folder: Path, left_out: tuple[LeftOut, ...]) -> None:

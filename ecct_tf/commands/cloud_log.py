@@ -1,4 +1,4 @@
-"""`ecct cloud log check`, `ecct cloud log export` and `ecct cloud log reingest`."""
+"""`ecct cloud log check`, `compact`, `export` and `reingest`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _asked(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(cls=Group)
 def log() -> None:
-    """Look into an uplink log without consuming it, and take refused records back."""
+    """Look into an uplink log without consuming it, join its small files, take records back."""
 
 
 @log.command(
@@ -160,6 +160,45 @@ def reingest(refused: Path, config_path: Path, overrides: tuple[str, ...]) -> No
         click.echo(f"Of files that no version in force has read: {done.unread:,}; left to the job")
     for reason, count in sorted(done.refused.items()):
         click.echo(f"Refused still: {count:,} {reason.value}")
+
+
+@log.command(epilog=examples("ecct cloud log compact --config job.yaml"))
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="YAML file of the reading job, for its log and its registry.",
+)
+@set_option
+@click.option(
+    "--small-bytes",
+    type=click.IntRange(min=1),
+    default=1 << 20,
+    show_default=True,
+    help="Files of at most this size are joined.",
+)
+def compact(config_path: Path, overrides: tuple[str, ...], small_bytes: int) -> None:
+    """Join small files of the log that no job has read yet; records keep their bytes and order.
+
+    Files that a version has read, or that `ecct cloud forget` has noted, stay as they are, and so
+    do damaged ones. Refused while a job is running; the same command resumes an interrupted one.
+    """
+    prepare("cloud")
+    from cloud.registry import Registry
+    from cloud.retraining import load_job_config
+    from cloud.retraining.log_reading import files_referred_to
+    from cloud.uplink_log import compact as join
+
+    config = load_job_config(config_path, overrides=overrides)
+    if config.uplinks is None:
+        raise click.UsageError(f"expected `uplinks`, the folder of a log, in {config_path}")
+    registry = Registry(config.registry)
+    registry.sweep()
+    done = join(Path(config.uplinks), kept=files_referred_to(registry), small_bytes=small_bytes)
+    click.echo(f"Joined: {counted(done.joined, 'file')} into {len(done.files):,}")
+    for name in done.damaged:
+        click.echo(f"Left as it is, since parts of it are damaged: {name}")
 
 
 class _Seen:
