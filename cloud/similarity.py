@@ -17,8 +17,9 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 
 from cloud.successions import bands_of, positive_information, successions
-from ecct_tf.baselines import fit_ease, fit_item_weights
+from ecct_tf.baselines import FactoredEase, fit_ease, fit_item_weights
 from ecct_tf.config import SimilarityConfig
+from ecct_tf.data.views import joined_of
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Block
 from ecct_tf.knowledge.pair_counts import PairCounts
@@ -29,6 +30,8 @@ Array = npt.NDArray[np.float32]
 Histories = Sequence[npt.NDArray[np.int32]]
 
 _AUTO = SimilarityConfig()
+# In larger catalogs items that nobody met are left out.
+_AMONG_ALL = 1 << 17
 
 
 def preference_block(
@@ -61,8 +64,11 @@ def preference_block(
             regularization=regularization,
             added=_together(added, histories),
         )
-    source, target = _low_rank(model.operator(), rank)
-    return Block("preference", source, target)
+    met = _met(histories, num_items=num_items, rank=rank)
+    if met is None or not isinstance(model, FactoredEase):
+        return Block("preference", *_low_rank(model.operator(), rank))
+    parts = _low_rank(model.among(met).operator(), rank)
+    return Block("preference", *_spread(parts, met, num_items=num_items))
 
 
 def preference_sources(
@@ -105,8 +111,32 @@ def sequence_block(
     if added is not None:
         for place, rows in enumerate(bands_of(num_items)):
             bands[place] = (bands[place] + added.after[rows]).tocsr()
-    source, target = _low_rank(positive_information(bands), rank)
-    return Block("sequence", source, target)
+    information = positive_information(bands)
+    met = None if added is not None else _met(histories, num_items=num_items, rank=rank)
+    if met is None:
+        return Block("sequence", *_low_rank(information, rank))
+    parts = _low_rank(information[met][:, met], rank)
+    return Block("sequence", *_spread(parts, met, num_items=num_items))
+
+
+def _met(histories: Histories, *, num_items: int, rank: int) -> npt.NDArray[np.int64] | None:
+    """The items of histories, ascending, if a catalog is so large that others are left out.
+
+    What nobody met has no similarity to anything: its rows are zero, and cost as much as others.
+    """
+    if num_items <= _AMONG_ALL:
+        return None
+    found = np.flatnonzero(np.bincount(joined_of(histories), minlength=num_items + 1))
+    return found if len(found) > rank else None
+
+
+def _spread(
+    parts: tuple[Array, Array], met: npt.NDArray[np.int64], *, num_items: int
+) -> tuple[Array, Array]:
+    """`[items + 1, rank]` each: rows of the items that were met, and zeros."""
+    source, target = (np.zeros((num_items + 1, part.shape[1]), np.float32) for part in parts)
+    source[met], target[met] = parts
+    return source, target
 
 
 def _together(added: PairCounts, histories: Histories) -> sparse.csr_matrix:

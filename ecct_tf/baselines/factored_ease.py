@@ -32,6 +32,8 @@ _WEAKEST = 1e-9
 _USERS_AT_ONCE = 1024
 _OVERSAMPLES = 10
 _MULTIPLIED_AT_ONCE = 1 << 16
+# In larger catalogs items that nobody met, whose weights are zero, are left out.
+_AMONG_ALL = 1 << 17
 
 Array = npt.NDArray[np.float32]
 
@@ -54,6 +56,10 @@ class FactoredEase:
     def num_items(self) -> int:
         """The largest item id."""
         return len(self.own) - 1
+
+    def among(self, items: IntArray) -> "FactoredEase":
+        """The weights of some items among themselves, by their places in `items` `[k]`."""
+        return FactoredEase(self.left[items], self.right[items], self.own[items])
 
     def applied_to(self, columns: Array) -> Array:
         """`weights @ columns` for `columns` `[num_items + 1, d] float32`."""
@@ -133,6 +139,10 @@ def fit_factored_ease(
         for start in range(0, max(len(histories), 1), _MULTIPLIED_AT_ONCE)
     ]
     matrix = parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
+    met: Any = slice(1, None)
+    if num_items > _AMONG_ALL:
+        columns = np.unique(matrix.indices)
+        matrix, met = matrix[:, columns], 1 + columns
     directions, strengths = _directions(matrix, factors)
     counts = np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel()
     rest = np.maximum(counts - (directions**2) @ strengths, 0.0)
@@ -144,9 +154,9 @@ def fit_factored_ease(
     inverse_diagonal = 1.0 / diagonal - (root**2).sum(axis=1)
     left = np.zeros((num_items + 1, root.shape[1]), np.float32)
     right, own = np.zeros_like(left), np.zeros(num_items + 1, np.float32)
-    left[1:] = root
-    right[1:] = root / inverse_diagonal[:, None]
-    own[1:] = (root**2).sum(axis=1) / inverse_diagonal
+    left[met] = root
+    right[met] = root / inverse_diagonal[:, None]
+    own[met] = (root**2).sum(axis=1) / inverse_diagonal
     return FactoredEase(left, right, own)
 
 

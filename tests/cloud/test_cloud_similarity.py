@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from cloud import similarity
 from cloud.similarity import preference_block, preference_sources, sequence_block
-from ecct_tf.baselines import fit_ease
+from ecct_tf.baselines import factored_ease, fit_ease
+from ecct_tf.config import SimilarityConfig
 from ecct_tf.errors import ConfigError
 
 
@@ -113,3 +115,34 @@ def test_histories_without_a_succession_say_nothing_of_any_pair():
     for part in (sequence.source, sequence.target, preference.source, preference.target):
         assert part.shape == (5, 2)
         assert not part.any()
+
+
+def test_items_that_nobody_met_cost_nothing_in_very_large_catalogs(monkeypatch):
+    rng = np.random.default_rng(3)
+    histories = [rng.choice(np.arange(2, 40, 3), 6, replace=False) for _ in range(30)]
+    histories = [history.astype(np.int32) for history in histories]
+    sizes = {"num_items": 40, "rank": 4}
+    factored = SimilarityConfig(form="factored", factors=9)
+
+    def blocks():
+        return {
+            "preference": preference_block(
+                histories, regularization=2.0, similarity=factored, **sizes
+            ),
+            "sequence": sequence_block(histories, decay=0.5, **sizes),
+        }
+
+    whole = blocks()
+    monkeypatch.setattr(similarity, "_AMONG_ALL", 39)
+    monkeypatch.setattr(factored_ease, "_AMONG_ALL", 39)
+    seen = []
+    low_rank = similarity._low_rank
+    monkeypatch.setattr(
+        similarity, "_low_rank", lambda m, rank: seen.append(m.shape) or low_rank(m, rank)
+    )
+    met = blocks()
+    assert seen == [(13, 13), (13, 13)]
+    for name, block in met.items():
+        # The random directions of a randomized decomposition are others.
+        np.testing.assert_allclose(_scores(block), _scores(whole[name]), atol=1e-4, err_msg=name)
+        assert not block.source[[0, 1, 3, 40]].any()
