@@ -141,13 +141,13 @@ def _tested_user(result: "SimulationResult") -> str:
 
 
 def _exports(result: "SimulationResult") -> bool:
-    """Whether `ecct export` makes files of the run: ECCT's, unless its devices read rows."""
+    """Whether `ecct export` makes files of the run: ECCT's, unless they read rows or no `h_c`."""
     from ecct_tf.simulation.ecct import EcctAlgorithm
 
-    algorithm = result.algorithm
-    if result.experiment.config.method != "ecct" or not isinstance(algorithm, EcctAlgorithm):
+    algorithm, config = result.algorithm, result.experiment.config
+    if config.method != "ecct" or not isinstance(algorithm, EcctAlgorithm):
         return False
-    return not algorithm.table.row_dim
+    return config.exchange.embeddings and not algorithm.table.row_dim
 
 
 def _say_next(out: Path, *, user: str, exports: bool) -> None:

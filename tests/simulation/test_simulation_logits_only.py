@@ -1,16 +1,21 @@
 """The ablation in which logits alone cross: what it goes with, and who reads no embedding."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from cloud.exchange_model import EdgeKnowledge, ExchangeModel
-from ecct_tf.config import load_config
+from ecct_tf.commands.simulate import _exports
+from ecct_tf.config import FeatureConfig, SampleConfig, TrainingConfig, load_config
+from ecct_tf.edge import DeviceTask
 from ecct_tf.edge.inputs import input_embedding
 from ecct_tf.errors import ConfigError
+from ecct_tf.knowledge import ExchangeSpec
 from ecct_tf.privacy import PrivacyAccount
+from ecct_tf.simulation.ecct import EcctAlgorithm
 
 LOGITS_ONLY = "exchange.embeddings=false"
 
@@ -65,3 +70,26 @@ def test_noise_is_accounted_for_logits_alone():
         PrivacyAccount.of(load_config(overrides=[*noisy, *more])) for more in ([], [LOGITS_ONLY])
     )
     assert logits.epsilon(10, 10) == whole.epsilon(0, 10) < whole.epsilon(10, 10)
+
+
+@pytest.mark.parametrize("embeddings", [True, False])
+def test_files_for_phones_are_offered_where_there_are_some(embeddings):
+    config = load_config(overrides=[f"exchange.embeddings={str(embeddings).lower()}"])
+    algorithm = object.__new__(EcctAlgorithm)
+    object.__setattr__(algorithm, "table", types.SimpleNamespace(row_dim=0))
+    experiment = types.SimpleNamespace(config=config)
+    result = types.SimpleNamespace(algorithm=algorithm, experiment=experiment)
+    assert _exports(result) is embeddings
+
+
+def test_a_file_for_phones_is_refused():
+    exchange = ExchangeSpec(cloud_dim=2, embedding_dim=2, num_queries=2, with_embeddings=False)
+    task = DeviceTask(
+        features=FeatureConfig(),
+        samples=SampleConfig(),
+        training=TrainingConfig(),
+        exchange=exchange,
+        sharing="none",
+    )
+    with pytest.raises(ConfigError, match=r"export: only logits cross .*exchange\.embeddings=true"):
+        task.check(None)
