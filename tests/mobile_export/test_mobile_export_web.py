@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ecct_tf.config import GradeConfig, TargetConfig
+from ecct_tf.edge import build_edge_model
 from ecct_tf.wire import UplinkRecord
 from mobile_export.device import DeviceModel
 from mobile_export.device.state import DeviceState
@@ -67,18 +69,23 @@ def in_chromium(node):
 def static_file(works, clocked_parts, table, task_of, weights_of, tmp_path_factory):
     """`static_file(tier, clock)`: a file for a browser, with tokens."""
 
-    def static_file(tier, *, clock, **training):
+    def static_file(tier, *, clock, samples=None, **training):
         work = clocked_parts.work if clock else works[tier]
+        task, model = task_of(work, **training), work.model
+        if samples is not None:
+            task = task.changed(samples=dataclasses.replace(task.samples, **samples))
+            spec = dataclasses.replace(model.spec, targets=task.targets)
+            model = build_edge_model(tier, spec)
         profile = {
             f"c{n}": [f"v{k}" for k in range(1, size)]
             for n, size in enumerate(work.model.spec.profile_sizes)
         }
         tokens = [f"film {k}" for k in range(1, 39)] + ["Amélie – 雨", "two\u2028lines"]
         files = export_edge_model(
-            work.model,
-            weights_of(work),
+            model,
+            weights_of(work) if samples is None else model.layout.initial(3),
             clocked_parts.table if clock else table,
-            task=task_of(work, **training),
+            task=task,
             out=tmp_path_factory.mktemp("web"),
             static=STATIC,
             labels=Labels(profile, tokens, {"run": "web", "user": None}),
@@ -184,6 +191,31 @@ def test_the_browser_keeps_answers_and_learns_as_python_does(
     assert found["anew"] == 0
 
 
+def test_the_browser_trains_by_further_targets_as_python_does(in_chromium, static_file):
+    stars = {"good": 1.0, "bad": 0.0}
+    samples = {
+        "grade": GradeConfig("stars", {"good": 1.0, "bad": 0.25}),
+        "targets": {"like": TargetConfig("stars", stars, weight=2.0)},
+    }
+    path = static_file("mlp", clock=False, samples=samples)
+    context = {"stars": ["good", "bad", "good", None, "bad", "good", "bad", "good"]}
+    asked = asked_of(path)
+    found = in_chromium("device.mjs", path.parent, {**asked, "context": context})
+    model = DeviceModel(path, runtime=RUNTIME)
+    state = DeviceState.from_bytes(bytes.fromhex(found["before"]), name="browser")
+    assert state.as_bytes().hex() == found["before"]
+    assert state.context[:, 0].tolist() == [2, 1, 0, 1, 2, 1, 2]
+    logits = model.target_logits(state, [5, 35, 8, 0, 7, 2])
+    np.testing.assert_allclose(found["targetLogits"]["like"], logits["like"], atol=1e-5)
+    own = {each["candidate"]: each for each in found["samples"] if each["label"] > 0}
+    assert [own[row]["targets"] for row in ROWS[2:]] == [[-1], [0], [1], [0], [1]]
+    assert found["report"]["targetLosses"]["like"] > 0
+    trained = trained_on(model, state, found["samples"])
+    after = DeviceState.from_bytes(bytes.fromhex(found["after"]), name="browser")
+    size = model.file.metadata["weights"]["size"]
+    np.testing.assert_allclose(after.values[:size], trained.values[:size], rtol=0, atol=2e-6)
+
+
 def test_the_demo_page_recommends_trains_and_forgets_without_a_request(node, static_file):
     path = static_file("mlp", clock=True)
     done = subprocess.run(
@@ -257,6 +289,7 @@ def trained_on(model, state, samples):
             "labels": column("label", np.float32),
             "mask": column("weight", np.float32),
             "clock": column("clock", np.float32),
+            "target_labels": column("targets", np.float32),
         }
         model.train_batch({**given, **{name: batch[name] for name in batch if name in ports}})
     return model.end_training(state)

@@ -8,7 +8,7 @@ import {drawSamples} from '/src/samples.js';
 const WASM = '/node_modules/@litertjs/core/wasm/';
 
 /** Opens, uses, closes and opens again; answers what Python compares with its own device. */
-export default async function use({file, user, items, times, older, profile, downlink, told, candidates, now, createdAt, seed}) {
+export default async function use({file, user, items, times, older, profile, downlink, told, candidates, now, createdAt, seed, context}) {
   const model = await ModelFile.fetch(`/data/${file}`);
   const states = await IndexedDbStates.open();
   const open = async () =>
@@ -16,18 +16,21 @@ export default async function use({file, user, items, times, older, profile, dow
       model, user, states: states.of(user), clock: () => now, interpreter: await liteRtInterpreter(model, {wasm: WASM}),
     });
   const device = await open();
-  const found = {known: await device.interact(items, times)};
+  const found = {known: await device.interact(items, times, context)};
   await device.setKnownToCloud(older);
   await device.setProfile(profile);
   await device.receive(Downlink.decode(fromHex(downlink), model.metadata.exchange, told));
   const kept = async () => toHex(await states.of(user).read());
   found.before = await kept();
   found.scores = await device.score(candidates);
+  const {targets} = model.metadata;
+  const logits = targets.length > 0 ? await device.targetLogits(candidates) : {};
+  found.targetLogits = Object.fromEntries(targets.map((name) => [name, [...logits[name]]]));
   found.best = await device.recommend({k: 5});
   found.uplink = toHex(await device.uplink());
   found.record = toHex(await device.uplinkRecord(createdAt));
   found.samples = drawSamples(device.state, model.metadata, {}, seed).map((sample) => ({
-    ...sample, history: [...sample.history], clock: [...sample.clock],
+    ...sample, history: [...sample.history], clock: [...sample.clock], targets: [...sample.targets],
   }));
   found.report = await device.train({seed});
   found.after = await kept();

@@ -1,8 +1,9 @@
 /** A device in the browser: a model file, its interpreter, and the state that it keeps. */
 import {interactionTimes, latestTime, possible} from './clock.js';
-import {ClosedError, InputError} from './errors.js';
-import {withInteractions} from './interactions.js';
+import {InputError} from './errors.js';
+import {withInteractions, withOlder, withProfile} from './interactions.js';
 import {MAX_INT} from './json.js';
+import {contextCodes} from './kept_columns.js';
 import {LoadedModel} from './loaded_model.js';
 import {adopted} from './migration.js';
 import {personalData} from './personal.js';
@@ -10,6 +11,7 @@ import {proofOf} from './sealed.js';
 import {Serving} from './serving.js';
 import {DeviceState} from './state.js';
 import {trainRounds} from './training.js';
+import {Turns} from './turns.js';
 import {encodeUplinkRecord} from './uplink.js';
 
 /**
@@ -32,9 +34,7 @@ export class EdgeDevice {
   #clock;
   #release;
   #metadata;
-  #isClosed = false;
-  /** @type {Promise<unknown>} */
-  #last = Promise.resolve();
+  #turns = new Turns();
   /** @type {DeviceState} */
   #current;
   /** @type {Uint8Array | null} */
@@ -112,7 +112,7 @@ export class EdgeDevice {
       found.checkFits(model, user, states.name);
       const proof = content === null ? null : proofOf(content);
       const device = new EdgeDevice({loaded, states, clock, release, state: found, proof, migration});
-      const state = profile === undefined ? found : device.#withProfile(found, profile);
+      const state = profile === undefined ? found : withProfile(found, model, profile);
       device.#current = state;
       if (kept !== null && model.metadata.trainable) await device.#restore();
       if (kept !== state) await device.#keep(state);
@@ -141,7 +141,7 @@ export class EdgeDevice {
    * trained on, lower. It trains and answers with its own all the same.
    */
   servesStart() {
-    return this.#locked(() => this.#serving.servesStart(this.#current));
+    return this.#turns.take(() => this.#serving.servesStart(this.#current));
   }
 
   /**
@@ -150,12 +150,16 @@ export class EdgeDevice {
    *
    * @param {string[]} items tokens
    * @param {readonly (number | null)[]} [times] seconds since 1970, when each was; null where that is unknown
-   * @throws {InputError} when a time is negative, or over a day ahead of the device's clock.
+   * @param {import('./kept_columns.js').Context} [context] what came of each, for a model that trains by it
+   *   (`metadata.contextColumns`): by column a value for each, null where that is unknown; it stays on the device
+   * @throws {InputError} when a time is negative, or over a day ahead of the device's clock, or the model has no such
+   *   column.
    */
-  interact(items, times) {
-    return this.#locked(async () => {
+  interact(items, times, context) {
+    return this.#turns.take(async () => {
       const moments = interactionTimes(times, items.length, latestTime(this.#clock()));
-      const {state, known} = withInteractions(this.#current, this.model, items, moments);
+      const codes = contextCodes(context, items.length, this.#current.columns);
+      const {state, known} = withInteractions(this.#current, this.model, items, moments, codes);
       if (items.length > 0) await this.#keep(state);
       return known;
     });
@@ -168,19 +172,12 @@ export class EdgeDevice {
    * @param {number} oldest
    */
   setKnownToCloud(oldest) {
-    return this.#locked(async () => {
-      const {history, labels} = this.#current;
-      if (!Number.isInteger(oldest) || oldest < 0 || oldest > history.length) {
-        throw new InputError(`history: expected a number in 0..${history.length}, got ${oldest}`);
-      }
-      const waitingOlder = labels?.waiting.filter(({place}) => place < oldest).length ?? 0;
-      await this.#keep(this.#current.with({olderItems: oldest, labels: labels && {...labels, waitingOlder}}));
-    });
+    return this.#turns.take(async () => this.#keep(withOlder(this.#current, oldest)));
   }
 
   /** Replaces the private profile: values by column. @param {Record<string, string>} profile */
   setProfile(profile) {
-    return this.#locked(() => this.#keep(this.#withProfile(this.#current, profile)));
+    return this.#turns.take(async () => this.#keep(withProfile(this.#current, this.model, profile)));
   }
 
   /**
@@ -190,7 +187,7 @@ export class EdgeDevice {
    * @throws {PayloadError} when it is of another form or item table than the model's, or older than the device's.
    */
   receive(downlink) {
-    return this.#locked(async () => {
+    return this.#turns.take(async () => {
       this.#check(downlink);
       await this.#keep(this.#current.with({downlink}));
     });
@@ -204,7 +201,20 @@ export class EdgeDevice {
    * @returns {Promise<import('./serving.js').Score[]>}
    */
   score(candidates, request = {}) {
-    return this.#locked(() => this.#serving.score(this.#current, candidates, this.#moment(request.nowSeconds)));
+    return this.#turns.take(() => this.#serving.score(this.#current, candidates, this.#moment(request.nowSeconds)));
+  }
+
+  /**
+   * Logits of each further target, such as a like, by its name: of the candidates, in their order. They are of the trained
+   * weights, even where the device ranks with those of its start, whose further heads are untrained.
+   *
+   * @param {string[]} candidates tokens
+   * @param {{nowSeconds?: number}} [request] as for `score`
+   * @throws {InputError} when the model has no further targets (`metadata.targets`).
+   */
+  targetLogits(candidates, request = {}) {
+    return this.#turns.take(async () =>
+      this.#serving.targetLogits(this.#current, candidates, this.#moment(request.nowSeconds)));
   }
 
   /**
@@ -217,22 +227,13 @@ export class EdgeDevice {
    * @param {number} [request.nowSeconds] as for `score`
    * @returns {Promise<import('./serving.js').Score[]>}
    */
-  recommend({k = 10, candidates, withMet = false, nowSeconds} = {}) {
-    return this.#locked(async () => {
-      if (!Number.isInteger(k) || k < 1) throw new InputError(`recommend: expected k of 1 or more, got ${k}; 10 is usual`);
-      const all = () => Array.from({length: this.#metadata.itemRows - 1}, (_, place) => place + 1);
-      const given = candidates?.map((token) => this.model.itemRow(token)).filter((row) => row !== 0);
-      const met = new Set(withMet ? [] : this.#current.history);
-      const rows = [...new Set(given ?? all())].filter((row) => !met.has(row)).sort((one, other) => one - other);
-      const tokens = rows.map((row) => /** @type {string} */ (this.model.itemToken(row)));
-      const scores = await this.#serving.score(this.#current, tokens, this.#moment(nowSeconds));
-      return scores.sort((one, other) => other.logit - one.logit).slice(0, k);
-    });
+  recommend({nowSeconds, ...request} = {}) {
+    return this.#turns.take(async () => this.#serving.recommend(this.#current, request, this.#moment(nowSeconds)));
   }
 
   /** All that the device keeps of its user, as JSON: what a user may ask for. */
   exportPersonalData() {
-    return this.#locked(async () => personalData(this.#current, this.model));
+    return this.#turns.take(async () => personalData(this.#current, this.model));
   }
 
   /**
@@ -240,7 +241,7 @@ export class EdgeDevice {
    * device. What has left it in uplinks is the cloud's to forget (`ecct cloud erase`).
    */
   async forget() {
-    await this.#locked(() => this.#states.remove());
+    await this.#turns.take(() => this.#states.remove());
     await this.close();
   }
 
@@ -251,7 +252,7 @@ export class EdgeDevice {
    * @param {import('./training.js').TrainingOptions} [options]
    */
   train(options = {}) {
-    return this.#locked(() => this.#trained(this.#current, options, 1));
+    return this.#turns.take(() => this.#trained(this.#current, options, 1));
   }
 
   /**
@@ -261,7 +262,7 @@ export class EdgeDevice {
    * @param {import('./training.js').TrainingOptions & {rounds?: number}} [options] `rounds` of training, 1 by default
    */
   takePart(downlink, {rounds = 1, ...options} = {}) {
-    return this.#locked(async () => {
+    return this.#turns.take(async () => {
       this.#check(downlink);
       if (!Number.isInteger(rounds) || rounds < 1) {
         throw new InputError(`train: expected rounds of at least 1, a whole number, got ${rounds}`);
@@ -276,7 +277,7 @@ export class EdgeDevice {
    * @throws {InputError} when no downlink asked for anything.
    */
   uplink() {
-    return this.#locked(() => this.#loaded.uplink(this.#current));
+    return this.#turns.take(() => this.#loaded.uplink(this.#current));
   }
 
   /**
@@ -285,7 +286,7 @@ export class EdgeDevice {
    * @param {number} createdAtSeconds the time, in whole seconds since 1970, UTC
    */
   uplinkRecord(createdAtSeconds) {
-    return this.#locked(async () => {
+    return this.#turns.take(async () => {
       const payload = await this.#loaded.uplink(this.#current);
       const {round, cloudVersion} = /** @type {import('./downlink.js').Downlink} */ (this.#current.downlink);
       return encodeUplinkRecord(payload, this.#metadata.exchange, {round, cloudVersion, createdAtSeconds});
@@ -294,7 +295,7 @@ export class EdgeDevice {
 
   /** `[P] float32`, the trained weights; the shared ones are at the front. @returns {Promise<Float32Array>} */
   weights() {
-    return this.#locked(() => this.#loaded.weights());
+    return this.#turns.take(() => this.#loaded.weights());
   }
 
   /**
@@ -304,51 +305,25 @@ export class EdgeDevice {
    * @throws {RefusedError} when a value is not finite or implausible.
    */
   replaceSharedWeights(shared) {
-    return this.#locked(async () => {
-      if (shared.length !== this.#metadata.sharedWeights) {
-        throw new InputError(
-          `shared weights: expected ${this.#metadata.sharedWeights} values, got ${shared.length}; do they belong to ` +
-            'this model?',
-        );
-      }
-      await this.#undoable(async () => {
-        const weights = await this.#loaded.weights();
-        weights.set(shared);
-        await this.#loaded.setWeights(weights);
+    return this.#turns.take(() =>
+      this.#undoable(async () => {
+        await this.#loaded.setSharedWeights(shared);
         const start = this.#current.startOnceChanged(this.#metadata);
         await this.#keep(this.#current.with({values: await this.#loaded.savedValues(), start}));
-      });
-    });
+      }));
   }
 
   /** Frees the interpreter and the device; further calls throw `ClosedError`. */
-  async close() {
-    if (this.#isClosed) return;
-    await this.#last.catch(() => undefined);
-    this.#isClosed = true;
-    this.#loaded.close();
-    this.#release();
+  close() {
+    return this.#turns.close(() => {
+      this.#loaded.close();
+      this.#release();
+    });
   }
 
   /** The answers that wait to be sent. */
   get answers() {
     return this.#states.answers;
-  }
-
-  /**
-   * Runs `block` once all calls before it have ended.
-   *
-   * @template T
-   * @param {() => Promise<T>} block
-   * @returns {Promise<T>}
-   */
-  #locked(block) {
-    const call = this.#last.catch(() => undefined).then(() => {
-      if (this.#isClosed) throw new ClosedError();
-      return block();
-    });
-    this.#last = call;
-    return call;
   }
 
   /** The second of a request. @param {number} [nowSeconds] */
@@ -394,16 +369,6 @@ export class EdgeDevice {
     }
   }
 
-  /**
-   * @param {DeviceState} state
-   * @param {Record<string, string>} profile
-   */
-  #withProfile(state, profile) {
-    const labels = /** @type {import('./labels.js').StateLabels} */ (state.labelled(this.model).labels);
-    const texts = this.model.profileTexts(profile);
-    return state.with({profile: this.model.profileRows(profile), labels: {...labels, texts}});
-  }
-
   /** @param {DeviceState} changed */
   async #keep(changed) {
     const told = changed.labelled(this.model);
@@ -416,5 +381,4 @@ export class EdgeDevice {
   #restore() {
     return this.#loaded.restore(this.#current.values);
   }
-
 }

@@ -29,6 +29,7 @@ export function knownHistory(state, metadata) {
   return {
     items: state.history.filter(isKnown),
     times: state.times.filter((_, place) => isKnown(state.history[place])),
+    context: state.context.filter((_, place) => isKnown(state.history[place])),
     older: state.history.subarray(0, state.olderItems).filter(isKnown).length,
   };
 }

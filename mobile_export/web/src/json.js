@@ -176,8 +176,8 @@ export function pythonFloat(value) {
   return text.includes('.') ? text : `${Object.is(value, -0) ? '-0' : text}.0`;
 }
 
-/** @param {string} text */
-function quoted(text) {
+/** As Python writes a string. @param {string} text */
+export function quoted(text) {
   return JSON.stringify(text).replace(/[^ -~]/g, (character) =>
     '\\u' + character.charCodeAt(0).toString(16).padStart(4, '0'));
 }

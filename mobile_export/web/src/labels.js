@@ -4,12 +4,13 @@
  */
 import {JsonError} from './errors.js';
 import {entries, jsonText, Told, whole, word} from './json.js';
+import {checkCodes, sameColumns} from './kept_columns.js';
 import {meaningTold, meaningValues} from './meaning.js';
 
 /**
- * `place`: how many interactions of the history came before it.
+ * `place`: how many interactions of the history came before it; `context`: codes of the columns that the file keeps.
  *
- * @typedef {{token: string, place: number, time: number}} Waiting
+ * @typedef {{token: string, place: number, time: number, context: number[]}} Waiting
  */
 
 /**
@@ -21,12 +22,18 @@ import {meaningTold, meaningValues} from './meaning.js';
  * @property {number} waitingOlder how many of them, the first, the cloud knows too
  */
 
-/** As values that `jsonText` writes. @param {StateLabels} labels */
-export const labelValues = (labels) => ({
+/**
+ * As values that `jsonText` writes.
+ *
+ * @param {StateLabels} labels
+ * @param {(codes: number[]) => any} told what the context of an interaction is written as
+ */
+export const labelValues = (labels, told = (codes) => codes) => ({
   file: meaningValues(labels.file),
   tokens: labels.tokens,
   texts: labels.texts,
-  waiting: labels.waiting.map(({token, place, time}) => [token, place, time]),
+  waiting: labels.waiting.map(({token, place, time, context}) =>
+    context.length === 0 ? [token, place, time] : [token, place, time, told(context)]),
   waiting_older: labels.waitingOlder,
 });
 
@@ -34,13 +41,13 @@ export const labelValues = (labels) => ({
 export const encodeLabels = (labels) => new TextEncoder().encode(jsonText(labelValues(labels)));
 
 /**
- * Reads what `encodeLabels` gave for a state of `history` interactions and `profile` private columns.
+ * Reads what `encodeLabels` gave for a state of `history` interactions, `profile` private columns and the kept `columns`.
  *
  * @param {Uint8Array} content
- * @param {{history: number, profile: number}} of
+ * @param {{history: number, profile: number, columns: import('./kept_columns.js').KeptColumn[]}} of
  * @returns {StateLabels}
  */
-export function decodeLabels(content, {history, profile}) {
+export function decodeLabels(content, {history, profile, columns}) {
   const told = Told.parse(new TextDecoder().decode(content), 'labels');
   /** @type {StateLabels} */
   const found = {
@@ -48,14 +55,16 @@ export function decodeLabels(content, {history, profile}) {
     tokens: told.list('tokens').map(word),
     texts: told.list('texts').map(word),
     waiting: told.list('waiting').map((each) => {
-      const [token, place, time] = entries(each, 3);
+      const [token, place, time, codes = []] = entries(each, columns.length === 0 ? 3 : 4);
+      const context = Array.from(codes, (code) => whole(code));
       if (!Number.isSafeInteger(time)) throw new JsonError(`expected a time, got ${time}`);
-      return {token: word(token), place: whole(place), time};
+      return {token: word(token), place: whole(place), time, context};
     }),
     waitingOlder: told.count('waiting_older'),
   };
+  checkCodes(found.waiting.map(({context}) => context), columns);
   const isSound =
-    found.texts.length === profile && found.file.columns.length === profile &&
+    sameColumns(found.file.context, columns) && found.texts.length === profile && found.file.columns.length === profile &&
     found.waitingOlder <= found.waiting.length &&
     found.waiting.every(({place, time}) => place <= history && time >= 0);
   if (!isSound) {

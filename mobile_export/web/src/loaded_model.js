@@ -32,6 +32,7 @@ export class LoadedModel {
       values: this.metadata.trainable ? await this.savedValues() : new Float32Array(0),
       downlink: null,
       round: 0,
+      columns: this.metadata.outcomes.columns,
     });
   }
 
@@ -59,6 +60,19 @@ export class LoadedModel {
     await this.#accepted('set_weights', {weights});
   }
 
+  /** Replaces the weights at the front, a federated mean. @param {Float32Array} shared `[P_shared]` */
+  async setSharedWeights(shared) {
+    if (shared.length !== this.metadata.sharedWeights) {
+      throw new InputError(
+        `shared weights: expected ${this.metadata.sharedWeights} values, got ${shared.length}; do they belong to ` +
+          'this model?',
+      );
+    }
+    const weights = await this.weights();
+    weights.set(shared);
+    await this.setWeights(weights);
+  }
+
   /** Loads what `savedValues` gave. @param {Float32Array} values */
   restore(values) {
     return this.#accepted('restore', {state: values});
@@ -79,7 +93,7 @@ export class LoadedModel {
   }
 
   /**
-   * Logits and probabilities of `rows`, in portions of a static file's size.
+   * Logits and probabilities of `rows`, in portions of a static file's size, and the logits of further targets, `[rows, T]`.
    *
    * @param {Record<string, Values>} inputs all but the candidates
    * @param {Int32Array} rows
@@ -88,6 +102,8 @@ export class LoadedModel {
     const portion = this.metadata.rowsOf('score', 'candidates') ?? rows.length;
     const logits = new Float32Array(rows.length);
     const probabilities = new Float32Array(rows.length);
+    const width = this.metadata.targets.length;
+    const targets = new Float32Array(rows.length * width);
     for (let start = 0; start < rows.length; start += portion) {
       const candidates = new Int32Array(portion);
       candidates.set(rows.subarray(start, start + portion));
@@ -95,8 +111,9 @@ export class LoadedModel {
       const used = Math.min(portion, rows.length - start);
       logits.set(outputs.logit.subarray(0, used), start);
       probabilities.set(outputs.probability.subarray(0, used), start);
+      if (width > 0) targets.set(outputs.target_logits.subarray(0, used * width), start * width);
     }
-    return {logits, probabilities};
+    return {logits, probabilities, targets};
   }
 
   /**

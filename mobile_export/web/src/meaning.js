@@ -5,6 +5,7 @@
 import {ByteWriter} from './bytes.js';
 import {sha256Hex, sha256OfText} from './hashing.js';
 import {entries, Told, whole, word} from './json.js';
+import {columnValues, keptColumns} from './kept_columns.js';
 
 const DIGITS = 16;
 const LISTS = ['decays', 'clock_hours', 'clock_pauses'];
@@ -27,6 +28,7 @@ const VALUES = ['last_items', 'clock', 'clock_calendar', 'history_length'];
  * @property {string} vocabulary fingerprint of the item tokens; empty where a token is the row's number
  * @property {number} rows of the item table, row 0 included
  * @property {MeaningColumn[]} columns
+ * @property {import('./kept_columns.js').KeptColumn[]} context columns of interactions whose values devices keep
  */
 
 /** P, how many weights there are. @param {FileMeaning} meaning */
@@ -36,8 +38,13 @@ export const weightCount = (meaning) => meaning.weights.reduce((sum, [, shape]) 
 export const sizeOf = (shape) => shape.reduce((product, extent) => product * extent, 1);
 
 /** As values that `jsonText` writes. @param {FileMeaning} meaning */
-export function meaningValues(meaning) {
-  return {...meaning, columns: meaning.columns.map(({name, kind, about, rows}) => [name, kind, about, rows])};
+export function meaningValues({context, ...meaning}) {
+  return {
+    ...meaning,
+    columns: meaning.columns.map(({name, kind, about, rows}) => [name, kind, about, rows]),
+    // Of a file that keeps none nothing is said, as by earlier releases.
+    ...(context.length > 0 && {context: columnValues(context)}),
+  };
 }
 
 /**
@@ -64,18 +71,19 @@ export function meaningTold(told) {
         rows: whole(rows),
       };
     }),
+    context: told.has('context') ? keptColumns(told.list('context')) : [],
   };
 }
 
 /**
  * What the metadata and the vocabularies of a file say.
  *
- * @param {Told} root
+ * @param {import('./metadata.js').EdgeMetadata} metadata
  * @param {string[] | null} items
  * @param {(string[] | null)[]} profile
  * @returns {FileMeaning}
  */
-export function meaningOf(root, items, profile) {
+export function meaningOf({outcomes, root}, items, profile) {
   const table = root.child('items');
   return {
     tier: root.text('tier'),
@@ -86,6 +94,7 @@ export function meaningOf(root, items, profile) {
     vocabulary: items === null ? '' : fingerprint(items),
     rows: table.count('rows'),
     columns: root.children('profile').map((told, index) => columnOf(told, profile[index])),
+    context: outcomes.columns,
   };
 }
 

@@ -3,6 +3,7 @@ import {JsonError, InputError, ModelFileError} from './errors.js';
 import {sha256OfText} from './hashing.js';
 import {jsonText, Told} from './json.js';
 import {numberRule} from './numbers.js';
+import {Outcomes} from './outcomes.js';
 
 /** The schema that this version reads. */
 export const SCHEMA = 'ecct-edge/1';
@@ -113,18 +114,6 @@ export class EdgeMetadata {
           'of the library does not make; export a model without them, or use the device in Python',
       );
     }
-    if (root.has('samples') && ['grade', 'weight'].some((name) => root.child('samples').has(name))) {
-      throw new ModelFileError(
-        `${METADATA_FILE}: the model trains by grades or weights of interactions (samples.grade, samples.weight), ` +
-          'which this version of the library does not read; export a run without them, or use the device in Python',
-      );
-    }
-    if (root.has('samples') && root.child('samples').has('targets')) {
-      throw new ModelFileError(
-        `${METADATA_FILE}: the model has heads for further targets (samples.targets), whose labels this version of ` +
-          'the library does not make; export a run without them, or use the device in Python',
-      );
-    }
     this.root = root;
     /** Architecture of the edge model. */
     this.tier = root.text('tier');
@@ -149,6 +138,8 @@ export class EdgeMetadata {
     this.signatures = new Map(signatures.names.map((name) => [name, signature(name, signatures.child(name))]));
     /** SHA-256 of how the file lays out its weights and optimiser slots. */
     this.layout = layout(root);
+    /** How grades, weights and further targets count in training. */
+    this.outcomes = new Outcomes(root.has('samples') ? root.child('samples') : null);
     /** @type {TrainingDefaults | null} null for a file that only infers */
     this.training = root.child('variant').flag('trainable') ? training(root) : null;
   }
@@ -176,6 +167,16 @@ export class EdgeMetadata {
   /** Whether the model reads the time, from the input `clock`. */
   get readsClock() {
     return this.signatures.get('score')?.inputs.some((port) => port.name === 'clock') ?? false;
+  }
+
+  /** The further targets, such as a like, that the model has logits of, in the order of its heads. */
+  get targets() {
+    return this.outcomes.targets.map(({name}) => name);
+  }
+
+  /** Columns of interactions whose values the app gives with them: grades, weights and targets are read from these. */
+  get contextColumns() {
+    return this.outcomes.columns.map(({name}) => name);
   }
 
   /** Whether devices judge what training gave them. */

@@ -3,6 +3,7 @@
  * what is kept and what is refused.
  */
 import {StateError} from './errors.js';
+import {columnNotes, translated} from './kept_columns.js';
 import {differentRows} from './labels.js';
 import {movedProfile, movedWeights} from './moved.js';
 
@@ -43,7 +44,7 @@ export function adopted({state, model, fresh, given, anew, previous}) {
   const notes = [];
   const profile = movedProfile({state, old, model, who, given, notes});
   const {values, start} = movedWeights({state, old, model, who, fresh, anew, notes});
-  const [moved, told] = movedItems(state, old, model, who);
+  const [moved, told] = movedItems(state, old, model, who, notes);
   const downlink = state.downlink !== null && fits(state.downlink, old, model) ? state.downlink : null;
   if (downlink === null && state.downlink !== null) {
     notes.push('the last downlink was dropped: it is of another item table or form');
@@ -58,7 +59,7 @@ export function adopted({state, model, fresh, given, anew, previous}) {
     round: anew ? 0 : state.round,
     labels: moved.labels && {...moved.labels, file: model.meaning, texts: profile.texts},
   });
-  return [found.labelled(model), {...told, notes: [...told.notes, ...notes]}];
+  return [found.labelled(model), {...told, notes}];
 }
 
 /**
@@ -88,9 +89,10 @@ function labelsOf(state, model, previous, who) {
  * @param {import('./labels.js').StateLabels} old
  * @param {import('./model_file.js').ModelFile} model
  * @param {string} who
- * @returns {[import('./state.js').DeviceState, Migration]}
+ * @param {string[]} notes gets what is to be told
+ * @returns {[import('./state.js').DeviceState, Omit<Migration, 'notes'>]}
  */
-function movedItems(state, old, model, who) {
+function movedItems(state, old, model, who, notes) {
   const isNamed = old.file.vocabulary !== '';
   const rows = differentRows(state.history);
   if (isNamed !== (model.meaning.vocabulary !== '') && (rows.length > 0 || old.waiting.length > 0)) {
@@ -109,13 +111,13 @@ function movedItems(state, old, model, who) {
           .map((row) => [row, model.itemRow(tokens.get(row) ?? '') || WAITS]),
   );
   const nameless = rows.filter((row) => row !== 0 && !now.has(row)).length;
-  const notes =
-    nameless === 0 ? [] : [`items became unknown for good, for the former file had no token: ${nameless}`];
+  if (nameless > 0) notes.push(`items became unknown for good, for the former file had no token: ${nameless}`);
+  notes.push(...columnNotes(state.columns, model.metadata.outcomes.columns, model.name));
   const moved = movedHistory(state, old, model, tokens, now);
   const unknown = state.history.filter((row) => now.get(row) === WAITS).length;
   const waiting = moved.labels?.waiting.length ?? 0;
   const changed = [...now].filter(([row, other]) => other !== row && other !== WAITS).length;
-  return [moved, {moved: changed, unknown, returned: old.waiting.length + unknown - waiting, notes}];
+  return [moved, {moved: changed, unknown, returned: old.waiting.length + unknown - waiting}];
 }
 
 /**
@@ -128,14 +130,16 @@ function movedItems(state, old, model, who) {
  * @param {Map<number, number>} now
  */
 function movedHistory(state, old, model, tokens, now) {
-  /** @type {{row: number, token: string, time: number, isOlder: boolean}[]} */
+  /** @type {{row: number, token: string, time: number, isOlder: boolean, context: number[]}[]} */
   const events = [];
+  const {columns} = model.metadata.outcomes;
+  const moved = (/** @type {number[]} */ codes) => translated(codes, state.columns, columns);
   for (let place = 0; place <= state.history.length; place++) {
     // What waits comes before the interaction at its place.
     old.waiting.forEach((each, order) => {
       if (each.place !== place) return;
       const row = model.itemRow(each.token) || WAITS;
-      events.push({row, token: each.token, time: each.time, isOlder: order < old.waitingOlder});
+      events.push({row, token: each.token, time: each.time, isOlder: order < old.waitingOlder, context: moved(each.context)});
     });
     if (place === state.history.length) break;
     const row = state.history[place];
@@ -144,19 +148,22 @@ function movedHistory(state, old, model, tokens, now) {
       token: tokens.get(row) ?? '',
       time: state.times[place],
       isOlder: place < state.olderItems,
+      context: moved(state.context[place]),
     });
   }
   const known = events.filter(({row}) => row !== WAITS);
   /** @type {import('./labels.js').Waiting[]} */
   const waiting = [];
   let place = 0;
-  for (const {row, token, time} of events) {
-    if (row === WAITS) waiting.push({token, place, time});
+  for (const {row, token, time, context} of events) {
+    if (row === WAITS) waiting.push({token, place, time, context});
     else place++;
   }
   return state.with({
     history: Int32Array.from(known, ({row}) => row),
     times: known.map(({time}) => time),
+    columns,
+    context: known.map(({context}) => context),
     olderItems: known.filter(({isOlder}) => isOlder).length,
     labels: {
       file: model.meaning,

@@ -54,7 +54,7 @@ export class ModelFile {
     this.#items = items;
     this.#profile = profile;
     /** What decides whether another file can take over its rows and weights. */
-    this.meaning = meaningOf(metadata.root, items?.values ?? null, profile.map((each) => each?.values ?? null));
+    this.meaning = meaningOf(metadata, items?.values ?? null, profile.map((each) => each?.values ?? null));
   }
 
   /**

@@ -1,5 +1,6 @@
 import {UNKNOWN_TIME} from './clock.js';
 import {jsonText} from './json.js';
+import {contextWords} from './kept_columns.js';
 import {labelValues} from './labels.js';
 
 /**
@@ -9,7 +10,7 @@ import {labelValues} from './labels.js';
  * @param {import('./model_file.js').ModelFile} model
  */
 export function personalData(state, model) {
-  const {downlink, history, labels, olderItems, profile, times} = state;
+  const {columns, context, downlink, history, labels, olderItems, profile, times} = state;
   return jsonText({
     user: state.user,
     model: state.model,
@@ -21,10 +22,11 @@ export function personalData(state, model) {
       item: model.itemToken(row) ?? String(row),
       time: times[place] === UNKNOWN_TIME ? null : times[place],
       known_to_cloud: place < olderItems,
+      ...(columns.length > 0 && {context: contextWords(context[place], columns)}),
     })),
     weights: state.values,
     start: state.start,
     downlink: downlink && {round: downlink.round, cloud_version: downlink.cloudVersion, queries: downlink.queries},
-    labels: labels && labelValues(labels),
+    labels: labels && labelValues(labels, (codes) => contextWords(codes, columns)),
   });
 }

@@ -11,9 +11,10 @@ const AMPLE = 8;
  * @typedef {object} Sample
  * @property {Int32Array} history `[L]`, what came before, newest last, 0 at the front
  * @property {number} candidate
- * @property {number} label 1 for an interaction, 0 for a negative
+ * @property {number} label 1 for an interaction, 0 for a negative, or a grade
  * @property {number} weight in the loss
  * @property {Float32Array} clock what the clock said when the interaction happened
+ * @property {Float32Array} targets `[T]`, labels of the further targets, below 0 for none
  */
 
 /**
@@ -37,7 +38,7 @@ export function drawSamples(state, metadata, options, seed) {
     );
   }
   // A state may name items that came after the file was made; they have no row to learn from.
-  const {items: history, times, older} = knownHistory(state, metadata);
+  const {items: history, times, context, older} = knownHistory(state, metadata);
   const positions = options.positions ?? defaults.positions;
   const first = firstPosition(history.length, older, positions);
   if (first >= history.length) return [];
@@ -47,13 +48,17 @@ export function drawSamples(state, metadata, options, seed) {
   const sampler = new NegativeSampler(history, metadata.itemRows - 1);
   /** @type {Sample[]} */
   const drawn = [];
+  const {outcomes} = metadata;
   for (let position = first; position < held; position++) {
     const before = padHistory(history, metadata.historyLength, position);
     const clock = clockReading(times, times[position], metadata.historyLength, position);
-    const weight = positionWeight(held - 1 - position, defaults.halfLife);
+    const codes = context[position];
+    const weight = Math.fround(positionWeight(held - 1 - position, defaults.halfLife) * outcomes.weight(codes));
     const candidates = [history[position], ...sampler.row(random, negatives)];
     candidates.forEach((candidate, place) => {
-      drawn.push({history: before, candidate, label: place === 0 ? 1 : 0, weight, clock});
+      const isOwn = place === 0;
+      const label = isOwn ? outcomes.label(codes) : outcomes.negative;
+      drawn.push({history: before, candidate, label, weight, clock, targets: outcomes.targetLabels(codes, isOwn)});
     });
   }
   // What belongs together stays so, in its order.
@@ -143,12 +148,16 @@ export function batchOf(samples, rows, metadata) {
   const mask = new Float32Array(rows);
   const width = samples[0].clock.length;
   const clock = new Float32Array(rows * width);
+  const heads = samples[0].targets.length;
+  const targets = new Float32Array(rows * heads);
   samples.forEach((sample, place) => {
     history.set(sample.history, place * historyLength);
     clock.set(sample.clock, place * width);
+    targets.set(sample.targets, place * heads);
     candidates[place] = sample.candidate;
     labels[place] = sample.label;
     mask[place] = sample.weight;
   });
-  return {history, candidates, labels, mask, ...(metadata.readsClock ? {clock} : {})};
+  const read = {...(metadata.readsClock && {clock}), ...(heads > 0 && {target_labels: targets})};
+  return {history, candidates, labels, mask, ...read};
 }

@@ -3,19 +3,22 @@
  *
  * Little-endian: `ECDS`, the format (uint16, 2), two bytes of 0, the length of the header (uint32), the header (JSON),
  * the arrays one after another, the SHA-256 of all before it. Format 2 has the times of the interactions; a state in
- * which none is known is one of format 1. Starting weights come after the rest, then the labels.
+ * which none is known is one of format 1. Format 3 has what came of the interactions, too, where the model's file reads
+ * that from columns of theirs. Starting weights, this context and the labels are the last.
  */
 import {ByteReader, ByteWriter} from './bytes.js';
 import {UNKNOWN_TIME} from './clock.js';
 import {Downlink} from './downlink.js';
 import {JsonError, PayloadError, SealError, StateError} from './errors.js';
-import {pythonFloat, Told} from './json.js';
+import {pythonFloat, quoted, Told} from './json.js';
+import {checkCodes, keptColumns, sameColumns, unknownContext} from './kept_columns.js';
 import {decodeLabels, differentRows, encodeLabels} from './labels.js';
 import {seal, unseal} from './sealed.js';
 
 const MAGIC = 'ECDS';
 const WITHOUT_TIMES = 1;
 const WITH_TIMES = 2;
+const WITH_CONTEXT = 3;
 /** @type {Record<import('./metadata.js').Codec, string>} */
 const EMBEDDINGS = {float32: '<f4', float16: '<f2', int8: '|i1'};
 /** @type {Record<string, number>} */
@@ -36,9 +39,13 @@ export class DeviceState {
    * @param {Downlink | null} parts.downlink the last one
    * @param {number} parts.round rounds of training done
    * @param {Float32Array} [parts.start] `[P]`, the weights that the device started with; empty while it has them
+   * @param {readonly import('./kept_columns.js').KeptColumn[]} [parts.columns] of interactions, whose values the device keeps
+   * @param {readonly number[][]} [parts.context] `[n][C]`, codes of these values for each of `history`
    * @param {import('./labels.js').StateLabels | null} [parts.labels] what its rows mean, for the next file
    */
-  constructor({model, layout, user, profile, history, times, olderItems, values, downlink, round, start, labels}) {
+  constructor({
+    model, layout, user, profile, history, times, olderItems, values, downlink, round, start, columns = [], context, labels,
+  }) {
     this.model = model;
     this.layout = layout;
     this.user = user;
@@ -50,6 +57,9 @@ export class DeviceState {
     this.downlink = downlink;
     this.round = round;
     this.start = start ?? new Float32Array(0);
+    this.columns = columns;
+    const isWhole = context?.length === history.length && context.every((row) => row.length === columns.length);
+    this.context = isWhole ? context : unknownContext(history.length, columns);
     this.labels = labels ?? null;
   }
 
@@ -106,21 +116,28 @@ export class DeviceState {
           'it to begin anew',
       );
     }
+    if (!sameColumns(this.columns, metadata.outcomes.columns)) {
+      throw new StateError(
+        `${name}: expected the columns [${metadata.contextColumns.join(', ')}] of interactions, as ${model.name} reads, got ` +
+          `[${this.columns.map((column) => column.name).join(', ')}]; delete it to begin anew`,
+      );
+    }
     this.downlink?.check(model);
   }
 
   /** The bytes that are kept; equal states give equal bytes. */
   encode() {
-    const {profile, history, times, values, downlink, start} = this;
+    const {profile, history, times, values, downlink, start, columns, context} = this;
     const told = this.labels === null ? null : encodeLabels(this.labels);
     const isTimed = times.some((time) => time !== UNKNOWN_TIME);
     const header = new TextEncoder().encode(this.#header(told, isTimed));
-    const body = new ByteWriter().text(MAGIC).uint16(isTimed ? WITH_TIMES : WITHOUT_TIMES).uint16(0);
+    const format = isTimed ? WITH_TIMES : WITHOUT_TIMES;
+    const body = new ByteWriter().text(MAGIC).uint16(columns.length > 0 ? WITH_CONTEXT : format).uint16(0);
     body.int32(header.length).bytes(header).int32s(profile).int32s(history);
     if (isTimed) body.int64s(times);
     body.float32s(values);
     if (downlink !== null) body.bytes(downlink.embedding).int32s(downlink.queries);
-    body.float32s(start);
+    body.float32s(start).int32s(Int32Array.from(context.flat()));
     if (told !== null) body.bytes(told);
     return seal(body.done());
   }
@@ -130,7 +147,7 @@ export class DeviceState {
    * @param {boolean} isTimed
    */
   #header(told, isTimed) {
-    const {downlink} = this;
+    const {columns, downlink} = this;
     const arrays = [
       array('profile', '<i4', this.profile.length),
       array('history', '<i4', this.history.length),
@@ -148,10 +165,13 @@ export class DeviceState {
         `"round_number":${downlink.round}${table}}`;
     }
     if (this.start.length > 0) arrays.push(array('start', '<f4', this.start.length));
+    if (columns.length > 0) arrays.push(array('context', '<i4', this.history.length * columns.length));
     if (told !== null) arrays.push(array('labels', '|u1', told.length));
+    const kept = columns.map(({name, values}) => `[${quoted(name)},[${values.map(quoted).join(',')}]]`);
+    const context = kept.length > 0 ? `"context":[${kept.join(',')}],` : '';
     return (
       `{"model":"${this.model}","layout":"${this.layout}","user":${this.user},"num_older":${this.olderItems},` +
-      `"round":${this.round},"downlink":${received},"arrays":{${arrays.join(',')}}}`
+      `"round":${this.round},"downlink":${received},${context}"arrays":{${arrays.join(',')}}}`
     );
   }
 
@@ -203,7 +223,7 @@ function labelsOf(state, model) {
  * @param {string} name
  */
 function read(content, name) {
-  const {body} = unseal(content, {magic: MAGIC, formats: [WITHOUT_TIMES, WITH_TIMES], what: 'state of a device'});
+  const {body} = unseal(content, {magic: MAGIC, formats: [WITHOUT_TIMES, WITH_TIMES, WITH_CONTEXT], what: 'state of a device'});
   body.uint16();
   const header = Told.parse(new TextDecoder().decode(body.bytes(body.int32())), name);
   const forms = header.child('arrays');
@@ -221,7 +241,9 @@ function read(content, name) {
   if (![...values, ...start].every(Number.isFinite) || [...profile, ...history].some((row) => row < 0)) {
     throw new JsonError('expected finite values and rows from 0');
   }
-  const sizes = {history: history.length, profile: profile.length};
+  const columns = header.has('context') ? keptColumns(header.list('context')) : [];
+  const context = columns.length > 0 ? readContext(body, forms, history.length, columns) : undefined;
+  const sizes = {history: history.length, profile: profile.length, columns};
   const labels = forms.has('labels') ? decodeLabels(body.bytes(length(forms, 'labels', '|u1')), sizes) : null;
   return new DeviceState({
     model: header.text('model'),
@@ -235,8 +257,27 @@ function read(content, name) {
     downlink,
     round: header.count('round'),
     start,
+    columns,
+    context,
     labels,
   });
+}
+
+/**
+ * @param {ByteReader} body
+ * @param {Told} forms
+ * @param {number} count of interactions
+ * @param {import('./kept_columns.js').KeptColumn[]} columns
+ */
+function readContext(body, forms, count, columns) {
+  const codes = body.int32s(length(forms, 'context', '<i4'));
+  if (codes.length !== count * columns.length) {
+    throw new JsonError(`context: expected codes of ${count} interactions, got ${codes.length} codes`);
+  }
+  const rows = Array.from({length: count}, (_, place) =>
+    Array.from(codes.subarray(place * columns.length, (place + 1) * columns.length)));
+  checkCodes(rows, columns);
+  return rows;
 }
 
 /**

@@ -28,6 +28,8 @@ import {SplitMix64} from './splitmix64.js';
  *   the first, 0 without samples
  * @property {number} lastLoss the same of the last epoch
  * @property {boolean} completed false when it was asked to stop before the end
+ * @property {Record<string, number>} targetLosses mean loss of each further target in the last epoch, by its name, before
+ *   its weight in the sum
  */
 
 const COUNTS = ['epochs', 'batchSize', 'negatives', 'positions'];
@@ -74,7 +76,7 @@ export async function trainRounds(loaded, begun, options, rounds) {
   const {metadata, runner} = loaded;
   const user = loaded.userInputs(begun);
   /** @type {TrainingReport} */
-  let report = {samples: 0, applied: 0, refused: 0, firstLoss: 0, lastLoss: 0, completed: true};
+  let report = {samples: 0, applied: 0, refused: 0, firstLoss: 0, lastLoss: 0, completed: true, targetLosses: {}};
   for (let done = 0; done < rounds && report.completed; done++) {
     const seed = options.seed ?? roundSeed(begun.user, begun.round + done);
     const samples = drawSamples(begun, metadata, options, seed);
@@ -116,6 +118,9 @@ async function runTraining({runner, metadata, options, samples, user}) {
   };
   /** @type {number[]} */
   const losses = [];
+  const names = metadata.targets;
+  /** @type {number[]} */
+  let ofTargets = [];
   let [applied, refused] = [0, 0];
   const report = (/** @type {boolean} */ completed) => ({
     samples: samples.length,
@@ -124,12 +129,18 @@ async function runTraining({runner, metadata, options, samples, user}) {
     firstLoss: losses[0] ?? NaN,
     lastLoss: losses.at(-1) ?? NaN,
     completed,
+    targetLosses: Object.fromEntries(ofTargets.map((loss, place) => [names[place], loss])),
   });
   for (let epoch = 0; epoch < (options.epochs ?? defaults.epochs); epoch++) {
     let [sum, seen] = [0, 0];
+    const sums = names.map(() => 0);
+    const endEpoch = () => {
+      losses.push(sum / seen);
+      ofTargets = sums.map((each) => each / seen);
+    };
     for (let start = 0; start < samples.length; start += batchSize) {
       if (options.keepGoing?.() === false) {
-        if (seen > 0) losses.push(sum / seen);
+        if (seen > 0) endEpoch();
         return report(false);
       }
       const batch = samples.slice(start, start + batchSize);
@@ -141,9 +152,10 @@ async function runTraining({runner, metadata, options, samples, user}) {
       if (outputs.applied[0] === 1) applied++;
       else refused++;
       sum += loss * batch.length;
+      sums.forEach((_, place) => { sums[place] += outputs.target_losses[place] * batch.length; });
       seen += batch.length;
     }
-    losses.push(sum / seen);
+    endEpoch();
   }
   return report(true);
 }

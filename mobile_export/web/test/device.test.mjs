@@ -100,7 +100,7 @@ test('training runs the epochs of the file and keeps the state', async () => {
   const bench = new Bench();
   const device = await bench.ready();
   const report = await device.train({epochs: 2, seed: 7});
-  assert.deepEqual(report, {samples: 16, applied: 6, refused: 0, firstLoss: 0.5, lastLoss: 0.5, completed: true});
+  assert.deepEqual(report, {samples: 16, applied: 6, refused: 0, firstLoss: 0.5, lastLoss: 0.5, completed: true, targetLosses: {}});
   assert.equal(device.state.round, 1);
   assert.equal(device.state.values[0], 6);
   const kept = bench.bytes;
@@ -143,7 +143,7 @@ test('a call that fails changes neither weights nor state', async () => {
 });
 
 test('a device without new interactions trains on nothing, and counts no round', async () => {
-  const nothing = {samples: 0, applied: 0, refused: 0, firstLoss: 0, lastLoss: 0, completed: true};
+  const nothing = {samples: 0, applied: 0, refused: 0, firstLoss: 0, lastLoss: 0, completed: true, targetLosses: {}};
   const bench = new Bench();
   const device = await bench.open();
   assert.deepEqual(await device.train(), nothing);
@@ -269,8 +269,8 @@ test('a damaged model file is refused', async () => {
     (told) => ({...told, training: {...told.training, batch_size: -2}}),
     (told) => ({...told, training: {...told.training, learning_rate: 7}}),
     (told) => ({...told, features: {...told.features, context: []}}),
-    (told) => ({...told, samples: {...told.samples, grade: {column: 'stars', values: {1: 0.2}}}}),
-    (told) => ({...told, samples: {...told.samples, targets: {like: {column: 'stars', values: {5: 1}}}}}),
+    (told) => ({...told, samples: {...told.samples, grade: {column: 'stars', values: {1: 7}}}}),
+    (told) => ({...told, samples: {...told.samples, targets: {like: {column: 3, values: {5: 1}}}}}),
     (told) => ({...told, profile: [...told.profile, {name: 'a: b', rows: 2, set: {column: 'a', value: 'b'}}]}),
     (told) => ({...told, items: {...told.items, rows: 40}}),
   ];

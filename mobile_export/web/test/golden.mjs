@@ -16,6 +16,9 @@ const textOf = (name) => readFileSync(new URL(name, FOLDER), 'utf8');
 export const golden = jsonOf('case.json');
 export const model = await ModelFile.parse('edge.tflite', bytesOf('edge.tflite'), textOf('manifest.json'));
 export const clocked = await ModelFile.parse('edge.tflite', bytesOf('clock/edge.tflite'), textOf('clock/manifest.json'));
+/** A model with grades, weights and further targets. */
+export const ofOutcomes = await ModelFile.parse(
+    'edge.tflite', bytesOf('outcomes/edge.tflite'), textOf('outcomes/manifest.json'));
 export const downlinkBytes = fromHex(golden.downlink);
 export const files = await associatedFiles(model.content);
 
@@ -64,8 +67,9 @@ export class FakeInterpreter {
   inside = 0;
   overlapped = false;
 
-  constructor({metadata}) {
+  constructor({metadata}, score = golden.score) {
     this.metadata = metadata;
+    this.score = score;
     this.state = new Float32Array(metadata.stateSize);
     const names = (ports) => ports.map(({name}) => name);
     this.signatures = new Map([...metadata.signatures].map(([name, {inputs, outputs}]) =>
@@ -95,7 +99,7 @@ export class FakeInterpreter {
   #answer(name, inputs) {
     switch (name) {
       case 'score': {
-        const found = this.#golden(golden.score, name, inputs.candidates.length);
+        const found = this.#golden(this.score, name, inputs.candidates.length);
         if (this.ranking !== null) found.logit = this.ranking(this.state[0], inputs.candidates);
         return found;
       }
@@ -103,7 +107,11 @@ export class FakeInterpreter {
         return this.#golden(golden.uplink.outputs, name, inputs.queries.length);
       case 'train':
         for (let place = 0; place < this.metadata.weights; place++) this.state[place] += 1;
-        return {loss: Float32Array.of(this.loss), applied: Float32Array.of(this.applied)};
+        return {
+          loss: Float32Array.of(this.loss),
+          applied: Float32Array.of(this.applied),
+          ...('target_labels' in inputs && {target_losses: Float32Array.from(this.metadata.targets, (_, place) => place + this.loss)}),
+        };
       case 'save':
         return {state: this.state.slice()};
       case 'get_weights':
