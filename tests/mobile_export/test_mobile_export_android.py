@@ -274,7 +274,9 @@ def _clocked_case(folder, clocked):
     asked = clock_reading(times, now=NOW, config=features)
     example = dataclasses.replace(_example(metadata), clock=asked)
     loaded = tf.lite.Interpreter(model_path=str(path))
-    draw = json.loads((GOLDEN / "wire.json").read_text(encoding="utf-8"))["draw"]
+    wire = json.loads((GOLDEN / "wire.json").read_text(encoding="utf-8"))
+    # Its loss reads whole positions.
+    draw = wire["draw_of_positions"]
     # Before a position lie as many items as its history has: none is longer than the slots.
     places = np.count_nonzero(draw["histories"], axis=1)
     draw["clocks"] = clock_readings(times, places, config=features).tolist()

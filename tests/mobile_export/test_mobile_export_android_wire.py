@@ -66,6 +66,7 @@ def _golden():
     forms = [(codec, stage) for codec in ("float32", "float16", "int8") for stage in (True, False)]
     return {
         "wire": [_wire(*form) for form in forms], "halves": _halves(), "draw": _draw(),
+        "draw_of_positions": _draw(group=1 + NEGATIVES),
         "guard": _guard(), "numbers": _numbers(),
     }  # fmt: skip
 
@@ -174,8 +175,12 @@ class _SplitMix64:
         return drawn % bound
 
 
-def _draw():
-    """Samples of the history with seeded negatives, in the order that Kotlin trains them."""
+def _draw(*, group=1):
+    """Samples of the history with seeded negatives, in the order that Kotlin trains them.
+
+    Args:
+      group: how many stay together, as a loss by position reads them.
+    """
     random = _SplitMix64(SEED)
     known = np.array(sorted(HISTORY))
     rows = []
@@ -185,9 +190,11 @@ def _draw():
         for _ in range(NEGATIVES):
             rank = random.below(ITEMS - len(known))
             rows.append((before, int(complement_items(known, np.array([rank]))[0]), 0.0))
-    for last in range(len(rows) - 1, 0, -1):
+    groups = [rows[start : start + group] for start in range(0, len(rows), group)]
+    for last in range(len(groups) - 1, 0, -1):
         chosen = random.below(last + 1)
-        rows[last], rows[chosen] = rows[chosen], rows[last]
+        groups[last], groups[chosen] = groups[chosen], groups[last]
+    rows = [row for each in groups for row in each]
     first = _SplitMix64(SEED)
     return {
         "seed": SEED,
