@@ -42,7 +42,12 @@ _EVERY_SECONDS = 0.2
 @click.option("--interactions", type=int, help="Instead of the share's.")
 @click.option("--uplinks", type=int, help="Instead of the share's.")
 @click.option("--set", "changes", multiple=True, help="Further settings of the job.")
-@click.option("--jobs", default=1, show_default=True, help="Jobs in a chain; later ones are warm.")
+@click.option(
+    "--jobs",
+    default=1,
+    show_default=True,
+    help="Jobs in a chain; later ones are warm. 0: only publishes what --keep holds.",
+)
 @click.option("--publication/--no-publication", default=True, show_default=True)
 @click.option("--only-functions", default=12, show_default=True, help="Lines of each table.")
 @click.option("--seed", default=0, show_default=True)
@@ -81,7 +86,7 @@ def main(
                 uplinks=uplinks,
                 seed=seed,
             )
-        for name in ("registry", "public", "jobs"):
+        for name in ("registry", "public", "jobs") if jobs else ("public",):
             shutil.rmtree(folder / name, ignore_errors=True)
         settings = [part for each in changes for part in ("--set", each)]
         for number in range(jobs):
