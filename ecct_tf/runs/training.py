@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from ecct_tf.config import RunConfig
 from ecct_tf.data import DeviceView
+from ecct_tf.data.guard import guard_candidates, guard_positions
+from ecct_tf.data.samples import histories_before
 from ecct_tf.edge import (
     DeviceTask,
     EdgeInputs,
@@ -20,7 +22,12 @@ from ecct_tf.edge import (
     WeightLayout,
 )
 from ecct_tf.federated import DeviceData, DeviceWork, prepare_devices, stack_devices
-from ecct_tf.federated.drawn import sample_clocks, sample_histories, sample_weights
+from ecct_tf.federated.drawn import (
+    readings_at,
+    sample_clocks,
+    sample_histories,
+    sample_weights,
+)
 from ecct_tf.knowledge import Downlink, Encoded
 from mobile_export.checking.reference import SimulatedTraining
 from mobile_export.making.parameters import Parameters
@@ -28,6 +35,8 @@ from mobile_export.making.parameters import Parameters
 __all__ = ["encoded_inputs", "simulated_training"]
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+_OF_THE_USER = ("profile", "user_embedding", "user_embedding_scale")
 
 
 def simulated_training(
@@ -115,7 +124,24 @@ def simulated_training(
         ),
         start=start,
         final=np.concatenate([shared, result.private.numpy()]).astype(np.float32),
+        held=list(_held_back(group[0], task=task, num_items=len(items[0]) - 1, own=own)),
     )
+
+
+def _held_back(
+    view: DeviceView, *, task: DeviceTask, num_items: int, own: Arrays
+) -> Iterator[Arrays]:
+    """Inputs of `score` for each position that the device judges its training by."""
+    features, history = task.features, view.history
+    positions = guard_positions(len(history), num_older=view.num_older, samples=task.samples)
+    candidates = guard_candidates(history, positions, num_items=num_items)
+    positions = positions[: len(candidates)]
+    before = histories_before(history, positions, features.history_length)
+    clocks = readings_at(view, positions, features)
+    known = {name: own[name] for name in _OF_THE_USER if name in own}
+    for row, items in enumerate(candidates):
+        timed = {"clock": clocks[row]} if features.clock_width else {}
+        yield {"history": before[row], "candidates": items, **timed, **known}
 
 
 def _training(model: EdgeModel, parameters: Parameters) -> EdgeModel:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.data.guard import keeps_training
 from ecct_tf.errors import ExportError
 from mobile_export.checking.hostile import hostile_inputs
 from mobile_export.checking.reference import Reference, SimulatedTraining
@@ -15,7 +16,14 @@ from mobile_export.making.examples import DeviceExample, example_inputs
 from mobile_export.making.variants import find_variant
 from mobile_export.runtime.interpreter import CallRefusedError, Interpreter
 
-__all__ = ["TRAINING_TOLERANCE", "check_guards", "check_outputs", "check_resume", "check_training"]
+__all__ = [
+    "TRAINING_TOLERANCE",
+    "check_guards",
+    "check_outputs",
+    "check_resume",
+    "check_served",
+    "check_training",
+]
 
 Contract = Mapping[str, Signature]
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -79,6 +87,59 @@ def check_training(
             f"simulation's, more than {TRAINING_TOLERANCE:g}"
         )
     return f"{len(simulated.batches)} steps: max |Δw| {worst:.1e} (weights moved {moved:.2g})"
+
+
+def check_served(
+    interpreter: Interpreter,
+    path: Path,
+    metadata: Mapping[str, Any],
+    contract: Contract,
+    reference: Reference,
+    simulated: SimulatedTraining,
+) -> str:
+    """Which weights a device serves with, and what it ranks by them, against the source model.
+
+    A device judges its training by its newest positions, and serves with its start where they
+    rank lower than there.
+    """
+    variant = find_variant(metadata["variant"]["name"])
+    interpreter.load(path)
+    got, expected = {}, {}
+    for name, values in (("start", simulated.start), ("trained", simulated.final)):
+        _accept(interpreter.run("set_weights", {"weights": values}), "set_weights")
+        source = reference.trained_source(variant, values)
+        got[name] = np.stack([_score(interpreter, contract, each) for each in simulated.held])
+        expected[name] = np.stack(
+            [source.answer("score", each)["logit"] for each in simulated.held]
+        )
+    worst = max(float(np.abs(got[name] - expected[name]).max()) for name in got)
+    tolerance = _OUTPUT_TOLERANCES[variant.precision]
+    if not worst <= tolerance:
+        raise ExportError(
+            f"held-back positions: logits differ by {worst:.2g} from the source model, more than "
+            f"{tolerance:g}"
+        )
+    keeps = keeps_training(got["start"], got["trained"])
+    # With logits that differ by rounding alone, the source can only decide otherwise by a tie.
+    alike = keeps == keeps_training(expected["start"], expected["trained"])
+    served = "what it trained" if keeps else "its start"
+    return (
+        f"{len(simulated.held)} held-back positions: serves with {served}"
+        f"{'' if alike else ', by a tie within rounding'}, logits {worst:.1e} from the source"
+    )
+
+
+def _score(interpreter: Interpreter, contract: Contract, inputs: Arrays) -> npt.NDArray[Any]:
+    """Logits of all candidates; a static file takes as many at a time as it has places."""
+    count = len(inputs["candidates"])
+    (places,) = next(port.shape for port in contract["score"].inputs if port.name == "candidates")
+    size = places or count
+    parts = []
+    for start in range(0, count, size):
+        some = np.resize(inputs["candidates"][start : start + size], size)
+        found = interpreter.run("score", {**inputs, "candidates": some})["logit"]
+        parts.append(found[: count - start])
+    return np.concatenate(parts)
 
 
 def check_resume(

@@ -29,11 +29,14 @@ class SimulatedTraining:
       batches: inputs of `train`, one for each step.
       start: `[P] float32`.
       final: `[P] float32`, the simulation's weights after all batches.
+      held: inputs of `score`, one for each position that the device judges its training by, its
+        own item as the first candidate; none without a guard.
     """
 
     batches: Sequence[dict[str, npt.NDArray[Any]]]
     start: Array
     final: Array
+    held: Sequence[dict[str, npt.NDArray[Any]]] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +71,16 @@ class Reference:
             found = self.parameters(variant)
             start = tf.constant(found.start)
             weights = found.expand(start, tf.constant(0)).numpy()
+        return self._source(ItemStore(self.table, variant.table), weights)
+
+    def trained_source(self, variant: Variant, values: Array) -> SourceModel:
+        """The model with the item table as `variant` keeps it, and with trained values.
+
+        Args:
+          variant: of the file.
+          values: `[P] float32`, as `parameters` has them.
+        """
+        weights = self.parameters(variant).expand(tf.constant(values), tf.constant(0)).numpy()
         return self._source(ItemStore(self.table, variant.table), weights)
 
     def parameters(self, variant: Variant) -> Parameters:

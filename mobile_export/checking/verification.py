@@ -13,6 +13,7 @@ from mobile_export.checking.behaviour import (
     check_guards,
     check_outputs,
     check_resume,
+    check_served,
     check_training,
 )
 from mobile_export.checking.hostile import damaged_files
@@ -142,6 +143,12 @@ def _behaviour(
                 "training parity",
                 where,
                 lambda: check_training(interpreter, path, contract, simulated),
+            )
+        if simulated is not None and simulated.held:
+            yield _checked(
+                "served weights",
+                where,
+                lambda: check_served(interpreter, path, metadata, contract, reference, simulated),
             )
     example, together = examples[0], group_size_of(metadata)
     if "train" in contract:

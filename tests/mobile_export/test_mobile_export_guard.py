@@ -11,11 +11,16 @@ from ecct_tf.data.profile import device_profile
 from ecct_tf.edge.start_files import start_file
 from ecct_tf.errors import DeviceError
 from ecct_tf.federated import Cohort, CohortState
+from ecct_tf.runs import training as runs_training
 from ecct_tf.simulation.evaluation import EdgeEvaluator
+from mobile_export.checking.behaviour import check_served
+from mobile_export.checking.reference import Reference, SimulatedTraining
 from mobile_export.device import Device, DeviceModel, DeviceState, ReceivedDownlink, TrainingPlan
+from mobile_export.device.guard import held_back
 from mobile_export.device.training import train_round
 from mobile_export.making.export import export_edge_model
 from mobile_export.making.items import exact_encoding
+from mobile_export.runtime.interpreter import Interpreter
 
 RUNTIME = "litert" if importlib.util.find_spec("ai_edge_litert") is not None else "tensorflow"
 
@@ -33,7 +38,7 @@ def start(work, weights_of):
 
 
 @pytest.fixture(scope="module")
-def model(work, start, clocked_parts, tmp_path_factory):
+def path(work, start, clocked_parts, tmp_path_factory):
     table = clocked_parts.table
     (file,) = export_edge_model(
         work.model,
@@ -43,7 +48,12 @@ def model(work, start, clocked_parts, tmp_path_factory):
         out=tmp_path_factory.mktemp("guarded"),
         variants=[f"trainable-{exact_encoding(table)}"],
     )
-    return DeviceModel(file.path, runtime=RUNTIME)
+    return file.path
+
+
+@pytest.fixture(scope="module")
+def model(path):
+    return DeviceModel(path, runtime=RUNTIME)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +128,39 @@ def test_simulation_and_device_serve_with_the_same_weights(
     mine = requests.users[np.sort(rows)]
     asked = type(requests)(mine, requests.positions[np.sort(rows)], requests.items[np.sort(rows)])
     assert evaluator.at_start(state, source, asked) == pytest.approx(np.mean(verdicts))
+
+
+def test_verify_judges_by_what_a_device_holds_back(path, model, views, start, work, clocked_parts):
+    scale = np.full(1, 0.01, np.float32)
+    held = []
+    for view in views:
+        own = {"learning_rate": scale, "profile": device_profile(view)}
+        own["user_embedding"] = np.arange(work.exchange.cloud_dim, dtype=np.int8)
+        own["user_embedding_scale"] = scale
+        num_items = clocked_parts.table.num_items
+        found = list(runs_training._held_back(view, task=work.task, num_items=num_items, own=own))
+        expected = held_back(
+            begun(model, view),
+            num_items=num_items,
+            samples=work.task.samples,
+            features=work.task.features,
+        )
+        assert len(found) == len(expected.candidates)
+        for row, given in enumerate(found):
+            np.testing.assert_array_equal(given["history"], expected.histories[row])
+            np.testing.assert_array_equal(given["candidates"], expected.candidates[row])
+            np.testing.assert_array_equal(given["clock"], expected.clocks[row])
+            assert "learning_rate" not in given
+        held += found
+    assert held
+    table = clocked_parts.table
+    reference = Reference(work.model, start, table, work.task, ())
+    trained = start + np.random.default_rng(3).normal(size=len(start)).astype(np.float32) / 50
+    file = model.file
+    with Interpreter(RUNTIME) as interpreter:
+        simulated = SimulatedTraining([], start, trained, held[:4])
+        told = check_served(interpreter, path, file.metadata, file.contract, reference, simulated)
+    assert told.startswith("4 held-back positions: serves with ")
 
 
 def test_the_start_is_what_the_first_change_found(model, views, start, work):
