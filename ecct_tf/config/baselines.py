@@ -330,7 +330,7 @@ class DeviceCloudConfig:
     """
 
     rounds: int = 10
-    private_learning_rate: float = 0.002
+    private_learning_rate: float = 0.001
 
     def __post_init__(self) -> None:
         numbers(self, "dccl")
