@@ -1,6 +1,6 @@
 """Names of aggregators: what there is, and what a name stands for; nothing is imported."""
 
-from ecct_tf.config.part_names import PartNames, check_name_form
+from ecct_tf.config.part_names import PartNames
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -20,7 +20,10 @@ AGGREGATOR_ENTRY_POINTS = "ecct_tf.aggregators"
 """The group of entry points under which packages register aggregators."""
 
 _NAMES = PartNames(
-    "an aggregator", AGGREGATOR_ENTRY_POINTS, {MEAN: "ecct_tf.federated.server:server_step"}
+    "an aggregator",
+    AGGREGATOR_ENTRY_POINTS,
+    {MEAN: "ecct_tf.federated.server:server_step"},
+    "a name such as mean, or module:name such as my_pkg.privacy:clipped",
 )
 
 
@@ -30,8 +33,7 @@ def check_aggregator_form(name: str, *, setting: str) -> None:
     Raises:
       ConfigError: it is neither a name nor `module:name`.
     """
-    examples = "a name such as mean, or module:name such as my_pkg.privacy:clipped"
-    check_name_form(name, setting=setting, examples=examples)
+    _NAMES.check_form(name, setting=setting)
 
 
 def check_single_devices(name: str, *, setting: str, shard_size: int) -> None:

@@ -1,6 +1,6 @@
 """Names of cloud models: what there is, and what a name stands for; nothing is imported."""
 
-from ecct_tf.config.part_names import PartNames, check_name_form
+from ecct_tf.config.part_names import PartNames
 
 __all__ = [
     "BUILT_IN_CLOUD",
@@ -17,7 +17,10 @@ CLOUD_ENTRY_POINTS = "ecct_tf.clouds"
 """The group of entry points under which packages register cloud models."""
 
 _NAMES = PartNames(
-    "a cloud model", CLOUD_ENTRY_POINTS, {BUILT_IN_CLOUD: "cloud.recommender:CloudRecommender"}
+    "a cloud model",
+    CLOUD_ENTRY_POINTS,
+    {BUILT_IN_CLOUD: "cloud.recommender:CloudRecommender"},
+    "a name such as ecct, or module:name such as my_pkg.cloud:build",
 )
 
 
@@ -27,8 +30,7 @@ def check_cloud_form(name: str, *, setting: str = "cloud.model") -> None:
     Raises:
       ConfigError: it is neither a name nor `module:name`.
     """
-    examples = "a name such as ecct, or module:name such as my_pkg.cloud:build"
-    check_name_form(name, setting=setting, examples=examples)
+    _NAMES.check_form(name, setting=setting)
 
 
 def cloud_names() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Names of data sets: what there is, and what a name stands for; nothing is imported."""
 
-from ecct_tf.config.part_names import PartNames, check_name_form
+from ecct_tf.config.part_names import PartNames
 
 __all__ = [
     "DATASETS",
@@ -29,6 +29,7 @@ _NAMES = PartNames(
         "synthetic": "ecct_tf.data.synthetic:synthetic_dataset",
         "files": "ecct_tf.data.files:load_files",
     },
+    "a name such as movielens-100k, or module:name such as my_pkg.data:clicks",
 )
 
 DATASETS = tuple(_NAMES.own)
@@ -55,8 +56,8 @@ def check_dataset_name(name: str, *, setting: str = "data.dataset") -> None:
     Raises:
       ConfigError: nothing has the name, which lists what there is, or it is no `module:name`.
     """
-    if not is_own_dataset(name):
-        dataset_target(name, setting=setting)
+    if name != IN_MEMORY:
+        _NAMES.check(name, setting=setting)
 
 
 def dataset_target(name: str, *, setting: str = "data.dataset") -> str:
@@ -65,7 +66,4 @@ def dataset_target(name: str, *, setting: str = "data.dataset") -> str:
     Raises:
       ConfigError: nothing has the name; it lists what there is.
     """
-    if ":" in name:
-        examples = "a name such as movielens-100k, or module:name such as my_pkg.data:clicks"
-        check_name_form(name, setting=setting, examples=examples)
     return _NAMES.target_of(name, setting=setting)

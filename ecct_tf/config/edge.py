@@ -5,7 +5,12 @@ import math
 from typing import Literal
 
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
-from ecct_tf.config.loss_names import DEFAULT_LOSS, TEMPERED, check_loss_form
+from ecct_tf.config.loss_names import (
+    DEFAULT_LOSS,
+    TEMPERED,
+    check_distillation_form,
+    check_loss_form,
+)
 from ecct_tf.config.outcomes import GradeConfig, TargetConfig, WeightConfig, check_targets
 from ecct_tf.config.part_names import check_name_form
 from ecct_tf.errors import ConfigError
@@ -16,6 +21,7 @@ __all__ = [
     "SHARINGS",
     "STARTS",
     "TIERS",
+    "TIER_EXAMPLES",
     "EdgeConfig",
     "FeatureConfig",
     "OptimizerName",
@@ -37,6 +43,7 @@ StartName = Literal["cloud", "random"]
 
 TIERS: tuple[Tier, ...] = ("linear", "mlp", "attention")
 """The architectures that the library brings; `edge_model_names` knows those of others too."""
+TIER_EXAMPLES = "a name such as mlp, or module:name such as my_pkg.gru:gru4rec"
 SHARINGS: tuple[Sharing, ...] = ("none", "backbone", "all")
 OPTIMIZERS: tuple[OptimizerName, ...] = ("sgd", "adagrad", "adam")
 STARTS: tuple[StartName, ...] = ("cloud", "random")
@@ -55,8 +62,7 @@ def check_tier_form(tier: Tier, *, setting: str) -> None:
     Raises:
       ConfigError: when it has neither form.
     """
-    examples = "a name such as mlp, or module:name such as my_pkg.gru:gru4rec"
-    check_name_form(tier, setting=setting, examples=examples)
+    check_name_form(tier, setting=setting, examples=TIER_EXAMPLES)
 
 
 def tier_slug(tier: Tier) -> str:
@@ -311,6 +317,6 @@ class TrainingConfig:
         one_of(self, "training", "optimizer", OPTIMIZERS)
         check_loss_form(self.loss, setting="training.loss")
         setting = "training.distillation_loss"
-        check_loss_form(self.distillation_loss, setting=setting, default=TEMPERED)
+        check_distillation_form(self.distillation_loss, setting=setting)
         positive(self, "training", "learning_rate", "temperature")
         at_least(self, "training", 0, "private_learning_rate", "distillation_weight")

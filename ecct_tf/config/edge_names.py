@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from ecct_tf.config.edge import TIERS, Tier, check_tier_form
+from ecct_tf.config.edge import TIER_EXAMPLES, TIERS, Tier, check_tier_form
 from ecct_tf.config.part_names import PartNames
 
 __all__ = ["ENTRY_POINTS", "check_tier_names", "edge_model_names", "is_own_tier", "target_of"]
@@ -11,7 +11,10 @@ ENTRY_POINTS = "ecct_tf.edge_models"
 """The group of entry points under which packages register edge models."""
 
 _NAMES = PartNames(
-    "an edge model", ENTRY_POINTS, {tier: f"ecct_tf.edge.tiers:{tier}" for tier in TIERS}
+    "an edge model",
+    ENTRY_POINTS,
+    {tier: f"ecct_tf.edge.tiers:{tier}" for tier in TIERS},
+    TIER_EXAMPLES,
 )
 
 

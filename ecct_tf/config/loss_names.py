@@ -1,6 +1,6 @@
 """Names of losses of devices: what there is, and what a name stands for; nothing is imported."""
 
-from ecct_tf.config.part_names import PartNames, check_name_form
+from ecct_tf.config.part_names import PartNames
 
 __all__ = [
     "BCE",
@@ -8,6 +8,7 @@ __all__ = [
     "LOSS_ENTRY_POINTS",
     "ORDER_LOSSES",
     "TEMPERED",
+    "check_distillation_form",
     "check_loss_form",
     "distillation_target",
     "is_own_distillation",
@@ -34,6 +35,7 @@ _NAMES = PartNames(
     "a loss",
     LOSS_ENTRY_POINTS,
     {name: f"ecct_tf.edge.losses:{name}" for name in (BCE, "bpr", "huber", "sampled_softmax")},
+    f"a name such as {DEFAULT_LOSS}, or module:name such as my_pkg.losses:hinge",
 )
 _DISTILLATIONS = PartNames(
     "a distillation loss",
@@ -42,17 +44,26 @@ _DISTILLATIONS = PartNames(
         TEMPERED: "ecct_tf.knowledge.distillation:distillation",
         "listwise": "ecct_tf.edge.losses:listwise",
     },
+    f"a name such as {TEMPERED}, or module:name such as my_pkg.losses:hinge",
 )
 
 
-def check_loss_form(name: str, *, setting: str, default: str = DEFAULT_LOSS) -> None:
+def check_loss_form(name: str, *, setting: str) -> None:
     """Refuses what cannot name a loss; nothing is looked up or imported.
 
     Raises:
       ConfigError: it is neither a name nor `module:name`.
     """
-    examples = f"a name such as {default}, or module:name such as my_pkg.losses:hinge"
-    check_name_form(name, setting=setting, examples=examples)
+    _NAMES.check_form(name, setting=setting)
+
+
+def check_distillation_form(name: str, *, setting: str) -> None:
+    """Refuses what cannot name a distillation loss; nothing is looked up or imported.
+
+    Raises:
+      ConfigError: it is neither a name nor `module:name`.
+    """
+    _DISTILLATIONS.check_form(name, setting=setting)
 
 
 def is_own_loss(name: str) -> bool:
@@ -81,5 +92,5 @@ def distillation_target(name: str, *, setting: str = "training.distillation_loss
     Raises:
       ConfigError: nothing has the name; it lists what there is.
     """
-    check_loss_form(name, setting=setting, default=TEMPERED)
+    check_distillation_form(name, setting=setting)
     return _DISTILLATIONS.target_of(name, setting=setting)

@@ -1,6 +1,6 @@
 """Names of methods of a run: what there is, and what a name stands for; nothing is imported."""
 
-from ecct_tf.config.part_names import PartNames, check_name_form
+from ecct_tf.config.part_names import PartNames
 
 __all__ = [
     "EDGE_METHODS",
@@ -40,6 +40,7 @@ _NAMES = PartNames(
     "a method",
     METHOD_ENTRY_POINTS,
     dict.fromkeys(METHODS, "ecct_tf.simulation.methods:build_algorithm"),
+    "a name such as ecct, or module:name such as my_pkg.methods:trending",
 )
 
 
@@ -63,8 +64,7 @@ def check_method_name(name: str, *, setting: str = "method") -> None:
     Raises:
       ConfigError: nothing has the name, which lists what there is, or it is no `module:name`.
     """
-    if not is_own_method(name):
-        method_target(name, setting=setting)
+    _NAMES.check(name, setting=setting)
 
 
 def method_target(name: str, *, setting: str = "method") -> str:
@@ -73,7 +73,4 @@ def method_target(name: str, *, setting: str = "method") -> str:
     Raises:
       ConfigError: nothing has the name; it lists what there is.
     """
-    if ":" in name:
-        examples = "a name such as ecct, or module:name such as my_pkg.methods:trending"
-        check_name_form(name, setting=setting, examples=examples)
     return _NAMES.target_of(name, setting=setting)

@@ -41,11 +41,13 @@ class PartNames:
       what: the kind, with its article.
       entry_points: the group under which packages register names.
       own: the library's, each with the `module:name` that it stands for.
+      examples: a name and a `module:name`, for messages.
     """
 
     what: str
     entry_points: str
     own: Mapping[str, str]
+    examples: str
 
     def known(self) -> dict[str, str]:
         """The names that need no module, each with the `module:name` that it stands for.
@@ -63,13 +65,31 @@ class PartNames:
                 )
         return names
 
+    def check_form(self, name: str, *, setting: str) -> None:
+        """Refuses what can name no part; nothing is looked up or imported.
+
+        Raises:
+          ConfigError: it is neither a name nor `module:name`.
+        """
+        check_name_form(name, setting=setting, examples=self.examples)
+
+    def check(self, name: str, *, setting: str) -> None:
+        """Refuses what names no part; nothing is imported.
+
+        Raises:
+          ConfigError: nothing has the name, which lists what there is, or it is no `module:name`.
+        """
+        if name not in self.own:
+            self.target_of(name, setting=setting)
+
     def target_of(self, name: str, *, setting: str) -> str:
         """The `module:name` that a name stands for.
 
         Raises:
-          ConfigError: nothing has the name; it lists what there is.
+          ConfigError: nothing has the name, which lists what there is, or it is no `module:name`.
         """
         if ":" in name:
+            self.check_form(name, setting=setting)
             return name
         names = self.known()
         if name not in names:

@@ -1,6 +1,6 @@
 """Names of studies: what there is, and what a name stands for; nothing is imported."""
 
-from ecct_tf.config.part_names import PartNames, check_name_form
+from ecct_tf.config.part_names import PartNames
 
 __all__ = ["STUDY_ENTRY_POINTS", "study_names", "study_target"]
 
@@ -24,6 +24,7 @@ _NAMES = PartNames(
     "a study",
     STUDY_ENTRY_POINTS,
     {name: f"ecct_tf.studies.{target}" for name, target in _OWN.items()},
+    "a name such as ablation, or module:name such as my_pkg.studies:batch_sizes",
 )
 
 
@@ -42,6 +43,5 @@ def study_target(name: str) -> str:
     Raises:
       ConfigError: nothing has the name; it lists what there is.
     """
-    examples = "a name such as ablation, or module:name such as my_pkg.studies:batch_sizes"
-    check_name_form(name, setting="NAME", examples=examples)
+    _NAMES.check_form(name, setting="NAME")
     return _NAMES.target_of(name, setting="NAME")

@@ -1,23 +1,22 @@
 """Names of forms of the item table: what there is, and what a name stands for."""
 
-from ecct_tf.config.part_names import PartNames, check_name_form
+from ecct_tf.config.part_names import PartNames
 
 __all__ = ["TABLE_ENTRY_POINTS", "check_table_form", "own_table_forms", "table_target"]
 
 TABLE_ENTRY_POINTS = "ecct_tf.table_codecs"
 """The group of entry points under which packages register forms of the item table."""
 
+_FORMS = {
+    **dict.fromkeys(("float32", "float16", "int8"), "ecct_tf.knowledge.codecs:build_codec"),
+    "int4": "ecct_tf.knowledge.table_codecs:int4",
+    **{name: f"ecct_tf.knowledge.product_codes:{name}" for name in ("pq2", "pq4", "pq8", "lean")},
+}
 _NAMES = PartNames(
     "a form of the item table",
     TABLE_ENTRY_POINTS,
-    {
-        **dict.fromkeys(("float32", "float16", "int8"), "ecct_tf.knowledge.codecs:build_codec"),
-        "int4": "ecct_tf.knowledge.table_codecs:int4",
-        **{
-            name: f"ecct_tf.knowledge.product_codes:{name}"
-            for name in ("pq2", "pq4", "pq8", "lean")
-        },
-    },
+    _FORMS,
+    f"a name out of {', '.join(_FORMS)}, or module:name such as my_pkg.tables:ternary",
 )
 
 
@@ -27,10 +26,7 @@ def check_table_form(name: str, *, setting: str) -> None:
     Raises:
       ConfigError: it is neither a name nor `module:name`.
     """
-    examples = (
-        f"a name out of {', '.join(_NAMES.own)}, or module:name such as my_pkg.tables:ternary"
-    )
-    check_name_form(name, setting=setting, examples=examples)
+    _NAMES.check_form(name, setting=setting)
 
 
 def own_table_forms() -> tuple[str, ...]:
