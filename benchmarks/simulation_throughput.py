@@ -108,7 +108,8 @@ class PlainRounds:
         ]
         self._private = np.asarray(ecct.state.cohorts[0].private)
         coder = build_codec(work.weights_codec)
-        self._shared = coder.decode(coder.encode(ecct.state.cohorts[0].server.shared))
+        shared = ecct.state.cohorts[0].server.shared
+        self._shared = coder.decode(coder.encode(shared), len(shared))
         self._pool = concurrent.futures.ThreadPoolExecutor(side_by_side)
 
         @tf.function(reduce_retracing=True)

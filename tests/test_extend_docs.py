@@ -19,6 +19,7 @@ from ecct_tf.edge.loss_registry import check_loss_operators, loss_of
 from ecct_tf.edge.operators import check_operators
 from ecct_tf.federated import chosen_engine
 from ecct_tf.simulation.simulate import simulate
+from ecct_tf.testing import check_codec
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -60,6 +61,13 @@ def test_the_losses_of_the_page_are_some():
             exec(script, found)
     for name, given in (("hinge", ()), ("squared", ()), ("matched", (2.0,))):
         check_loss_operators(loss_of(found[name], *given, name=name), what=name)
+
+
+def test_the_codec_of_the_page_is_one():
+    found = {"__name__": "page_codecs"}
+    (script, _) = _scripts("extend_codec.md")
+    exec(script, found)
+    assert check_codec(found["brief"])
 
 
 def test_the_values_of_the_page_reach_a_phone(monkeypatch, tmp_path, capsys):

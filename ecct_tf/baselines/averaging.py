@@ -110,7 +110,7 @@ class AveragingWork:
         final, loss, changed = self.trained(shared, data, negatives, private, steps=steps)
         loss = tf.where(healthy_rows(final), loss, np.nan)
         coder = build_codec(self.weights_codec)
-        change = coder.decode(coder.encode(changed))
+        change = coder.decode(coder.encode(changed), self.shared_size)
         samples = tf.cast(data.samples, tf.float32)
         weights = samples if self.weighting == "samples" else tf.cast(samples > 0.0, tf.float32)
         return DeviceResult(

@@ -136,6 +136,27 @@ def method(name: str, seed: int) -> None:
     _print(method_findings(name, seed=seed), title=name)
 
 
+@check.command(
+    epilog=examples("ecct check codec my_pkg.codecs:int4", "ecct check codec int8"),
+)
+@click.argument("name")
+@click.option("--seed", default=0, show_default=True, help="Seed of the numbers.")
+def codec(name: str, seed: int) -> None:
+    """Check the codec NAME of what crosses: one of the library, of a package, or module:name.
+
+    The bytes that it declares; numbers that come back within its error; the same bytes for the same
+    row, alone, among others and in a graph; what becomes of NaN and of damaged bytes; the same form
+    without TensorFlow, if it has one. The exit code is 1 if a check fails.
+    """
+    from ecct_tf.config import check_codec_name
+
+    check_codec_name(name, setting="NAME")
+    prepare("cloud")
+    from ecct_tf.testing import codec_findings
+
+    _print(codec_findings(name, seed=seed), title=name)
+
+
 def _print(findings: "Sequence[Finding]", *, title: str) -> None:
     """Prints the table of findings; ends the command with 1 when one failed."""
     from rich.table import Table

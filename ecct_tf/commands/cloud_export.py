@@ -83,10 +83,9 @@ def export(
     table, starting weights, a manifest with SHA-256 and a model card. No data set is read.
     """
     prepare("cloud")
-    from typing import cast
 
     from ecct_tf.commands.cloud_versions import open_registry
-    from ecct_tf.config import CodecName, load_config
+    from ecct_tf.config import load_config
     from ecct_tf.runs.version_export import export_version, open_version
 
     told = config_path is not None or bool(overrides)
@@ -94,7 +93,7 @@ def export(
         open_registry(registry),
         number=version,
         settings=load_config(config_path, overrides=overrides) if told else None,
-        start_codec=cast("CodecName", start_codec),
+        start_codec=start_codec,
     )
     chosen = list(VARIANTS) if "all" in variants else (list(variants) or None)
     for file in export_version(

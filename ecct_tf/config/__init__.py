@@ -16,6 +16,15 @@ from ecct_tf.config.baselines import (
 )
 from ecct_tf.config.candidate_rows import CandidateRowsConfig
 from ecct_tf.config.cloud import CloudConfig, LabelVisibility, NextItemConfig, SimilarityConfig
+from ecct_tf.config.codec_names import (
+    CODEC_ENTRY_POINTS,
+    CODECS,
+    CodecName,
+    check_codec_name,
+    codec_names,
+    codec_target,
+    is_own_codec,
+)
 from ecct_tf.config.data import SPLITS, DataConfig, SplitName
 from ecct_tf.config.data_names import (
     DATA_ENTRY_POINTS,
@@ -45,9 +54,7 @@ from ecct_tf.config.edge import (
 )
 from ecct_tf.config.edge_names import check_tier_names, edge_model_names
 from ecct_tf.config.exchange import (
-    CODECS,
     AnswerBy,
-    CodecName,
     EngineName,
     ExchangeConfig,
     ItemsName,
@@ -91,6 +98,7 @@ __all__ = [
     "CATALOG_SCOPES",
     "CLOCK_CONTEXT",
     "CODECS",
+    "CODEC_ENTRY_POINTS",
     "DATASETS",
     "DATA_ENTRY_POINTS",
     "EDGE_METHODS",
@@ -149,14 +157,18 @@ __all__ = [
     "TrainingConfig",
     "TypedOption",
     "WeightConfig",
+    "check_codec_name",
     "check_dataset_name",
     "check_method_name",
     "check_tier_form",
     "check_tier_names",
+    "codec_names",
+    "codec_target",
     "dataset_names",
     "dataset_target",
     "dump_config",
     "edge_model_names",
+    "is_own_codec",
     "is_own_dataset",
     "is_own_method",
     "listed_workers",

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from ecct_tf.config.aggregator_names import MEAN, check_aggregator_form
 from ecct_tf.config.candidate_rows import CandidateRowsConfig
 from ecct_tf.config.checks import at_least, numbers, one_of, positive
+from ecct_tf.config.codec_names import CODECS, CodecName, check_codec_name, is_own_codec
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
 from ecct_tf.config.part_names import check_name_form
@@ -23,10 +24,9 @@ __all__ = [
     "RowsName",
     "RuntimeConfig",
     "ServerConfig",
+    "check_table_codec",
 ]
 
-CodecName = Literal["float32", "float16", "int8"]
-CODECS: tuple[CodecName, ...] = ("float32", "float16", "int8")
 EngineName = Literal["tff", "local"]
 ItemsName = Literal["table", "candidates"]
 RowsName = Literal["user", "item"]
@@ -44,12 +44,15 @@ class ExchangeConfig:
         only sums over all devices of their answers about an item (`item_sums`), from which the
         cloud makes the rows it learns from.
       codec: codec of embeddings and logits in both directions, and of the item table unless
-        `item_table` says otherwise.
+        `item_table` says otherwise: `float32`, `float16`, `int8`, a name that an installed package
+        registers, or `module:name` of a function that returns a `RowCodec`
+        (`docs/extend_codec.md`), which writes no item tables.
       item_table: format of the item table: `float32`, `float16`, `int8`, `int4`, the product codes
         `pq2`, `pq4` and `pq8` (two, four or eight values in a byte) and `lean` (as many as each
         section bears), a name that an installed package registers, or `module:name` of a function
         that returns a `TableCodec`; null for `codec`.
-      weights_codec: codec of the shared weights, if there are any.
+      weights_codec: codec of the shared weights, if there are any: `float32`, `float16`, or one as
+        in `codec`.
       down: whether devices get the cloud's knowledge. Without it they still hold the item
         table (an ablation).
       up: whether the cloud asks devices and learns from their answers (an ablation).
@@ -107,15 +110,16 @@ class ExchangeConfig:
         numbers(self, "exchange")
         one_of(self, "exchange", "items", get_args(ItemsName))
         one_of(self, "exchange", "rows", get_args(RowsName))
-        one_of(self, "exchange", "codec", CODECS)
+        check_codec_name(self.codec, setting="exchange.codec")
         if self.item_table is not None:
             check_table_form(self.item_table, setting="exchange.item_table")
-        one_of(self, "exchange", "weights_codec", CODECS)
+        check_codec_name(self.weights_codec, setting="exchange.weights_codec")
         if self.weights_codec == "int8":
             raise ConfigError(
                 "exchange.weights_codec: int8 has one scale for all weights, which erases the "
                 "small ones; use float16 or float32"
             )
+        check_table_codec(self.codec, self.item_table)
         at_least(self, "exchange", 0, "noise_multiplier", "speak_above")
         if self.stage_1_rounds is not None:
             at_least(self, "exchange", 0, "stage_1_rounds")
@@ -229,6 +233,19 @@ class RuntimeConfig:
         at_least(self, "runtime", 1, "threads", "concurrent_calls")
         positive(self, "runtime", "round_deadline_seconds")
         check_workers(self.workers, self.workers_tls)
+
+
+def check_table_codec(codec: CodecName, item_table: str | None) -> None:
+    """Refuses a codec of all that crosses that would have to write the item table, and cannot.
+
+    Raises:
+      ConfigError: it is a custom one, and no form of the item table is named.
+    """
+    if item_table is None and not is_own_codec(codec):
+        raise ConfigError(
+            f"exchange.item_table: got null with exchange.codec={codec}, a custom codec, which "
+            "writes no item tables; expected a form, such as exchange.item_table=int8"
+        )
 
 
 def _check_stages_form(name: str) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from ecct_tf.config.aggregator_names import MEAN, check_share_every, late_refusal
 from ecct_tf.config.attack import AttackConfig
+from ecct_tf.config.codec_names import CODECS, is_own_codec
 from ecct_tf.config.exchange import ExchangeConfig
 from ecct_tf.config.loss_names import ORDER_LOSSES
 from ecct_tf.errors import ConfigError
@@ -18,6 +19,7 @@ __all__ = [
     "check_item_rows",
     "check_late",
     "check_outcomes",
+    "check_own_codec",
     "check_silence",
 ]
 
@@ -158,6 +160,27 @@ def check_candidates(config: "RunConfig") -> None:
             raise ConfigError(
                 f"{setting}: got {found} with exchange.items=candidates: {why}; expected "
                 f"{expected}, or exchange.items=table"
+            )
+
+
+def check_own_codec(config: "RunConfig") -> None:
+    """Refuses a custom codec where logs and files hold what crossed, which know no other.
+
+    Raises:
+      ConfigError: names the setting.
+    """
+    codec = config.exchange.codec
+    if is_own_codec(codec):
+        return
+    for setting, found, expected in (
+        ("exchange.uplink_log", config.exchange.uplink_log, "null"),
+        ("runtime.real_devices", config.runtime.real_devices, "0"),
+    ):
+        if found:
+            raise ConfigError(
+                f"{setting}: got {found} with exchange.codec={codec}, a custom codec, which "
+                f"simulations alone know; expected {expected}, or exchange.codec out of "
+                f"{', '.join(CODECS)}"
             )
 
 

@@ -72,10 +72,12 @@ class Attack:
         items = uplink.items[own].copy()
         embeddings = np.zeros((*items.shape, 1), np.float32)
         if exchange.with_embeddings:
-            embeddings = np.array(coder.decode(_rows(uplink.embeddings, own)))
+            embeddings = np.array(
+                coder.decode(_rows(uplink.embeddings, own), exchange.embedding_dim)
+            )
         logits = np.zeros(items.shape, np.float32)
         if exchange.with_logits:
-            logits = np.array(coder.decode(_rows(uplink.logits, own)))
+            logits = np.array(coder.decode(_rows(uplink.logits, own), exchange.num_queries))
         most = np.float32(exchange.clip_logit)
         if self.config.kind == "clip":
             logits = np.where(logits > 0, -most, most)

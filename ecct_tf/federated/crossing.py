@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ecct_tf.config import CodecName
+from ecct_tf.config import CodecName, is_own_codec
 from ecct_tf.edge import ItemTensors, cloud_told
 from ecct_tf.errors import CodecError
 from ecct_tf.federated.cloud_protocol import Cloud
@@ -74,7 +74,8 @@ def make_downlinks(
 def shared_as_received(shared: Any, codec: CodecName) -> npt.NDArray[np.float32]:
     """Shared weights after they crossed."""
     coder = build_codec(codec)
-    found: npt.NDArray[np.float32] = coder.decode(coder.encode(tf.constant(shared))).numpy()
+    encoded = coder.encode(tf.constant(shared))
+    found: npt.NDArray[np.float32] = coder.decode(encoded, len(shared)).numpy()
     return found
 
 
@@ -171,15 +172,28 @@ def answers_as_asked(
 
 
 def decode_rows(work: DeviceWork, received: Uplink) -> UplinkRows:
-    """Decodes a round's uplinks in the order of users."""
+    """Decodes a round's uplinks in the order of users.
+
+    Raises:
+      CodecError: a custom codec made numbers of them that are not finite.
+    """
     exchange = work.exchange
     order = np.argsort(received.users, kind="stable")
     decode = exchange.coder.decode
-    logits = np.asarray(decode(received.logits))[order] if exchange.with_logits else None
+    logits = None
+    if exchange.with_logits:
+        logits = np.asarray(decode(received.logits, exchange.num_queries))[order]
     # Where none cross rows have none: of no width, which is how the cloud knows.
     embeddings = np.zeros((*received.items.shape, 0), np.float32)
     if exchange.with_embeddings:
-        embeddings = np.asarray(decode(received.embeddings))[order]
+        embeddings = np.asarray(decode(received.embeddings, exchange.embedding_dim))[order]
+    if not is_own_codec(exchange.codec):
+        for values in (embeddings, logits):
+            if values is not None and not np.isfinite(values).all():
+                raise CodecError(
+                    f"codec {exchange.codec!r}: expected finite numbers of an uplink, got others; "
+                    f"see `ecct check codec {exchange.codec}`"
+                )
     return UplinkRows(
         users=received.users[order],
         items=received.items[order],

@@ -184,7 +184,7 @@ class DeviceWork:
         counts = tf.cast(data.samples, tf.float32)
         coder = build_codec(self.weights_codec)
         own = final[..., : self.shared_size] - received
-        change = coder.decode(coder.encode(own))
+        change = coder.decode(coder.encode(own), self.shared_size)
         if stacked:
             delta = tf.linalg.matvec(change, counts, transpose_a=True)
             loss = tf.reduce_sum(loss * counts)

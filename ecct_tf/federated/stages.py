@@ -64,7 +64,7 @@ def build_distribute(size: int, codec: CodecName) -> Distribute:
     coder = build_codec(codec)
 
     def decode(encoded: Any) -> Any:
-        return coder.decode(tuple(encoded))
+        return coder.decode(tuple(encoded), size)
 
     return distribute_by(coder.encode, decode, size=size)
 

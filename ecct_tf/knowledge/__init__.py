@@ -13,6 +13,7 @@ from ecct_tf.knowledge.payloads import Downlink, ExchangeSpec, Uplink
 from ecct_tf.knowledge.rows import CloudRows, look_up
 from ecct_tf.knowledge.store import KnowledgeStore, UplinkRows
 from ecct_tf.knowledge.table_codecs import EncodedRows, TableCodec, build_table_codec
+from ecct_tf.wire.row_codec import RowCodec
 
 __all__ = [
     "Block",
@@ -24,6 +25,7 @@ __all__ = [
     "ExchangeSpec",
     "ItemTable",
     "KnowledgeStore",
+    "RowCodec",
     "TableCodec",
     "Uplink",
     "UplinkRows",

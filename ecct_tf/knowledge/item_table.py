@@ -161,7 +161,9 @@ class ItemTable:
         coder = build_codec(codec)
 
         def cross(array: Array) -> Array:
-            decoded: Array = np.asarray(coder.decode(coder.encode(tf.constant(array))))
+            decoded: Array = np.asarray(
+                coder.decode(coder.encode(tf.constant(array)), array.shape[1])
+            )
             return decoded
 
         return dataclasses.replace(

@@ -193,13 +193,14 @@ class ExchangeSpec:
     def decode_known(self, downlink: "Downlink") -> Any:
         """What a device reads: an embedding `[..., d_c] float32`, or `CloudRows`."""
         if not self.num_rows:
-            return self.coder.decode(downlink.user_embeddings)
+            return self.coder.decode(downlink.user_embeddings, self.cloud_dim)
         items, embeddings, logits = downlink.rows
-        said = self.coder.decode(tuple(logits))
+        said = self.coder.decode(tuple(logits), self.num_rows)
         if not self.with_embeddings:
             nothing = tf.zeros(tf.concat([tf.shape(said), [self.cloud_dim]], axis=0))
             return CloudRows(items, nothing, said)
-        return CloudRows(items, self.coder.decode(tuple(embeddings)), said)
+        vectors = self.coder.decode(tuple(embeddings), self.cloud_dim)
+        return CloudRows(items, vectors, said)
 
     def as_received(self, known: Any) -> Any:
         """`known` after it crossed."""

@@ -6,7 +6,7 @@ target are not written again.
 """
 
 import dataclasses
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,9 +56,8 @@ def transmit(table: ItemTable, form: str | None, codec: CodecName) -> Transmitte
     """
     chosen = form or codec
     if chosen in CODECS:
-        plain = cast(CodecName, chosen)
-        crossed = dataclasses.replace(table.transmitted(plain), form=form or "")
-        return Transmitted(crossed, table.encoded_bytes(plain))
+        crossed = dataclasses.replace(table.transmitted(chosen), form=form or "")
+        return Transmitted(crossed, table.encoded_bytes(chosen))
     file = item_table_file(table, chosen)
     crossed = dataclasses.replace(read_item_table_file(file), row_dim=table.row_dim)
     return Transmitted(crossed, _payload_bytes(file))
@@ -72,7 +71,7 @@ def table_bytes(table: ItemTable, codec: CodecName) -> int:
     """
     chosen = table.form or codec
     if chosen in CODECS:
-        return table.encoded_bytes(cast(CodecName, chosen))
+        return table.encoded_bytes(chosen)
     return _payload_bytes(item_table_file(table, chosen))
 
 
@@ -86,7 +85,7 @@ def row_bytes(table: ItemTable, codec: CodecName) -> int:
     if chosen not in CODECS:
         return int(item_table_file(table, chosen).rows.dtype.itemsize)
     moments = 4 * (2 * table.feature_mean.size + 2)
-    return (table.encoded_bytes(cast(CodecName, chosen)) - moments) // table.num_items
+    return (table.encoded_bytes(chosen) - moments) // table.num_items
 
 
 def item_table_file(table: ItemTable, form: str) -> ItemTableFile:
@@ -135,7 +134,7 @@ _Written = tuple[Section, tuple[npt.NDArray[np.generic], ...]]
 
 
 def _plain_section(codec: str, kind: str, name: str, values: Array) -> _Written:
-    encoded = build_codec(cast(CodecName, codec)).encode(tf.constant(values))
+    encoded = build_codec(codec).encode(tf.constant(values))
     return Section(kind, name, values.shape[1]), tuple(np.asarray(part) for part in encoded)
 
 

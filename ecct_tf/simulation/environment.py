@@ -34,6 +34,7 @@ def run_environment(config: RunConfig) -> dict[str, Any]:
     from ecct_tf.federated.aggregators import aggregator_origins
     from ecct_tf.federated.engine import chosen_engine
     from ecct_tf.federated.named_stages import stage_origins
+    from ecct_tf.knowledge.codec_origin import codec_origins
     from ecct_tf.knowledge.table_origin import item_form_origins
     from ecct_tf.simulation.own_methods import method_origins
 
@@ -59,6 +60,7 @@ def run_environment(config: RunConfig) -> dict[str, Any]:
         ),
         "datasets": dataset_origins(config.data.dataset),
         "methods": method_origins(config.method),
+        "codecs": codec_origins(config.exchange),
         "item_tables": item_form_origins(config.exchange.item_table),
         "availability_trace": own_trace_digest(config),
     }
@@ -80,6 +82,7 @@ def changed_parts(config: RunConfig, environment: Mapping[str, Any]) -> list[str
     from ecct_tf.edge import changed_losses, changed_sources
     from ecct_tf.federated.aggregators import changed_aggregators
     from ecct_tf.federated.named_stages import changed_stages
+    from ecct_tf.knowledge.codec_origin import changed_codecs
     from ecct_tf.knowledge.table_origin import changed_item_forms
     from ecct_tf.simulation.own_methods import changed_methods
 
@@ -99,6 +102,7 @@ def changed_parts(config: RunConfig, environment: Mapping[str, Any]) -> list[str
             start=config.start,
             others=config.baseline_losses,
         )
+        + changed_codecs(config.exchange, recorded("codecs"))
         + changed_item_forms(config.exchange.item_table, recorded("item_tables"))
         + changed_datasets(config.data.dataset, recorded("datasets"))
         + changed_methods(config.method, recorded("methods"))

@@ -14,6 +14,7 @@ from ecct_tf.edge import check_edge_models, check_losses
 from ecct_tf.errors import CheckpointError, DataError, RunFolderError
 from ecct_tf.federated.aggregators import check_aggregators
 from ecct_tf.federated.named_stages import check_stages
+from ecct_tf.knowledge.codec_origin import check_codecs
 from ecct_tf.knowledge.table_origin import check_item_form
 from ecct_tf.simulation.engines import with_engine
 from ecct_tf.simulation.loop import Callback
@@ -60,6 +61,7 @@ def simulate(
     uplink_loggers(config, out)
     check_edge_models(config.edge, config.features, targets=target_names(config.samples))
     check_losses(config.training, config.samples, start=config.start, others=config.baseline_losses)
+    check_codecs(config.exchange)
     check_item_form(config.exchange.item_table)
     check_cloud(config.cloud.model)
     check_aggregators(config)
@@ -150,8 +152,9 @@ def _check_models(folder: RunFolder) -> None:
     config = folder.config
     check_edge_models(config.edge, config.features, targets=target_names(config.samples))
     check_losses(config.training, config.samples, start=config.start, others=config.baseline_losses)
-    check_item_form(folder.config.exchange.item_table)
-    check_cloud(folder.config.cloud.model)
+    check_codecs(config.exchange)
+    check_item_form(config.exchange.item_table)
+    check_cloud(config.cloud.model)
     changes = folder.changed_models()
     if changes:
         raise CheckpointError(

@@ -1,8 +1,9 @@
 """Conformance kits: what a custom part must do, checked as the library's own parts are.
 
-`check_edge_model` is for edge models, `check_loss` for their losses, `check_cloud` for clouds and
-`check_method` for methods; `ecct check edge`, `loss`, `cloud` and `method` are the same as
-commands. Call them in the tests of the package that brings the part:
+`check_edge_model` is for edge models, `check_loss` for their losses, `check_cloud` for clouds,
+`check_method` for methods and `check_codec` for codecs; `ecct check edge`, `loss`, `cloud`,
+`method` and `codec` are the same as commands. Call them in the tests of the package that brings
+the part:
 
     def test_gru():
         check_edge_model("my_pkg.gru:gru4rec")
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         cloud_findings,
         trainable_cloud_findings,
     )
+    from ecct_tf.testing.codecs import check_codec, codec_findings
     from ecct_tf.testing.edge_models import SMALL_SPEC, check_edge_model, edge_model_findings
     from ecct_tf.testing.findings import ConformanceError, Finding
     from ecct_tf.testing.losses import check_loss, loss_findings
@@ -34,11 +36,13 @@ _HOME_OF = {
     "SMALL_SHOP": "cloud_data",
     "SMALL_SPEC": "edge_models",
     "check_cloud": "clouds",
+    "check_codec": "codecs",
     "check_edge_model": "edge_models",
     "check_loss": "losses",
     "check_method": "methods",
     "check_trainable_cloud": "clouds",
     "cloud_findings": "clouds",
+    "codec_findings": "codecs",
     "edge_model_findings": "edge_models",
     "loss_findings": "losses",
     "method_findings": "methods",
@@ -51,11 +55,13 @@ __all__ = [
     "ConformanceError",
     "Finding",
     "check_cloud",
+    "check_codec",
     "check_edge_model",
     "check_loss",
     "check_method",
     "check_trainable_cloud",
     "cloud_findings",
+    "codec_findings",
     "edge_model_findings",
     "loss_findings",
     "method_findings",

@@ -42,12 +42,12 @@ Format 2 is for forms that are for tables alone, such as `int4`. It differs in t
 
 import dataclasses
 import struct
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import CODECS, CodecName
+from ecct_tf.config import CODECS
 from ecct_tf.errors import CodecError
 from ecct_tf.wire.item_sections import Section, pack_sections, read_sections
 from ecct_tf.wire.sealed import seal, unseal
@@ -112,9 +112,7 @@ class ItemTableFile:
             if codec not in CODECS:
                 fields.append((f"values{index}", "u1", (section.row_bytes or 0,)))
                 continue
-            fields.append(
-                (f"values{index}", VALUE_DTYPES[cast(CodecName, codec)], (section.width,))
-            )
+            fields.append((f"values{index}", VALUE_DTYPES[codec], (section.width,)))
             if codec == "int8":
                 fields.append((f"scale{index}", "<f2", (1,)))
         return np.dtype([*fields, ("bias", "<f2", ())])
@@ -158,7 +156,7 @@ class ItemTableFile:
         """All before row 0."""
         moments = [self.feature_mean.astype("<f4").tobytes()]
         moments.append(self.feature_scale.astype("<f4").tobytes())
-        code = CODECS.index(cast(CodecName, self.codec)) if not self.named else _NAMED
+        code = CODECS.index(self.codec) if not self.named else _NAMED
         name = bytes([len(self.codec.encode())]) + self.codec.encode() if self.named else b""
         sections = struct.pack("<I", len(self.sections)) + pack_sections(self.sections)
         tail = b"".join([*moments, name, sections])

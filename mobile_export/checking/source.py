@@ -150,7 +150,9 @@ class SourceModel:
         uplink = exchange.make_uplink(
             tf.constant([0]), queries[None], embedding[None], logit[None], noise_seed=tf.constant(0)
         )
-        decoded = {"embeddings": exchange.coder.decode(uplink.embeddings).numpy()[0]}
+        decode = exchange.coder.decode
+        embeddings = decode(uplink.embeddings, exchange.embedding_dim)
+        decoded = {"embeddings": embeddings.numpy()[0]}
         if exchange.with_logits:
-            decoded["logits"] = exchange.coder.decode(uplink.logits).numpy()[0]
+            decoded["logits"] = decode(uplink.logits, exchange.num_queries).numpy()[0]
         return {"items": queries, **decoded}

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ecct_tf.config import FeatureConfig
+from ecct_tf.config import CODECS, FeatureConfig, is_own_codec
 from ecct_tf.edge import DeviceTask, EdgeModel, build_optimizer
 from ecct_tf.errors import ConfigError, ExportError
 from mobile_export.contract.samples import samples_of
@@ -71,11 +71,17 @@ def _exchange(task: DeviceTask) -> dict[str, Any]:
 
 
 def check_exportable(task: DeviceTask) -> None:
-    """Refuses devices whose cloud sends rows.
+    """Refuses devices whose cloud sends rows, or that exchange through a custom codec.
 
     Raises:
-      ConfigError: it does.
+      ConfigError: so it is.
     """
+    if not is_own_codec(task.exchange.codec):
+        raise ConfigError(
+            f"export: these devices exchange through exchange.codec={task.exchange.codec}, a "
+            f"custom codec, and files know {', '.join(CODECS)} alone; simulate with it, or with "
+            "one of these to export"
+        )
     if task.exchange.num_rows:
         raise ConfigError(
             "export: the cloud of these devices sends rows (h_c and z_c of items that it chose), "

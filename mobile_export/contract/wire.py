@@ -1,11 +1,10 @@
 """The uplink of an exported file as bytes: `ecct_tf.wire` for a file's sizes. No TensorFlow."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy.typing as npt
 
-from ecct_tf.config import CodecName
 from ecct_tf.wire import UplinkForm, WireUplink
 from ecct_tf.wire import pack_uplink as pack
 from ecct_tf.wire import unpack_uplink as unpack
@@ -19,7 +18,7 @@ def uplink_form(sizes: Sizes) -> UplinkForm:
     return UplinkForm(
         queries=sizes.num_queries,
         embedding_dim=sizes.embedding_dim,
-        codec=cast(CodecName, sizes.codec),
+        codec=sizes.codec,
         with_logits=sizes.with_logits,
     )
 

@@ -80,7 +80,7 @@ def test_a_device_reads_its_downlink(registry, tmp_path, taught_cloud, everybody
     np.testing.assert_array_equal(whole.keys, everybody)
     coder = build_codec("int8")
     vectors = taught_cloud.downlinks(everybody, round_number=4)
-    expected = coder.decode(coder.encode(vectors)).numpy()
+    expected = coder.decode(coder.encode(vectors), vectors.shape[1]).numpy()
     asked = taught_cloud.queries(everybody, round_number=4)
     for user in everybody.tolist():
         single = (tmp_path / found.devices / f"{user}.ecdn").read_bytes()

@@ -123,7 +123,10 @@ def test_values_of_overrides(override, section, name, value):
             "data.dataset: expected a data set out of movielens-100k, movielens-1m, "
             "movielens-latest-small, complete-journey, synthetic, files, or module:name",
         ),
-        ("exchange.codec=3", "exchange.codec: expected one of float32, float16, int8, got 3"),
+        (
+            "exchange.codec=zip",
+            "exchange.codec: expected a codec out of float32, float16, int8, or module:name",
+        ),
         ("seed=-1", "seed: expected at least 0, got -1"),
         ("edge.tiers.linear=0.5", "edge.tiers: the shares must sum to 1"),
     ],

@@ -155,7 +155,7 @@ def test_codecs(name):
 
     def cross(values):
         encoded = codec.encode(2.0 * values)
-        return {"values": codec.decode(encoded)}
+        return {"values": codec.decode(encoded, 4)}
 
     check(cross, np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32))
 

@@ -69,7 +69,9 @@ def test_devices_are_the_first_that_answered_with_what_was_theirs(size, witnesse
         assert device.uplink.users.tolist() == [user]
         assert np.array_equal(device.uplink.items[0], device.downlink.queries)
         assert np.array_equal(state.knowledge.items[user], device.downlink.queries)
-        decoded = seen.work.exchange.coder.decode(device.uplink.embeddings)
+        decoded = seen.work.exchange.coder.decode(
+            device.uplink.embeddings, seen.work.exchange.embedding_dim
+        )
         assert np.array_equal(state.knowledge.embeddings[user], decoded[0])
 
 

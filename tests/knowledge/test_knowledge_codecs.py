@@ -1,3 +1,7 @@
+import dataclasses
+import sys
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from ecct_tf.config import CODECS
-from ecct_tf.errors import ConfigError
-from ecct_tf.knowledge import build_codec
+from ecct_tf.config import CODECS, ExchangeConfig, load_config
+from ecct_tf.errors import CodecError, ConfigError
+from ecct_tf.knowledge import ExchangeSpec, RowCodec, build_codec, codec_origin, codecs
+from ecct_tf.knowledge.codec_origin import changed_codecs, codec_origins
+from ecct_tf.wire.row_codec import custom_codec
 
 FINITE = st.floats(-1e6, 1e6, width=32)
 TENSORS = arrays(np.float32, array_shapes(min_dims=1, max_dims=3, max_side=5), elements=FINITE)
@@ -16,7 +22,7 @@ SMALLEST_NORMAL, SMALLEST = 2.0**-14, 2.0**-24  # of float16
 
 def cross(name, values):
     codec = build_codec(name)
-    return np.asarray(codec.decode(codec.encode(tf.constant(values))))
+    return np.asarray(codec.decode(codec.encode(tf.constant(values)), np.shape(values)[-1]))
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,5 +102,119 @@ def test_bytes_by_hand(name, size):
 
 
 def test_unknown_codec():
-    with pytest.raises(ConfigError, match=r"'float32', 'float16', 'int8'.*'zip'"):
+    with pytest.raises(ConfigError, match="a codec out of float32, float16, int8, or module:name"):
         build_codec("zip")
+
+
+def _signs(values):
+    """A bit is wasted on nothing: 0 or 1 for each number, and no scale."""
+    return tf.cast(values > 0.0, tf.uint8)
+
+
+def _lost(content, width):
+    del width
+    return 2.0 * tf.cast(content, tf.float32) - 1.0
+
+
+def _module(monkeypatch):
+    module = types.ModuleType("my_codecs")
+    plain = RowCodec(lambda width: width, _signs, _lost, error=0.99)
+    module.signs = lambda: plain
+    module.nothing = lambda: None
+    module.fails = lambda: {}["scale"]
+    module.exact = lambda: dataclasses.replace(plain, error=0.0)
+    module.longer = lambda: dataclasses.replace(plain, row_bytes=lambda width: width + 1)
+    module.half = lambda: dataclasses.replace(plain, row_bytes=lambda width: width / 2)
+    module.bits = lambda: dataclasses.replace(plain, encode=lambda values: values > 0.0)
+    module.sure = lambda: dataclasses.replace(plain, error=-1.0)
+    module.doubles = lambda: dataclasses.replace(
+        plain, decode=lambda content, width: tf.cast(_lost(content, width), tf.float64)
+    )
+    for name in ("signs", "nothing", "fails", "exact", "longer", "half", "bits", "sure", "doubles"):
+        getattr(module, name).__module__ = "my_codecs"
+    monkeypatch.setitem(sys.modules, "my_codecs", module)
+    build_codec.cache_clear()
+    custom_codec.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nothing", "return an ecct_tf.knowledge.RowCodec, got NoneType"),
+        ("fails", "its function failed: KeyError: 'scale'"),
+        ("exact", "within 0 of the largest of their row"),
+        ("longer", r"expected \[8\] uint8 of \[7\] float32, as row_bytes says, got \(7,\) uint8"),
+        ("half", "row_bytes.1.: expected a whole number above 0, got 0.5"),
+        ("bits", r"got \(7,\) bool"),
+        ("sure", "error: expected the largest error as a share"),
+        ("doubles", r"decode: expected \[7\] float32, got \(7,\) float64"),
+        ("missing", "function missing in the module my_codecs"),
+    ],
+)
+def test_what_is_no_codec_is_refused(name, words, monkeypatch):
+    _module(monkeypatch)
+    with pytest.raises(ConfigError, match=words):
+        build_codec(f"my_codecs:{name}")
+
+
+def test_a_codec_of_ones_own_has_the_bytes_that_it_says(monkeypatch):
+    _module(monkeypatch)
+    monkeypatch.setattr(codecs, "_try", lambda _: None)
+    codec = build_codec("my_codecs:signs")
+    assert codec.encoded_bytes(3, 5) == 15
+    encoded = codec.encode(tf.constant([[0.5, -2.0]]))
+    assert encoded[0].numpy().tolist() == [[1, 0]]
+    assert codec.decode(encoded, 2).numpy().tolist() == [[1.0, -1.0]]
+    spec = ExchangeSpec(
+        cloud_dim=5, embedding_dim=3, num_queries=2, codec="my_codecs:signs", answer_by="item"
+    )
+    # Id and items, two embeddings of three bytes, two logits of one.
+    assert spec.uplink_bytes == 4 + 8 + 6 + 2
+    assert spec.known_bytes == 5
+    uplink = spec.make_uplink(
+        tf.constant([0]), tf.constant([[1, 2]]), tf.ones([1, 2, 3]), tf.ones([1, 2])
+    )
+    spec.check_uplink(uplink)
+    assert sum(part.numpy().nbytes for part in (*uplink.embeddings, *uplink.logits)) == 8
+
+
+@pytest.mark.parametrize("name", [*CODECS, "my_codecs:signs"])
+def test_rows_of_another_length_are_refused(name, monkeypatch):
+    _module(monkeypatch)
+    monkeypatch.setattr(codecs, "_try", lambda _: None)
+    codec = build_codec(name)
+    first, *others = codec.encode(tf.ones([2, 7]))
+    with pytest.raises(CodecError, match="expected rows of 7 numbers as 7 "):
+        codec.decode((first[:, :-1], *others), 7)
+
+
+def test_no_numbers_are_no_bytes(monkeypatch):
+    _module(monkeypatch)
+    monkeypatch.setattr(codecs, "_try", lambda _: None)
+    codec = build_codec("my_codecs:signs")
+    assert codec.encoded_bytes(1, 0) == 0
+    assert codec.decode(codec.encode(tf.ones([3, 0])), 0).shape == (3, 0)
+
+
+def test_only_codecs_of_ones_own_are_recorded(monkeypatch):
+    origin = {"target": "my_codecs:signs", "version": None, "source_sha256": "1" * 64}
+    monkeypatch.setattr(codec_origin, "origin_of", lambda target, **_: {**origin, "target": target})
+    own = ExchangeConfig(codec="my_codecs:signs", item_table="int8")
+    assert codec_origins(ExchangeConfig()) == {}
+    assert codec_origins(own) == {"my_codecs:signs": origin}
+    assert changed_codecs(own, {"my_codecs:signs": origin}) == []
+    other = {"my_codecs:signs": {**origin, "source_sha256": "0" * 64}}
+    (change,) = changed_codecs(own, other)
+    assert change.startswith("codec 'my_codecs:signs': source SHA-256 0000")
+
+
+def test_a_codec_of_ones_own_is_refused_where_it_cannot_be():
+    own = "exchange.codec=my_codecs:signs"
+    for more, words in (
+        ((), f"exchange.item_table: got null with {own}"),
+        (("exchange.uplink_log=log",), f"exchange.uplink_log: got log with {own}"),
+        (("runtime.real_devices=1",), f"runtime.real_devices: got 1 with {own}"),
+    ):
+        table = ("exchange.item_table=int8",) if more else ()
+        with pytest.raises(ConfigError, match=words):
+            load_config(overrides=[own, *table, *more])

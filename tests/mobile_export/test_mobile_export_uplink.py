@@ -50,10 +50,12 @@ def test_the_cloud_reads_what_a_file_answers(
     # A step of the int8 codec is the scale.
     step = float(np.max(found.embeddings[1])) * 1.01
     np.testing.assert_allclose(
-        coder.decode(uplink.embeddings).numpy()[0], source["embeddings"], atol=step
+        coder.decode(uplink.embeddings, work.exchange.embedding_dim).numpy()[0],
+        source["embeddings"],
+        atol=step,
     )
     np.testing.assert_allclose(
-        coder.decode(uplink.logits).numpy()[0],
+        coder.decode(uplink.logits, work.exchange.num_queries).numpy()[0],
         source["logits"],
         atol=float(found.logits[1][0]) * 1.01,
     )
