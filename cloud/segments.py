@@ -11,6 +11,8 @@ from cloud.version_files import StoredCloud
 __all__ = ["SegmentDownlinks", "segment_downlinks"]
 
 EVERYBODY = "all"
+# The mean of fewer tells about single users, and would outlast their erasure.
+_FEWEST = 5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,7 +21,7 @@ class SegmentDownlinks:
 
     Attributes:
       names: `all` first, then one for each category of the centralized user columns that a
-        user with a history has.
+        user with a history has, if at least five such users have it.
       embeddings: `[segments, d_c] float32`, the mean over the segment's users.
       queries: `[segments, Q] int32`.
     """
@@ -47,7 +49,7 @@ def segment_downlinks(
     categories = stored.space.user_categories
     for name, column in zip(categories, stored.user_columns().T, strict=True):
         inside = heard & (column > 0)
-        if inside.any():
+        if np.count_nonzero(inside) >= _FEWEST:
             names.append(name)
             members.append(inside)
     embeddings = np.stack([users[inside].mean(axis=0) for inside in members])

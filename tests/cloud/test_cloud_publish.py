@@ -108,9 +108,12 @@ def test_a_new_user_reads_the_mean(registry, tmp_path, taught_cloud, everybody, 
 def test_segments_are_the_categories_that_the_cloud_may_see(stored_cloud, everybody):
     from cloud.segments import segment_downlinks
 
-    space = dataclasses.replace(stored_cloud.space, user_categories=("plan=free", "plan=none"))
-    states = np.concatenate([stored_cloud.states, np.zeros((len(everybody), 2))], axis=1)
-    states[[2, 5], -2] = 1.0
+    categories = ("plan=free", "plan=none", "plan=rare")
+    space = dataclasses.replace(stored_cloud.space, user_categories=categories)
+    states = np.concatenate([stored_cloud.states, np.zeros((len(everybody), 3))], axis=1)
+    states[[1, 2, 4, 5, 7], -3] = 1.0
+    # The mean of four would tell about each of them.
+    states[[1, 2, 4, 5], -1] = 1.0
     users = np.arange(2.0 * len(everybody), dtype=np.float32).reshape(-1, 2)
     table = dataclasses.replace(
         stored_cloud.table, cloud=np.zeros((stored_cloud.table.num_items + 1, 2), np.float32)
@@ -119,7 +122,7 @@ def test_segments_are_the_categories_that_the_cloud_may_see(stored_cloud, everyb
     found = segment_downlinks(stored, users, round_number=0)
     # Nobody with a history is in the second.
     assert found.names == ("all", "plan=free")
-    np.testing.assert_array_equal(found.embeddings[1], [(4 + 10) / 2, (5 + 11) / 2])
+    np.testing.assert_allclose(found.embeddings[1], [2 * 19 / 5, 2 * 19 / 5 + 1])
 
 
 def test_a_device_fetches_only_the_rows_that_changed(registry, tmp_path, changed):
