@@ -1,6 +1,7 @@
 """Configuration of the edge models that a job trains starting weights for."""
 
 import dataclasses
+import re
 from typing import ClassVar
 
 from ecct_tf.config import STARTS, StartConfig, StartName, Tier, check_tier_form
@@ -26,6 +27,8 @@ class EdgeModelsConfig:
       hidden_dim: width of the hidden layer of `mlp` and `attention`.
       profile_dim: width of the embedding of one private column.
       heads: attention heads of `attention`.
+      targets: names of the further targets that devices' models have heads for (`samples.targets`
+        of the devices). The cloud needs to know that there are heads; labels stay on devices.
     """
 
     start: StartName = "random"
@@ -36,6 +39,7 @@ class EdgeModelsConfig:
     hidden_dim: int = 32
     profile_dim: int = 2
     heads: int = 2
+    targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         numbers(self, "edge")
@@ -48,6 +52,13 @@ class EdgeModelsConfig:
         if not self.tiers or len(set(self.tiers)) < len(self.tiers):
             raise ConfigError(
                 f"edge.tiers: expected one or more tiers, each once, got {list(self.tiers)}"
+            )
+        if len(set(self.targets)) < len(self.targets) or not all(
+            re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in self.targets
+        ):
+            raise ConfigError(
+                "edge.targets: expected different names of lower-case letters, digits and "
+                f"underscores, got {list(self.targets)}"
             )
         for name in ("profile_sizes", "profile_sets"):
             sizes = getattr(self, name) or ()

@@ -59,6 +59,7 @@ def edge_models(
         item_dim=sum(block.source.shape[1] for block in table.blocks),
         profile_numbers=profile_numbers,
         profile_sets=profile_sets,
+        targets=tuple(sorted(edge.targets)),
     )
     return [build_edge_model(tier, spec) for tier in sorted(edge.tiers)]
 

@@ -30,6 +30,7 @@ from ecct_tf.config import (
 )
 from ecct_tf.config.aggregator_names import MEAN
 from ecct_tf.config.checks import at_least, numbers, one_of
+from ecct_tf.data.outcomes import target_names
 from ecct_tf.errors import ConfigError
 
 __all__ = ["CycleConfig", "CycleExchangeConfig", "TransportName", "load_cycle_config"]
@@ -148,18 +149,6 @@ class CycleConfig:
                 "features.context: devices of a cycle are given no context of their interactions "
                 f"yet; expected none, got {list(self.features.context)}"
             )
-        for name in ("grade", "weight"):
-            column = getattr(self.samples, name).column
-            if column is not None:
-                raise ConfigError(
-                    f"samples.{name}.column: devices of a cycle are given no columns of their "
-                    f"interactions yet; expected null, got {column!r}"
-                )
-        if self.samples.targets:
-            raise ConfigError(
-                "samples.targets: devices of a cycle are given no columns of their interactions "
-                f"yet; expected none, got {sorted(self.samples.targets)}"
-            )
         if self.server.stages is not None:
             raise ConfigError(
                 "server.stages: devices of a cycle run exported files, not rounds of stages; "
@@ -215,6 +204,7 @@ class CycleConfig:
                 hidden_dim=self.edge.hidden_dim,
                 profile_dim=self.edge.profile_dim,
                 heads=self.edge.heads,
+                targets=target_names(self.samples),
             ),
             edge_start=EdgeStartConfig(**dataclasses.asdict(self.start)),
             validation=self.validation,

@@ -28,6 +28,7 @@ from ecct_tf.simulation.builder import assign_tiers, device_work
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.wire import CURRENT_NAME, DownlinkFile, ItemTableFile, Publication, StartFile
 from mobile_export.device import DeviceFleet, DeviceModel
+from mobile_export.device.moments import context_words
 from mobile_export.making.export import Labels, export_edge_model
 from mobile_export.making.items import exact_encoding
 from mobile_export.runtime.interpreter import Runtime
@@ -158,6 +159,7 @@ class EdgeSide:
                             profile=device_profile(view, shape=work.model.profile),
                             num_older=view.num_older,
                             times=view.times,
+                            context=context_words(view.context, values=model.file.kept_columns),
                         )
                     )
                     for view in views

@@ -20,8 +20,10 @@ from ecct_tf.cycle.edge import EdgeSide, Fetched
 from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.cycle.service_process import RunningService, ServicePlan, serving
 from ecct_tf.data import DeviceView
+from ecct_tf.data.outcomes import outcome_columns
 from ecct_tf.data.profile import ProfileShape, device_profile
 from ecct_tf.errors import ConfigError, TokenError, WorkerError
+from mobile_export.device.moments import context_words
 from mobile_export.device.state import DeviceState, read_state
 from mobile_export.transport.home import DeviceHome, OwnData
 from mobile_export.transport.host import HostPlan, HostReport
@@ -180,6 +182,7 @@ class HttpDevices:
                 times=tuple(view.times.tolist()),
                 profile=tuple(device_profile(view, shape=shape).tolist()),
                 num_older=view.num_older,
+                context=context_words(view.context, values=outcome_columns(self._config.samples)),
             )
         )
         self._log_in(view.user)

@@ -66,6 +66,8 @@ def edge_scores(
                     state,
                     history=split.before(user, position),
                     times=split.times_before(user, position),
+                    # What came of interactions is read in training alone.
+                    context=np.zeros((0, 0), np.int32),
                 )
                 now = split.time_of(user, position)
                 scores[row] = model.score(asked, candidates.items[row], now=now)

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class OwnData:
       times: when each was, seconds since 1970.
       profile: rows of the private columns.
       num_older: how many of `history` the cloud knows too.
+      context: what came of each of `history`, by column of the file; None where it is unknown.
     """
 
     user: int
@@ -40,6 +41,7 @@ class OwnData:
     times: tuple[float | None, ...] = ()
     profile: tuple[int, ...] = ()
     num_older: int = 0
+    context: Mapping[str, Sequence[str | None]] = dataclasses.field(default_factory=dict)
 
 
 class DeviceHome:
@@ -164,6 +166,7 @@ class DeviceHome:
             profile=own.profile,
             num_older=own.num_older,
             times=own.times or None,
+            context=own.context,
             start=client.start(publication, model.file.architecture),
             clock=clock,
         )

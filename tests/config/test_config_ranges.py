@@ -5,10 +5,12 @@ import functools
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from cloud.retraining import load_job_config
+from cloud.retraining.edge_config import EdgeModelsConfig
 from ecct_tf.config import RunConfig, TargetConfig, load_config
 from ecct_tf.cycle.config import load_cycle_config
 from ecct_tf.errors import ConfigError
@@ -276,13 +278,14 @@ def test_a_cycle_has_the_librarys_mean_alone():
         load_cycle_config(None, overrides=["features.context={network: [wifi]}"])
     for name in ("grade", "weight"):
         given = [f"samples.{name}.column=stars", f"samples.{name}.values={{good: 1.0}}"]
-        with pytest.raises(ConfigError, match=rf"samples\.{name}\.column: devices of a cycle"):
-            load_cycle_config(None, overrides=given)
         with pytest.raises(ConfigError, match=rf"samples\.{name}\.column: got 'stars', which"):
             load_config(None, overrides=[*given, "features.context={stars: [good]}"])
     given = ["samples.targets={like: {column: stars, values: {good: 1.0}}}"]
-    with pytest.raises(ConfigError, match=r"samples\.targets: devices of a cycle are given no"):
-        load_cycle_config(None, overrides=given)
+    job = load_cycle_config(None, overrides=given).job(registry=Path("r"), uplinks=None)
+    assert job.edge.targets == ("like",)
+    for names in (["Like"], ["like", "like"]):
+        with pytest.raises(ConfigError, match=r"edge\.targets: expected different names"):
+            EdgeModelsConfig(targets=tuple(names))
     with pytest.raises(ConfigError, match=r"samples\.targets\.like\.column: got 'stars', which"):
         load_config(None, overrides=[*given, "features.context={stars: [good]}"])
     with pytest.raises(ConfigError, match=r"server\.stages: devices of a cycle run exported"):

@@ -45,12 +45,13 @@ export default async function round({address, token, own, rounds, roundNumber, r
 }
 
 /** What the app knows of its user before the cloud is asked; once, whenever a tab ended meanwhile. */
-async function settle(device, {history, times, profile, num_older: older}) {
+async function settle(device, {history, times, profile, num_older: older, context}) {
   const {model, state} = device;
   if (state.downlink !== null) return;
   if (state.history.length === 0) {
     const tokens = history.map((row) => model.itemToken(row));
-    await device.interact(tokens, times.length ? times.map((time) => time && Math.floor(time)) : undefined);
+    const moments = times.length ? times.map((time) => time && Math.floor(time)) : undefined;
+    await device.interact(tokens, moments, context);
   }
   await device.setKnownToCloud(older);
   const columns = model.metadata.profile.map(({name}, place) => [name, model.profileValue(place, profile[place])]);

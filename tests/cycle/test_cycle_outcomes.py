@@ -1,0 +1,96 @@
+"""Cycles whose devices train by grades and a second head: labels reach devices, never the cloud."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cloud.registry import Registry
+from cloud.version_files import StoredCloud
+from ecct_tf.cycle import load_cycle_config, loop, run_cycles
+from ecct_tf.cycle.folder import CycleFolder
+from ecct_tf.data import Column, EncodedColumn, FeatureSchema, Kind, Side, load_dataset
+from ecct_tf.simulation.experiment import build_experiment
+from mobile_export.device.state import read_state
+from mobile_export.flatbuffer.packing import read_metadata
+
+_spec = importlib.util.spec_from_file_location(
+    "cycle_pieces", Path(__file__).with_name("cycle_pieces.py")
+)
+pieces = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(pieces)
+
+WORDS = ("qzbad", "qzgood")
+OVERRIDES = (
+    *pieces.SMALL,
+    "data.synthetic_users=6",
+    "edge.tiers={linear: 1.0}",
+    "edge.shared=none",
+    "rounds_per_cycle=1",
+    "training.loss=bce",
+    "samples.grade.column=stars",
+    "samples.grade.values={qzbad: 0.25, qzgood: 1.0}",
+    "samples.targets={like: {column: stars, values: {qzbad: 0.0, qzgood: 1.0}}}",
+)
+
+
+@pytest.fixture
+def rated(monkeypatch):
+    """Gives the devices stars of their interactions; the jobs' data have none."""
+
+    def build(config, **given):
+        plain = load_dataset(config.data, seed=config.seed, progress=False)
+        stars = Column("stars", "interaction", Side.FEDERATED, Kind.CATEGORICAL)
+        codes = np.random.default_rng(1).integers(0, 3, plain.num_interactions).astype(np.int32)
+        dataset = dataclasses.replace(
+            plain,
+            schema=FeatureSchema(plain.schema.name, (*plain.schema.columns, stars)),
+            interaction_columns=(EncodedColumn(stars, codes, WORDS),),
+        )
+        return build_experiment(config, dataset=dataset, **given)
+
+    monkeypatch.setattr(loop, "build_experiment", build)
+    return build
+
+
+def test_devices_of_a_cycle_train_by_what_the_cloud_never_sees(rated, tmp_path):
+    config = load_cycle_config(None, overrides=OVERRIDES)
+    chain = run_cycles(config, tmp_path / "chain", cycles=1, show=False)
+    folder = CycleFolder(chain.path)
+    views = {view.user: view for (view,) in rated(config.run(), progress=False).groups}
+    states = [read_state(path) for path in (folder.edge("linear", 1) / "states").glob("*.state")]
+    assert {state.user for state in states} == set(views)
+    for state in states:
+        assert state.context_values == {"stars": WORDS}
+        np.testing.assert_array_equal(state.context, views[state.user].context)
+    # The further head was trained.
+    (path,) = folder.export.glob("*/*.tflite")
+    layout = read_metadata(path.read_bytes())["weights"]["layout"]
+    sizes = [int(np.prod(shape)) for _, shape in layout]
+    ends = np.cumsum(sizes)
+    heads = [place for place, (name, _) in enumerate(layout) if "targets" in name]
+    assert heads
+    for place in heads:
+        part = slice(ends[place] - sizes[place], ends[place])
+        assert any(not np.array_equal(each.values[part], each.start[part]) for each in states)
+    # The cloud knows that there is a head, and no value of the column.
+    version = Registry(folder.registry).version(1)
+    assert StoredCloud.of(version).devices.specs["linear"].targets == ("like",)
+    for part in (folder.registry, folder.uplinks, folder.public, folder.job(1)):
+        for file in part.rglob("*"):
+            content = file.read_bytes() if file.is_file() else b""
+            assert not any(word.encode() in content for word in WORDS), file
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("rated")
+def test_devices_over_http_train_by_the_same(tmp_path):
+    rows = []
+    for transport in ("files", "http"):
+        config = load_cycle_config(None, overrides=[*OVERRIDES, f"transport={transport}"])
+        rows.append(run_cycles(config, tmp_path / transport, cycles=1, show=False).rows)
+    assert rows[0] == rows[1]
+    home = next(CycleFolder(tmp_path / "http").devices.iterdir())
+    assert read_state(home / "device.state").context.any()
