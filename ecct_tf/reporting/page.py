@@ -17,6 +17,7 @@ from ecct_tf.reporting.pictures import Pictures, Variant
 from ecct_tf.reporting.provenance import commands_of, origins_of, settings_of
 from ecct_tf.reporting.run import CATALOG, QUALITY, Run
 from ecct_tf.reporting.story import Story, tell
+from ecct_tf.reporting.targets import target_rows
 
 __all__ = ["render_report", "write_report"]
 
@@ -100,6 +101,7 @@ def _content(comparison: Comparison, story: Story, *, against: str | None) -> di
         "paired": _paired(comparison),
         "since_start": gain_since_start(story.subject),
         "served_by_start": served_by_start(story.subject),
+        "targets": target_rows(story.subject.runs),
         "by_group": group_quality(_served(comparison, story)),
         "ablation": ablation,
         "ablation_picture": pictures.ablation(ablation) if len(ablation) > 1 else None,

@@ -380,3 +380,20 @@ def test_what_differs_from_the_defaults_comes_first(make_run, tmp_path: Path) ->
 def test_a_folder_that_cannot_be_written_is_told(make_run, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot write the report .*No such file"):
         write_report([read_run(make_run())], tmp_path / "none" / "report.html")
+
+
+def test_further_targets_have_the_auc_of_each_head(make_run, result, tmp_path) -> None:
+    own = {
+        "results": [result("ECCT edge", "edge", 0.7)],
+        "ranks": {("ECCT edge", "edge"): (1, 2, 3, 4)},
+    }
+    paths = [make_run(f"run-{seed}", seed=seed, **own) for seed in (0, 1)]
+    assert "Further targets" not in report(paths, tmp_path)[1].text
+    like = {"auc": 0.6, "ranking_auc": None, "rows": 120, "positives": 66}
+    for path, auc in zip(paths, (0.6, 0.7), strict=True):
+        (path / "targets.json").write_text(json.dumps({"like": {**like, "auc": auc}}))
+    _, page = report(paths, tmp_path)
+    assert "like 0.650 – 120 66" in page.text
+    (paths[0] / "targets.json").write_text('{"like": {"auc": "high"}}')
+    with pytest.raises(RunFolderError, match=r"targets\.json: expected auc, ranking_auc"):
+        report(paths, tmp_path)
