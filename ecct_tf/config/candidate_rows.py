@@ -19,17 +19,21 @@ class CandidateRowsConfig:
       popular: rows shared by all devices, of the items with most older interactions.
       uniform: rows shared by all devices, of items drawn uniformly from the catalog: negatives from
         these are like those of a whole table.
+      touched: rows that a device keeps beside those, of what its user touched last among a
+        request's candidates. Devices with exported files only: a simulation's devices touch
+        nothing new.
     """
 
     best: int = 512
     popular: int = 512
     uniform: int = 512
+    touched: int = 256
 
     def __post_init__(self) -> None:
         section = "exchange.candidates"
         numbers(self, section)
         at_least(self, section, 1, "best", "popular")
-        at_least(self, section, 0, "uniform")
+        at_least(self, section, 0, "uniform", "touched")
 
     @property
     def shared(self) -> int:

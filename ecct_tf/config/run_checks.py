@@ -139,11 +139,6 @@ def check_candidates(config: "RunConfig") -> None:
             "rows are chosen once, by downlinks that stay as they were published",
             "0",
         ),
-        "runtime.real_devices": (
-            config.runtime.real_devices,
-            "exported files hold the whole table",
-            "0",
-        ),
         "evaluation.catalog": (
             config.evaluation.catalog in ("own", "all") and config.evaluation.catalog,
             "no device can rank items that it has no rows of",

@@ -59,6 +59,7 @@ _BEFORE: Mapping[str, Any] = {
     "exchange.answer_by": "item",
     "exchange.candidates.best": 512,
     "exchange.candidates.popular": 512,
+    "exchange.candidates.touched": 256,
     "exchange.candidates.uniform": 512,
     "exchange.embeddings": True,
     "exchange.item_increments.bits": 9,

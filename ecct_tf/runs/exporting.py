@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ecct_tf.runs.models import RunModels
+from ecct_tf.simulation.published_rows import room_of, write_rows
 from mobile_export.making.export import ExportedFile, export_edge_model
 from mobile_export.making.variants import default_variant
 
@@ -30,7 +31,8 @@ def export_models(
     """Writes files of each tier, a manifest and a model card; yields the files of a tier at once.
 
     Files answer a cloud with rows of their user, always; of a run whose devices sent sums alone, or
-    did not always answer, it is said.
+    did not always answer, it is said. Of a run whose devices hold rows of some items the files hold
+    none: those of all devices and of each user are files of their own.
 
     Args:
       models: of the run.
@@ -60,6 +62,7 @@ def export_models(
             "its files always answers",
             exchange.speak_above,
         )
+    holding, config = models.holding, models.experiment.config
     for chosen in models.tiers if tier is None else [tier]:
         reference = models.reference(chosen, user=user, steps=0, new_device=new_device)
         yield from export_edge_model(
@@ -73,4 +76,7 @@ def export_models(
             labels=models.labels(chosen, user=user, new_device=new_device),
             examples=models.examples(chosen, count=_EXAMPLES),
             overwrite=overwrite,
+            held=None if holding is None else room_of(config),
         )
+    if holding is not None:
+        write_rows(config, models.table, holding.items, out)

@@ -46,7 +46,7 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
       ConfigError: when an edge model cannot be imported or built.
       RunFolderError: when `path` is no run folder, or has no whole item table.
       ExportError: when the run has no edge model of ECCT's, no checkpoint, or other data, or when
-        its devices hold rows of some items alone or exchange logits alone.
+        its devices exchange logits alone.
       CheckpointError: when the checkpoints are damaged.
     """
     folder = RunFolder.open(path)
@@ -55,12 +55,6 @@ def open_models(path: Path, *, dataset: Dataset | None = None) -> RunModels:
             f"the run {path} is of method {folder.config.method!r}, which has no edge model of "
             "ECCT's at any round; export a run of method {",
             ".join(EDGE_METHODS)}",
-        )
-    if holds_candidates(folder.config):
-        raise ExportError(
-            f"the devices of the run {path} hold rows of the items that the cloud chose for each "
-            "(exchange.items=candidates), and a file for phones holds the whole item table; export "
-            "a run with exchange.items=table"
         )
     if folder.config.method == "ecct" and not folder.config.exchange.embeddings:
         raise ExportError(

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.data.outcomes import target_names
+from ecct_tf.errors import ExportError
 from ecct_tf.evaluation import Metrics, TargetQuality, evaluate_scores, target_quality
 from ecct_tf.runs.models import RunModels
 from ecct_tf.simulation.target_outcome import tested_labels
 from mobile_export.checking.reference import Reference
+from mobile_export.contract.held import held_room
 from mobile_export.contract.samples import samples_of
 from mobile_export.contract.signatures import Signature, contract_of
 from mobile_export.flatbuffer.packing import check_digest, expected_digest, read_metadata
@@ -85,6 +87,12 @@ def measure_quality(
     check_digest(content, expected_digest(path), name=path.name)
     metadata = read_metadata(content)
     models.check_origin(path, metadata)
+    if held_room(metadata) is not None:
+        raise ExportError(
+            f"{path.name} takes rows of items (exchange.items=candidates), expected one that holds "
+            "the whole item table; the run itself measures its devices, and runtime.real_devices "
+            "holds files against them"
+        )
     variant, contract = find_variant(metadata["variant"]["name"]), contract_of(metadata)
     tier = str(metadata["tier"])
     user = metadata["provenance"].get("user")

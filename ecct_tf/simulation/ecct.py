@@ -377,7 +377,12 @@ def assemble(
         held=None if holding is None else holding.items,
         num_users=experiment.dataset.num_users,
         starts=starts,
-        witness=real_devices(config, experiment.groups, table=table),
+        witness=real_devices(
+            config,
+            experiment.groups,
+            table=table,
+            held=None if holding is None else holding.items,
+        ),
         prepared=experiment.prepared,
         attack=attack_of(experiment),
     )

@@ -17,12 +17,14 @@ import tensorflow as tf
 
 from ecct_tf.config import RunConfig
 from ecct_tf.data import DeviceView
+from ecct_tf.data.held_items import HeldItems
 from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.errors import ConfigError, ExportError
 from ecct_tf.federated import CohortRound, DeviceWork, SimulatedDevice, Witness
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.noise import draw_noise
 from ecct_tf.simulation.device_parity import Twin, check_codes, simulated_twin, uplink_bytes
+from ecct_tf.simulation.published_rows import published_rows, room_of
 from mobile_export.device import DeviceModel, DeviceState, ReceivedDownlink, TrainingPlan
 from mobile_export.device.moments import context_words
 from mobile_export.device.training import train_round
@@ -39,9 +41,19 @@ WEIGHT_TOLERANCE = 2e-6
 
 
 def real_devices(
-    config: RunConfig, groups: Sequence[Sequence[DeviceView]], *, table: ItemTable
+    config: RunConfig,
+    groups: Sequence[Sequence[DeviceView]],
+    *,
+    table: ItemTable,
+    held: HeldItems | None = None,
 ) -> Witness | None:
     """The witness that `runtime.real_devices` asks for; None for none.
+
+    Args:
+      config: of the run.
+      groups: what each device holds, with interactions of items that it has no row of.
+      table: the item table as devices received it.
+      held: the items whose rows each device holds; None for the whole table.
 
     Raises:
       ConfigError: the cloud sends rows.
@@ -53,7 +65,8 @@ def real_devices(
             "runtime.real_devices: expected 0 with a cloud that sends rows, which exported files "
             f"do not read, got {config.runtime.real_devices}"
         )
-    return RealDevices(config, {group[0].user: group[0] for group in groups}, table=table)
+    views = {group[0].user: group[0] for group in groups}
+    return RealDevices(config, views, table=table, held=held)
 
 
 class _Tier(NamedTuple):
@@ -70,14 +83,21 @@ class RealDevices:
       config: of the run.
       views: what each user's device holds.
       table: the item table as devices received it.
+      held: the items whose rows each device holds; None for the whole table.
     """
 
     def __init__(
-        self, config: RunConfig, views: Mapping[int, DeviceView], *, table: ItemTable
+        self,
+        config: RunConfig,
+        views: Mapping[int, DeviceView],
+        *,
+        table: ItemTable,
+        held: HeldItems | None = None,
     ) -> None:
         self._config = config
         self._views = views
         self._table = table
+        self._held = None if held is None else (held, published_rows(config, table))
         self._plan = TrainingPlan(seed=config.seed)
         self._tiers: dict[tuple[str, bool], _Tier] = {}
         self._differences: list[float] = []
@@ -160,7 +180,11 @@ class RealDevices:
             device.downlink.queries,
             scale=float(embedding[1][0]) if len(embedding) > 1 else 1.0,
         )
-        return model.with_weights(model.receive(state, received), device.before)
+        state = model.receive(state, received)
+        if self._held is not None:
+            held, rows = self._held
+            state = model.hold(state, rows.of(np.append(held.of(view.user), 0)))
+        return model.with_weights(state, device.before)
 
     def _tier(self, work: DeviceWork) -> _Tier:
         """The tier in the stage of `work`; its file is made when it is first needed."""
@@ -175,6 +199,7 @@ class RealDevices:
                     task=work.task,
                     out=Path(folder),
                     variants=[f"trainable-{exact_encoding(self._table)}"],
+                    held=None if self._held is None else room_of(self._config),
                 )
                 model = DeviceModel(file.path, runtime=runtime)
             _log.info("real devices of tier %s: %s in %s", key[0], model.file.name, runtime)

@@ -140,7 +140,8 @@ def meaning_of(
             ],
         ),
         vocabulary=words_fingerprint(tokens) if items.get("file") else "",
-        rows=int(items["rows"]),
+        # Where rows are an input: of the table that they are of.
+        rows=1 + int(items["held"]["catalog"]) if "held" in items else int(items["rows"]),
         columns=tuple(_column(column, words) for column in metadata["profile"]),
         context=tuple(kept_columns(metadata).items()),
     )

@@ -9,7 +9,8 @@ whatever the caller gives (`None` below), in a static file they are fixed.
 
 Histories are item ids, newest last, 0 for empty slots at the front. An id that the item
 table does not have, a value that is not finite and a learning rate out of range are
-replaced inside the graph, see `mobile_export.making.guards`.
+replaced inside the graph, see `mobile_export.making.guards`. In a file that takes rows of items as
+the input `item_rows`, histories, candidates and queries name places in it instead of items.
 
 `train` takes rows in any order, unless the loss reads positions: where `group_size` of the
 section `training` in the metadata is above 1, rows come position by position, whole, each with its
@@ -107,6 +108,9 @@ class Sizes:
         input.
       context: columns of the context, whose codes end a reading.
       targets: names of the further targets, T of them, whose logits follow the first.
+      item_rows: R, rows of items that the file takes as an input; 0 where it holds the whole table,
+        and there is no such input.
+      row_bytes: of a row in that input, its item's number included.
     """
 
     history_length: int
@@ -124,6 +128,8 @@ class Sizes:
     clock_width: int = 0
     context: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    item_rows: int = 0
+    row_bytes: int = 0
 
 
 def signatures(sizes: Sizes, *, trainable: bool) -> Mapping[str, Signature]:
@@ -157,7 +163,7 @@ def contract_of(metadata: Mapping[str, Any]) -> dict[str, Signature]:
 
 
 def _user(sizes: Sizes) -> tuple[Port, ...]:
-    """What belongs to the user, not to a row: profile and downlink, as received."""
+    """What belongs to the user, not to a sample: profile, downlink, rows of items, as received."""
     ports = []
     if sizes.profile_columns:
         ports.append(
@@ -170,6 +176,9 @@ def _user(sizes: Sizes) -> tuple[Port, ...]:
         ]
     else:
         ports.append(Port("user_embedding", "float32", (sizes.cloud_dim,), "of the downlink"))
+    if sizes.item_rows:
+        told = "number (little-endian int32) and published row of each item that the device holds"
+        ports.append(Port("item_rows", "int8", (sizes.item_rows, sizes.row_bytes), told))
     return tuple(ports)
 
 

@@ -135,6 +135,8 @@ def file_sizes(
     trained: int,
     batch: int | None = None,
     candidates: int | None = None,
+    item_rows: int = 0,
+    row_bytes: int = 0,
 ) -> Sizes:
     """The sizes of a file.
 
@@ -144,6 +146,8 @@ def file_sizes(
       trained: P, trained values.
       batch: B, None for a dynamic file.
       candidates: C, None for a dynamic file.
+      item_rows: R, of a file that takes rows of items as an input.
+      row_bytes: of each of them, its item's number included.
 
     Raises:
       ConfigError: the cloud sends rows.
@@ -166,4 +170,6 @@ def file_sizes(
         clock_width=task.features.clock_width,
         context=tuple(task.features.context),
         targets=task.targets,
+        item_rows=item_rows,
+        row_bytes=row_bytes,
     )

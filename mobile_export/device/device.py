@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from ecct_tf.errors import DeviceError
 from ecct_tf.wire import StartFile
+from ecct_tf.wire.item_rows import ItemRows
 from mobile_export.device.given import item_rows, whole_number
 from mobile_export.device.migration import Migration, WeightsChoice
 from mobile_export.device.model import DeviceModel
@@ -191,6 +192,7 @@ class Device:
         *,
         times: InteractionTimes = None,
         context: Context | None = None,
+        rows: ItemRows | None = None,
     ) -> None:
         """Adds what the user did, oldest first.
 
@@ -202,6 +204,8 @@ class Device:
             see `unknown_items`, and takes its place in the history once a file knows it.
           times: when each was, seconds since 1970, UTC; None where it is unknown.
           context: by column of the file, a value for each of `items`; None where it is unknown.
+          rows: that came with the request in which the user met the items, see
+            `DeviceModel.with_interactions`.
 
         Raises:
           DeviceError: a time is negative, no number, or over a day ahead of the device's clock, or
@@ -211,20 +215,36 @@ class Device:
         known = interaction_times(times, count=np.size(items), latest=latest)
         with self._file.lock:
             self._keep(
-                self.model.with_interactions(self._state, items, times=known, context=context)
+                self.model.with_interactions(
+                    self._state, items, times=known, context=context, rows=rows
+                )
             )
 
+    def hold(self, rows: ItemRows) -> None:
+        """Keeps the rows that the cloud chose for the device now; see `DeviceModel.hold`."""
+        with self._file.lock:
+            self._keep(self.model.hold(self._state, rows))
+
     def receive(
-        self, downlink: ReceivedDownlink, *, shared_weights: npt.ArrayLike | None = None
+        self,
+        downlink: ReceivedDownlink,
+        *,
+        shared_weights: npt.ArrayLike | None = None,
+        rows: ItemRows | None = None,
     ) -> None:
         """Applies a downlink and, where a run shares weights, their new mean.
+
+        Args:
+          downlink: what the cloud sent.
+          shared_weights: their new mean.
+          rows: that the cloud chose in the same publication, where devices hold rows of items.
 
         Raises:
           DeviceError: when one of them does not fit the file, or the downlink is older than the
             one that the device has.
         """
         with self._file.lock:
-            self._keep(self._received(downlink, shared_weights))
+            self._keep(self._received(downlink, shared_weights, rows))
 
     def train(self, plan: TrainingPlan) -> TrainingReport:
         """One round on the device's own interactions."""
@@ -240,6 +260,7 @@ class Device:
         *,
         shared_weights: npt.ArrayLike | None = None,
         rounds: int = 1,
+        rows: ItemRows | None = None,
     ) -> tuple[TrainingReport, bytes]:
         """A whole round: downlink, training, answer. A kill leaves the device before it or after.
 
@@ -248,12 +269,13 @@ class Device:
           plan: how to train.
           shared_weights: where a run shares weights, their new mean.
           rounds: of local training between downlink and answer.
+          rows: that the cloud chose, as for `receive`.
 
         Returns:
           What the training was, and the uplink.
         """
         with self._file.lock:
-            state = self._received(downlink, shared_weights)
+            state = self._received(downlink, shared_weights, rows)
             state, report = train_rounds(self.model, state, plan, rounds=rounds)
             answer = self.model.uplink(state) if len(downlink.queries) else b""
             self._keep(state)
@@ -265,6 +287,7 @@ class Device:
         *,
         now: float | None = None,
         context: Context | None = None,
+        rows: ItemRows | None = None,
     ) -> npt.NDArray[np.float32]:
         """Logits of `candidates`, `[K] float32`.
 
@@ -272,12 +295,14 @@ class Device:
           candidates: row numbers.
           now: of the request, seconds since 1970; None asks the device's clock.
           context: of the request, a value by column, where the file reads a context.
+          rows: that came with the request, as for `DeviceModel.score`.
 
         Raises:
-          DeviceError: `now` is negative, no number, or over a day ahead of the device's clock.
+          DeviceError: `now` is negative, no number, or over a day ahead of the device's clock; or
+            the device holds rows of items, and has none of a candidate.
         """
         moment = self._moment(now, what="score: now")
-        return self.model.score(self._state, candidates, now=moment, context=context)
+        return self.model.score(self._state, candidates, now=moment, context=context, rows=rows)
 
     def target_logits(
         self,
@@ -285,6 +310,7 @@ class Device:
         *,
         now: float | None = None,
         context: Context | None = None,
+        rows: ItemRows | None = None,
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Logits of each further target, such as a like: `[K] float32` by its name.
 
@@ -292,7 +318,9 @@ class Device:
         further heads are untrained. Arguments and errors are those of `score`.
         """
         moment = self._moment(now, what="target_logits: now")
-        return self.model.target_logits(self._state, candidates, now=moment, context=context)
+        return self.model.target_logits(
+            self._state, candidates, now=moment, context=context, rows=rows
+        )
 
     def _moment(self, now: float | None, *, what: str) -> float:
         own = self._clock()
@@ -311,7 +339,8 @@ class Device:
 
         Args:
           k: how many at most.
-          candidates: row numbers to choose from, each once; None for all items of the file.
+          candidates: row numbers to choose from, each once; None for all items of the file, or
+            all that the device holds rows of.
           with_met: whether items that the user has met may be among them.
           now: of the request, as for `score`.
           context: of the request, as for `score`.
@@ -325,7 +354,7 @@ class Device:
         if whole_number(k, what="recommend: k") < 1:
             raise DeviceError(f"recommend: expected k of 1 or more, got {k}; 10 is usual")
         state = self._state
-        rows = np.arange(1, self.model.num_items + 1, dtype=np.int32)
+        rows = self.model.known_items(state)
         if candidates is not None:
             rows = np.intersect1d(rows, item_rows(candidates, what="recommend: candidates"))
         if not with_met:
@@ -358,10 +387,11 @@ class Device:
         return self.model.uplink(self._state)
 
     def _received(
-        self, downlink: ReceivedDownlink, shared_weights: npt.ArrayLike | None
+        self, downlink: ReceivedDownlink, weights: npt.ArrayLike | None, rows: ItemRows | None
     ) -> DeviceState:
         state = self.model.receive(self._state, downlink)
-        return state if shared_weights is None else self.model.with_weights(state, shared_weights)
+        state = state if rows is None else self.model.hold(state, rows)
+        return state if weights is None else self.model.with_weights(state, weights)
 
     def _keep(self, state: DeviceState) -> None:
         state = self.model.labelled(state)

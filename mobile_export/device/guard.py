@@ -50,7 +50,8 @@ def held_back(
     positions = guard_positions(
         len(history), num_older=int(known[: state.num_older].sum()), samples=samples
     )
-    candidates = guard_candidates(history, positions, num_items=num_items)
+    pool = None if state.rows is None else state.rows.pool
+    candidates = guard_candidates(history, positions, num_items=num_items, pool=pool)
     positions = positions[: len(candidates)]
     return HeldBack(
         histories_before(history, positions, features.history_length),
@@ -104,7 +105,7 @@ class DeviceGuard:
             begun = dataclasses.replace(state, values=values)
             held = held_back(
                 state,
-                num_items=int(self._file.metadata["items"]["rows"]) - 1,
+                num_items=self._file.num_items,
                 samples=self._file.samples,
                 features=self._file.features,
             )

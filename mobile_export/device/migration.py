@@ -87,6 +87,10 @@ def adopt_state(
     if downlink and not _fits(downlink, file, same_rows=_extends(old.file, file)):
         downlink = None
         notes.append("the last downlink was dropped: it is of another item table or form")
+    rows = state.rows
+    if rows and (file.room is None or rows.table_sha256 != file.table_sha256):
+        rows = None
+        notes.append("rows of items were dropped, touched ones too: they are of another item table")
     adopted = dataclasses.replace(
         state,
         model=file.sha256,
@@ -100,6 +104,7 @@ def adopt_state(
         values=values,
         start=start,
         downlink=downlink,
+        rows=rows,
         round_number=0 if weights == "anew" else state.round_number,
         labels=StateLabels(
             file.meaning,

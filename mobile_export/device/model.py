@@ -10,16 +10,17 @@ import numpy.typing as npt
 
 from ecct_tf.errors import DeviceError
 from ecct_tf.wire import StartFile, UplinkRecord
-from mobile_export.contract.wire import pack_uplink, uplink_form
-from mobile_export.device.given import finite_values, item_rows, whole_number
-from mobile_export.device.guard import DeviceGuard, HeldBack
+from ecct_tf.wire.item_rows import ItemRows
+from mobile_export.contract.wire import uplink_form
+from mobile_export.device.given import finite_values, whole_number
 from mobile_export.device.history import labelled, with_tokens
 from mobile_export.device.labels import StateLabels
 from mobile_export.device.migration import Adopted, WeightsChoice, adopt_state
 from mobile_export.device.moments import Context, context_rows
 from mobile_export.device.profile import profile_row, profile_texts
 from mobile_export.device.received import check_downlink
-from mobile_export.device.runner import FileRunner
+from mobile_export.device.rows import begin_rows
+from mobile_export.device.scorer import FileScorer
 from mobile_export.device.state import DeviceState, ReceivedDownlink
 from mobile_export.device.times import InteractionTimes, interaction_times
 from mobile_export.runtime.interpreter import Runtime
@@ -30,10 +31,9 @@ Array = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
 
 _UNUSED = {"unused": np.zeros(1, np.float32)}
-_WITHOUT_ANSWER = "expected queries to answer; apply a downlink that has some first"
 
 
-class DeviceModel(FileRunner):
+class DeviceModel(FileScorer):
     """Runs the signatures of one exported file for devices, whose states come and go.
 
     Its methods take a `DeviceState` and return what comes of it; a state is never changed.
@@ -58,7 +58,6 @@ class DeviceModel(FileRunner):
         self, path: Path, *, runtime: Runtime = "litert", sha256: str | None = None
     ) -> None:
         super().__init__(path, runtime=runtime, sha256=sha256)
-        self._guard = DeviceGuard(self.file, self._of_held_back)
         self._first: Array = np.zeros(0, np.float32)
         if self.trainable:
             self._first = self._call("save", _UNUSED)["state"]
@@ -66,7 +65,13 @@ class DeviceModel(FileRunner):
     @property
     def num_items(self) -> int:
         """Items that the file knows, from 1."""
-        return int(self.file.metadata["items"]["rows"]) - 1
+        return self.file.num_items
+
+    def known_items(self, state: DeviceState) -> npt.NDArray[np.int32]:
+        """`[n] int32`: the items that a device can rank by itself, ascending."""
+        if self.file.room is None:
+            return np.arange(1, self.num_items + 1, dtype=np.int32)
+        return self._rows(state).items[1:]
 
     @property
     def shared_size(self) -> int:
@@ -116,6 +121,7 @@ class DeviceModel(FileRunner):
         *,
         times: InteractionTimes = None,
         context: Context | None = None,
+        rows: ItemRows | None = None,
     ) -> DeviceState:
         """The state after the user interacted with `items`, oldest first.
 
@@ -125,12 +131,65 @@ class DeviceModel(FileRunner):
             in the state until a file knows it.
           times: when each was, seconds since 1970; None where it is unknown.
           context: by column of the file, a value for each; None where it is unknown.
+          rows: that came with the request in which the user met the items, for a file that takes
+            rows; those of `items` are kept.
+
+        Raises:
+          DeviceError: the rows are of another item table.
         """
         self.check(state)
+        after = self._after(state, items, times=times, context=context)
+        if rows is None or self.file.room is None:
+            return after
+        kept = self._rows(state).with_touched(rows, history=after.history, room=self.file.room)
+        return dataclasses.replace(after, rows=kept)
+
+    def _after(
+        self,
+        state: DeviceState,
+        items: npt.ArrayLike | Sequence[str],
+        *,
+        times: InteractionTimes,
+        context: Context | None,
+    ) -> DeviceState:
         listed = list(items) if isinstance(items, Sequence) and not isinstance(items, str) else []
         if not listed or not all(isinstance(item, str) for item in listed):
             return state.with_interactions(items, times=times, context=context)
         return with_tokens(state, self.file, listed, times=times, context=context)
+
+    def hold(self, state: DeviceState, rows: ItemRows) -> DeviceState:
+        """The device with the rows that the cloud chose for it now, shared ones among them.
+
+        They take the place of those that it chose before. What the user touched stays, as long as
+        the item table is the same and there is room.
+
+        Args:
+          state: of the device.
+          rows: `shared.rows.joined(own.of(user))` of the two files of a publication.
+
+        Raises:
+          DeviceError: the file holds the whole item table, they are of another table or row, or
+            more than the file has room for.
+        """
+        self.check(state)
+        room, sizes = self.file.room, self.file.sizes
+        if room is None:
+            raise DeviceError(
+                f"{self.file.name} holds the whole item table, expected a file of a run with "
+                "exchange.items=candidates where rows of items are given"
+            )
+        if rows.table_sha256 != self.file.table_sha256 or rows.row_bytes + 4 != sizes.row_bytes:
+            raise DeviceError(
+                f"rows of items: {self.file.name} takes {sizes.row_bytes - 4} B of item table "
+                f"{self.file.table_sha256[:16]}…, got {rows.row_bytes} B of "
+                f"{rows.table_sha256[:16]}…; fetch the file that was exported with the new table, "
+                "and let it adopt the device"
+            )
+        own = state.rows
+        held = begin_rows(rows, room=room)
+        if own is not None:
+            held = own.with_chosen(rows, history=state.history, room=room)
+        return dataclasses.replace(state, rows=held)
 
     def labelled(self, state: DeviceState) -> DeviceState:
         """The state with labels that tell the next file what its rows mean."""
@@ -239,22 +298,6 @@ class DeviceModel(FileRunner):
             self._load(changed)
         return changed
 
-    def served(self, state: DeviceState) -> DeviceState:
-        """The state whose weights rank: the device's own, or the same with those of its start.
-
-        A device serves with its start where its own weights rank its newest positions, which it
-        never trained on, lower than its start does. It trains and answers with its own all the
-        same. Files without a guard, and those that do not train, leave it as it is.
-
-        Args:
-          state: of the device.
-
-        Raises:
-          DeviceError: the starting weights are of another file.
-        """
-        with self.alone():
-            return self._guard.served(state)
-
     def receive(self, state: DeviceState, downlink: ReceivedDownlink) -> DeviceState:
         """The state after a downlink.
 
@@ -265,89 +308,6 @@ class DeviceModel(FileRunner):
         self.check(state)
         check_downlink(state, downlink, self.file)
         return dataclasses.replace(state, downlink=downlink)
-
-    def score(
-        self,
-        state: DeviceState,
-        candidates: npt.ArrayLike,
-        *,
-        now: float | None = None,
-        context: Context | None = None,
-    ) -> Array:
-        """Logits of `candidates` for the user as of now, `[K] float32`; see `served`.
-
-        Args:
-          state: of the device.
-          candidates: item ids.
-          now: of the request, seconds since 1970, which a file with a clock reads; None leaves
-            the clock silent.
-          context: of the request, a value by column, which a file with a context reads; what is
-            missing is unknown.
-        """
-        items = item_rows(candidates, what="score: candidates")
-        if not items.size:
-            raise DeviceError("score: expected a list of item ids, got an empty one")
-        given = {**self._now(state), **self._reading(state, now, context)}
-        with self.alone():
-            self._load(self.served(state))
-            return self._scored(items, given)
-
-    def target_logits(
-        self,
-        state: DeviceState,
-        candidates: npt.ArrayLike,
-        *,
-        now: float | None = None,
-        context: Context | None = None,
-    ) -> dict[str, Array]:
-        """Logits of each further target, `[K] float32` by its name, with the trained weights.
-
-        Raises:
-          DeviceError: the file has no further targets, or there are no candidates.
-        """
-        names, items = self.file.sizes.targets, item_rows(candidates, what="candidates")
-        if not names or not items.size:
-            missing = "item ids" if names else "a file of a run with samples.targets"
-            raise DeviceError(f"target_logits: expected {missing}, got none")
-        given = {**self._now(state), **self._reading(state, now, context)}
-        with self.alone():
-            self._load(state)
-            found = self._scored(items, given, output="target_logits")
-        return dict(zip(names, found.T, strict=True))
-
-    def _of_held_back(self, state: DeviceState, held: HeldBack) -> Array:
-        self._load(state)
-        user = self._user(state)
-        logits = np.zeros(held.candidates.shape, np.float32)
-        for place, (history, clock) in enumerate(zip(held.histories, held.clocks, strict=True)):
-            timed = {"clock": clock} if self.file.features.clock_width else {}
-            given = {"history": history, **user, **timed}
-            logits[place] = self._scored(held.candidates[place], given)
-        return logits
-
-    def uplink(self, state: DeviceState, *, noise: npt.ArrayLike | None = None) -> bytes:
-        """The encoded answer to the cloud's queries.
-
-        Args:
-          state: of the device.
-          noise: `[Q, d_e + 1]`, standard normal, for a file with local noise; drawn when None.
-
-        Raises:
-          DeviceError: when the cloud has not asked anything.
-        """
-        self.check(state)
-        if state.downlink is None or not len(state.downlink.queries):
-            raise DeviceError(f"device of user {state.user}: {_WITHOUT_ANSWER}")
-        given = {**self._now(state), "queries": state.downlink.queries}
-        if self.file.sizes.with_noise:
-            shape = (self.file.sizes.num_queries, self.file.sizes.embedding_dim + 1)
-            # From the system's entropy: noise that could be repeated would protect nobody.
-            drawn = np.random.default_rng().standard_normal(shape) if noise is None else noise
-            given["noise"] = np.asarray(drawn, np.float32)
-        with self.alone():
-            self._load(state)
-            answer = self._call("uplink", given)
-        return pack_uplink(state.user, answer, self.file.sizes)
 
     def envelope(
         self, state: DeviceState, payload: bytes, *, created_at_seconds: int

@@ -24,7 +24,8 @@ def personal_data(state: DeviceState) -> dict[str, Any]:
       (a row number), `time` (seconds since 1970, UTC; None where it is unknown), `known_to_cloud`
       and, of a file that reads one, `context`, values by column; `weights` and `start`, as stored;
       `downlink`, what the cloud sent last, or None; `labels`: tokens of the items, the profile as
-      it was given, and interactions with items that the file does not know.
+      it was given, and interactions with items that the file does not know; and, where the device
+      holds rows of items, `rows`: `items`, and those of them that the cloud `chose`.
     """
     received = state.downlink
     return {
@@ -52,7 +53,15 @@ def personal_data(state: DeviceState) -> dict[str, Any]:
         "start": state.start.tolist(),
         "downlink": None if received is None else _as_values(received),
         "labels": None if state.labels is None else _labels(state, state.labels),
+        **_rows(state),
     }
+
+
+def _rows(state: DeviceState) -> dict[str, Any]:
+    if state.rows is None:
+        return {}
+    chosen = state.rows.items[state.rows.chosen]
+    return {"rows": {"items": state.rows.items.tolist(), "chose": chosen.tolist()}}
 
 
 def _labels(state: DeviceState, labels: StateLabels) -> dict[str, Any]:

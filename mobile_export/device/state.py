@@ -9,6 +9,7 @@ which has none, so that releases from before there were times can read it. Forma
 of the interactions, too; a state of a file that reads none is one of format 1 or 2. Starting
 weights, where a device has others by now, the context and the labels are the last arrays, in this
 order: releases from before the guard read past the first, those from before labels past these.
+A device that holds rows of some items has them, as three arrays, after all of these.
 """
 
 import dataclasses
@@ -29,6 +30,7 @@ from ecct_tf.wire.sealed import seal, unseal
 from mobile_export.device.given import finite_number, finite_values, item_rows, kept, whole_number
 from mobile_export.device.labels import StateLabels
 from mobile_export.device.moments import Context, Values, context_rows
+from mobile_export.device.rows import DeviceRows
 from mobile_export.device.times import UNKNOWN_TIME, InteractionTimes, interaction_times
 
 __all__ = ["DeviceState", "ReceivedDownlink", "read_state", "write_state"]
@@ -134,6 +136,8 @@ class DeviceState:
       start: `[P] float32`, the weights that the device started with; empty while those of `values`
         are, and where the file has no guard.
       labels: what its rows mean, for the next file; None in states of earlier releases.
+      rows: of items that it holds; None with a file that holds the whole item table, and before
+        the cloud sent any.
     """
 
     model: str
@@ -154,6 +158,7 @@ class DeviceState:
     )
     context_values: Values = dataclasses.field(default_factory=dict)
     labels: StateLabels | None = None
+    rows: DeviceRows | None = None
 
     def __post_init__(self) -> None:
         for name in ("user", "num_older", "round_number"):
@@ -257,6 +262,11 @@ class DeviceState:
             header["context"] = [[name, list(words)] for name, words in self.context_values.items()]
         if self.labels is not None:
             arrays["labels"] = np.frombuffer(self.labels.as_bytes(), _BYTES)
+        if self.rows is not None:
+            arrays["row_items"] = self.rows.items.astype(_ITEMS)
+            arrays["row_chosen"] = self.rows.chosen.astype(_BYTES)
+            arrays["rows"] = self.rows.rows.reshape(-1)
+            header["rows"] = self.rows.table_sha256
         header["arrays"] = {name: [part.dtype.str, len(part)] for name, part in arrays.items()}
         text = json.dumps(header, separators=(",", ":")).encode()
         number = _WITH_TIMES if self._tells_time else _WITHOUT_TIMES
@@ -321,7 +331,16 @@ class DeviceState:
             context=_context_rows(arrays, columns=len(known)),
             context_values=known,
             labels=_labels(arrays, known),
+            rows=_rows(arrays, header),
         )
+
+
+def _rows(arrays: Mapping[str, npt.NDArray[Any]], header: Mapping[str, Any]) -> DeviceRows | None:
+    if "rows" not in header:
+        return None
+    items = arrays["row_items"]
+    rows = arrays["rows"].reshape(len(items), -1)
+    return DeviceRows(str(header["rows"]), items, rows, arrays["row_chosen"].astype(np.bool_))
 
 
 def _context_rows(arrays: Mapping[str, npt.NDArray[Any]], *, columns: int) -> npt.NDArray[np.int32]:

@@ -110,7 +110,7 @@ def train_round(
     of_targets = np.zeros(len(names))
     with model.alone():
         user = {**model.begin_training(state), **rates}
-        samples = _samples(model, state, plan)
+        samples = _samples(model, model.usable(state), plan)
         count = len(samples["labels"])
         if not count:
             return state, TrainingReport(0, 0, 0, 0.0, dict.fromkeys(names, 0.0))
@@ -191,6 +191,7 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
         num_items=model.num_items,
         history_length=model.file.sizes.history_length,
         samples=wanted,
+        pool=None if state.rows is None else state.rows.pool,
         **seeds,
     )
     codes = state.context[known]

@@ -97,7 +97,7 @@ def _about(files: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [
         f"- schema: `{found['schema']}`, written by ecct-tf {found['versions']['ecct-tf']} with "
         f"TensorFlow {found['versions']['tensorflow']}",
-        f"- items: {items['rows'] - 1}; blocks "
+        f"- items: {_items(items)}; blocks "
         + ", ".join(f"{name} ({width})" for name, width in items["blocks"]),
         f"- private columns: {columns or 'none'}",
         f"- optimiser: {training['optimizer']}, learning rates {training['learning_rate']:g} "
@@ -113,6 +113,16 @@ def _about(files: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     lines += [f"- {name}: {value}" for name, value in _common(files).items()]
     return [*lines, ""]
+
+
+def _items(items: Mapping[str, Any]) -> str:
+    held = items.get("held")
+    if held is None:
+        return str(items["rows"] - 1)
+    return (
+        f"{held['catalog']}, none of them in the files; room for {items['rows'] - 1} rows of "
+        f"{held['row_bytes']} B, which a device gets from the cloud"
+    )
 
 
 def _common(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

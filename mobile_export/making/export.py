@@ -20,6 +20,7 @@ from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.version import __version__
 from ecct_tf.wire import digest_of
+from mobile_export.contract.held import HeldRoom
 from mobile_export.contract.signatures import FILE_SCHEMA, Signature
 from mobile_export.contract.task import device_settings, file_sizes
 from mobile_export.flatbuffer.late_tables import LateTables
@@ -30,6 +31,7 @@ from mobile_export.making.card import model_card
 from mobile_export.making.conversion import Calibration, check_operators, convert
 from mobile_export.making.examples import DeviceExample, example_inputs
 from mobile_export.making.graph import EdgeGraph
+from mobile_export.making.held_items import ID_BYTES, HeldItems
 from mobile_export.making.items import ItemStore
 from mobile_export.making.labels import Labels, about_profile, check_profile, column_files
 from mobile_export.making.parameters import Parameters, all_weights, low_rank
@@ -73,6 +75,7 @@ def export_edge_model(
     labels: Labels | None = None,
     examples: Sequence[DeviceExample] = (),
     overwrite: bool = False,
+    held: HeldRoom | None = None,
 ) -> list[ExportedFile]:
     """Writes one file for each variant, a manifest and a model card.
 
@@ -89,6 +92,8 @@ def export_edge_model(
       examples: data of real devices; `inference-int8` is calibrated on them.
       overwrite: whether files of another run in `out` may be replaced; those that stay are
         listed no longer.
+      held: room for rows of items, which the files then take as an input instead of holding the
+        table; None for the whole table inside them.
 
     Returns:
       The files, in the order of `variants`, dynamic before static.
@@ -106,6 +111,9 @@ def export_edge_model(
     if static is not None:
         _check_shapes(static, group_size=task.group_size)
     labels = labels or Labels()
+    if held is not None:
+        # A list of all items would grow with the catalog.
+        labels = dataclasses.replace(labels, items=())
     _check_labels(model, table, labels)
     chosen = [find_variant(name) for name in variants]
     every_shape = (None, static) if static else (None,)
@@ -116,7 +124,7 @@ def export_edge_model(
         for shapes in every_shape:
             content, operators = _build(
                 model, weights, table, task=task, variant=variant, shapes=shapes, labels=labels,
-                examples=examples,
+                examples=examples, held=held,
             )  # fmt: skip
             path = out / _file_name(model, variant, shapes)
             write_bytes(path, content)
@@ -142,21 +150,29 @@ def _build(
     shapes: tuple[int, int] | None,
     labels: Labels,
     examples: Sequence[DeviceExample],
+    held: HeldRoom | None,
 ) -> tuple[bytes, dict[str, dict[str, int]]]:
     if variant.adapters:
         parameters = low_rank(model, weights, sharing=task.sharing)
     else:
         parameters = all_weights(model, weights, sharing=task.sharing)
-    items = ItemStore(table, variant.table)
+    items = _items(table, task, variant, held)
     batch, candidates = shapes or (None, None)
     # What is calibrated is run, with the whole table.
-    tables = None if variant.precision == "int8" else LateTables()
+    tables = None if variant.precision == "int8" or held else LateTables()
     graph = EdgeGraph(
         model,
         parameters=parameters,
         items=items,
         task=task,
-        sizes=file_sizes(model, task, trained=parameters.size, batch=batch, candidates=candidates),
+        sizes=file_sizes(
+            model,
+            task,
+            trained=parameters.size,
+            batch=batch,
+            candidates=candidates,
+            **_room(items),
+        ),
         trainable=variant.trainable,
         constant=(
             tf.constant if tables is None else lambda rows: tf.constant(tables.stand_in(rows))
@@ -168,6 +184,27 @@ def _build(
     metadata = _metadata(model, task, variant, graph.contract, parameters, items, labels)
     content = pack(converted, metadata=metadata, files=_vocabulary_files(labels), tables=tables)
     return content, check_operators(content)
+
+
+def _items(
+    table: ItemTable, task: DeviceTask, variant: Variant, held: HeldRoom | None
+) -> ItemStore | HeldItems:
+    if held is None:
+        return ItemStore(table, variant.table)
+    crossed = table.form or task.exchange.codec
+    if variant.precision == "int8" or variant.table != crossed:
+        raise ConfigError(
+            f"variants: {variant.name} keeps item rows as {variant.table}, in a graph of "
+            f"{variant.precision}; where files take rows as an input (exchange.items=candidates), "
+            f"expected one that reads {crossed}, as they are published, such as trainable-{crossed}"
+        )
+    return HeldItems(table, crossed, held)
+
+
+def _room(items: ItemStore | HeldItems) -> dict[str, int]:
+    if isinstance(items, ItemStore):
+        return {}
+    return {"item_rows": items.rows, "row_bytes": ID_BYTES + items.row_bytes}
 
 
 def _calibration(
@@ -186,7 +223,7 @@ def _metadata(
     variant: Variant,
     contract: Mapping[str, Signature],
     parameters: Parameters,
-    items: ItemStore,
+    items: ItemStore | HeldItems,
     labels: Labels,
 ) -> dict[str, Any]:
     return {
@@ -210,6 +247,7 @@ def _metadata(
             "padding_row": 0,
             "blocks": [[block.name, block.source.shape[1]] for block in items.table.blocks],
             "file": "items.txt" if labels.items else None,
+            **_held(items),
         },
         "profile": about_profile(model, labels),
         "guards": {
@@ -222,6 +260,14 @@ def _metadata(
         "provenance": dict(labels.provenance),
         "fingerprints": dict(labels.fingerprints),
     }
+
+
+def _held(items: ItemStore | HeldItems) -> dict[str, Any]:
+    if isinstance(items, ItemStore):
+        return {}
+    room = dataclasses.asdict(items.room)
+    sizes = {"catalog": items.table.num_items, "row_bytes": items.row_bytes}
+    return {"held": {**sizes, **room}}
 
 
 def _table_digest(table: ItemTable, codec: CodecName) -> str:

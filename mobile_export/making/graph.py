@@ -14,6 +14,7 @@ from ecct_tf.fixed_order import fixed_order
 from mobile_export.contract.signatures import Signature, Sizes, signatures
 from mobile_export.making import guards
 from mobile_export.making.conversion import QUANTISED_SCOPE
+from mobile_export.making.held_items import HeldItems
 from mobile_export.making.inputs import InputGraph
 from mobile_export.making.items import Constant, ItemStore
 from mobile_export.making.parameters import Parameters
@@ -36,7 +37,7 @@ class EdgeGraph(tf.Module):
     Args:
       model: the architecture.
       parameters: its weights.
-      items: the item table.
+      items: the item table, or the room for rows of it.
       task: what the device does.
       sizes: of the file.
       trainable: with state and training; otherwise the weights are constants.
@@ -48,7 +49,7 @@ class EdgeGraph(tf.Module):
         model: EdgeModel,
         *,
         parameters: Parameters,
-        items: ItemStore,
+        items: ItemStore | HeldItems,
         task: DeviceTask,
         sizes: Sizes,
         trainable: bool,
@@ -100,7 +101,10 @@ class EdgeGraph(tf.Module):
             inputs = self._inputs.candidates(given, queries)
         outputs = self._forward(inputs, fixed_order=self._trainable)
         return encoded_answer(
-            self._task.exchange, queries=queries, outputs=outputs, noise=given.get("noise")
+            self._task.exchange,
+            queries=self._inputs.numbers(given, queries),
+            outputs=outputs,
+            noise=given.get("noise"),
         )
 
     def _train(self, given: Tensors) -> Tensors:

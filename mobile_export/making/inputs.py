@@ -9,6 +9,7 @@ from ecct_tf.edge import (
     DeviceTask,
     EdgeInputs,
     EdgeModel,
+    ItemTensors,
     cloud_knowledge,
     input_logit,
     interaction_features,
@@ -17,6 +18,7 @@ from ecct_tf.edge import (
     with_item_vectors,
 )
 from mobile_export.making import guards
+from mobile_export.making.held_items import HeldItems
 from mobile_export.making.items import Constant, ItemStore
 
 __all__ = ["InputGraph"]
@@ -29,7 +31,7 @@ class InputGraph:
 
     Args:
       model: the edge model, for its sizes and for what it reads.
-      items: the item table.
+      items: the item table, or the room for rows of it.
       task: what the device does.
       constant: what makes a tensor of an array with a row for each item.
     """
@@ -37,7 +39,7 @@ class InputGraph:
     def __init__(
         self,
         model: EdgeModel,
-        items: ItemStore,
+        items: ItemStore | HeldItems,
         task: DeviceTask,
         *,
         constant: Constant = tf.constant,
@@ -53,11 +55,17 @@ class InputGraph:
         """Item ids, those that the table does not have as 0; `[...] int32`."""
         return guards.known_ids(ids, self._items.rows)
 
+    def numbers(self, given: Tensors, ids: tf.Tensor) -> tf.Tensor:
+        """The numbers of items that the cloud and the simulation have for `ids`: `[...] int32`."""
+        if isinstance(self._items, HeldItems):
+            return self._items.numbers(given["item_rows"], ids)
+        return ids
+
     def candidates(self, given: Tensors, candidates: tf.Tensor) -> EdgeInputs:
         """Inputs for candidates of one user as of now: history `[L]`, candidates `[K]`."""
         profile = self._profile(given)
         inputs = pair_inputs(
-            self._items.tensors(self._constant),
+            self._tensors(given),
             block_sizes=self._items.block_sizes,
             config=self._task.features,
             history=self.known(given["history"]),
@@ -88,12 +96,12 @@ class InputGraph:
 
     def with_keys(self, inputs: EdgeInputs, given: Tensors, step: tf.Tensor) -> EdgeInputs:
         """`inputs` of a batch in `step` `[1]`, from 1, with the keys of what is dropped."""
-        items = self.known(_some(given["candidates"]))
+        items = self.numbers(given, self.known(_some(given["candidates"])))
         users = tf.expand_dims(self._user_embedding(given), 0)
         return inputs._replace(dropout=row_keys(step, items, items=items, users=users))
 
     def _rows(self, given: Tensors) -> tuple[EdgeInputs, tf.Tensor]:
-        items, spec = self._items.tensors(self._constant), self._spec
+        items, spec = self._tensors(given), self._spec
         candidates = self.known(_some(given["candidates"]))
         found = interaction_features(
             items,
@@ -120,6 +128,11 @@ class InputGraph:
                 inputs, items, history=self.known(given["history"]), candidates=candidates
             )
         return inputs, logit
+
+    def _tensors(self, given: Tensors) -> ItemTensors:
+        if isinstance(self._items, HeldItems):
+            return self._items.tensors(given["item_rows"])
+        return self._items.tensors(self._constant)
 
     def _profile(self, given: Tensors) -> tf.Tensor:
         if not self._profile_rows:

@@ -14,6 +14,7 @@ from ecct_tf.config import FeatureConfig
 from ecct_tf.data.outcomes import target_names
 from ecct_tf.errors import ExportError
 from ecct_tf.wire import architecture_fingerprint
+from mobile_export.contract.held import held_room
 from mobile_export.contract.meaning import context_of, kept_columns, meaning_of
 from mobile_export.contract.samples import group_size_of, samples_of
 from mobile_export.contract.signatures import FILE_SCHEMA, Sizes, contract_of
@@ -34,6 +35,8 @@ class EdgeFile:
       features: how it reads histories, clock and context, as far as its caller prepares that.
       samples: what devices of the run trained on.
       group_size: rows of `train` that belong together: all of a position, or 1.
+      room: for rows of items; None where the file holds the whole item table.
+      num_items: items that there are, from 1.
       table_sha256: of the item table that it holds, as the cloud publishes it, in hexadecimal.
       contract: its signatures by name.
       layout: SHA-256 of how it lays out its weights and optimiser slots; files that share
@@ -76,6 +79,9 @@ class EdgeFile:
         self.samples = samples_of(self.metadata)
         self.kept_columns = kept_columns(self.metadata)
         self.group_size = group_size_of(self.metadata)
+        self.room = held_room(self.metadata)
+        told = self.metadata["items"]
+        self.num_items = int(told["held"]["catalog"] if self.room else told["rows"] - 1)
         self.table_sha256 = str(self.metadata["items"]["table_sha256"])
         self.layout = _layout(self.metadata)
         self.architecture = architecture_fingerprint(
@@ -98,7 +104,7 @@ class EdgeFile:
         if self.metadata["items"].get("file"):
             return self.item_rows.get(token, 0)
         row = int(token) if re.fullmatch(r"[0-9]{1,10}", token) else 0
-        return row if row < self.metadata["items"]["rows"] else 0
+        return row if row <= self.num_items else 0
 
 
 def _sizes(metadata: Mapping[str, Any]) -> Sizes:
@@ -123,6 +129,8 @@ def _sizes(metadata: Mapping[str, Any]) -> Sizes:
         clock_width=listed.get("clock", [0])[0],
         context=tuple(context_of(metadata)),
         targets=target_names(samples_of(metadata)),
+        item_rows=listed.get("item_rows", [0])[0],
+        row_bytes=listed.get("item_rows", [0, 0])[1],
     )
 
 

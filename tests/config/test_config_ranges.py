@@ -44,6 +44,7 @@ REFUSED = {
     "exchange.items": ["rows"],
     "exchange.candidates.best": [0],
     "exchange.candidates.popular": [0],
+    "exchange.candidates.touched": [-1],
     "exchange.candidates.uniform": [-1],
     "exchange.item_increments.positions": [-1],
     "exchange.item_increments.rows": [0],

@@ -5,17 +5,25 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import ecct_tf as ecct
 from ecct_tf.config import load_config
-from ecct_tf.errors import ConfigError, ExportError
+from ecct_tf.data.profile import device_profile
+from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge.table_files import row_bytes, table_bytes
+from ecct_tf.runs.exporting import export_models
 from ecct_tf.runs.opening import open_models
 from ecct_tf.runs.scoring import RunScores
+from ecct_tf.runs.training import encoded_inputs
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.methods import build_algorithm
+from ecct_tf.simulation.published_rows import ROWS_OF_USERS, SHARED_ROWS, published_rows
+from ecct_tf.simulation.real_devices import WEIGHT_TOLERANCE
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.simulate import simulate
+from ecct_tf.wire.item_rows import ItemRowsFile
+from mobile_export.device import DeviceModel, ReceivedDownlink
 
 CANDIDATES = (
     "exchange.items=candidates",
@@ -28,6 +36,7 @@ CANDIDATES = (
     "edge.tiers={linear: 1.0}",
     "exchange.stage_1_rounds=0",
     "cloud.next_item.epochs=1",
+    "runtime.real_devices=3",
 )
 
 
@@ -113,16 +122,60 @@ def test_the_folder_gives_the_scores_of_the_run_and_ranks_what_devices_hold(run)
     assert set(found.items) <= tokens
 
 
-def test_no_file_for_phones_is_made_of_it(run):
-    with pytest.raises(ExportError, match=r"exchange\.items=candidates.* exchange\.items=table"):
-        open_models(run[0])
+def test_real_devices_with_these_rows_train_and_answer_as_the_simulated_ones(run):
+    with (run[0] / "metrics.csv").open() as file:
+        for row in csv.DictReader(file):
+            assert (row["real_devices"], row["real_devices_equal_uplinks"]) == ("3", "3")
+            assert float(row["real_devices_max_weight_difference"]) <= WEIGHT_TOLERANCE
+
+
+def test_devices_with_exported_file_and_rows_rank_as_the_run(run, tmp_path):
+    path, result = run
+    models, algorithm = open_models(path), result.algorithm
+    (file,) = export_models(models, tmp_path, new_device=True)
+    shared = ItemRowsFile.from_bytes((tmp_path / SHARED_ROWS).read_bytes())
+    own = ItemRowsFile.from_bytes((tmp_path / ROWS_OF_USERS).read_bytes())
+    everything = published_rows(result.experiment.config, algorithm.table)
+    groups, split, test = (getattr(result.experiment, name) for name in ("groups", "split", "test"))
+    known = algorithm.cloud_at(result.state).downlinks(test.users, round_number=2)
+    expected = algorithm.scores(result.state, test)["edge"]
+    (cohort,) = algorithm.process.cohorts
+    model = DeviceModel(file.path, runtime="tensorflow")
+    for row, user in enumerate(test.users.tolist()):
+        (view,) = groups[groups.device_of(user)]
+        rows = shared.rows.joined(own.of(user))
+        assert rows.items.tolist() == [0, *algorithm.holding.items.of(user).tolist()]
+        state = model.begin(
+            user=user,
+            history=view.history,
+            profile=device_profile(view, shape=cohort.work.model.profile),
+            num_older=view.num_older,
+            times=view.times,
+        )
+        state = model.with_weights(model.hold(state, rows), models.weights("linear", user=user))
+        sent = encoded_inputs(cohort.work.exchange.encode_known(tf.constant(known[row])))
+        downlink = ReceivedDownlink(
+            sent["user_embedding"],
+            np.zeros(0, np.int32),
+            scale=float(sent["user_embedding_scale"][0]),
+        )
+        # What was tested before came with its row, and so do the candidates.
+        position, length = int(test.positions[row]), len(view.history)
+        state = model.with_interactions(
+            model.receive(state, downlink),
+            split.before(user, position)[length:],
+            times=split.times_before(user, position)[length:],
+            rows=everything.of(split.before(user, position)[length:]),
+        )
+        now = split.time_of(user, position)
+        found = model.score(state, test.items[row], now=now, rows=everything)
+        np.testing.assert_allclose(found, expected[row], atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("setting", "named"),
     [
         ("cloud.downlink_rate=0.5", r"cloud\.downlink_rate: got 0\.5"),
-        ("runtime.real_devices=1", r"runtime\.real_devices: got 1"),
         ("evaluation.catalog=own", r"evaluation\.catalog: got own"),
         ("data.recent_fraction=1", r"data\.recent_fraction: got 1"),
     ],

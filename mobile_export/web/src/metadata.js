@@ -114,6 +114,12 @@ export class EdgeMetadata {
           'of the library does not make; export a model without them, or use the device in Python',
       );
     }
+    if (root.child('items').has('held')) {
+      throw new ModelFileError(
+        `${METADATA_FILE}: the model takes rows of items (exchange.items=candidates), which this version of the ` +
+          'library does not hold; export a run with exchange.items=table, or use the device in Python',
+      );
+    }
     this.root = root;
     /** Architecture of the edge model. */
     this.tier = root.text('tier');

@@ -273,6 +273,7 @@ test('a damaged model file is refused', async () => {
     (told) => ({...told, samples: {...told.samples, targets: {like: {column: 3, values: {5: 1}}}}}),
     (told) => ({...told, profile: [...told.profile, {name: 'a: b', rows: 2, set: {column: 'a', value: 'b'}}]}),
     (told) => ({...told, items: {...told.items, rows: 40}}),
+    (told) => ({...told, items: {...told.items, held: {catalog: 1000000}}}),
   ];
   for (const change of wrong) await assert.rejects(modelWith(change), ModelFileError, `${change}`);
 });

@@ -108,6 +108,12 @@ public class EdgeMetadata internal constructor(
                         "Python",
                 )
             }
+            if (root.child("items").has("held")) {
+                throw ModelFileException(
+                    "$FILE: the model takes rows of items (exchange.items=candidates), which this version of the " +
+                        "library does not hold; export a run with exchange.items=table, or use the device in Python",
+                )
+            }
             val variant = root.child("variant")
             val weights = root.child("weights")
             val items = root.child("items")

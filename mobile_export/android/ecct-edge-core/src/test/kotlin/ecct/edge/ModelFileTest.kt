@@ -122,6 +122,16 @@ class ModelFileTest {
     }
 
     @Test
+    fun aModelThatTakesRowsOfItemsIsRefused() {
+        val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
+        val items = "\"items\":{"
+        assertTrue(items in text)
+        val held = "\"held\":{\"catalog\":1000000},"
+        val told = assertFailsWith<ModelFileException> { EdgeMetadata.parse(text.replace(items, items + held)) }
+        assertTrue(told.message.orEmpty().contains("exchange.items=candidates"))
+    }
+
+    @Test
     fun numbersThatNoTrainingCanHaveAreRefused() {
         val text = associatedFiles(Golden.content).getValue(EdgeMetadata.FILE)
         val wrong =
