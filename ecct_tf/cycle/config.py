@@ -26,6 +26,7 @@ from ecct_tf.config import (
     ServerConfig,
     StartConfig,
     TrainingConfig,
+    is_own_codec,
     load_over,
 )
 from ecct_tf.config.aggregator_names import MEAN
@@ -50,6 +51,14 @@ class CycleExchangeConfig(UplinkConfig):
     """
 
     weights_codec: CodecName = "float16"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not is_own_codec(self.weights_codec):
+            raise ConfigError(
+                f"exchange.weights_codec: got {self.weights_codec!r}; files of a cycle know the "
+                "library's codecs alone, expected float16 or float32"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
