@@ -27,7 +27,8 @@ def batches(file, path):
     (example,) = synthetic_examples(path)[:1]
     given = example_inputs(example, file.contract["train"])
     for step in range(50):
-        rows = file.sizes.batch or (6 if step < 40 else 4)
+        # Whole positions of three negatives, as the loss of one of the files reads them.
+        rows = file.sizes.batch or (8 if step < 40 else 4)
         drawn = {
             "history": rng.integers(0, 41, (rows, file.sizes.history_length)).astype(np.int32),
             "candidates": rng.integers(1, 41, rows).astype(np.int32),
