@@ -89,7 +89,7 @@ class Bench:
             task=reference.task,
             out=self.out / folder,
             variants=variants,
-            static=(32, 100) if static else None,
+            static=(reference.task.batch_size, 100) if static else None,
             labels=self.models.labels(tier),
             examples=self.models.examples(tier, count=32),
         )
