@@ -25,8 +25,8 @@ class LazyAdam:
 
     It ends where Keras's `Adam` over the whole table ends, but for rounding and one term: while a
     row waits, Adam's epsilon counts as fading with the second moment that it is added to. That
-    changes what is left of a momentum by at most half a hundredth, where the root of the second
-    moment is far below epsilon, 1e-7; where it is far above, by nothing.
+    changes what is left of a momentum by half a hundredth at most, by estimate, where the root of
+    the second moment is far below epsilon, 1e-7; where it is far above, by nothing.
 
     Args:
       table: the first values; it is written to.

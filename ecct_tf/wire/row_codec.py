@@ -40,8 +40,8 @@ class RowCodec:
         bytes are received.
       error: largest distance of a decoded number from what was encoded, as a share of the largest
         absolute value of its row, of rows where that is between 2**-7 and 2**15.
-      encode_array: `encode` with NumPy arrays, equal to the last bit, for devices without
-        TensorFlow; None where these need TensorFlow.
+      encode_array: `encode` with NumPy arrays, equal to the last bit; None for none. `check_codec`
+        compares the two; nothing else reads it so far, since files name no custom codec.
       decode_array: `decode` likewise.
     """
 

@@ -24,7 +24,7 @@ def test_the_librarys_codecs_and_the_example_pass(name, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     findings = check_codec(name)
     assert len(findings) == 8
-    # The library's own are read without TensorFlow by `ecct_tf.wire`.
+    # The library's own have no NumPy form to compare.
     none = [finding.check for finding in findings if finding.passed is None]
     assert none == (["arrays"] if name in CODECS else [])
 
