@@ -161,10 +161,10 @@ class CloudConfig:
     l2: float = 1e-3
     distillation_weight: float = 4.0
     temperature: float = 2.0
-    answer_ridge: float = 3.0
-    answers_kept: int = 3
+    answer_ridge: float = 0.5
+    answers_kept: int = 6
     label_visibility: LabelVisibility = "both"
-    staleness_half_life: float = 5.0
+    staleness_half_life: float = 20.0
     max_item_share: float = 1.0
     answer_trim: float = 0.0
     buffer: int = 0

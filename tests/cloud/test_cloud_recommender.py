@@ -160,7 +160,7 @@ def test_stage_1_withholds_the_logits(make_cloud, knowledge):
 
 
 def test_labels_teach_the_fusion(make_cloud, knowledge, everybody):
-    cloud = make_cloud(answer_ridge=0.0)
+    cloud = make_cloud(answer_ridge=0.0, staleness_half_life=5.0)
     for number in range(2):
         cloud.update(knowledge, round_number=number, use_logits=False)
     alone = cloud.user_embeddings(everybody, knowledge=None, round_number=2)
