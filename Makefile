@@ -34,7 +34,7 @@ PYTHON_CURRENT ?= $(shell for python in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv
   "$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-current demo cycle-http test test-slow test-odd-places test-current test-browser test-android fuzz fuzz-long lint types format docs lock clean
+.PHONY: help install install-current demo cycle-http test test-slow test-odd-places test-current test-browser test-android peers-install peers fuzz fuzz-long lint types format docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -71,6 +71,12 @@ test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) $(WEB_INSTALLED) ## expo
 
 test-android: ## compile the Kotlin library and run its tests (needs a JDK and npm)
 	@mobile_export/android/checks/run.sh
+
+peers-install: $(INSTALLED) ## environments of other libraries, for `make peers`: 2 minutes, 1 GB on disk
+	@$(BIN)/python -m benchmarks.peers install
+
+peers: peers-install ## rounds of other libraries beside ours on the same devices; ARGS="--cycles 9" is passed on
+	@$(BIN)/python -m benchmarks.peers run $(ARGS)
 
 fuzz: $(INSTALLED) ## generated data sets, uplink logs and registries through the commands, for about four minutes
 	@$(BIN)/python -m benchmarks.fuzz --data 400 --logs 100 --seconds 220 $(ARGS)
@@ -119,7 +125,7 @@ lock: ## compile all lock files anew (needs uv)
 
 clean: ## remove the environments, caches and build output; run folders stay
 	@rm -rf mobile_export/android/node_modules mobile_export/android/build
-	@rm -rf .venv .venv-docs .venv-current $(BROWSER)/node_modules $(WEB)/node_modules $(WEB)/types site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-docs .venv-current benchmarks/peers/.venv-* $(BROWSER)/node_modules $(WEB)/node_modules $(WEB)/types site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation is repeated.

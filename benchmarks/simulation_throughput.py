@@ -28,7 +28,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 from throughput_workload import ITEMS, StubCloud, default_work, synthetic_devices
 
-from ecct_tf.config import EngineName, RunConfig
+from ecct_tf.config import EngineName, RunConfig, ServerConfig
 from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.federated import (
     DeviceData,
@@ -36,6 +36,7 @@ from ecct_tf.federated import (
     DeviceWork,
     EcctProcess,
     EcctState,
+    RoundReport,
     build_ecct_process,
     federated_runtime,
 )
@@ -61,6 +62,7 @@ class EcctRounds:
         seed: int,
         *,
         engine: EngineName = "tff",
+        server: ServerConfig | None = None,
     ) -> None:
         config = RunConfig()
         number = len(devices.devices)
@@ -71,14 +73,17 @@ class EcctRounds:
             table_bytes=cloud.table.encoded_bytes(config.exchange.codec),
             num_users=number,
             stage_1_rounds=0,
-            server=config.server,
+            server=server or config.server,
             runtime=dataclasses.replace(config.runtime, engine=engine),
         )
         self.state: EcctState = self.process.initialize(seed)
+        self.report: RoundReport | None = None
         self._everyone = np.arange(number, dtype=np.int64)
 
     def __call__(self) -> None:
-        self.state, _ = self.process.next(self.state, self.cloud, self._everyone, self._everyone)
+        self.state, self.report = self.process.next(
+            self.state, self.cloud, self._everyone, self._everyone
+        )
 
 
 class PlainRounds:
@@ -111,6 +116,7 @@ class PlainRounds:
         shared = ecct.state.cohorts[0].server.shared
         self._shared = coder.decode(coder.encode(shared), len(shared))
         self._pool = concurrent.futures.ThreadPoolExecutor(side_by_side)
+        self.loss = float("nan")
 
         @tf.function(reduce_retracing=True)
         def train(shared: Any, data: Any, private: Any, downlink: Any) -> Any:
@@ -131,7 +137,7 @@ class PlainRounds:
         results = list(self._pool.map(self._one, range(len(self._shards))))
         change = np.sum([result.delta for result in results], axis=0)
         weight = np.sum([result.weight for result in results])
-        np.sum([result.loss for result in results])
+        self.loss = float(np.sum([result.loss for result in results]) / weight)
         for parts in zip(*(tf.nest.flatten(result.uplink) for result in results), strict=True):
             np.concatenate(parts)
         private = self._private.copy()
@@ -158,7 +164,15 @@ def _downlink(work: DeviceWork, cloud: StubCloud, users: npt.NDArray[np.int32]) 
 class StockRounds:
     """`tff.learning`'s weighted FedAvg with its faster loop, one `tf.data` dataset a device."""
 
-    def __init__(self, work: DeviceWork, devices: DeviceSet, cloud: StubCloud, *, table: bool):
+    def __init__(
+        self,
+        work: DeviceWork,
+        devices: DeviceSet,
+        cloud: StubCloud,
+        *,
+        table: bool,
+        start: Array | None = None,
+    ) -> None:
         training = work.training
         self._data = [
             _dataset(device, cloud, batch_size=training.batch_size, table=table)
@@ -180,9 +194,28 @@ class StockRounds:
             loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
         )
         self._state = self._process.initialize()
+        self.loss = float("nan")
+        if start is not None:
+            self._begin_with(start)
 
     def __call__(self) -> None:
-        self._state = self._process.next(self._state, self._data).state
+        result = self._process.next(self._state, self._data)
+        self._state = result.state
+        self.loss = float(result.metrics["client_work"]["train"]["loss"])
+
+    @property
+    def weights(self) -> Array:
+        """`[P] float32`; without a table in the order of the edge model's own."""
+        weights = self._process.get_model_weights(self._state)
+        return np.concatenate([np.ravel(part) for part in weights.trainable])
+
+    def _begin_with(self, start: Array) -> None:
+        weights = self._process.get_model_weights(self._state)
+        ends = np.cumsum([np.size(part) for part in weights.trainable])[:-1]
+        parts = zip(np.split(start, ends), weights.trainable, strict=True)
+        trainable = [own.reshape(np.shape(part)) for own, part in parts]
+        begun = tff.learning.models.ModelWeights(trainable, list(weights.non_trainable))
+        self._state = self._process.set_model_weights(self._state, begun)
 
 
 class _TwoTeachers(tf.keras.losses.Loss):

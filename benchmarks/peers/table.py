@@ -1,0 +1,73 @@
+"""Ratios of rows, and whether all computed the same."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.peers.processes import RowResult
+
+__all__ = ["AVERAGED", "REFERENCES", "agreement", "format_table", "times_as_long"]
+
+REFERENCES = {
+    "exchange": "ECCT, exchange, engine tff",
+    "averaging": "ECCT, averaging alone, engine tff",
+}
+"""The rows that others are compared with, by what stands above their ratios."""
+AVERAGED = "ECCT, averaging alone, engine local"
+"""The row that others must agree with."""
+LOSS_TOLERANCE = 1e-4
+"""Relative, of the first round's loss."""
+CHANGE_TOLERANCE = 5e-3
+"""Relative, of what the first round adds to the weights: ours cross as float16."""
+
+
+def times_as_long(row: RowResult, than: RowResult, *, processor: bool = False) -> float:
+    """Median over cycles of the ratio of median round times, or of processor times."""
+
+    def of(result: RowResult) -> list[float]:
+        if processor:
+            return [cycle.processor_seconds for cycle in result.cycles]
+        return [float(np.median(cycle.seconds)) for cycle in result.cycles]
+
+    # A row of fewer cycles is compared with the first ones.
+    ratios = [own / other for own, other in zip(of(row), of(than), strict=False)]
+    return float(np.median(ratios))
+
+
+def format_table(rows: Sequence[RowResult], *, devices: int) -> list[str]:
+    """Lines: a row each, with ratios to `REFERENCES`."""
+    width = max(len(row.name) for row in rows)
+    by_name = {row.name: row for row in rows}
+    references = [by_name[name] for name in REFERENCES.values()]
+    above = "".join(f"{'ratio to ' + name:>21}" for name in REFERENCES)
+    below = f"{'clock':>11}{'processor':>10}" * len(REFERENCES)
+    lines = [
+        f"{'':{width}} {'':>9} {'':>9} {'processor':>10}{above}",
+        f"{'':{width}} {'s/round':>9} {'devices/s':>9} {'µs/device':>10}{below}",
+    ]
+    for row in rows:
+        seconds = float(np.median([second for cycle in row.cycles for second in cycle.seconds]))
+        used = float(np.median([cycle.processor_seconds for cycle in row.cycles]))
+        ratios = "".join(
+            f"{times_as_long(row, than):>11.2f}{times_as_long(row, than, processor=True):>10.2f}"
+            for than in references
+        )
+        per_device = 1e6 * used / devices
+        lines.append(
+            f"{row.name:{width}} {seconds:>9.3f} {devices / seconds:>9,.0f} "
+            f"{per_device:>10,.0f}{ratios}"
+        )
+    return lines
+
+
+def agreement(row: RowResult, reference: RowResult) -> tuple[bool, str]:
+    """Whether the first rounds of two rows are the same, and a line that says so."""
+    if row.loss is None or reference.loss is None:
+        return True, f"{row.name}: another model, nothing to compare"
+    loss = abs(row.loss / reference.loss - 1)
+    same = loss <= LOSS_TOLERANCE
+    said = f"{row.name}: loss {row.loss:.6f} (differs by {loss:.1e})"
+    if row.change is None or reference.change is None:
+        return same, f"{said}; its weights are no plain mean"
+    apart = float(np.linalg.norm(row.change - reference.change) / np.linalg.norm(reference.change))
+    return same and apart <= CHANGE_TOLERANCE, f"{said}, change of weights differs by {apart:.1e}"
