@@ -67,7 +67,7 @@ test-current: $(CURRENT_INSTALLED) ## run the tests of the export, the cloud and
 test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) $(WEB_INSTALLED) ## exported files under LiteRT.js, a device in headless Chromium (needs Node 20.11 and npm)
 	@"$(NPM)" run --prefix $(WEB) --silent check
 	@"$(NPM)" run --prefix $(WEB) --silent test
-	@ECCT_REQUIRE_NODE=1 .venv-current/bin/python -m pytest tests/mobile_export/test_mobile_export_browser.py tests/mobile_export/test_mobile_export_web.py tests/cycle/test_cycle_browsers.py $(ARGS)
+	@ECCT_REQUIRE_NODE=1 .venv-current/bin/python -m pytest tests/mobile_export/test_mobile_export_browser.py tests/mobile_export/test_mobile_export_web.py tests/mobile_export/test_mobile_export_web_forgotten.py tests/cycle/test_cycle_browsers.py $(ARGS)
 
 test-android: ## compile the Kotlin library and run its tests (needs a JDK and npm)
 	@mobile_export/android/checks/run.sh

@@ -9,9 +9,10 @@ export {
   ClosedError, EdgeError, InputError, ModelFileError, PayloadError, RecordRefusedError, RefusedError,
   SignatureError, StalePublicationError, StateError, TokenRefusedError, TransportError, UnreachableError,
 } from './errors.js';
+export {IndexedDbStates} from './indexed_db.js';
 export {EdgeMetadata, Exchange} from './metadata.js';
 export {ModelFile} from './model_file.js';
 export {takePart} from './rounds.js';
 export {PublicKey} from './signing.js';
 export {DeviceState} from './state.js';
-export {IndexedDbStates, MemoryStates} from './stores.js';
+export {MemoryStates} from './stores.js';
