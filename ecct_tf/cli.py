@@ -4,8 +4,12 @@
 import errno
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from ecct_tf import stopping
+
+if TYPE_CHECKING:
+    import click
 
 __all__ = ["main"]
 
@@ -67,7 +71,7 @@ def _run() -> int:
         _report(str(error))
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        _report_usage(error)
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
@@ -86,23 +90,27 @@ def _run() -> int:
 
 
 def _report(message: str) -> None:
-    """Prints an error; at a terminal folded between words, but for indented lines, to be copied."""
-    import shutil
-    import textwrap
-
+    """Prints an error, at a terminal folded between words."""
     import click
 
-    text = f"Error: {message}"
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns
-        text = "\n".join(
-            line
-            if line[:1].isspace() or len(line) <= width
-            # A path or an address stays whole.
-            else textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
-            for line in text.split("\n")
-        )
-    click.echo(text, err=True)
+    from ecct_tf.plain_text import fold
+
+    click.echo(fold(f"Error: {message}", sys.stderr), err=True)
+
+
+def _report_usage(error: "click.ClickException") -> None:
+    """Prints an error of the command line, with the usage of its command above it."""
+    import click
+
+    # A command without arguments shows its help in its own way.
+    if type(error).show not in (click.ClickException.show, click.UsageError.show):
+        error.show()
+        return
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        hint = f"Try '{context.command_path} --help' for help."
+        click.echo(f"{context.get_usage()}\n{hint}\n", err=True)
+    _report(error.format_message())
 
 
 def _missing_package(error: ModuleNotFoundError) -> str | None:

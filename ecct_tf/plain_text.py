@@ -1,14 +1,17 @@
-"""Output on a terminal or into a file that does not take every letter: plain letters instead.
+"""Text for a terminal or a file: folded at the terminal's width, in letters that it takes.
 
 With `LC_ALL=POSIX`, or `PYTHONIOENCODING=ascii`, a `±` in a table would end the command with
 a `UnicodeEncodeError`. `tolerate` has such letters written as ASCII ones that say the same.
 """
 
 import codecs
+import shutil
 import sys
+import textwrap
 import unicodedata
+from typing import TextIO
 
-__all__ = ["plain", "tolerate"]
+__all__ = ["fold", "plain", "tolerate"]
 
 _HANDLER = "ecct_plain"
 _WORDS = {
@@ -17,6 +20,22 @@ _WORDS = {
     "‘": "'", "’": "'", "“": '"', "”": '"', "█": "#", "▏": "#", "▎": "#", "▍": "#", "▌": "#",
     "▋": "#", "▊": "#", "▉": "#", "✓": "ok", "✗": "no",
 }  # fmt: skip
+
+
+def fold(text: str, stream: TextIO) -> str:
+    """`text` folded between words where `stream` is a terminal.
+
+    Indented lines stay whole, since they are commands to copy, and so do paths and addresses.
+    """
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        line
+        if line[:1].isspace() or len(line) <= width
+        else textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
+    )
 
 
 def plain(text: str) -> str:

@@ -57,7 +57,10 @@ def print_audit(audit: Audit, *, files: tuple[Path, ...], console: Console | Non
     )
     left_out = [column.heading for column in columns if column not in shown]
     if left_out:
-        prose(f"Too narrow for {', '.join(left_out)}; audit.csv has all figures.", console)
+        prose(
+            f"The window is too narrow for {', '.join(left_out)}; audit.csv has all figures.",
+            console,
+        )
     for note in _notes(audit, files):
         prose(note, console)
 

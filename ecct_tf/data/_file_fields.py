@@ -233,12 +233,15 @@ def feature_values(table: RawTable, header: str, spec: ColumnSpec) -> list[Any]:
         return texts
     numbers = [_finite(text) if text else math.nan for text in texts]
     wrong = [row for row, number in enumerate(numbers) if number is None]
+    comma = any(_finite(texts[row].replace(",", ".")) is not None for row in wrong)
     refuse_rows(
         table,
         header,
         wrong,
         expected="a number, or nothing where it is missing",
-        way_out="Fix or blank the values, or change the column's kind.",
+        way_out="Fix or blank the values"
+        + (" (a decimal point, not a comma)" if comma else "")
+        + ", or change the column's kind.",
     )
     if spec.borders is None:
         return numbers

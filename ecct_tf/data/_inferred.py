@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ecct_tf.data._parquet_files import holds_values, is_list
@@ -13,7 +14,7 @@ from ecct_tf.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["infer_columns", "infer_header", "infer_unit"]
+__all__ = ["infer_columns", "infer_header", "infer_headers", "infer_unit"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,31 @@ _TITLES = ("title", "name")
 _MOST_VALUES = 100
 # In seconds the year 5138, in milliseconds 1973: numbers above are milliseconds.
 _FIRST_MILLISECONDS = 100_000_000_000
+
+
+def infer_headers(table: pa.Table, keys: Sequence[str], *, section: str) -> dict[str, str]:
+    """The headers of the columns that hold `keys`, by key.
+
+    Raises:
+      DataError: a key has no column of such a name, or several; one error for all keys.
+    """
+    found, missing = dict[str, str](), dict[str, DataError]()
+    for key in keys:
+        try:
+            found[key] = infer_header(table, key, section=section)
+        except DataError as error:
+            missing[key] = error
+    if len(missing) > 1:
+        where = ", ".join(f"{key!r}: ..." for key in missing)
+        raise DataError(
+            f"{section}: expected one column each whose name says that it holds the "
+            f"{' and the '.join(missing)}; there are "
+            f"{', '.join(map(str, table.column_names))}. Rename them, or name them in the "
+            f"schema: {{{section!r}: {{{where}}}}}."
+        )
+    for refusal in missing.values():
+        raise refusal
+    return found
 
 
 def infer_header(table: pa.Table, what: str, *, section: str) -> str:

@@ -58,6 +58,8 @@ class Dataset:
       >>> data = from_frames({"user": ["b", "a"], "item": [20, 3], "timestamp": [1, 2]})
       >>> data.user_tokens, data.users.tolist(), data.item_tokens, data.items.tolist()
       (('a', 'b'), [1, 0], ('3', '20'), [2, 1])
+      >>> data
+      Dataset('data': 2 interactions of 2 users with 2 items; of users: none; of items: none)
     """
 
     name: str
@@ -106,6 +108,17 @@ class Dataset:
                     f"{where}: row 0 of item column {encoded.column.name!r} is the padding row "
                     f"and must be zero, received {encoded.values[0]}."
                 )
+
+    def __repr__(self) -> str:
+        """One line without ids and values: a log or a notebook must not fill with them."""
+        user, item = (
+            ", ".join(f"{each.column.name} ({each.column.side})" for each in columns) or "none"
+            for columns in (self.user_columns, self.item_columns)
+        )
+        return (
+            f"Dataset({self.name!r}: {self.num_interactions:,} interactions of {self.num_users:,} "
+            f"users with {self.num_items:,} items; of users: {user}; of items: {item})"
+        )
 
     def _check_columns(
         self,

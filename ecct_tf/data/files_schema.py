@@ -319,8 +319,19 @@ def read_files_schema(path: str | Path) -> FilesSchema:
         the file and the key.
     """
     path = Path(path)
+    if path.suffix.lower() in (*_SUFFIXES, *PACKED_SUFFIXES):
+        raise ConfigError(
+            f"{path}: expected a schema, a YAML file that names your data, received a data file. "
+            f"Write one beside it and give that, such as schema.yaml with\n  name: mine\n"
+            f"  interactions: {{path: {path.name}, user: ..., item: ..., timestamp: ...}}"
+        )
     values = read_mapping(path, what="data schema")
     check_keys(values, FilesSchema, where=str(path))
+    for section in ("users", "items"):
+        if isinstance(values.get(section), dict) and values[section].get("id") is None:
+            raise ConfigError(
+                f"{path}: {section}.id: missing; give the header of the column with the ids"
+            )
     try:
         return build(FilesSchema, values)
     except ConfigError as error:

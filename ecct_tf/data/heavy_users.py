@@ -109,7 +109,7 @@ def refuse_heavy_users(
     ways = []
     fewest = num_items - max(heavy.values())
     if needed > 1 and fewest:
-        ways.append(f"lower it to {fewest} or less")
+        ways.append(f"lower {what.split('=')[0]} to {fewest} or less")
     share = math.floor(1000 * (num_items - needed) / num_items) / 1000
     light = sum(count <= share * num_items for count in counts.values())
     if light:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ecct_tf.config.parsing import build, check_keys, read_mapping
 from ecct_tf.data._frames import TableName
-from ecct_tf.data._inferred import infer_columns, infer_header, infer_unit
+from ecct_tf.data._inferred import infer_columns, infer_header, infer_headers, infer_unit
 from ecct_tf.data._parquet_files import raw_arrow_table, refuse_without_arrow
 from ecct_tf.data._raw_table import RawTable, wanted_places
 from ecct_tf.data.dataset import Dataset
@@ -139,9 +139,8 @@ def _described(
     values.setdefault("name", "data")
     check_keys(values, FilesSchema, where=where)
     given = dict(values.get("interactions") or {})
-    for key in ("user", "item", "timestamp"):
-        if key not in given:
-            given[key] = infer_header(tables["interactions"], key, section="interactions")
+    missing = [key for key in ("user", "item", "timestamp") if key not in given]
+    given |= infer_headers(tables["interactions"], missing, section="interactions")
     given.setdefault("path", "interactions.parquet")
     unit = infer_unit(tables["interactions"], str(given["timestamp"]))
     # A column of times says so itself; a number does where nobody else did.

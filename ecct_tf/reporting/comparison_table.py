@@ -48,6 +48,6 @@ def print_table(comparison: Comparison, *, console: Console | None = None) -> No
     left_out = [column.heading for column in columns if column not in shown]
     notes = [explanation(comparison)]
     if left_out:
-        notes.append(f"Too narrow for {'; '.join(left_out)}. --format csv has them.")
+        notes.append(f"The window is too narrow for {'; '.join(left_out)}. --format csv has them.")
     for note in (*notes, *comparison.notes):
         prose(note, console)

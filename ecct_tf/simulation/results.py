@@ -199,7 +199,9 @@ def start_line(row: ResultRow) -> str:
     interval = ""
     if start.gain.low is not None and start.gain.high is not None:
         interval = f", 95 % interval {start.gain.low:+.4f} to {start.gain.high:+.4f}, paired"
-    serves = "" if row.at_start is None else f"; it still serves {row.at_start:.1%} of requests"
+    serves = ""
+    if row.at_start is not None:
+        serves = f"; the start still serves {row.at_start:.1%} of requests"
     return (
         f"{row.model} against its own start: NDCG@{row.metrics.k} {start.gain.mean:+.4f}"
         f"{interval}; of {start.num_users:,} users {start.better:.1%} better, "

@@ -48,7 +48,7 @@ def print_results(
     left_out = [column.heading for column in columns if column not in shown]
     if left_out:
         where = "" if out is None else f"; {out / 'results.csv'} has them"
-        notes.append(f"Too narrow for {', '.join(left_out)}{where}.")
+        notes.append(f"The window is too narrow for the columns {', '.join(left_out)}{where}.")
     notes += catalog
     notes += _standing(result.rows, own, result)
     notes += [line for line in map(start_line, result.rows) if line]
@@ -93,7 +93,9 @@ def _print_catalog(result: SimulationResult, own: set[str], console: Console) ->
     )
     coverage = f"Coverage: share of the items in anyone's first {k}. Novelty: in bits."
     left_out = [column.heading for column in columns if column not in shown]
-    return [f"{coverage} Too narrow for {', '.join(left_out)}." if left_out else coverage]
+    if left_out:
+        coverage += f" The window is too narrow for {', '.join(left_out)}."
+    return [coverage]
 
 
 def _columns(result: SimulationResult) -> list[Column]:

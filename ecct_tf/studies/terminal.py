@@ -38,4 +38,4 @@ def print_grid(result: StudyResult, *, console: Console | None = None) -> None:
     )
     left_out = [column.heading for column in columns if column not in shown]
     if left_out:
-        prose(f"Too narrow for {'; '.join(left_out)}. study.csv has them.", console)
+        prose(f"The window is too narrow for {'; '.join(left_out)}. study.csv has them.", console)

@@ -88,13 +88,17 @@ def edge_model_findings(
     """
     built, built_finding = _build(model, spec)
     findings = [built_finding]
+    refused = False
     for name, check in _CHECKS.items():
         if only is not None and name not in only:
             continue
         if built is None:
             findings.append(Finding(name, None, "there is no model"))
+        elif refused and name == "conversion":
+            findings.append(Finding(name, None, "no file has the operators that were refused"))
         else:
-            findings.append(_run(name, check, built, seed))
+            findings.append(_run(name, check, built, seed, refused=refused))
+        refused = refused or (name == "operators" and findings[-1].passed is False)
     return tuple(findings)
 
 
@@ -112,12 +116,22 @@ def _build(
     return built, Finding("build", True, f"{weights}, reads {reads}")
 
 
-def _run(name: str, check: Callable[[EdgeModel, int], str], model: EdgeModel, seed: int) -> Finding:
+def _run(
+    name: str,
+    check: Callable[[EdgeModel, int], str],
+    model: EdgeModel,
+    seed: int,
+    *,
+    refused: bool = False,
+) -> Finding:
     try:
         return Finding(name, True, check(model, seed))
     except (CheckFailedError, EcctError) as error:
         return Finding(name, False, str(error))
     except Exception as error:
+        # What cannot even be traced fails everywhere, for one and the same reason.
+        if refused:
+            return Finding(name, None, "the forward function fails, see operators")
         return Finding(name, False, _told(error))
 
 

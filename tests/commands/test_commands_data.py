@@ -115,7 +115,7 @@ def test_users_without_a_row_are_counted(check):
     [
         ("u0,i,1\n", (), "r.csv: column 'who': expected ids of"),
         ("[u0],i,soon\n", (), "line 2, column 'when': expected whole seconds"),
-        (ROWS, (), "Ways out: lower it to 5 or less"),
+        (ROWS, (), "Ways out: lower evaluation.negatives to 5 or less"),
         (ROWS, ("--negatives", "5", "--k", "6"), "--k 6: expected less than the 6"),
         ("[u0],i,1\n", ("--negatives", "1"), "0 of 9 users have the 4 interactions"),
         (ROWS, ("--test-fraction", "0.95"), "--test-fraction 0.95: expected less than 1"),

@@ -205,6 +205,7 @@ def test_bad_number_in_a_table(refused, value):
     message = refused(TABLES, r_csv=ROWS, u_csv=USERS, i_csv=ITEMS.replace("a,1", f"a,{cell}"))
     _has(message, "i.csv: line 2, column 'price': expected a number, or nothing")
     _has(message, f"received {value!r}")
+    assert ("(a decimal point, not a comma)" in message) == ("," in value)
 
 
 def test_a_numeric_column_without_a_number(refused):

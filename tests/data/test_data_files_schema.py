@@ -112,3 +112,13 @@ def test_not_a_mapping_not_yaml_not_there(read, tmp_path):
         read("name: [\n")
     with pytest.raises(ConfigError, match=r"cannot read the data schema .*none\.yaml"):
         read_files_schema(tmp_path / "none.yaml")
+
+
+def test_a_data_file_in_place_of_the_schema(tmp_path):
+    with pytest.raises(ConfigError, match=r"(?s)received a data file.*path: clicks\.csv"):
+        read_files_schema(tmp_path / "clicks.csv")
+
+
+def test_the_column_of_ids_is_asked_for(read):
+    with pytest.raises(ConfigError, match=r"users\.id: missing; give the header of the column"):
+        read("name: a\ninteractions: {path: r.csv}\nusers: {path: u.csv}\n")

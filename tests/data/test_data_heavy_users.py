@@ -44,7 +44,7 @@ def test_the_user_is_named_with_advice_that_works(shop):
     assert message.startswith("1 of 41 users touched so many of the 60 items")
     assert "user 'till' touched 58 (leaves 2)" in message
     assert "evaluation.negatives=20" in message
-    assert "lower it to 2 or less" in message
+    assert "lower evaluation.negatives to 2 or less" in message
     assert "data.max_item_share=0.666 (1 of 41 users)" in message
     assert len(_draw(shop, split, 2).users) == 41
     assert len(_draw(shop, without_heavy_users(split, max_item_share=0.666), 20).users) == 40

@@ -236,3 +236,11 @@ def test_a_section_that_is_none_is_refused(schema, words):
 def test_what_is_no_table_is_refused(table):
     with pytest.raises(DataError, match=r"interactions: expected a table such as a pandas frame"):
         from_frames(table)
+
+
+def test_all_columns_without_a_telling_name_are_named_at_once():
+    with pytest.raises(DataError) as caught:
+        from_frames({"Kunde": ["a"], "sku": ["b"], "Zeit": [1]})
+    message = str(caught.value)
+    assert "holds the user and the timestamp; there are Kunde, sku, Zeit" in message
+    assert "{'interactions': {'user': ..., 'timestamp': ...}}" in message

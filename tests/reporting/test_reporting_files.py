@@ -126,7 +126,7 @@ def test_a_narrow_terminal_shows_whole_columns_and_names_the_others(
     assert head.split() == " ".join(shown).split()
     assert any(line.startswith("no exchange edge") for line in lines)
     assert "…" not in screen.getvalue()
-    assert f"Too narrow for {left_out}" in " ".join(screen.getvalue().split())
+    assert f"too narrow for {left_out}" in " ".join(screen.getvalue().split())
 
 
 def test_intervals_are_in_the_csv(campaign) -> None:

@@ -119,13 +119,13 @@ def test_a_narrow_terminal_has_whole_columns_and_names_the_others(width, shown, 
     assert head.split() == " ".join(shown).split()
     for name in ("EASE, recency-weighted", "no exchange edge", "ECCT edge", "ECCT cloud"):
         assert name in text
-    told = text.split("Too narrow for")[1]
+    told = text.split("too narrow for")[1]
     assert all(name in told for name in left_out)
 
 
 def test_a_wide_terminal_has_all_columns():
     text = _printed(140)
-    assert "Too narrow" not in text
+    assert "too narrow" not in text
     (row,) = [line for line in text.splitlines() if "recency-weighted  " in line]
     # What counts interactions has neither AUC over users nor log loss.
     assert row.split()[-1] == "-"
@@ -156,7 +156,7 @@ def test_the_whole_catalog_and_the_start_are_shown_where_they_were_measured():
     assert "of 3 users 33.3% better, 33.3% equal, 33.3% worse." in text
     assert "Recall" not in text
     narrow = " ".join(_printed(50, rows=(row,)).split())
-    assert "Too narrow for 95 % interval" in narrow
+    assert "too narrow for 95 % interval" in narrow
     uneven = dataclasses.replace(metrics, recall=0.6)
     row = dataclasses.replace(row, catalog=CatalogResult(uneven, hr, hr, places))
     assert "Recall@10" in _printed(120, rows=(row,))

@@ -126,6 +126,22 @@ FAULTS = {
 }
 
 
+def test_no_file_is_made_with_operators_that_were_refused():
+    fault = planted(relu_with_a_flex_gradient)
+    *_, operators, conversion = edge_model_findings(fault, only=["operators", "conversion"])
+    assert (operators.passed, conversion.passed) == (False, None)
+
+
+def test_a_forward_function_that_fails_is_told_once():
+    def build(spec):
+        inputs, head = kit.Inputs(spec), kit.Head(spec.embedding_dim, 1, spec.targets)
+        return architecture([inputs, head], lambda weights, _: weights["none"])
+
+    _, operators, layout = edge_model_findings(build, only=["operators", "layout"])
+    assert "KeyError" in operators.told
+    assert (layout.passed, layout.told) == (None, "the forward function fails, see operators")
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: getattr(fault, "__name__", "wrong"))
 def test_a_planted_fault_is_found(fault):
     check, message = FAULTS[fault]
