@@ -9,17 +9,19 @@ import errno
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ecct_tf.owner_files import OwnerFile
 
-__all__ = ["FileLock", "exclusive"]
+__all__ = ["FileLock", "exclusive", "held"]
 
 _log = logging.getLogger(__name__)
 
 # What the system says where it has no locks, or none for this file system.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+_PAUSE_SECONDS = 0.1
 
 
 class FileLock:
@@ -34,17 +36,21 @@ class FileLock:
         self._descriptor: int | None = None
         self._owner: OwnerFile | None = None
 
-    def acquire(self, *, wait: bool) -> bool:
+    def acquire(self, *, wait: bool, shared: bool = False) -> bool:
         """Takes the lock; False when another holds it and `wait` is False.
+
+        Args:
+          wait: for its end.
+          shared: with all others that share it; on a file system without locks one has it alone.
 
         Raises:
           StorageError: the file system has no locks, and who holds the file in their place
             cannot be known to run.
         """
-        # Not inheritable: a program that the holder starts must not keep the lock.
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = self._open(shared=shared)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return False
@@ -68,6 +74,18 @@ class FileLock:
         if self._owner is not None:
             self._owner.release()
             self._owner = None
+
+    def _open(self, *, shared: bool) -> int:
+        # Not inheritable: a program that the holder starts must not keep the lock.
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            if not shared or error.errno not in (errno.EACCES, errno.EROFS):
+                raise
+            try:
+                return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise error from None
 
     def _own(self, error: OSError, *, wait: bool) -> bool:
         owner = OwnerFile(self._path.with_name(f"{self._path.name}.owner"))
@@ -93,6 +111,32 @@ def exclusive(path: Path, *, busy: Exception | None = None) -> Iterator[None]:
     lock = FileLock(path)
     if not lock.acquire(wait=busy is None) and busy is not None:
         raise busy
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def held(path: Path, *, shared: bool, wait_seconds: float, busy: Exception) -> Iterator[None]:
+    """Holds the lock on `path`, in a folder that is there; a kill frees it.
+
+    Args:
+      path: the lock's file.
+      shared: with all others that share it.
+      wait_seconds: how long to wait for those whose lock does not go with it.
+      busy: raised when they still have it then.
+    """
+    lock = FileLock(path)
+    deadline = time.monotonic() + wait_seconds
+    told = False
+    while not lock.acquire(wait=False, shared=shared):
+        if time.monotonic() >= deadline:
+            raise busy
+        if not told:
+            _log.info("waiting at most %.0f s for the lock %s", wait_seconds, path)
+            told = True
+        time.sleep(_PAUSE_SECONDS)
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """Plans and takes the steps by which users leave all that the cloud keeps."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from cloud.erasing.users import FoundUser, marked
 from cloud.erasing.versions import steps_in_half_notes, steps_in_notes, steps_in_versions
 from cloud.registry import Erased, ErasedMarks, Registry
 from cloud.service.tokens import TokenStore
-from cloud.uplink_log import ASKED_FOLDER, AskedNotes, erase_from_log, look_in_log
+from cloud.uplink_log import ASKED_FOLDER, AskedNotes, changing_log, erase_from_log, look_in_log
 from ecct_tf.errors import DataError
 
 __all__ = ["Erasure", "erase", "plan"]
@@ -60,20 +61,26 @@ def erase(places: Places, users: Sequence[FoundUser]) -> Erasure:
       DataError: as `plan`, or answers of the users keep coming.
       RegistryError: as `plan`, or a job is at work.
       RunFolderError: a job is at work.
+      StorageError: a job, or a command, reads the log.
     """
     # First of all, so that what a kill leaves is found by the id, and no job learns it anew.
     registry = Registry(places.registry)
     marked(registry, users)
     done: list[Step] = []
-    for _ in range(_LOOKS):
-        # Before anything is looked at: a job at work would bring back what is taken away.
-        registry.sweep()
-        found = plan(places, users)
-        if not found.steps:
-            return Erasure(tuple(done), found.unknown)
-        for step in found.steps:
-            step.run()
-            done.append(step)
+    registry.sweep()
+    with contextlib.ExitStack() as held:
+        for log in sorted({log.resolve() for log in places.logs if log.is_dir()}):
+            # What is being joined has a copy of their answers that no look would find.
+            held.enter_context(changing_log(log))
+        for _ in range(_LOOKS):
+            # Before anything is looked at: a job at work would bring back what is taken away.
+            registry.sweep()
+            found = plan(places, users)
+            if not found.steps:
+                return Erasure(tuple(done), found.unknown)
+            for step in found.steps:
+                step.run()
+                done.append(step)
     raise DataError(
         f"erase: there was still something after {_LOOKS} looks, the last in {done[-1].where}; end "
         "what writes there, a service or a job, and give the same command again"

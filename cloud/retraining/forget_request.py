@@ -9,7 +9,7 @@ import numpy as np
 from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.forgetting import forget_knowledge
-from cloud.uplink_log import ForgetNotes, log_files, note_of
+from cloud.uplink_log import ForgetNotes, log_files, note_of, reading_log
 from cloud.version_files import StoredCloud
 from ecct_tf.errors import ConfigError, DataError
 
@@ -66,18 +66,20 @@ def request(
             f"forget: there is no user {unknown[0]!r} in the version in force of {registry.path}; "
             f"expected ids as in the data, one of {len(numbers)} such as {[*numbers][:3]}"
         )
-    note = note_of(
-        log,
-        log_files(log),
-        users=[numbers[user] for user in users],
-        whole_files=[_name(file, log) for file in files],
-        since_seconds=since_seconds,
-    )
-    held = 0
-    if stored is not None:
-        left = forget_knowledge(stored.knowledge, [note], present=stored.round_number)
-        held = int(np.count_nonzero((stored.knowledge.rounds >= 0) & (left.rounds < 0)))
-    ForgetNotes(registry.forgotten_path).add(note)
+    # A file must not be joined before the note that names it is there.
+    with reading_log(log):
+        note = note_of(
+            log,
+            log_files(log),
+            users=[numbers[user] for user in users],
+            whole_files=[_name(file, log) for file in files],
+            since_seconds=since_seconds,
+        )
+        held = 0
+        if stored is not None:
+            left = forget_knowledge(stored.knowledge, [note], present=stored.round_number)
+            held = int(np.count_nonzero((stored.knowledge.rounds >= 0) & (left.rounds < 0)))
+        ForgetNotes(registry.forgotten_path).add(note)
     return ForgetRequest(len(note.answers), held, None if promoted is None else promoted.number)
 
 

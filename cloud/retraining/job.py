@@ -13,12 +13,13 @@ from cloud.retraining.engines import Engine, losses_told
 from cloud.retraining.folder import JobFolder
 from cloud.retraining.gate import JobResult, decide
 from cloud.retraining.phases import fit_phase, later_phase
-from cloud.retraining.preparation import Prepared, check_erased, prepare
+from cloud.retraining.preparation import Prepared, check_erased, check_log, prepare
 from cloud.retraining.progress import Progress
 from cloud.retraining.quality import Quality, measure
 from cloud.retraining.start import begin, starting_space
 from cloud.retraining.storing import store
 from cloud.retraining.trainer import Trainer
+from cloud.uplink_log import reading_log
 from ecct_tf.edge.registry import find_builder
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge.table_origin import check_item_form
@@ -51,7 +52,8 @@ def retrain(
       ConfigError: an edge model that there is not; settings that do not fit the folder, the data or
         the promoted version.
       DataError: the history is not the one that the job began with.
-      RunFolderError: another process is at the job.
+      RunFolderError: another process is at the job; files of the log that it read are gone.
+      StorageError: the log is being changed, and nobody ends it.
       RegistryError: the registry is damaged.
       WorkerError: a worker of the cluster was lost; start the job again to go on.
     """
@@ -78,10 +80,14 @@ def retrain(
             done = job.result()
             if done is not None:
                 return JobResult(**done)
-            prepared = prepare(config, folder, is_chief=True, show=show, now_seconds=now_seconds)
-            result = _run(config, prepared, engine, job, anyway=promote_anyway, show=show)
-            job.write_result(dataclasses.asdict(result))
-            return result
+            # To the end: what was read of the log keeps its names until a version says them.
+            with reading_log(_log_of(config)):
+                prepared = prepare(
+                    config, folder, is_chief=True, show=show, now_seconds=now_seconds
+                )
+                result = _run(config, prepared, engine, job, anyway=promote_anyway, show=show)
+                job.write_result(dataclasses.asdict(result))
+                return result
     finally:
         engine.close()
 
@@ -104,6 +110,7 @@ def _run(
         with registry.draft(parents=parents, name=inputs.draft) as draft:
             # Once more: from here on nobody is erased, since the draft is open.
             check_erased(registry, inputs, folder=job.path)
+            check_log(_log_of(config), inputs, folder=job.path)
             metric = config.validation.metric
             progress = Progress(
                 job.path,
@@ -113,8 +120,14 @@ def _run(
             )
             with losses_told():
                 trained = _train(config, prepared, engine, progress, checkpoints=job.path)
+                # Once more, since a log that may not be written has no lock.
+                check_log(_log_of(config), inputs, folder=job.path)
                 version = store(config, prepared, trained, draft, folder=job.path)
     return decide(config, registry, version, parent=inputs.parent, anyway=anyway)
+
+
+def _log_of(config: JobConfig) -> Path | None:
+    return None if config.uplinks is None else Path(config.uplinks)
 
 
 def _train(

@@ -1,5 +1,6 @@
 """Looks at an uplink log as the next job would, without a job."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from cloud.uplink_log import (
     UplinkBatch,
     list_log,
     read_uplinks,
+    reading_log,
 )
 from cloud.version_files import StoredCloud
 from ecct_tf.errors import ConfigError
@@ -72,10 +74,13 @@ class Survey:
     batches: Iterator[UplinkBatch]
 
 
+@contextlib.contextmanager
 def survey(
     config: JobConfig, *, log: Path | None, everything: bool, quarantine: Path, show: bool
-) -> Survey:
+) -> Iterator[Survey]:
     """Opens a log for reading; nothing of it counts as read afterwards.
+
+    Inside the context its files stay.
 
     Args:
       config: the job, for what it declared to devices, its history and its registry.
@@ -87,20 +92,22 @@ def survey(
     Raises:
       ConfigError: neither `log` nor the job names a log.
       DataError: there is no such log.
+      StorageError: the log is being changed, and nobody ends it.
     """
     found = reading(config, log=log, show=show)
     consumed, window = found.consumed, found.window
     if everything:
         consumed, window = (), ReplayWindow(found.contract.num_users)
-    files, left_out = list_log(found.folder, consumed=consumed)
-    batches = read_uplinks(
-        found.folder,
-        files,
-        contract=found.contract,
-        window=window,
-        quarantine=Quarantine(quarantine),
-    )
-    return Survey(found.folder, files, left_out, len(consumed), found.version, batches)
+    with reading_log(found.folder):
+        files, left_out = list_log(found.folder, consumed=consumed)
+        batches = read_uplinks(
+            found.folder,
+            files,
+            contract=found.contract,
+            window=window,
+            quarantine=Quarantine(quarantine),
+        )
+        yield Survey(found.folder, files, left_out, len(consumed), found.version, batches)
 
 
 def reading(config: JobConfig, *, log: Path | None, show: bool) -> Reading:

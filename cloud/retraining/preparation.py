@@ -40,7 +40,7 @@ from ecct_tf.data import Kind
 from ecct_tf.errors import DataError, RunFolderError
 from ecct_tf.knowledge import KnowledgeStore
 
-__all__ = ["Prepared", "check_erased", "check_memory", "prepare"]
+__all__ = ["Prepared", "check_erased", "check_log", "check_memory", "prepare"]
 
 _log = logging.getLogger(__name__)
 
@@ -167,6 +167,28 @@ def check_erased(registry: Registry, inputs: JobInputs, *, folder: Path) -> None
         raise RunFolderError(
             f"{folder}: a user was erased from the registry since the job began (ecct cloud "
             "erase); begin another job in a new folder"
+        )
+
+
+def check_log(log: Path | None, inputs: JobInputs, *, folder: Path) -> None:
+    """Refuses to store what was read of files that are no longer in the log under their names.
+
+    The records of files that were joined since would count as new to the job after this one.
+
+    Raises:
+      RunFolderError: one of them is gone.
+    """
+    new = inputs.uplinks["new_files"]
+    if log is None or not new:
+        return
+    gone = [
+        file["name"] for file in inputs.uplinks["files"][-new:] if not (log / file["name"]).exists()
+    ]
+    if gone:
+        raise RunFolderError(
+            f"{folder}: the job read {log / gone[0]}, which is no longer there (in all "
+            f"{len(gone):,} of its files): `ecct cloud log compact` joined them after the job was "
+            "interrupted, or they were moved. Restore them, or begin another job in a new folder"
         )
 
 

@@ -14,6 +14,7 @@ from cloud.uplink_log.contract import LogContract
 from cloud.uplink_log.erasing import LogErasure, erase_from_log, look_in_log
 from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition, list_log, log_files
 from cloud.uplink_log.forgetting import ForgetNote, ForgetNotes, Forgotten, note_of
+from cloud.uplink_log.holding import changing_log, reading_log
 from cloud.uplink_log.listing import LeftOut, warn_of
 from cloud.uplink_log.parquet import export_one_parquet, export_parquet
 from cloud.uplink_log.quarantine import Quarantine
@@ -46,6 +47,7 @@ __all__ = [
     "ReplayWindow",
     "UplinkBatch",
     "UplinkLogWriter",
+    "changing_log",
     "compact",
     "erase_from_log",
     "export_one_parquet",
@@ -55,6 +57,7 @@ __all__ = [
     "look_in_log",
     "note_of",
     "read_uplinks",
+    "reading_log",
     "reingest",
     "warn_of",
 ]

@@ -8,22 +8,23 @@ and shows no record twice.
 """
 
 import dataclasses
-import json
 import re
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from cloud.uplink_log.framing import read_frames
+from cloud.uplink_log.holding import changing_log
 from cloud.uplink_log.listing import JOINED_SUFFIX, Entry, entries, superseded
 from ecct_tf.files import sync_folder, write_atomically
-from ecct_tf.locks import exclusive
+from ecct_tf.sealed_json import seal_json
 
 __all__ = ["Compacted", "compact"]
 
 # As `UplinkLogWriter` names files by itself: others belong to a writer that may repeat itself.
 _OWN = re.compile(r"(\d{11})-(?:joined-)?[0-9a-f]{32}\.tfrecord")
-_LOCK = ".compacting.lock"
+# What a kill left of a list or of a joined file; nobody else writes such names.
+_DRAFTS = (f".*{JOINED_SUFFIX}.part", ".*-joined-*.part")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,29 +45,35 @@ class Compacted:
 def compact(
     folder: Path,
     *,
-    kept: Collection[str],
+    kept: Callable[[], Collection[str]],
     small_bytes: int = 1 << 20,
     joined_bytes: int = 64 << 20,
 ) -> Compacted:
     """Joins small files of a log that follow each other, those of each day by themselves.
 
-    Not to be called while a job reads the log: it would look for files that are gone.
+    Nobody reads the log meanwhile: see `changing_log`.
 
     Args:
       folder: of the log.
-      kept: names that stay: of files that a version has read, or that a note names.
+      kept: gives the names that stay: of files that a version has read, or that a note names. It is
+        called once nobody reads the log, so that no job and no note is under way.
       small_bytes: larger files stay.
       joined_bytes: a joined file is at most so large.
+
+    Raises:
+      StorageError: a job or another command reads the log, and does not end within a minute.
+      DataError: the list of an earlier compaction cannot be read.
     """
     if not folder.is_dir():
         return Compacted(0, (), ())
-    with exclusive(folder / _LOCK):
+    with changing_log(folder):
+        stay = kept()
         for day in sorted(path for path in folder.glob("date=*") if path.is_dir()):
             _finish(day)
         files, _ = entries(folder)
         damaged: list[str] = []
         written, joined = [], 0
-        for group in _groups(folder, files, kept, small_bytes, joined_bytes, damaged):
+        for group in _groups(folder, files, stay, small_bytes, joined_bytes, damaged):
             written.append(_join(folder, group))
             joined += len(group)
     return Compacted(joined, tuple(written), tuple(damaged))
@@ -111,7 +118,7 @@ def _join(folder: Path, names: Sequence[str]) -> str:
     """Writes the joined file and removes the others; its name, which sorts where they do."""
     first = folder / names[0]
     path = first.with_name(f"{first.name[:11]}-joined-{uuid.uuid4().hex}.tfrecord")
-    listed = json.dumps([Path(name).name for name in names])
+    listed = seal_json({"joined": [Path(name).name for name in names]})
     note = path.with_name(f".{path.name}{JOINED_SUFFIX}")
     write_atomically(note, lambda file: file.write(listed.encode()), private=True, durable=True)
     write_atomically(
@@ -128,6 +135,9 @@ def _finish(day: Path) -> None:
     """Removes what joined files of a day stand for, and then the lists of them."""
     for name in sorted(superseded(day)):
         (day / name).unlink(missing_ok=True)
+    for pattern in _DRAFTS:
+        for draft in day.glob(pattern):
+            draft.unlink()
     notes = [*day.glob(f".*{JOINED_SUFFIX}")]
     if notes:
         # A list must not go before the files that it names have gone for good.

@@ -1,12 +1,15 @@
 """What lies in the folder of a log: files to read, and what is left out, with the reason."""
 
 import dataclasses
-import json
 import logging
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+from ecct_tf.errors import DataError
+from ecct_tf.files import read_plain_text
+from ecct_tf.sealed_json import unseal_json
 
 __all__ = [
     "JOINED_SUFFIX",
@@ -93,12 +96,33 @@ def entries(folder: Path, *, with_superseded: bool = False) -> tuple[list[Entry]
 
 
 def superseded(day: Path) -> frozenset[str]:
-    """Names in the folder of a day whose records are in a joined file that is there."""
+    """Names in the folder of a day whose records are in a joined file that is there.
+
+    Raises:
+      DataError: a list of joined files cannot be read.
+    """
     found: set[str] = set()
     for note in day.glob(f".*{JOINED_SUFFIX}"):
-        if note.with_name(note.name[1 : -len(JOINED_SUFFIX)]).exists():
-            found.update(json.loads(note.read_bytes()))
+        joined = note.with_name(note.name[1 : -len(JOINED_SUFFIX)])
+        if joined.exists():
+            found.update(_names_in(note, joined))
     return frozenset(found)
+
+
+def _names_in(note: Path, joined: Path) -> list[str]:
+    try:
+        names = unseal_json(read_plain_text(note))["joined"]
+        for name in names:
+            if Path(name).name != name:
+                raise ValueError(f"expected names of files beside it, got {name!r}")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{note}: expected the names of the files that were joined into {joined.name}: "
+            f"{error!r}. Restore it from a copy; without one, remove it together with "
+            f"{joined.name} if the small files of the same time are still there, or alone if they "
+            "are gone, so that no record counts twice"
+        ) from error
+    return list(names)
 
 
 def warn_of(folder: Path, left_out: tuple[LeftOut, ...]) -> None:

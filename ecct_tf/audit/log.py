@@ -6,7 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cloud.uplink_log import LogContract, Quarantine, ReplayWindow, log_files, read_uplinks
+from cloud.uplink_log import (
+    LogContract,
+    Quarantine,
+    ReplayWindow,
+    log_files,
+    read_uplinks,
+    reading_log,
+)
 from ecct_tf.audit.received import Received
 from ecct_tf.config import RunConfig
 from ecct_tf.knowledge import KnowledgeStore
@@ -31,9 +38,15 @@ def received_of_log(
       rounds: of the checkpoint that is audited.
       num_items: of the data.
     """
-    exchange = config.exchange
     if not folder.is_dir():
         return None
+    with reading_log(folder):
+        return _received(folder, config, store, rounds=rounds, num_items=num_items)
+
+
+def _received(
+    folder: Path, config: RunConfig, store: KnowledgeStore, *, rounds: int, num_items: int
+) -> Received | None:
     files = tuple(
         file
         for file in log_files(folder)
@@ -41,6 +54,7 @@ def received_of_log(
         and int(found[1]) == config.seed
         and int(found[2]) < rounds
     )
+    exchange = config.exchange
     num_users = len(store.rounds)
     contract = LogContract(
         num_users=num_users,

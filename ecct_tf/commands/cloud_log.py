@@ -14,6 +14,7 @@ from ecct_tf.commands.options import counted, examples, prepare, set_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from cloud.retraining.log_survey import Survey
     from cloud.uplink_log import Quarantine, UplinkBatch
@@ -64,10 +65,12 @@ def check(
 
     Nothing counts as read afterwards. The exit code is 1 if a record would be refused.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        opened = _survey(
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        _survey(
             log_folder, config_path, overrides, everything, quarantine or Path(temporary)
-        )
+        ) as opened,
+    ):
         seen = _Seen(opened.batches)
         for _ in seen:
             pass
@@ -102,8 +105,10 @@ def export(
     prepare("cloud")
     from cloud.uplink_log import export_one_parquet, export_parquet
 
-    with tempfile.TemporaryDirectory() as temporary:
-        opened = _survey(log_folder, config_path, overrides, everything, Path(temporary))
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        _survey(log_folder, config_path, overrides, everything, Path(temporary)) as opened,
+    ):
         seen = _Seen(opened.batches)
         if out.suffix == ".parquet":
             export_one_parquet(seen, out)
@@ -182,7 +187,8 @@ def compact(config_path: Path, overrides: tuple[str, ...], small_bytes: int) -> 
     """Join small files of the log that no job has read yet; records keep their bytes and order.
 
     Files that a version has read, or that `ecct cloud forget` has noted, stay as they are, and so
-    do damaged ones. Refused while a job is running; the same command resumes an interrupted one.
+    do damaged ones. It waits at most a minute for a job, or a command, that reads the log; the
+    same command resumes an interrupted one.
     """
     prepare("cloud")
     from cloud.registry import Registry
@@ -194,8 +200,11 @@ def compact(config_path: Path, overrides: tuple[str, ...], small_bytes: int) -> 
     if config.uplinks is None:
         raise click.UsageError(f"expected `uplinks`, the folder of a log, in {config_path}")
     registry = Registry(config.registry)
-    registry.sweep()
-    done = join(Path(config.uplinks), kept=files_referred_to(registry), small_bytes=small_bytes)
+    done = join(
+        Path(config.uplinks),
+        kept=lambda: files_referred_to(registry),
+        small_bytes=small_bytes,
+    )
     click.echo(f"Joined: {counted(done.joined, 'file')} into {len(done.files):,}")
     for name in done.damaged:
         click.echo(f"Left as it is, since parts of it are damaged: {name}")
@@ -227,7 +236,7 @@ def _survey(
     overrides: tuple[str, ...],
     everything: bool,
     quarantine: Path,
-) -> Survey:
+) -> AbstractContextManager[Survey]:
     prepare("cloud")
     from cloud.retraining import load_job_config
     from cloud.retraining.log_survey import survey
