@@ -61,7 +61,8 @@ def abandoned_drafts(drafts: Path, *, hours: float) -> tuple[list[Path], set[int
         return abandoned, used
     for folder in sorted(path for path in drafts.iterdir() if path.is_dir()):
         # Before the lock, which may leave a mark in the folder.
-        idle = time.time() - _newest(folder)
+        # A clock that was set back, or a file server's that is ahead, writes into the future.
+        idle = max(0.0, time.time() - _newest(folder))
         if _is_free(folder) and idle >= 3600 * hours:
             abandoned.append(folder)
             continue

@@ -106,11 +106,21 @@ class TokenStore:
         now = int(self._clock())
         told = {"until": now + keep_seconds, "user": user, "now": now}
         with self._writing() as database:
-            changed = database.execute(
-                "UPDATE tokens SET expires = min(coalesce(expires, :until), :until) "
-                f"WHERE user = :user AND {_VALID}",
+            changed = _valid(database, "user = :user", told)
+            if keep_seconds:
+                database.execute(
+                    "UPDATE tokens SET expires = min(coalesce(expires, :until), :until) "
+                    f"WHERE user = :user AND {_VALID}",
+                    told,
+                )
+                ended = "expires <= :now AND "
+            else:
+                # Not by a time: a clock that is set back must not bring them back.
+                ended = ""
+            database.execute(
+                f"UPDATE tokens SET revoked = :now WHERE {ended}user = :user AND revoked IS NULL",
                 told,
-            ).rowcount
+            )
             if not changed:
                 raise TokenError(
                     f"{self.path}: user {user} has no valid token to rotate; issue one first"
@@ -136,9 +146,13 @@ class TokenStore:
             ).fetchone()[0]
             if not known:
                 raise TokenError(f"{self.path}: there is no token with {column} {value}")
-            return database.execute(
-                f"UPDATE tokens SET revoked = :now WHERE {column} = :value AND {_VALID}", told
-            ).rowcount
+            count = _valid(database, f"{column} = :value", told)
+            # Expired ones too: a clock that is set back must not bring them back.
+            database.execute(
+                f"UPDATE tokens SET revoked = :now WHERE {column} = :value AND revoked IS NULL",
+                told,
+            )
+            return count
 
     def erase(self, user: int) -> int:
         """Ends the tokens of a user at once, and removes all that is kept of them.
@@ -265,6 +279,12 @@ class TokenStore:
 
 def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
+
+
+def _valid(database: sqlite3.Connection, which: str, told: dict[str, Any]) -> int:
+    """How many tokens of `which` are valid at `now`."""
+    question = f"SELECT count(*) FROM tokens WHERE {which} AND {_VALID}"
+    return int(database.execute(question, told).fetchone()[0])
 
 
 def _check(user: int | None, seconds: int | None) -> None:

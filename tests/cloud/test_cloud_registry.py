@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,17 @@ def test_gc_takes_drafts_that_nobody_has_open_once_they_are_old(registry):
         os.utime(path, (past, past))
     assert registry.gc(draft_hours=1).drafts == ("job",)
     assert not list((registry.path / "drafts").iterdir())
+
+
+def test_a_draft_from_the_future_is_open_to_nobody_and_is_swept(registry):
+    """The clock was set back after it was written."""
+    with registry.draft(name="job") as draft:
+        (draft.path / "file").write_text("begun")
+    for path in draft.path.parent.rglob("*"):
+        os.utime(path, (time.time() + 1e6,) * 2)
+    assert registry.gc().drafts == ()
+    registry.sweep()
+    assert not draft.path.exists()
 
 
 def test_a_named_draft_is_taken_up_again(registry):

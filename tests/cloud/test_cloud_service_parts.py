@@ -69,6 +69,28 @@ def test_tokens_expire_rotate_and_are_revoked(store):
     assert [grant.user for grant in store.grants()] == [None, 7, 7, 7]
 
 
+def test_a_clock_that_is_set_back_revives_no_token_that_was_ended(store):
+    expired, revoked, rotated = store.issue(7, seconds=60), store.issue(8, seconds=60), []
+    rotated.append(store.issue(9))
+    store.now[0] += 100
+    rotated.append(store.rotate(9))
+    newest = store.rotate(9)
+    assert store.revoke(user=8) == 0
+    store.now[0] -= 90
+    assert store.find(revoked) is None
+    assert [store.find(token) for token in rotated] == [None, None]
+    assert store.find(newest).user == 9
+    # What only its time ended is a matter of the clock.
+    assert store.find(expired).user == 7
+    kept = store.rotate(7, keep_seconds=30)
+    assert store.find(expired).user == store.find(kept).user == 7
+    store.now[0] += 31
+    last = store.rotate(7, keep_seconds=30)
+    store.now[0] -= 31
+    assert store.find(expired) is None
+    assert store.find(kept).user == store.find(last).user == 7
+
+
 def test_what_cannot_be_a_token_is_refused(store, tmp_path):
     assert store.find("ecct1.0000000000000000." + "A" * 43) is None
     assert store.grants() == ()
