@@ -26,6 +26,7 @@ from ecct_tf.touched_rows import LongerRows
 __all__ = [
     "PUBLISHED_ITEMS",
     "grow_knowledge",
+    "grow_model",
     "grow_snapshot",
     "grow_space",
     "grow_table",
@@ -148,6 +149,39 @@ def grow_tables(
             result[name] = np.concatenate([old, new[len(old) :]])
     _check_grown(result, fresh, model=model)
     return result
+
+
+def grow_model(
+    snapshot: Mapping[str, Array],
+    fresh: Mapping[str, Array],
+    *,
+    tables: Mapping[str, str] | None,
+    space: InputSpace,
+    grown: InputSpace,
+    model: str,
+) -> dict[str, Array]:
+    """A snapshot of any cloud model with rows for the users, items and values that came.
+
+    Args:
+      snapshot: variables of the smaller model.
+      fresh: variables of the larger one, before it learned anything.
+      tables: by the name of a model's variable, whose rows it has; None for the library's own.
+      space: the input space of the smaller model.
+      grown: that of the larger one.
+      model: `cloud.model`, for messages.
+
+    Raises:
+      ConfigError: a variable of a custom cloud should have grown and is in no table.
+    """
+    if tables is None:
+        return grow_snapshot(snapshot, space=space, grown=grown)
+    return grow_tables(
+        snapshot,
+        fresh,
+        tables={f"model/{name}": whose for name, whose in tables.items()},
+        item_weights=item_weights(space, grown.categories[space.num_items + 1 :]),
+        model=model,
+    )
 
 
 def grow_table(table: ItemTable, published: ItemTable) -> ItemTable:

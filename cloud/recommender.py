@@ -1,7 +1,6 @@
 """The cloud side as one object: fits the model, publishes the item table, serves and learns."""
 
 import functools
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,27 +9,24 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.batches import CloudBatches
+from cloud.best_guesses import product_guesses
 from cloud.best_items import ranked_items
-from cloud.best_products import IN_ONE_PIECE, BestProducts
 from cloud.chunks import in_chunks, users_at_once
-from cloud.divergence import check_learned
 from cloud.edge_knowledge import edge_knowledge
 from cloud.features import CloudPositions, no_positions
-from cloud.growth import grow_snapshot, grow_tables, item_weights
+from cloud.growth import grow_model
 from cloud.held_out import HeldOut, hold_out
-from cloud.influence import bounded_answers
 from cloud.input_space import InputSpace, build_input_space
 from cloud.item_tables import model_table
+from cloud.learning import fit_positions, learn_answers
 from cloud.moments import own_positions, with_moments
-from cloud.own_clouds import tower_parts
-from cloud.parts import built_in_parts
+from cloud.own_clouds import cloud_parts
 from cloud.queries import Guesses, guesses_of_logits, queries_of
 from cloud.ranker import RankerCloud
-from cloud.snapshots import check_fits, with_sent_tower
+from cloud.snapshots import learned_variables, restore_model, snapshot_of
 from cloud.two_tower import CloudSpec, TwoTowerCloud
 from cloud.user_states import UserStates
 from ecct_tf.config import CloudConfig, FeatureConfig
-from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
 from ecct_tf.errors import DataError, PrivacyError
 from ecct_tf.knowledge import CloudRows, ItemTable, KnowledgeStore
@@ -39,8 +35,6 @@ __all__ = ["CloudRecommender"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
-
-_log = logging.getLogger(__name__)
 
 
 class CloudRecommender:
@@ -109,26 +103,17 @@ class CloudRecommender:
             )
         self.space = space
         self._edge_dim = edge_dim
-        if config.model == BUILT_IN_CLOUD:
-            self._parts = built_in_parts(
-                view,
-                config,
-                space=space,
-                edge_dim=edge_dim,
-                seed=seed,
-                states=states,
-                positions=positions,
-            )
-        else:
-            self._parts = tower_parts(
-                view,
-                config,
-                space=space,
-                features=features,
-                edge_dim=edge_dim,
-                seed=seed,
-                builder=builder,
-            )
+        self._parts = cloud_parts(
+            view,
+            config,
+            space=space,
+            features=features,
+            edge_dim=edge_dim,
+            seed=seed,
+            states=states,
+            positions=positions,
+            builder=builder,
+        )
         self.model, self.states = self._parts.model, self._parts.states
         self._ranked = ranked_items(
             view, self.model, states=self.states, config=config, num_queries=num_queries
@@ -190,19 +175,7 @@ class CloudRecommender:
         """
         if not self._has_labels:
             return []
-        epochs = self.config.fit_epochs
-        losses = []
-        for epoch in range(epochs):
-            data = self.batches.labelled(np.random.default_rng([self._seed, 1, epoch]))
-            history = self.model.fit(data, epochs=1, verbose=0)
-            losses.append(float(history.history["loss"][-1]))
-            self._check_finite(losses[-1], f"epoch {epoch + 1} of the fit before the first round")
-            self._log_measured(f"the cloud's fit, epoch {epoch + 1}")
-        if losses:
-            _log.info(
-                "cloud fitted on %d positions, loss %s", len(self.batches.positions.users), losses
-            )
-        return losses
+        return fit_positions(self.model, self.batches, config=self.config, seed=self._seed)
 
     def freeze(self) -> None:
         """Ends the learning of the item side, as `publish` does; a second call does nothing."""
@@ -310,32 +283,15 @@ class CloudRecommender:
         )
 
     def _guesses(self, *, round_number: int) -> tuple[Guesses, int]:
-        """The best guesses by the cloud's own view, and for how many users they are made at once.
-
-        Small catalogs are scored whole; of large ones the same items come in another order.
-        """
-        few = users_at_once(self._view.num_items)
+        """The best guesses by the cloud's own view, and for how many users to ask at once."""
         if self._ranked is not None:
-            return guesses_of_logits(self._ranked.logits), few
+            return guesses_of_logits(self._ranked.logits), users_at_once(self._view.num_items)
         everything = np.arange(1, self._view.num_items + 1, dtype=np.int32)
-        items = self.model.item_vectors(everything).numpy()
-        biases = self.model.item_logits(everything).numpy()
-
-        def vectors(users: Ids) -> Array:
-            return self.user_embeddings(users, knowledge=None, round_number=round_number)
-
-        if self._view.num_items > IN_ONE_PIECE:
-            best = BestProducts(items, biases)
-            return lambda users, known, count: best.of(
-                vectors(users), closed=known, count=count
-            ), users_at_once(0)
-
-        def logits(users: Ids) -> Array:
-            found: Array = vectors(users) @ items.T
-            found += biases
-            return found
-
-        return guesses_of_logits(logits), few
+        return product_guesses(
+            lambda users: self.user_embeddings(users, knowledge=None, round_number=round_number),
+            items=self.model.item_vectors(everything).numpy(),
+            biases=self.model.item_logits(everything).numpy(),
+        )
 
     def update(
         self, knowledge: KnowledgeStore, *, round_number: int, use_logits: bool
@@ -353,55 +309,36 @@ class CloudRecommender:
         Raises:
           DivergenceError: when weights or loss are not finite afterwards.
         """
-        rng = np.random.default_rng([self._seed, 3, round_number])
         heard = bool((knowledge.rounds >= 0).any())
         labelled = heard and self._has_labels
         taught = use_logits and self.config.distillation_weight > 0
         taught = taught and bool((knowledge.logit_rounds >= 0).any())
         if not (labelled or taught) or not self.config.update_epochs:
             return {}
-        knowledge, weights = bounded_answers(knowledge, self.config, round_number=round_number)
-        losses = []
-        for _ in range(self.config.update_epochs):
-            data = self.batches.update(
-                rng,
-                knowledge,
-                round_number=round_number,
-                labelled=labelled,
-                taught=taught,
-                answer_weights=weights,
-            )
-            losses.append(float(self.model.fit(data, epochs=1, verbose=0).history["loss"][-1]))
-            self._check_finite(losses[-1], f"its update in round {round_number + 1}")
-        self._log_measured(f"the cloud's update of round {round_number + 1}")
+        mean_loss = learn_answers(
+            self.model,
+            self.batches,
+            knowledge,
+            config=self.config,
+            seed=self._seed,
+            round_number=round_number,
+            labelled=labelled,
+            taught=taught,
+        )
         self.follow()
-        return {"cloud_loss": float(np.mean(losses))}
+        return {"cloud_loss": mean_loss}
 
     def follow(self) -> None:
         """Lets downlinks take on the configured share of what the user tower has learned."""
         self.model.follow(self.config.downlink_rate)
 
-    def _log_measured(self, when: str) -> None:
-        measured = self.model.measured()
-        if measured:
-            _log.info("%s: %s", when, ", ".join(f"{k} {v:.4f}" for k, v in measured.items()))
-
-    def _check_finite(self, loss: float, when: str) -> None:
-        names = ("learning_rate", "l2", "distillation_weight")
-        check_learned(
-            self.model.trainable_variables,
-            loss=loss,
-            when=f"the cloud, in {when}",
-            settings={f"cloud.{name}": getattr(self.config, name) for name in names},
-        )
-
     def variables(self) -> list[tf.Variable]:
         """All that learning changes, in a fixed order."""
-        return list(self._variables().values())
+        return list(learned_variables(self.model).values())
 
     def snapshot(self) -> dict[str, Array]:
         """All that learning changes, by name: the model's variables and the optimiser's."""
-        return {name: variable.numpy() for name, variable in self._variables().items()}
+        return snapshot_of(self.model)
 
     def restore(self, snapshot: Mapping[str, Array]) -> None:
         """Goes back to a snapshot of this recommender, or of one built from the same view.
@@ -412,12 +349,7 @@ class CloudRecommender:
         Raises:
           CheckpointError: when the snapshot has other variables or other shapes.
         """
-        variables = self._variables()
-        snapshot = with_sent_tower(snapshot, variables)
-        check_fits(snapshot, {name: tuple(found.shape) for name, found in variables.items()})
-        for name, variable in variables.items():
-            variable.assign(snapshot[name])
-        self.model.restored()
+        restore_model(self.model, snapshot)
 
     def grown(self, snapshot: Mapping[str, Array], *, space: InputSpace) -> dict[str, Array]:
         """A snapshot of a recommender with fewer users, items or values, with rows for the rest.
@@ -429,19 +361,11 @@ class CloudRecommender:
         Raises:
           ConfigError: a variable of a custom cloud should have grown and is in no table.
         """
-        tables = self.model.tables
-        if tables is None:
-            return grow_snapshot(snapshot, space=space, grown=self.space)
-        fresh = {name: found.numpy() for name, found in self._variables().items()}
-        return grow_tables(
+        return grow_model(
             snapshot,
-            fresh,
-            tables={f"model/{name}": whose for name, whose in tables.items()},
-            item_weights=item_weights(space, self.space.categories[space.num_items + 1 :]),
+            self.snapshot(),
+            tables=self.model.tables,
+            space=space,
+            grown=self.space,
             model=self.config.model,
         )
-
-    def _variables(self) -> dict[str, tf.Variable]:
-        model = self.model
-        named = {f"model/{name}": found for name, found in model.named_variables().items()}
-        return named | {f"optimizer/{name}": found for name, found in model.named_slots().items()}

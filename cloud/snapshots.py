@@ -1,18 +1,51 @@
-"""Snapshots of the cloud model: what a recommender takes of one, or of an earlier release's."""
+"""Snapshots of the cloud model, taken and restored, those of earlier releases too."""
 
 from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
+from cloud.exchange_model import ExchangeModel
 from ecct_tf.errors import CheckpointError
 
-__all__ = ["check_fits", "with_sent_tower"]
+__all__ = [
+    "check_fits",
+    "learned_variables",
+    "restore_model",
+    "snapshot_of",
+    "with_sent_tower",
+]
 
 Array = npt.NDArray[np.float32]
 
 # The tower that downlinks are made with, and the one that it copies.
 _SENT, _LEARNED = "model/sent_", "model/user_"
+
+
+def learned_variables(model: ExchangeModel) -> dict[str, tf.Variable]:
+    """All that learning changes, by the names of snapshots: the model's and the optimiser's."""
+    named = {f"model/{name}": found for name, found in model.named_variables().items()}
+    return named | {f"optimizer/{name}": found for name, found in model.named_slots().items()}
+
+
+def snapshot_of(model: ExchangeModel) -> dict[str, Array]:
+    """The values of `learned_variables`."""
+    return {name: variable.numpy() for name, variable in learned_variables(model).items()}
+
+
+def restore_model(model: ExchangeModel, snapshot: Mapping[str, Array]) -> None:
+    """Sets all that learning changes; a snapshot without a tower for downlinks gets one.
+
+    Raises:
+      CheckpointError: when the snapshot has other variables or other shapes.
+    """
+    variables = learned_variables(model)
+    snapshot = with_sent_tower(snapshot, variables)
+    check_fits(snapshot, {name: tuple(found.shape) for name, found in variables.items()})
+    for name, variable in variables.items():
+        variable.assign(snapshot[name])
+    model.restored()
 
 
 def with_sent_tower(snapshot: Mapping[str, Array], expected: Collection[str]) -> dict[str, Array]:

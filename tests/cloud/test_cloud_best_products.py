@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cloud import best_products, recommender
+from cloud import best_guesses, best_products
 from cloud.best_products import BestProducts
 from cloud.queries import guesses_of_logits, queries_of
 
@@ -54,7 +54,7 @@ def test_questions_of_a_large_catalog_are_drawn_from_the_same_guesses(make_cloud
         return [np.sort(each[each > 0]).tolist() for each in found(users, known, 12)]
 
     small = guesses()
-    monkeypatch.setattr(recommender, "IN_ONE_PIECE", 10)
+    monkeypatch.setattr(best_guesses, "IN_ONE_PIECE", 10)
     assert guesses() == small
     asked = cloud.queries(users, round_number=0)
     for row, (user, own) in enumerate(zip(users.tolist(), small, strict=True)):
