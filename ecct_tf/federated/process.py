@@ -1,14 +1,10 @@
-"""The ECCT process: rounds in which edge and cloud teach each other.
+"""The ECCT process: cohorts of devices and a cloud that teach each other, composed and checked.
 
-A round is: the cloud makes downlinks for the participating devices; each cohort's
-computation distributes them, trains the devices, aggregates their uplinks and finalizes
-the shared weights; the uplinks enter the knowledge store; the cloud learns from it.
-State goes in, state comes out.
+State goes in, state comes out: `ecct_state` says what it is, `ecct_round` what a round makes of it.
 """
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,69 +14,25 @@ import numpy.typing as npt
 from ecct_tf.config import RuntimeConfig, ServerConfig, Tier
 from ecct_tf.config.aggregator_names import MEAN
 from ecct_tf.errors import ConfigError
-from ecct_tf.federated.algorithm import RoundReport, mean_loss
+from ecct_tf.federated.algorithm import RoundReport
 from ecct_tf.federated.attack import Attack
-from ecct_tf.federated.cloud_protocol import Cloud
-from ecct_tf.federated.cohort import Cohort, CohortState
-from ecct_tf.federated.cohort_round import run_cohort
-from ecct_tf.federated.crossing import decode_rows, shared_as_received
+from ecct_tf.federated.cohort import Cohort
+from ecct_tf.federated.crossing import shared_as_received
 from ecct_tf.federated.device_set import DeviceSet
 from ecct_tf.federated.device_work import DeviceWork, Stage
-from ecct_tf.federated.item_rows import rows_of_sums
+from ecct_tf.federated.ecct_round import EcctRound
+from ecct_tf.federated.ecct_state import EcctState, initial_state
 from ecct_tf.federated.named_stages import process_stages
 from ecct_tf.federated.own_stages import Stages, sent_bytes
-from ecct_tf.federated.participation import check_participants
-from ecct_tf.federated.server import begin_server
-from ecct_tf.federated.sharing import Shares, ShareSchedule
+from ecct_tf.federated.sharing import ShareSchedule
 from ecct_tf.federated.traffic import RoundTraffic
-from ecct_tf.federated.under_way import (
-    Answers,
-    SentUplinks,
-    arriving,
-    checked_delays,
-    sent_uplinks,
-)
 from ecct_tf.federated.witness import Witness
-from ecct_tf.knowledge import ItemTable, KnowledgeStore
-from ecct_tf.knowledge.item_means import ItemMeans
-from ecct_tf.touched_rows import TouchedRows
+from ecct_tf.knowledge import ItemTable
 
 if TYPE_CHECKING:
     from ecct_tf.federated.rounds import CohortRounds
 
 __all__ = ["EcctProcess", "EcctState", "build_ecct_process"]
-
-Ids = npt.NDArray[np.int64]
-
-_RATES = ("learning_rate", "private_learning_rate")
-
-
-@dataclasses.dataclass(frozen=True)
-class EcctState:
-    """Everything of a run but the cloud's own weights.
-
-    Attributes:
-      cohorts: shared and private weights by cohort.
-      knowledge: what the cloud keeps of the uplinks.
-      fetched: `[devices] bool`, which devices have the item table.
-      round_number: rounds done.
-      answers: of devices, which have not arrived.
-      uplinks: which have not arrived.
-      unlearned: uplinks that arrived since the cloud last learned.
-      items: what the cloud knows of items by sums over devices; None where rows leave devices.
-      shares: of which period each device has the mean of the shared weights; None where they
-        cross in every round.
-    """
-
-    cohorts: tuple[CohortState, ...]
-    knowledge: KnowledgeStore
-    fetched: npt.NDArray[np.bool_]
-    round_number: int
-    answers: Answers = dataclasses.field(default_factory=Answers.none)
-    uplinks: tuple[SentUplinks, ...] = ()
-    unlearned: int = 0
-    items: ItemMeans | None = None
-    shares: Shares | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,165 +169,44 @@ def build_ecct_process(
             stages=own,
         )
 
-    summed = works[0][0].sums is not None
-    traffic = RoundTraffic(
+    rounds = EcctRound(
         cohorts,
-        table_bytes=table_bytes,
-        own_bytes=own_bytes,
-        sent_bytes=None if own is None else sent_bytes(own, cohorts, server),
+        cohort_rounds=cohort_rounds,
+        traffic=RoundTraffic(
+            cohorts,
+            table_bytes=table_bytes,
+            own_bytes=own_bytes,
+            sent_bytes=None if own is None else sent_bytes(own, cohorts, server),
+        ),
+        schedule=schedule,
+        stage_1_rounds=stage_1_rounds,
+        server=server,
+        section=section,
+        asynchronous=asynchronous,
+        cloud_buffer=cloud_buffer,
+        half_life=half_life,
+        measures=own is not None or server.aggregator != MEAN,
+        only_asked=only_asked,
+        attack=attack,
+        witness=witness,
     )
 
-    def stage_of(round_number: int) -> Stage:
-        return 1 if round_number < stage_1_rounds else 2
-
     def initialize(seed: int) -> EcctState:
-        return EcctState(
-            cohorts=tuple(_initial(cohort, seed) for cohort in cohorts),
-            knowledge=KnowledgeStore.empty(
-                num_users=num_users,
-                num_queries=exchange.num_queries,
-                embedding_dim=exchange.embedding_dim if exchange.with_embeddings else 0,
-                num_earlier=num_earlier,
-                by_row=True,
-            ),
-            fetched=np.zeros(int(firsts[-1]), np.bool_),
-            round_number=0,
-            items=ItemMeans.none(table.num_items, exchange.embedding_dim) if summed else None,
-            shares=schedule.none(int(firsts[-1])),
+        return initial_state(
+            cohorts,
+            seed=seed,
+            num_users=num_users,
+            num_items=table.num_items,
+            num_earlier=num_earlier,
+            schedule=schedule,
         )
-
-    def aggregated(stage: Stage, measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """What aggregators and own stages of cohorts measure; by tier where there are several."""
-        if own is None and server.aggregator == MEAN:
-            return {}
-        return {
-            name if len(cohorts) == 1 else f"{cohort.work.model.tier}_{name}": each.get(
-                name, math.nan
-            )
-            for index, (cohort, each) in enumerate(zip(cohorts, measured, strict=True))
-            for name in cohort_rounds().measurements(index, stage)
-        }
-
-    def next_round(
-        state: EcctState,
-        cloud: Cloud,
-        participants: Ids,
-        answering: Ids,
-        delays: Ids | None = None,
-    ) -> tuple[EcctState, RoundReport]:
-        check_participants(participants, answering, int(firsts[-1]))
-        number = state.round_number
-        late = checked_delays(delays, answering, asynchronous=asynchronous)
-        stage = stage_of(number)
-        crosses = schedule.sends(number)
-        done = [
-            run_cohort(
-                index,
-                cohort,
-                state.cohorts[index],
-                stage=stage,
-                round_number=number,
-                cloud=cloud,
-                members=cohort.members(answering),
-                delays=late[cohort.holds(answering)],
-                server=server,
-                rounds=cohort_rounds,
-                rates=_rates(cohort.work, server, section=section),
-                witness=witness,
-                attack=attack,
-                only_asked=only_asked,
-                crosses=crosses,
-            )
-            for index, cohort in enumerate(cohorts)
-        ]
-        sent = [
-            sent_uplinks(
-                index, cohorts[index], each.uplink, number, answering=answering, delays=late
-            )
-            for index, each in enumerate(done)
-            if each.uplink is not None
-        ]
-        arrived, uplinks = arriving([*state.uplinks, *sent], round_number=number)
-        knowledge = state.knowledge
-        for each in arrived:
-            work = cohorts[each.cohort].work.in_stage(stage_of(each.round_number))
-            rows = decode_rows(work, each.uplink)
-            knowledge = knowledge.updated(rows, round_number=each.round_number)
-        unlearned = state.unlearned + sum(len(each.arrives) for each in arrived)
-        asked, items = [each.asked for each in done if each.asked is not None], state.items
-        if items is not None:
-            items, made = rows_of_sums(
-                items, asked, cloud, round_number=number, half_life=half_life
-            )
-            for rows in made:
-                knowledge = knowledge.updated(rows, round_number=number)
-                unlearned += len(rows.users)
-        measured: Mapping[str, float] = {}
-        if unlearned >= cloud_buffer:
-            measured = cloud.update(knowledge, round_number=number, use_logits=stage == 2)
-            unlearned = 0
-        answers = state.answers.with_round(answering, round_number=number, delays=late)
-        here, answers = answers.split(number)
-        report = RoundReport(
-            stage=stage if any(directions) else 0,
-            devices=len(answering),
-            train_loss=mean_loss(
-                sum(each.loss for each in done), sum(each.weight for each in done)
-            ),
-            **traffic(
-                stage,
-                participants,
-                answering,
-                fetched=state.fetched,
-                receiving=schedule.receiving(state.shares, participants, round_number=number),
-                sends_weights=crosses,
-                silent=sum(each.silent for each in done),
-            ),
-            cloud=measured,
-            witnessed={} if witness is None else witness.measured(),
-            aggregated=aggregated(stage, [each.measured for each in done]),
-            sums=asked,
-            uplinks=[(each.round_number, each.uplink) for each in arrived if len(each.arrives)],
-            arrived=len(here.devices),
-            under_way=len(answers.devices),
-            mean_age=here.mean_age(number),
-            refused=sum(each.refused for each in done),
-            silent=sum(each.silent for each in done),
-        )
-        fetched = state.fetched.copy()
-        fetched[participants] = True
-        states = tuple(each.state for each in done)
-        after = EcctState(
-            cohorts=states,
-            knowledge=knowledge,
-            fetched=fetched,
-            round_number=number + 1,
-            answers=answers,
-            uplinks=tuple(uplinks),
-            unlearned=unlearned,
-            items=items,
-            shares=schedule.received(state.shares, participants, round_number=number),
-        )
-        return after, report
 
     return EcctProcess(
         cohorts=cohorts,
         initialize=initialize,
-        next=next_round,
-        stage_of=stage_of,
+        next=rounds,
+        stage_of=rounds.stage_of,
         cohort_rounds=cohort_rounds,
-    )
-
-
-def _initial(cohort: Cohort, seed: int) -> CohortState:
-    size = cohort.work.shared_size
-    start = cohort.initial(seed)
-    return CohortState(
-        server=begin_server(start[:size]),
-        private=TouchedRows(start[size:], length=len(cohort)),
-        unshared=TouchedRows(np.zeros(size, np.float32), length=len(cohort))
-        if cohort.work.waits
-        else None,
     )
 
 
@@ -392,14 +223,3 @@ def _received_start(
             f"shape {start.shape} with {int((~np.isfinite(start)).sum())} that are not finite"
         )
     return shared_as_received(start, work.weights_codec)
-
-
-def _rates(work: DeviceWork, server: ServerConfig, *, section: str | None) -> dict[str, object]:
-    """The settings that decide whether training stays finite."""
-    own, averaged = section or "training", f"{section}.server" if section else "server"
-    # Where no weights are shared neither their rate nor the server's decides anything.
-    names = _RATES if work.shared_size else _RATES[1:]
-    rates = {f"{own}.{name}": getattr(work.training, name) for name in names}
-    local = {f"training.{name}": getattr(work.training, name) for name in ("optimizer", "epochs")}
-    steps = {f"{averaged}.learning_rate": server.learning_rate} if work.shared_size else {}
-    return {**rates, **local, **steps}
