@@ -24,16 +24,14 @@ _NAMES = PartNames(
     AGGREGATOR_ENTRY_POINTS,
     {MEAN: "ecct_tf.federated.server:server_step"},
     "a name such as mean, or module:name such as my_pkg.privacy:clipped",
+    setting="server.aggregator",
 )
 
+check_aggregator_form = _NAMES.check_form
+"""`(name, *, setting)`: refuses what cannot name an aggregator; nothing is looked up."""
 
-def check_aggregator_form(name: str, *, setting: str) -> None:
-    """Refuses what cannot name an aggregator; nothing is looked up or imported.
-
-    Raises:
-      ConfigError: it is neither a name nor `module:name`.
-    """
-    _NAMES.check_form(name, setting=setting)
+aggregator_target = _NAMES.target_of
+"""`(name, *, setting) -> str`: its `module:name`, or a `ConfigError` that lists what there is."""
 
 
 def check_single_devices(name: str, *, setting: str, shard_size: int) -> None:
@@ -82,13 +80,3 @@ def late_refusal(setting: str, name: str) -> ConfigError:
         "buffer they arrive in others; expected mean, or participation.delay.max_rounds=0 and "
         f"{setting.removesuffix('aggregator')}buffer=0"
     )
-
-
-def aggregator_target(name: str, *, setting: str) -> str:
-    """The `module:name` that a name stands for.
-
-    Raises:
-      ConfigError: nothing has the name; it lists what there is.
-    """
-    check_aggregator_form(name, setting=setting)
-    return _NAMES.target_of(name, setting=setting)

@@ -21,32 +21,14 @@ _NAMES = PartNames(
     CLOUD_ENTRY_POINTS,
     {BUILT_IN_CLOUD: "cloud.recommender:CloudRecommender"},
     "a name such as ecct, or module:name such as my_pkg.cloud:build",
+    setting="cloud.model",
 )
 
+cloud_names = _NAMES.known
+"""`() -> dict`: the names that need no module, each with the `module:name` it stands for."""
 
-def check_cloud_form(name: str, *, setting: str = "cloud.model") -> None:
-    """Refuses what cannot name a cloud model; nothing is looked up or imported.
+check_cloud_form = _NAMES.check_form
+"""`(name, *, setting)`: refuses what cannot name a cloud model; nothing is looked up."""
 
-    Raises:
-      ConfigError: it is neither a name nor `module:name`.
-    """
-    _NAMES.check_form(name, setting=setting)
-
-
-def cloud_names() -> dict[str, str]:
-    """The names that need no module, each with the `module:name` that it stands for.
-
-    Raises:
-      ConfigError: two packages register one name, or the library's.
-    """
-    return _NAMES.known()
-
-
-def cloud_target(name: str, *, setting: str = "cloud.model") -> str:
-    """The `module:name` that a name stands for.
-
-    Raises:
-      ConfigError: nothing has the name; it lists what there is.
-    """
-    check_cloud_form(name, setting=setting)
-    return _NAMES.target_of(name, setting=setting)
+cloud_target = _NAMES.target_of
+"""`(name, *, setting) -> str`: its `module:name`, or a `ConfigError` that lists what there is."""

@@ -26,36 +26,18 @@ _NAMES = PartNames(
     CODEC_ENTRY_POINTS,
     dict.fromkeys(CODECS, "ecct_tf.knowledge.codecs:build_codec"),
     "a name such as int8, or module:name such as my_pkg.codecs:int4",
+    setting="exchange.codec",
+    any_form=True,
 )
 
+codec_names = _NAMES.known
+"""`() -> dict`: the names that need no module, each with the `module:name` it stands for."""
 
-def codec_names() -> dict[str, str]:
-    """The names that need no module, each with the `module:name` that it stands for.
+is_own_codec = _NAMES.is_own
+"""`(name) -> bool`: whether the library itself brings the codec."""
 
-    Raises:
-      ConfigError: two packages register one name, or one that the library has.
-    """
-    return _NAMES.known()
+check_codec_name = _NAMES.check
+"""`(name, *, setting)`: refuses what names no codec; a `ConfigError` lists what there is."""
 
-
-def is_own_codec(name: CodecName) -> bool:
-    """Whether the library itself brings the codec."""
-    return name in _NAMES.own
-
-
-def check_codec_name(name: CodecName, *, setting: str) -> None:
-    """Refuses what names no codec; nothing is imported.
-
-    Raises:
-      ConfigError: nothing has the name, which lists what there is, or it is no `module:name`.
-    """
-    _NAMES.check(name, setting=setting)
-
-
-def codec_target(name: CodecName, *, setting: str = "exchange.codec") -> str:
-    """The `module:name` that a name stands for.
-
-    Raises:
-      ConfigError: nothing has the name, which lists what there is, or it is no `module:name`.
-    """
-    return _NAMES.target_of(name, setting=setting)
+codec_target = _NAMES.target_of
+"""`(name, *, setting) -> str`: its `module:name`, or a `ConfigError` that lists what there is."""

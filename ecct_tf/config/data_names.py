@@ -30,27 +30,26 @@ _NAMES = PartNames(
         "files": "ecct_tf.data.files:load_files",
     },
     "a name such as movielens-100k, or module:name such as my_pkg.data:clicks",
+    setting="data.dataset",
+    any_form=True,
 )
 
 DATASETS = tuple(_NAMES.own)
 """The library's own data sets, and `files` for a user's."""
 
+dataset_names = _NAMES.known
+"""`() -> dict`: the names that need no module, each with the `module:name` it stands for."""
 
-def dataset_names() -> dict[str, str]:
-    """The names that need no module, each with the `module:name` that it stands for.
-
-    Raises:
-      ConfigError: two packages register one name, or one that the library has.
-    """
-    return _NAMES.known()
+dataset_target = _NAMES.target_of
+"""`(name, *, setting) -> str`: its `module:name`, or a `ConfigError` that lists what there is."""
 
 
 def is_own_dataset(name: str) -> bool:
     """Whether the library itself loads the data set, or a program handed it over."""
-    return name in _NAMES.own or name == IN_MEMORY
+    return _NAMES.is_own(name) or name == IN_MEMORY
 
 
-def check_dataset_name(name: str, *, setting: str = "data.dataset") -> None:
+def check_dataset_name(name: str, *, setting: str | None = None) -> None:
     """Refuses what names no data set; nothing is imported.
 
     Raises:
@@ -58,12 +57,3 @@ def check_dataset_name(name: str, *, setting: str = "data.dataset") -> None:
     """
     if name != IN_MEMORY:
         _NAMES.check(name, setting=setting)
-
-
-def dataset_target(name: str, *, setting: str = "data.dataset") -> str:
-    """The `module:name` that a name stands for.
-
-    Raises:
-      ConfigError: nothing has the name; it lists what there is.
-    """
-    return _NAMES.target_of(name, setting=setting)

@@ -31,11 +31,12 @@ TEMPERED = "tempered"
 LOSS_ENTRY_POINTS = "ecct_tf.losses"
 """The group of entry points under which packages register losses."""
 
-_NAMES = PartNames(
+_LOSSES = PartNames(
     "a loss",
     LOSS_ENTRY_POINTS,
     {name: f"ecct_tf.edge.losses:{name}" for name in (BCE, "bpr", "huber", "sampled_softmax")},
     f"a name such as {DEFAULT_LOSS}, or module:name such as my_pkg.losses:hinge",
+    setting="training.loss",
 )
 _DISTILLATIONS = PartNames(
     "a distillation loss",
@@ -45,52 +46,23 @@ _DISTILLATIONS = PartNames(
         "listwise": "ecct_tf.edge.losses:listwise",
     },
     f"a name such as {TEMPERED}, or module:name such as my_pkg.losses:hinge",
+    setting="training.distillation_loss",
 )
 
+is_own_loss = _LOSSES.is_own
+"""`(name) -> bool`: whether the library itself brings the loss."""
 
-def check_loss_form(name: str, *, setting: str) -> None:
-    """Refuses what cannot name a loss; nothing is looked up or imported.
+check_loss_form = _LOSSES.check_form
+"""`(name, *, setting)`: refuses what cannot name a loss; nothing is looked up."""
 
-    Raises:
-      ConfigError: it is neither a name nor `module:name`.
-    """
-    _NAMES.check_form(name, setting=setting)
+loss_target = _LOSSES.target_of
+"""`(name, *, setting) -> str`: its `module:name`, or a `ConfigError` that lists what there is."""
 
+is_own_distillation = _DISTILLATIONS.is_own
+"""`(name) -> bool`: whether the library itself brings the distillation loss."""
 
-def check_distillation_form(name: str, *, setting: str) -> None:
-    """Refuses what cannot name a distillation loss; nothing is looked up or imported.
+check_distillation_form = _DISTILLATIONS.check_form
+"""`(name, *, setting)`: refuses what cannot name a distillation loss; nothing is looked up."""
 
-    Raises:
-      ConfigError: it is neither a name nor `module:name`.
-    """
-    _DISTILLATIONS.check_form(name, setting=setting)
-
-
-def is_own_loss(name: str) -> bool:
-    """Whether the library itself brings the loss."""
-    return name in _NAMES.own
-
-
-def loss_target(name: str, *, setting: str = "training.loss") -> str:
-    """The `module:name` that a name stands for.
-
-    Raises:
-      ConfigError: nothing has the name; it lists what there is.
-    """
-    check_loss_form(name, setting=setting)
-    return _NAMES.target_of(name, setting=setting)
-
-
-def is_own_distillation(name: str) -> bool:
-    """Whether the library itself brings the distillation loss."""
-    return name in _DISTILLATIONS.own
-
-
-def distillation_target(name: str, *, setting: str = "training.distillation_loss") -> str:
-    """The `module:name` that a name stands for.
-
-    Raises:
-      ConfigError: nothing has the name; it lists what there is.
-    """
-    check_distillation_form(name, setting=setting)
-    return _DISTILLATIONS.target_of(name, setting=setting)
+distillation_target = _DISTILLATIONS.target_of
+"""`(name, *, setting) -> str`: its `module:name`, or a `ConfigError` that lists what there is."""

@@ -41,36 +41,18 @@ _NAMES = PartNames(
     METHOD_ENTRY_POINTS,
     dict.fromkeys(METHODS, "ecct_tf.simulation.methods:build_algorithm"),
     "a name such as ecct, or module:name such as my_pkg.methods:trending",
+    setting="method",
+    any_form=True,
 )
 
+method_names = _NAMES.known
+"""`() -> dict`: the names that need no module, each with the `module:name` it stands for."""
 
-def method_names() -> dict[str, str]:
-    """The names that need no module, each with the `module:name` that it stands for.
+is_own_method = _NAMES.is_own
+"""`(name) -> bool`: whether the library itself brings the method."""
 
-    Raises:
-      ConfigError: two packages register one name, or one that the library has.
-    """
-    return _NAMES.known()
+check_method_name = _NAMES.check
+"""`(name, *, setting)`: refuses what names no method; a `ConfigError` lists what there is."""
 
-
-def is_own_method(name: str) -> bool:
-    """Whether the library itself brings the method."""
-    return name in METHODS
-
-
-def check_method_name(name: str, *, setting: str = "method") -> None:
-    """Refuses what names no method; nothing is imported.
-
-    Raises:
-      ConfigError: nothing has the name, which lists what there is, or it is no `module:name`.
-    """
-    _NAMES.check(name, setting=setting)
-
-
-def method_target(name: str, *, setting: str = "method") -> str:
-    """The `module:name` that a name stands for.
-
-    Raises:
-      ConfigError: nothing has the name; it lists what there is.
-    """
-    return _NAMES.target_of(name, setting=setting)
+method_target = _NAMES.target_of
+"""`(name, *, setting) -> str`: its `module:name`, or a `ConfigError` that lists what there is."""

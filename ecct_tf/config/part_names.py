@@ -35,19 +35,25 @@ def check_name_form(name: str, *, setting: str, examples: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class PartNames:
-    """The names of parts of one kind.
+    """The names of parts of one kind: an open list that starts with the library's own.
+
+    Nothing is imported to read or check a name.
 
     Attributes:
       what: the kind, with its article.
       entry_points: the group under which packages register names.
       own: the library's, each with the `module:name` that it stands for.
       examples: a name and a `module:name`, for messages.
+      setting: where a name stands, for messages, unless a call says otherwise.
+      any_form: whether a name may have other characters than a word's, such as `fine-tuning`.
     """
 
     what: str
     entry_points: str
     own: Mapping[str, str]
     examples: str
+    setting: str
+    any_form: bool = False
 
     def known(self) -> dict[str, str]:
         """The names that need no module, each with the `module:name` that it stands for.
@@ -65,16 +71,20 @@ class PartNames:
                 )
         return names
 
-    def check_form(self, name: str, *, setting: str) -> None:
-        """Refuses what can name no part; nothing is looked up or imported.
+    def is_own(self, name: str) -> bool:
+        """Whether the library itself brings the part."""
+        return name in self.own
+
+    def check_form(self, name: str, *, setting: str | None = None) -> None:
+        """Refuses what can name no part; nothing is looked up.
 
         Raises:
           ConfigError: it is neither a name nor `module:name`.
         """
-        check_name_form(name, setting=setting, examples=self.examples)
+        check_name_form(name, setting=setting or self.setting, examples=self.examples)
 
-    def check(self, name: str, *, setting: str) -> None:
-        """Refuses what names no part; nothing is imported.
+    def check(self, name: str, *, setting: str | None = None) -> None:
+        """Refuses what names no part.
 
         Raises:
           ConfigError: nothing has the name, which lists what there is, or it is no `module:name`.
@@ -82,19 +92,20 @@ class PartNames:
         if name not in self.own:
             self.target_of(name, setting=setting)
 
-    def target_of(self, name: str, *, setting: str) -> str:
+    def target_of(self, name: str, *, setting: str | None = None) -> str:
         """The `module:name` that a name stands for.
 
         Raises:
           ConfigError: nothing has the name, which lists what there is, or it is no `module:name`.
         """
-        if ":" in name:
+        if ":" in name or not self.any_form:
             self.check_form(name, setting=setting)
+        if ":" in name:
             return name
         names = self.known()
         if name not in names:
             raise ConfigError(
-                f"{setting}: expected {self.what} out of {', '.join(names)}, or module:name of "
-                f"your own, got {name!r}{near_miss(name, names)}"
+                f"{setting or self.setting}: expected {self.what} out of {', '.join(names)}, or "
+                f"module:name of your own, got {name!r}{near_miss(name, names)}"
             )
         return names[name]

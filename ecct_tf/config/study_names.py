@@ -25,23 +25,11 @@ _NAMES = PartNames(
     STUDY_ENTRY_POINTS,
     {name: f"ecct_tf.studies.{target}" for name, target in _OWN.items()},
     "a name such as ablation, or module:name such as my_pkg.studies:batch_sizes",
+    setting="NAME",
 )
 
+study_names = _NAMES.known
+"""`() -> dict`: the names that need no module, each with the `module:name` it stands for."""
 
-def study_names() -> dict[str, str]:
-    """The names that need no module, each with the `module:name` that it stands for.
-
-    Raises:
-      ConfigError: two packages register one name, or one that the library has.
-    """
-    return _NAMES.known()
-
-
-def study_target(name: str) -> str:
-    """The `module:name` that a name stands for.
-
-    Raises:
-      ConfigError: nothing has the name; it lists what there is.
-    """
-    _NAMES.check_form(name, setting="NAME")
-    return _NAMES.target_of(name, setting="NAME")
+study_target = _NAMES.target_of
+"""`(name, *, setting) -> str`: its `module:name`, or a `ConfigError` that lists what there is."""

@@ -17,28 +17,16 @@ _NAMES = PartNames(
     TABLE_ENTRY_POINTS,
     _FORMS,
     f"a name out of {', '.join(_FORMS)}, or module:name such as my_pkg.tables:ternary",
+    setting="exchange.item_table",
 )
 
+check_table_form = _NAMES.check_form
+"""`(name, *, setting)`: refuses what cannot name a form of the item table; nothing is looked up."""
 
-def check_table_form(name: str, *, setting: str) -> None:
-    """Refuses what cannot name a form of the item table; nothing is looked up or imported.
-
-    Raises:
-      ConfigError: it is neither a name nor `module:name`.
-    """
-    _NAMES.check_form(name, setting=setting)
+table_target = _NAMES.target_of
+"""`(name, *, setting) -> str`: its `module:name`, or a `ConfigError` that lists what there is."""
 
 
 def own_table_forms() -> tuple[str, ...]:
     """The forms that the library itself brings."""
     return tuple(_NAMES.own)
-
-
-def table_target(name: str, *, setting: str = "exchange.item_table") -> str:
-    """The `module:name` that a name stands for.
-
-    Raises:
-      ConfigError: nothing has the name; it lists what there is.
-    """
-    check_table_form(name, setting=setting)
-    return _NAMES.target_of(name, setting=setting)
