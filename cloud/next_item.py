@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from cloud.divergence import check_learned
 from cloud.next_item_loss import next_item_loss
+from cloud.next_item_trainer import NextItemStart, NextItemTrainer, pooled
 from cloud.passes import passes
-from cloud.sampled_next_item import SampledTrainer, pooled, pooling_weights, random_table
+from cloud.sampled_next_item import SampledTrainer
 from ecct_tf.config import NextItemConfig
 from ecct_tf.data.views import joined_of, sizes_of
 from ecct_tf.knowledge import Block
@@ -73,9 +74,7 @@ def next_item_block(
     rng = np.random.default_rng([seed, 0x4E47])
     counts = positions.counts(num_items)
     sizes = {"num_items": num_items, "rank": rank, "length": length}
-    kind: type[SampledTrainer] | type[_Trainer] = _Trainer
-    if num_items > config.full_items:
-        kind = SampledTrainer
+    kind = SampledTrainer if num_items > config.full_items else _Trainer
     trainer = kind(rng, decays=decays, counts=counts, config=config, **sizes)
     steps = -(-min(len(positions), config.max_positions) // config.batch_size)
     for _ in range(passes(config.epochs, steps=steps, min_steps=config.min_steps)):
@@ -107,26 +106,12 @@ def _pairs(added: PairCounts) -> list[Ids]:
     return list(np.repeat(pairs, times, axis=0))
 
 
-class _Trainer:
+class _Trainer(NextItemTrainer):
     """Learns with a loss that names the next item among all."""
 
-    def __init__(
-        self,
-        rng: np.random.Generator,
-        *,
-        num_items: int,
-        rank: int,
-        decays: tuple[float, ...],
-        length: int,
-        counts: npt.NDArray[np.int64],
-        config: NextItemConfig,
-    ) -> None:
-        self._pooling = tf.constant(pooling_weights(decays, length))
-        source, target = (random_table(rng, num_items + 1, rank) for _ in range(2))
-        self._source, self._target = tf.Variable(source), tf.Variable(target)
-        self._mix = tf.Variable(tf.fill([len(decays), rank], 0.5 / len(decays)))
-        # It starts from how often each item is a target.
-        self._bias = tf.Variable(np.log1p(counts).astype(np.float32))
+    def _begin(self, start: NextItemStart, *, length: int, config: NextItemConfig) -> None:
+        self._source, self._target = tf.Variable(start.source), tf.Variable(start.target)
+        self._mix, self._bias = tf.Variable(start.mix), tf.Variable(start.bias)
         # Traced once, though the last batch of an epoch is shorter.
         batch = [
             tf.TensorSpec([None, length], tf.int32),
@@ -143,7 +128,7 @@ class _Trainer:
         return [self._source, self._target, self._mix, self._bias]
 
     def learned(self) -> list[Array]:
-        """All that is learned."""
+        """All that is learned: source and target embeddings, the mix of decays and biases."""
         return [variable.numpy() for variable in self._variables]
 
     def step(self, contexts: Ids, targets: Ids, keep: Array, rng: np.random.Generator) -> None:
@@ -164,13 +149,6 @@ class _Trainer:
         self._optimizer.apply_gradients(zip(dense, self._variables, strict=True))
         for embeddings in (self._source, self._target):
             embeddings.assign(embeddings * self._decay)
-
-    def block(self) -> Block:
-        """The learned block, its padding row zero."""
-        source, target = self._source.numpy(), self._target.numpy()
-        target = target * self._mix.numpy().sum(axis=0)
-        source[0] = target[0] = 0.0
-        return Block("next item", source, target)
 
 
 class _Positions:

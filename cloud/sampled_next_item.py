@@ -5,63 +5,38 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.lazy_adam import LazyAdam
+from cloud.next_item_trainer import NextItemStart, NextItemTrainer, pooled
 from cloud.sampled_softmax import ItemSampler, sampled_loss
 from ecct_tf.config import NextItemConfig
-from ecct_tf.knowledge import Block
 
-__all__ = ["SampledTrainer", "pooled", "pooling_weights", "random_table"]
+__all__ = ["SampledTrainer"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
-_START = 0.1
-_ROWS_AT_ONCE = 1 << 16
 
-
-class SampledTrainer:
+class SampledTrainer(NextItemTrainer):
     """Learns source and target embeddings by naming the next item among drawn ones.
 
     What it learns is what steps of Adam over the whole tables would (`LazyAdam`); a step costs what
     its batch reads, whatever the catalog.
-
-    Args:
-      rng: of the first embeddings.
-      num_items: the largest item id.
-      rank: width of the embeddings.
-      decays: recency decays at which histories are pooled.
-      length: interactions of a history.
-      counts: `[items + 1]`, how often each item came next.
-      config: how to train.
     """
 
-    def __init__(
-        self,
-        rng: np.random.Generator,
-        *,
-        num_items: int,
-        rank: int,
-        decays: tuple[float, ...],
-        length: int,
-        counts: npt.NDArray[np.int64],
-        config: NextItemConfig,
-    ) -> None:
+    def _begin(self, start: NextItemStart, *, length: int, config: NextItemConfig) -> None:
         rate = config.learning_rate
         shrink = 1.0 - rate * config.weight_decay
-        source, target = (random_table(rng, num_items + 1, rank) for _ in range(2))
-        self._source = LazyAdam(source, learning_rate=rate, decay=shrink)
-        self._target = LazyAdam(target, learning_rate=rate, decay=shrink)
-        mix = np.full((len(decays), rank), 0.5 / len(decays), np.float32)
-        self._mix = LazyAdam(mix, learning_rate=rate)
-        self._bias = LazyAdam(np.log1p(counts).astype(np.float32), learning_rate=rate)
-        self._sampler = ItemSampler(counts, size=config.sampled_items)
-        self._pooling = tf.constant(pooling_weights(decays, length))
+        self._source = LazyAdam(start.source, learning_rate=rate, decay=shrink)
+        self._target = LazyAdam(start.target, learning_rate=rate, decay=shrink)
+        self._mix = LazyAdam(start.mix, learning_rate=rate)
+        self._bias = LazyAdam(start.bias, learning_rate=rate)
+        self._sampler = ItemSampler(start.counts, size=config.sampled_items)
         ids = tf.TensorSpec([None], tf.int32)
-        table = tf.TensorSpec([None, rank], tf.float32)
+        table = tf.TensorSpec([None, start.source.shape[1]], tf.float32)
         self._gradients = tf.function(
             self._gradients_of,
             input_signature=[
                 table, table, tf.TensorSpec([None], tf.float32),
-                tf.TensorSpec(mix.shape, tf.float32), tf.TensorSpec([None, length], tf.int32),
+                tf.TensorSpec(start.mix.shape, tf.float32), tf.TensorSpec([None, length], tf.int32),
                 tf.TensorSpec([None, length], tf.float32), ids, ids,
                 tf.TensorSpec([None], tf.float32),
             ],
@@ -120,45 +95,5 @@ class SampledTrainer:
         return [tf.convert_to_tensor(gradient) for gradient in found]
 
     def learned(self) -> list[Array]:
-        """All that is learned: source and target embeddings, biases and the mix of decays."""
-        tables = (self._source, self._target, self._bias, self._mix)
-        return [table.whole() for table in tables]
-
-    def block(self) -> Block:
-        """The learned block, its padding row zero."""
-        source, target, _, mix = self.learned()
-        target = target * mix.sum(axis=0)
-        source[0] = target[0] = 0.0
-        return Block("next item", source, target)
-
-
-def pooling_weights(decays: tuple[float, ...], length: int) -> Array:
-    """`[L, decays]`: what an interaction weighs by its age, the newest last."""
-    ages = np.arange(length - 1, -1, -1)
-    return np.stack([decay**ages for decay in decays], 1).astype(np.float32)
-
-
-def pooled(embedded: tf.Tensor, mask: tf.Tensor, pooling: tf.Tensor, mix: tf.Tensor) -> tf.Tensor:
-    """What histories say.
-
-    Args:
-      embedded: `[B, L, rank] float32`, source embeddings.
-      mask: `[B, L] float32`, 0 where there is no interaction.
-      pooling: of `pooling_weights`.
-      mix: `[decays, rank] float32`.
-
-    Returns:
-      `[B, rank] float32`.
-    """
-    size = tf.sqrt(tf.maximum(tf.matmul(mask, pooling), 1.0))
-    weights = mask[..., None] * pooling / size[:, None]
-    return tf.reduce_sum(tf.matmul(weights, embedded, transpose_a=True) * mix, axis=1)
-
-
-def random_table(rng: np.random.Generator, rows: int, rank: int) -> Array:
-    """`[rows, rank] float32`, drawn as at once, some at a time."""
-    table = np.empty((rows, rank), np.float32)
-    for start in range(0, rows, _ROWS_AT_ONCE):
-        some = table[start : start + _ROWS_AT_ONCE]
-        some[:] = _START * rng.standard_normal(some.shape)
-    return table
+        """All that is learned: source and target embeddings, the mix of decays and biases."""
+        return [table.whole() for table in (self._source, self._target, self._mix, self._bias)]

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from cloud.lazy_adam import LazyAdam
 from cloud.next_item import _Trainer
-from cloud.sampled_next_item import SampledTrainer, pooled, pooling_weights
+from cloud.next_item_trainer import pooled, pooling_weights
+from cloud.sampled_next_item import SampledTrainer
 from cloud.sampled_softmax import ItemSampler, sampled_loss
 from ecct_tf.config import NextItemConfig
 
