@@ -99,6 +99,49 @@ def cloud(make_cloud):
 
 
 @pytest.fixture(scope="session")
+def shop_clouds():
+    """`(view, names=, **settings) -> make`: makes small recommenders of the shop of `own_shop.py`.
+
+    `make(builder, other=None, **changes)` makes one of the view, or of another. A builder without
+    a module is one of `names`, such as `own_test_clouds:`.
+    """
+
+    def maker(view, *, names, **settings):
+        spaces = {}
+
+        def make(builder, other=None, **changes):
+            seen = other or view
+            config = CloudConfig(
+                **{
+                    "model": builder if builder == "ecct" or ":" in builder else names + builder,
+                    "rank": 3,
+                    "fit_epochs": 2,
+                    "batch_size": 32,
+                    "update_batch_size": 8,
+                    "update_epochs": 1,
+                    "next_item": dataclasses.replace(CloudConfig().next_item, epochs=0),
+                    **settings,
+                    **changes,
+                }
+            )
+            made = CloudRecommender(
+                seen,
+                config,
+                features=FeatureConfig(history_length=4, decays=(1.0,), last_items=1, clock=False),
+                edge_dim=EDGE_DIM,
+                num_queries=4,
+                seed=0,
+                space=spaces.get(id(seen)),
+            )
+            spaces[id(seen)] = made.space
+            return made
+
+        return make
+
+    return maker
+
+
+@pytest.fixture(scope="session")
 def everybody(view):
     return np.arange(view.num_users, dtype=np.int32)
 

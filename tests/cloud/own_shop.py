@@ -1,7 +1,9 @@
 """A small shop with prices and text vectors, for clouds of one's own."""
 
 import numpy as np
+import tensorflow as tf
 
+from ecct_tf import TwoTowerCloud
 from ecct_tf.data import (
     Column,
     Dataset,
@@ -100,3 +102,16 @@ def write_shop(folder, dataset, *, tags=("x", "y", "z")):
         "tags: {kind: multi_categorical}, text: {kind: vector, array: text.npy}}}\n"
     )
     return folder / "schema.yaml"
+
+
+def towers(spec, *, width=3, **given):
+    """Two towers of a cloud of one's own that are as small as can be."""
+    user = tf.keras.layers.Embedding(spec.queries["user_id"].size, width)
+    item = tf.keras.layers.Embedding(spec.candidates["item_id"].size, width)
+    query, candidate = spec.query_inputs("user_id"), spec.candidate_inputs("item_id")
+    return TwoTowerCloud(
+        tf.keras.Model(query, user(query["user_id"])),
+        tf.keras.Model(candidate, item(candidate["item_id"])),
+        tables={"user": user, "item": item},
+        **given,
+    )

@@ -10,18 +10,15 @@ import pytest
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from cloud import CloudRecommender
 from cloud.best_items import choose_rows, popular_items
 from cloud.two_tower import pair_features
 from ecct_tf import RankerCloud
-from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import cloud_view, leave_one_out
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import TrainableCloud
 from ecct_tf.knowledge import CloudRows, KnowledgeStore, UplinkRows
 from ecct_tf.testing import cloud_findings
 
-FEATURES = FeatureConfig(history_length=4, decays=(1.0,), last_items=1, clock=False)
 QUERIES, EDGE_DIM, ROWS = 4, 3, 9
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_ranker"
 
@@ -51,37 +48,9 @@ def view():
 
 
 @pytest.fixture(scope="module")
-def make(view):
-    spaces = {}
-
-    def make(builder="plain", other=None, **changes):
-        seen = other or view
-        config = CloudConfig(
-            **{
-                "model": f"own_test_rankers:{builder}",
-                "rank": 3,
-                "rows": ROWS,
-                "fit_epochs": 2,
-                "batch_size": 32,
-                "update_batch_size": 8,
-                "update_epochs": 1,
-                "next_item": dataclasses.replace(CloudConfig().next_item, epochs=0),
-                **changes,
-            }
-        )
-        made = CloudRecommender(
-            seen,
-            config,
-            features=FEATURES,
-            edge_dim=EDGE_DIM,
-            num_queries=QUERIES,
-            seed=0,
-            space=spaces.get(id(seen)),
-        )
-        spaces[id(seen)] = made.space
-        return made
-
-    return make
+def make(shop_clouds, view):
+    made = shop_clouds(view, names="own_test_rankers:", rows=ROWS)
+    return lambda builder="plain", *other, **changes: made(builder, *other, **changes)
 
 
 @pytest.fixture(scope="module")
