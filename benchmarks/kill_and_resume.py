@@ -2,7 +2,7 @@
 
 Both are `ecct simulate` with the defaults on MovieLens-100K. Each time the run is killed
 with SIGKILL, at a moment drawn from a seed anywhere between the start of its first round
-and its end, and gone on with by `ecct resume`. In the end every metric of every round,
+and its end, and then resumed by `ecct resume`. In the end every metric of every round,
 the results, the rank of each tested item and the last checkpoint (weights of all devices,
 server and cloud, both optimisers' slots, the knowledge store) must be equal bit for bit.
 """

@@ -183,7 +183,7 @@ class OwnModel(ExchangeModel):
                     layer.finalize_state()
 
     def try_tasks(self) -> None:
-        """Calls the tasks once, so that what is wrong with them is told before any training."""
+        """Calls the tasks once, so that their errors come before any training."""
         tasks = [task for task, _ in self._tasks.value]
         modules = [getattr(task, "__module__", None) for task in tasks]
         own = [name for name in modules if name and not name.startswith("tensorflow")]

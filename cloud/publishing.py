@@ -234,7 +234,7 @@ def _publish(
 
 
 def _exchange(version: Version) -> ExchangeConfig:
-    """Codec and form of the item table, as the version's job was told them."""
+    """Codec and form of the item table, as the version's job was configured."""
     exchange = version.manifest.config.get("exchange", {})
     return ExchangeConfig(
         codec=exchange.get("codec", ExchangeConfig.codec), item_table=exchange.get("item_table")

@@ -1,4 +1,4 @@
-"""A custom cloud model: two Keras towers, and what its builder is told.
+"""A custom cloud model: two Keras towers, and what its builder is given.
 
     def build(spec: CloudSpec) -> TwoTowerCloud: ...
 
@@ -66,7 +66,7 @@ class Features(dict[str, Feature]):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CloudSpec:
-    """What the builder of a cloud model is told; all of it is the cloud's own knowledge.
+    """What the builder of a cloud model is given; all of it is the cloud's own knowledge.
 
     Attributes:
       queries: what the query tower reads, by name: `user_id`, the user's centralized columns,

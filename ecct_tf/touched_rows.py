@@ -49,7 +49,7 @@ class TouchedRows:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the rows."""
+        """Type of the rows' numbers."""
         return self._default.dtype
 
     @property

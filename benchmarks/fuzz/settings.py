@@ -25,7 +25,7 @@ def odd_setting(
     Args:
       rng: what chooses.
       config: the tree of settings; a run's by default.
-      leave_out: names that are the case's own affair.
+      leave_out: names that the case sets itself.
     """
     # What the command line gives by flags of its own.
     leave_out = (*leave_out, "method", "data.dataset", "data.schema")

@@ -50,7 +50,7 @@ class FileHash:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What is told of a version.
+    """What a registry records of a version.
 
     Attributes:
       number: the version's number, from 1.

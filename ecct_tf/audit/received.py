@@ -54,11 +54,6 @@ class Received:
             source="checkpoint",
         )
 
-    @property
-    def has_logits(self) -> bool:
-        """Whether any logit was sent."""
-        return bool(np.isfinite(self.logits).any())
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:

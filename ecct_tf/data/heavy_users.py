@@ -44,8 +44,8 @@ def distinct_counts(split: Split, lengths: npt.NDArray[np.int64]) -> npt.NDArray
 def without_heavy_users(split: Split, *, max_item_share: float) -> Split:
     """The split without users who touched more than `max_item_share` of all items.
 
-    They take part no longer, as users with too few interactions do not: nobody trains on
-    their interactions or is tested with them. `Split.heavy_users` names them.
+    Like users with too few interactions, they do not take part: nobody trains on their
+    interactions or is tested with them. `Split.heavy_users` names them.
 
     Args:
       split: any.

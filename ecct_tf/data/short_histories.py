@@ -28,7 +28,7 @@ def shortened(
       keep_last: n, to keep the latest.
 
     Returns:
-      The shortened data set, which no longer is what its source loads, and what was left out;
+      The shortened data set, which is no longer what its source loads, and what was left out;
       `dataset` itself and None if nothing is.
 
     Raises:

@@ -130,11 +130,6 @@ class Dense:
         kernel, bias = weights[f"{self.name}/kernel"], weights[f"{self.name}/bias"]
         return _ACTIVATIONS[self.activation](dense(values, kernel, bias))
 
-    def each_slot(self, weights: Weights, values: tf.Tensor) -> tf.Tensor:
-        """The mapped slots of `[..., B, L, inputs]`, to `[..., B, L, outputs]`."""
-        kernel, bias = weights[f"{self.name}/kernel"], weights[f"{self.name}/bias"]
-        return _ACTIVATIONS[self.activation](_by_slot(values, kernel, bias))
-
 
 @dataclasses.dataclass(frozen=True)
 class GRU:

@@ -1,4 +1,4 @@
-"""A cohort: the devices that run one edge architecture, cut into shards for TFF."""
+"""A cohort, the devices of one edge architecture, and the shards that a round makes of them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -101,7 +101,7 @@ class CohortState:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One TFF client value: numbers of its devices in the cohort, and their data."""
+    """One client value: numbers of its devices in the cohort, and their data."""
 
     members: npt.NDArray[np.int64]
     data: DeviceData

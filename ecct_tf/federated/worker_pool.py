@@ -8,7 +8,6 @@ it is back.
 
 import atexit
 import concurrent.futures
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +21,6 @@ from ecct_tf.federated.worker_links import WorkerLink, worker_links
 from ecct_tf.phases import phase
 
 __all__ = ["MOST_LOSSES", "WorkerPool", "pool_runtime"]
-
-_log = logging.getLogger(__name__)
 
 # How often the same work may be lost with its worker before it is given up.
 MOST_LOSSES = 3

@@ -101,7 +101,7 @@ class Checkpointer(Callback):
     """Writes the state after every few rounds, and the last whole one when a run ends early.
 
     It must come after `MetricsWriter`: a row without its checkpoint is repeated when the
-    run is gone on with, a checkpoint without its row would lose the row.
+    run is resumed, a checkpoint without its row would lose the row.
     """
 
     def __init__(self, folder: RunFolder, algorithm: Algorithm[Any], *, fingerprint: str) -> None:

@@ -1,7 +1,6 @@
 """A run's models over the whole catalog, through the same scores as among sampled candidates."""
 
 import dataclasses
-import logging
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,6 @@ from ecct_tf.federated import Algorithm
 from ecct_tf.simulation.experiment import Experiment
 
 __all__ = ["CatalogPlan", "catalog_plan", "item_users", "rank_catalog"]
-
-_log = logging.getLogger(__name__)
 
 # Some seconds of a device's model on two cores.
 _AUTO_PAIRS = 4_000_000

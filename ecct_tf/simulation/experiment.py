@@ -49,7 +49,7 @@ class Experiment:
 
     Attributes:
       config: the configuration.
-      dataset: everything; what a method may see of it is the method's affair.
+      dataset: everything; each method takes the part of it that it may see.
       split: what is older, recent, for validation and for test.
       whole: the same before `data.skew` thinned it: whatever a user ever met is in it.
       validation: candidates of the validation interactions.

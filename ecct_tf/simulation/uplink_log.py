@@ -25,7 +25,7 @@ class UplinkLogger(Callback):
 
     A simulation has no clock: what devices sent in round r (the first is 0) is stamped r days
     after the start of 1970 and lies in the file of the round in which it arrived, so that a run
-    that is repeated or gone on with writes the same files again, each in the place of the one
+    that is repeated or resumed writes the same files again, each in the place of the one
     before. The cloud version is 0. That the round was asked is noted beside them.
 
     It must come before the `Checkpointer`: a round without its checkpoint is repeated, a

@@ -214,7 +214,7 @@ class Publication:
         """
         try:
             body: dict[str, Any] = json.loads(text)
-            # What proves it is the affair of `ecct_tf.wire.signing`.
+            # `ecct_tf.wire.signing` checks it.
             body.pop("signature", None)
             found = body.pop("format")
             if found != _FORMAT:

@@ -32,8 +32,6 @@ from ecct_tf.config import CLOCK_CONTEXT
 
 __all__ = [
     "FILE_SCHEMA",
-    "INFERENCE",
-    "TRAINING",
     "Port",
     "Signature",
     "Sizes",
@@ -42,9 +40,6 @@ __all__ = [
 ]
 
 FILE_SCHEMA = "ecct-edge/1"
-
-INFERENCE = ("infer", "score", "uplink")
-TRAINING = ("train", "get_weights", "set_weights", "save", "restore", "reset_optimizer")
 
 
 @dataclasses.dataclass(frozen=True)

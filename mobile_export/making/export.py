@@ -91,7 +91,7 @@ def export_edge_model(
       labels: what ids mean.
       examples: data of real devices; `inference-int8` is calibrated on them.
       overwrite: whether files of another run in `out` may be replaced; those that stay are
-        listed no longer.
+        no longer listed.
       held: room for rows of items, which the files then take as an input instead of holding the
         table; None for the whole table inside them.
 

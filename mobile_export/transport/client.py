@@ -65,12 +65,12 @@ class RefusedRecordError(TransportError):
 
 @dataclasses.dataclass(frozen=True)
 class Sent:
-    """What the service did with answers, all of which are its affair now.
+    """What the service did with answers; a device need not send any of them again.
 
     Attributes:
-      taken: in its log since now.
-      repeated: that were in it.
-      too_old: of rounds so old that they cannot be told from repeated ones.
+      taken: answers that it added to its log.
+      repeated: answers that were in its log already.
+      too_old: answers of rounds so old that they cannot be told from repeated ones.
     """
 
     taken: int
