@@ -106,7 +106,7 @@ class StoredCloud:
         return category_matrix(self.columns.users, rows=len(self.vocabulary.users), names=names)
 
     def warn_of_changes(self) -> None:
-        """Logs it where the code of the cloud is not what the version was made with.
+        """Warns in the log if the code of the cloud is not what the version was made with.
 
         Raises:
           ConfigError: it cannot be imported.

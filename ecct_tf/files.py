@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 __all__ = [
+    "draft_of",
     "naming",
     "open_plain",
     "private_folder",

@@ -17,7 +17,15 @@ import numpy.typing as npt
 
 from cloud.uplink_log.contents import Contents, chunks
 
-__all__ = ["FRAME_BYTES", "MAX_CONTENT_BYTES", "Damage", "Frames", "frame", "read_frames"]
+__all__ = [
+    "FRAME_BYTES",
+    "HEADER_BYTES",
+    "MAX_CONTENT_BYTES",
+    "Damage",
+    "Frames",
+    "frame",
+    "read_frames",
+]
 
 HEADER_BYTES = 12
 FRAME_BYTES = HEADER_BYTES + 4

@@ -17,7 +17,7 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
 )
 
-__all__ = ["Probe", "ProbeScores", "crossed_scores", "fit_probe", "folds_of"]
+__all__ = ["FOLDS", "Probe", "ProbeScores", "crossed_scores", "fit_probe", "folds_of"]
 
 Array = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]

@@ -24,6 +24,7 @@ __all__ = [
     "existing_run",
     "method_option",
     "prepare",
+    "prepare_engine",
     "set_option",
     "setting_option",
     "shown_command",

@@ -20,7 +20,7 @@ from ecct_tf.files import write_text
 from ecct_tf.locks import exclusive
 from mobile_export.device.state import DeviceState, write_state
 
-__all__ = ["CycleFolder"]
+__all__ = ["CycleFolder", "Row"]
 
 Row = dict[str, str]
 

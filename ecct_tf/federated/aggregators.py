@@ -21,6 +21,7 @@ __all__ = [
     "Aggregated",
     "Aggregator",
     "AggregatorSpec",
+    "AggregatorState",
     "aggregator_leaves",
     "aggregator_of",
     "aggregator_origins",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ecct_tf.federated.item_rows import Asked
     from ecct_tf.knowledge import Uplink
 
-__all__ = ["Algorithm", "Arrays", "GuardedAlgorithm", "RoundReport", "mean_loss"]
+__all__ = ["Algorithm", "Arrays", "GuardedAlgorithm", "Ids", "RoundReport", "mean_loss"]
 
 Ids = npt.NDArray[np.int64]
 # Each an array, or `TouchedRows`, which checkpoints store as such.

@@ -20,7 +20,7 @@ from ecct_tf.federated.pool_member import PoolMember, WorkerLostError
 from ecct_tf.federated.worker_links import WorkerLink, worker_links
 from ecct_tf.phases import phase
 
-__all__ = ["MOST_LOSSES", "WorkerPool", "pool_runtime"]
+__all__ = ["MOST_LOSSES", "WorkerPool", "given_up", "pool_runtime"]
 
 # How often the same work may be lost with its worker before it is given up.
 MOST_LOSSES = 3

@@ -22,6 +22,7 @@ from ecct_tf.reporting.run import Run
 __all__ = [
     "MEASURES",
     "Measure",
+    "RankColumn",
     "common_seeds",
     "gain_interval",
     "interval_of",

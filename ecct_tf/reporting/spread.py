@@ -27,13 +27,13 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Spread | None":
-        """None unless there are values, all of them numbers."""
+        """The figure of some values; None unless there are any, all of them finite."""
         kept = tuple(float(value) for value in values)
         return cls(kept) if kept and all(map(math.isfinite, kept)) else None
 
     @property
     def mean(self) -> float:
-        """Their mean."""
+        """The mean of the values."""
         return float(np.mean(self.values))
 
     @property
@@ -48,7 +48,7 @@ class Spread:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """With its sign, a true minus, and no sign where it rounds to nothing.
+    """A number with its sign, a true minus, and no sign where it rounds to nothing.
 
     >>> signed(0.02), signed(-0.02), signed(-0.0001)
     ('+0.020', '−0.020', '0.000')
@@ -60,7 +60,7 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def bytes_text(count: float) -> str:
-    """With a unit that a person can compare.
+    """A number of bytes, with a unit that a person can compare.
 
     >>> bytes_text(712), bytes_text(13768), bytes_text(318106), bytes_text(5_000_000)
     ('712 B', '13.4 KiB', '311 KiB', '4.77 MiB')
@@ -77,7 +77,7 @@ def bytes_text(count: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """Seconds below two minutes, then minutes, then hours.
+    """A duration: in seconds below two minutes, then in minutes, then in hours.
 
     >>> seconds_text(34.2), seconds_text(150), seconds_text(9000)
     ('34 s', '2.5 min', '2.5 h')

@@ -9,7 +9,16 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["PAPER", "SCREEN", "SCREEN_VARIABLES", "Theme", "canvas", "drawing", "room_for"]
+__all__ = [
+    "FONT_PIXELS",
+    "PAPER",
+    "SCREEN",
+    "SCREEN_VARIABLES",
+    "Theme",
+    "canvas",
+    "drawing",
+    "room_for",
+]
 
 FONT_PIXELS = 12
 # Generous: a browser's own font is rarely wider.

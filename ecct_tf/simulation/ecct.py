@@ -64,6 +64,7 @@ __all__ = [
     "assemble",
     "build_ecct",
     "build_edge_only",
+    "cloud_starts",
 ]
 
 Array = npt.NDArray[np.float32]

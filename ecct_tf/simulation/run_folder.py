@@ -1,4 +1,4 @@
-"""The run folder: everything that is needed to read, trust, repeat and go on with a run."""
+"""The run folder: everything that is needed to read, trust, repeat and resume a run."""
 
 import csv
 import io
@@ -127,7 +127,7 @@ class RunFolder:
     def locked(self) -> AbstractContextManager[None]:
         """Keeps a second process from writing this run; a kill frees it.
 
-        Entering it raises `RunFolderError` when another process is at the run.
+        Entering it raises `RunFolderError` when another process writes the run.
         """
         busy = f"another process is writing the run {self.path}; wait for it or end it"
         return exclusive(self.path / ".lock", busy=RunFolderError(busy))

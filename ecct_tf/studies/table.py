@@ -13,7 +13,7 @@ from ecct_tf.reporting.traffic import Traffic, traffic_of
 from ecct_tf.studies.result import PointResult, StudyResult, measured
 from ecct_tf.studies.study import Table
 
-__all__ = ["as_csv", "grid_table", "table_csv"]
+__all__ = ["as_csv", "grid_table", "interval_text", "table_csv"]
 
 BYTES = (
     *("downlink_bytes", "uplink_bytes", "weights_down_bytes", "weights_up_bytes"),

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ecct_tf.edge import EdgeInputs, EdgeModel, EdgeOutputs
 
-__all__ = ["any_weights", "forward_and_gradient", "random_inputs", "shared_history"]
+__all__ = ["any_weights", "forward_and_gradient", "functional", "random_inputs", "shared_history"]
 
 Array = npt.NDArray[np.float32]
 
