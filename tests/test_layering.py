@@ -237,6 +237,39 @@ def test_control_an_upward_import_is_found(module, source):
     assert len(list(_upward(module, source))) == 1
 
 
+@functools.cache
+def _exported(module):
+    """The `__all__` of a module; None where it has none."""
+    for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return None
+
+
+def _hidden(module, source):
+    """What `module` imports from modules of ours that do not export it."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.ImportFrom) or node.module not in MODULES:
+            continue
+        exported = _exported(node.module)
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            if exported is not None and inner not in MODULES and alias.name not in exported:
+                yield f"{module} imports {inner}, which __all__ lacks"
+
+
+def test_modules_import_only_what_others_export():
+    found = [_hidden(module, path.read_text(encoding="utf-8")) for module, path in MODULES.items()]
+    assert not [each for hidden in found for each in hidden]
+
+
+def test_control_an_import_of_what_is_not_exported_is_found():
+    source = "from ecct_tf.locks import FileLock, _log\nfrom ecct_tf import config"
+    assert list(_hidden("cloud.model", source)) == [
+        "cloud.model imports ecct_tf.locks._log, which __all__ lacks"
+    ]
+
+
 def test_tensorflow_federated_stays_behind_one_module():
     found = {
         module
