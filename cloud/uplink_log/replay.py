@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ecct_tf.errors import DataError
 
-__all__ = ["FRESH", "SEEN", "WINDOW_ROUNDS", "ReplayWindow"]
+__all__ = ["FRESH", "SEEN", "TOO_OLD", "WINDOW_ROUNDS", "ReplayWindow"]
 
 WINDOW_ROUNDS = 64
 
