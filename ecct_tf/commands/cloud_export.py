@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ecct_tf.commands.cloud_versions import registry_argument
-from ecct_tf.commands.export import VARIANTS, static_shapes
+from ecct_tf.commands.file_options import VARIANTS, static_option, variant_option
 from ecct_tf.commands.options import examples, prepare, set_option, shown_command
 
 __all__ = ["export"]
@@ -34,22 +34,8 @@ _path = click.Path(path_type=Path)
 )
 @set_option
 @click.option("--tier", metavar="NAME", help="Tier to export, by default every one.")
-@click.option(
-    "--variant",
-    "variants",
-    multiple=True,
-    type=click.Choice(("all", *VARIANTS)),
-    metavar="KIND",
-    help=f"Kind of file, repeatable: all, {', '.join(VARIANTS)}; by default trainable-int8, or "
-    "the one of the job's exchange.item_table.",
-)
-@click.option(
-    "--static",
-    metavar="B,C",
-    callback=static_shapes,
-    help="Also write files for B training rows and C candidates, as browsers need them; by "
-    "default none.",
-)
+@variant_option("the job's")
+@static_option
 @click.option(
     "--profile",
     type=_path,

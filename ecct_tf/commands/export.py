@@ -4,43 +4,11 @@ from pathlib import Path
 
 import click
 
+from ecct_tf.commands.file_options import VARIANTS, static_option, variant_option
 from ecct_tf.commands.options import examples, existing_run, prepare, shown_command
 from ecct_tf.config.edge_names import target_of
 
-__all__ = ["VARIANTS", "export", "static_shapes"]
-
-# Those of `mobile_export.making.variants`, which imports TensorFlow.
-VARIANTS = (
-    "trainable-int8",
-    "trainable-int4",
-    "trainable-pq2",
-    "trainable-pq4",
-    "trainable-pq8",
-    "trainable-lean",
-    "trainable-float32",
-    "trainable-lora",
-    "inference-dynamic-int8",
-    "inference-float16",
-    "inference-int8",
-)
-
-
-def static_shapes(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> tuple[int, int] | None:
-    """Reads `B,C`."""
-    del context
-    if value is None:
-        return None
-    try:
-        batch, candidates = (int(part) for part in value.split(","))
-    except ValueError as error:
-        raise click.BadParameter(
-            f"expected two whole numbers like 30,100, got {value!r}", param=parameter
-        ) from error
-    if min(batch, candidates) < 1:
-        raise click.BadParameter("both numbers must be at least 1", param=parameter)
-    return batch, candidates
+__all__ = ["export"]
 
 
 def _tier(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -78,22 +46,8 @@ def _tier(context: click.Context, parameter: click.Parameter, value: str | None)
     help="Export the start of a device that has not trained: the newest shared weights, and "
     "private ones as the run's devices started with them.",
 )
-@click.option(
-    "--variant",
-    "variants",
-    multiple=True,
-    type=click.Choice(("all", *VARIANTS)),
-    metavar="KIND",
-    help=f"Kind of file, repeatable: all, {', '.join(VARIANTS)}; by default trainable-int8, or "
-    "the one of the run's exchange.item_table.",
-)
-@click.option(
-    "--static",
-    metavar="B,C",
-    callback=static_shapes,
-    help="Also write files for B training rows and C candidates, as browsers need them; by "
-    "default none.",
-)
+@variant_option("the run's")
+@static_option
 @click.option(
     "--overwrite", is_flag=True, help="Replace files of another run in --out; refused by default."
 )
