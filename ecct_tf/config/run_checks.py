@@ -1,5 +1,6 @@
 """Checks of a run's settings that concern several sections."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ecct_tf.config.aggregator_names import MEAN, check_share_every, late_refusal
@@ -111,12 +112,7 @@ def check_item_rows(config: "RunConfig") -> None:
             "flip, or attack.share=0",
         ),
     }
-    for setting, (found, why, expected) in refused.items():
-        if found:
-            raise ConfigError(
-                f"{setting}: got {found} with exchange.rows=item: {why}; expected {expected}, or "
-                "exchange.rows=user"
-            )
+    _refuse(refused, given="exchange.rows=item", instead="exchange.rows=user")
     if config.stage_1_rounds and not exchange.item_sums.embeddings:
         raise ConfigError(
             f"exchange.item_sums.embeddings: got false, but the first {config.stage_1_rounds} of "
@@ -150,12 +146,7 @@ def check_candidates(config: "RunConfig") -> None:
             "less than 1",
         ),
     }
-    for setting, (found, why, expected) in refused.items():
-        if found:
-            raise ConfigError(
-                f"{setting}: got {found} with exchange.items=candidates: {why}; expected "
-                f"{expected}, or exchange.items=table"
-            )
+    _refuse(refused, given="exchange.items=candidates", instead="exchange.items=table")
 
 
 def check_own_codec(config: "RunConfig") -> None:
@@ -227,12 +218,11 @@ def check_silence(config: "RunConfig") -> None:
             "null",
         ),
     }
-    for setting, (found, why, expected) in refused.items():
-        if found:
-            raise ConfigError(
-                f"{setting}: got {found} with exchange.speak_above={exchange.speak_above:g}: "
-                f"{why}; expected {expected}, or exchange.speak_above=0"
-            )
+    _refuse(
+        refused,
+        given=f"exchange.speak_above={exchange.speak_above:g}",
+        instead="exchange.speak_above=0",
+    )
 
 
 def check_embeddings(config: "RunConfig") -> None:
@@ -261,12 +251,7 @@ def check_embeddings(config: "RunConfig") -> None:
             "0",
         ),
     }
-    for setting, (found, why, expected) in refused.items():
-        if found:
-            raise ConfigError(
-                f"{setting}: got {found} with exchange.embeddings=false: {why}; expected "
-                f"{expected}, or exchange.embeddings=true"
-            )
+    _refuse(refused, given="exchange.embeddings=false", instead="exchange.embeddings=true")
 
 
 def check_outcomes(config: "RunConfig") -> None:
@@ -293,3 +278,21 @@ def check_outcomes(config: "RunConfig") -> None:
             "would change nothing; expected a loss that reads them, such as training.loss=bce or "
             "huber"
         )
+
+
+def _refuse(refused: Mapping[str, tuple[object, str, str]], *, given: str, instead: str) -> None:
+    """Refuses settings that another one rules out.
+
+    Args:
+      refused: by setting, what it is, falsy where it is fine; why it may not be; what to expect.
+      given: the setting that rules them out.
+      instead: what that one would have to be.
+
+    Raises:
+      ConfigError: names the first such setting.
+    """
+    for setting, (found, why, expected) in refused.items():
+        if found:
+            raise ConfigError(
+                f"{setting}: got {found} with {given}: {why}; expected {expected}, or {instead}"
+            )
