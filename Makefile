@@ -72,7 +72,7 @@ test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) $(WEB_INSTALLED) ## expo
 test-android: ## compile the Kotlin library and run its tests (needs a JDK and npm)
 	@mobile_export/android/checks/run.sh
 
-peers-install: $(INSTALLED) ## environments of other libraries, for `make peers`: 2 minutes, 1 GB on disk
+peers-install: $(INSTALLED) ## environments of other libraries, for `make peers`: 2 GB on disk, more where PyTorch comes with CUDA
 	@$(BIN)/python -m benchmarks.peers install
 
 peers: peers-install ## rounds of other libraries beside ours on the same devices; ARGS="--cycles 9" is passed on

@@ -12,7 +12,9 @@ averaging round over it is what every row does; `benchmarks/README.md` says what
 | `workload` | the file, made from the library's own devices and `mlp` edge model |
 | `model` | that model and its loss once more, for any library of arrays |
 | `rows` | what runs in the peers' environments: the file read, rounds measured |
-| `ecct_rounds`, `fedjax_rounds` | the rounds of a library; run as scripts |
+| `ecct_rounds`, `fedjax_rounds`, `pfl_rounds`, `flower_rounds` | a library's rounds; scripts |
+| `torch_model` | the model as pfl and Flower train it |
 | `environments` | what is installed where |
+| `processes` | those scripts, from outside |
 | `table` | ratios, and whether all computed the same |
 """

@@ -6,6 +6,7 @@ library's own environment. It writes the work, and is then served as the peers' 
 
 import copy
 import dataclasses
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,8 @@ def _stock_row(name: str, workload: Workload, *, table: bool) -> Row:
 def main() -> None:
     """Serves the rows."""
     path, devices, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    # Shards have some shapes each: TensorFlow warns of each new one in the first rounds.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     runtime = RunConfig().runtime
     tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
     tf.config.threading.set_inter_op_parallelism_threads(runtime.concurrent_calls)

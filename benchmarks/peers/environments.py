@@ -7,7 +7,7 @@ from pathlib import Path
 __all__ = ["ENVIRONMENTS", "install", "python_of"]
 
 _HERE = Path(__file__).resolve().parent
-ENVIRONMENTS = ("fedjax",)
+ENVIRONMENTS = ("fedjax", "torch")
 
 
 def install(name: str) -> None:

@@ -13,13 +13,16 @@ import numpy.typing as npt
 __all__ = ["Measured", "RowResult", "ServingProcess"]
 
 # Kernels are too small to be worth more threads; libraries may run several beside each other.
-_ONE_THREAD = {
+_SURROUNDINGS = {
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     "JAX_PLATFORMS": "cpu",
     "CUDA_VISIBLE_DEVICES": "",
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    # Flower and Ray report how they are used unless they are told not to.
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 
 
@@ -59,7 +62,7 @@ class ServingProcess:
             [*map(str, command), str(writing)],
             env={
                 **os.environ,
-                **_ONE_THREAD,
+                **_SURROUNDINGS,
                 # Of the library's environment no peer may see anything.
                 "PYTHONPATH": os.pathsep.join(map(str, path)),
             },

@@ -1,12 +1,13 @@
 """Ratios of rows, and whether all computed the same."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.peers.processes import RowResult
 
-__all__ = ["AVERAGED", "REFERENCES", "agreement", "format_table", "times_as_long"]
+__all__ = ["AVERAGED", "REFERENCES", "agreement", "format_table", "plot", "times_as_long"]
 
 REFERENCES = {
     "exchange": "ECCT, exchange, engine tff",
@@ -34,6 +35,11 @@ def times_as_long(row: RowResult, than: RowResult, *, processor: bool = False) -
     return float(np.median(ratios))
 
 
+def median_seconds(row: RowResult) -> float:
+    """Of all its rounds."""
+    return float(np.median([second for cycle in row.cycles for second in cycle.seconds]))
+
+
 def format_table(rows: Sequence[RowResult], *, devices: int) -> list[str]:
     """Lines: a row each, with ratios to `REFERENCES`."""
     width = max(len(row.name) for row in rows)
@@ -46,7 +52,7 @@ def format_table(rows: Sequence[RowResult], *, devices: int) -> list[str]:
         f"{'':{width}} {'s/round':>9} {'devices/s':>9} {'µs/device':>10}{below}",
     ]
     for row in rows:
-        seconds = float(np.median([second for cycle in row.cycles for second in cycle.seconds]))
+        seconds = median_seconds(row)
         used = float(np.median([cycle.processor_seconds for cycle in row.cycles]))
         ratios = "".join(
             f"{times_as_long(row, than):>11.2f}{times_as_long(row, than, processor=True):>10.2f}"
@@ -71,3 +77,20 @@ def agreement(row: RowResult, reference: RowResult) -> tuple[bool, str]:
         return same, f"{said}; its weights are no plain mean"
     apart = float(np.linalg.norm(row.change - reference.change) / np.linalg.norm(reference.change))
     return same and apart <= CHANGE_TOLERANCE, f"{said}, change of weights differs by {apart:.1e}"
+
+
+def plot(path: Path, results: Mapping[int, Sequence[RowResult]]) -> None:
+    """Draws seconds of a round by participants, a line for each row."""
+    # Only this needs it.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    axes = figure.subplots()
+    for rows in zip(*results.values(), strict=True):
+        axes.plot(list(results), list(map(median_seconds, rows)), marker="o", label=rows[0].name)
+    axes.set(xscale="log", yscale="log", xlabel="devices in a round", ylabel="seconds a round")
+    axes.set_xticks(list(results), list(map(str, results)))
+    axes.minorticks_off()
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120)
