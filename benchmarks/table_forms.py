@@ -30,9 +30,9 @@ from ecct_tf.evaluation import paired_interval
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import transmit
 from ecct_tf.simulation.builder import device_work
-from ecct_tf.simulation.ecct import cloud_starts
 from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.run_cloud import build_cloud
+from ecct_tf.simulation.starts import cloud_starts
 
 MOST, NEGATIVES, CHUNK = 20, 99, 128
 

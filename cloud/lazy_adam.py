@@ -43,8 +43,8 @@ class LazyAdam:
     def __init__(self, table: Array, *, learning_rate: float, decay: float = 1.0) -> None:
         self.table = table
         self._rate, self._decay = learning_rate, decay
-        # Pages that nothing is written to take no memory.
-        self._momentum, self._squares = np.zeros_like(table), np.zeros_like(table)
+        # Pages that nothing is written to take no memory; `zeros_like` would write to all.
+        self._momentum, self._squares = (np.zeros(table.shape, np.float32) for _ in range(2))
         self._seen = np.zeros(len(table), np.int64)
         self._step = 0
         # Of a row that was last moved in step t, what its steps since then add up to.

@@ -12,7 +12,8 @@ from cloud.chunks import in_chunks
 from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import CloudView, sample_negatives
 from ecct_tf.data.clock import clock_reading
-from ecct_tf.edge.features import ItemTensors, interaction_features, item_tensors, pad_history
+from ecct_tf.edge.features import interaction_features, pad_history
+from ecct_tf.edge.item_tensors import read_rows
 from ecct_tf.knowledge import ItemTable
 
 __all__ = ["OwnPositions", "own_positions", "with_moments"]
@@ -116,7 +117,7 @@ def with_moments(
       logits: `(users [n], items [n, c]) -> z_c [n, c]`, of the cloud's own view.
     """
     width = len(table.feature_mean)
-    items = ItemTensors(*(tf.constant(array) for array in item_tensors(table)))
+    items, places = read_rows(table, positions.histories, positions.candidates)
 
     def computed(histories: Ids, candidates: Ids, clocks: Array) -> Array:
         found: Array = interaction_features(
@@ -130,9 +131,7 @@ def with_moments(
         ).features.numpy()
         return found
 
-    flat = in_chunks(computed, positions.histories, positions.candidates, positions.clocks).reshape(
-        -1, width
-    )
+    flat = in_chunks(computed, *places, positions.clocks).reshape(-1, width)
     found = logits(positions.users, positions.candidates)
     return dataclasses.replace(
         table,

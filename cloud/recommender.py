@@ -23,7 +23,7 @@ from cloud.moments import own_positions, with_moments
 from cloud.own_clouds import cloud_parts
 from cloud.queries import Guesses, guesses_of_logits, queries_of
 from cloud.ranker import RankerCloud
-from cloud.snapshots import learned_variables, restore_model, snapshot_of
+from cloud.snapshots import LastSnapshot, learned_variables, restore_model, snapshot_of
 from cloud.two_tower import CloudSpec, TwoTowerCloud
 from cloud.user_states import UserStates
 from ecct_tf.config import CloudConfig, FeatureConfig
@@ -92,6 +92,7 @@ class CloudRecommender:
         self._num_queries = num_queries
         self._held_out_share = held_out_share
         self._published = False
+        self._last_snapshot = LastSnapshot()
         self._view = view
         self._seed = seed
         self._features = features
@@ -337,8 +338,11 @@ class CloudRecommender:
         return list(learned_variables(self.model).values())
 
     def snapshot(self) -> dict[str, Array]:
-        """All that learning changes, by name: the model's variables and the optimiser's."""
-        return snapshot_of(self.model)
+        """All that learning changes, by name: the model's variables and the optimiser's.
+
+        Large ones cannot be written to: where they did not change, the last snapshot has them too.
+        """
+        return self._last_snapshot.shared_with(snapshot_of(self.model))
 
     def restore(self, snapshot: Mapping[str, Array]) -> None:
         """Goes back to a snapshot of this recommender, or of one built from the same view.

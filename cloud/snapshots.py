@@ -1,5 +1,6 @@
 """Snapshots of the cloud model, taken and restored, those of earlier releases too."""
 
+import weakref
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -10,6 +11,7 @@ from cloud.exchange_model import ExchangeModel
 from ecct_tf.errors import CheckpointError
 
 __all__ = [
+    "LastSnapshot",
     "check_fits",
     "learned_variables",
     "restore_model",
@@ -21,6 +23,8 @@ Array = npt.NDArray[np.float32]
 
 # The tower that downlinks are made with, and the one that it copies.
 _SENT, _LEARNED = "model/sent_", "model/user_"
+# Smaller arrays cost nothing, and may be written to.
+_SHARED_BYTES = 1 << 20
 
 
 def learned_variables(model: ExchangeModel) -> dict[str, tf.Variable]:
@@ -63,6 +67,37 @@ def with_sent_tower(snapshot: Mapping[str, Array], expected: Collection[str]) ->
     copied = {name: name.replace(_SENT, _LEARNED, 1) for name in tower}
     found = {name: snapshot[source] for name, source in copied.items() if source in snapshot}
     return {**snapshot, **found}
+
+
+class LastSnapshot:
+    """The large arrays of the newest snapshot, for the next one to share.
+
+    A run has several snapshots at once, and the item side, a row an item, stays as published.
+    Nothing is kept alive that nobody else has.
+    """
+
+    def __init__(self) -> None:
+        """Begins with none."""
+        self._arrays: weakref.WeakValueDictionary[str, Array] = weakref.WeakValueDictionary()
+
+    def shared_with(self, snapshot: Mapping[str, Array]) -> dict[str, Array]:
+        """`snapshot`, with large arrays of the last one where they hold the same.
+
+        Args:
+          snapshot: variables by name, arrays of its own; large ones cannot be written to from now
+            on, since other snapshots may have them too.
+        """
+        found = {}
+        for name, array in snapshot.items():
+            if array.nbytes < _SHARED_BYTES:
+                found[name] = array
+                continue
+            array.flags.writeable = False
+            before = self._arrays.get(name)
+            if before is not None and np.array_equal(before, array):
+                array = before
+            found[name] = self._arrays[name] = array
+        return found
 
 
 def check_fits(snapshot: Mapping[str, Array], expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -19,8 +19,8 @@ from ecct_tf.edge import (
     cloud_knowledge,
     input_logit,
     interaction_features,
-    item_tensors,
     no_slots,
+    read_rows,
 )
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import CloudRows, ItemTable, look_up
@@ -70,7 +70,7 @@ class _Drawn(NamedTuple):
 class Samples(NamedTuple):
     """S pairs: `[S, F]` and `[S, L or 0, blocks] float16`, `[S] int16`, `[S] float32` twice.
 
-    And what item vectors come from, `[S, L] int32` and `[S] int32`.
+    And what item vectors come from, rows of `StartSamples.items`, `[S, L] int32` and `[S] int32`.
     """
 
     features: npt.NDArray[np.float16]
@@ -87,7 +87,7 @@ class StartSamples:
 
     Attributes:
       table: the item table of the inner cloud.
-      items: the same as tensors.
+      items: as tensors, the rows of it that the positions read.
     """
 
     def __init__(
@@ -116,7 +116,8 @@ class StartSamples:
         self._drawn = _draw(view, inner, config, features=features, seed=seed)
         self._cloud = build(inner)
         self.table = self._cloud.publish()
-        self.items = ItemTensors(*(tf.constant(array) for array in item_tensors(self.table)))
+        drawn = self._drawn
+        self.items, self._places = read_rows(self.table, drawn.histories, drawn.candidates)
         # The newest alone: those of all tiers would take several times the memory.
         self._kept: tuple[tuple[bool, bool], Samples] | None = None
 
@@ -132,6 +133,7 @@ class StartSamples:
             self._kept = None
             found = _samples(
                 self._drawn,
+                self._places,
                 self.table,
                 self.items,
                 self._cloud,
@@ -180,6 +182,7 @@ def _draw(
 
 def _samples(
     drawn: _Drawn,
+    places: tuple[Ids, ...],
     table: ItemTable,
     items: ItemTensors,
     cloud: CloudRecommender,
@@ -188,11 +191,25 @@ def _samples(
     with_slots: bool,
     with_items: bool,
 ) -> Samples:
-    """What an edge model reads of each position's candidates, computed in chunks."""
+    """What an edge model reads of each position's candidates, computed in chunks.
+
+    Args:
+      drawn: the positions.
+      places: where `items` has their histories and their candidates.
+      table: of which `items` are rows.
+      items: what interaction features are computed from.
+      cloud: the inner one.
+      features: how devices pool histories.
+      with_slots: whether the model reads dot products by slot.
+      with_items: whether it reads item vectors.
+    """
+    histories, candidates = places
     sizes = tuple(block.source.shape[1] for block in table.blocks)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def compute(histories: tf.Tensor, candidates: tf.Tensor, known: Any, clocks: tf.Tensor) -> Any:
+    def compute(
+        histories: tf.Tensor, candidates: tf.Tensor, asked: tf.Tensor, known: Any, clocks: tf.Tensor
+    ) -> Any:
         found = interaction_features(
             items,
             block_sizes=sizes,
@@ -202,7 +219,7 @@ def _samples(
             clock=clocks,
         )
         if isinstance(known, CloudRows):
-            told = look_up(known, candidates)
+            told = look_up(known, asked)
         else:
             repeated = tf.repeat(known[:, None], tf.shape(candidates)[1], axis=1)
             told = Told(*cloud_knowledge(items, repeated, candidates))
@@ -218,7 +235,8 @@ def _samples(
         rows = slice(start, start + _CHUNK)
         known = _known(cloud, drawn.users[rows], sends_rows=bool(table.row_dim))
         found = compute(
-            drawn.histories[rows],
+            histories[rows],
+            candidates[rows],
             drawn.candidates[rows],
             tf.nest.map_structure(tf.constant, known),
             drawn.clocks[rows],
@@ -231,7 +249,7 @@ def _samples(
     labels = np.zeros(drawn.candidates.shape, np.float32)
     labels[:, 0] = 1.0
     used = (drawn.histories > 0).sum(axis=1).astype(np.int16)
-    histories = drawn.histories if with_items else drawn.histories[:, :0]
+    histories = histories if with_items else histories[:, :0]
     return Samples(
         computed,
         slots,
@@ -239,7 +257,7 @@ def _samples(
         logit,
         labels.ravel(),
         np.repeat(histories, width, axis=0),
-        drawn.candidates.ravel(),
+        candidates.ravel(),
     )
 
 

@@ -153,7 +153,7 @@ def fit_factored_ease(
     root = scaled @ half
     inverse_diagonal = 1.0 / diagonal - (root**2).sum(axis=1)
     left = np.zeros((num_items + 1, root.shape[1]), np.float32)
-    right, own = np.zeros_like(left), np.zeros(num_items + 1, np.float32)
+    right, own = np.zeros(left.shape, np.float32), np.zeros(num_items + 1, np.float32)
     left[met] = root
     right[met] = root / inverse_diagonal[:, None]
     own[met] = (root**2).sum(axis=1) / inverse_diagonal

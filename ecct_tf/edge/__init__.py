@@ -18,9 +18,7 @@ from ecct_tf.edge.building import (
 from ecct_tf.edge.dropout import row_keys
 from ecct_tf.edge.features import (
     Interactions,
-    ItemTensors,
     interaction_features,
-    item_tensors,
     no_slots,
     pad_history,
 )
@@ -31,6 +29,13 @@ from ecct_tf.edge.inputs import (
     input_logit,
     pair_inputs,
     with_item_vectors,
+)
+from ecct_tf.edge.item_tensors import (
+    ItemTensors,
+    item_tensors,
+    laid_out,
+    read_rows,
+    table_tensors,
 )
 from ecct_tf.edge.layout import Weight, WeightLayout
 from ecct_tf.edge.loss_registry import build_loss, changed_losses, check_losses, loss_origins
@@ -71,6 +76,7 @@ __all__ = [
     "input_logit",
     "interaction_features",
     "item_tensors",
+    "laid_out",
     "largest_tier",
     "layers",
     "loss_origins",
@@ -78,6 +84,8 @@ __all__ = [
     "no_slots",
     "pad_history",
     "pair_inputs",
+    "read_rows",
     "row_keys",
+    "table_tensors",
     "with_item_vectors",
 ]

@@ -17,61 +17,19 @@ from ecct_tf import fixed_order
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data.samples import pad_history
 from ecct_tf.edge.clock import clock_features, context_inputs, is_known
-from ecct_tf.knowledge.item_table import ItemTable
+from ecct_tf.edge.item_tensors import ItemTensors
 
 __all__ = [
     "Interactions",
     "ItemTensors",
     "bounded",
     "interaction_features",
-    "item_tensors",
     "no_slots",
     "pad_history",
 ]
 
 _ATTRIBUTE_DECAY = 0.9
 _BOUND = 10.0
-
-
-class ItemTensors(NamedTuple):
-    """The item table as tensors, blocks side by side (sizes of the blocks kept apart).
-
-    Attributes:
-      source: `[items + 1, D] float32`.
-      target: `[items + 1, D] float32`.
-      attributes: `[items + 1, a] float32`.
-      cloud: `[items + 1, d_c] float32`.
-      bias: `[items + 1] float32`.
-      feature_mean: `[F] float32`.
-      feature_scale: `[F] float32`.
-      logit_mean: `[] float32`.
-      logit_scale: `[] float32`.
-    """
-
-    source: tf.Tensor
-    target: tf.Tensor
-    attributes: tf.Tensor
-    cloud: tf.Tensor
-    bias: tf.Tensor
-    feature_mean: tf.Tensor
-    feature_scale: tf.Tensor
-    logit_mean: tf.Tensor
-    logit_scale: tf.Tensor
-
-
-def item_tensors(table: ItemTable) -> ItemTensors:
-    """Lays the blocks of `table` side by side."""
-    return ItemTensors(
-        source=np.concatenate([block.source for block in table.blocks], axis=1),
-        target=np.concatenate([block.target for block in table.blocks], axis=1),
-        attributes=table.attributes,
-        cloud=table.cloud,
-        bias=table.bias,
-        feature_mean=table.feature_mean,
-        feature_scale=table.feature_scale,
-        logit_mean=np.float32(table.logit_mean),
-        logit_scale=np.float32(table.logit_scale),
-    )
 
 
 class Interactions(NamedTuple):

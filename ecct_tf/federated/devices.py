@@ -232,7 +232,7 @@ def _compiled(
     *,
     with_slots: bool,
 ) -> _Features:
-    tensors = ItemTensors(*(tf.constant(array) for array in items))
+    tensors = ItemTensors(*map(tf.convert_to_tensor, items))
 
     # Traced once, though the last chunk is shorter.
     @tf.function(

@@ -62,5 +62,5 @@ def _digest(items: ItemTensors) -> str:
     for name in _READ:
         array = np.ascontiguousarray(getattr(items, name))
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(array.tobytes())
+        digest.update(array.data)
     return digest.hexdigest()

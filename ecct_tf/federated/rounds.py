@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import RuntimeConfig, ServerConfig
-from ecct_tf.edge import ItemTensors, item_tensors
+from ecct_tf.edge import ItemTensors, table_tensors
 from ecct_tf.federated.aggregators import Aggregated, Aggregator, AggregatorState, aggregator_of
 from ecct_tf.federated.attack import Attack
 from ecct_tf.federated.cohort import Cohort, ServerState, Shard, make_shards
@@ -72,7 +72,7 @@ class CohortRounds:
         self._attack = attack
         self._own = stages
         self._engine = build_engine(runtime)
-        self._table = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
+        self._table = table_tensors(table)
         self._built: dict[tuple[int, Stage, bool], tuple[Any, WorkTypes]] = {}
         # One for each cohort: TFF has an executor for each number of client values, and a single
         # resident table would be sent anew whenever cohorts of unlike size take turns.

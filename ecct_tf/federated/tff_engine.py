@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from ecct_tf.federated import compat
@@ -103,6 +104,7 @@ class TffEngine:
 
     def keep_at_server(self, value: Any, member: Any) -> Any:
         """A value at the server, to be sent to the worker once."""
+        value = tf.nest.map_structure(np.asarray, value)
         if self._several:
             return SpreadValue(value, tff_type(member), clients=False)
         return ResidentValue.at_server(value, tff_type(member))

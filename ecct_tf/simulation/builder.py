@@ -12,7 +12,7 @@ from ecct_tf.data import DeviceGroups, DeviceView
 from ecct_tf.data.held_items import HeldItems
 from ecct_tf.data.outcomes import target_names
 from ecct_tf.data.profile import ProfileShape, profile_shape
-from ecct_tf.edge import DeviceTask, EdgeSpec, ItemTensors, build_edge_model, item_tensors
+from ecct_tf.edge import DeviceTask, EdgeSpec, build_edge_model, table_tensors
 from ecct_tf.federated import (
     DeviceSet,
     DeviceWork,
@@ -222,7 +222,7 @@ def _cohorts(
     prepared: PreparedDevices,
     held: HeldItems | None,
 ) -> list[tuple[DeviceWork, DeviceSet]]:
-    items = ItemTensors(*(np.asarray(array) for array in item_tensors(table)))
+    items = table_tensors(table)
     profile = profile_shape(groups[0][0].profile.columns)
     tiers = assign_tiers(config.edge.tiers, num_devices=len(groups), seed=config.seed)
     works = []

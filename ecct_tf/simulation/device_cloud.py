@@ -12,9 +12,10 @@ import dataclasses
 from cloud.shared_spaces import InputSpaces
 from ecct_tf.knowledge.table_files import transmit
 from ecct_tf.simulation.builder import edge_config
-from ecct_tf.simulation.ecct import EcctAlgorithm, assemble, cloud_starts
+from ecct_tf.simulation.ecct import EcctAlgorithm, assemble
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.run_cloud import build_cloud
+from ecct_tf.simulation.starts import cloud_starts
 
 __all__ = ["build_device_cloud"]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -9,16 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cloud import CloudRecommender
 from cloud.guard import BEST
-from cloud.shared_spaces import InputSpaces, digest
-from cloud.start import starting_weights
-from cloud.start_samples import StartSamples
+from cloud.shared_spaces import InputSpaces
 from ecct_tf.baselines.silent_cloud import SilentCloud, blank_item_table
 from ecct_tf.config import RunConfig, Tier
-from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
-from ecct_tf.data import Candidates, CloudView
-from ecct_tf.data.profile import profile_shape
+from ecct_tf.data import Candidates
+from ecct_tf.edge import laid_out
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import (
     Arrays,
@@ -33,9 +30,8 @@ from ecct_tf.federated.increments import IncrementSum
 from ecct_tf.fixed_arrays import FixedArray
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import transmit
-from ecct_tf.phases import phase
 from ecct_tf.simulation.attack import attack_of
-from ecct_tf.simulation.builder import build_process, device_work, edge_config
+from ecct_tf.simulation.builder import build_process, edge_config
 from ecct_tf.simulation.edge_state import (
     check_shapes,
     edge_arrays,
@@ -52,10 +48,10 @@ from ecct_tf.simulation.run_cloud import (
     INCREMENTS,
     build_cloud,
     cloud_arrays,
-    fitted_cloud,
     guard_share,
     guarded,
 )
+from ecct_tf.simulation.starts import cloud_starts
 from ecct_tf.touched_rows import touched_of
 
 __all__ = [
@@ -70,6 +66,7 @@ __all__ = [
 Array = npt.NDArray[np.float32]
 
 _USERS_AT_ONCE = 2048
+_LARGE = 1 << 17
 
 
 class EcctRunState(NamedTuple):
@@ -259,7 +256,11 @@ def build_ecct(
         experiment, spaces=spaces, increments=increments, held_out_share=guard_share(config)
     )
     published = cloud.publish()
-    table, num_bytes = transmit(published, config.exchange.item_table, config.exchange.codec)
+    _collect(published)
+    sent = transmit(published, config.exchange.item_table, config.exchange.codec)
+    table, num_bytes = laid_out(sent.table), sent.num_bytes
+    # At a million items each of the copies that were on the way is a gigabyte.
+    del published, sent
     judged = guarded(cloud, config)
     served: TrainableCloud = judged
     holding = None
@@ -271,15 +272,26 @@ def build_ecct(
             downlinks=lambda users: np.asarray(cloud.downlinks(users, round_number=0)),
         )
         served = asking(experiment, judged, holding)
+    starts = _starts(experiment, table, spaces, increments)
+    _collect(table)
     return assemble(
         experiment,
         table=table,
         table_bytes=num_bytes,
         holding=holding,
         cloud=served,
-        starts=_starts(experiment, table, spaces, increments),
+        starts=starts,
         increments=increments,
     )
+
+
+def _collect(table: ItemTable) -> None:
+    """Frees what is left of Keras models that are done with, in a large catalog.
+
+    They are cycles, which wait for the collector; at a million items with a gigabyte.
+    """
+    if table.num_items > _LARGE:
+        gc.collect()
 
 
 def _starts(
@@ -291,61 +303,6 @@ def _starts(
     if experiment.config.edge.start == "random":
         return {}
     return cloud_starts(experiment, table, spaces=spaces, increments=increments)
-
-
-def cloud_starts(
-    experiment: Experiment,
-    table: ItemTable,
-    *,
-    spaces: InputSpaces | None = None,
-    increments: ItemIncrements | None = None,
-) -> dict[Tier, Array]:
-    """Starting weights of the run's tiers, which the cloud trains on its own view.
-
-    Args:
-      experiment: the data.
-      table: an item table of this cloud, for its shapes.
-      spaces: the input spaces that are computed already, and where a new one is kept.
-      increments: what devices told the cloud of pairs of items, which the inner cloud knows too:
-        the weights then begin on a table like the one that devices hold.
-
-    Returns:
-      `[P] float32` by tier.
-    """
-    config = experiment.config
-    profile = profile_shape(experiment.groups[0][0].profile.columns)
-    works = [
-        device_work(config, tier, table=table, profile=profile)
-        for tier, share in sorted(config.edge.tiers.items())
-        if share > 0
-    ]
-    view = experiment.view
-
-    def build(inner: CloudView) -> CloudRecommender:
-        return fitted_cloud(config, inner, spaces=spaces, increments=increments)
-
-    def drawn() -> StartSamples:
-        return StartSamples(
-            view, config.start, features=config.features, build=build, seed=config.seed
-        )
-
-    with phase("training starting weights"):
-        samples = None
-        if spaces is not None and config.cloud.model == BUILT_IN_CLOUD:
-            key = (digest(view), config.start, config.cloud, config.features)
-            sizes_asked = (config.edge.embedding_dim, config.exchange.queries, config.seed)
-            told = () if increments is None else (increments.spec, increments.total.tobytes())
-            samples = spaces.once("start", (*key, *sizes_asked, *told), drawn)
-        return starting_weights(
-            view,
-            [work.model for work in works],
-            config.start,
-            features=config.features,
-            build=build,
-            reads_logit=config.exchange.down and config.exchange.logits,
-            seed=config.seed,
-            samples=samples,
-        )
 
 
 def build_edge_only(experiment: Experiment, *, spaces: InputSpaces | None = None) -> EcctAlgorithm:

@@ -157,7 +157,7 @@ def table_digest(table: ItemTable) -> npt.NDArray[np.uint8]:
     """SHA-256 of the item table, `[32] uint8`."""
     digest = hashlib.sha256()
     for array in item_tensors(table):
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).data)
     return np.frombuffer(digest.digest(), np.uint8)
 
 

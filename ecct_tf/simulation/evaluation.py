@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data import Candidates, Split
-from ecct_tf.edge import ItemTensors, item_tensors
+from ecct_tf.edge import table_tensors
 from ecct_tf.federated import DownlinkSource, EcctProcess, EcctState
 from ecct_tf.federated.cohort import Cohort, CohortState
 from ecct_tf.knowledge import ItemTable
@@ -90,7 +90,7 @@ class EdgeEvaluator:
         self._process = process
         self._split = split
         self._features = features
-        items = ItemTensors(*(tf.constant(array) for array in item_tensors(table)))
+        items = table_tensors(table)
         self._scorers = tuple(
             EdgeScorer(cohort.work, items=items, features=features) for cohort in process.cohorts
         )

@@ -18,7 +18,7 @@ import tensorflow as tf
 from ecct_tf.config import RunConfig
 from ecct_tf.data import DeviceView
 from ecct_tf.data.held_items import HeldItems
-from ecct_tf.edge import ItemTensors, item_tensors
+from ecct_tf.edge import table_tensors
 from ecct_tf.errors import ConfigError, ExportError
 from ecct_tf.federated import CohortRound, DeviceWork, SimulatedDevice, Witness
 from ecct_tf.knowledge import ItemTable
@@ -203,7 +203,7 @@ class RealDevices:
                 )
                 model = DeviceModel(file.path, runtime=runtime)
             _log.info("real devices of tier %s: %s in %s", key[0], model.file.name, runtime)
-            items = ItemTensors(*map(tf.constant, item_tensors(self._table)))
+            items = table_tensors(self._table)
             self._tiers[key] = _Tier(model, simulated_twin(work, items))
         return self._tiers[key]
 

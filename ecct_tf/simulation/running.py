@@ -122,7 +122,8 @@ def _result(config: RunConfig, attempt: Attempt, progress: "_Progress") -> Simul
     meter = PrivacyMeter.of(config, num_devices=devices, schedule=schedule_of(experiment))
     if meter is not None:
         meter.check_bound(config.rounds)
-    spaces, runtime = InputSpaces(), config.runtime
+    # Kept for the references alone: at a million items each space and each fit is half a gigabyte.
+    spaces, runtime = InputSpaces() if config.baselines else None, config.runtime
     engine = chosen_engine(runtime.engine)
     with federated_runtime(
         engine=engine,
@@ -158,7 +159,7 @@ def _result(config: RunConfig, attempt: Attempt, progress: "_Progress") -> Simul
         with phase("ranking the test items" + (", whole catalog" if plan.own else "")):
             ours = measured_rows(experiment, algorithm, state, starts=starts, catalog=plan.own)
         references = (
-            _references(experiment, spaces, catalog=plan.references) if config.baselines else []
+            [] if spaces is None else _references(experiment, spaces, catalog=plan.references)
         )
     rows = [*references, *ours]
     outcome = attack_outcome(experiment, algorithm, state, ours)

@@ -10,6 +10,7 @@ import tensorflow as tf
 import ecct_tf as ecct
 from ecct_tf.config import load_config
 from ecct_tf.data.profile import device_profile
+from ecct_tf.edge import table_tensors
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge.table_files import row_bytes, table_bytes
 from ecct_tf.runs.exporting import export_models
@@ -185,3 +186,16 @@ def test_what_needs_the_whole_table_is_refused_by_name(setting, named):
     with pytest.raises(ConfigError, match=named):
         load_config(overrides=["exchange.items=candidates", setting])
     load_config(overrides=["exchange.items=candidates", "method=edge-only", setting])
+
+
+def test_devices_rounds_and_evaluation_read_one_copy_of_the_item_table(run):
+    algorithm = run[1].algorithm
+    tensors = table_tensors(algorithm.table)
+    rounds, evaluator = algorithm.process.cohort_rounds(), algorithm.evaluator
+    assert rounds.table is tensors
+    assert all(scorer._items is tensors for scorer in evaluator._scorers)
+    kept = (part for table in rounds._items.values() for part in table)
+    assert all(part is other for part, other in zip(kept, tensors, strict=True))
+    for name in ("cloud", "attributes", "bias"):
+        array, tensor = getattr(algorithm.table, name), getattr(tensors, name)
+        assert np.shares_memory(array, np.asarray(tensor)), name

@@ -9,7 +9,7 @@ from ecct_tf.config import load_config
 from ecct_tf.data import DeviceGroups
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated.increments import sum_federated, sum_here
-from ecct_tf.simulation import ecct
+from ecct_tf.simulation import ecct, starts
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.increments import collect_increments, increment_spec
 from ecct_tf.simulation.methods import ABLATIONS, build_algorithm
@@ -91,7 +91,7 @@ def test_starting_weights_are_trained_on_a_table_that_holds_it(
         built.append(options["increments"])
         return fitted_cloud(config, view, **options)
 
-    monkeypatch.setattr(ecct, "fitted_cloud", fitted)
+    monkeypatch.setattr(starts, "fitted_cloud", fitted)
     algorithm = ecct.build_ecct(with_config(experiment, config))
     assert built == [algorithm.increments]
 

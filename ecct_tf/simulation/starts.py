@@ -1,0 +1,78 @@
+"""Starting weights of a run's tiers, which the cloud trains on its own view."""
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud import CloudRecommender
+from cloud.shared_spaces import InputSpaces, digest
+from cloud.start import starting_weights
+from cloud.start_samples import StartSamples
+from ecct_tf.config import Tier
+from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
+from ecct_tf.data import CloudView
+from ecct_tf.data.profile import profile_shape
+from ecct_tf.knowledge import ItemTable
+from ecct_tf.phases import phase
+from ecct_tf.simulation.builder import device_work
+from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.increments import ItemIncrements
+from ecct_tf.simulation.run_cloud import fitted_cloud
+
+__all__ = ["cloud_starts"]
+
+Array = npt.NDArray[np.float32]
+
+
+def cloud_starts(
+    experiment: Experiment,
+    table: ItemTable,
+    *,
+    spaces: InputSpaces | None = None,
+    increments: ItemIncrements | None = None,
+) -> dict[Tier, Array]:
+    """Starting weights of the run's tiers, which the cloud trains on its own view.
+
+    Args:
+      experiment: the data.
+      table: an item table of this cloud, for its shapes.
+      spaces: the input spaces that are computed already, and where a new one is kept.
+      increments: what devices told the cloud of pairs of items, which the inner cloud knows too:
+        the weights then begin on a table like the one that devices hold.
+
+    Returns:
+      `[P] float32` by tier.
+    """
+    config = experiment.config
+    profile = profile_shape(experiment.groups[0][0].profile.columns)
+    works = [
+        device_work(config, tier, table=table, profile=profile)
+        for tier, share in sorted(config.edge.tiers.items())
+        if share > 0
+    ]
+    view = experiment.view
+
+    def build(inner: CloudView) -> CloudRecommender:
+        return fitted_cloud(config, inner, spaces=spaces, increments=increments)
+
+    def drawn() -> StartSamples:
+        return StartSamples(
+            view, config.start, features=config.features, build=build, seed=config.seed
+        )
+
+    with phase("training starting weights"):
+        samples = None
+        if spaces is not None and config.cloud.model == BUILT_IN_CLOUD:
+            key = (digest(view), config.start, config.cloud, config.features)
+            sizes_asked = (config.edge.embedding_dim, config.exchange.queries, config.seed)
+            told = () if increments is None else (increments.spec, increments.total.tobytes())
+            samples = spaces.once("start", (*key, *sizes_asked, *told), drawn)
+        return starting_weights(
+            view,
+            [work.model for work in works],
+            config.start,
+            features=config.features,
+            build=build,
+            reads_logit=config.exchange.down and config.exchange.logits,
+            seed=config.seed,
+            samples=samples,
+        )
