@@ -8,11 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecct_tf.config.parsing import near_miss
-from ecct_tf.data._cells import joined_cells
+from ecct_tf.data._cells import CodedTexts, coded, joined_cells
 from ecct_tf.data._ids import canonical_id
 from ecct_tf.errors import DataError
 
-__all__ = ["Cell", "RawTable", "joined", "refuse_rows", "unreadable", "wanted_places"]
+__all__ = [
+    "Cell",
+    "RawTable",
+    "column_texts",
+    "joined",
+    "refuse_rows",
+    "refuse_texts",
+    "stripped_texts",
+    "unreadable",
+    "wanted_places",
+]
 
 # A text; from a Parquet list column several.
 Cell = str | tuple[str, ...]
@@ -144,3 +154,55 @@ def unreadable(path: Path, error: OSError) -> DataError:
         f"{path}: cannot be read: {error.strerror or error}{near or '.'} Correct the path in the "
         "schema; a relative one starts at the schema file's folder."
     )
+
+
+def refuse_texts(
+    table: RawTable,
+    header: str,
+    texts: Sequence[str],
+    wrong: set[str],
+    *,
+    expected: str,
+    way_out: str,
+) -> None:
+    """Refuses rows of the column `header` by what their texts are.
+
+    Args:
+      table: where they are.
+      header: of the column.
+      texts: of its rows.
+      wrong: the texts that are refused.
+      expected: in their place.
+      way_out: what to do.
+
+    Raises:
+      DataError: names the first such rows.
+    """
+    if not wrong:
+        return
+    if isinstance(texts, CodedTexts):
+        rows = texts.rows_of(wrong).tolist()
+    else:
+        rows = [row for row, text in enumerate(texts) if text in wrong]
+    refuse_rows(table, header, rows, expected=expected, way_out=way_out)
+
+
+def stripped_texts(table: RawTable, header: str) -> list[str]:
+    """The column as stripped texts; a Parquet column of lists is refused."""
+    return [cell.strip() for cell in column_texts(table, header)]
+
+
+def column_texts(table: RawTable, header: str) -> Sequence[str]:
+    """The column as texts; a Parquet column of lists is refused."""
+    known = coded(table.columns[header])
+    if known is not None:
+        return known
+    wrong = [row for row, cell in enumerate(table.columns[header]) if not isinstance(cell, str)]
+    refuse_rows(
+        table,
+        header,
+        wrong,
+        expected="one value",
+        way_out="Only multi_categorical columns and vectors may be lists.",
+    )
+    return [cell for cell in table.columns[header] if isinstance(cell, str)]

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecct_tf.data import _file_fields as fields
 from ecct_tf.data._csv_files import read_csv
+from ecct_tf.data._file_fields import read_features, read_ratings, read_titles
+from ecct_tf.data._file_ids import check_known_ids, read_ids, read_unique_ids
+from ecct_tf.data._file_times import read_times
 from ecct_tf.data._frames import TableName, as_category, texts_of
 from ecct_tf.data._ids import IdNotes
 from ecct_tf.data._parquet_files import read_parquet
@@ -106,7 +108,7 @@ def assemble(
     tables = {key: _side_table(side_tables[key], file) for _, key, file in schema.tables}
     frame, notes = _interactions(raw, schema.interactions)
     for _, key, file in schema.tables:
-        fields.known_ids(
+        check_known_ids(
             raw,
             getattr(schema.interactions, key),
             texts_of(frame[key]),
@@ -229,9 +231,9 @@ def _interactions(raw: RawTable, file: InteractionsFile) -> tuple[pd.DataFrame, 
     """The interactions in the file's order, and what is worth a line in the report."""
     import pandas as pd
 
-    moment = fields.moments(raw, file.timestamp, unit=file.timestamp_unit)
-    users, user_notes = fields.ids(raw, file.user)
-    items, item_notes = fields.ids(raw, file.item)
+    moment = read_times(raw, file.timestamp, unit=file.timestamp_unit)
+    users, user_notes = read_ids(raw, file.user)
+    items, item_notes = read_ids(raw, file.item)
     columns: dict[str, Any] = {
         "user": as_category(users),
         "item": as_category(items),
@@ -239,9 +241,9 @@ def _interactions(raw: RawTable, file: InteractionsFile) -> tuple[pd.DataFrame, 
         "timestamp": moment // 1_000_000,
     }
     if file.rating is not None:
-        columns["rating"] = fields.ratings(raw, file.rating)
+        columns["rating"] = read_ratings(raw, file.rating)
     for name, spec in file.columns.items():
-        columns[name] = fields.feature_values(raw, spec.header or name, spec)
+        columns[name] = read_features(raw, spec.header or name, spec)
     frame = pd.DataFrame(columns)
     notes = (*_id_notes(raw, file.user, user_notes), *_id_notes(raw, file.item, item_notes))
     return frame, (*notes, *_time_notes(raw, file.timestamp, frame))
@@ -278,13 +280,12 @@ def _time_notes(raw: RawTable, header: str, frame: pd.DataFrame) -> Iterator[str
 
 
 def _side_table(raw: RawTable, file: TableFile) -> _SideTable:
-    ids, notes = fields.unique_ids(raw, file.id)
+    ids, notes = read_unique_ids(raw, file.id)
     values: dict[str, list[Any]] = {
-        name: fields.feature_values(raw, spec.header or name, spec)
-        for name, spec in file.columns.items()
+        name: read_features(raw, spec.header or name, spec) for name, spec in file.columns.items()
     }
     if file.title is not None:
-        values[_TITLE] = fields.titles(raw, file.title)
+        values[_TITLE] = read_titles(raw, file.title)
     return _SideTable(raw, ids, tuple(_id_notes(raw, file.id, notes)), values)
 
 
