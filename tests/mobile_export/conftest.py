@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.util
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +20,7 @@ from ecct_tf.config import (
     TrainingConfig,
 )
 from ecct_tf.data import SyntheticConfig, synthetic_dataset
+from ecct_tf.data.profile import device_profile
 from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.federated import DeviceData, prepare_devices, stack_devices
 from ecct_tf.knowledge import Downlink
@@ -27,11 +29,14 @@ from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
 from mobile_export.contract.signatures import signatures
 from mobile_export.contract.task import file_sizes
+from mobile_export.device import Device, DeviceModel, ReceivedDownlink, TrainingPlan
 from mobile_export.making.conversion import convert
 from mobile_export.making.export import export_edge_model
 from mobile_export.making.graph import EdgeGraph
 from mobile_export.making.items import ItemStore
 from mobile_export.making.parameters import all_weights, low_rank
+
+RUNTIME = "litert" if importlib.util.find_spec("ai_edge_litert") else "tensorflow"
 
 
 @pytest.fixture(scope="session")
@@ -269,3 +274,55 @@ def wire():
         return b"".join(np.asarray(part).tobytes() for part in parts)
 
     return wire
+
+
+# Of devices in Python; tests of other devices have fixtures of their own by these names.
+
+
+@pytest.fixture(scope="session")
+def model(packed):
+    return DeviceModel(packed("mlp"), runtime=RUNTIME)
+
+
+@pytest.fixture(scope="session")
+def plan(config):
+    return TrainingPlan(seed=config.seed)
+
+
+@pytest.fixture(scope="session")
+def views(experiment):
+    return [view for group in experiment.groups for view in group]
+
+
+@pytest.fixture(scope="session")
+def downlink(works):
+    spec = works["mlp"].exchange
+    rng = np.random.default_rng(0)
+    return ReceivedDownlink(
+        rng.integers(-127, 128, spec.cloud_dim).astype(np.int8),
+        np.array([5, 1, 40, 7]),
+        scale=2.0**-6,
+    )
+
+
+@pytest.fixture
+def device(tmp_path, model, views, downlink, held):
+    """Some user's, with a downlink."""
+    found = Device.create(tmp_path / "device.state", model, **held(views[3]))
+    found.receive(downlink)
+    return found
+
+
+@pytest.fixture(scope="session")
+def held():
+    """`(view) -> dict`: what a device holds of a view."""
+
+    def of(view):
+        return {
+            "user": view.user,
+            "history": view.history,
+            "profile": device_profile(view),
+            "num_older": view.num_older,
+        }
+
+    return of
