@@ -3,6 +3,9 @@
 import dataclasses
 import functools
 import importlib.util
+import json
+import os
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -274,6 +277,29 @@ def wire():
         return b"".join(np.asarray(part).tobytes() for part in parts)
 
     return wire
+
+
+@pytest.fixture(scope="session")
+def film_tokens():
+    """Names of the 40 items, two of which a careless reader would split or lose."""
+    return [f"film {k}" for k in range(1, 39)] + ["Amélie – 雨", "two\u2028lines"]
+
+
+@pytest.fixture(scope="session")
+def golden_files():
+    """`(folder, fresh, case)`: the folder, whose files `WRITE_GOLDEN=1` writes anew."""
+
+    def golden_files(folder, fresh, case):
+        if os.environ.get("WRITE_GOLDEN"):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(fresh, folder / "edge.tflite")
+            manifest = json.loads((fresh.parent / "manifest.json").read_text(encoding="utf-8"))
+            manifest["files"] = {"edge.tflite": manifest["files"][fresh.name]}
+            (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+            (folder / "case.json").write_text(json.dumps(case(), indent=1) + "\n")
+        return folder
+
+    return golden_files
 
 
 # Of devices in Python; tests of other devices have fixtures of their own by these names.

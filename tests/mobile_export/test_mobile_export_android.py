@@ -8,8 +8,6 @@ that each side reads what the other writes. After a change of a format, write th
 import dataclasses
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -41,20 +39,19 @@ NOW = CREATED_AT + 1_000
 
 
 @pytest.fixture(scope="module")
-def make(task_of, weights_of, tmp_path_factory):
+def make(task_of, weights_of, film_tokens, tmp_path_factory):
     """`make(work, table)`: a file with tokens that a careless reader would split or lose."""
 
     def make(work, table):
         sizes = work.model.spec.profile_sizes
         profile = {f"c{n}": [f"v{k}" for k in range(1, size)] for n, size in enumerate(sizes)}
-        tokens = [f"film {k}" for k in range(1, 39)] + ["Amélie – 雨", "two\u2028lines"]
         (file,) = export_edge_model(
             work.model,
             weights_of(work),
             _drawn(table),
             task=task_of(work),
             out=tmp_path_factory.mktemp("android"),
-            labels=Labels(profile, tokens, {"run": "golden", "user": None}),
+            labels=Labels(profile, film_tokens, {"run": "golden", "user": None}),
         )
         return file.path
 
@@ -74,33 +71,21 @@ def fresh_clocked(make, clocked):
 
 
 @pytest.fixture(scope="module")
-def golden(fresh, works):
+def golden(fresh, works, golden_files):
     """Folder of the golden files."""
-    return _written(GOLDEN, fresh, lambda: _case(GOLDEN, works))
+    return golden_files(GOLDEN, fresh, lambda: _case(GOLDEN, works))
 
 
 @pytest.fixture(scope="module")
-def golden_clocked(fresh_clocked, clocked, golden):
+def golden_clocked(fresh_clocked, clocked, golden, golden_files):
     """Folder of the golden files of a model with a clock."""
     folder = golden / "clock"
-    return _written(folder, fresh_clocked, lambda: _clocked_case(folder, clocked))
+    return golden_files(folder, fresh_clocked, lambda: _clocked_case(folder, clocked))
 
 
 @pytest.fixture(scope="module")
 def case(golden):
     return json.loads((golden / "case.json").read_text(encoding="utf-8"))
-
-
-def _written(folder, fresh, case):
-    """`folder`, whose files are written anew where that is asked for."""
-    if os.environ.get("WRITE_GOLDEN"):
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(fresh, folder / "edge.tflite")
-        manifest = json.loads((fresh.parent / "manifest.json").read_text(encoding="utf-8"))
-        manifest["files"] = {"edge.tflite": manifest["files"][fresh.name]}
-        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-        (folder / "case.json").write_text(json.dumps(case(), indent=1) + "\n")
-    return folder
 
 
 def test_the_golden_file_is_what_is_exported_now(golden, fresh):

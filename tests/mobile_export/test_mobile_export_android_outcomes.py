@@ -5,8 +5,6 @@ As `test_mobile_export_android.py`: `WRITE_GOLDEN=1` writes the files in `golden
 
 import dataclasses
 import json
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +43,7 @@ STARS = {"good": 1.0, "bad": 0.0}
 
 
 @pytest.fixture(scope="module")
-def fresh(works, table, task_of, tmp_path_factory):
+def fresh(works, table, task_of, film_tokens, tmp_path_factory):
     """The linear tier with grades, weights and two further targets, as exported now."""
     work = works["linear"]
     samples = dataclasses.replace(
@@ -61,29 +59,21 @@ def fresh(works, table, task_of, tmp_path_factory):
     edge = build_edge_model(
         "linear", dataclasses.replace(work.model.spec, targets=("dwell", "like"))
     )
-    tokens = [f"film {k}" for k in range(1, 39)] + ["Amélie – 雨", "two\u2028lines"]
     (file,) = export_edge_model(
         edge,
         edge.layout.initial(3),
         table,
         task=task,
         out=tmp_path_factory.mktemp("outcomes"),
-        labels=Labels({}, tokens, {"run": "golden", "user": None}),
+        labels=Labels({}, film_tokens, {"run": "golden", "user": None}),
     )
     return file.path
 
 
 @pytest.fixture(scope="module")
-def golden(fresh):
+def golden(fresh, golden_files):
     """Folder of the golden files."""
-    if os.environ.get("WRITE_GOLDEN"):
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        shutil.copy(fresh, FOLDER / "edge.tflite")
-        manifest = json.loads((fresh.parent / "manifest.json").read_text(encoding="utf-8"))
-        manifest["files"] = {"edge.tflite": manifest["files"][fresh.name]}
-        (FOLDER / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-        (FOLDER / "case.json").write_text(json.dumps(_case(), indent=1) + "\n")
-    return FOLDER
+    return golden_files(FOLDER, fresh, _case)
 
 
 def test_the_golden_file_tells_what_is_exported_now(golden, fresh):
