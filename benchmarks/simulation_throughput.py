@@ -52,7 +52,7 @@ Array = npt.NDArray[np.float32]
 
 
 class EcctRounds:
-    """Rounds of the ECCT process, all devices taking part, one after another."""
+    """Rounds of the ECCT process, one after another, of all devices or of `drawn` new ones each."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class EcctRounds:
         *,
         engine: EngineName = "tff",
         server: ServerConfig | None = None,
+        drawn: int | None = None,
     ) -> None:
         config = RunConfig()
         number = len(devices.devices)
@@ -78,12 +79,15 @@ class EcctRounds:
         )
         self.state: EcctState = self.process.initialize(seed)
         self.report: RoundReport | None = None
+        self._drawn = drawn
+        self._rng = np.random.default_rng(seed)
         self._everyone = np.arange(number, dtype=np.int64)
 
     def __call__(self) -> None:
-        self.state, self.report = self.process.next(
-            self.state, self.cloud, self._everyone, self._everyone
-        )
+        members = self._everyone
+        if self._drawn is not None:
+            members = np.sort(self._rng.choice(members, self._drawn, replace=False))
+        self.state, self.report = self.process.next(self.state, self.cloud, members, members)
 
 
 class PlainRounds:

@@ -12,7 +12,7 @@ import click
 
 from benchmarks.peers.environments import ENVIRONMENTS, install, python_of
 from benchmarks.peers.processes import RowResult, ServingProcess
-from benchmarks.peers.table import AVERAGED, agreement, format_table, plot
+from benchmarks.peers.table import AVERAGED, agreement, format_table, goal_lines, plot
 
 _HERE = Path(__file__).resolve().parent
 
@@ -100,12 +100,15 @@ def run(
             f"{', '.join(f'{package} {version}' for package, version in versions.items())}\n"
         )
         click.echo("\n".join(format_table(rows, devices=number)))
-        click.echo(f"\nFirst round, as in {AVERAGED}:")
-        (averaged,) = (row for row in rows if row.name == AVERAGED)
-        for row in rows:
-            same, said = agreement(row, averaged)
-            agreed &= same
-            click.echo(f"  {'same' if same else 'OTHER'}  {said}")
+        click.echo("\n" + "\n".join(goal_lines(rows)))
+        for table, name in AVERAGED.items():
+            click.echo(f"\nFirst round, as in {name}:")
+            (averaged,) = (row for row in rows if row.name == name)
+            for row in rows:
+                if row.table is table:
+                    same, said = agreement(row, averaged)
+                    agreed &= same
+                    click.echo(f"  {'same' if same else 'OTHER'}  {said}")
         click.echo()
     if picture is not None:
         plot(picture, results)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from rows import Row, serve
 from simulation_throughput import EcctRounds, PlainRounds, StockRounds
@@ -36,6 +37,7 @@ def _rows(workload: Workload) -> Iterator[Row]:
         engines: tuple[EngineName, ...] = ("tff", "local")
         for engine in engines:
             yield _ecct_row(f"ECCT, {kind}, engine {engine}", each, server, engine)
+    yield _fresh_row("ECCT, exchange, fresh draws", workload)
     for kind, each, server in kinds:
         yield _plain_row(f"plain TensorFlow, {kind}", each, server)
     yield _stock_row("tff.learning, averaging", workload, table=False)
@@ -55,6 +57,15 @@ def _ecct_row(name: str, workload: Workload, server: ServerConfig, engine: Engin
     return Row(name, rounds, rounds.report.train_loss, change if server is AVERAGING else None)
 
 
+def _fresh_row(name: str, workload: Workload) -> Row:
+    """Each round with as many other devices, of a population of four times their number."""
+    number = len(workload.devices.devices)
+    many = make_workload(devices=4 * number, seed=workload.seed)
+    rounds = EcctRounds(many.work, many.devices, many.cloud, many.seed, drawn=number)
+    rounds()
+    return Row(name, rounds, None, None)
+
+
 def _plain_row(name: str, workload: Workload, server: ServerConfig) -> Row:
     side_by_side = RunConfig().runtime.concurrent_calls
     rounds = PlainRounds(_rounds(workload, server, "local"), side_by_side=side_by_side)
@@ -65,12 +76,12 @@ def _plain_row(name: str, workload: Workload, server: ServerConfig) -> Row:
 def _stock_row(name: str, workload: Workload, *, table: bool) -> Row:
     cloud = copy.copy(workload.cloud)
     cloud.embeddings = known_embeddings(workload)
-    start = None if table else workload.start
+    start = workload.start
+    if table:
+        start = np.concatenate([np.ravel(part) for part in workload.table_start.values()])
     rounds = StockRounds(workload.work, workload.devices, cloud, table=table, start=start)
     rounds()
-    if start is None:
-        return Row(name, rounds, None, None, slow=True)
-    return Row(name, rounds, rounds.loss, rounds.weights - start, slow=True)
+    return Row(name, rounds, rounds.loss, rounds.weights - start, table=table, slow=True)
 
 
 def main() -> None:

@@ -83,13 +83,17 @@ class Rounds:
         return losses
 
 
-def main() -> None:
-    """Serves the row."""
-    work = read_work(Path(sys.argv[1]))
+def _row(name: str, *, table: bool) -> Row:
+    work = read_work(Path(sys.argv[1]), table=table)
     rounds = Rounds(work)
     loss = np.sum(rounds()) / np.sum(work.counts)
-    row = Row("FedJAX, jit backend", rounds, loss, change_of(work, rounds.weights))
-    serve([row], packages=["fedjax", "jax"])
+    return Row(name, rounds, loss, change_of(work, rounds.weights), table=table)
+
+
+def main() -> None:
+    """Serves the rows."""
+    rows = [_row("FedJAX, averaging", table=False), _row("FedJAX, with item table", table=True)]
+    serve(rows, packages=["fedjax", "jax"])
 
 
 if __name__ == "__main__":

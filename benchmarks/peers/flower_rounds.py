@@ -76,7 +76,7 @@ def server_app(path: str) -> ServerApp:
 
         loss = one_round()
         change = change_of(work, arrays.to_torch_state_dict())
-        row = Row("Flower, simulation on Ray", one_round, loss, change, slow=True)
+        row = Row("Flower, averaging", one_round, loss, change, slow=True)
         serve([row], packages=["flwr", "ray", "torch"])
 
     return app

@@ -1,6 +1,7 @@
 """The `mlp` edge model and its loss, for any library of arrays: what the peers train.
 
-A test holds it equal to the library's own.
+A test holds it equal to the library's own. With a weight `item_table` it has what the library has
+not: a trainable table of items, as plain federated recommenders have it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,12 +26,14 @@ class Samples(NamedTuple):
     Attributes:
       dense: `[B, width] float32`, features of the interaction, the cloud's embedding and its logit.
       profile: `[B, columns] int32`.
+      item: `[B] int32`.
       label: `[B] float32`.
       teacher: `[B] float32`, the cloud's logit as a teacher.
     """
 
     dense: Any
     profile: Any
+    item: Any
     label: Any
     teacher: Any
 
@@ -39,6 +42,8 @@ def logits(ops: Operations, weights: Mapping[str, Any], samples: Samples) -> Any
     """`[B] float32`."""
     columns = samples.profile.shape[-1]
     profile = [weights[f"profile_{k}"][samples.profile[:, k]] for k in range(columns)]
+    if "item_table" in weights:
+        profile.append(weights["item_table"][samples.item])
     joined = ops.concat([samples.dense, *profile])
     hidden = ops.relu(joined @ weights["hidden/kernel"] + weights["hidden/bias"])
     embedding = ops.tanh(hidden @ weights["embedding/kernel"] + weights["embedding/bias"])

@@ -74,18 +74,22 @@ class Rounds:
         self._algorithm.run(**self._arguments)
 
 
-def main() -> None:
-    """Serves the row."""
-    torch.set_num_threads(1)
-    work = read_work(Path(sys.argv[1]))
+def _row(name: str, *, table: bool) -> Row:
+    work = read_work(Path(sys.argv[1]), table=table)
     rounds = Rounds(work)
     rounds.module.losses = []
     rounds()
     loss = sum(map(float, rounds.module.losses)) / np.sum(work.counts)
     rounds.module.losses = None
     weights = {name: value.detach() for name, value in rounds.module.named_parameters()}
-    row = Row("pfl, PyTorch", rounds, loss, change_of(work, weights), slow=True)
-    serve([row], packages=["pfl", "torch"])
+    return Row(name, rounds, loss, change_of(work, weights), table=table, slow=True)
+
+
+def main() -> None:
+    """Serves the rows."""
+    torch.set_num_threads(1)
+    rows = [_row("pfl, averaging", table=False), _row("pfl, with item table", table=True)]
+    serve(rows, packages=["pfl", "torch"])
 
 
 if __name__ == "__main__":

@@ -38,8 +38,9 @@ class RowResult:
 
     Attributes:
       name: of it.
-      loss: of its first round; None where another model is trained.
+      loss: of its first round; None where other devices train.
       change: `[P] float32`, of the weights in its first round; None where it is no plain mean.
+      table: whether the model has a trainable table of items.
       slow: whether a single round is measured in each turn.
       cycles: what was measured.
     """
@@ -47,6 +48,7 @@ class RowResult:
     def __init__(self, introduced: Mapping[str, Any]) -> None:
         self.name: str = introduced["name"]
         self.loss: float | None = introduced["loss"]
+        self.table: bool = introduced["table"]
         self.slow: bool = introduced["slow"]
         change = introduced["change"]
         self.change: npt.NDArray[np.float64] | None = None if change is None else np.array(change)

@@ -26,7 +26,7 @@ class Work(NamedTuple):
     Attributes:
       samples: of all devices, one after the other.
       counts: `[devices] int64`, samples of each.
-      start: starting weights by name, `float32`.
+      start: starting weights by name, `float32`; without a table, of the library's edge model.
       settings: `batch_size`, `learning_rate`, `distillation_weight`, `temperature`.
     """
 
@@ -43,9 +43,10 @@ class Row(NamedTuple):
       name: of it.
       run: does a round, from where the last one ended.
       loss: mean loss of the samples in the first round, each before the step of its batch; None
-        where another model is trained.
+        where other devices train.
       change: `[P] float32`, what the first round added to the weights; None where it is not the
         plain mean of the devices' changes.
+      table: whether the model has a trainable table of items.
       slow: whether a single round is measured in each turn.
     """
 
@@ -53,15 +54,17 @@ class Row(NamedTuple):
     run: Callable[[], object]
     loss: float | None
     change: np.ndarray | None
+    table: bool = False
     slow: bool = False
 
 
-def read_work(path: Path) -> Work:
-    """Reads what `workload.write_work` wrote."""
+def read_work(path: Path, *, table: bool = False) -> Work:
+    """Reads what `workload.write_work` wrote, to train a model without or with a table of items."""
+    model = "table" if table else "edge"
     with np.load(path) as file:
         samples = Samples(*(file[name] for name in Samples._fields))
         settings = json.loads(str(file["settings"]))
-        start = {name: file[f"start:{name}"] for name in settings["weights"]}
+        start = {name: file[f"{model}:{name}"] for name in settings["weights"][model]}
         return Work(samples, file["counts"], start, settings)
 
 
@@ -102,6 +105,7 @@ def serve(rows: Sequence[Row], *, packages: Sequence[str], warm_up: int = 2) -> 
         {
             "name": row.name,
             "loss": None if row.loss is None else float(row.loss),
+            "table": row.table,
             "slow": row.slow,
             "change": None if row.change is None else row.change.tolist(),
         }

@@ -51,4 +51,5 @@ class EdgeModule(torch.nn.Module):
 
 def tensors(samples: Samples) -> tuple[torch.Tensor, ...]:
     """The same samples; ids as PyTorch indexes with them."""
-    return tuple(map(torch.tensor, samples._replace(profile=samples.profile.astype("int64"))))
+    ids = {name: getattr(samples, name).astype("int64") for name in ("profile", "item")}
+    return tuple(map(torch.tensor, samples._replace(**ids)))

@@ -8,13 +8,22 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from benchmarks.throughput_workload import StubCloud, default_work, synthetic_devices
+from benchmarks.throughput_workload import ITEMS, StubCloud, default_work, synthetic_devices
 from ecct_tf.config import RunConfig
 from ecct_tf.edge import EdgeInputs, ItemTensors, cloud_told, input_logit, item_tensors
 from ecct_tf.federated import DeviceData, DeviceSet, DeviceWork
 from ecct_tf.federated.crossing import shared_as_received
 
-__all__ = ["Workload", "known_embeddings", "make_workload", "sample_inputs", "write_work"]
+__all__ = [
+    "TABLE_DIM",
+    "Workload",
+    "known_embeddings",
+    "make_workload",
+    "sample_inputs",
+    "write_work",
+]
+
+TABLE_DIM = 16  # of the trainable item table that plain federated recommenders have
 
 Array = npt.NDArray[np.float32]
 
@@ -41,6 +50,28 @@ class Workload:
         """`[P] float32`, the weights that every device starts with, as received."""
         initial = self.work.model.layout.initial(self.seed)
         return shared_as_received(initial, self.work.weights_codec)
+
+    @property
+    def table_start(self) -> dict[str, Array]:
+        """The same by name, with a table of items, and rows for it where inputs are read."""
+        layout = self.work.model.layout
+        rng = np.random.default_rng([self.seed, TABLE_DIM])
+        started: dict[str, Array] = {}
+        for name, value in layout.to_dict(self.start).items():
+            if name == "hidden/kernel":
+                # The order that Keras gives them: tables first.
+                started["item_table"] = _normal(rng, (ITEMS + 1, TABLE_DIM), scale=0.1)
+                rows = _normal(rng, (TABLE_DIM, value.shape[1]), scale=0.1)
+                started[name] = np.concatenate([value, rows])
+            elif name == "head/inputs":
+                started[name] = np.concatenate([value, np.zeros(TABLE_DIM, np.float32)])
+            else:
+                started[name] = value
+        return started
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...], *, scale: float) -> Array:
+    return rng.normal(0.0, scale, shape).astype(np.float32)
 
 
 def make_workload(*, devices: int, seed: int) -> Workload:
@@ -86,11 +117,12 @@ def write_work(path: Path, workload: Workload) -> None:
         inputs, teacher = sample_inputs(workload, device)
         dense = [inputs.interactions, inputs.cloud_embedding, inputs.cloud_logit[:, None]]
         labels = device.labels.astype(np.float32)
-        parts.append((np.concatenate(dense, axis=1), inputs.profile.numpy(), labels, teacher))
+        joined, profile = np.concatenate(dense, axis=1), inputs.profile.numpy()
+        parts.append((joined, profile, device.candidates, labels, teacher))
     work = workload.work
-    start = work.model.layout.to_dict(workload.start)
+    starts = {"edge": work.model.layout.to_dict(workload.start), "table": workload.table_start}
     settings = {
-        "weights": list(start),
+        "weights": {model: list(start) for model, start in starts.items()},
         "batch_size": work.task.batch_size,
         "learning_rate": work.training.learning_rate,
         "distillation_weight": work.task.distillation_weight,
@@ -99,8 +131,12 @@ def write_work(path: Path, workload: Workload) -> None:
     arrays = map(np.concatenate, zip(*parts, strict=True))
     np.savez(
         path,
-        **dict(zip(("dense", "profile", "label", "teacher"), arrays, strict=True)),
+        **dict(zip(("dense", "profile", "item", "label", "teacher"), arrays, strict=True)),
         counts=np.array([len(part[0]) for part in parts]),
         settings=np.array(json.dumps(settings)),
-        **{f"start:{name}": value for name, value in start.items()},
+        **{
+            f"{model}:{name}": value
+            for model, start in starts.items()
+            for name, value in start.items()
+        },
     )
