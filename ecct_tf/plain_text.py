@@ -22,8 +22,8 @@ _WORDS = {
 }  # fmt: skip
 
 
-def fold(text: str, stream: TextIO) -> str:
-    """`text` folded between words where `stream` is a terminal.
+def fold(text: str, stream: TextIO, *, indent: str = "") -> str:
+    """`text` folded between words where `stream` is a terminal, what follows with `indent`.
 
     Indented lines stay whole, since they are commands to copy, and so do paths and addresses.
     """
@@ -33,7 +33,13 @@ def fold(text: str, stream: TextIO) -> str:
     return "\n".join(
         line
         if line[:1].isspace() or len(line) <= width
-        else textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+        else textwrap.fill(
+            line,
+            width,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         for line in text.split("\n")
     )
 

@@ -111,9 +111,16 @@ def _print_records(cells: list[list[str]], console: Console) -> None:
     for row in zip(*(column[1:] for column in cells), strict=True):
         # Without a first cell a row belongs to the one above.
         if row[0]:
-            prose(" ".join(row[0].split()), console, style="bold")
+            title = f"{headers[0]} {row[0]}" if row[0].isdigit() else row[0]
+            prose(" ".join(title.split()), console, style="bold")
         named = zip(headers[1:], row[1:], strict=True)
-        told = [f"{header}: {cell}" if header else cell for header, cell in named if cell]
+        # Of two columns the second is what the first is about.
+        named_cells = len(headers) > 2
+        told = [
+            f"{header}: {cell}" if header and named_cells else cell
+            for header, cell in named
+            if cell
+        ]
         prose(" ".join("; ".join(told).split()), console, indent="  ")
 
 

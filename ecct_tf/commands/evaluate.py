@@ -1,10 +1,11 @@
 """`ecct evaluate`."""
 
+import sys
 from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import examples, existing_run, prepare
+from ecct_tf.commands.options import examples, existing_run, prepare, require_exported_file
 
 __all__ = ["evaluate"]
 
@@ -28,19 +29,16 @@ def evaluate(
     device if the file can take them, and by the float model of the run for comparison.
     """
     prepare("cloud")
-    from ecct_tf.config.parsing import near_sibling
-    from ecct_tf.errors import ExportError
+    from ecct_tf.plain_text import fold
     from ecct_tf.runs.opening import open_models
     from ecct_tf.runs.quality import measure_quality
     from mobile_export.making.card import note_measured
     from mobile_export.runtime.interpreter import Interpreter, Runtime
 
-    if not file.is_file():
-        near = near_sibling(file)
-        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none{near}")
+    require_exported_file(file)
     runtime: Runtime = "tensorflow" if tensorflow else "litert"
     with Interpreter(runtime, python=None if tensorflow else litert_python) as interpreter:
         quality = measure_quality(file, open_models(run), interpreter, rows=rows)
-    click.echo(quality.told())
+    click.echo(fold(quality.told(), sys.stdout))
     if rows is None:
         note_measured(file, {"hr": quality.file.hr, "ndcg": quality.file.ndcg})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ecct_tf.commands.options import examples, prepare
+from ecct_tf.commands.options import examples, prepare, require_exported_file
 
 __all__ = ["inspect"]
 
@@ -29,15 +29,11 @@ def inspect(file: Path, tensors: int, metadata: bool) -> None:
     prepare("export")
     import json
 
-    from ecct_tf.config.parsing import near_sibling
-    from ecct_tf.errors import ExportError
     from ecct_tf.terminal import open_console, print_table, prose
     from mobile_export.checking.inspection import inspection_tables
     from mobile_export.flatbuffer.packing import read_metadata
 
-    if not file.is_file():
-        near = near_sibling(file)
-        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none{near}")
+    require_exported_file(file)
     content = file.read_bytes()
     told = _hash(file, content)
     if metadata:

@@ -25,6 +25,7 @@ __all__ = [
     "method_option",
     "prepare",
     "prepare_engine",
+    "require_exported_file",
     "set_option",
     "setting_option",
     "shown_command",
@@ -142,6 +143,25 @@ def prepare_engine(engine: "EngineName | None") -> None:
 
     _, _, name = click.get_current_context().command_path.partition(" ")
     require_engine(engine, by=f"`ecct {name}`")
+
+
+def require_exported_file(file: Path) -> None:
+    """Refuses what is no file; of a folder its exported files are named.
+
+    Raises:
+      ExportError: there is no such file.
+    """
+    from ecct_tf.config.parsing import near_sibling
+    from ecct_tf.errors import ExportError
+
+    if file.is_file():
+        return
+    expected = f"{file}: expected a file that `ecct export` wrote"
+    if not file.is_dir():
+        raise ExportError(f"{expected}, there is none{near_sibling(file)}")
+    inside = sorted(file.glob("*.tflite"))
+    names = ", ".join(map(str, inside[:3])) + (", …" if len(inside) > 3 else "")
+    raise ExportError(f"{expected}, this is a folder; name a file in it: {names or 'it has none'}")
 
 
 def shown_command(*, inside: Path | None = None) -> str:

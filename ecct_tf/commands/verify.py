@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecct_tf.commands.options import examples, existing_run, prepare
+from ecct_tf.commands.options import examples, existing_run, prepare, require_exported_file
 
 if TYPE_CHECKING:
     from mobile_export.checking.verification import Check
@@ -75,16 +75,13 @@ def verify(
     prepare("export" if run is None else "cloud")
     from contextlib import ExitStack
 
-    from ecct_tf.config.parsing import near_sibling
     from ecct_tf.errors import ExportError
     from mobile_export.checking.synthetic import synthetic_examples
     from mobile_export.checking.verification import Check, check_hash, verify_file
     from mobile_export.flatbuffer.packing import read_metadata
     from mobile_export.runtime.interpreter import Interpreter
 
-    if not file.is_file():
-        near = near_sibling(file)
-        raise ExportError(f"{file}: expected a file that `ecct export` wrote, there is none{near}")
+    require_exported_file(file)
     hashed = check_hash(file)
     if not hashed.passed:
         _conclude(file, [hashed])

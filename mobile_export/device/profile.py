@@ -34,9 +34,11 @@ def profile_row(
     columns = file.metadata["profile"]
     if not isinstance(profile, Mapping):
         if np.shape(profile) != (len(columns),):
+            known = ", ".join(dict.fromkeys(map(_column_name, columns)))
             raise DeviceError(
                 f"{what}: expected {len(columns)} profile values, as {file.name} has columns, got "
-                f"the shape {np.shape(profile)}"
+                f"the shape {np.shape(profile)}. Give them by name, profile={{column: value}} of "
+                f"{known}; what is left out is unknown."
             )
         return item_rows(profile, what="profile")
     names = list(dict.fromkeys(map(_column_name, columns)))

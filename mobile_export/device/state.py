@@ -365,6 +365,10 @@ def read_state(path: Path) -> DeviceState:
     """
     try:
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DeviceError(
+            f"{path}: expected the state of a device, there is none. `Device.create` makes one."
+        ) from error
     except OSError as error:
         raise DeviceError(f"{path}: expected the state of a device: {error}") from error
     return DeviceState.from_bytes(content, name=str(path))

@@ -200,6 +200,11 @@ def expected_digest(path: Path) -> str:
     manifest = path.parent / MANIFEST
     try:
         found = json.loads(manifest.read_text(encoding="utf-8"))["files"][path.name]["sha256"]
+    except FileNotFoundError as error:
+        raise ExportError(
+            f"{manifest}: expected the manifest of {path.name}, there is none. Keep the manifest "
+            "of `ecct export` beside its files."
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(
             f"{manifest}: expected the SHA-256 of {path.name}, cannot read it: {error!r}. Keep "

@@ -345,6 +345,12 @@ def test_a_file_that_is_missing_or_none_of_ours_is_refused(ecct, command, run, t
     assert (code, "expected a file that `ecct export` wrote, there is none" in err) == (2, True)
     other = tmp_path / "other.tflite"
     other.write_bytes(b"no model, whatever its name says")
+    code, _, err = ecct(command, tmp_path, *options)
+    assert (code, "this is a folder; name a file in it" in err, "other.tflite" in err) == (
+        2,
+        True,
+        True,
+    )
     (tmp_path / "manifest.json").write_text("{}")
     code, out, err = ecct(command, other, *options)
     assert code != 0

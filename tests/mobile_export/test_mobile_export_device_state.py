@@ -158,7 +158,9 @@ def test_a_downlink_is_read_as_the_cloud_published_it(codec):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(DeviceError, match="expected the state of a device"):
+    with pytest.raises(
+        DeviceError, match=r"state of a device, there is none. `Device\.create` makes"
+    ):
         read_state(tmp_path / "none.state")
 
 
