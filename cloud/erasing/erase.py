@@ -124,7 +124,7 @@ def _steps(
         if count := asked.count_of(users):
             yield Step(
                 log / ASKED_FOLDER,
-                f"items that they were asked about, in {count} rounds",
+                f"items that they were asked about, in {_rounds(count)}",
                 "rewritten",
                 functools.partial(asked.erase, users),
             )
@@ -141,3 +141,7 @@ def _steps(
 
 def _unknown(places: Places, users: Sequence[int]) -> tuple[str, ...]:
     return tuple(str(log / name) for log in places.logs for name in look_in_log(log, users).unknown)
+
+
+def _rounds(count: int) -> str:
+    return "1 round" if count == 1 else f"{count} rounds"

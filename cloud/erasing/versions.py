@@ -51,7 +51,7 @@ def steps_in_notes(registry: Registry, users: Sequence[int]) -> Iterator[Step]:
     if count := asked.count_of(users):
         yield Step(
             registry.publications_path,
-            f"items that they were asked about, in {count} rounds",
+            f"items that they were asked about, in {count} {'round' if count == 1 else 'rounds'}",
             "rewritten",
             functools.partial(asked.erase, users),
         )

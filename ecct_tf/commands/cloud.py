@@ -20,7 +20,7 @@ __all__ = ["cloud"]
 
 @click.group(cls=Group)
 def cloud() -> None:
-    """Keep versions of the cloud, choose the one in force, and publish it."""
+    """Run the cloud in production: train, publish and serve versions, erase users."""
 
 
 for _command in (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ecct_tf.commands.options import counted, examples, prepare, set_option
+from ecct_tf.plain_text import fold
 
 if TYPE_CHECKING:
     from cloud.erasing import Erasure
@@ -124,16 +126,27 @@ def erase(
         quarantines=quarantines,
         key=None if key is None else SigningKey.read(key),
     )
-    for path in (*jobs, *publications, *tokens, *logs, *quarantines):
-        if not path.exists():
-            raise click.UsageError(f"expected something at {path}, there is nothing")
+    named = {
+        "--jobs": jobs,
+        "--public": publications,
+        "--tokens": tokens,
+        "--log": logs,
+        "--quarantine": quarantines,
+    }
+    for option, paths in named.items():
+        for path in paths:
+            if not path.exists():
+                raise click.UsageError(
+                    f"{option} {path}: expected a file or a folder, there is none; leave the "
+                    "option out if there never was one"
+                )
     found = find_users(places.registry, tokens=users, numbers=numbers)
     _print(plan(places, found) if dry_run else run(places, found), places=places, dry_run=dry_run)
 
 
 def _print(done: Erasure, *, places: object, dry_run: bool) -> None:
     for step in done.steps:
-        click.echo(f"{step.how}: {step.where}: {step.what}")
+        click.echo(fold(f"{step.how}: {step.where}: {step.what}", sys.stdout, indent="  "))
     kinds = {"jobs": "--jobs", "publications": "--public", "tokens": "--tokens"}
     missing = [option for name, option in kinds.items() if not getattr(places, name)]
     if missing:
@@ -144,8 +157,12 @@ def _print(done: Erasure, *, places: object, dry_run: bool) -> None:
         click.echo(f"{counted(len(done.steps), 'step')} to take; nothing was changed")
     elif done.steps:
         click.echo(
-            "Erased. Weights that learned from them stay until a job trains from scratch: "
-            "`ecct cloud retrain --set start=scratch`, then `ecct cloud gc`."
+            fold(
+                "Erased. Weights that learned from them stay until a job trains from scratch: "
+                "`ecct cloud retrain --set start=scratch`, then `ecct cloud gc`. A running service "
+                "has them in memory until it is restarted.",
+                sys.stdout,
+            )
         )
     else:
         click.echo("Nothing of them is left.")

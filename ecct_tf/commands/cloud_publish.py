@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["publish"]
 
+# What tells the folders of other commands, by a file or folder in them.
+_OTHER_FOLDERS = {
+    "status.json": "a run folder",
+    "inputs.json": "the folder of a job",
+    "versions": "a registry",
+}
+
 
 @click.command(
     epilog=examples(
@@ -112,6 +119,7 @@ def publish(
 
     if key is None and valid_days is not None:
         raise click.UsageError("--valid-days: expected --sign KEYFILE, too")
+    _refuse_other_folder(out)
     _print(
         write(
             open_registry(registry),
@@ -130,6 +138,22 @@ def publish(
         ),
         out=out,
     )
+
+
+def _refuse_other_folder(out: Path) -> None:
+    """A publication is not mixed with what other commands keep in a folder.
+
+    Raises:
+      ConfigError: the folder is a run's, a job's or a registry.
+    """
+    from ecct_tf.errors import ConfigError
+
+    for inside, what in _OTHER_FOLDERS.items():
+        if (out / inside).exists() and not (out / "current.json").exists():
+            raise ConfigError(
+                f"--out {out}: expected the folder of a publication or a new one, this is {what}. "
+                "Give another, such as --out public."
+            )
 
 
 def _print(published: Published, *, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,7 @@ def retrain(
     from cloud.registry import Registry
     from cloud.retraining import load_job_config
     from cloud.retraining import retrain as run
+    from ecct_tf.plain_text import fold
 
     began = time.monotonic()
     config = load_job_config(config_path, overrides=overrides)
@@ -83,7 +85,7 @@ def retrain(
         took = f"{_duration(time.monotonic() - began)} in this process"
     manifest = Registry(config.registry).version(result.version).manifest
     for name, text in _summary(config, result, manifest, out=out, took=took):
-        click.echo(f"{name:<10}{text}")
+        click.echo(fold(f"{name:<10}{text}", sys.stdout, indent=" " * 10))
     if must_promote and not result.promoted:
         click.get_current_context().exit(_NOT_PROMOTED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -125,6 +126,7 @@ def serve(
     from cloud.service.answers import Limits
     from cloud.service.running import ServiceSettings
     from cloud.service.running import serve as run
+    from ecct_tf.plain_text import fold
 
     settings = ServiceSettings(
         publication=publication,
@@ -142,4 +144,11 @@ def serve(
         most_waiting=max_waiting,
         limits=Limits(most_bytes=max_request_bytes, oldest_days=max_age_days),
     )
+    if not tokens.exists():
+        # It may be made while the service runs; a mistyped name would refuse everybody in silence.
+        missing = (
+            f"{tokens}: there is no such file yet, so every device is refused until "
+            f"`ecct cloud token issue {tokens} --user NUMBER` makes it."
+        )
+        click.echo(fold(missing, sys.stderr), err=True)
     run(settings, ready=lambda address: click.echo(f"Serving {publication} at {address}"))

@@ -15,7 +15,7 @@ from cloud.service import offers as offers_module
 from cloud.uplink_log import Asked, AskedNotes, Note
 from ecct_tf.cli import cli
 from ecct_tf.cycle.edge import fetch
-from ecct_tf.errors import CodecError, RegistryError, SignatureError
+from ecct_tf.errors import CodecError, ConfigError, RegistryError, SignatureError
 from ecct_tf.knowledge import Block, KnowledgeStore, build_codec
 from ecct_tf.knowledge.table_files import item_table_file, read_item_table_file, transmit
 from ecct_tf.wire import (
@@ -392,6 +392,17 @@ def test_a_publication_with_a_round_beyond_the_field_is_not_gone_on_with(registr
     path.write_text(path.read_text().replace('"round_number": 2', '"round_number": 2147483648'))
     with pytest.raises(CodecError, match=r"a round_number in 0.*got 2147483648"):
         publish(registry, tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["status.json", "versions", "inputs.json"])
+def test_the_command_writes_into_no_folder_of_another(registry, tmp_path, inside):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / inside).mkdir()
+    words = ["cloud", "publish", str(registry.path), "--out", str(out)]
+    with pytest.raises(ConfigError, match="expected the folder of a publication or a new one"):
+        CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert [path.name for path in out.iterdir()] == [inside]
 
 
 def test_the_command_reports_bytes(registry, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from cloud.service import BusyError, Intake, Ledger, Offers, Receipt, TokenStore
 from cloud.service.answers import Limits, RefusedAnswerError, read_answers
@@ -16,6 +17,7 @@ from cloud.service.metrics import Metrics
 from cloud.service.offers import DamagedOfferError
 from cloud.service.ranges import UnsatisfiableRangeError, requested_range
 from cloud.uplink_log import ReplayWindow, UplinkLogWriter
+from ecct_tf.cli import cli
 from ecct_tf.errors import CodecError, TokenError
 from ecct_tf.wire import DownlinkFile, split_records
 from ecct_tf.wire.sealed import seal
@@ -357,3 +359,16 @@ def test_metrics_are_a_text_of_counts():
     assert f"ecct_request_sent_bytes_total{{{route}}} 10" in lines
     assert "# TYPE ecct_uplinks_taken_total counter" in lines
     assert "# TYPE ecct_uplinks_waiting gauge" in lines
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_file_of_tokens_that_is_not_there_is_named_at_the_start(exists, tmp_path, monkeypatch):
+    monkeypatch.setattr("cloud.service.running.serve", lambda _, ready: ready("here"))
+    (tmp_path / "current.json").write_text("{}")
+    tokens = tmp_path / "tokens.sqlite"
+    if exists:
+        tokens.touch()
+    words = ["cloud", "serve", str(tmp_path), "--log", str(tmp_path / "log"), "--tokens"]
+    result = CliRunner().invoke(cli, [*words, str(tokens)], catch_exceptions=False)
+    assert "at here" in result.output
+    assert ("every device is refused until" in result.output) != exists
