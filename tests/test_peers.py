@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from benchmarks.peers.model import Operations, batch_losses, logits
 from benchmarks.peers.processes import Measured, RowResult
-from benchmarks.peers.table import agreement, goal_lines, times_as_long
+from benchmarks.peers.table import agreement, goal_lines, plot, times_as_long
 from benchmarks.peers.workload import TABLE_DIM, make_workload, sample_inputs, write_work
 from benchmarks.throughput_workload import ITEMS
 
@@ -119,3 +119,9 @@ def test_rows_agree_in_loss_and_in_the_change_of_weights(other, same):
     found, line = agreement(_row(seconds=[], **other), _row(seconds=[]))
     assert found is same
     assert line.startswith("a row: ")
+
+
+def test_the_plot_is_a_picture(tmp_path):
+    results = {devices: [_row(seconds=[[devices / 100.0]])] for devices in (128, 512)}
+    plot(tmp_path / "peers.png", results)
+    assert (tmp_path / "peers.png").read_bytes().startswith(b"\x89PNG")

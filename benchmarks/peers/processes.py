@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Measured", "RowResult", "ServingProcess"]
 
-# Kernels are too small to be worth more threads; libraries may run several beside each other.
+# Kernels are too small to be worth more threads; libraries may run several beside each other. XLA
+# stays as it comes: its flags for one thread cost it time.
 _SURROUNDINGS = {
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     "JAX_PLATFORMS": "cpu",
     "CUDA_VISIBLE_DEVICES": "",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -99,7 +100,7 @@ class ServingProcess:
         line = self._answers.readline()
         if not line:
             self._process.wait()
-            raise RuntimeError(
+            raise click.ClickException(
                 f"{' '.join(map(str, self._command))} ended with exit code "
                 f"{self._process.returncode}; its error is above"
             )
