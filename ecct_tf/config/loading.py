@@ -13,7 +13,7 @@ from ecct_tf.config.yaml_text import dump_yaml, parse_yaml
 from ecct_tf.errors import ConfigError
 from ecct_tf.user_folders import expanded
 
-__all__ = ["TypedOption", "dump_config", "load_config", "load_over"]
+__all__ = ["TypedOption", "dump_config", "load_config", "load_over", "plain_config"]
 
 
 _T = TypeVar("_T")
@@ -158,7 +158,17 @@ def dump_config(config: Any) -> str:
       >>> dump_config(RunConfig(rounds=3)).splitlines()[1]
       'rounds: 3'
     """
-    return dump_yaml(_plain(dataclasses.asdict(config)))
+    return dump_yaml(plain_config(config))
+
+
+def plain_config(config: Any) -> dict[str, Any]:
+    """A whole configuration as nested dictionaries of plain values.
+
+    >>> plain_config(RunConfig(rounds=3))["rounds"]
+    3
+    """
+    values: dict[str, Any] = _plain(dataclasses.asdict(config))
+    return values
 
 
 def _apply(values: dict[str, Any], override: str, config: type[Any]) -> None:

@@ -70,9 +70,9 @@ def newest_checkpoint(folder: RunFolder) -> Checkpoint:
 
     Raises:
       ExportError: when it has none.
-      CheckpointError: when all are damaged.
+      CheckpointError: when all are damaged, or it was computed with other settings.
     """
-    checkpoint = folder.checkpoints.newest()
+    checkpoint = folder.newest_checkpoint()
     if checkpoint is None:
         raise ExportError(f"the run {folder.path} has no checkpoint: {_without_checkpoint(folder)}")
     return checkpoint

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.errors import CheckpointError
-from ecct_tf.files import write_atomically
+from ecct_tf.files import open_plain, write_atomically
 from ecct_tf.fixed_arrays import FixedArray, stored_fixed, write_fixed
 from ecct_tf.touched_rows import TouchedRows
 
@@ -31,11 +31,11 @@ __all__ = ["Checkpoint", "CheckpointStore"]
 
 _log = logging.getLogger(__name__)
 
-_FORMAT = 2
-# The first had all rows of all arrays.
-_READ = ("1", "2")
+_FORMAT = 3
+# The first had all rows of all arrays, the second no settings.
+_READ = ("1", "2", "3")
 _NAME = re.compile(r"round-(\d{6})-([0-9a-f]{16})\.npz")
-_META = "__meta__"
+_META, _SETTINGS = "__meta__", "__settings__"
 # Of arrays of which few rows were written, so much is stored of each.
 _TOUCHED = "__touched__"
 # Of arrays that stay the same, the name of a file beside the checkpoints, and its SHA-256.
@@ -50,11 +50,13 @@ class Checkpoint:
       round_number: rounds done.
       fingerprint: of the data that it was trained on.
       arrays: the state, as `Algorithm.to_arrays` gave it, `TouchedRows` as such.
+      settings: `begun_settings` of the run; empty in one of an earlier release.
     """
 
     round_number: int
     fingerprint: str
     arrays: dict[str, Any]
+    settings: str = ""
 
 
 class CheckpointStore:
@@ -63,18 +65,22 @@ class CheckpointStore:
     Args:
       folder: where they lie; made when the first is written.
       keep: how many of the newest stay.
+      settings: `begun_settings` of the run, which each file has.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+    def __init__(self, folder: Path, *, keep: int = 2, settings: str = "") -> None:
         self._folder = folder
         self._keep = keep
+        self._settings = settings
         self._fixed: dict[str, str] = {}
 
     def save(self, round_number: int, arrays: "Arrays", *, fingerprint: str) -> Path:
         """Writes a checkpoint, then removes those that are too old."""
         buffer = io.BytesIO()
         meta = np.array([str(_FORMAT), str(round_number), fingerprint])
-        np.savez(buffer, **{_META: meta}, **self._stored(arrays))
+        # As bytes: NumPy has four for a character.
+        settings = np.frombuffer(self._settings.encode(), np.uint8)
+        np.savez(buffer, **{_META: meta, _SETTINGS: settings}, **self._stored(arrays))
         content = buffer.getbuffer()
         path = self._folder / f"round-{round_number:06d}-{_digest(content)}.npz"
         write_atomically(path, lambda file: file.write(content), private=True)
@@ -117,11 +123,12 @@ class CheckpointStore:
             match = _NAME.fullmatch(path.name)
             if match:
                 found.append((int(match[1]), path))
-        yield from sorted(found, key=lambda pair: (pair[0], pair[1].stat().st_mtime), reverse=True)
+        yield from sorted(found, key=lambda pair: (pair[0], _written(pair[1])), reverse=True)
 
     def _read(self, path: Path) -> Checkpoint:
         try:
-            content = path.read_bytes()
+            with open_plain(path) as file:
+                content = file.read()
         except OSError as error:
             raise _DamagedError(str(error)) from error
         received = _digest(content)
@@ -138,7 +145,8 @@ class CheckpointStore:
                 f"{path}: expected checkpoint format {' or '.join(_READ)}, found {found_format}; "
                 "it was written by another version of ECCT-TF"
             )
-        return Checkpoint(int(round_number), fingerprint, self._restored(arrays))
+        settings = arrays.pop(_SETTINGS, np.zeros(0, np.uint8)).tobytes().decode()
+        return Checkpoint(int(round_number), fingerprint, self._restored(arrays), settings)
 
     def _stored(self, arrays: "Arrays") -> dict[str, npt.NDArray[Any]]:
         """What a file has of a state; the rest is in other files, or follows from it."""
@@ -197,6 +205,14 @@ class CheckpointStore:
 
 class _DamagedError(Exception):
     """A file is not what its name says."""
+
+
+def _written(path: Path) -> float:
+    """When; 0 of a link that leads nowhere, which is found to be damaged when it is read."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _digest(content: bytes | memoryview) -> str:

@@ -21,7 +21,8 @@ from ecct_tf.data import Candidates
 from ecct_tf.errors import CheckpointError, ConfigError, RunFolderError
 from ecct_tf.files import write_atomically, write_text
 from ecct_tf.locks import exclusive
-from ecct_tf.simulation.checkpoints import CheckpointStore
+from ecct_tf.simulation.begun_settings import begun_settings, check_settings
+from ecct_tf.simulation.checkpoints import Checkpoint, CheckpointStore
 from ecct_tf.simulation.environment import (
     changed_parts,
     installed_packages,
@@ -135,7 +136,22 @@ class RunFolder:
     @property
     def checkpoints(self) -> CheckpointStore:
         """The run's checkpoints."""
-        return CheckpointStore(self.path / "checkpoints", keep=self.config.checkpoint.keep)
+        return CheckpointStore(
+            self.path / "checkpoints",
+            keep=self.config.checkpoint.keep,
+            settings=begun_settings(self.config),
+        )
+
+    def newest_checkpoint(self) -> Checkpoint | None:
+        """The newest whole checkpoint, computed with the run's settings; None where there is none.
+
+        Raises:
+          CheckpointError: it was computed with other settings, or all are damaged.
+        """
+        found = self.checkpoints.newest()
+        if found is not None:
+            check_settings(found.settings, self.config, where=self.path)
+        return found
 
     @property
     def status(self) -> str:
@@ -143,7 +159,7 @@ class RunFolder:
         path = self.path / "status.json"
         try:
             return str(json.loads(path.read_text(encoding="utf-8"))["status"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunFolderError(
                 f"{path}: expected the run's status, cannot read it: {error}. If the run's other "
                 'files are whole, write {"status": "interrupted"} into it.'
@@ -154,7 +170,7 @@ class RunFolder:
         """How long the run took until its status was last set."""
         try:
             return float(json.loads((self.path / "status.json").read_text("utf-8"))["seconds"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return 0.0
 
     def set_status(self, status: str, *, round_number: int, seconds: float = 0.0) -> None:
@@ -177,7 +193,7 @@ class RunFolder:
         try:
             recorded = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
             expected = recorded["availability_trace"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return
         if found != expected:
             raise CheckpointError(
@@ -213,14 +229,24 @@ class RunFolder:
             return None
 
     def note_resumed(self, round_number: int, *, engine: str) -> None:
-        """Records in `environment.json` that the run was resumed, and by which engine."""
+        """Records in `environment.json` that the run was resumed, and by which engine.
+
+        Raises:
+          RunFolderError: it cannot be read.
+        """
         path = self.path / "environment.json"
-        environment = json.loads(path.read_text(encoding="utf-8"))
         packages = installed_packages()
         note: dict[str, Any] = {"time": now(), "round": round_number, "engine": engine}
-        if packages != environment["packages"]:
-            note["packages"] = packages
-        environment["resumed"].append(note)
+        try:
+            environment = json.loads(path.read_text(encoding="utf-8"))
+            if packages != environment["packages"]:
+                note["packages"] = packages
+            environment["resumed"].append(note)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunFolderError(
+                f"{path}: expected what the run was begun with, cannot read it: {error!r}. Restore "
+                "it from a copy, or begin a new run."
+            ) from error
         write_text(path, _json(environment))
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:

@@ -113,7 +113,7 @@ def resume(
         check_stages(config)
         _check_models(folder)
         folder.check_trace()
-        checkpoint = folder.checkpoints.newest()
+        checkpoint = folder.newest_checkpoint()
         _check_data(folder, dataset, begun=checkpoint is not None)
         later = folder.later_settings()
         if later:

@@ -1,6 +1,7 @@
 """Checkpoints: whole or noticed, and the newest whole one serves."""
 
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -92,8 +93,29 @@ def test_the_first_format_is_still_read(store, monkeypatch):
     assert store.newest().round_number == 4
     monkeypatch.setattr(checkpoints, "_FORMAT", 9)
     store.save(5, arrays(5), fingerprint="f00d")
-    with pytest.raises(CheckpointError, match="expected checkpoint format 1 or 2, found 9"):
+    with pytest.raises(CheckpointError, match="expected checkpoint format 1 or 2 or 3, found 9"):
         store.newest()
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a link to nowhere", "a pipe"])
+def test_what_stands_in_the_place_of_the_newest_is_passed_over(store, tmp_path, kind):
+    newest = max(tmp_path.glob("round-000003-*.npz"))
+    newest.unlink()
+    if kind == "a folder":
+        newest.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(newest)
+    else:
+        newest.symlink_to(tmp_path / "nowhere")
+    assert store.newest().round_number == 2
+
+
+def test_settings_are_kept_and_are_no_part_of_the_state(tmp_path):
+    store = CheckpointStore(tmp_path, settings="seed: 0  # ä")
+    store.save(1, arrays(1), fingerprint="f")
+    found = CheckpointStore(tmp_path).newest()
+    assert found.settings == "seed: 0  # ä"
+    assert set(found.arrays) == set(arrays(1))
 
 
 @pytest.fixture

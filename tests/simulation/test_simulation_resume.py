@@ -15,6 +15,7 @@ import pytest
 
 from ecct_tf.doctor import worker_processes
 from ecct_tf.errors import CheckpointError, RunFolderError, WorkerError
+from ecct_tf.simulation import run_folder
 from ecct_tf.simulation.loop import Callback
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.simulate import resume, simulate
@@ -108,11 +109,15 @@ def test_sparse_checkpoints_repeat_the_rounds_between(small_config, undisturbed,
 
 
 @pytest.mark.slow
-def test_other_data_is_refused(config, tmp_path):
+def test_other_data_is_refused(config, tmp_path, monkeypatch):
     out = tmp_path / "run"
     stop(config, out, 1)
     written = (out / "config.yaml").read_text()
     (out / "config.yaml").write_text(written.replace("synthetic_users: 24", "synthetic_users: 25"))
+    with pytest.raises(CheckpointError, match=r"data\.synthetic_users was 24, now 25"):
+        resume(out)
+    # As where files have another content.
+    monkeypatch.setattr(run_folder, "check_settings", lambda *_, **__: None)
     with pytest.raises(CheckpointError, match="the data is not what the run began with"):
         resume(out)
 
