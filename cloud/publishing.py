@@ -330,6 +330,7 @@ def _downlinks(
             keys=keys,
             embeddings=tuple(np.asarray(part) for part in encoded),
             queries=queries,
+            cloud_dim=embeddings.shape[1],
         )
 
     queries = recommender.queries(everybody, round_number=round_number)

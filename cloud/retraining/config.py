@@ -7,11 +7,11 @@ from typing import Literal, get_args
 
 from cloud.retraining.edge_config import EdgeModelsConfig, EdgeStartConfig
 from ecct_tf.config import (
-    CODECS,
     CloudConfig,
     CodecName,
     DataConfig,
     FeatureConfig,
+    check_codec_name,
     load_over,
 )
 from ecct_tf.config.checks import (
@@ -22,6 +22,7 @@ from ecct_tf.config.checks import (
     shorter_than_candidates,
     within,
 )
+from ecct_tf.config.exchange import check_table_codec
 from ecct_tf.config.table_names import check_table_form
 from ecct_tf.errors import ConfigError
 
@@ -54,7 +55,7 @@ class UplinkConfig:
       queries: Q, items that a device is asked about at once.
       embedding_dim: d_e, width of the edge embedding `h_e`.
       codec: codec of embeddings and logits, and of the published item table unless `item_table`
-        says otherwise.
+        says otherwise: one as in `exchange.codec` of a run.
       item_table: format of the published item table, as `exchange.item_table` of a run; null for
         `codec`.
       clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
@@ -74,7 +75,8 @@ class UplinkConfig:
 
     def __post_init__(self) -> None:
         numbers(self, "exchange")
-        one_of(self, "exchange", "codec", CODECS)
+        check_codec_name(self.codec, setting="exchange.codec")
+        check_table_codec(self.codec, self.item_table)
         if self.item_table is not None:
             check_table_form(self.item_table, setting="exchange.item_table")
         at_least(self, "exchange", 1, "queries", "embedding_dim")

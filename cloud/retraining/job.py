@@ -20,10 +20,12 @@ from cloud.retraining.start import begin, starting_space
 from cloud.retraining.storing import store
 from cloud.retraining.trainer import Trainer
 from cloud.uplink_log import reading_log
+from ecct_tf.config import is_own_codec
 from ecct_tf.edge.registry import find_builder
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge.table_origin import check_item_form
 from ecct_tf.tensorflow_files import is_pattern
+from ecct_tf.wire.row_codec import array_codec
 
 __all__ = ["retrain"]
 
@@ -67,6 +69,8 @@ def retrain(
         find_builder(tier)
     check_cloud(config.cloud.model)
     check_item_form(config.exchange.item_table)
+    if not is_own_codec(config.exchange.codec):
+        array_codec(config.exchange.codec)
     engine = build_engine(config.distribution, wait_seconds=config.cluster.wait_seconds)
     job = JobFolder(folder)
     try:

@@ -4,10 +4,11 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from ecct_tf.config import CodecName
+from ecct_tf.config import CodecName, is_own_codec
 from ecct_tf.errors import ConfigError
 from ecct_tf.wire import UplinkForm
 from ecct_tf.wire.record import LAST_SECOND
+from ecct_tf.wire.row_codec import custom_codec
 
 if TYPE_CHECKING:
     from cloud.uplink_log.asked import Asked
@@ -102,12 +103,20 @@ class LogContract:
         """No sound `h_e` has a larger norm once it is decoded."""
         width = self.embedding_dim
         noise = self.noise_multiplier * (math.sqrt(width) + _NOISE_DEVIATIONS)
-        # int8 rounds each value by half a step of 1/127 of the largest.
-        steps = math.sqrt(width) / 254 if self.codec == "int8" else 0.0
-        return self.clip_norm * (1 + noise) * (1 + steps + _ROUNDING)
+        return self.clip_norm * (1 + noise) * (1 + math.sqrt(width) * self._step + _ROUNDING)
 
     @property
     def largest_logit(self) -> float:
         """No sound `z_e` is larger in size once it is decoded."""
         noise = self.noise_multiplier * _NOISE_DEVIATIONS
-        return self.clip_logit * (1 + noise) * (1 + _ROUNDING)
+        # The largest logit of a row keeps its size in the library's codecs.
+        step = 0.0 if is_own_codec(self.codec) else self._step
+        return self.clip_logit * (1 + noise) * (1 + step + _ROUNDING)
+
+    @property
+    def _step(self) -> float:
+        """How far a value may be from what was encoded, as a share of the largest of its row."""
+        if not is_own_codec(self.codec):
+            return custom_codec(self.codec).error
+        # int8 rounds each value by half a step of 1/127 of the largest.
+        return 1 / 254 if self.codec == "int8" else 0.0

@@ -1,17 +1,15 @@
 """Says of one refused record what was expected and what came."""
 
 import datetime
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cloud.uplink_log.contract import LogContract
 from cloud.uplink_log.reasons import Reason
 from cloud.uplink_log.replay import WINDOW_ROUNDS
 from ecct_tf.errors import CodecError
-from ecct_tf.wire import HEADER, RECORD_SCHEMA, UplinkRecord, unpack_uplink
+from ecct_tf.wire import HEADER, RECORD_SCHEMA, UplinkRecord, decoded_uplink, unpack_uplink
+from ecct_tf.wire.codec_codes import codec_text
 from ecct_tf.wire.record import CRC_BYTES, MAGIC, TOMBSTONE, crc_fits
 
 __all__ = ["envelope_fault", "explained", "repeated", "sender"]
@@ -28,7 +26,7 @@ def envelope_fault(content: bytes, contract: LogContract) -> tuple[Reason, str]:
     if not crc_fits(content):
         return explained(content, Reason.DAMAGED_RECORD, contract)
     try:
-        UplinkRecord.from_bytes(content)
+        UplinkRecord.from_bytes(content, codec=contract.codec)
     except CodecError as error:
         return Reason.WRONG_LENGTH, str(error)
     return explained(content, Reason.WRONG_FORM, contract)
@@ -39,7 +37,7 @@ def explained(content: bytes, reason: Reason, contract: LogContract) -> tuple[Re
     if reason is Reason.FORGOTTEN:
         return reason, "it was to be forgotten (ecct cloud forget, ecct cloud erase)"
     try:
-        record = UplinkRecord.from_bytes(content)
+        record = UplinkRecord.from_bytes(content, codec=contract.codec)
     except CodecError as error:
         return reason, str(error)
     return reason, _message(record, reason, contract)
@@ -69,7 +67,8 @@ def _message(record: UplinkRecord, reason: Reason, contract: LogContract) -> str
         got = record.form
         return (
             f"expected codec {contract.codec}, {contract.queries} queries and embeddings of "
-            f"{contract.embedding_dim}, got {got.codec}, {got.queries} and {got.embedding_dim}; "
+            f"{contract.embedding_dim}, got {codec_text(got.codec)}, "
+            f"{got.queries} and {got.embedding_dim}; "
             "device and cloud were built with different settings"
         )
     if reason is Reason.UNKNOWN_USER:
@@ -86,17 +85,19 @@ def _message(record: UplinkRecord, reason: Reason, contract: LogContract) -> str
             f"expected a cloud version of at most {contract.newest_version}, "
             f"got {record.cloud_version}"
         )
-    read = unpack_uplink(record.payload, record.form)
     if reason is Reason.UNKNOWN_ITEM:
+        read = unpack_uplink(record.payload, record.form)
         strange = read.items[(read.items < 1) | (read.items > contract.num_items)]
         return f"expected items in 1..{contract.num_items}, got {strange[:5].tolist()}"
     if reason is Reason.EMBEDDING_NORM:
-        norm = np.linalg.norm(_values(read.embeddings), axis=1).max()
+        embeddings, _ = decoded_uplink(record.payload, record.form)
+        norm = np.linalg.norm(embeddings.astype(np.float64), axis=1).max()
         return (
             f"expected embeddings of a norm of at most {contract.largest_norm:.4g}, got {norm:.4g}"
         )
     if reason is Reason.ABSURD_LOGIT:
-        largest = np.abs(_values(read.logits)).max()
+        _, logits = decoded_uplink(record.payload, record.form)
+        largest = np.abs([] if logits is None else logits).max(initial=0.0)
         return f"expected logits of at most {contract.largest_logit:.4g} in size, got {largest:.4g}"
     return "expected finite values and scales above 0, got others"
 
@@ -137,8 +138,3 @@ def _not_asked(record: UplinkRecord, contract: LogContract) -> str:
 
 def _moment(seconds: int) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _values(encoded: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
-    values = encoded[0].astype(np.float64)
-    return values * encoded[1] if len(encoded) > 1 else values

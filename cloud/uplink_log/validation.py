@@ -20,8 +20,9 @@ from cloud.uplink_log.decoding import Records, Uplinks, in_order, record_dtype
 from cloud.uplink_log.explanation import envelope_fault, explained, repeated
 from cloud.uplink_log.reasons import Reason
 from cloud.uplink_log.replay import FRESH, SEEN, ReplayWindow
-from ecct_tf.config import CODECS
-from ecct_tf.wire import RECORD_SCHEMA, UplinkForm
+from ecct_tf.config import is_own_codec
+from ecct_tf.wire import RECORD_SCHEMA, UplinkForm, decoded
+from ecct_tf.wire.codec_codes import codec_code
 from ecct_tf.wire.record import LAST_SECOND, MAGIC, TOMBSTONE
 
 __all__ = ["Checked", "checked"]
@@ -85,7 +86,7 @@ def _sound(
         _check_envelopes(faults, encoded, form)
         # What is no record of this form is marked by now, whatever its content seems to be.
         records = encoded.view(dtype)
-        _check_content(faults, records, contract)
+        _check_content(faults, records, contract, form)
         if contract.forgotten is not None:
             header = records["header"]
             covered = contract.forgotten.covers(file, header["user"], header["created_at_seconds"])
@@ -135,7 +136,7 @@ def _check_envelopes(faults: "_Faults", encoded: npt.NDArray[np.void], form: Upl
 
 def _form_fits(header: npt.NDArray[np.void], form: UplinkForm) -> Mask:
     fits: Mask = (
-        (header["codec"] == CODECS.index(form.codec))
+        (header["codec"] == codec_code(form.codec))
         & (header["stage"] == (2 if form.with_logits else 1))
         & (header["queries"] == form.queries)
         & (header["embedding_dim"] == form.embedding_dim)
@@ -147,7 +148,9 @@ def _form_fits(header: npt.NDArray[np.void], form: UplinkForm) -> Mask:
     return fits
 
 
-def _check_content(faults: "_Faults", records: npt.NDArray[np.void], contract: LogContract) -> None:
+def _check_content(
+    faults: "_Faults", records: npt.NDArray[np.void], contract: LogContract, form: UplinkForm
+) -> None:
     payload, users = records["payload"], records["header"]["user"]
     faults.mark(payload["user"] != users, Reason.WRONG_USER)
     faults.mark((users < 0) | (users >= contract.num_users), Reason.UNKNOWN_USER)
@@ -155,10 +158,11 @@ def _check_content(faults: "_Faults", records: npt.NDArray[np.void], contract: L
     items = (payload["items"] - 1).view(np.uint32)
     faults.mark(_any(items >= contract.num_items), Reason.UNKNOWN_ITEM)
     with np.errstate(invalid="ignore", over="ignore"):
+        values = _as_numbers(payload, form)
         # Also true of what is no number.
-        far = _any(~(_squared_norms(payload) <= contract.largest_norm**2))
-        large = _any(~(_logit_sizes(payload) <= contract.largest_logit))
-    faults.mark(_not_finite(payload, suspects=far | large), Reason.NOT_FINITE)
+        far = _any(~(_squared_norms(values) <= contract.largest_norm**2))
+        large = _any(~(_logit_sizes(values) <= contract.largest_logit))
+    faults.mark(_not_finite(values, suspects=far | large), Reason.NOT_FINITE)
     faults.mark(far, Reason.EMBEDDING_NORM)
     faults.mark(large, Reason.ABSURD_LOGIT)
     header = records["header"]
@@ -198,6 +202,19 @@ def _check_asked(
             payload = records["payload"]
             fits = items.answered(payload["user"][rows], payload["items"][rows])
             faults.mark_rows(rows[~fits], Reason.NOT_ASKED)
+
+
+def _as_numbers(payload: npt.NDArray[np.void], form: UplinkForm) -> npt.NDArray[np.void]:
+    """`[n]`, whose values are numbers: as encoded, or of a custom codec as decoded."""
+    if is_own_codec(form.codec):
+        return payload
+    numbers = np.empty(len(payload), dataclasses.replace(form, codec="float32").dtype)
+    for chunk in chunks(len(payload)):
+        embeddings, logits = decoded(payload[chunk], form)
+        numbers["embeddings"][chunk] = embeddings
+        if logits is not None:
+            numbers["logits"][chunk] = logits
+    return numbers
 
 
 def _squared_norms(payload: npt.NDArray[np.void]) -> npt.NDArray[np.float32]:

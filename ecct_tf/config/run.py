@@ -35,7 +35,6 @@ from ecct_tf.config.run_checks import (
     check_item_rows,
     check_late,
     check_outcomes,
-    check_own_codec,
     check_silence,
 )
 from ecct_tf.config.start import StartConfig
@@ -207,7 +206,6 @@ class RunConfig:
         check_outcomes(self)
         check_silence(self)
         check_embeddings(self)
-        check_own_codec(self)
 
     def _check_aggregator(self, setting: str, name: str) -> None:
         """Refuses an aggregator over sums of devices, or over nothing."""

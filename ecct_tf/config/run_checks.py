@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from ecct_tf.config.aggregator_names import MEAN, check_share_every, late_refusal
 from ecct_tf.config.attack import AttackConfig
-from ecct_tf.config.codec_names import CODECS, is_own_codec
 from ecct_tf.config.exchange import ExchangeConfig
 from ecct_tf.config.loss_names import ORDER_LOSSES
 from ecct_tf.errors import ConfigError
@@ -20,7 +19,6 @@ __all__ = [
     "check_item_rows",
     "check_late",
     "check_outcomes",
-    "check_own_codec",
     "check_silence",
 ]
 
@@ -147,27 +145,6 @@ def check_candidates(config: "RunConfig") -> None:
         ),
     }
     _refuse(refused, given="exchange.items=candidates", instead="exchange.items=table")
-
-
-def check_own_codec(config: "RunConfig") -> None:
-    """Refuses a custom codec where logs and files hold what crossed, which know no other.
-
-    Raises:
-      ConfigError: names the setting.
-    """
-    codec = config.exchange.codec
-    if is_own_codec(codec):
-        return
-    for setting, found, expected in (
-        ("exchange.uplink_log", config.exchange.uplink_log, "null"),
-        ("runtime.real_devices", config.runtime.real_devices, "0"),
-    ):
-        if found:
-            raise ConfigError(
-                f"{setting}: got {found} with exchange.codec={codec}, a custom codec, which "
-                f"simulations alone know; expected {expected}, or exchange.codec out of "
-                f"{', '.join(CODECS)}"
-            )
 
 
 def check_silence(config: "RunConfig") -> None:

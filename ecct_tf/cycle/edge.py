@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import Tier, tier_slug
+from ecct_tf.config import CodecName, Tier, tier_slug
 from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.data import DeviceView
 from ecct_tf.data.profile import (
@@ -56,15 +56,19 @@ class Fetched:
     starts: Mapping[str, StartFile]
 
 
-def fetch(public: Path) -> Fetched:
+def fetch(public: Path, *, codec: CodecName | None = None) -> Fetched:
     """Reads what is published.
+
+    Args:
+      public: the folder.
+      codec: of the devices' own configuration; None for any of the library's.
 
     Raises:
       CodecError: when a file is damaged.
     """
     publication = Publication.from_json((public / CURRENT_NAME).read_text(encoding="utf-8"))
     downlinks = [
-        DownlinkFile.from_bytes((public / file.path).read_bytes())
+        DownlinkFile.from_bytes((public / file.path).read_bytes(), codec=codec)
         for file in publication.downlink_files
     ]
     starts = {
@@ -203,7 +207,8 @@ class EdgeSide:
         return self._work(tier, self.table(fetched)).model.profile
 
     def _model(self, tier: Tier, fetched: Fetched) -> DeviceModel:
-        return DeviceModel(self.file_of(tier, fetched), runtime=self._runtime)
+        codec = self.experiment.config.exchange.codec
+        return DeviceModel(self.file_of(tier, fetched), runtime=self._runtime, codec=codec)
 
     def _work(self, tier: Tier, table: ItemTable) -> DeviceWork:
         profile = profile_shape(self.views[tier][0].profile.columns)

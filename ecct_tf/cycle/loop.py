@@ -17,7 +17,7 @@ from cloud.service.questions import Questions
 from cloud.uplink_log import UplinkLogWriter
 from cloud.version_files import StoredCloud
 from ecct_tf.bars import open_bar, show_figures, validation_text
-from ecct_tf.config import Tier, tier_slug
+from ecct_tf.config import CODECS, Tier, is_own_codec, tier_slug
 from ecct_tf.cycle.config import CycleConfig, TransportName
 from ecct_tf.cycle.edge import EdgeSide, Fetched, fetch
 from ecct_tf.cycle.folder import CycleFolder, Row
@@ -92,6 +92,11 @@ def run_cycles(
         raise ConfigError(
             f"transport: got {config.transport}, expected http where it is said how devices over "
             "HTTP are run"
+        )
+    if http is not None and http.browsers and not is_own_codec(config.exchange.codec):
+        raise ConfigError(
+            f"exchange.codec: got {config.exchange.codec}, a custom codec, but browsers know "
+            f"{', '.join(CODECS)} alone; leave them out, or use one of these"
         )
     folder = CycleFolder(out)
     if len(folder.rows()) <= cycles:
@@ -194,7 +199,7 @@ class _Loop:
         done = [self._folder.edge(tier, cycle) / "answered" for tier in self._edge.views]
         if all(marker.exists() for marker in done):
             return
-        fetched = fetch(self._folder.public)
+        fetched = fetch(self._folder.public, codec=self._config.exchange.codec)
         if self._config.transport == "http":
             self._train_over_http(cycle, fetched)
         else:
@@ -276,7 +281,7 @@ class _Loop:
         stored = StoredCloud.of(version)
         check_numbers(stored, self._experiment.dataset)
         if (public / CURRENT_NAME).exists():
-            found = fetch(public)
+            found = fetch(public, codec=self._config.exchange.codec)
             current = found.publication
             if (current.cloud_version, current.round_number) == (version.number, cycle):
                 return found
@@ -288,4 +293,4 @@ class _Loop:
             round_number=cycle,
             now_seconds=self._seconds(cycle),
         )
-        return fetch(public)
+        return fetch(public, codec=self._config.exchange.codec)

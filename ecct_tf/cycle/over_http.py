@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cloud.service.tokens import TokenStore
 from ecct_tf.child_processes import end_child, start_child, with_this_tree
-from ecct_tf.config import Tier
+from ecct_tf.config import Tier, is_own_codec
 from ecct_tf.cycle.config import CycleConfig
 from ecct_tf.cycle.edge import EdgeSide, Fetched
 from ecct_tf.cycle.folder import CycleFolder
@@ -174,6 +174,7 @@ class HttpDevices:
         if home.is_settled:
             self._log_in(view.user)
             return
+        codec = self._config.exchange.codec
         home.settle(
             OwnData(
                 user=view.user,
@@ -183,6 +184,7 @@ class HttpDevices:
                 profile=tuple(device_profile(view, shape=shape).tolist()),
                 num_older=view.num_older,
                 context=context_words(view.context, values=outcome_columns(self._config.samples)),
+                codec=None if is_own_codec(codec) else codec,
             )
         )
         self._log_in(view.user)

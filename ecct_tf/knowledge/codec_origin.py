@@ -5,18 +5,25 @@ from collections.abc import Mapping
 from ecct_tf.config import ExchangeConfig, codec_target, is_own_codec
 from ecct_tf.knowledge.codecs import build_codec
 from ecct_tf.plugins import Origin, changes_of, origin_of
+from ecct_tf.wire.row_codec import array_codec
 
 __all__ = ["changed_codecs", "check_codecs", "codec_origins"]
 
 
-def check_codecs(exchange: ExchangeConfig) -> None:
+def check_codecs(exchange: ExchangeConfig, *, arrays: bool) -> None:
     """Builds the codecs of a run, so that what cannot work is refused early.
 
+    Args:
+      exchange: of the run.
+      arrays: whether devices run exported files, which needs a NumPy form; a log does so too.
+
     Raises:
-      ConfigError: as `build_codec` does.
+      ConfigError: as `build_codec` does, or there is no NumPy form.
     """
     for name in _names(exchange):
         build_codec(name)
+    if (arrays or exchange.uplink_log is not None) and not is_own_codec(exchange.codec):
+        array_codec(exchange.codec)
 
 
 def codec_origins(exchange: ExchangeConfig) -> dict[str, Origin]:

@@ -17,7 +17,7 @@ from ecct_tf.config import CodecName
 from ecct_tf.config.codec_names import codec_target
 from ecct_tf.errors import CodecError, ConfigError
 from ecct_tf.plugins import guarded
-from ecct_tf.wire.row_codec import RowCodec, custom_codec
+from ecct_tf.wire.row_codec import RowCodec, custom_codec, decoded_rows, encoded_rows
 
 __all__ = ["Codec", "Encoded", "build_codec", "codec_of"]
 
@@ -80,8 +80,9 @@ def build_codec(name: CodecName) -> Codec:
         # Half a step, and the largest value beyond the last step of a scale that was rounded.
         error = 0.5 / _INT8_MAX + _HALF
         return _codec(name, (np.int8, np.float16), _encode_int8, _decode_int8, error=error)
-    found = codec_of(custom_codec(name), name=name, module=codec_target(name).partition(":")[0])
-    _try(found)
+    rows = custom_codec(name)
+    found = codec_of(rows, name=name, module=codec_target(name).partition(":")[0])
+    _try(found, arrays=rows.encode_array is not None and rows.decode_array is not None)
     return found
 
 
@@ -174,8 +175,13 @@ def _expect(
         )
 
 
-def _try(codec: Codec) -> None:
-    """Refuses a custom codec that does not do what `RowCodec` says, on a few rows."""
+def _try(codec: Codec, *, arrays: bool) -> None:
+    """Refuses a custom codec that does not do what `RowCodec` says, on a few rows.
+
+    Args:
+      codec: the codec.
+      arrays: whether it has a NumPy form, which must be equal.
+    """
     rng = np.random.default_rng(0)
     for shape in ((7,), (3, 1), (2, 3, 24)):
         values = rng.standard_normal(shape).astype(np.float32)
@@ -193,6 +199,14 @@ def _try(codec: Codec) -> None:
             raise ConfigError(
                 f"codec {codec.name!r}: expected equal rows to give equal bytes, they differ; "
                 "draw no random numbers"
+            )
+        if arrays and not (
+            np.array_equal(encoded_rows(codec.name, values), encoded[0])
+            and np.array_equal(decoded_rows(codec.name, np.asarray(encoded[0]), shape[-1]), decoded)
+        ):
+            raise ConfigError(
+                f"codec {codec.name!r}: expected encode_array and decode_array to equal encode and "
+                f"decode to the last bit, they differ; see `ecct check codec {codec.name}`"
             )
 
 

@@ -303,7 +303,7 @@ class RunModels:
         candidates: npt.NDArray[Any],
         clock: Array,
     ) -> DeviceExample:
-        inputs = encoded_inputs(self._downlink(cohort, user))
+        inputs = encoded_inputs(self._downlink(cohort, user), cohort.work.exchange)
         return DeviceExample(
             history=history.astype(np.int32),
             candidates=candidates.astype(np.int32),

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ecct_tf.config import RunConfig
+from ecct_tf.config import RunConfig, is_own_codec
 from ecct_tf.data import DeviceView
 from ecct_tf.data.guard import guard_candidates, guard_positions
 from ecct_tf.data.samples import histories_before
@@ -28,7 +28,7 @@ from ecct_tf.federated.drawn import (
     sample_histories,
     sample_weights,
 )
-from ecct_tf.knowledge import Downlink, Encoded
+from ecct_tf.knowledge import Downlink, Encoded, ExchangeSpec
 from mobile_export.checking.reference import SimulatedTraining
 from mobile_export.making.parameters import Parameters
 
@@ -112,7 +112,7 @@ def simulated_training(
     )
     shared = start[:split] + result.delta.numpy() / float(result.weight)
     own: Arrays = {
-        **encoded_inputs(downlink),
+        **encoded_inputs(downlink, task.exchange),
         "learning_rate": np.array([task.training.learning_rate], np.float32),
         "private_learning_rate": np.array([task.training.private_learning_rate], np.float32),
     }
@@ -163,8 +163,14 @@ def _training(model: EdgeModel, parameters: Parameters) -> EdgeModel:
     return dataclasses.replace(model, layout=layout, forward=forward)
 
 
-def encoded_inputs(encoded: Encoded) -> Arrays:
-    """A user embedding as a file takes it: int8 with its scale, or float32."""
+def encoded_inputs(encoded: Encoded, exchange: ExchangeSpec) -> Arrays:
+    """A user embedding as a file takes it: int8 with its scale, or float32.
+
+    A custom codec decodes outside of the file.
+    """
+    if not is_own_codec(exchange.codec):
+        decoded = exchange.coder.decode(encoded, exchange.cloud_dim)
+        return {"user_embedding": np.asarray(decoded, np.float32)}
     values = encoded[0].numpy()
     if len(encoded) == 1:
         return {"user_embedding": values.astype(np.float32)}

@@ -25,6 +25,7 @@ from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.noise import draw_noise
 from ecct_tf.simulation.device_parity import Twin, check_codes, simulated_twin, uplink_bytes
 from ecct_tf.simulation.published_rows import published_rows, room_of
+from ecct_tf.wire.row_codec import decoded_rows
 from mobile_export.device import DeviceModel, DeviceState, ReceivedDownlink, TrainingPlan
 from mobile_export.device.moments import context_words
 from mobile_export.device.training import train_round
@@ -175,6 +176,10 @@ class RealDevices:
             context=context_words(view.context, values=model.file.kept_columns),
         )
         embedding = device.downlink.user_embeddings
+        custom = model.file.sizes.custom_codec
+        if custom:
+            width = model.file.sizes.cloud_dim
+            embedding = (decoded_rows(custom, np.asarray(embedding[0]), width),)
         received = ReceivedDownlink(
             embedding[0],
             device.downlink.queries,
@@ -201,7 +206,8 @@ class RealDevices:
                     variants=[f"trainable-{exact_encoding(self._table)}"],
                     held=None if self._held is None else room_of(self._config),
                 )
-                model = DeviceModel(file.path, runtime=runtime)
+                codec = work.exchange.codec
+                model = DeviceModel(file.path, runtime=runtime, codec=codec)
             _log.info("real devices of tier %s: %s in %s", key[0], model.file.name, runtime)
             items = table_tensors(self._table)
             self._tiers[key] = _Tier(model, simulated_twin(work, items))

@@ -61,7 +61,7 @@ def simulate(
     uplink_loggers(config, out)
     check_edge_models(config.edge, config.features, targets=target_names(config.samples))
     check_losses(config.training, config.samples, start=config.start, others=config.baseline_losses)
-    check_codecs(config.exchange)
+    check_codecs(config.exchange, arrays=config.runtime.real_devices > 0)
     check_item_form(config.exchange.item_table)
     check_cloud(config.cloud.model)
     check_aggregators(config)
@@ -152,7 +152,7 @@ def _check_models(folder: RunFolder) -> None:
     config = folder.config
     check_edge_models(config.edge, config.features, targets=target_names(config.samples))
     check_losses(config.training, config.samples, start=config.start, others=config.baseline_losses)
-    check_codecs(config.exchange)
+    check_codecs(config.exchange, arrays=config.runtime.real_devices > 0)
     check_item_form(config.exchange.item_table)
     check_cloud(config.cloud.model)
     changes = folder.changed_models()

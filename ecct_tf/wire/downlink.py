@@ -8,7 +8,7 @@ numbers are little-endian:
 |---|---|---|
 | 0 | 4 bytes | `ECDN` |
 | 4 | uint16 | format, 1 |
-| 6 | uint8 | codec: 0 float32, 1 float16, 2 int8 |
+| 6 | uint8 | codec: 0 float32, 1 float16, 2 int8, from 128 a custom one (`codec_codes`) |
 | 7 | uint8 | keys: 0 users, 1 segments |
 | 8 | int32 | cloud version |
 | 12 | int32 | round, from which the queries were drawn |
@@ -21,8 +21,9 @@ numbers are little-endian:
 | 64 + 4 n | n records | one for each key |
 | end - 32 | 32 bytes | SHA-256 of all before it |
 
-A record is the user embedding as its codec writes it (d_c float32, float16 or int8), for int8
-its scale (float16), then the queries (Q int32). Its length is `ExchangeSpec.downlink_bytes`.
+A record is the user embedding as its codec writes it (d_c float32, float16 or int8, or the bytes of
+a custom codec's row), for int8 its scale (float16), then the queries (Q int32). Its length is
+`ExchangeSpec.downlink_bytes`.
 """
 
 import dataclasses
@@ -32,17 +33,17 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import CODECS, CodecName
+from ecct_tf.config import CodecName, is_own_codec
 from ecct_tf.errors import CodecError
+from ecct_tf.wire.codec_codes import codec_code, codec_text, is_unknown, named_codec
+from ecct_tf.wire.downlink_form import MAX_VALUES, DownlinkForm
+from ecct_tf.wire.row_codec import decoded_rows
 from ecct_tf.wire.sealed import DIGEST_BYTES, seal, unseal
-from ecct_tf.wire.values import VALUE_DTYPES
 from ecct_tf.wire.whole_numbers import LARGEST_UINT32, check_array, check_whole
 
 __all__ = ["DownlinkFile", "DownlinkForm", "WireDownlink", "asked_in"]
 
 Ids = npt.NDArray[np.int32]
-
-MAX_VALUES = 1 << 20
 
 _MAGIC, _FORMAT = b"ECDN", 1
 _KEYS = ("users", "segments")
@@ -61,48 +62,6 @@ _HEADER = np.dtype(
         ("table", f"V{DIGEST_BYTES}"),
     ]
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class DownlinkForm:
-    """What the layout of a record follows from.
-
-    Attributes:
-      cloud_dim: d_c.
-      queries: Q.
-      codec: how the user embedding is written.
-
-    >>> DownlinkForm(cloud_dim=56, queries=24, codec="int8").record_bytes
-    154
-    """
-
-    cloud_dim: int
-    queries: int
-    codec: CodecName
-
-    def __post_init__(self) -> None:
-        # As many as a record that a device can take at once has room for.
-        sizes = {"cloud_dim": self.cloud_dim, "number of queries": self.queries}
-        for name, size in sizes.items():
-            check_whole(size, name, what="downlinks", least=1, most=MAX_VALUES)
-        if self.codec not in CODECS:
-            raise CodecError(f"expected a codec out of {CODECS}, got {self.codec!r}")
-
-    @property
-    def dtype(self) -> np.dtype[np.void]:
-        """The layout as a structured dtype, one record an element."""
-        fields: list[tuple[str, str, tuple[int, ...]]] = [
-            ("embedding", VALUE_DTYPES[self.codec], (self.cloud_dim,))
-        ]
-        if self.codec == "int8":
-            fields.append(("scale", "<f2", (1,)))
-        fields.append(("queries", "<i4", (self.queries,)))
-        return np.dtype(fields)
-
-    @property
-    def record_bytes(self) -> int:
-        """Length of one record."""
-        return self.dtype.itemsize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,6 +148,7 @@ class DownlinkFile:
         keys: Ids,
         embeddings: tuple[npt.NDArray[Any], ...],
         queries: Ids,
+        cloud_dim: int | None = None,
     ) -> "DownlinkFile":
         """A file from what a codec encoded.
 
@@ -201,6 +161,7 @@ class DownlinkFile:
           keys: `[n] int32`, ascending.
           embeddings: `[n, d_c]`, then, for int8, scales `[n, 1] float16`.
           queries: `[n, Q] int32`.
+          cloud_dim: d_c, where a custom codec encoded.
 
         Raises:
           CodecError: when a number does not fit its field.
@@ -208,7 +169,8 @@ class DownlinkFile:
         # Before they are narrowed, which would wrap them.
         check_array(keys, "key", what="downlinks")
         check_array(queries, "query", what="downlinks")
-        form = DownlinkForm(embeddings[0].shape[1], queries.shape[1], codec)
+        width = embeddings[0].shape[1] if cloud_dim is None else cloud_dim
+        form = DownlinkForm(width, queries.shape[1], codec)
         records = np.zeros(len(keys), form.dtype)
         records["embedding"] = embeddings[0]
         if codec == "int8":
@@ -222,7 +184,7 @@ class DownlinkFile:
         """The file; equal content gives equal bytes."""
         header = np.zeros((), _HEADER)
         header["magic"], header["format"] = _MAGIC, _FORMAT
-        header["codec"] = CODECS.index(self.form.codec)
+        header["codec"] = codec_code(self.form.codec)
         header["keys"] = _KEYS.index(self.keys_are)
         header["cloud_version"] = self.cloud_version
         header["round_number"] = self.round_number
@@ -233,8 +195,13 @@ class DownlinkFile:
         return seal(header.tobytes() + self.keys.astype("<i4").tobytes() + self.records.tobytes())
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> "DownlinkFile":
+    def from_bytes(cls, content: bytes, *, codec: CodecName | None = None) -> "DownlinkFile":
         """Reads a file, or a view of one, without a copy.
+
+        Args:
+          content: its bytes.
+          codec: that the reader's own configuration names; without one, the embeddings of a custom
+            codec are passed on unread.
 
         Raises:
           CodecError: when it is damaged or of another kind.
@@ -243,14 +210,16 @@ class DownlinkFile:
         if len(body) < _HEADER.itemsize:
             raise CodecError(f"downlinks: expected a header, got {len(body)} bytes")
         header = np.frombuffer(body, _HEADER, count=1)[0]
-        if header["codec"] >= len(CODECS) or header["keys"] >= len(_KEYS):
-            raise CodecError(
-                f"downlinks: unknown codec {header['codec']} or kind of keys {header['keys']}"
-            )
-        form = DownlinkForm(
-            int(header["cloud_dim"]), int(header["queries"]), CODECS[header["codec"]]
-        )
+        if header["keys"] >= len(_KEYS):
+            raise CodecError(f"downlinks: unknown kind of keys {header['keys']}")
+        named = named_codec(int(header["codec"]), expected=codec, what="downlinks")
         count, start = int(header["count"]), _HEADER.itemsize
+        queries, unread = int(header["queries"]), 0
+        if is_unknown(named):
+            # Without keys there is nothing to read.
+            unread = (len(body) - start) // count - 4 - 4 * queries if count else 1
+            check_whole(unread, "bytes of an embedding", what="downlinks", least=1, most=MAX_VALUES)
+        form = DownlinkForm(int(header["cloud_dim"]), queries, named, unread_bytes=unread)
         expected = start + count * (4 + form.record_bytes)
         if len(body) != expected:
             raise CodecError(
@@ -274,7 +243,15 @@ class DownlinkFile:
           CodecError: when the file has none.
         """
         record = self.records[self._place(key)]
-        embedding = record["embedding"].astype(np.float32)
+        if is_unknown(self.form.codec):
+            raise CodecError(
+                f"downlinks: written with {codec_text(self.form.codec)}, which this reader was not "
+                "told; name it (codec=…)"
+            )
+        if is_own_codec(self.form.codec):
+            embedding = record["embedding"].astype(np.float32)
+        else:
+            embedding = decoded_rows(self.form.codec, record["embedding"], self.form.cloud_dim)
         if self.form.codec == "int8":
             embedding = embedding * record["scale"].astype(np.float32)
         return WireDownlink(
@@ -284,6 +261,28 @@ class DownlinkFile:
             user_embedding=embedding,
             queries=record["queries"].astype(np.int32),
         )
+
+    def read_with(self, codec: CodecName) -> "DownlinkFile":
+        """The file, for a reader whose own configuration names `codec`.
+
+        Raises:
+          CodecError: it was written with another one.
+        """
+        if codec_code(self.form.codec) != codec_code(codec):
+            raise CodecError(
+                f"downlinks: expected codec {codec}, which this reader was told, got "
+                f"{codec_text(self.form.codec)}; cloud and devices were built with different "
+                "settings"
+            )
+        if codec == self.form.codec:
+            return self
+        form = DownlinkForm(self.form.cloud_dim, self.form.queries, codec)
+        if form.record_bytes != self.form.record_bytes:
+            raise CodecError(
+                f"downlinks: expected records of {form.record_bytes} bytes for codec {codec}, got "
+                f"{self.form.record_bytes}; cloud and devices have different versions of it"
+            )
+        return dataclasses.replace(self, form=form, records=self.records.view(form.dtype))
 
     def only(self, key: int) -> "DownlinkFile":
         """A file with the downlink of `key` alone, for one device.

@@ -7,7 +7,7 @@ zlib, as `java.util.zip.CRC32` computes it) of both. All numbers are little-endi
 |---|---|---|
 | 0 | 4 bytes | `ECUP` |
 | 4 | uint16 | schema version, 1 |
-| 6 | uint8 | codec: 0 float32, 1 float16, 2 int8 |
+| 6 | uint8 | codec: 0 float32, 1 float16, 2 int8, from 128 a custom one (`codec_codes`) |
 | 7 | uint8 | stage: 1 without logits, 2 with |
 | 8 | uint32 | Q, queries |
 | 12 | uint32 | d_e, embedding dimension |
@@ -31,8 +31,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ecct_tf.config import CODECS
+from ecct_tf.config import CodecName
 from ecct_tf.errors import CodecError
+from ecct_tf.wire.codec_codes import codec_code, is_unknown, named_codec
 from ecct_tf.wire.uplink import UplinkForm
 from ecct_tf.wire.whole_numbers import check_whole
 
@@ -132,7 +133,7 @@ class UplinkRecord:
         header = _HEADER.pack(
             MAGIC,
             schema,
-            CODECS.index(self.form.codec),
+            codec_code(self.form.codec),
             2 if self.form.with_logits else 1,
             self.form.queries,
             self.form.embedding_dim,
@@ -146,14 +147,19 @@ class UplinkRecord:
         return content + zlib.crc32(content).to_bytes(CRC_BYTES, "little")
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> "UplinkRecord":
+    def from_bytes(cls, content: bytes, *, codec: CodecName | None = None) -> "UplinkRecord":
         """Reads one record.
+
+        Args:
+          content: its bytes.
+          codec: that the reader's own configuration names; without one, the values of a custom
+            codec are passed on unread.
 
         Raises:
           CodecError: when it is no record, of another schema version, damaged, or not of
             the length that its header says.
         """
-        found = read_envelope(content, schema=RECORD_SCHEMA)
+        found = read_envelope(content, schema=RECORD_SCHEMA, codec=codec)
         return cls(
             user=found.user,
             round_number=found.round_number,
@@ -185,8 +191,13 @@ class Envelope:
     payload: bytes
 
 
-def read_envelope(content: bytes, *, schema: int) -> Envelope:
+def read_envelope(content: bytes, *, schema: int, codec: CodecName | None = None) -> Envelope:
     """Reads one record of a schema version up to its payload.
+
+    Args:
+      content: its bytes.
+      schema: the version.
+      codec: that the reader's own configuration names; None passes custom codecs on unread.
 
     Raises:
       CodecError: when it is no record, of another schema version, damaged, or not of the length
@@ -197,8 +208,8 @@ def read_envelope(content: bytes, *, schema: int) -> Envelope:
             f"uplink record: expected at least {_HEADER.size + CRC_BYTES} bytes that begin "
             f"with {MAGIC!r}, got {len(content)} that begin with {content[:4]!r}"
         )
-    _, got, codec, stage, queries, width, created, user, number, version, size = (
-        _HEADER.unpack_from(content)
+    _, got, code, stage, queries, width, created, user, number, version, size = _HEADER.unpack_from(
+        content
     )
     if got != schema:
         raise CodecError(
@@ -211,20 +222,33 @@ def read_envelope(content: bytes, *, schema: int) -> Envelope:
         )
     if not crc_fits(content):
         raise CodecError("uplink record: its CRC-32 does not fit; it was damaged on its way")
-    if codec >= len(CODECS) or stage not in (1, 2):
-        raise CodecError(
-            f"uplink record: expected a codec below {len(CODECS)} and stage 1 or 2, got "
-            f"{codec} and {stage}"
-        )
-    form = UplinkForm(
-        queries=queries, embedding_dim=width, codec=CODECS[codec], with_logits=stage == 2
-    )
+    named = named_codec(code, expected=codec, what="uplink record")
+    if stage not in (1, 2):
+        raise CodecError(f"uplink record: expected stage 1 or 2, got {stage}")
     payload = content[_HEADER.size : -CRC_BYTES]
+    form = UplinkForm(
+        queries=queries,
+        embedding_dim=width,
+        codec=named,
+        with_logits=stage == 2,
+        unread_bytes=_unread(payload, queries, schema) if is_unknown(named) else 0,
+    )
     if len(payload) != size:
         raise CodecError(
             f"uplink record: its header says {size} bytes of payload, it has {len(payload)}"
         )
     return Envelope(user, number, version, created, form, payload)
+
+
+def _unread(payload: bytes, queries: int, schema: int) -> int:
+    """Bytes of values in a payload with items, or by place."""
+    before = 4 + 4 * (1 if schema == PLACES_SCHEMA else queries)
+    if len(payload) <= before:
+        raise CodecError(
+            f"uplink record: expected more than {before} bytes of payload for {queries} queries, "
+            f"got {len(payload)}"
+        )
+    return len(payload) - before
 
 
 def split_records(content: bytes, *, most_bytes: int) -> Iterator[bytes]:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config.codec_names import CodecName, codec_target, is_own_codec
-from ecct_tf.errors import ConfigError
+from ecct_tf.errors import CodecError, ConfigError
 from ecct_tf.plugins import find_function, guarded
 
-__all__ = ["RowCodec", "custom_codec"]
+__all__ = ["RowCodec", "array_codec", "custom_codec", "decoded_rows", "encoded_rows"]
 
 Array = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -40,9 +40,9 @@ class RowCodec:
         bytes are received.
       error: largest distance of a decoded number from what was encoded, as a share of the largest
         absolute value of its row, of rows where that is between 2**-7 and 2**15.
-      encode_array: `encode` with NumPy arrays, equal to the last bit; None for none. `check_codec`
-        compares the two; nothing else reads it so far, since files name no custom codec.
-      decode_array: `decode` likewise.
+      encode_array: `encode` with NumPy arrays, equal to the last bit; None for none. Devices write
+        with it outside a simulation, where there may be no TensorFlow.
+      decode_array: `decode` likewise: devices read downlinks with it, jobs the uplink log.
     """
 
     row_bytes: Callable[[int], int]
@@ -85,3 +85,84 @@ def custom_codec(name: CodecName) -> RowCodec:
             f"value, at least 0 and below 1, got {found.error!r}"
         )
     return found
+
+
+def array_codec(name: CodecName) -> RowCodec:
+    """A custom codec with its NumPy form.
+
+    Raises:
+      ConfigError: as for `custom_codec`, or it has no NumPy form.
+    """
+    found = custom_codec(name)
+    if found.encode_array is None or found.decode_array is None:
+        raise ConfigError(
+            f"codec {name!r}: expected encode_array and decode_array, with which uplink logs, "
+            "exported files, devices and jobs write and read rows without TensorFlow, got none; "
+            "add them to its RowCodec (docs/extend_codec.md)"
+        )
+    return found
+
+
+def encoded_rows(name: CodecName, values: Array) -> Bytes:
+    """Rows of a custom codec.
+
+    Args:
+      name: of the codec.
+      values: `[..., width] float32`.
+
+    Returns:
+      `[..., row_bytes(width)] uint8`.
+
+    Raises:
+      ConfigError: it has no NumPy form, fails, or makes something else.
+    """
+    codec = array_codec(name)
+    given = np.ascontiguousarray(values, np.float32)
+    with guarded(f"codec {name!r}: encode_array", module=_module(name)):
+        # Not None, as `array_codec` says.
+        found = codec.encode_array(given) if codec.encode_array else None
+    shape = (*given.shape[:-1], codec.row_bytes(given.shape[-1]))
+    return _of_form(found, np.dtype(np.uint8), shape, what=f"codec {name!r}: encode_array")
+
+
+def decoded_rows(name: CodecName, content: Bytes, width: int) -> Array:
+    """Numbers out of rows of a custom codec; damaged rows may give NaN.
+
+    Args:
+      name: of the codec.
+      content: `[..., row_bytes(width)] uint8`.
+      width: numbers in a row.
+
+    Returns:
+      `[..., width] float32`.
+
+    Raises:
+      CodecError: rows of another length.
+      ConfigError: it has no NumPy form, fails, or makes something else.
+    """
+    codec = array_codec(name)
+    if content.shape[-1] != codec.row_bytes(width):
+        raise CodecError(
+            f"codec {name!r}: expected rows of {codec.row_bytes(width)} bytes for {width} numbers, "
+            f"got {content.shape[-1]}"
+        )
+    given = np.ascontiguousarray(content)
+    with guarded(f"codec {name!r}: decode_array", module=_module(name)), np.errstate(all="ignore"):
+        found = codec.decode_array(given, width) if codec.decode_array else None
+    shape = (*given.shape[:-1], width)
+    return _of_form(found, np.dtype(np.float32), shape, what=f"codec {name!r}: decode_array")
+
+
+def _module(name: CodecName) -> str:
+    return codec_target(name).partition(":")[0]
+
+
+def _of_form(
+    found: Any, dtype: np.dtype[Any], shape: tuple[int, ...], *, what: str
+) -> npt.NDArray[Any]:
+    got: npt.NDArray[Any] = np.asarray(found)
+    if got.dtype != dtype or got.shape != shape:
+        raise ConfigError(
+            f"{what}: expected {list(shape)} {dtype}, got {list(got.shape)} {got.dtype}"
+        )
+    return got

@@ -2,8 +2,8 @@
 
 Little-endian, without gaps, in this order: the user's id (int32), the items (int32), the
 embeddings as their codec writes them, for int8 followed by their scales (float16), then
-the logits likewise. Where an answer travels by place (`ecct_tf.wire.places`) four bytes stand
-for the items.
+the logits likewise. A custom codec writes rows of bytes: one for each embedding, one for all
+logits. Where an answer travels by place (`ecct_tf.wire.places`) four bytes stand for the items.
 """
 
 import dataclasses
@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import CODECS, CodecName
+from ecct_tf.config import CodecName, is_own_codec
 from ecct_tf.errors import CodecError
+from ecct_tf.wire.codec_codes import codec_text, is_unknown
+from ecct_tf.wire.row_codec import array_codec, decoded_rows, encoded_rows
 from ecct_tf.wire.values import VALUE_DTYPES
 from ecct_tf.wire.whole_numbers import check_array, check_whole
 
@@ -23,6 +25,7 @@ __all__ = [
     "UplinkForm",
     "WireUplink",
     "decoded",
+    "decoded_uplink",
     "pack_uplink",
     "pack_uplinks",
     "unpack_uplink",
@@ -41,8 +44,15 @@ class UplinkForm:
     Attributes:
       queries: Q, items that a device answers for.
       embedding_dim: d_e.
-      codec: how embeddings and logits are written.
+      codec: how embeddings and logits are written. A custom codec is imported by its name, which
+        must come from the reader's own configuration; of one that the reader does not know it is
+        what `named_codec` returned, and values are bytes without meaning.
       with_logits: whether logits cross (stage 2).
+      unread_bytes: length of the values of a codec that the reader does not know, else 0.
+
+    Raises:
+      CodecError: the sizes or the codec's name cannot be.
+      ConfigError: a custom codec cannot be imported, or has no NumPy form.
 
     >>> UplinkForm(queries=24, embedding_dim=16, codec="int8", with_logits=True).payload_bytes
     558
@@ -52,6 +62,7 @@ class UplinkForm:
     embedding_dim: int
     codec: CodecName
     with_logits: bool
+    unread_bytes: int = 0
 
     def __post_init__(self) -> None:
         if self.queries < 1 or self.embedding_dim < 1:
@@ -59,10 +70,16 @@ class UplinkForm:
                 "an uplink has at least one query and one embedding dimension, got "
                 f"{self.queries} and {self.embedding_dim}"
             )
-        if self.codec not in CODECS:
-            raise CodecError(f"expected a codec out of {CODECS}, got {self.codec!r}")
-        # Four bytes are the most that a value or an item takes.
-        if 4 * self.queries * (self.embedding_dim + 3) > MAX_PAYLOAD_BYTES:
+        if is_unknown(self.codec) != bool(self.unread_bytes):
+            raise CodecError(
+                "an uplink has bytes that are not read where its codec is unknown, and only there, "
+                f"got {self.unread_bytes} of {codec_text(self.codec)}"
+            )
+        # Four bytes are the most that a value or an item takes, except of custom codecs.
+        most = 4 * self.queries * (self.embedding_dim + 3)
+        if most <= MAX_PAYLOAD_BYTES and not is_own_codec(self.codec):
+            most = self.payload_bytes
+        if most > MAX_PAYLOAD_BYTES:
             raise CodecError(
                 f"an uplink has at most {MAX_PAYLOAD_BYTES} bytes, got {self.queries} queries of "
                 f"{self.embedding_dim} embedding dimensions"
@@ -86,12 +103,21 @@ class UplinkForm:
 
 @functools.lru_cache(maxsize=64)
 def _layout(form: UplinkForm) -> np.dtype[np.void]:
-    values, queries = VALUE_DTYPES[form.codec], form.queries
+    queries = form.queries
     fields: list[tuple[str, str, tuple[int, ...]]] = [
         ("user", "<i4", ()),
         ("items", "<i4", (queries,)),
-        ("embeddings", values, (queries, form.embedding_dim)),
     ]
+    if is_unknown(form.codec):
+        return np.dtype([*fields, ("unread", "u1", (form.unread_bytes,))])
+    if not is_own_codec(form.codec):
+        row_bytes = array_codec(form.codec).row_bytes
+        fields.append(("embeddings", "u1", (queries, row_bytes(form.embedding_dim))))
+        if form.with_logits:
+            fields.append(("logits", "u1", (row_bytes(queries),)))
+        return np.dtype(fields)
+    values = VALUE_DTYPES[form.codec]
+    fields.append(("embeddings", values, (queries, form.embedding_dim)))
     if form.codec == "int8":
         fields.append(("embedding_scales", "<f2", (queries, 1)))
     if form.with_logits:
@@ -123,12 +149,18 @@ def pack_uplink(user: int, outputs: Mapping[str, Array], form: UplinkForm) -> by
 
     Args:
       user: the id that the cloud knows the user by.
-      outputs: of the signature; float16 as its bits in int32.
+      outputs: of the signature; float16 as its bits in int32. For a custom codec they are numbers,
+        clipped and with their noise, which are encoded here.
       form: of the exchange.
 
     Raises:
       CodecError: when an output is missing or has another shape than `form` says.
     """
+    if not is_own_codec(form.codec):
+        outputs = {
+            name: encoded_rows(form.codec, value) if name in ("embeddings", "logits") else value
+            for name, value in outputs.items()
+        }
     given = {
         name: np.asarray(outputs[name])
         for name in form.dtype.names or ()
@@ -182,7 +214,8 @@ def unpack_uplink(content: bytes, form: UplinkForm) -> WireUplink:
     """
     if len(content) != form.payload_bytes:
         raise CodecError(
-            f"uplink: expected {form.payload_bytes} bytes for codec {form.codec}, {form.queries} "
+            f"uplink: expected {form.payload_bytes} bytes for codec {codec_text(form.codec)}, "
+            f"{form.queries} "
             f"queries and {'embeddings and logits' if form.with_logits else 'embeddings'}, "
             f"got {len(content)}"
         )
@@ -224,8 +257,34 @@ def decoded(
     Returns:
       `[n, Q, d_e] float32`, and `[n, Q] float32` or None in stage 1.
     """
+    _check_known(form)
     embeddings, logits = _parts(rows, form)
-    return _floats(embeddings), _floats(logits) if form.with_logits else None
+    found = _floats(embeddings, form.codec, width=form.embedding_dim)
+    return found, _floats(logits, form.codec, width=form.queries) if form.with_logits else None
+
+
+def decoded_uplink(
+    content: bytes, form: UplinkForm
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+    """What the codec's `decode` makes of one payload.
+
+    Returns:
+      `[Q, d_e] float32`, and `[Q] float32` or None in stage 1.
+
+    Raises:
+      CodecError: as for `unpack_uplink`, or the codec is unknown to this reader.
+    """
+    unpack_uplink(content, form)
+    embeddings, logits = decoded(np.frombuffer(content, form.dtype), form)
+    return embeddings[0], None if logits is None else logits[0]
+
+
+def _check_known(form: UplinkForm) -> None:
+    if is_unknown(form.codec):
+        raise CodecError(
+            f"uplink: written with {codec_text(form.codec)}, which this reader was not told; name "
+            "it in exchange.codec"
+        )
 
 
 def _filled(
@@ -237,7 +296,7 @@ def _filled(
     names = [name for name in form.dtype.names or () if name != "user"]
     if set(given) != set(names):
         raise CodecError(
-            f"uplink: expected {', '.join(names)} for codec {form.codec} in stage "
+            f"uplink: expected {', '.join(names)} for codec {codec_text(form.codec)} in stage "
             f"{2 if form.with_logits else 1}, got {', '.join(given)}; "
             "device and cloud were built with different settings"
         )
@@ -267,7 +326,9 @@ def _parts(
     return tuple(rows[name] for name in embeddings), tuple(rows[name] for name in logits)
 
 
-def _floats(encoded: Sequence[Array]) -> npt.NDArray[np.float32]:
+def _floats(encoded: Sequence[Array], codec: CodecName, *, width: int) -> npt.NDArray[np.float32]:
+    if not is_own_codec(codec):
+        return decoded_rows(codec, encoded[0], width)
     values = encoded[0].astype(np.float32)
     if len(encoded) > 1:
         # Repeated, since NumPy is slow with rows as short as these that share a number.

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from ecct_tf.edge import DeviceTask, EdgeInputs, EdgeModel, ItemTensors, pair_inputs
 from ecct_tf.fixed_order import fixed_order
+from mobile_export.contract.signatures import graph_codec
 
 __all__ = ["SourceModel"]
 
@@ -146,7 +147,9 @@ class SourceModel:
         embedding: npt.NDArray[np.float32],
         logit: npt.NDArray[np.float32],
     ) -> Arrays:
-        exchange = dataclasses.replace(self.task.exchange, noise_multiplier=0.0)
+        exchange = self.task.exchange
+        codec = graph_codec(exchange.codec)
+        exchange = dataclasses.replace(exchange, codec=codec, noise_multiplier=0.0)
         uplink = exchange.make_uplink(
             tf.constant([0]), queries[None], embedding[None], logit[None], noise_seed=tf.constant(0)
         )

@@ -28,7 +28,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ecct_tf.config import CLOCK_CONTEXT
+from ecct_tf.config import CLOCK_CONTEXT, CodecName, is_own_codec
 
 __all__ = [
     "FILE_SCHEMA",
@@ -36,6 +36,8 @@ __all__ = [
     "Signature",
     "Sizes",
     "contract_of",
+    "custom_codec_name",
+    "graph_codec",
     "signatures",
 ]
 
@@ -92,7 +94,8 @@ class Sizes:
       cloud_dim: d_c, width of the user embedding in a downlink.
       embedding_dim: d_e, width of the edge embedding in an uplink.
       num_queries: Q.
-      codec: of downlink and uplink: `float32`, `float16` or `int8`.
+      codec: of downlink and uplink: `float32`, `float16` or `int8`; `float32` where the codec is a
+        custom one, for then the device decodes and encodes outside of the file.
       with_logits: whether logits cross (stage 2).
       with_noise: whether the device adds noise to its uplink.
       weights: P, trained values.
@@ -106,6 +109,8 @@ class Sizes:
       item_rows: R, rows of items that the file takes as an input; 0 where it holds the whole table,
         and there is no such input.
       row_bytes: of a row in that input, its item's number included.
+      custom_codec: name of the custom codec that the device decodes and encodes with; empty where
+        the codec is one of the library's.
     """
 
     history_length: int
@@ -125,6 +130,17 @@ class Sizes:
     targets: tuple[str, ...] = ()
     item_rows: int = 0
     row_bytes: int = 0
+    custom_codec: CodecName = ""
+
+
+def graph_codec(codec: CodecName) -> CodecName:
+    """How a file's tensors are where devices exchange through `codec`."""
+    return codec if is_own_codec(codec) else "float32"
+
+
+def custom_codec_name(codec: CodecName) -> CodecName:
+    """`codec` where it is a custom one, else empty."""
+    return "" if is_own_codec(codec) else codec
 
 
 def signatures(sizes: Sizes, *, trainable: bool) -> Mapping[str, Signature]:

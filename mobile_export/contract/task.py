@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ecct_tf.config import CODECS, FeatureConfig, is_own_codec
+from ecct_tf.config import FeatureConfig
 from ecct_tf.edge import DeviceTask, EdgeModel, build_optimizer
 from ecct_tf.errors import ConfigError, ExportError
 from mobile_export.contract.samples import samples_of
-from mobile_export.contract.signatures import Sizes
+from mobile_export.contract.signatures import Sizes, custom_codec_name, graph_codec
 
 __all__ = ["check_exportable", "check_told", "device_settings", "file_sizes"]
 
@@ -71,17 +71,11 @@ def _exchange(task: DeviceTask) -> dict[str, Any]:
 
 
 def check_exportable(task: DeviceTask) -> None:
-    """Refuses devices whose cloud sends rows, or that exchange through a custom codec.
+    """Refuses devices whose cloud sends rows.
 
     Raises:
       ConfigError: so it is.
     """
-    if not is_own_codec(task.exchange.codec):
-        raise ConfigError(
-            f"export: these devices exchange through exchange.codec={task.exchange.codec}, a "
-            f"custom codec, and files know {', '.join(CODECS)} alone; simulate with it, or with "
-            "one of these to export"
-        )
     if task.exchange.num_rows:
         raise ConfigError(
             "export: the cloud of these devices sends rows (h_c and z_c of items that it chose), "
@@ -160,7 +154,8 @@ def file_sizes(
         cloud_dim=model.spec.cloud_dim,
         embedding_dim=model.spec.embedding_dim,
         num_queries=task.exchange.num_queries,
-        codec=task.exchange.codec,
+        codec=graph_codec(task.exchange.codec),
+        custom_codec=custom_codec_name(task.exchange.codec),
         with_logits=task.exchange.with_logits,
         with_noise=task.exchange.noise_multiplier > 0,
         weights=trained,

@@ -14,11 +14,16 @@ __all__ = ["WireUplink", "pack_uplink", "unpack_uplink", "uplink_form"]
 
 
 def uplink_form(sizes: Sizes) -> UplinkForm:
-    """The form of the payload that a file's signature `uplink` makes."""
+    """The form of the payload that is made of a file's signature `uplink`.
+
+    Raises:
+      ConfigError: its custom codec cannot be imported here, or has no NumPy form. Whoever runs the
+        file must have compared the name with that of its own configuration before.
+    """
     return UplinkForm(
         queries=sizes.num_queries,
         embedding_dim=sizes.embedding_dim,
-        codec=sizes.codec,
+        codec=sizes.custom_codec or sizes.codec,
         with_logits=sizes.with_logits,
     )
 

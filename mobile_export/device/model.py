@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.config import CodecName
 from ecct_tf.errors import DeviceError
 from ecct_tf.wire import StartFile, UplinkRecord
 from ecct_tf.wire.item_rows import ItemRows
@@ -42,22 +43,33 @@ class DeviceModel(FileScorer):
     Attributes:
       file: what it runs.
       runtime: what runs it.
+      codec: that it was told; None for any of the library's.
 
     Args:
       path: the file. Its hash is checked before it is loaded.
       runtime: `litert`, `litert-compiled` for its CompiledModel, or `tensorflow` for its
         interpreter.
       sha256: expected of the file; by default what the manifest beside it says.
+      codec: through which this device exchanges. A file of a run with a custom `exchange.codec`
+        needs its name here, for no file decides what a device imports; None takes whichever of the
+        library's codecs the file names.
 
     Raises:
       ExportError: when the file is not what the manifest says, or the runtime is not
         installed or refuses it.
+      DeviceError: the file exchanges through another codec; it names both.
+      ConfigError: the custom codec cannot be imported, or has no NumPy form.
     """
 
     def __init__(
-        self, path: Path, *, runtime: Runtime = "litert", sha256: str | None = None
+        self,
+        path: Path,
+        *,
+        runtime: Runtime = "litert",
+        sha256: str | None = None,
+        codec: CodecName | None = None,
     ) -> None:
-        super().__init__(path, runtime=runtime, sha256=sha256)
+        super().__init__(path, runtime=runtime, sha256=sha256, codec=codec)
         self._first: Array = np.zeros(0, np.float32)
         if self.trainable:
             self._first = self._call("save", _UNUSED)["state"]

@@ -1,10 +1,42 @@
 """Whether a device can take a downlink: of its file's form and table, no older than its last."""
 
+from ecct_tf.config import CodecName
 from ecct_tf.errors import DeviceError
+from ecct_tf.wire.row_codec import array_codec
 from mobile_export.device.state import DeviceState, ReceivedDownlink
 from mobile_export.runtime.edge_file import EdgeFile
 
-__all__ = ["check_downlink"]
+__all__ = ["check_codec", "check_downlink"]
+
+
+def check_codec(file: EdgeFile, codec: CodecName | None) -> None:
+    """Refuses a file whose codec is not the one that the device was told of.
+
+    A custom codec is imported by the name that the device's own configuration has, which the file
+    must have too: a file alone makes no device import anything.
+
+    Args:
+      file: that the device is to run.
+      codec: of the device's own configuration; None for any of the library's.
+
+    Raises:
+      DeviceError: they are not the same.
+      ConfigError: the custom codec cannot be imported, or has no NumPy form.
+    """
+    named = file.sizes.custom_codec or file.sizes.codec
+    if file.sizes.custom_codec and codec is None:
+        raise DeviceError(
+            f"{file.name}: its run exchanges through exchange.codec={named}, a custom codec; if "
+            f"this device has the package, name it: codec={named!r} (DeviceModel). Devices without "
+            "Python need a run with float32, float16 or int8"
+        )
+    if codec is not None and codec != named:
+        raise DeviceError(
+            f"{file.name}: expected a file of exchange.codec={codec}, which this device was told, "
+            f"got one of {named}; device and cloud were built with different settings"
+        )
+    if file.sizes.custom_codec:
+        array_codec(named)
 
 
 def check_downlink(state: DeviceState, downlink: ReceivedDownlink, file: EdgeFile) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.config import CodecName
 from ecct_tf.data.clock import clock_reading
 from ecct_tf.data.samples import pad_history
 from ecct_tf.errors import DeviceError
 from ecct_tf.wire.item_rows import ItemRows
 from mobile_export.contract.held import HeldRoom
 from mobile_export.device.moments import Context, moment_codes
+from mobile_export.device.received import check_codec
 from mobile_export.device.rows import DeviceRows, PlacedRows, placed, usable_part
 from mobile_export.device.state import DeviceState
 from mobile_export.device.times import whole_seconds
@@ -37,9 +39,16 @@ class FileRunner:
     """
 
     def __init__(
-        self, path: Path, *, runtime: Runtime = "litert", sha256: str | None = None
+        self,
+        path: Path,
+        *,
+        runtime: Runtime = "litert",
+        sha256: str | None = None,
+        codec: CodecName | None = None,
     ) -> None:
         self.file = LoadedFile(path, runtime=runtime, sha256=sha256)
+        check_codec(self.file, codec)
+        self.codec = codec
         self.runtime: Runtime = runtime
         self._lock = threading.RLock()
         self._current: Array | None = None

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.config import CodecName
 from ecct_tf.errors import DeviceError
 from ecct_tf.wire.item_rows import ItemRows
 from mobile_export.contract.wire import pack_uplink
@@ -27,9 +28,14 @@ class FileScorer(FileRunner):
     """Runs what does not change a device; attributes and errors are those of `DeviceModel`."""
 
     def __init__(
-        self, path: Path, *, runtime: Runtime = "litert", sha256: str | None = None
+        self,
+        path: Path,
+        *,
+        runtime: Runtime = "litert",
+        sha256: str | None = None,
+        codec: CodecName | None = None,
     ) -> None:
-        super().__init__(path, runtime=runtime, sha256=sha256)
+        super().__init__(path, runtime=runtime, sha256=sha256, codec=codec)
         self._guard = DeviceGuard(self.file, self._of_held_back)
 
     def served(self, state: DeviceState) -> DeviceState:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.config import CodecName, is_own_codec
 from ecct_tf.errors import CodecError, DeviceError
 from ecct_tf.files import write_atomically
 from ecct_tf.wire import DownlinkFile
@@ -47,7 +48,8 @@ class ReceivedDownlink:
     """What the cloud sent last, as encoded.
 
     Attributes:
-      user_embedding: `[d_c]`, in the codec's dtype: int8, float16 or float32.
+      user_embedding: `[d_c]`, in the codec's dtype: int8, float16 or float32; float32 where a
+        custom codec wrote it.
       queries: `[Q] int32`, the items that the cloud asks about; empty when it asks nothing.
       scale: of an int8 embedding, a float16 number.
       cloud_version: that made it; 0 in a simulation.
@@ -96,15 +98,26 @@ class ReceivedDownlink:
         return own < (other.round_number, other.cloud_version)
 
     @classmethod
-    def read(cls, file: DownlinkFile, key: int) -> "ReceivedDownlink":
+    def read(
+        cls, file: DownlinkFile, key: int, *, codec: CodecName | None = None
+    ) -> "ReceivedDownlink":
         """The downlink of a user, or of a segment of users, in a file that the cloud published.
 
+        Args:
+          file: that was published.
+          key: the user or the segment.
+          codec: that the device was told, which must be the file's where it is a custom one; None
+            for any of the library's.
+
         Raises:
-          CodecError: when the file has none.
+          CodecError: when the file has none, or was written with another custom codec.
         """
+        if codec is not None and not is_own_codec(codec):
+            file = file.read_with(codec)
         (record,) = file.only(key).records
+        own = is_own_codec(file.form.codec)
         return cls(
-            record["embedding"],
+            record["embedding"] if own else file.of(key).user_embedding,
             record["queries"],
             scale=float(record["scale"][0]) if file.form.codec == "int8" else 1.0,
             cloud_version=file.cloud_version,

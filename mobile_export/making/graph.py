@@ -4,6 +4,7 @@ The mathematics is that of the simulation: the same forward function, features, 
 optimisers and codecs. What is added here are guards, variables and names.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from ecct_tf.edge import DeviceTask, EdgeInputs, EdgeModel, EdgeOutputs, build_optimizer
 from ecct_tf.fixed_order import fixed_order
-from mobile_export.contract.signatures import Signature, Sizes, signatures
+from mobile_export.contract.signatures import Signature, Sizes, graph_codec, signatures
 from mobile_export.making import guards
 from mobile_export.making.conversion import QUANTISED_SCOPE
 from mobile_export.making.held_items import HeldItems
@@ -100,8 +101,10 @@ class EdgeGraph(tf.Module):
         with fixed_order(self._trainable):
             inputs = self._inputs.candidates(given, queries)
         outputs = self._forward(inputs, fixed_order=self._trainable)
+        # A custom codec encodes on the device, outside of the file, which gives it numbers.
+        exchange = self._task.exchange
         return encoded_answer(
-            self._task.exchange,
+            dataclasses.replace(exchange, codec=graph_codec(exchange.codec)),
             queries=self._inputs.numbers(given, queries),
             outputs=outputs,
             noise=given.get("noise"),

@@ -17,7 +17,13 @@ from ecct_tf.wire import architecture_fingerprint
 from mobile_export.contract.held import held_room
 from mobile_export.contract.meaning import context_of, kept_columns, meaning_of
 from mobile_export.contract.samples import group_size_of, samples_of
-from mobile_export.contract.signatures import FILE_SCHEMA, Sizes, contract_of
+from mobile_export.contract.signatures import (
+    FILE_SCHEMA,
+    Sizes,
+    contract_of,
+    custom_codec_name,
+    graph_codec,
+)
 from mobile_export.contract.soundness import check_numbers
 from mobile_export.flatbuffer.packing import associated_files, vocabulary_rows
 
@@ -119,7 +125,8 @@ def _sizes(metadata: Mapping[str, Any]) -> Sizes:
         cloud_dim=exchange["cloud_dim"],
         embedding_dim=exchange["embedding_dim"],
         num_queries=exchange["num_queries"],
-        codec=exchange["codec"],
+        codec=graph_codec(exchange["codec"]),
+        custom_codec=custom_codec_name(exchange["codec"]),
         with_logits=exchange["with_logits"],
         with_noise=exchange["noise_multiplier"] > 0,
         weights=weights,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ecct_tf.config import CodecName
 from ecct_tf.errors import CodecError, SignatureError, TransportError
 from ecct_tf.files import private_folder, write_bytes
 from ecct_tf.wire import (
@@ -204,12 +205,15 @@ class CloudClient:
                     raise TransportError(f"/v1/files/{start.file.path}: {error}") from error
         return None
 
-    def downlink(self, publication: Publication, *, segment: int = 0) -> ReceivedDownlink:
+    def downlink(
+        self, publication: Publication, *, segment: int = 0, codec: CodecName | None = None
+    ) -> ReceivedDownlink:
         """The downlink of the token's user; of a user whom the cloud does not know, a segment's.
 
         Args:
           publication: the current one.
           segment: place in its `segment_names`; the first is that of all users.
+          codec: that the device was told; None for any of the library's.
 
         Raises:
           TransportError: it cannot be fetched or is damaged.
@@ -219,10 +223,10 @@ class CloudClient:
         try:
             if answer.status == 404:
                 file = DownlinkFile.from_bytes(self.file(publication.segments))
-                found = ReceivedDownlink.read(file, segment)
+                found = ReceivedDownlink.read(file, segment, codec=codec)
             else:
                 file = DownlinkFile.from_bytes(_body(answer, "/v1/downlink"))
-                found = ReceivedDownlink.read(file, int(file.keys[0]))
+                found = ReceivedDownlink.read(file, int(file.keys[0]), codec=codec)
         except CodecError as error:
             raise TransportError(f"/v1/downlink: {error}") from error
         made = found.cloud_version, found.round_number

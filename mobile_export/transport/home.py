@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ecct_tf.config import CodecName
 from ecct_tf.errors import DeviceError, TransportError
 from ecct_tf.files import write_text
 from ecct_tf.wire.signing import PublicKey
@@ -33,6 +34,7 @@ class OwnData:
       profile: rows of the private columns.
       num_older: how many of `history` the cloud knows too.
       context: what came of each of `history`, by column of the file; None where it is unknown.
+      codec: through which the device exchanges, where that is a custom one; see `DeviceModel`.
     """
 
     user: int
@@ -42,6 +44,7 @@ class OwnData:
     profile: tuple[int, ...] = ()
     num_older: int = 0
     context: Mapping[str, Sequence[str | None]] = dataclasses.field(default_factory=dict)
+    codec: CodecName | None = None
 
 
 class DeviceHome:
@@ -146,12 +149,14 @@ class DeviceHome:
         if self.state.exists():
             known = self._model(read_state(self.state).model, own.model)
             if known.exists():
-                return Device(self.state, DeviceModel(known, runtime=runtime), clock=clock)
+                return Device(
+                    self.state, DeviceModel(known, runtime=runtime, codec=own.codec), clock=clock
+                )
             # What was fetched is lost; the newest file takes over the state.
-            model = DeviceModel(client.model(own.model), runtime=runtime)
+            model = DeviceModel(client.model(own.model), runtime=runtime, codec=own.codec)
             return Device.adopt(self.state, model, clock=clock)
         publication = client.current()
-        model = DeviceModel(client.model(own.model), runtime=runtime)
+        model = DeviceModel(client.model(own.model), runtime=runtime, codec=own.codec)
         if model.file.table_sha256 != publication.item_table.sha256:
             raise TransportError(
                 f"{own.model}: expected a file with the published item table "

@@ -90,7 +90,7 @@ def _take_part(
     asked = publication.round_number
     has_taken_part = known is not None and known.round_number >= asked and known.cloud_version > 0
     if not has_taken_part:
-        downlink = client.downlink(publication)
+        downlink = client.downlink(publication, codec=device.model.codec)
         training, payload = device.take_part(downlink, plan, rounds=rounds)
     elif spool.answered_round is None or spool.answered_round < asked:
         payload = device.uplink()
@@ -112,7 +112,7 @@ def _take_part(
 def _moved(device: Device, client: CloudClient, table_sha256: str) -> Device:
     """The device with the file that holds the published item table."""
     old = device.model
-    model = DeviceModel(client.model(old.file.name), runtime=old.runtime)
+    model = DeviceModel(client.model(old.file.name), runtime=old.runtime, codec=old.codec)
     if model.file.table_sha256 != table_sha256:
         raise TransportError(
             f"{old.file.name}: expected a file with the published item table {table_sha256[:16]}…, "

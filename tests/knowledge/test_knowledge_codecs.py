@@ -1,6 +1,7 @@
 import dataclasses
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from ecct_tf.config import CODECS, ExchangeConfig, load_config
 from ecct_tf.errors import CodecError, ConfigError
 from ecct_tf.knowledge import ExchangeSpec, RowCodec, build_codec, codec_origin, codecs
-from ecct_tf.knowledge.codec_origin import changed_codecs, codec_origins
+from ecct_tf.knowledge.codec_origin import changed_codecs, check_codecs, codec_origins
 from ecct_tf.wire.row_codec import custom_codec
 
 FINITE = st.floats(-1e6, 1e6, width=32)
@@ -159,7 +160,7 @@ def test_what_is_no_codec_is_refused(name, words, monkeypatch):
 
 def test_a_codec_of_ones_own_has_the_bytes_that_it_says(monkeypatch):
     _module(monkeypatch)
-    monkeypatch.setattr(codecs, "_try", lambda _: None)
+    monkeypatch.setattr(codecs, "_try", lambda *_, **__: None)
     codec = build_codec("my_codecs:signs")
     assert codec.encoded_bytes(3, 5) == 15
     encoded = codec.encode(tf.constant([[0.5, -2.0]]))
@@ -181,7 +182,7 @@ def test_a_codec_of_ones_own_has_the_bytes_that_it_says(monkeypatch):
 @pytest.mark.parametrize("name", [*CODECS, "my_codecs:signs"])
 def test_rows_of_another_length_are_refused(name, monkeypatch):
     _module(monkeypatch)
-    monkeypatch.setattr(codecs, "_try", lambda _: None)
+    monkeypatch.setattr(codecs, "_try", lambda *_, **__: None)
     codec = build_codec(name)
     first, *others = codec.encode(tf.ones([2, 7]))
     with pytest.raises(CodecError, match="expected rows of 7 numbers as 7 "):
@@ -190,7 +191,7 @@ def test_rows_of_another_length_are_refused(name, monkeypatch):
 
 def test_no_numbers_are_no_bytes(monkeypatch):
     _module(monkeypatch)
-    monkeypatch.setattr(codecs, "_try", lambda _: None)
+    monkeypatch.setattr(codecs, "_try", lambda *_, **__: None)
     codec = build_codec("my_codecs:signs")
     assert codec.encoded_bytes(1, 0) == 0
     assert codec.decode(codec.encode(tf.ones([3, 0])), 0).shape == (3, 0)
@@ -208,13 +209,33 @@ def test_only_codecs_of_ones_own_are_recorded(monkeypatch):
     assert change.startswith("codec 'my_codecs:signs': source SHA-256 0000")
 
 
-def test_a_codec_of_ones_own_is_refused_where_it_cannot_be():
+def test_a_codec_of_ones_own_writes_no_item_table():
     own = "exchange.codec=my_codecs:signs"
-    for more, words in (
-        ((), f"exchange.item_table: got null with {own}"),
-        (("exchange.uplink_log=log",), f"exchange.uplink_log: got log with {own}"),
-        (("runtime.real_devices=1",), f"runtime.real_devices: got 1 with {own}"),
-    ):
-        table = ("exchange.item_table=int8",) if more else ()
-        with pytest.raises(ConfigError, match=words):
-            load_config(overrides=[own, *table, *more])
+    with pytest.raises(ConfigError, match=f"exchange.item_table: got null with {own}"):
+        load_config(overrides=[own])
+
+
+def test_without_a_numpy_form_it_stays_within_simulations(monkeypatch):
+    _module(monkeypatch)
+    monkeypatch.setattr(codecs, "_try", lambda *_, **__: None)
+    own = ExchangeConfig(codec="my_codecs:signs", item_table="int8")
+    check_codecs(own, arrays=False)
+    logged = dataclasses.replace(own, uplink_log="log")
+    for exchange, on_devices in ((own, True), (logged, False)):
+        with pytest.raises(ConfigError, match=r"my_codecs:signs.: expected encode_array and dec"):
+            check_codecs(exchange, arrays=on_devices)
+
+
+def test_a_numpy_form_that_differs_is_refused(monkeypatch):
+    _module(monkeypatch)
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples" / "own_codecs")
+    from own_codecs.four_bits import int4
+
+    good, module = int4(), sys.modules["my_codecs"]
+
+    def halved(content, width):
+        return good.decode_array(content, width) * np.float32(0.5)
+
+    module.other = lambda: dataclasses.replace(good, decode_array=halved)
+    with pytest.raises(ConfigError, match="to equal encode and decode to the last bit"):
+        build_codec("my_codecs:other")

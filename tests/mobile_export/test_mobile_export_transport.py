@@ -235,7 +235,8 @@ class Offering:
     def current(self):
         return Publication.from_json((self.folders[0] / "current.json").read_text())
 
-    def downlink(self, publication):
+    def downlink(self, publication, *, codec=None):
+        assert codec is None
         if len(self.folders) > 1:
             self.folders.pop(0)
             raise StalePublicationError("the cloud published meanwhile")

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from ecct_tf.errors import CodecError
+from ecct_tf.errors import CodecError, ConfigError
 from ecct_tf.wire import (
     UplinkForm,
     UplinkRecord,
@@ -95,7 +95,7 @@ def test_a_payload_of_another_form_is_told():
         unpack_uplink(PAYLOAD[:-1], FORM)
     with pytest.raises(CodecError, match="at least one query"):
         UplinkForm(queries=0, embedding_dim=3, codec="int8", with_logits=True)
-    with pytest.raises(CodecError, match="codec out of"):
+    with pytest.raises(ConfigError, match="codec out of"):
         UplinkForm(queries=1, embedding_dim=3, codec="int4", with_logits=True)
 
 
@@ -128,7 +128,7 @@ def test_a_damaged_record_is_refused(offset, value, message):
     [
         (8, b"\xff\xff\xff\xff", "at most 1000000 bytes, got 4294967295 queries"),
         (12, b"\0", "at least one query and one embedding dimension, got 2 and 0"),
-        (6, b"\3", "expected a codec below 3 and stage 1 or 2, got 3 and 2"),
+        (6, b"\3", "expected a codec below 3, or a custom one from 128, got 3"),
         (36, b"\1", "header says 1 bytes of payload, it has 26"),
         (24, b"\4", "payload is of user 7, expected user 4"),
         (31, b"\x80", "expected a round_number in 0..2147483647"),

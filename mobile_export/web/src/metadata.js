@@ -277,7 +277,9 @@ function column(told) {
 /** @param {Told} told */
 function exchangeOf(told) {
   const codec = told.text('codec');
-  if (!CODECS.includes(codec)) throw new JsonError(`expected codec float32, float16 or int8, got ${codec}`);
+  if (!CODECS.includes(codec)) {
+    throw new JsonError(`expected codec float32, float16 or int8, got ${codec}; custom codecs run in Python`);
+  }
   return new Exchange({
     cloudDim: told.count('cloud_dim'),
     embeddingDim: told.count('embedding_dim'),

@@ -188,7 +188,9 @@ public class EdgeMetadata internal constructor(
                 queries = from.count("num_queries"),
                 codec =
                     Codec.entries.find { it.name.lowercase() == codec }
-                        ?: throw JsonException("expected codec float32, float16 or int8, got $codec"),
+                        ?: throw JsonException(
+                            "expected codec float32, float16 or int8, got $codec; custom codecs run in Python",
+                        ),
                 withLogits = from.flag("with_logits"),
                 noiseMultiplier = from.number("noise_multiplier"),
             )

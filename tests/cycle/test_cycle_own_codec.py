@@ -1,0 +1,115 @@
+"""A custom codec all the way: simulate, export, verify, Python devices, log, job, publication."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cloud.uplink_log import log_files
+from ecct_tf.cli import main
+from ecct_tf.config import load_config
+from ecct_tf.cycle import load_cycle_config, run_cycles
+from ecct_tf.cycle.edge import fetch
+from ecct_tf.cycle.folder import CycleFolder
+from ecct_tf.cycle.over_http import HttpOptions
+from ecct_tf.errors import ConfigError, DeviceError
+from ecct_tf.simulation.simulate import simulate
+from mobile_export.device import DeviceModel
+
+_spec = importlib.util.spec_from_file_location(
+    "cycle_pieces", Path(__file__).with_name("cycle_pieces.py")
+)
+pieces = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(pieces)
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "own_codecs"
+CODEC = "own_codecs.four_bits:int4"
+OWN = (f"exchange.codec={CODEC}", "exchange.item_table=int8")
+
+
+def _python_path():
+    return filter(None, [os.environ.get("PYTHONPATH")])
+
+
+@pytest.fixture(autouse=True)
+def _example(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    # Devices over HTTP live in processes of their own.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(EXAMPLES), *_python_path()]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("http", [False, True])
+def test_jobs_and_devices_of_a_cycle_exchange_through_it(http, tmp_path):
+    settings = ("data.synthetic_users=6", "edge.tiers={linear: 1.0}", "rounds_per_cycle=1", *OWN)
+    config = load_cycle_config(
+        None, overrides=[*pieces.SMALL, *settings, "edge.start=random"], http=http
+    )
+    chain = run_cycles(config, tmp_path / "chain", cycles=1, show=False)
+    assert [row["uplinks_read"] for row in chain.rows] == ["0", "6"]
+    assert {row["uplinks_rejected"] for row in chain.rows} == {"0"}
+    # Header and CRC-32, id, fingerprint, rows of three numbers and one of all logits.
+    record = 44 + 4 + 4 + pieces.QUERIES * (2 + 2) + 2 + pieces.QUERIES // 2
+    assert int(chain.rows[1]["uplink_bytes"]) == 6 * record
+    folder = CycleFolder(chain.path)
+    assert len(log_files(folder.uplinks)) == 1
+    known = fetch(folder.public, codec=CODEC).downlinks
+    user = int(known.keys[0])
+    assert np.isfinite(known.of(user).user_embedding).all()
+    (path,) = folder.export.glob("*/*.tflite")
+    with pytest.raises(DeviceError, match=f"exchange.codec={CODEC}, a custom codec; if this dev"):
+        DeviceModel(path, runtime=pieces.RUNTIME)
+
+
+def test_browsers_of_a_cycle_refuse_it_by_name(tmp_path):
+    config = load_cycle_config(None, overrides=[*pieces.SMALL, *OWN], http=True)
+    browsers = HttpOptions(browsers=1, browser_command=("node",))
+    with pytest.raises(ConfigError, match=f"got {CODEC}, a custom codec, but browsers know float"):
+        run_cycles(config, tmp_path, cycles=1, show=False, http=browsers)
+
+
+@pytest.mark.slow
+def test_files_of_a_run_are_verified_and_do_the_work_of_its_devices(tmp_path, monkeypatch, capsys):
+    settings = (
+        "rounds=2",
+        "exchange.stage_1_rounds=1",
+        "data.dataset=synthetic",
+        "data.synthetic_users=16",
+        "data.synthetic_items=120",
+        "evaluation.negatives=10",
+        "features.history_length=6",
+        "cloud.rank=3",
+        "cloud.next_item.epochs=0",
+        "edge.tiers={linear: 1.0}",
+        "edge.start=random",
+        "baselines=false",
+        "exchange.uplink_log=run:uplinks",
+        "exchange.noise_multiplier=0.1",
+        "runtime.real_devices=3",
+        *OWN,
+    )
+    run = tmp_path / "run"
+    simulate(load_config(overrides=settings), out=run)
+    rows = pd.read_csv(run / "metrics.csv")
+    assert rows["real_devices_equal_uplinks"].tolist() == [3, 3]
+    assert len(log_files(run / "uplinks")) == 2
+
+    def ecct(*arguments):
+        monkeypatch.setattr("sys.argv", ["ecct", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code
+        return code or 0, capsys.readouterr()
+
+    code, told = ecct("export", run, "--out", tmp_path / "files")
+    assert code == 0, told.err
+    (file,) = (tmp_path / "files").glob("*.tflite")
+    code, told = ecct("verify", file, "--run", run, "--steps", 6, "--calls", 12)
+    assert code == 0, told.out + told.err
+    assert "FAILED" not in told.out
+    assert DeviceModel(file, runtime=pieces.RUNTIME, codec=CODEC).file.sizes.codec == "float32"
