@@ -182,6 +182,7 @@ class _Loop:
                 **measured.heard(job.version),
                 **measured.quality("validation", measure=True, cycle=cycle),
                 **measured.quality("test", measure=with_test, cycle=cycle),
+                **measured.targets(measure=with_test, cycle=cycle),
                 **measured.crossed(cycle),
             }
         )

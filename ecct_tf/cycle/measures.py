@@ -1,6 +1,7 @@
 """What is measured of a cycle: quality on both sides, uplinks, and bytes that crossed."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -11,12 +12,14 @@ from cloud.version_files import StoredCloud
 from ecct_tf.config import CodecName, Tier
 from ecct_tf.cycle.edge import Fetched
 from ecct_tf.cycle.folder import CycleFolder
-from ecct_tf.cycle.quality import cloud_scores, edge_scores
-from ecct_tf.evaluation import evaluate_scores
+from ecct_tf.cycle.quality import cloud_scores, edge_scores, edge_target_logits
+from ecct_tf.data.outcomes import target_names
+from ecct_tf.evaluation import evaluate_scores, target_quality
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.sharing import ShareSchedule
 from ecct_tf.knowledge import build_codec
 from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.target_outcome import tested_labels
 from ecct_tf.wire import placed_bytes
 from ecct_tf.wire.record import CRC_BYTES, HEADER
 from mobile_export.contract.wire import uplink_form
@@ -90,6 +93,42 @@ class CycleMeasures:
             columns |= {f"{side}_{part}_hr": found.hr, f"{side}_{part}_ndcg": found.ndcg}
         return columns
 
+    def targets(self, *, measure: bool, cycle: int) -> dict[str, float | str]:
+        """AUC of each further target at the tested interactions.
+
+        By its own head and by the logit that ranks; blanks where nothing is measured, or the labels
+        are of one class.
+
+        Args:
+          measure: whether anything is measured.
+          cycle: cycles done.
+        """
+        experiment = self.experiment
+        columns: dict[str, float | str] = {}
+        names = target_names(experiment.config.samples)
+        if not names or not measure:
+            for name in names:
+                columns |= dict.fromkeys(_target_columns(name), "")
+            return columns
+        users = [user for fleet in self.fleets.values() for user in fleet.users]
+        tested = experiment.test.of_users(users)
+        ranking, logits = edge_target_logits(
+            self.fleets,
+            self.servers,
+            tested=tested,
+            split=experiment.split,
+            downlinks=self.fetched.downlinks,
+            codec=self.codec,
+            receives=self.schedule.begins(cycle * self.rounds_per_cycle),
+        )
+        labels = tested_labels(experiment, tested)
+        for place, name in enumerate(names):
+            found = target_quality(name, labels[:, place], logits=logits[name], ranking=ranking)
+            values = (found.auc, found.ranking_auc)
+            for column, value in zip(_target_columns(name), values, strict=True):
+                columns[column] = "" if math.isnan(value) else value
+        return columns
+
     def crossed(self, cycle: int) -> dict[str, int | str]:
         """Bytes of all devices together in a cycle; cycle 0, the first version, has no rounds.
 
@@ -116,3 +155,7 @@ class CycleMeasures:
             if new_file:
                 totals["file_bytes"] += devices * model.file.num_bytes
         return {**totals, "item_table": table}
+
+
+def _target_columns(name: str) -> tuple[str, str]:
+    return f"edge_test_{name}_auc", f"edge_test_{name}_ranking_auc"

@@ -1,7 +1,8 @@
 """Quality after a cycle: through the devices' files, and of the cloud's version in force."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,9 @@ from ecct_tf.errors import DataError
 from ecct_tf.federated.cohort import ServerState
 from ecct_tf.federated.crossing import shared_as_received
 from ecct_tf.wire import DownlinkFile
-from mobile_export.device import DeviceFleet, ReceivedDownlink
+from mobile_export.device import DeviceFleet, DeviceModel, DeviceState, ReceivedDownlink
 
-__all__ = ["check_numbers", "cloud_scores", "edge_scores"]
+__all__ = ["check_numbers", "cloud_scores", "edge_scores", "edge_target_logits"]
 
 Array = npt.NDArray[np.float32]
 
@@ -47,10 +48,89 @@ def edge_scores(
       receives: whether devices receive shared weights before their next round; else they have
         their own.
     """
+    scores = np.zeros(candidates.items.shape, np.float32)
+    requests = _requests(
+        fleets,
+        servers,
+        candidates=candidates,
+        split=split,
+        downlinks=downlinks,
+        codec=codec,
+        receives=receives,
+    )
+    for request in requests:
+        row = request.row
+        scores[row] = request.model.score(request.state, candidates.items[row], now=request.now)
+    return scores
+
+
+def edge_target_logits(
+    fleets: Mapping[Tier, DeviceFleet],
+    servers: Mapping[Tier, ServerState],
+    *,
+    tested: Candidates,
+    split: Split,
+    downlinks: DownlinkFile,
+    codec: CodecName,
+    receives: bool = True,
+) -> tuple[Array, dict[str, Array]]:
+    """Logits of the tested items alone, from the devices' own files.
+
+    Args:
+      fleets: as for `edge_scores`.
+      servers: likewise.
+      tested: one row for each tested interaction, whose first item counts.
+      split: as for `edge_scores`.
+      downlinks: likewise.
+      codec: likewise.
+      receives: likewise.
+
+    Returns:
+      `[rows] float32`, by which devices rank, and `[rows] float32` of each further target by its
+      name, of the trained weights.
+    """
+    ranking = np.zeros(len(tested.items), np.float32)
+    targets: dict[str, Array] = {}
+    requests = _requests(
+        fleets,
+        servers,
+        candidates=tested,
+        split=split,
+        downlinks=downlinks,
+        codec=codec,
+        receives=receives,
+    )
+    for request in requests:
+        row, own = request.row, tested.items[request.row, :1]
+        ranking[row] = request.model.score(request.state, own, now=request.now)[0]
+        told = request.model.target_logits(request.state, own, now=request.now)
+        for name, logits in told.items():
+            targets.setdefault(name, np.zeros_like(ranking))[row] = logits[0]
+    return ranking, targets
+
+
+class _Request(NamedTuple):
+    """A tested interaction's row, and who is asked for it, as of when."""
+
+    row: int
+    model: DeviceModel
+    state: DeviceState
+    now: int
+
+
+def _requests(
+    fleets: Mapping[Tier, DeviceFleet],
+    servers: Mapping[Tier, ServerState],
+    *,
+    candidates: Candidates,
+    split: Split,
+    downlinks: DownlinkFile,
+    codec: CodecName,
+    receives: bool,
+) -> Iterator[_Request]:
     rows_of: dict[int, list[int]] = {}
     for row, user in enumerate(candidates.users.tolist()):
         rows_of.setdefault(user, []).append(row)
-    scores = np.zeros(candidates.items.shape, np.float32)
     for tier, fleet in fleets.items():
         model, shared = fleet.model, np.asarray(servers[tier].shared, np.float32)
         received = shared_as_received(shared, codec) if len(shared) else shared
@@ -69,9 +149,7 @@ def edge_scores(
                     # What came of interactions is read in training alone.
                     context=np.zeros((0, 0), np.int32),
                 )
-                now = split.time_of(user, position)
-                scores[row] = model.score(asked, candidates.items[row], now=now)
-    return scores
+                yield _Request(row, model, asked, split.time_of(user, position))
 
 
 def cloud_scores(stored: StoredCloud, candidates: Candidates) -> Array:

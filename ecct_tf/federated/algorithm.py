@@ -37,6 +37,8 @@ class RoundReport:
       devices: devices that answered.
       train_loss: mean local loss over their samples; NaN where nothing was measured: nobody
         answered, nobody had samples, or nothing was trained. See `mean_loss`.
+      target_losses: mean of each further target's own loss over the same samples, before its weight
+        in the loss; NaN as for `train_loss`.
       downlink_bytes: knowledge and queries, cloud to devices.
       uplink_bytes: embeddings and logits, devices to cloud.
       weights_bytes: shared weights, both directions.
@@ -76,6 +78,7 @@ class RoundReport:
     refused: int = 0
     silent: int = 0
     weights_up_bytes: int = 0
+    target_losses: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def mean_loss(total: float, samples: float) -> float:

@@ -48,6 +48,7 @@ class CohortDone:
       asked: the sum of what they sent, and what they were asked; None where nobody answered, or
         where rows leave devices.
       loss: sum of the devices' losses, weighted by their samples.
+      target_losses: of each further target likewise, before its weight in the loss.
       weight: the samples behind it.
       measured: what the aggregator or custom stages measured.
       refused: uplinks that answer for other items than the cloud asked about.
@@ -59,6 +60,7 @@ class CohortDone:
     uplink: Uplink | None = None
     asked: Asked | None = None
     loss: float = 0.0
+    target_losses: Mapping[str, float] = dataclasses.field(default_factory=dict)
     weight: float = 0.0
     measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
     refused: int = 0
@@ -128,7 +130,8 @@ def run_cohort(
         kept=state.aggregator,
         crosses=work.crosses,
     )
-    loss, weight = (float(total) for total in totals)
+    loss, *of_targets = np.atleast_1d(np.asarray(totals[0])).tolist()
+    weight = float(totals[1])
     after = _with_private(state, shards, private)
     if collects and work.crosses:
         sent = sent_changes(
@@ -151,7 +154,14 @@ def run_cohort(
         shared=after.server.shared,
         settings=rates,
     )
-    done = CohortDone(after, work, loss=loss, weight=weight, measured=aggregated.measured)
+    done = CohortDone(
+        after,
+        work,
+        loss=loss,
+        target_losses=dict(zip(work.task.targets, of_targets, strict=True)),
+        weight=weight,
+        measured=aggregated.measured,
+    )
     if work.sums is not None:
         asked = received_sums(
             work,

@@ -18,7 +18,8 @@ class DeviceResult(NamedTuple):
       delta: `[P_shared] float32`, weighted sum of the changes of the shared weights.
       weight: `[] float32`, what is behind `delta`: samples, unless a method says otherwise.
       loss: `[] float32`, sample-weighted sum of each device's mean loss in its last epoch;
-        NaN if the weights of a device are not finite.
+        NaN if the weights of a device are not finite. With T further targets `[1 + T]`: behind it
+        the loss of each, before its weight.
       samples: `[] float32`, the samples behind `loss`.
       uplink: goes to the cloud; `()` where nothing does.
     """

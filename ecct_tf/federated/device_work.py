@@ -173,16 +173,19 @@ class DeviceWork:
             start, items=items, data=data, known=self._known(downlink), stacked=stacked
         )
         healthy = healthy_rows(final)
-        loss = tf.where(healthy, loss, np.nan)
         counts = tf.cast(data.samples, tf.float32)
+        if self.task.targets:
+            loss = tf.where(healthy[..., None], loss, np.nan) * counts[..., None]
+        else:
+            loss = tf.where(healthy, loss, np.nan) * counts
         coder = build_codec(self.weights_codec)
         own = final[..., : self.shared_size] - received
         change = coder.decode(coder.encode(own), self.shared_size)
         if stacked:
             delta = tf.linalg.matvec(change, counts, transpose_a=True)
-            loss = tf.reduce_sum(loss * counts)
+            loss = tf.reduce_sum(loss, axis=0)
         else:
-            delta, loss = change * counts, loss * counts
+            delta = change * counts
         samples = tf.reduce_sum(counts)
         weight, kept = samples, final[..., self.shared_size :]
         if not self.crosses:

@@ -138,12 +138,15 @@ class EcctRound:
         here, answers = answers.split(number)
         silent = sum(each.silent for each in done)
         work = self.cohorts[0].work
+        behind = sum(each.weight for each in done)
         report = RoundReport(
             stage=stage if work.receives or work.sends else 0,
             devices=len(answering),
-            train_loss=mean_loss(
-                sum(each.loss for each in done), sum(each.weight for each in done)
-            ),
+            train_loss=mean_loss(sum(each.loss for each in done), behind),
+            target_losses={
+                name: mean_loss(sum(each.target_losses.get(name, 0.0) for each in done), behind)
+                for name in work.task.targets
+            },
             **self.traffic(
                 stage,
                 participants,

@@ -57,7 +57,8 @@ class LocalTraining:
           stacked: whether tensors have a leading device axis.
 
         Returns:
-          Final weights `[..., P] float32`, and the mean loss `[...] float32` of the last epoch.
+          Final weights `[..., P] float32`, and the mean loss `[...] float32` of the last epoch;
+          with T further targets `[..., 1 + T]`, behind it the loss of each before its weight.
         """
         config = self.task.training
         inputs, teacher = self._sample_inputs(items, data, known, stacked)
@@ -130,9 +131,14 @@ class LocalTraining:
             ]
             seen = tf.reduce_sum(mask, axis=-1) / tf.cast(tf.maximum(data.samples, 1), tf.float32)
             last = tf.cast(tf.equal(epoch, config.epochs - 1), tf.float32)
-            return (index + 1, kept[0], loss + last * seen * batch_loss, *kept[1:])
+            share = last * seen
+            if self.task.targets:
+                share = share[..., None]
+            return (index + 1, kept[0], loss + share * batch_loss, *kept[1:])
 
         zero_loss = tf.zeros_like(tf.cast(data.samples, tf.float32))
+        if self.task.targets:
+            zero_loss = tf.stack([zero_loss] * (1 + len(self.task.targets)), axis=-1)
         state = tf.while_loop(
             lambda index, *_: index < epoch_steps * config.epochs,
             step,
@@ -187,7 +193,7 @@ class LocalTraining:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            losses, _ = self.task.total_loss(
+            losses, of_targets = self.task.total_loss(
                 self.model.forward(weights, inputs),
                 labels=labels,
                 target_labels=target_labels,
@@ -196,4 +202,7 @@ class LocalTraining:
                 taught=taught,
             )
             total = tf.reduce_sum(losses) if stacked else losses
-        return tape.gradient(total, weights), losses
+        gradient = tape.gradient(total, weights)
+        if of_targets is None:
+            return gradient, losses
+        return gradient, tf.concat([losses[..., None], of_targets], axis=-1)

@@ -76,7 +76,11 @@ class RoundResult:
             f"aggregator_{name}": "" if math.isnan(value) else value
             for name, value in report.aggregated.items()
         }
-        return {**row, **report.witnessed, **joined}
+        targets = {
+            f"train_loss_{name}": "" if math.isnan(value) else value
+            for name, value in report.target_losses.items()
+        }
+        return {**row, **targets, **report.witnessed, **joined}
 
 
 class Callback:

@@ -15,6 +15,8 @@ from ecct_tf.tensorflow_files import write_scalar, writing
 __all__ = ["TensorBoardWriter", "scalars"]
 
 _QUALITY = ("hr", "ndcg", "mrr", "auc", "gauc", "log_loss")
+# Before the name of a further target.
+_TARGET = "train_loss_"
 _TAGS = {
     "train_loss": "loss/train",
     "cloud_loss": "loss/cloud",
@@ -37,10 +39,14 @@ def scalars(row: Mapping[str, Any]) -> dict[str, float]:
 
     >>> scalars({"round": 3, "edge_hr": "0.5", "cloud_hr": "", "uplink_bytes": 20})
     {'edge/validation_hr': 0.5, 'traffic/uplink_bytes': 20.0}
+    >>> scalars({"train_loss_like": 0.25})
+    {'loss/train_like': 0.25}
     """
     found = {}
     for column, value in row.items():
         tag = f"traffic/{column}" if column.endswith("_bytes") else _TAGS.get(column)
+        if column.startswith(_TARGET):
+            tag = f"loss/train_{column.removeprefix(_TARGET)}"
         if tag is not None and value not in ("", None):
             found[tag] = float(value)
     return found

@@ -65,6 +65,12 @@ def test_devices_of_a_cycle_train_by_what_the_cloud_never_sees(rated, tmp_path):
     for state in states:
         assert state.context_values == {"stars": WORDS}
         np.testing.assert_array_equal(state.context, views[state.user].context)
+    # Its AUC is measured where the ranking is, and each device's own file answers.
+    assert len(chain.rows) == 2
+    for row in chain.rows:
+        assert 0.0 <= float(row["edge_test_like_auc"]) <= 1.0
+        assert 0.0 <= float(row["edge_test_like_ranking_auc"]) <= 1.0
+    assert chain.rows[0]["edge_test_like_auc"] != chain.rows[1]["edge_test_like_auc"]
     # The further head was trained.
     (path,) = folder.export.glob("*/*.tflite")
     layout = read_metadata(path.read_bytes())["weights"]["layout"]

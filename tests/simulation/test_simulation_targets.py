@@ -93,6 +93,9 @@ def test_a_run_tells_how_well_the_second_head_does(config, tmp_path):
     assert found[0] == "like"
     assert found[1]["rows"] > found[1]["positives"] > 0
     assert 0.0 <= found[1]["auc"] <= 1.0
+    (row,) = pd.read_csv(tmp_path / "run" / "metrics.csv").to_dict("records")
+    # Of labels of one sample in many: far below a coin's 0.69, and part of the whole.
+    assert 0.0 < 0.5 * row["train_loss_like"] < row["train_loss"]
     assert "Target like: AUC" in (tmp_path / "run" / "run.log").read_text()
     for name, content in _contents(tmp_path / "run"):
         if not name.endswith((".yaml", ".json", ".tflite")):
