@@ -24,7 +24,7 @@ class NextItemStart(NamedTuple):
 
     Attributes:
       source: `[items + 1, rank] float32`, embeddings of what came before.
-      target: `[items + 1, rank] float32`, of what comes next.
+      target: `[items + 1, rank] float32`, embeddings of what comes next.
       mix: `[decays, rank] float32`, weights of the recency decays.
       bias: `[items + 1] float32`, by how often each item came next.
       counts: `[items + 1]`, how often that was.
@@ -41,7 +41,7 @@ class NextItemTrainer(abc.ABC):
     """Learns source and target embeddings by naming the next item.
 
     Args:
-      rng: of the first embeddings.
+      rng: draws the first embeddings.
       num_items: the largest item id.
       rank: width of the embeddings.
       decays: recency decays at which histories are pooled.
@@ -80,7 +80,7 @@ class NextItemTrainer(abc.ABC):
           contexts: `[B, L] int32`, what came before; 0 is padding.
           targets: `[B] int32`, what came next.
           keep: `[B, L] float32`, 0 for what is dropped.
-          rng: of what a step draws.
+          rng: draws what a step needs at random.
         """
 
     @abc.abstractmethod

@@ -39,7 +39,7 @@ def query_outputs(
       known: the cloud's knowledge, decoded from the downlink.
 
     Returns:
-      Of `[..., U * Q]` rows.
+      Outputs of `[..., U * Q]` rows.
     """
     with fixed_order():
         inputs = pair_inputs(
@@ -77,12 +77,12 @@ def answer_rows(
 
     Args:
       exchange: the payloads.
-      outputs: of `[..., U * Q]` rows.
+      outputs: outputs of `[..., U * Q]` rows.
       users: `[..., U] int32`, below 0 for padding.
       queries: `[..., U, Q] int32`.
       expected: `[..., U, Q] float32`, what the cloud says itself; None where all answer.
       speak_above: root mean square difference from it, from which on a user answers.
-      noise_seed: `[2] int64`, of the local noise; None without noise.
+      noise_seed: `[2] int64`, seed of the local noise; None without noise.
     """
     users = tf.reshape(users, [-1])
     embeddings = tf.reshape(outputs.embedding, [-1, exchange.num_queries, exchange.embedding_dim])
@@ -116,7 +116,7 @@ def answers_to_sum(
     Args:
       sums: the form of the sums.
       exchange: the payloads.
-      outputs: of `[..., U * Q]` rows.
+      outputs: outputs of `[..., U * Q]` rows.
       users: `[..., U] int32`, below 0 for padding.
       queries: `[..., U, Q] int32`.
       expected: `[..., U, Q] float32`, what the cloud says itself.

@@ -2,7 +2,7 @@
 
 A device's samples never change while its item table stays the same, so their features are
 computed when it first takes part, as on a phone. Shards stack devices of like size, padded to
-the largest of their own: one TFF client value then trains many devices in one computation.
+the largest of their own: one client value then trains many devices in one computation.
 """
 
 from collections.abc import Callable, Sequence

@@ -68,7 +68,7 @@ class EcctRound:
       schedule: in which rounds shared weights cross.
       stage_1_rounds: rounds before logits cross.
       server: how shared weights are averaged.
-      section: of the settings, where the rates are in one of their own.
+      section: section of the settings that holds the rates; None for `training` and `server`.
       asynchronous: whether answers may arrive in later rounds.
       cloud_buffer: uplinks for which the cloud waits before it learns; 0 to learn in each round.
       half_life: rounds after which a sum over devices counts half.

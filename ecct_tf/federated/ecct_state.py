@@ -26,12 +26,12 @@ class EcctState:
       knowledge: what the cloud keeps of the uplinks.
       fetched: `[devices] bool`, which devices have the item table.
       round_number: rounds done.
-      answers: of devices, which have not arrived.
-      uplinks: which have not arrived.
+      answers: answers of devices that have not arrived.
+      uplinks: uplinks that have not arrived.
       unlearned: uplinks that arrived since the cloud last learned.
       items: what the cloud knows of items by sums over devices; None where rows leave devices.
-      shares: of which period each device has the mean of the shared weights; None where they
-        cross in every round.
+      shares: the period whose mean of the shared weights each device has; None where they cross
+        in every round.
     """
 
     cohorts: tuple[CohortState, ...]
@@ -58,9 +58,9 @@ def initial_state(
 
     Args:
       cohorts: the devices by architecture, at least one.
-      seed: of weights that start at random.
-      num_users: the length of the knowledge store.
-      num_items: of the catalog.
+      seed: seed of weights that start at random.
+      num_users: users of the data set, the length of the knowledge store.
+      num_items: items of the catalog.
       num_earlier: answers of each user that the store keeps beside the newest.
       schedule: in which rounds shared weights cross.
     """

@@ -106,7 +106,7 @@ def build_ecct_process(
       starts: starting weights by tier, `[P] float32`, which cross with the item table in the
         codec of the weights; a tier that is missing starts at random.
       witness: sees what devices did in each round.
-      section: of the settings, where the rates are in one of their own.
+      section: section of the settings that holds the rates; None for `training` and `server`.
       asynchronous: whether answers may arrive in later rounds; with a buffer of the server they do.
       cloud_buffer: uplinks for which the cloud waits before it learns; 0 to learn in each round.
       attack: what poisoned devices send instead of what they found.
