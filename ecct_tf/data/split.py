@@ -39,8 +39,8 @@ class Split:
     one validation and one test interaction of every user; the temporal split
     any number of either, so a user may train and have nothing held out.
 
-    Users with fewer than 2 training interactions are excluded: their parts
-    are empty, and only `touched` and `before` know them.
+    Users with fewer than `min_training` training interactions are excluded: their
+    parts are empty, and only `touched` and `before` know them.
 
     Attributes:
       items: `[n] int32`, sorted by (user, timestamp, file order).
@@ -53,10 +53,10 @@ class Split:
       users: `[k] int32`, the users that are not excluded, ascending.
       cuts: the temporal split's last training second and last validation
         second; None for leave-one-out, which has no cut common to all.
-      context: `[n, C + M] int32`, codes of the private context columns, then of those of grades
-        and weights, in the same order as `items`.
+      context: `[n, C + M] int32`, codes of the private context columns, then of those of grades,
+        weights and targets, in the same order as `items`.
       heavy_users: `[h] int32`, users that are excluded because they touched more of
-        the catalogue than was allowed.
+        the catalog than was allowed.
       min_training: training interactions that every included user has at least.
     """
 
@@ -257,7 +257,10 @@ def leave_one_out(dataset: Dataset, *, recent_fraction: float = 0.2) -> Split:
       dataset: the interactions; ties in time keep their file order.
       recent_fraction: the newest `ceil(recent_fraction * len(train))` of each
         user's training part is recent (on the device only): at least one, and
-        at least one older remains. 0 means that nothing is recent.
+        at least one older remains. With 0 nothing is recent, with 1 everything.
+
+    Raises:
+      ConfigError: `recent_fraction` is no number in [0, 1].
 
     Example:
       >>> from ecct_tf.data import SyntheticConfig, synthetic_dataset
@@ -312,6 +315,9 @@ def recent_counts(train: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[
     Args:
       train: `[num_users] int64`, training interactions; too few count as none.
       fraction: the recent share, as `leave_one_out` takes it.
+
+    Raises:
+      ConfigError: it is no number in [0, 1].
     """
     if not _is_number(fraction) or not 0.0 <= fraction <= 1.0:
         raise ConfigError(f"recent_fraction must be in [0, 1], received {fraction!r}.")
