@@ -52,8 +52,9 @@ class Ablation(NamedTuple):
     embeddings: bool = True
 
     def of(self, config: RunConfig) -> RunConfig:
-        """`config` with these parts of the exchange."""
+        """`config` with these parts of the exchange, and no setting that needs the others."""
         both = self.logits and self.embeddings
+        compares = self.down and self.up and self.logits
         exchange = dataclasses.replace(
             config.exchange,
             down=self.down,
@@ -61,8 +62,11 @@ class Ablation(NamedTuple):
             logits=self.logits,
             embeddings=self.embeddings,
             stage_1_rounds=config.exchange.stage_1_rounds if both else None,
+            speak_above=config.exchange.speak_above if compares else 0.0,
         )
-        return dataclasses.replace(config, method="ecct", exchange=exchange)
+        # Without uplinks there is nothing that the cloud could wait for.
+        cloud = config.cloud if self.up else dataclasses.replace(config.cloud, buffer=0)
+        return dataclasses.replace(config, method="ecct", exchange=exchange, cloud=cloud)
 
 
 _WHOLE = Ablation(down=True, up=True, logits=True)
@@ -127,8 +131,15 @@ def sees(config: RunConfig, side: str) -> str:
 def quick_references(config: RunConfig) -> list[RunConfig]:
     """Runs of a few seconds each that put a result into perspective."""
     runtime = dataclasses.replace(config.runtime, real_devices=0)
+    # A bound on ε is of what the run takes from devices; references are measured beside it.
+    privacy = dataclasses.replace(config.privacy, max_epsilon=None)
     plain = dataclasses.replace(
-        config, method="ecct", baselines=False, runtime=runtime, attack=AttackConfig()
+        config,
+        method="ecct",
+        baselines=False,
+        runtime=runtime,
+        privacy=privacy,
+        attack=AttackConfig(),
     )
     references = [
         dataclasses.replace(plain, method="popularity"),

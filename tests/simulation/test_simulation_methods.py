@@ -210,6 +210,30 @@ def test_an_algorithm_can_be_run_twice(runs):
     assert state is not firsts[0]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["exchange.speak_above=0.5"],
+        ["cloud.buffer=3"],
+        ["exchange.rows=item", "exchange.stage_1_rounds=0", "privacy.max_epsilon=5"],
+    ],
+)
+def test_settings_of_the_exchange_do_not_refuse_the_references(settings):
+    config = load_config(overrides=settings)
+    names = [display_name(found) for found in quick_references(config)]
+    assert names == [display_name(found) for found in quick_references(RunConfig())]
+
+
+def test_ablations_keep_what_their_exchange_has_a_use_for():
+    config = load_config(overrides=["exchange.speak_above=0.5", "cloud.buffer=3"])
+    kept = {name: ablation.of(config) for name, ablation in ABLATIONS.items()}
+    assert {name for name, found in kept.items() if found.exchange.speak_above} == {"logits only"}
+    assert {name for name, found in kept.items() if not found.cloud.buffer} == {
+        "no exchange",
+        "down only",
+    }
+
+
 def test_quick_references_leave_out_the_run_itself():
     names = [display_name(config) for config in quick_references(RunConfig())]
     assert names == [
