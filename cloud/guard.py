@@ -142,11 +142,12 @@ class GuardedCloud:
     def _heed(self, heeds: bool, gain: float, round_number: int) -> None:
         if heeds != self.heeds_devices:
             _log.warning(
-                "from round %d on the cloud %s what devices told it: it makes %+.4f NDCG@10 on "
-                "positions that the cloud does not train on",
+                "from round %d on the cloud %s: with it NDCG@10 changes by %+.4f on positions that "
+                "the cloud does not train on%s",
                 round_number + 1,
-                "uses" if heeds else "does not use",
+                f"{'uses' if heeds else 'does not use'} what devices told it",
                 gain,
+                ", which is not clearly worse" if heeds and gain < 0 else "",
             )
         self.heeds_devices = heeds
 

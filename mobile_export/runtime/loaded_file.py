@@ -50,7 +50,9 @@ class LoadedFile(EdgeFile):
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise ExportError(f"{path}: expected a file of `ecct export`: {error}") from error
+            raise ExportError(
+                f"{path}: expected a file of `ecct export`: {error.strerror}"
+            ) from error
         # The bytes that were checked are the ones that are loaded.
         check_digest(content, sha256 or expected_digest(path), name=path.name)
         metadata = read_metadata(content)
