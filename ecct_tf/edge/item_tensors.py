@@ -6,7 +6,8 @@ shares one set of tensors, and whoever reads few rows has these alone.
 
 import dataclasses
 import weakref
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,18 +56,13 @@ def item_tensors(table: ItemTable) -> ItemTensors:
     Of a table that has tensors (`table_tensors`) the arrays are theirs, not copies.
     """
     made = _made.get(id(table))
-    if made is not None:
-        source, target = np.asarray(made.source), np.asarray(made.target)
-    else:
-        source = np.concatenate([block.source for block in table.blocks], axis=1)
-        target = np.concatenate([block.target for block in table.blocks], axis=1)
-    return _tensors(table, source, target)
+    return ItemTensors(*(_arrays(table) if made is None else map(np.asarray, made)))
 
 
 def table_tensors(table: ItemTable) -> ItemTensors:
     """`item_tensors` as tensors, made when they are first asked for; they live with the table."""
     if id(table) not in _made:
-        _keep(table, _constants(item_tensors(table)))
+        _keep(table, _constants(_arrays(table)))
     return _made[id(table)]
 
 
@@ -76,7 +72,7 @@ def laid_out(table: ItemTable) -> ItemTable:
     Args:
       table: nothing of it is kept.
     """
-    tensors = _constants(item_tensors(table))
+    tensors = _constants(_arrays(table))
     source, target, attributes, cloud, bias = (np.asarray(part) for part in tensors[:5])
     blocks, start = [], 0
     for block in table.blocks:
@@ -112,40 +108,32 @@ def read_rows(table: ItemTable, *items: Ids) -> tuple[ItemTensors, tuple[Ids, ..
       ([3, 9], [2, 0, 1, 2])
     """
     numbers = np.unique(np.concatenate([[0], *(part.ravel() for part in items)]))
-    tensors = _tensors(
-        table,
-        np.concatenate([block.source[numbers] for block in table.blocks], axis=1),
-        np.concatenate([block.target[numbers] for block in table.blocks], axis=1),
-    )
-    few = tensors._replace(
-        attributes=table.attributes[numbers],
-        cloud=table.cloud[numbers],
-        bias=table.bias[numbers],
-    )
     places = tuple(np.searchsorted(numbers, part).astype(np.int32) for part in items)
-    return _constants(few), places
+    return _constants(_arrays(table, numbers)), places
 
 
-def _tensors(
-    table: ItemTable, source: npt.NDArray[np.float32], target: npt.NDArray[np.float32]
-) -> ItemTensors:
-    return ItemTensors(
-        source=source,
-        target=target,
-        attributes=table.attributes,
-        cloud=table.cloud,
-        bias=table.bias,
-        feature_mean=table.feature_mean,
-        feature_scale=table.feature_scale,
-        logit_mean=np.float32(table.logit_mean),
-        logit_scale=np.float32(table.logit_scale),
-    )
+def _arrays(
+    table: ItemTable, rows: npt.NDArray[np.integer[Any]] | None = None
+) -> Iterator[npt.NDArray[np.float32]]:
+    """What `ItemTensors` says, of all rows or of some, one after the other.
+
+    Whoever makes tensors of them has a single one twice.
+    """
+    chosen: Any = slice(None) if rows is None else rows
+    yield np.concatenate([block.source[chosen] for block in table.blocks], axis=1)
+    yield np.concatenate([block.target[chosen] for block in table.blocks], axis=1)
+    for array in (table.attributes, table.cloud, table.bias):
+        yield array[chosen]
+    yield table.feature_mean
+    yield table.feature_scale
+    yield np.asarray(table.logit_mean, np.float32)
+    yield np.asarray(table.logit_scale, np.float32)
 
 
-def _constants(arrays: ItemTensors) -> ItemTensors:
+def _constants(arrays: Iterable[npt.NDArray[np.float32]]) -> ItemTensors:
     # Also where a graph is being made, whose tensors would not outlive it.
     with tf.init_scope():
-        return ItemTensors(*(tf.constant(array) for array in arrays))
+        return ItemTensors(*map(tf.constant, arrays))
 
 
 def _keep(table: ItemTable, tensors: ItemTensors) -> None:
