@@ -11,6 +11,8 @@ from ecct_tf.config import (
     CodecName,
     DataConfig,
     FeatureConfig,
+    SampleConfig,
+    TrainingConfig,
     check_codec_name,
     load_over,
 )
@@ -24,6 +26,7 @@ from ecct_tf.config.checks import (
 )
 from ecct_tf.config.exchange import check_table_codec
 from ecct_tf.config.table_names import check_table_form
+from ecct_tf.data.outcomes import outcome_columns
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -235,6 +238,9 @@ class JobConfig:
         phase after it takes, in which it does not.
       edge: the edge models that it trains starting weights for.
       edge_start: how it trains them.
+      samples: what devices train on. The job only keeps it in the version, for the files that
+        `ecct cloud export` makes of it.
+      training: how devices train. The job only keeps it in the version, as `samples`.
       validation: how the job measures itself.
       gate: when the new version is promoted.
       checkpoint: when the state is written.
@@ -254,6 +260,8 @@ class JobConfig:
     cloud: CloudConfig = dataclasses.field(default_factory=lambda: CloudConfig(update_epochs=20))
     edge: EdgeModelsConfig = dataclasses.field(default_factory=EdgeModelsConfig)
     edge_start: EdgeStartConfig = dataclasses.field(default_factory=EdgeStartConfig)
+    samples: SampleConfig = dataclasses.field(default_factory=SampleConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)
     checkpoint: JobCheckpointConfig = dataclasses.field(default_factory=JobCheckpointConfig)
@@ -273,6 +281,14 @@ class JobConfig:
             raise ConfigError(
                 "data.skew: devices are made uneven in simulations alone; a cloud job reads the "
                 "data as they are. Leave it out"
+            )
+        told = outcome_columns(self.samples)
+        if told:
+            raise ConfigError(
+                f"samples: got tables of the values of {', '.join(told)}, which are private and "
+                "stay out of a job and its version. Leave grade, weight and targets out, name the "
+                "columns in edge.outcomes and the targets in edge.targets, and give `ecct cloud "
+                "export` the tables (--config)"
             )
 
 

@@ -4,7 +4,15 @@ import dataclasses
 import re
 from typing import ClassVar
 
-from ecct_tf.config import STARTS, StartConfig, StartName, Tier, check_tier_form
+from ecct_tf.config import (
+    SHARINGS,
+    STARTS,
+    Sharing,
+    StartConfig,
+    StartName,
+    Tier,
+    check_tier_form,
+)
 from ecct_tf.config.checks import at_least, numbers, one_of
 from ecct_tf.errors import ConfigError
 
@@ -29,6 +37,11 @@ class EdgeModelsConfig:
       heads: attention heads of `attention`.
       targets: names of the further targets that devices' models have heads for (`samples.targets`
         of the devices). The cloud needs to know that there are heads; labels stay on devices.
+      shared: weights that are a federated mean over the devices of a tier, as the version's files
+        are told: `none`, `backbone` or `all`.
+      outcomes: names of the private columns of interactions by which devices train
+        (`samples.grade`, `samples.weight`, `samples.targets` of the devices). Their values stay
+        out of the version, so that its export must be given them.
     """
 
     start: StartName = "random"
@@ -40,10 +53,13 @@ class EdgeModelsConfig:
     profile_dim: int = 2
     heads: int = 2
     targets: tuple[str, ...] = ()
+    shared: Sharing = "backbone"
+    outcomes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         numbers(self, "edge")
         one_of(self, "edge", "start", STARTS)
+        one_of(self, "edge", "shared", SHARINGS)
         at_least(self, "edge", 1, "hidden_dim", "profile_dim", "heads")
         if self.profile_numbers is not None:
             at_least(self, "edge", 0, "profile_numbers")
@@ -59,6 +75,10 @@ class EdgeModelsConfig:
             raise ConfigError(
                 "edge.targets: expected different names of lower-case letters, digits and "
                 f"underscores, got {list(self.targets)}"
+            )
+        if len(set(self.outcomes)) < len(self.outcomes) or not all(self.outcomes):
+            raise ConfigError(
+                f"edge.outcomes: expected different names of columns, got {list(self.outcomes)}"
             )
         for name in ("profile_sizes", "profile_sets"):
             sizes = getattr(self, name) or ()

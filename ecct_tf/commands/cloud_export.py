@@ -30,7 +30,7 @@ _path = click.Path(path_type=Path)
     "config_path",
     type=_path,
     help="YAML file of a run that says how devices train (samples, training, edge.shared); by "
-    "default the defaults of a run.",
+    "default as the job that made the version was told.",
 )
 @set_option
 @click.option("--tier", metavar="NAME", help="Tier to export, by default every one.")
@@ -74,11 +74,11 @@ def export(
     from ecct_tf.config import load_config
     from ecct_tf.runs.version_export import export_version, open_version
 
-    told = config_path is not None or bool(overrides)
     models = open_version(
         open_registry(registry),
         number=version,
-        settings=load_config(config_path, overrides=overrides) if told else None,
+        settings=None if config_path is None else load_config(config_path, overrides=overrides),
+        overrides=overrides,
         start_codec=start_codec,
     )
     chosen = list(VARIANTS) if "all" in variants else (list(variants) or None)

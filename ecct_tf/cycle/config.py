@@ -21,17 +21,19 @@ from ecct_tf.config import (
     EvaluationConfig,
     ExchangeConfig,
     FeatureConfig,
+    GradeConfig,
     RunConfig,
     SampleConfig,
     ServerConfig,
     StartConfig,
     TrainingConfig,
+    WeightConfig,
     is_own_codec,
     load_over,
 )
 from ecct_tf.config.aggregator_names import MEAN
 from ecct_tf.config.checks import at_least, numbers, one_of
-from ecct_tf.data.outcomes import target_names
+from ecct_tf.data.outcomes import outcome_columns, target_names
 from ecct_tf.errors import ConfigError
 
 __all__ = ["CycleConfig", "CycleExchangeConfig", "TransportName", "load_cycle_config"]
@@ -214,8 +216,15 @@ class CycleConfig:
                 profile_dim=self.edge.profile_dim,
                 heads=self.edge.heads,
                 targets=target_names(self.samples),
+                shared=self.edge.shared,
+                outcomes=tuple(outcome_columns(self.samples)),
             ),
             edge_start=EdgeStartConfig(**dataclasses.asdict(self.start)),
+            # What the values of private columns are worth to devices is not the cloud's to know.
+            samples=dataclasses.replace(
+                self.samples, grade=GradeConfig(), weight=WeightConfig(), targets={}
+            ),
+            training=self.training,
             validation=self.validation,
             gate=self.gate,
             checkpoint=self.checkpoint,

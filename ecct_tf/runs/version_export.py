@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,16 @@ from cloud.published_files import put, put_starts
 from cloud.registry import Registry, Version
 from cloud.version_files import StoredCloud
 from ecct_tf.config import CodecName, RunConfig, Tier
-from ecct_tf.config.parsing import build
 from ecct_tf.edge import DeviceTask, EdgeModel
 from ecct_tf.edge.start_files import start_file
-from ecct_tf.errors import ConfigError, ExportError, RegistryError
+from ecct_tf.errors import ExportError, RegistryError
 from ecct_tf.knowledge import ExchangeSpec, ItemTable
 from ecct_tf.knowledge.table_files import item_table_file, read_item_table_file
+from ecct_tf.runs.version_settings import (
+    changed_settings,
+    check_settings,
+    version_settings,
+)
 from ecct_tf.wire import digest_of
 from mobile_export.flatbuffer.origin import fingerprint
 from mobile_export.making.export import ExportedFile, Labels, export_edge_model
@@ -39,7 +43,8 @@ class VersionModels:
       devices: its edge models.
       table: the item table as devices receive it.
       form: in which it crosses.
-      settings: how devices train: `samples`, `training` and `edge.shared` count.
+      settings: how devices train and answer; `samples`, `training`, `edge.shared` and
+        `exchange.answer_by` count.
       start_codec: how starting weights cross.
     """
 
@@ -69,12 +74,18 @@ class VersionModels:
         return file.weights
 
     def task(self) -> DeviceTask:
-        """What a device does: it pools and answers as the version says, and trains as told."""
-        exchange = self.version.manifest.config["exchange"]
+        """What a device does: it pools and answers as the version says, and trains as told.
+
+        Devices that start at random have nothing to fall back on, so none hold positions back.
+        """
+        exchange, settings = self.version.manifest.config["exchange"], self.settings
+        samples = settings.samples
+        if not self.stored.starts:
+            samples = dataclasses.replace(samples, guard_positions=0)
         return DeviceTask(
             features=self.stored.features,
-            samples=self.settings.samples,
-            training=self.settings.training,
+            samples=samples,
+            training=settings.training,
             exchange=ExchangeSpec(
                 cloud_dim=self.table.cloud_dim,
                 embedding_dim=self.stored.edge_dim,
@@ -84,8 +95,9 @@ class VersionModels:
                 clip_logit=exchange["clip_logit"],
                 noise_multiplier=exchange["noise_multiplier"],
                 num_rows=self.stored.config.rows if self.table.row_dim else 0,
+                answer_by=settings.exchange.answer_by,
             ),
-            sharing=self.settings.edge.shared,
+            sharing=settings.edge.shared,
         )
 
     def labels(self, tier: Tier, *, profile: Mapping[str, Sequence[str]]) -> Labels:
@@ -133,6 +145,7 @@ def open_version(
     *,
     number: int | None = None,
     settings: RunConfig | None = None,
+    overrides: Iterable[str] = (),
     start_codec: CodecName = "float16",
 ) -> VersionModels:
     """Reads what devices of a version run.
@@ -140,13 +153,16 @@ def open_version(
     Args:
       registry: of the versions.
       number: of the version; None for the one in force.
-      settings: how devices train; None for the defaults of a run.
+      settings: how devices train, of which what `VersionModels.settings` names counts; None
+        for what the version says, or the defaults of a run if an earlier release made it.
+      overrides: `key=value`, over what the version says; without `settings`.
       start_codec: how starting weights cross, as `ecct cloud publish` is told.
 
     Raises:
       RegistryError: it is not stored or damaged, none is in force, or it does not say which edge
         models its devices run.
-      ConfigError: `settings` pool histories, or answer, in another way than the version.
+      ConfigError: `settings` pool histories, or answer, in another way than the version, or an
+        override changes something else than how devices train.
     """
     version = registry.promoted() if number is None else registry.version(number)
     if version is None:
@@ -164,15 +180,16 @@ def open_version(
     exchange = version.manifest.config["exchange"]
     form = str(exchange.get("item_table") or exchange["codec"])
     table = read_item_table_file(item_table_file(stored.table, form))
-    if settings is not None:
-        _check_settings(settings, stored)
+    own = version_settings(version, stored)
+    told = changed_settings(own, overrides) if settings is None else settings
+    check_settings(told, own, version=version)
     return VersionModels(
         version,
         stored,
         stored.devices,
         table,
         form,
-        settings or build(RunConfig, {}),
+        told,
         start_codec,
     )
 
@@ -222,17 +239,3 @@ def export_version(
     starts = models.stored.starts
     wanted = starts if tier is None else {name: s for name, s in starts.items() if name == tier}
     put_starts(out, wanted, models.start_codec)
-
-
-def _check_settings(settings: RunConfig, stored: StoredCloud) -> None:
-    pairs = (
-        ("features", settings.features, stored.features),
-        ("edge.embedding_dim", settings.edge.embedding_dim, stored.edge_dim),
-        ("exchange.queries", settings.exchange.queries, stored.num_queries),
-    )
-    for name, own, theirs in pairs:
-        if own != theirs:
-            raise ConfigError(
-                f"{name}: expected {theirs}, as the version was made with, got {own}; give the "
-                "settings of the devices that the version is for"
-            )

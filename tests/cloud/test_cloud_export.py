@@ -1,5 +1,6 @@
 """Files for phones from a registry alone, checked as a run's are."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,13 +9,14 @@ from click.testing import CliRunner
 
 from cloud.publishing import publish
 from cloud.registry import Registry
-from cloud.retraining import retrain
+from cloud.retraining import JobConfig, retrain
 from ecct_tf.cli import cli
-from ecct_tf.config import load_config
+from ecct_tf.config import TrainingConfig, load_config
 from ecct_tf.data.clock import clock_reading
 from ecct_tf.edge.features import pad_history
 from ecct_tf.errors import ConfigError, ExportError, RegistryError
 from ecct_tf.runs.version_export import export_version, open_version
+from ecct_tf.runs.version_settings import changed_settings, version_settings
 from ecct_tf.wire import DownlinkFile, ItemTableFile, StartFile
 from mobile_export.checking.reference import Reference
 from mobile_export.checking.synthetic import synthetic_examples
@@ -32,7 +34,8 @@ def made(jobs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     quick = {"cloud__update_epochs": 0, "cloud__fit_epochs": 0, "edge_start__epochs": 1}
     own = {"edge__start": "cloud", "edge__tiers": "[mlp, linear]", "edge__hidden_dim": 4}
-    config = jobs.small_job(folder, uplinks="null", **quick, **own)
+    told = {"training__learning_rate": 0.0625, "samples__negatives": 5, "edge__shared": "all"}
+    config = jobs.small_job(folder, uplinks="null", **quick, **own, **told)
     assert retrain(config, folder / "job", show=False).version == 1
     registry = Registry(folder / "registry")
     models = open_version(registry)
@@ -125,7 +128,14 @@ def test_a_device_scores_as_the_simulation_would(made, tmp_path):
 
 @pytest.mark.slow
 def test_what_devices_are_told_of_training_is_in_the_file(made, tmp_path):
-    registry, models, _ = made
+    registry, models, files = made
+    task = models.task()
+    assert (task.training.learning_rate, task.samples.negatives, task.sharing) == (0.0625, 5, "all")
+    metadata = read_metadata(files["edge-mlp-trainable-int8.tflite"].read_bytes())
+    assert (metadata["training"]["learning_rate"], metadata["samples"]["negatives"]) == (0.0625, 5)
+    task = open_version(registry, overrides=["training.epochs=4"]).task()
+    assert task.training == dataclasses.replace(models.settings.training, epochs=4)
+    assert task.samples == models.settings.samples
     told = ["training.learning_rate=0.125", "samples.negatives=3", "edge.shared=none"]
     sizes = ["features.history_length=6", "features.last_items=2", "exchange.queries=6"]
     settings = load_config(overrides=[*told, *sizes, "edge.embedding_dim=3"])
@@ -133,6 +143,9 @@ def test_what_devices_are_told_of_training_is_in_the_file(made, tmp_path):
     assert (task.training.learning_rate, task.samples.negatives, task.sharing) == (0.125, 3, "none")
     with pytest.raises(ConfigError, match=r"features: expected .* as the version was made with"):
         open_version(registry, settings=load_config(overrides=told))
+    graded = ["samples.grade.column=stars", "samples.grade.values={good: 1.0}", "training.loss=bce"]
+    with pytest.raises(ConfigError, match=r"train by the private columns \[\], .* got \['stars'\]"):
+        open_version(registry, overrides=graded)
     with pytest.raises(RegistryError, match="tiers linear, mlp, got 'attention'"):
         list(export_version(models, tmp_path, tier="attention"))
     columns = models.devices.profile
@@ -150,6 +163,30 @@ def test_a_version_from_before_says_what_it_lacks(stored_cloud, tmp_path):
         number = draft.commit().number
     with pytest.raises(RegistryError, match="an earlier release made it"):
         open_version(registry, number=number)
+
+
+def test_settings_of_devices_that_a_manifest_lacks_or_damages_are_named(
+    stored_cloud, tmp_path, caplog
+):
+    registry = Registry(tmp_path / "registry")
+    job = dataclasses.asdict(JobConfig())
+    edge = {**job["edge"], "shared": "sometimes"}
+    for config in ({"edge": {}}, {**job, "edge": edge}, {**job, "training": {"epochs": 0}}, job):
+        with registry.draft() as draft:
+            stored_cloud.write(draft.path)
+            draft.commit(config=config)
+    assert version_settings(registry.version(1), stored_cloud).training == TrainingConfig()
+    assert "version 1 does not say how devices train: an earlier release made it" in caplog.text
+    for number, what in ((2, "shared: expected one of"), (3, "lacks training")):
+        with pytest.raises(RegistryError, match=f"version {number}: expected how devices .*{what}"):
+            version_settings(registry.version(number), stored_cloud)
+    own = version_settings(registry.version(4), stored_cloud)
+    assert own.edge.shared == "backbone"
+    told = changed_settings(own, ["edge.shared=none", "samples.negatives=5", "training.epochs=4"])
+    assert (told.edge.shared, told.samples.negatives, told.training.epochs) == ("none", 5, 4)
+    for key in ("exchange.codec=float32", "edge.hidden_dim=99", "seed=3"):
+        with pytest.raises(ConfigError, match=rf"^{key.split('=')[0]}: expected settings of how"):
+            changed_settings(own, [key])
 
 
 @pytest.mark.slow
