@@ -178,7 +178,9 @@ def _publish(
     if round_number is not None and not far_round:
         _check_near(number, _newest(stored, out, notes.notes()))
     exchange = _exchange(chosen)
-    form = item_form or exchange.item_table or codec or exchange.codec
+    form = item_form
+    if form is None:
+        form = exchange.item_table or codec or exchange.codec
     codec = codec or exchange.codec
     starts = put_starts(out, stored.starts, start_codec)
     table = item_table_file(stored.table, form).to_bytes()

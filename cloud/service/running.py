@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import ipaddress
 import logging
+import math
 import re
 import signal
 import socket
@@ -38,7 +39,8 @@ _log = logging.getLogger(__name__)
 _END_SECONDS = 30
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _STRANGERS_PER_MINUTE = 30
-_ORIGIN = re.compile(r"https?://[^/\s*?#@]+")
+_ORIGIN = re.compile(r"(https?)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,11 +93,18 @@ class ServiceSettings:
                 "--plain behind a proxy that has TLS"
             )
         for origin in self.origins:
-            if not _ORIGIN.fullmatch(origin):
+            if not _is_origin(origin):
                 raise ConfigError(
-                    f"{origin}: expected the origin of a web page, such as https://shop.example or "
-                    "http://localhost:8080, without a path; give --allow-origin once for each"
+                    f"{origin}: expected the origin of a web page as browsers send it, such as "
+                    "https://shop.example or http://localhost:8080: in small letters, other "
+                    "alphabets in Punycode (xn--…), without a path and without :443 of https or "
+                    ":80 of http; give --allow-origin once for each"
                 )
+        if not (math.isfinite(self.requests_per_minute) and self.requests_per_minute > 0):
+            raise ConfigError(
+                "expected a finite number above 0 of requests of one device in a minute, got "
+                f"{self.requests_per_minute:g} (--requests-per-minute)"
+            )
         if not (self.publication / CURRENT_NAME).is_file():
             raise ConfigError(
                 f"{self.publication}: expected a publication with {CURRENT_NAME}, there is none; "
@@ -230,6 +239,17 @@ class _Server(uvicorn.Server):
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+def _is_origin(text: str) -> bool:
+    """Whether browsers would name a page so: any other text would allow none, silently."""
+    found = _ORIGIN.fullmatch(text)
+    if found is None:
+        return False
+    scheme, port = found.groups()
+    if port is None:
+        return True
+    return port != _DEFAULT_PORTS[scheme] and port == str(int(port)) and 0 < int(port) <= 65_535
 
 
 def _is_loopback(host: str) -> bool:

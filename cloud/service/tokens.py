@@ -24,7 +24,10 @@ from ecct_tf.errors import TokenError
 from ecct_tf.files import private_folder
 from ecct_tf.wire.whole_numbers import LARGEST_INT32
 
-__all__ = ["Grant", "TokenStore"]
+__all__ = ["MOST_SECONDS", "Grant", "TokenStore"]
+
+MOST_SECONDS = 36_500 * 86_400
+"""The longest time for which anything is valid: a hundred years."""
 
 _TABLES = (
     """
@@ -103,6 +106,11 @@ class TokenStore:
           TokenError: as `issue`, or the user has no valid token.
         """
         _check(user, seconds)
+        if not 0 <= keep_seconds <= MOST_SECONDS:
+            raise TokenError(
+                f"expected to keep old tokens for 0..{MOST_SECONDS:,} seconds, got {keep_seconds:,}"
+            )
+        self._check_there()
         now = int(self._clock())
         told = {"until": now + keep_seconds, "user": user, "now": now}
         with self._writing() as database:
@@ -134,10 +142,12 @@ class TokenStore:
           How many were valid until now.
 
         Raises:
-          TokenError: neither or both were named, or there is no such token.
+          TokenError: neither or both were named, or there is no such token or file.
         """
         if (user is None) == (token_id is None):
             raise TokenError("expected a user or the id of a token to revoke, one of them")
+        _check(user, None)
+        self._check_there()
         column, value = ("user", user) if token_id is None else ("id", token_id)
         told = {"value": value, "now": int(self._clock())}
         with self._writing() as database:
@@ -207,6 +217,14 @@ class TokenStore:
         grant = Grant(*rows[0][:5])
         ended = grant.expires is not None and grant.expires <= self._clock()
         return None if ended or grant.revoked is not None else grant
+
+    def _check_there(self) -> None:
+        """Refuses a path where `issue` has made nothing."""
+        if not self.path.exists():
+            raise TokenError(
+                f"{self.path}: expected a file of tokens, there is none; `ecct cloud token issue` "
+                "makes one"
+            )
 
     def _read(self, question: str, value: str) -> list[tuple[Any, ...]]:
         """The rows that answer a question, by a connection that this thread keeps.
@@ -290,5 +308,5 @@ def _valid(database: sqlite3.Connection, which: str, told: dict[str, Any]) -> in
 def _check(user: int | None, seconds: int | None) -> None:
     if user is not None and not 0 <= user <= LARGEST_INT32:
         raise TokenError(f"expected a user in 0..{LARGEST_INT32}, got {user}")
-    if seconds is not None and seconds < 1:
-        raise TokenError(f"expected a time of at least 1 second, got {seconds}")
+    if seconds is not None and not 1 <= seconds <= MOST_SECONDS:
+        raise TokenError(f"expected a time of 1..{MOST_SECONDS:,} seconds, got {seconds:,}")

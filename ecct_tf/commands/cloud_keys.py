@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
 import click
 
 from ecct_tf.commands.groups import Group
-from ecct_tf.commands.options import counted, examples
+from ecct_tf.commands.options import counted, day_text, examples
 
 __all__ = ["keys"]
 
@@ -57,7 +56,7 @@ def check(public: Path, key_files: tuple[Path, ...]) -> None:
     click.echo(
         f"{public}: signed by {checked.signature.fingerprint}, with "
         f"{counted(checked.files, 'file')} that are as it says; valid until "
-        f"{_day(checked.signature.expires_at)}"
+        f"{day_text(checked.signature.expires_at)} UTC"
     )
 
 
@@ -79,9 +78,6 @@ def renew(public: Path, key: Path, valid_days: int) -> None:
 
     signature = sign_again(public, SigningKey.read(key), valid_days=valid_days)
     click.echo(
-        f"{public}: signed by {signature.fingerprint}, valid until {_day(signature.expires_at)}"
+        f"{public}: signed by {signature.fingerprint}, valid until "
+        f"{day_text(signature.expires_at)} UTC"
     )
-
-
-def _day(seconds: int) -> str:
-    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M} UTC"

@@ -75,7 +75,7 @@ __all__ = ["serve"]
 )
 @click.option(
     "--burst",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=1_000_000),
     default=30,
     show_default=True,
     help="Requests of one device at once.",
@@ -96,7 +96,7 @@ __all__ = ["serve"]
 )
 @click.option(
     "--max-age-days",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=36_500),
     default=90,
     show_default=True,
     help="How long ago an answer may have been made, by the device's clock.",

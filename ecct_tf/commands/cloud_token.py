@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ecct_tf.commands.groups import Group
-from ecct_tf.commands.options import counted, examples, prepare
+from ecct_tf.commands.options import counted, day_text, examples, prepare
 
 if TYPE_CHECKING:
     from cloud.service.tokens import TokenStore
@@ -17,11 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["token"]
 
 _DAY = 86_400
+_MOST_DAYS = 36_500  # as `cloud.service.tokens.MOST_SECONDS`
+_USER = click.IntRange(min=0, max=2**31 - 1)
 
 _file = click.argument("tokens", type=click.Path(path_type=Path))
 _days = click.option(
     "--days",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=_MOST_DAYS),
     help="How long it is valid; by default until it is rotated or revoked.",
 )
 
@@ -41,7 +42,7 @@ def token() -> None:
 @click.option(
     "--user",
     "users",
-    type=click.IntRange(min=0),
+    type=_USER,
     multiple=True,
     help="Number of a user that the cloud knows, repeatable; by default none.",
 )
@@ -61,10 +62,10 @@ def issue(tokens: Path, users: tuple[int, ...], operator: bool, days: int | None
 
 @token.command(epilog=examples("ecct cloud token rotate tokens.sqlite --user 17 --keep-hours 0"))
 @_file
-@click.option("--user", type=click.IntRange(min=0), required=True, help="Number of the user.")
+@click.option("--user", type=_USER, required=True, help="Number of the user.")
 @click.option(
     "--keep-hours",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=24 * _MOST_DAYS),
     default=24,
     show_default=True,
     help="How long the user's old tokens stay valid.",
@@ -84,7 +85,7 @@ def rotate(tokens: Path, user: int, keep_hours: int, days: int | None) -> None:
     )
 )
 @_file
-@click.option("--user", type=click.IntRange(min=0), help="All tokens of a user; by default none.")
+@click.option("--user", type=_USER, help="All tokens of a user; by default none.")
 @click.option("--id", "token_id", help="The one with this id; by default none.")
 def revoke(tokens: Path, user: int | None, token_id: str | None) -> None:
     """End tokens at once: a running service refuses them from the next request on."""
@@ -100,6 +101,11 @@ def list_tokens(tokens: Path) -> None:
 
     from ecct_tf.terminal import open_console, print_table
 
+    if not tokens.exists():
+        raise click.UsageError(
+            f"expected a file of tokens at {tokens}, there is none; `ecct cloud token issue` makes "
+            "one"
+        )
     table = Table("id", "user", "issued", "valid until", "revoked")
     for grant in _store(tokens).grants():
         user = "operator" if grant.user is None else str(grant.user)
@@ -115,7 +121,4 @@ def _store(path: Path) -> TokenStore:
 
 
 def _day(seconds: int | None) -> str:
-    if seconds is None:
-        return "-"
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return f"{moment:%Y-%m-%d %H:%M}"
+    return "-" if seconds is None else day_text(seconds)

@@ -22,6 +22,9 @@ VARIANTS = (
     "inference-int8",
 )
 
+# Beyond it the sizes of a graph's arrays would not fit into 32 bits.
+_MOST_ROWS = 1_000_000
+
 
 def _static_shapes(
     context: click.Context, parameter: click.Parameter, value: str | None
@@ -36,8 +39,10 @@ def _static_shapes(
         raise click.BadParameter(
             f"expected two whole numbers like 30,100, got {value!r}", param=parameter
         ) from error
-    if min(batch, candidates) < 1:
-        raise click.BadParameter("both numbers must be at least 1", param=parameter)
+    if min(batch, candidates) < 1 or max(batch, candidates) > _MOST_ROWS:
+        raise click.BadParameter(
+            f"both numbers must be in 1..{_MOST_ROWS:,}, got {value}", param=parameter
+        )
     return batch, candidates
 
 

@@ -6,6 +6,7 @@ import http.client
 import importlib.util
 import json
 import logging
+import math
 import os
 import signal
 import struct
@@ -431,8 +432,16 @@ def test_the_document_has_each_route_and_each_status_that_is_answered(running):
                 "https://shop.example/",
                 "null",
                 "https://*.example",
+                "https://Shop.example",
+                "https://bücher.example",
+                "https://shop.example:443",
+                "http://localhost:80",
+                "http://localhost:080",
+                "http://localhost:65536",
             )
         ),
+        ({"requests_per_minute": math.nan}, "expected a finite number above 0 of requests"),
+        ({"requests_per_minute": math.inf}, "expected a finite number above 0 of requests"),
         ({"publication": Path("nowhere")}, "`ecct cloud publish REGISTRY --out FOLDER` makes one"),
     ],
 )
@@ -441,7 +450,9 @@ def test_settings_that_cannot_be_are_refused(running, changes, words):
     with pytest.raises(ConfigError, match=words):
         ServiceSettings(**{**given, **changes})
     ServiceSettings(**given, host="0.0.0.0", plain=True)
-    ServiceSettings(**given, origins=("https://shop.example", "http://localhost:8080"))
+    ServiceSettings(
+        **given, origins=("https://shop.example", "http://localhost:8080", "http://[::1]:1")
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

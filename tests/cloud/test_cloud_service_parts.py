@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+import sqlite3
 import stat
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ from cloud.service.answers import Limits, RefusedAnswerError, read_answers
 from cloud.service.metrics import Metrics
 from cloud.service.offers import DamagedOfferError
 from cloud.service.ranges import UnsatisfiableRangeError, requested_range
+from cloud.service.tokens import MOST_SECONDS
 from cloud.uplink_log import ReplayWindow, UplinkLogWriter
 from ecct_tf.cli import cli
 from ecct_tf.errors import CodecError, TokenError
@@ -99,8 +101,19 @@ def test_what_cannot_be_a_token_is_refused(store, tmp_path):
     for user in (-1, 2**31):
         with pytest.raises(TokenError, match="expected a user"):
             store.issue(user)
-    with pytest.raises(TokenError, match="at least 1 second"):
-        store.issue(1, seconds=0)
+    for seconds in (0, MOST_SECONDS + 1, 2**80):
+        with pytest.raises(TokenError, match=r"expected a time of 1\.\.3,153,600,000 seconds"):
+            store.issue(1, seconds=seconds)
+    for call in (lambda: store.rotate(5), lambda: store.revoke(user=5)):
+        with pytest.raises(TokenError, match="expected a file of tokens, there is none"):
+            call()
+    assert not store.path.exists()
+    store.issue(1, seconds=MOST_SECONDS)
+    for seconds in (-1, MOST_SECONDS + 1):
+        with pytest.raises(TokenError, match=r"keep old tokens for 0\.\.3,153,600,000 seconds"):
+            store.rotate(1, keep_seconds=seconds)
+    with pytest.raises(TokenError, match="expected a user"):
+        store.revoke(user=2**64)
     with pytest.raises(TokenError, match="no valid token to rotate"):
         store.rotate(5)
     with pytest.raises(TokenError, match="one of them"):
@@ -110,6 +123,31 @@ def test_what_cannot_be_a_token_is_refused(store, tmp_path):
     (tmp_path / "broken").write_text("no database, and long enough to be looked at " * 40)
     with pytest.raises(TokenError, match="expected a file of tokens"):
         TokenStore(tmp_path / "broken").grants()
+
+
+def test_the_command_names_limits_and_files_that_are_none(tmp_path):
+    def told(*given):
+        done = CliRunner().invoke(cli, ["cloud", "token", *given])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, done.output
+
+    tokens = str(tmp_path / "tokens.sqlite")
+    for given in (("--days", "36501"), ("--user", "2147483648")):
+        code, output = told("issue", tokens, "--user", "3", *given)
+        assert code == 2
+        assert f"Invalid value for '{given[0]}'" in output
+    code, output = told("list", tokens)
+    assert code == 2
+    assert "there is none" in output
+    assert told("issue", tokens, "--user", "3", "--days", "36500")[0] == 0
+    # As an earlier release would write it, which had no limit.
+    database = sqlite3.connect(tokens)
+    database.execute("UPDATE tokens SET expires = ?", (2**62,))
+    database.commit()
+    database.close()
+    code, output = told("list", tokens)
+    assert code == 0
+    assert "after 9999" in output
 
 
 def test_a_store_that_has_read_sees_what_others_change_and_replace(store, tmp_path):

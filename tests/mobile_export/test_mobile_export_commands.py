@@ -247,7 +247,8 @@ def test_one_device_has_its_own_weights(ecct, run, tmp_path):
         (["--tier", "attention"], "has no devices of tier 'attention', only of linear, mlp"),
         (["--device", "99"], "user 99 has no device of tier linear"),
         (["--static", "32"], "expected two whole numbers like 30,100, got '32'"),
-        (["--static", "0,5"], "both numbers must be at least 1"),
+        (["--static", "0,5"], "both numbers must be in 1..1,000,000, got 0,5"),
+        (["--static", "5,999999999999"], "both numbers must be in 1..1,000,000"),
     ],
 )
 def test_export_names_the_mistake(ecct, run, tmp_path, options, words):
