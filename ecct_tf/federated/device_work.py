@@ -40,9 +40,9 @@ class DeviceWork:
       model: the edge architecture.
       task: what a device does with it, which an exported file repeats.
       block_sizes: widths of the item table's blocks.
-      weights_codec: through which a device's change of the shared weights crosses.
+      weights_codec: codec through which a device's change of the shared weights crosses.
       sends: whether devices answer the cloud (not so in some ablations).
-      noise_stream: of the run's seed, for the optional noise. It is no part of
+      noise_stream: stream of the run's seed for the optional noise. It is no part of
         `task`, which an exported file holds: real devices draw noise of their own.
       sums: the form of the sums over devices which alone leave them; None where rows do.
       waits: whether a device keeps its change of the shared weights from round to round, until one
@@ -98,7 +98,7 @@ class DeviceWork:
         if stage == 2 or not (self.receives or self.sends):
             return self
         sums = None if self.sums is None else dataclasses.replace(self.sums, with_logits=False)
-        # Who has no logits of the cloud cannot compare.
+        # Without the cloud's logits a device cannot compare its own with them.
         changed = self.changed(exchange=exchange)
         return dataclasses.replace(changed, sums=sums, speak_above=0.0)
 
@@ -198,8 +198,8 @@ class DeviceWork:
             weight=weight,
             loss=loss,
             samples=samples,
-            # Whose training diverged answers from zeros: the round is refused for its loss, and
-            # arithmetic in a fixed order cannot look NaN up.
+            # A device whose training diverged answers from zeros: the round is refused for its
+            # loss, and arithmetic in a fixed order cannot look NaN up.
             uplink=self.answer(
                 tf.where(healthy[..., None], final, 0.0),
                 noise_seed=noise_seed,
