@@ -212,6 +212,11 @@ class DownlinkFile:
         header = np.frombuffer(body, _HEADER, count=1)[0]
         if header["keys"] >= len(_KEYS):
             raise CodecError(f"downlinks: unknown kind of keys {header['keys']}")
+        if header["reserved"]:
+            raise CodecError(
+                "downlinks: expected zeros where nothing is told yet, got "
+                f"{header['reserved']}; a later version of ECCT-TF wrote the file"
+            )
         named = named_codec(int(header["codec"]), expected=codec, what="downlinks")
         count, start = int(header["count"]), _HEADER.itemsize
         queries, unread = int(header["queries"]), 0

@@ -96,7 +96,12 @@ def apply_item_delta(old: bytes, delta: bytes) -> bytes:
         the table that it announces.
     """
     body = _opened(delta)
-    _, _, _, base, target, head_bytes, width, count, changed = _HEAD.unpack_from(body)
+    _, _, unused, base, target, head_bytes, width, count, changed = _HEAD.unpack_from(body)
+    if unused:
+        raise CodecError(
+            f"item table delta: expected zeros where nothing is told yet, got {unused}; a later "
+            "version of ECCT-TF wrote it"
+        )
     if old[-DIGEST_BYTES:] != base:
         raise CodecError(
             f"item table delta: it starts from table {base.hex()[:16]}…, this is "

@@ -216,6 +216,8 @@ class ItemRowsFile:
         body = unseal(content, magic=_MAGIC, format_number=_FORMAT, what=_WHAT)
         try:
             _, _, table, size, count, users, most = _HEAD.unpack_from(body)
+            if any(body[6:8]):
+                raise ValueError("bytes 6 and 7 are in use, by a later version")
             if len(body) != _HEAD.size + count * (4 + size) + 4 * users * (1 + most):
                 raise ValueError(f"{count} rows of {size} B and {users} users in {len(body)} B")
             place = _HEAD.size

@@ -98,6 +98,25 @@ class ItemTableFile:
             )
         size = len(self.codec.encode())
         check_whole(size, "length of a form's name", what="item table", most=255)
+        self._check_finite()
+
+    def _check_finite(self) -> None:
+        """Of a form by its name only the codec knows what its bytes mean."""
+        told = {
+            "means of features": self.feature_mean,
+            "scales of features": self.feature_scale,
+            "mean and scale of logits": np.array([self.logit_mean, self.logit_scale]),
+        }
+        columns = [
+            name for name in self.rows.dtype.names or () if self.rows.dtype[name].base.kind == "f"
+        ]
+        for what, values in (*told.items(), *((name, self.rows[name]) for name in columns)):
+            if not np.isfinite(values).all():
+                row = int(np.argwhere(~np.isfinite(values))[0][0])
+                raise CodecError(
+                    f"item table: {what}, row {row}: expected finite numbers; the cloud that made "
+                    "it has diverged, publish a valid version"
+                )
 
     @property
     def named(self) -> bool:
@@ -200,10 +219,12 @@ class ItemTableFile:
 
     @classmethod
     def _read(cls, body: bytes) -> "ItemTableFile":
-        _, kind, code, _, count, row_bytes, head_bytes, features, mean, scale = _HEAD.unpack_from(
-            body
+        _, kind, code, unused, count, row_bytes, head_bytes, features, mean, scale = (
+            _HEAD.unpack_from(body)
         )
         named = kind == NAMED_FORMAT
+        if unused:
+            raise ValueError("byte 7 is in use, by a later version")
         if named != (code == _NAMED):
             raise ValueError(f"the codec {code} in format {kind}")
         place = _HEAD.size
