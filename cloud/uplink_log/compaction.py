@@ -16,6 +16,7 @@ from pathlib import Path
 from cloud.uplink_log.framing import read_frames
 from cloud.uplink_log.holding import changing_log
 from cloud.uplink_log.listing import JOINED_SUFFIX, Entry, entries, superseded
+from ecct_tf.errors import DataError
 from ecct_tf.files import sync_folder, write_atomically
 from ecct_tf.sealed_json import seal_json
 
@@ -62,10 +63,10 @@ def compact(
 
     Raises:
       StorageError: a job or another command reads the log, and does not end within a minute.
-      DataError: the list of an earlier compaction cannot be read.
+      DataError: there is no such folder; the list of an earlier compaction cannot be read.
     """
     if not folder.is_dir():
-        return Compacted(0, (), ())
+        raise DataError(f"expected the folder of an uplink log, there is none at {folder}")
     with changing_log(folder):
         stay = kept()
         for day in sorted(path for path in folder.glob("date=*") if path.is_dir()):

@@ -200,6 +200,11 @@ def compact(config_path: Path, overrides: tuple[str, ...], small_bytes: int) -> 
     if config.uplinks is None:
         raise click.UsageError(f"expected `uplinks`, the folder of a log, in {config_path}")
     registry = Registry(config.registry)
+    if not registry.path.is_dir():
+        raise click.UsageError(
+            f"expected the registry of the job at {registry.path}, there is none: its versions say "
+            "which files were read, and those must not be joined"
+        )
     done = join(
         Path(config.uplinks),
         kept=lambda: files_referred_to(registry),

@@ -17,7 +17,7 @@ from cloud.uplink_log import (
     reading_log,
 )
 from ecct_tf.cli import cli
-from ecct_tf.errors import StorageError
+from ecct_tf.errors import DataError, StorageError
 
 
 @pytest.fixture
@@ -139,3 +139,14 @@ def test_the_command_keeps_what_versions_and_notes_name_and_waits_for_jobs(
     assert {names[2], names[6], names[7], names[8]} < set(left)
     assert len(left) == 6
     assert _users(log, uplinks) == [*range(9)]
+
+
+def test_what_is_not_there_is_not_taken_for_empty(log, tmp_path):
+    with pytest.raises(DataError, match="there is none at"):
+        compact(tmp_path / "lag", kept=tuple)
+    job, before = tmp_path / "job.yaml", _names(log)
+    job.write_text(f"registry: {tmp_path / 'registri'}\nuplinks: {log}\n")
+    done = CliRunner().invoke(cli, ["cloud", "log", "compact", "--config", str(job)])
+    assert done.exit_code == 2
+    assert f"expected the registry of the job at {tmp_path / 'registri'}" in done.output
+    assert _names(log) == before
