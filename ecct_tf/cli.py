@@ -4,10 +4,11 @@
 import errno
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from ecct_tf import stopping
 
+# As `typing` has it, which is not imported either.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import click
 

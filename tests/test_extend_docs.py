@@ -65,7 +65,7 @@ def test_the_losses_of_the_page_are_some():
 
 def test_the_codec_of_the_page_is_one():
     found = {"__name__": "page_codecs"}
-    (script, _) = _scripts("extend_codec.md")
+    script, *_ = _scripts("extend_codec.md")
     exec(script, found)
     assert check_codec(found["brief"])
 

@@ -101,6 +101,7 @@ def list_tokens(tokens: Path) -> None:
 
     from ecct_tf.terminal import open_console, print_table
 
+    prepare("serve")
     if not tokens.exists():
         raise click.UsageError(
             f"expected a file of tokens at {tokens}, there is none; `ecct cloud token issue` makes "

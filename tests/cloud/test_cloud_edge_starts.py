@@ -231,7 +231,7 @@ def test_damaged_starts_and_those_of_another_release_are_refused(stored_cloud, t
         ("edge.profile_sizes=[0]", "at least 1 value"),
         ("edge.start=warm", "cloud"),
         ("edge_start.epochs=0", r"edge_start\.epochs"),
-        ("edge.shared=none", "unknown key"),
+        ("edge.sharing=none", "unknown key"),
     ],
 )
 def test_what_a_job_cannot_train_is_refused(override, message):

@@ -154,7 +154,9 @@ def test_devices_with_exported_file_and_rows_rank_as_the_run(run, tmp_path):
             times=view.times,
         )
         state = model.with_weights(model.hold(state, rows), models.weights("linear", user=user))
-        sent = encoded_inputs(cohort.work.exchange.encode_known(tf.constant(known[row])))
+        sent = encoded_inputs(
+            cohort.work.exchange.encode_known(tf.constant(known[row])), cohort.work.exchange
+        )
         downlink = ReceivedDownlink(
             sent["user_embedding"],
             np.zeros(0, np.int32),
