@@ -67,6 +67,7 @@ def erase(places: Places, users: Sequence[FoundUser]) -> Erasure:
     registry = Registry(places.registry)
     marked(registry, users)
     done: list[Step] = []
+    # A job at work is named at once, not after a minute of waiting for its log.
     registry.sweep()
     with contextlib.ExitStack() as held:
         for log in sorted({log.resolve() for log in places.logs if log.is_dir()}):
