@@ -80,11 +80,19 @@ class Rounds:
 
     def processor_seconds(self) -> tuple[float, ...]:
         """Of Python, and of each worker, so far."""
+        return (time.process_time(), *map(_processor_seconds, self._pids()))
+
+    def confine(self) -> None:
+        """Keeps each worker, with all its threads, to one core."""
+        cores = sorted(os.sched_getaffinity(0))
+        for at, pid in enumerate(self._pids()):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), {cores[at % len(cores)]})
+
+    def _pids(self) -> list[int | None]:
         if isinstance(self.workers, WorkerPool):
-            pids = [member.link.pid for member in self.workers.members]
-        else:
-            pids = [self.workers.worker_pid]
-        return (time.process_time(), *map(_processor_seconds, pids))
+            return [member.link.pid for member in self.workers.members]
+        return [self.workers.worker_pid]
 
     def arrays(self) -> dict[str, bytes]:
         """The state, as bytes."""
@@ -112,13 +120,21 @@ def main() -> None:
 @click.option("--epochs", default=1, type=click.IntRange(1), help="Of a device's training.")
 @click.option("--turns", default=15, type=click.IntRange(1), help="A round of each in every turn.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="Of data and weights.")
-def speed(devices: int, epochs: int, turns: int, seed: int) -> None:
+@click.option(
+    "--own-cores/--all-cores",
+    default=True,
+    help="Confine each worker to a core of its own, as if on a machine of one core.",
+)
+def speed(devices: int, epochs: int, turns: int, seed: int, own_cores: bool) -> None:
     """One one-thread worker beside two of them."""
     sizes = {"devices": devices, "epochs": epochs, "shard_size": RunConfig().runtime.shard_size}
     one, two = (Rounds(number, **sizes, seed=seed) for number in (1, 2))
     try:
         for _ in range(2):
             one(), two()  # traces, starts up, fills caches
+        if own_cores:
+            one.confine(), two.confine()
+            one(), two()
         load = os.getloadavg()[0]
         seconds = [(one(), two()) for _ in range(turns)]
         processor = [_of_a_round(each, turns) for each in (one, two)]
