@@ -4,12 +4,15 @@ And reads that nothing can hold up.
 """
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+from ecct_tf.owner_files import is_in_place
 
 __all__ = [
     "draft_of",
@@ -66,7 +69,8 @@ def write_atomically(
 ) -> None:
     """Lets `write` fill a temporary file, which then takes the place of `path` at once.
 
-    When `write` fails, `path` stays as it was and the temporary file goes.
+    When `write` fails, `path` stays as it was and the temporary file goes. Of several that write
+    one file at the same time each writes it whole, one after another.
 
     Args:
       path: the file; its folder is made when it is missing.
@@ -82,20 +86,17 @@ def write_atomically(
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
     temporary = draft_of(path)
-    try:
-        with naming(path):
-            # What a kill left may have other permissions.
-            temporary.unlink(missing_ok=True)
-            with open(temporary, "wb", opener=_private if private else None) as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
+    with naming(path), os.fdopen(_own_draft(temporary, private=private), "wb") as file:
+        try:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
             temporary.replace(path)
-            if durable:
-                sync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if durable:
+            sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
@@ -134,5 +135,46 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, _PRIVATE_FILE)
+def _own_draft(draft: Path, *, private: bool) -> int:
+    """A new file that is locked until it is closed, so that another writer waits for its end."""
+    mode = _PRIVATE_FILE if private else 0o666
+    while True:
+        made = True
+        try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        except FileExistsError:
+            found, made = _left_draft(draft), False
+            if found is None:
+                continue
+            descriptor = found
+        try:
+            _lock(descriptor)
+            if is_in_place(descriptor, draft):
+                if made:
+                    return descriptor
+                # A kill left it, and it may have other permissions: its writer has no lock.
+                draft.unlink()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _left_draft(draft: Path) -> int | None:
+    """An existing draft, opened; None when it is gone, or was none that could be opened."""
+    try:
+        return os.open(draft, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        # No file of ours, or one without permissions; a folder stays and is named.
+        draft.unlink(missing_ok=True)
+        return None
+
+
+def _lock(descriptor: int) -> None:
+    """Waits for a lock; on a file system without locks there is none, as for any plain write."""
+    # Unlike a job's or a run's, this lock spares writers of one file an error; who needs to be
+    # alone holds one of `locks`.
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -9,13 +9,14 @@ import errno
 import fcntl
 import logging
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ecct_tf.owner_files import OwnerFile
+from ecct_tf.owner_files import OwnerFile, is_in_place
 
-__all__ = ["FileLock", "exclusive", "held"]
+__all__ = ["FileLock", "exclusive", "held", "new_folder", "passing"]
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +76,18 @@ class FileLock:
             self._owner.release()
             self._owner = None
 
+    def is_in_place(self) -> bool:
+        """Whether the lock that is held is that of the file at the path, not of a removed one."""
+        if self._owner is not None:
+            return self._owner.is_own()
+        return self._descriptor is not None and is_in_place(self._descriptor, self._path)
+
+    def moved_to(self, path: Path) -> None:
+        """Notes that the folder of the file was renamed; the lock is held as before."""
+        self._path = path
+        if self._owner is not None:
+            self._owner.moved_to(_owner_of(path))
+
     def _open(self, *, shared: bool) -> int:
         # Not inheritable: a program that the holder starts must not keep the lock.
         try:
@@ -88,7 +101,7 @@ class FileLock:
                 raise error from None
 
     def _own(self, error: OSError, *, wait: bool) -> bool:
-        owner = OwnerFile(self._path.with_name(f"{self._path.name}.owner"))
+        owner = OwnerFile(_owner_of(self._path))
         _log.warning(
             "%s: the file system has no locks (%s); a file %s.owner takes their place",
             self._path, error.strerror, self._path.name,
@@ -97,6 +110,10 @@ class FileLock:
             return False
         self._owner = owner
         return True
+
+
+def _owner_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.owner")
 
 
 @contextlib.contextmanager
@@ -112,6 +129,69 @@ def exclusive(path: Path, *, busy: Exception | None = None) -> Iterator[None]:
     if not lock.acquire(wait=busy is None) and busy is not None:
         raise busy
     try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def passing(path: Path) -> Iterator[None]:
+    """Holds the lock on `path`, waiting for it, and leaves no file behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    lock.acquire(wait=True)
+    while not lock.is_in_place():
+        # It was that of a file which its holder has removed by now.
+        lock.release()
+        lock.acquire(wait=True)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def new_folder(
+    path: Path, fill: Callable[[Path], None], *, lock_name: str, taken: Exception
+) -> Iterator[None]:
+    """Makes the folder `path`, whole and locked from its birth to the end of the body.
+
+    Of several processes that make it at the same time one does. What a kill left of an attempt is
+    replaced.
+
+    Args:
+      path: the folder; none may be there, or an empty one.
+      fill: writes what it holds at its birth, into the folder that it is given.
+      lock_name: of the lock's file in it.
+      taken: raised when another process makes it, or has made it.
+    """
+    draft = path.with_name(f".{path.name}.part")
+    draft.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(draft / lock_name)
+    try:
+        # What moves away with another's folder, or is held by it.
+        mine = lock.acquire(wait=False) and lock.is_in_place()
+    except FileNotFoundError:
+        mine = False
+    if not mine:
+        lock.release()
+        raise taken
+    try:
+        try:
+            for left in draft.iterdir():
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left)
+                elif not left.name.startswith(lock_name):
+                    left.unlink()
+            fill(draft)
+            draft.rename(path)
+        except BaseException as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                raise taken from error
+            raise
+        lock.moved_to(path / lock_name)
         yield
     finally:
         lock.release()

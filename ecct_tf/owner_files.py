@@ -15,7 +15,7 @@ from typing import Any
 
 from ecct_tf.errors import StorageError
 
-__all__ = ["OwnerFile"]
+__all__ = ["OwnerFile", "is_in_place"]
 
 _WAIT_SECONDS = 60.0
 _PATIENCE_SECONDS = 5.0
@@ -57,10 +57,18 @@ class OwnerFile:
 
     def release(self) -> None:
         """Removes the file, if it is still one's own."""
-        owner = self._read(self._path) if self._token else None
-        if owner is not None and owner["token"] == self._token:
+        if self.is_own():
             self._path.unlink(missing_ok=True)
         self._token = ""
+
+    def is_own(self) -> bool:
+        """Whether the file is there and one's own."""
+        owner = self._read(self._path) if self._token else None
+        return owner is not None and owner["token"] == self._token
+
+    def moved_to(self, path: Path) -> None:
+        """Notes that the file's folder was renamed."""
+        self._path = path
 
     def _make(self) -> bool:
         token = secrets.token_hex(8)
@@ -117,6 +125,14 @@ class OwnerFile:
             f"when its owner is killed. If that process no longer runs, remove {self._path}* and "
             "give the command again; or use a file system with locks."
         )
+
+
+def is_in_place(descriptor: int, path: Path) -> bool:
+    """Whether `path` is the open file, and not another that took its place."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except OSError:
+        return False
 
 
 def _is_here(owner: dict[str, Any]) -> bool:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -23,6 +25,35 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         write_atomically(path, fail)
     assert path.read_text(encoding="utf-8") == "old ü"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("left", ["nothing", "a file", "a private file", "a link", "a pipe"])
+def test_of_many_that_write_one_file_each_writes_it_whole(tmp_path, left):
+    path, draft, mine = tmp_path / "notes", tmp_path / ".notes.part", tmp_path / "mine"
+    mine.write_text("mine")
+    if left == "a link":
+        draft.symlink_to(mine)
+    elif left == "a pipe":
+        os.mkfifo(draft)
+    elif left != "nothing":
+        draft.write_text("half of what a kill left")
+        draft.chmod(0o400 if left == "a private file" else 0o666)
+    start = threading.Barrier(4)
+
+    def write(letter):
+        start.wait()
+        for _ in range(20):
+            write_text(path, letter * 70_000)
+            found = path.read_text()
+            assert found == found[0] * 70_000
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, "abcd"))
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["mine", "notes"]
+    assert mine.read_text() == "mine"
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_a_lock_is_refused_to_a_second_and_given_up_by_a_kill(tmp_path):

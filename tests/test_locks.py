@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cloud.registry import Registry
 from ecct_tf import owner_files
 from ecct_tf.errors import RunFolderError, StorageError
-from ecct_tf.locks import FileLock, exclusive
+from ecct_tf.locks import FileLock, exclusive, new_folder, passing
 
 BUSY = RunFolderError("busy")
 
@@ -111,6 +112,42 @@ def test_who_cannot_be_known_is_named_with_the_way_out(owner, wait, tmp_path):
     named = "process 12 on elsewhere" if "elsewhere" in owner else "nobody that can be read"
     with pytest.raises(StorageError, match=rf"lock\.owner: held by {named}\. .* remove .*owner\*"):
         FileLock(path).acquire(wait=wait)
+
+
+@pytest.mark.usefixtures("no_flock")
+def test_a_new_folder_is_locked_from_its_birth_also_without_locks(tmp_path):
+    path = tmp_path / "run"
+    with (
+        new_folder(path, lambda _: None, lock_name=".lock", taken=BUSY),
+        pytest.raises(RunFolderError, match="busy"),
+        exclusive(path / ".lock", busy=BUSY),
+    ):
+        pytest.fail("two hold the lock")
+    with exclusive(path / ".lock", busy=BUSY):
+        pass
+    assert [file.name for file in path.iterdir()] == [".lock"]
+    with (
+        pytest.raises(RunFolderError, match="busy"),
+        new_folder(path, lambda _: None, lock_name=".lock", taken=BUSY),
+    ):
+        pytest.fail("the folder was there")
+    assert [file.name for file in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_passing_lock_lets_one_in_and_leaves_no_file(tmp_path):
+    path, inside, start = tmp_path / "new" / "lock", [], threading.Barrier(4)
+
+    def work(_):
+        start.wait()
+        for _ in range(50):
+            with passing(path):
+                inside.append(1)
+                assert len(inside) == 1
+                inside.pop()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert list(path.parent.iterdir()) == []
 
 
 @pytest.mark.usefixtures("no_flock")

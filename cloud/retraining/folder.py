@@ -1,6 +1,7 @@
 """The folder of a job: its configuration, what it writes, and who may write it."""
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +15,9 @@ from ecct_tf.files import write_text
 from ecct_tf.locks import exclusive
 
 __all__ = ["JobFolder"]
+
+# What another process has written that begins the job at this moment, or a kill left.
+_OF_A_BEGINNING = re.compile(r"\.lock|\.config\.yaml\.part$")
 
 
 class JobFolder:
@@ -63,7 +67,7 @@ class JobFolder:
         if (
             self.path.is_dir()
             and not (self.path / "config.yaml").exists()
-            and any(not path.name.startswith(".lock") for path in self.path.iterdir())
+            and any(not _OF_A_BEGINNING.match(path.name) for path in self.path.iterdir())
         ):
             raise ConfigError(
                 f"{self.path} is not empty and not the folder of a job (it has no config.yaml); "

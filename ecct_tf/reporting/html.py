@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from ecct_tf.errors import ConfigError
+from ecct_tf.files import write_bytes
 from ecct_tf.reporting.spread import bytes_text, plural, seconds_text, signed
 
 __all__ = ["render", "write_page"]
@@ -49,10 +50,10 @@ def write_page(text: str, out: Path, *, what: str) -> Path:
     Raises:
       ConfigError: the file cannot be written.
     """
-    temporary = out.with_name(f".{out.name}.part")
     try:
-        temporary.write_text(text, encoding="utf-8", errors="xmlcharrefreplace")
-        temporary.replace(out)
+        # A folder that is not there is a slip of the pen.
+        out.parent.stat()
+        write_bytes(out, text.encode("utf-8", "xmlcharrefreplace"))
     except OSError as error:
         raise ConfigError(f"cannot write the {what} {out}: {error.strerror}") from error
     return out

@@ -5,10 +5,9 @@ import io
 import json
 import logging
 import os
-import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from ecct_tf.config.stored import missing_settings
 from ecct_tf.data import Candidates
 from ecct_tf.errors import CheckpointError, ConfigError, RunFolderError
 from ecct_tf.files import write_atomically, write_text
-from ecct_tf.locks import exclusive
+from ecct_tf.locks import exclusive, new_folder
 from ecct_tf.simulation.begun_settings import begun_settings, check_settings
 from ecct_tf.simulation.checkpoints import Checkpoint, CheckpointStore
 from ecct_tf.simulation.environment import (
@@ -40,7 +39,7 @@ __all__ = ["RunFolder"]
 
 _log = logging.getLogger(__name__)
 
-_ITEM_TABLE = "item_table.npz"
+_ITEM_TABLE, _LOCK = "item_table.npz", ".lock"
 
 
 class RunFolder:
@@ -85,28 +84,38 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> "RunFolder":
+        """Makes the folder as `begin` does, and lets go of it."""
+        with cls.begin(path, config) as folder:
+            return folder
+
+    @classmethod
+    @contextmanager
+    def begin(cls, path: Path, config: RunConfig) -> Iterator["RunFolder"]:
         """Makes the folder with its configuration, environment and status, all at once.
 
-        One that a run left which was killed before its first round gives way.
+        Other processes are kept from writing the run until the body ends. One that a run left which
+        was killed before its first round gives way.
+
+        Raises:
+          ConfigError: there is one already, or another process is making it.
         """
         if discard_if_idle(path):
             _log.info("%s: no round was finished there; starting again", path)
         cls.check(path)
+        taken = ConfigError(
+            f"the run folder {path} exists already and cannot be replaced: a process is "
+            "working on its run, or it has other files in it; choose another with --out"
+        )
         if path.exists():
-            raise ConfigError(
-                f"the run folder {path} exists already and cannot be replaced: a process is "
-                "working on its run, or it has other files in it; choose another with --out"
-            )
-        # Under another name first: a kill must not leave a folder without a configuration.
-        draft = path.with_name(f".{path.name}.part")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        folder = cls(draft, config)
-        write_text(draft / "config.yaml", dump_config(config))
-        write_text(draft / "environment.json", _json(run_environment(config)))
-        folder.set_status("running", round_number=0)
-        draft.rename(path)
-        return cls(path, config)
+            raise taken
+
+        def fill(draft: Path) -> None:
+            write_text(draft / "config.yaml", dump_config(config))
+            write_text(draft / "environment.json", _json(run_environment(config)))
+            cls(draft, config).set_status("running", round_number=0)
+
+        with new_folder(path, fill, lock_name=_LOCK, taken=taken):
+            yield cls(path, config)
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -131,7 +140,7 @@ class RunFolder:
         Entering it raises `RunFolderError` when another process writes the run.
         """
         busy = f"another process is writing the run {self.path}; wait for it or end it"
-        return exclusive(self.path / ".lock", busy=RunFolderError(busy))
+        return exclusive(self.path / _LOCK, busy=RunFolderError(busy))
 
     @property
     def checkpoints(self) -> CheckpointStore:

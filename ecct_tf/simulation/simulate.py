@@ -66,12 +66,11 @@ def simulate(
     check_cloud(config.cloud.model)
     check_aggregators(config)
     check_stages(config)
-    folder = None if out is None else RunFolder.create(out, config)
-    attempt = Attempt(folder, dataset=dataset, callbacks=callbacks)
-    if folder is None:
+    attempt = Attempt(None, dataset=dataset, callbacks=callbacks)
+    if out is None:
         return run_to_the_end(config, attempt)
-    with folder.locked(), _log_of(folder, "begins"):
-        return run_to_the_end(config, attempt)
+    with RunFolder.begin(out, config) as folder, _log_of(folder, "begins"):
+        return run_to_the_end(config, dataclasses.replace(attempt, folder=folder))
 
 
 def resume(

@@ -1,10 +1,10 @@
 """Run folders without a finished round: nothing in them is worth keeping, or blocks a new try."""
 
+import secrets
 import shutil
 from pathlib import Path
 
-from ecct_tf.errors import RunFolderError
-from ecct_tf.locks import exclusive
+from ecct_tf.locks import FileLock
 
 __all__ = ["discard_if_idle", "discard_unstarted", "is_unstarted"]
 
@@ -40,7 +40,10 @@ def discard_unstarted(path: Path) -> bool:
     """
     if not is_unstarted(path) or any(not _own(found.name) for found in path.iterdir()):
         return False
-    shutil.rmtree(path)
+    # Under another name first: a process that looks for its lock meanwhile would make one in it.
+    leaving = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    path.rename(leaving)
+    shutil.rmtree(leaving)
     return True
 
 
@@ -48,11 +51,14 @@ def discard_if_idle(path: Path) -> bool:
     """As `discard_unstarted`, unless a process is at the run: the folder of a killed one."""
     if not is_unstarted(path):
         return False
+    lock = FileLock(path / ".lock")
     try:
-        with exclusive(path / ".lock", busy=RunFolderError(f"{path} is being written")):
-            return discard_unstarted(path)
-    except RunFolderError:
+        # In its place: another process may have discarded the folder, and begun its own there.
+        return lock.acquire(wait=False) and lock.is_in_place() and discard_unstarted(path)
+    except FileNotFoundError:
         return False
+    finally:
+        lock.release()
 
 
 def _own(name: str) -> bool:

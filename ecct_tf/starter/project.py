@@ -1,6 +1,8 @@
 """Makes the starter project."""
 
+import errno
 import importlib.resources
+import secrets
 import shutil
 from pathlib import Path
 
@@ -24,12 +26,13 @@ def create_project(path: Path) -> list[Path]:
     Raises:
       ConfigError: when the folder holds something, or cannot be made.
     """
+    taken = ConfigError(f"{path} exists and is not an empty folder; choose another name")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"{path} exists and is not an empty folder; choose another name")
-    draft = path.with_name(f".{path.name}.part")
+        raise taken
+    # Of its own: another process may make a project of that name at the same time.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     template = importlib.resources.files("ecct_tf.starter") / "template"
     try:
-        shutil.rmtree(draft, ignore_errors=True)
         (draft / "data").mkdir(parents=True)
         for name in _FILES:
             (draft / name).write_bytes((template / name).read_bytes())
@@ -38,5 +41,7 @@ def create_project(path: Path) -> list[Path]:
         draft.replace(path)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise taken from error
         raise ConfigError(f"cannot make {path}: {error}; choose another place") from error
     return sorted(found for found in path.rglob("*") if found.is_file())

@@ -18,6 +18,7 @@ from ecct_tf.errors import ConfigError, ExportError
 from ecct_tf.files import write_bytes, write_text
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import item_table_file
+from ecct_tf.locks import passing
 from ecct_tf.version import __version__
 from ecct_tf.wire import digest_of
 from mobile_export.contract.held import HeldRoom
@@ -38,6 +39,8 @@ from mobile_export.making.parameters import Parameters, all_weights, low_rank
 from mobile_export.making.variants import Variant, find_variant
 
 __all__ = ["ExportedFile", "Labels", "export_edge_model"]
+
+_LOCK = ".manifest.lock"
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +134,9 @@ def export_edge_model(
             file = ExportedFile(path, variant.name, digest(content), len(content), operators)
             _log.info("%s: %d bytes", path, file.num_bytes)
             written.append(file)
-    _write_manifest(out, written, tier=model.tier, labels=labels)
+    # Another process may export another tier or variant of the run into the same folder.
+    with passing(out / _LOCK):
+        _write_manifest(out, written, tier=model.tier, labels=labels)
     return written
 
 

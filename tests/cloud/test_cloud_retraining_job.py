@@ -272,6 +272,20 @@ def test_a_busy_job_is_refused(chain):
         retrain(config, folder / "first", show=False)
 
 
+def test_a_job_that_another_process_begins_at_this_moment_is_busy(tmp_path):
+    from cloud.retraining.folder import JobFolder
+
+    job = JobFolder(tmp_path)
+    with job.locked():
+        # Before its configuration is in its place.
+        (tmp_path / ".config.yaml.part").touch()
+        with pytest.raises(RunFolderError, match="another process"), job.locked():
+            pytest.fail("two have the job")
+    (tmp_path / ".config.yaml.parts").touch()
+    with pytest.raises(ConfigError, match="not the folder of a job"):
+        job.locked()
+
+
 def test_changed_history_is_refused(jobs, tmp_path, monkeypatch):
     config = jobs.small_job(tmp_path)
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ecct_tf.errors import ConfigError, ExportError
 from ecct_tf.knowledge.table_files import item_table_file, transmit
+from ecct_tf.locks import FileLock
 from ecct_tf.wire import digest_of
 from mobile_export.checking.behaviour import check_outputs
 from mobile_export.checking.inspection import inspection_tables, tensor_sizes
@@ -25,6 +26,7 @@ from mobile_export.flatbuffer.packing import (
     vocabulary_rows,
 )
 from mobile_export.flatbuffer.schema import read_model, signature_names, write_model
+from mobile_export.making import export
 from mobile_export.making.conversion import check_operators, convert
 from mobile_export.making.examples import DeviceExample
 from mobile_export.making.export import Labels, export_edge_model
@@ -199,7 +201,16 @@ def test_int8_keeps_the_table_in_a_quarter(files):
     assert [entry[1] for entry in largest] == ["INT8", "FLOAT32"]
 
 
-def test_the_same_export_gives_the_same_bytes(files, works, table, task_of, weights_of, labels):
+def test_the_same_export_gives_the_same_bytes_and_has_the_manifest_alone(
+    files, works, table, task_of, weights_of, labels, monkeypatch
+):
+    known_files, locked = export.known_files, []
+
+    def read(out):
+        locked.append(not FileLock(out / ".manifest.lock").acquire(wait=False))
+        return known_files(out)
+
+    monkeypatch.setattr(export, "known_files", read)
     work = works["mlp"]
     (again,) = export_edge_model(
         work.model,
@@ -211,6 +222,8 @@ def test_the_same_export_gives_the_same_bytes(files, works, table, task_of, weig
         labels=labels,
     )
     assert again.sha256 == files[0].sha256
+    assert locked == [True]
+    assert not list(again.path.parent.glob(".*"))
 
 
 def test_the_card_lists_every_file(files):

@@ -1,14 +1,18 @@
 """A run without a finished round leaves nothing that blocks the next try, nor takes the user's."""
 
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
-from ecct_tf.errors import ConfigError, DataError, WorkerError
+from ecct_tf.errors import ConfigError, DataError, RunFolderError, WorkerError
+from ecct_tf.locks import FileLock
 from ecct_tf.simulation import running
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.simulate import simulate
-from ecct_tf.simulation.unstarted import discard_unstarted
+from ecct_tf.simulation.unstarted import discard_if_idle, discard_unstarted
 
 
 def failing(error):
@@ -66,6 +70,88 @@ def test_a_run_that_another_process_is_at_stays(small_config, tmp_path):
     with folder.locked(), pytest.raises(ConfigError, match="a process is working on its run"):
         RunFolder.create(tmp_path / "run", small_config())
     assert folder.status == "running"
+
+
+def at_once(number, work):
+    """Does `work` in several threads at the same moment; the errors that it ends in."""
+    start = threading.Barrier(number)
+
+    def one(_):
+        start.wait()
+        try:
+            work()
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(number) as pool:
+        return [error for error in pool.map(one, range(number)) if error is not None]
+
+
+def one_of_four(path, config):
+    refused, ending = [], threading.Event()
+
+    def make():
+        try:
+            with RunFolder.begin(path, config):
+                assert ending.wait(60)
+        except Exception:
+            refused.append(1)
+            if len(refused) == 3:
+                ending.set()
+            raise
+
+    return make
+
+
+@pytest.mark.parametrize("left", ["nothing", "a killed run", "a draft"])
+def test_of_many_that_make_one_folder_one_does(small_config, tmp_path, left):
+    path = tmp_path / "run"
+    for _ in range(10):
+        if left == "a killed run":
+            RunFolder.create(path, small_config("rounds=1"))
+        elif left == "a draft":
+            (tmp_path / ".run.part" / "events").mkdir(parents=True)
+            (tmp_path / ".run.part" / "config.yaml").write_text("half")
+        # The one that makes it works on it until the others were refused.
+        errors = at_once(4, one_of_four(path, small_config()))
+        assert [type(error) for error in errors] == [ConfigError] * 3
+        assert all("exists already" in str(error) for error in errors)
+        assert [found.name for found in tmp_path.iterdir()] == ["run"]
+        assert RunFolder.open(path).config == small_config()
+        assert RunFolder.open(path).status == "running"
+        shutil.rmtree(path)
+
+
+def test_a_run_is_its_processs_own_from_its_birth(small_config, tmp_path):
+    path = tmp_path / "run"
+    with RunFolder.begin(path, small_config()) as folder:
+        assert not discard_if_idle(path)
+        with pytest.raises(RunFolderError, match="another process"), folder.locked():
+            pytest.fail("two have the run")
+    with folder.locked():
+        pass
+    assert discard_if_idle(path)
+
+
+def test_a_folder_that_is_discarded_meanwhile_does_not_come_back(
+    small_config, tmp_path, monkeypatch
+):
+    path = RunFolder.create(tmp_path / "run", small_config()).path
+    acquire = FileLock.acquire
+
+    def later(lock, **options):
+        # Another process discards the killed run first, and begins its own in its place.
+        monkeypatch.setattr(FileLock, "acquire", acquire)
+        got = lock.acquire(**options)
+        shutil.rmtree(path)
+        if begun:
+            RunFolder.create(path, small_config("rounds=2"))
+        return got
+
+    for begun in (True, False):
+        monkeypatch.setattr(FileLock, "acquire", later)
+        assert not discard_if_idle(path)
+        assert path.exists() == begun
 
 
 @pytest.mark.parametrize("kept", ["metrics.csv", "results.csv", "checkpoints/round-000001-0.npz"])

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -53,6 +55,23 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
     with pytest.raises(ConfigError, match="not an empty folder"):
         create_project(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_of_many_that_make_one_project_one_does(tmp_path):
+    start = threading.Barrier(4)
+
+    def make(_):
+        start.wait()
+        try:
+            return len(create_project(tmp_path / "shop"))
+        except ConfigError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(make, range(4)))
+    assert done.count(8) == 1
+    assert sum("is not an empty folder" in str(each) for each in done) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["shop"]
 
 
 def test_a_place_that_cannot_be_is_refused(tmp_path):
