@@ -1,5 +1,6 @@
 """The files of a publication: each written once, under a name that its content decides."""
 
+import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from ecct_tf.edge.start_files import start_file
 from ecct_tf.errors import SignatureError
 from ecct_tf.files import naming, write_atomically, write_text
 from ecct_tf.locks import exclusive
+from ecct_tf.plain_text import day_text
 from ecct_tf.wire import (
     CURRENT_NAME,
     DownlinkFile,
@@ -28,6 +30,11 @@ from ecct_tf.wire.signing import (
     sign,
     signature_of,
 )
+
+_log = logging.getLogger(__name__)
+
+# Of one publisher's clock from day to day, or of two publishers'.
+_CLOCKS_DIFFER_SECONDS = 3_600
 
 __all__ = [
     "check_still_signed",
@@ -112,7 +119,7 @@ def put_current(
     current, text = out / CURRENT_NAME, publication.to_json()
     if key is not None:
         before = current.read_text(encoding="utf-8") if current.exists() else ""
-        text = sign(text, key, now=time.time(), valid_days=valid_days, replaces=before)
+        text = _signed(text, key, current, valid_days=valid_days, replaces=before)
     write_text(current, text)
 
 
@@ -137,9 +144,28 @@ def renew(out: Path, key: SigningKey, *, valid_days: int = VALID_DAYS) -> Signat
             check_signature(before, [key.public], now=0.0)
         except SignatureError as error:
             raise SignatureError(f"{current}: {error}") from error
-        text = sign(before, key, now=time.time(), valid_days=valid_days, replaces=before)
+        text = _signed(before, key, current, valid_days=valid_days, replaces=before)
         write_text(current, text)
     return check_signature(text, [key.public], now=0.0)
+
+
+def _signed(text: str, key: SigningKey, current: Path, *, valid_days: int, replaces: str) -> str:
+    """The text with a signature; warns where the one before is of another clock."""
+    now = time.time()
+    before = signature_of(replaces)
+    if before is not None and before.issued_at > now + _CLOCKS_DIFFER_SECONDS:
+        _log.warning(
+            "%s: it was signed for %s, and this clock says %s. Devices that accepted it take "
+            "nothing that was signed before, so what is published now counts as a second later, "
+            "and stays valid %d days from then. If this clock is wrong, set it and publish again. "
+            "If that one was, keep this file, which the next publications continue from, and give "
+            "devices another key to end what was signed ahead of time",
+            current,
+            day_text(before.issued_at),
+            day_text(int(now)),
+            valid_days,
+        )
+    return sign(text, key, now=now, valid_days=valid_days, replaces=replaces)
 
 
 def put_starts(

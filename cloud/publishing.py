@@ -15,6 +15,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cloud.array_files import read_arrays
+from cloud.publication_rounds import check_near, check_no_older, newest_round, next_round
 from cloud.published_files import (
     check_still_signed,
     put,
@@ -34,7 +35,6 @@ from ecct_tf.knowledge.table_arrays import item_table
 from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.locks import exclusive
 from ecct_tf.wire import (
-    CURRENT_NAME,
     DownlinkFile,
     Publication,
     PublishedDelta,
@@ -43,7 +43,7 @@ from ecct_tf.wire import (
     item_delta,
 )
 from ecct_tf.wire.signing import VALID_DAYS, SigningKey
-from ecct_tf.wire.whole_numbers import LARGEST_INT32, check_whole
+from ecct_tf.wire.whole_numbers import check_whole
 
 __all__ = ["Published", "publish"]
 
@@ -51,8 +51,6 @@ _log = logging.getLogger(__name__)
 
 # Of more users, downlinks are in several files.
 _USERS_IN_FILE = 250_000
-# A round further beyond the newest is more often a slip of the hand than meant.
-_FAR = 1_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +86,7 @@ def publish(
     one_file_each: bool = False,
     users_in_file: int = _USERS_IN_FILE,
     far_round: bool = False,
+    older_round: bool = False,
     now_seconds: int | None = None,
     key: SigningKey | None = None,
     valid_days: int = VALID_DAYS,
@@ -112,6 +111,8 @@ def publish(
       users_in_file: of more users, the downlinks are in several files of so many each.
       far_round: accepts a round more than 1,000 beyond the newest one that was opened. A round
         that was opened stays open, and later ones are counted from it.
+      older_round: accepts a round before the newest one that was opened, or an older version in it.
+        Devices that fetched the newest one refuse what is published then.
       now_seconds: since when devices are asked, in whole seconds since 1970, UTC; None asks
         the clock.
       key: signs what is published; None leaves it unsigned.
@@ -121,7 +122,7 @@ def publish(
       SignatureError: the folder's publication is signed, and there is no key: devices that ask for
         a signature would refuse what takes its place.
       RegistryError: when a version is not stored or damaged, or none is in force, there is no
-        number left for the round, or it is far beyond the newest one.
+        number left for the round, or it is far beyond the newest one, or before it.
     """
     # One at a time, from the look at what is in force to the end: two jobs must not write one
     # file, nor the slower of them put an older version back.
@@ -138,6 +139,7 @@ def publish(
             one_file_each=one_file_each,
             users_in_file=users_in_file,
             far_round=far_round,
+            older_round=older_round,
             now_seconds=int(time.time()) if now_seconds is None else now_seconds,
             key=key,
             valid_days=valid_days,
@@ -157,6 +159,7 @@ def _publish(
     one_file_each: bool,
     users_in_file: int,
     far_round: bool,
+    older_round: bool,
     now_seconds: int,
     key: SigningKey | None,
     valid_days: int,
@@ -173,10 +176,12 @@ def _publish(
     notes = AskedNotes(registry.publications_path)
     number = round_number
     if number is None:
-        number = _next_round(stored, out, chosen.number, notes.notes())
+        number = next_round(stored, out, chosen.number, notes.notes())
     check_whole(number, "round_number", what="publication")
     if round_number is not None and not far_round:
-        _check_near(number, _newest(stored, out, notes.notes()))
+        check_near(number, newest_round(stored, out, notes.notes()))
+    if round_number is not None and not older_round:
+        check_no_older((number, chosen.number), out, notes.notes())
     exchange = _exchange(chosen)
     form = item_form
     if form is None:
@@ -241,49 +246,6 @@ def _exchange(version: Version) -> ExchangeConfig:
     return ExchangeConfig(
         codec=exchange.get("codec", ExchangeConfig.codec), item_table=exchange.get("item_table")
     )
-
-
-def _next_round(stored: StoredCloud, out: Path, version: int, notes: Sequence[Note]) -> int:
-    """A round that no device has answered yet; publishing a version again keeps its round."""
-    if notes:
-        # What the version heard of says less: it may be older, or from before rounds were noted.
-        newest = notes[-1].round_number
-        asked_by = {note.cloud_version for note in notes if note.round_number == newest}
-        number = newest if version in asked_by else newest + 1
-    else:
-        heard = bool((stored.knowledge.rounds >= 0).any())
-        number = stored.round_number + 1 if heard else 0
-    current = out / CURRENT_NAME
-    if current.exists():
-        before = Publication.from_json(current.read_text(encoding="utf-8"))
-        number = max(number, before.round_number + (before.cloud_version != version))
-    if number > LARGEST_INT32:
-        raise RegistryError(
-            f"{out}: there is no round after {number - 1}, which an earlier publication or a "
-            "forged uplink claimed; name the round that devices shall answer with --round"
-        )
-    return number
-
-
-def _newest(stored: StoredCloud, out: Path, notes: Sequence[Note]) -> int:
-    """The newest round that was opened, in this registry or into `out`; 0 before there is any.
-
-    Without notes it is the one that the version counts to, as `_next_round` has it.
-    """
-    opened = [notes[-1].round_number if notes else stored.round_number]
-    if (out / CURRENT_NAME).exists():
-        text = (out / CURRENT_NAME).read_text(encoding="utf-8")
-        opened.append(Publication.from_json(text).round_number)
-    return max(opened)
-
-
-def _check_near(number: int, newest: int) -> None:
-    if number - newest > _FAR:
-        raise RegistryError(
-            f"round {number}: expected one of at most {newest + _FAR}, {_FAR:,} beyond the newest "
-            f"that was opened, {newest}; once it is opened, later ones are counted from it for "
-            "good. Correct --round, leave it out for the next round, or confirm it with --far-round"
-        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,13 +5,14 @@ a `UnicodeEncodeError`. `tolerate` has such letters written as ASCII ones that s
 """
 
 import codecs
+import datetime
 import shutil
 import sys
 import textwrap
 import unicodedata
 from typing import TextIO
 
-__all__ = ["fold", "plain", "tolerate"]
+__all__ = ["day_text", "fold", "plain", "tolerate"]
 
 _HANDLER = "ecct_plain"
 _WORDS = {
@@ -20,6 +21,19 @@ _WORDS = {
     "‘": "'", "’": "'", "“": '"', "”": '"', "█": "#", "▏": "#", "▎": "#", "▍": "#", "▌": "#",
     "▋": "#", "▊": "#", "▉": "#", "✓": "ok", "✗": "no",
 }  # fmt: skip
+
+
+def day_text(seconds: int) -> str:
+    """A moment in whole seconds since 1970, to the minute, UTC.
+
+    >>> day_text(1_790_000_000), day_text(2**62)
+    ('2026-09-21 14:13', 'after 9999')
+    """
+    try:
+        moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (ValueError, OverflowError, OSError):
+        return "after 9999"
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def fold(text: str, stream: TextIO, *, indent: str = "") -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from ecct_tf.commands.groups import Group
-from ecct_tf.commands.options import counted, day_text, examples
+from ecct_tf.commands.options import counted, examples
+from ecct_tf.plain_text import day_text
 
 __all__ = ["keys"]
 

@@ -72,6 +72,11 @@ _OTHER_FOLDERS = {
     is_flag=True,
     help="Accept a --round more than 1,000 beyond the newest; later rounds count from it.",
 )
+@click.option(
+    "--older-round",
+    is_flag=True,
+    help="Accept a --round before the newest, which devices that fetched the newest refuse.",
+)
 @click.option("--one-file-each", is_flag=True, help="Also write one file for each user.")
 @click.option(
     "--users-in-file",
@@ -102,6 +107,7 @@ def publish(
     start_codec: CodecName,
     round_number: int | None,
     far_round: bool,
+    older_round: bool,
     one_file_each: bool,
     users_in_file: int,
     key: Path | None,
@@ -131,6 +137,7 @@ def publish(
             start_codec=start_codec,
             round_number=round_number,
             far_round=far_round,
+            older_round=older_round,
             one_file_each=one_file_each,
             users_in_file=users_in_file,
             key=None if key is None else SigningKey.read(key),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ecct_tf.commands.groups import Group
-from ecct_tf.commands.options import counted, day_text, examples, prepare
+from ecct_tf.commands.options import counted, examples, prepare
+from ecct_tf.plain_text import day_text
 
 if TYPE_CHECKING:
     from cloud.service.tokens import TokenStore

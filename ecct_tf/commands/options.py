@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-import datetime
 import os
 import shlex
 import shutil
@@ -21,7 +20,6 @@ __all__ = [
     "config_option",
     "counted",
     "dataset_option",
-    "day_text",
     "examples",
     "existing_run",
     "method_option",
@@ -188,16 +186,3 @@ def counted(number: int, word: str) -> str:
     ('1 file', '2,000 files')
     """
     return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
-def day_text(seconds: int) -> str:
-    """A moment in whole seconds since 1970, to the minute, UTC.
-
-    >>> day_text(1_790_000_000), day_text(2**62)
-    ('2026-09-21 14:13', 'after 9999')
-    """
-    try:
-        moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    except (ValueError, OverflowError, OSError):
-        return "after 9999"
-    return f"{moment:%Y-%m-%d %H:%M}"

@@ -309,7 +309,8 @@ def check_signature(
         raise SignatureError(
             f"publication: it was signed {newest - signature.issued_at} seconds before one that "
             "was accepted; somebody gives an older one again, or an old folder was put back: "
-            "publish again"
+            "publish into the folder that has the one that was accepted, from which the next "
+            "one is counted"
         )
     return signature
 

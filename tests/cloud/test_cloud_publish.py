@@ -369,9 +369,34 @@ def test_a_round_far_beyond_the_newest_must_be_confirmed(registry, tmp_path):
     for number, more in (("1002", []), ("2003", ["--far-round"])):
         CliRunner().invoke(cli, [*words, number, *more], catch_exceptions=False)
         assert current(out).round_number == int(number)
-    # From then on near and lower ones are free.
+    # From then on near ones are free.
     assert publish(registry, out, round_number=3003).publication.round_number == 3003
-    assert publish(registry, out, round_number=5).publication.round_number == 5
+
+
+@pytest.mark.parametrize(("number", "version"), [(3, 3), (16, 3), (17, 2)])
+def test_a_publication_that_devices_take_for_an_older_one_must_be_confirmed(
+    registry, tmp_path, number, version
+):
+    out = tmp_path / "out"
+    publish(registry, out, version=3, round_number=17)
+    words = ["cloud", "publish", str(registry.path), "--out", str(out), "--round", str(number)]
+    words += ["--version", str(version)]
+    refused = rf"round {number} of version {version}: .* not before round 17 of version 3, .* leave"
+    for folder in (out, tmp_path / "elsewhere"):
+        words[4] = str(folder)
+        with pytest.raises(RegistryError, match=f"(?i){refused}"):
+            CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert current(out).round_number == 17
+    words[4] = str(out)
+    CliRunner().invoke(cli, [*words, "--older-round"], catch_exceptions=False)
+    assert (current(out).round_number, current(out).cloud_version) == (number, version)
+
+
+def test_an_older_version_of_one_round_gets_a_round_of_its_own(registry, tmp_path):
+    publish(registry, tmp_path, version=2, round_number=17)
+    publish(registry, tmp_path, version=3, round_number=17)
+    assert publish(registry, tmp_path, version=3).publication.round_number == 17
+    assert publish(registry, tmp_path, version=2).publication.round_number == 18
 
 
 def test_what_was_published_into_the_folder_counts_as_opened_too(registry, tmp_path, stored_cloud):

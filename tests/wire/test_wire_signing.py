@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from cloud.published_files import renew
 from ecct_tf.cli import cli
 from ecct_tf.errors import SignatureError
 from ecct_tf.wire import CURRENT_NAME, Publication
@@ -165,6 +166,21 @@ def test_a_signature_expires_and_is_renewed(public, key, tmp_path):
     refused = CliRunner().invoke(cli, [*given[:-1], str(tmp_path / "other.pem")])
     assert refused.exit_code != 0
     assert isinstance(refused.exception, SignatureError) or "by the key" in refused.output
+
+
+@pytest.mark.parametrize(("ahead", "warns"), [(10 * 365 * DAY, True), (7200, True), (60, False)])
+def test_a_clock_that_ran_ahead_is_named_with_what_devices_do(public, key, ahead, warns, caplog):
+    now = int(time.time())
+    ran_ahead = sign((public / CURRENT_NAME).read_text(), key, now=now + ahead)
+    (public / CURRENT_NAME).write_text(ran_ahead)
+    signature = renew(public, key)
+    assert ("this clock says" in caplog.text) == warns
+    # Devices follow what continues from it, and nothing else.
+    assert signature.issued_at == now + ahead + 1
+    text = (public / CURRENT_NAME).read_text()
+    check_signature(text, [key.public], now=now, newest=now + ahead)
+    with pytest.raises(SignatureError, match="publish into the folder that has the one"):
+        check_signature(sign(text, key, now=now), [key.public], now=now, newest=now + ahead)
 
 
 def test_one_that_is_older_than_an_accepted_one_is_refused(key):
