@@ -15,6 +15,7 @@ from ecct_tf.data._arrays import complement_items
 
 __all__ = [
     "GUARD_NEGATIVES",
+    "allowed_loss",
     "guard_candidates",
     "guard_places",
     "guard_positions",
@@ -113,24 +114,43 @@ def guard_candidates(
     return np.concatenate([history[positions][:, None], rows], axis=1).astype(np.int32)
 
 
-def keeps_training(start: npt.ArrayLike, trained: npt.ArrayLike) -> bool:
+def keeps_training(start: npt.ArrayLike, trained: npt.ArrayLike, *, wanted: int) -> bool:
     """Whether a device keeps what training gave it, by the logits of its held-back positions.
 
     It does unless their items rank lower than at its start, all places added up; a tie counts
-    against an item. Without a position nothing speaks against it.
+    against an item. If a history is too short to hold back as many as wanted, training had little
+    to learn from, and must rank them higher. Without a position nothing speaks against it.
 
     Args:
       start: `[g, c] float`, of the weights that the device started with, column 0 of its items.
       trained: `[g, c] float`, of its weights now.
+      wanted: `samples.guard_positions`, how many a device with a longer history holds back.
 
-    >>> keeps_training([[0.2, 0.1, 0.3]], [[0.5, 0.1, 0.4]])
+    >>> keeps_training([[0.2, 0.1, 0.3]], [[0.5, 0.1, 0.4]], wanted=2)
     True
-    >>> keeps_training([[0.2, 0.1, 0.3]], [[0.2, 0.2, 0.3]])
+    >>> keeps_training([[0.2, 0.1, 0.3]], [[0.5, 0.1, 0.6]], wanted=2)
     False
-    >>> keeps_training(np.zeros((0, 3)), np.zeros((0, 3)))
+    >>> keeps_training([[0.2, 0.1, 0.3]], [[0.5, 0.1, 0.6]], wanted=1)
+    True
+    >>> keeps_training(np.zeros((0, 3)), np.zeros((0, 3)), wanted=2)
     True
     """
-    return bool(guard_places(trained).sum() <= guard_places(start).sum())
+    lost = guard_places(trained).sum() - guard_places(start).sum()
+    return bool(lost < allowed_loss(len(np.asarray(trained)), wanted=wanted))
+
+
+def allowed_loss(positions: npt.ArrayLike, *, wanted: int) -> npt.NDArray[np.int64]:
+    """The places below which training may cost a device's held-back items, all added up.
+
+    Args:
+      positions: `[...] int`, how many each device holds back.
+      wanted: `samples.guard_positions`.
+
+    >>> allowed_loss([0, 1, 2], wanted=2).tolist()
+    [1, 0, 1]
+    """
+    held = np.asarray(positions)
+    return np.where((held > 0) & (held < wanted), 0, 1)
 
 
 def guard_places(logits: npt.ArrayLike) -> npt.NDArray[np.int64]:

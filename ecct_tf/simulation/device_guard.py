@@ -9,6 +9,7 @@ from ecct_tf.config import SampleConfig
 from ecct_tf.data import Candidates, Split
 from ecct_tf.data.guard import (
     GUARD_NEGATIVES,
+    allowed_loss,
     guard_candidates,
     guard_places,
     guard_positions,
@@ -66,7 +67,7 @@ def held_back(
 
 
 def kept_training(
-    start: Array, trained: Array, *, requests: npt.NDArray[np.int64], count: int
+    start: Array, trained: Array, *, requests: npt.NDArray[np.int64], count: int, wanted: int
 ) -> npt.NDArray[np.bool_]:
     """`keeps_training` of many devices at once: `[count] bool`.
 
@@ -75,13 +76,15 @@ def kept_training(
       trained: the same with the trained ones.
       requests: `[g] int64`, in 0..count - 1, whose each position is.
       count: how many requests there are; those without a position keep what they have.
+      wanted: `samples.guard_positions`.
 
     >>> start = np.array([[0.5, 0.4], [0.5, 0.4], [0.5, 0.4]], np.float32)
     >>> trained = np.array([[0.5, 0.6], [0.5, 0.4], [0.5, 0.3]], np.float32)
-    >>> kept_training(start, trained, requests=np.array([0, 0, 1]), count=3).tolist()
+    >>> kept_training(start, trained, requests=np.array([0, 0, 1]), count=3, wanted=1).tolist()
     [False, True, True]
     """
     lost = guard_places(trained) - guard_places(start)
     sums = np.bincount(requests, weights=lost, minlength=count)
-    kept: npt.NDArray[np.bool_] = sums <= 0
+    positions = np.bincount(requests, minlength=count)
+    kept: npt.NDArray[np.bool_] = sums < allowed_loss(positions, wanted=wanted)
     return kept

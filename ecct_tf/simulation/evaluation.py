@@ -202,7 +202,13 @@ class EdgeEvaluator:
             # Starting weights say the same until the cloud says something else.
             same = found is not None and found.known == digest.digest()
             before = found.before if found is not None and same else logits(begun)
-            kept = kept_training(before, logits(trained), requests=requests, count=len(asked.rows))
+            kept = kept_training(
+                before,
+                logits(trained),
+                requests=requests,
+                count=len(asked.rows),
+                wanted=self._process.cohorts[index].work.task.samples.guard_positions,
+            )
             found = self._verdicts[key] = _Verdict(cohort, digest.digest(), before, kept)
         return found.kept
 

@@ -11,6 +11,7 @@ from ecct_tf.data.guard import keeps_training
 from ecct_tf.errors import ExportError
 from mobile_export.checking.hostile import hostile_inputs
 from mobile_export.checking.reference import Reference, SimulatedTraining
+from mobile_export.contract.samples import samples_of
 from mobile_export.contract.signatures import Signature
 from mobile_export.making.examples import DeviceExample, example_inputs
 from mobile_export.making.variants import find_variant
@@ -119,9 +120,10 @@ def check_served(
             f"held-back positions: logits differ by {worst:.2g} from the source model, more than "
             f"{tolerance:g}"
         )
-    keeps = keeps_training(got["start"], got["trained"])
+    wanted = samples_of(metadata).guard_positions
+    keeps = keeps_training(got["start"], got["trained"], wanted=wanted)
     # With logits that differ by rounding alone, the source can only decide otherwise by a tie.
-    alike = keeps == keeps_training(expected["start"], expected["trained"])
+    alike = keeps == keeps_training(expected["start"], expected["trained"], wanted=wanted)
     served = "what it trained" if keeps else "its start"
     return (
         f"{len(simulated.held)} held-back positions: serves with {served}"

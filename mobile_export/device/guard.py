@@ -109,6 +109,10 @@ class DeviceGuard:
                 samples=self._file.samples,
                 features=self._file.features,
             )
-            keeps = keeps_training(self._logits(begun, held), self._logits(state, held))
+            keeps = keeps_training(
+                self._logits(begun, held),
+                self._logits(state, held),
+                wanted=self._file.samples.guard_positions,
+            )
             self._judged = state, state if keeps else begun
         return self._judged[1]

@@ -6,6 +6,7 @@ import pytest
 from ecct_tf.config import SampleConfig
 from ecct_tf.data.guard import guard_candidates, guard_positions, keeps_training
 from ecct_tf.data.samples import draw_samples
+from ecct_tf.simulation.device_guard import kept_training
 
 HISTORY = np.array([7, 1, 4, 9, 3, 8, 2, 6], np.int32)
 
@@ -90,4 +91,28 @@ def test_training_is_kept_unless_the_places_add_up_to_more():
         ([[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]], False),  # Ties count against the item.
         ([[np.nan, 0.1, 0.1], [np.nan, 0.1, 0.1]], False),
     ):
-        assert keeps_training(start, trained) is kept
+        assert keeps_training(start, trained, wanted=2) is kept
+
+
+def test_a_history_too_short_for_all_that_is_wanted_must_show_that_training_helped():
+    start = [[0.5, 0.4, 0.6]]  # Place 1.
+    better, tie, worse = [[0.5, 0.4, 0.4]], [[0.5, 0.6, 0.4]], [[0.5, 0.6, 0.6]]
+    assert [keeps_training(start, each, wanted=2) for each in (better, tie, worse)] == [
+        True,
+        False,
+        False,
+    ]
+    assert [keeps_training(start, each, wanted=1) for each in (better, tie, worse)] == [
+        True,
+        True,
+        False,
+    ]
+    # Many devices at once: two positions, one, and none.
+    found = kept_training(
+        np.float32(start + start + start),
+        np.float32(tie + tie + tie),
+        requests=np.array([0, 0, 1]),
+        count=3,
+        wanted=2,
+    )
+    assert found.tolist() == [True, False, True]

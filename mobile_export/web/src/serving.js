@@ -34,7 +34,9 @@ export class Serving {
     if (this.#judged?.state === state) return this.#judged.start;
     const held = heldBack(state, metadata);
     const trained = await this.#places(state, held);
-    const start = held.length > 0 && trained > (await this.#atStart(state, () => this.#places(state, held)));
+    // A history too short to hold back as many as wanted gave little to learn from: there a tie speaks for the start.
+    const tie = held.length < metadata.trainingDefaults.guardPositions ? 1 : 0;
+    const start = held.length > 0 && trained + tie > (await this.#atStart(state, () => this.#places(state, held)));
     this.#judged = {state, start};
     return start;
   }

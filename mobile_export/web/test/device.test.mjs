@@ -344,6 +344,19 @@ test('a device whose training ranks its newest lower serves with its start', asy
   assert.equal((await device.score(golden.candidates))[0].logit, 2);
 });
 
+test('after a tie a device keeps its training only if its history is long enough to judge by', async () => {
+  for (const [wanted, serves] of [[2, true], [1, false]]) {
+    const bench = new Bench(await modelWith((told) => ({...told, samples: {...told.samples, guard_positions: wanted}})));
+    const device = await bench.open();
+    bench.fake.ranking = (_, rows) => Float32Array.from(rows, (row) => row / 100);
+    await device.interact(golden.history);
+    // Three positions, one of which is held back.
+    await device.setKnownToCloud(golden.history.length - 3);
+    await device.train({epochs: 1});
+    assert.equal(await device.servesStart(), serves);
+  }
+});
+
 test('a graph that is not what the metadata says is refused', async () => {
   const bench = new Bench();
   const fake = new FakeInterpreter(model);

@@ -51,7 +51,7 @@ internal class Serving(
         judged?.let { (before, start) -> if (before === state) return start }
         val held = heldBack(state, metadata)
         val trained = places(state, held)
-        val start = held.isNotEmpty() && trained > atStart(state) { places(state, held) }
+        val start = held.isNotEmpty() && goesBack(trained, atStart(state) { places(state, held) }, held.size)
         judged = state to start
         return start
     }
@@ -106,6 +106,10 @@ internal class Serving(
             val timed = if (metadata.readsClock) mapOf("clock" to it.clock) else emptyMap()
             guardPlace(scored(userInputs(state) + mapOf("history" to it.history) + timed, it.candidates).logits)
         }
+
+    /** A history too short to hold back as many as wanted gave little to learn from: there a tie speaks for the start. */
+    private fun goesBack(trained: Int, start: Int, held: Int): Boolean =
+        if (held < metadata.trainingDefaults.guardPositions) trained >= start else trained > start
 
     /** Runs [block] with the starting weights; afterwards the interpreter has those of [state] again. */
     private fun <T> atStart(state: DeviceState, block: () -> T): T =

@@ -126,6 +126,21 @@ class GuardTest {
         }
 
     @Test
+    fun afterATieTrainingIsKeptOnlyIfTheHistoryIsLongEnoughToJudgeBy() {
+        for ((wanted, serves) in listOf(2 to true, 1 to false)) {
+            bench(guarded(wanted)) {
+                fake.ranking = { _, rows -> FloatArray(rows.size) { rows[it] / 100f } }
+                val device = open()
+                device.interact(Golden.history)
+                // Three positions, one of which is held back.
+                device.setKnownToCloud(Golden.history.size - 3)
+                device.train(TrainingOptions(epochs = 1))
+                assertEquals(serves, device.servesStart)
+            }
+        }
+    }
+
+    @Test
     fun newSharedWeightsAreJudgedToo() =
         bench {
             fake.ranking = once(trainedIsBetter = false)
