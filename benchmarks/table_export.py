@@ -1,6 +1,10 @@
 """Size of the default model's file at many items, and the memory that its export takes.
 
     python benchmarks/table_export.py --items 100000 --variant trainable-int4
+    python benchmarks/table_export.py --items 100000 --litert-python .venv-current/bin/python
+
+With LiteRT, which that Python has, it also times the file's calls, with one thread: the median of
+1,000 calls, the best of three rounds.
 
 The blocks, attributes and cloud embedding have the default's widths on MovieLens, the values are
 drawn: what is measured does not depend on them. The model is the `mlp` tier with default settings.
@@ -19,10 +23,17 @@ import psutil
 from ecct_tf.config import RunConfig
 from ecct_tf.edge import DeviceTask, EdgeSpec, build_edge_model
 from ecct_tf.knowledge import Block, ExchangeSpec, ItemTable
+from mobile_export.checking.synthetic import synthetic_examples
+from mobile_export.contract.samples import group_size_of
+from mobile_export.contract.signatures import contract_of
+from mobile_export.flatbuffer.packing import read_metadata
+from mobile_export.making.examples import example_inputs
 from mobile_export.making.export import export_edge_model
 from mobile_export.making.variants import VARIANTS
+from mobile_export.runtime.interpreter import Interpreter
 
 CATEGORIES, ATTRIBUTES = 19, 2
+SCORED, TRAINED = 100, 32
 
 
 def default_table(items: int, config: RunConfig) -> ItemTable:
@@ -71,11 +82,29 @@ class Peak(threading.Thread):
         self.join()
 
 
+def latency(path: Path, python: str) -> list[str]:
+    """A line for each timed call of the file."""
+    metadata = read_metadata(path.read_bytes())
+    contract = contract_of(metadata)
+    # A batch has whole positions.
+    trained = TRAINED // group_size_of(metadata) * group_size_of(metadata)
+    lines = []
+    with Interpreter("litert", python=python) as litert:
+        litert.load(path)
+        for name, rows in (("score", SCORED), ("train", trained)):
+            (example,) = synthetic_examples(path, count=1, candidates=rows)
+            given = example_inputs(example, contract[name])
+            taken = min(litert.median_microseconds(name, given) for _ in range(3))
+            lines.append(f"{name} of {rows} rows: {taken:.1f} µs")
+    return lines
+
+
 def main() -> None:
     """Exports once and prints sizes, seconds and memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--variant", choices=tuple(VARIANTS), default="trainable-int8")
+    parser.add_argument("--litert-python", help="of a Python that has it")
     given = parser.parse_args()
     config = RunConfig()
     table = default_table(given.items, config)
@@ -112,12 +141,16 @@ def main() -> None:
             variants=[given.variant],
         )
         peak.stop()
+        seconds = time.monotonic() - began
+        timed = latency(file.path, given.litert_python) if given.litert_python else []
     held = peak.most - peak.before
     print(
         f"{given.items:,} items, {file.variant}: {file.num_bytes:,} bytes, "
-        f"{file.num_bytes / given.items:.1f} an item; {time.monotonic() - began:.0f} s; memory "
+        f"{file.num_bytes / given.items:.1f} an item; {seconds:.0f} s; memory "
         f"{held / 2**20:,.0f} MiB more, {held / file.num_bytes:.1f} files, "
-        f"{peak.most / 2**20:,.0f} MiB in all"
+        f"{peak.most / 2**20:,.0f} MiB in all",
+        *timed,
+        sep="\n",
     )
 
 
