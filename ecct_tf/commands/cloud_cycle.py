@@ -10,6 +10,7 @@ import click
 
 from ecct_tf.commands.options import (
     counted,
+    dataset_option,
     examples,
     prepare,
     set_option,
@@ -26,6 +27,7 @@ __all__ = ["cycle"]
 @click.command(
     epilog=examples(
         "ecct cloud cycle --out cycles --cycles 3",
+        "ecct cloud cycle --out cycles --dataset synthetic --cycles 1",
         "ecct cloud cycle --out cycles --runtime tensorflow --cycles 2",
         "ecct cloud cycle --out cycles --http --devices 200",
     )
@@ -37,6 +39,7 @@ __all__ = ["cycle"]
     help="YAML file of the cycles; by default none, each setting has its own default.",
 )
 @set_option
+@dataset_option
 @click.option(
     "--out",
     required=True,
@@ -92,6 +95,7 @@ __all__ = ["cycle"]
 def cycle(
     config_path: Path | None,
     overrides: tuple[str, ...],
+    dataset: str | None,
     out: Path,
     cycles: int,
     seed: int | None,
@@ -113,6 +117,7 @@ def cycle(
 
     short = typed_options(
         {
+            ("--dataset", "data.dataset"): dataset,
             ("--seed", "seed"): seed,
             ("--rounds-per-cycle", "rounds_per_cycle"): rounds_per_cycle,
             ("--runtime", "runtime"): runtime,

@@ -153,6 +153,12 @@ MISTAKES = {
     "export run --out o --tier mpl": ("--tier", "mlp"),
     "export run --out o --variant trainable-int": ("--variant", "trainable-int8"),
     "cloud cycle --out c --seed x": ("--seed", "x"),
+    "cloud cycle --out c --dataset movilens": (
+        "--dataset movilens: expected a data set out of",
+        "did you mean movielens-",
+    ),
+    "cloud cycle --out c --dataset files": ("--dataset files: data.schema: expected the path of",),
+    "study ablation --dataset files": ("--dataset files: data.schema: expected the path of",),
     "simulat": ("simulate",),
 }
 
@@ -165,6 +171,20 @@ def test_a_mistake_is_named_as_it_was_typed(line, tmp_path, monkeypatch):
     assert result.exit_code
     assert all(text in told for text in MISTAKES[line]), told
     assert not told.startswith("--set") or "--set" in line
+
+
+def test_the_data_of_cycles_are_chosen_as_those_of_a_run(monkeypatch, tmp_path):
+    taken = []
+
+    def run(config, out, **options):
+        del out, options
+        taken.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ecct_tf.cycle.run_cycles", run)
+    words = ["cloud", "cycle", "--out", str(tmp_path / "chain"), "--dataset", "synthetic"]
+    CliRunner().invoke(cli, [*words, "--set", "data.dataset=complete-journey"])
+    assert [config.data.dataset for config in taken] == ["synthetic"]
 
 
 def test_the_variants_that_help_lists_are_those_that_there_are():
