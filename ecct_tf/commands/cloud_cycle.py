@@ -144,7 +144,7 @@ def cycle(
 def _print(result: CycleResult) -> None:
     from rich.table import Table
 
-    from ecct_tf.terminal import open_console, print_table
+    from ecct_tf.terminal import open_console, print_table, prose
 
     k = result.k
     sides = [(side, part) for part in ("validation", "test") for side in ("edge", "cloud")]
@@ -171,5 +171,30 @@ def _print(result: CycleResult) -> None:
             *quality,
             f"{result.kib_per_device(row):,.1f}",
         )
-    print_table(table, open_console())
+    console = open_console()
+    print_table(table, console)
+    for line in _targets(result):
+        prose(line, console)
     click.echo(f"Folder: {result.path}")
+
+
+def _targets(result: CycleResult) -> list[str]:
+    """A sentence for each further target, of the newest cycle in which the test was measured."""
+    from ecct_tf.cycle.measures import target_aucs
+
+    rows = [row for row in result.rows if row["edge_test_hr"]]
+    if not rows:
+        return []
+    first, last = target_aucs(rows[0]), target_aucs(rows[-1])
+    lines = []
+    for name, found in last.items():
+        if found is None:
+            lines.append(f"Target {name}: no AUC, its labels at the tested interactions are alike.")
+            continue
+        line = f"Target {name}: AUC {found[0]:.4f} by its own head, {found[1]:.4f} by the ranking "
+        line += f"logit, on the devices after cycle {rows[-1]['cycle']}"
+        before = first[name]
+        if rows[0] is not rows[-1] and before is not None:
+            line += f"; {before[0]:.4f} and {before[1]:.4f} after cycle {rows[0]['cycle']}"
+        lines.append(f"{line}.")
+    return lines

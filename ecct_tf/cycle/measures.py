@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -25,7 +26,9 @@ from ecct_tf.wire.record import CRC_BYTES, HEADER
 from mobile_export.contract.wire import uplink_form
 from mobile_export.device import DeviceFleet
 
-__all__ = ["CycleMeasures"]
+__all__ = ["CycleMeasures", "target_aucs"]
+
+_RANKING_AUC = re.compile("edge_test_(.+)_ranking_auc")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +158,24 @@ class CycleMeasures:
             if new_file:
                 totals["file_bytes"] += devices * model.file.num_bytes
         return {**totals, "item_table": table}
+
+
+def target_aucs(row: Mapping[str, str]) -> dict[str, tuple[float, float] | None]:
+    """AUC of each further target in a line of `metrics.csv`: by its head, by the ranking logit.
+
+    None where it has none.
+
+    >>> target_aucs({"edge_test_like_auc": "0.7", "edge_test_like_ranking_auc": "0.5"})
+    {'like': (0.7, 0.5)}
+    """
+    names = [found[1] for column in row if (found := _RANKING_AUC.fullmatch(column))]
+    aucs: dict[str, tuple[float, float] | None] = {}
+    for name in names:
+        own, ranking = (row.get(column) for column in _target_columns(name))
+        # None for the head of a target `like_ranking`, which reads like `like`.
+        if own is not None and ranking is not None:
+            aucs[name] = (float(own), float(ranking)) if own and ranking else None
+    return aucs
 
 
 def _target_columns(name: str) -> tuple[str, str]:

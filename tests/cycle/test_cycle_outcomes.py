@@ -9,8 +9,10 @@ import pytest
 
 from cloud.registry import Registry
 from cloud.version_files import StoredCloud
+from ecct_tf.commands import cloud_cycle
 from ecct_tf.cycle import load_cycle_config, loop, run_cycles
 from ecct_tf.cycle.folder import CycleFolder
+from ecct_tf.cycle.measures import target_aucs
 from ecct_tf.data import Column, EncodedColumn, FeatureSchema, Kind, Side, load_dataset
 from ecct_tf.simulation.experiment import build_experiment
 from mobile_export.device.state import read_state
@@ -71,6 +73,13 @@ def test_devices_of_a_cycle_train_by_what_the_cloud_never_sees(rated, tmp_path):
         assert 0.0 <= float(row["edge_test_like_auc"]) <= 1.0
         assert 0.0 <= float(row["edge_test_like_ranking_auc"]) <= 1.0
     assert chain.rows[0]["edge_test_like_auc"] != chain.rows[1]["edge_test_like_auc"]
+    # As the command prints it.
+    (line,) = cloud_cycle._targets(chain)
+    before, after = (target_aucs(row)["like"] for row in chain.rows)
+    assert line == (
+        f"Target like: AUC {after[0]:.4f} by its own head, {after[1]:.4f} by the ranking logit, on "
+        f"the devices after cycle 1; {before[0]:.4f} and {before[1]:.4f} after cycle 0."
+    )
     # The further head was trained.
     (path,) = folder.export.glob("*/*.tflite")
     layout = read_metadata(path.read_bytes())["weights"]["layout"]
@@ -88,6 +97,47 @@ def test_devices_of_a_cycle_train_by_what_the_cloud_never_sees(rated, tmp_path):
         for file in part.rglob("*"):
             content = file.read_bytes() if file.is_file() else b""
             assert not any(word.encode() in content for word in WORDS), file
+
+
+def row(*aucs, hr="0.5"):
+    names = ("like", "kept_ranking")
+    own = [f"edge_test_{name}_auc" for name in names]
+    ranking = [f"edge_test_{name}_ranking_auc" for name in names]
+    columns = [column for pair in zip(own, ranking, strict=True) for column in pair]
+    return {"cycle": "7", "edge_test_hr": hr, **dict(zip(columns, aucs, strict=True))}
+
+
+@pytest.mark.parametrize(
+    ("rows", "lines"),
+    [
+        ([], []),
+        ([{"cycle": "0", "edge_test_hr": "0.5"}], []),
+        ([row("0.7", "0.6", "0.5", "0.4", hr="")], []),
+        (
+            [row("0.7", "0.6", "", "")],
+            [
+                "Target like: AUC 0.7000 by its own head, 0.6000 by the ranking logit, on the "
+                "devices after cycle 7.",
+                "Target kept_ranking: no AUC, its labels at the tested interactions are alike.",
+            ],
+        ),
+        (
+            [
+                row("", "", "0.5", "0.4"),
+                row("0.7", "0.6", "0.8", "0.3"),
+                row("", "", "", "", hr=""),
+            ],
+            [
+                "Target like: AUC 0.7000 by its own head, 0.6000 by the ranking logit, on the "
+                "devices after cycle 7.",
+                "Target kept_ranking: AUC 0.8000 by its own head, 0.3000 by the ranking logit, on "
+                "the devices after cycle 7; 0.5000 and 0.4000 after cycle 7.",
+            ],
+        ),
+    ],
+)
+def test_targets_are_told_where_they_were_measured(rows, lines, tmp_path):
+    assert cloud_cycle._targets(loop.CycleResult(tmp_path, 10, "files", rows)) == lines
 
 
 @pytest.mark.slow
