@@ -46,6 +46,8 @@ __all__ = ["DownlinkFile", "DownlinkForm", "WireDownlink", "asked_in"]
 Ids = npt.NDArray[np.int32]
 
 _MAGIC, _FORMAT = b"ECDN", 1
+_WAY_OUT = "fetch the file again"
+_LARGEST_FLOAT16 = 65_504
 _KEYS = ("users", "segments")
 _HEADER = np.dtype(
     [
@@ -107,10 +109,10 @@ class DownlinkFile:
 
     def __post_init__(self) -> None:
         for name in ("cloud_version", "round_number"):
-            check_whole(getattr(self, name), name, what="downlinks")
+            check_whole(getattr(self, name), name, what="downlinks", way_out=_WAY_OUT)
         check_whole(len(self.keys), "number of keys", what="downlinks", most=LARGEST_UINT32)
-        check_array(self.keys, "key", what="downlinks")
-        check_array(self.records["queries"], "query", what="downlinks")
+        check_array(self.keys, "key", what="downlinks", way_out=_WAY_OUT)
+        check_array(self.records["queries"], "query", what="downlinks", way_out=_WAY_OUT)
         if len(self.table_sha256) != 2 * DIGEST_BYTES or not _is_hexadecimal(self.table_sha256):
             raise CodecError(
                 f"downlinks: expected {2 * DIGEST_BYTES} hexadecimal digits as table_sha256, got "
@@ -119,7 +121,7 @@ class DownlinkFile:
         if len(self.keys) != len(self.records) or (np.diff(self.keys) <= 0).any():
             raise CodecError(
                 f"downlinks: expected one record for each of {len(self.keys)} keys in ascending "
-                f"order, got {len(self.records)} records"
+                f"order, got {len(self.records)} records; {_WAY_OUT}"
             )
         for name in ("embedding", "scale"):
             if name in (self.records.dtype.names or ()):
@@ -129,11 +131,16 @@ class DownlinkFile:
         values = self.records[name]
         if values.dtype.kind != "f":
             return
-        wrong = ~np.isfinite(values).all(axis=1)
+        wrong = ~np.isfinite(values)
+        expected = "finite numbers"
+        if name == "scale" and not wrong.any():
+            wrong, expected = values < 0, f"a number in 0..{_LARGEST_FLOAT16}"
         if wrong.any():
+            row, column = np.argwhere(wrong)[0]
             raise CodecError(
-                f"downlinks: {name} of key {self.keys[wrong.argmax()]}: expected finite numbers; "
-                "the cloud that made them has diverged, publish a valid version"
+                f"downlinks: {name} of key {self.keys[row]}: expected {expected}, got "
+                f"{values[row, column]}; the cloud that made them has diverged, publish a valid "
+                "version"
             )
 
     @classmethod
@@ -208,10 +215,16 @@ class DownlinkFile:
         """
         body = unseal(content, magic=_MAGIC, format_number=_FORMAT, what="downlinks")
         if len(body) < _HEADER.itemsize:
-            raise CodecError(f"downlinks: expected a header, got {len(body)} bytes")
+            raise CodecError(
+                f"downlinks: expected a header of {_HEADER.itemsize} bytes, got {len(body)}; "
+                f"{_WAY_OUT}"
+            )
         header = np.frombuffer(body, _HEADER, count=1)[0]
         if header["keys"] >= len(_KEYS):
-            raise CodecError(f"downlinks: unknown kind of keys {header['keys']}")
+            raise CodecError(
+                f"downlinks: expected a kind of keys in 0..{len(_KEYS) - 1}, got {header['keys']}; "
+                "a later version of ECCT-TF wrote the file"
+            )
         if header["reserved"]:
             raise CodecError(
                 "downlinks: expected zeros where nothing is told yet, got "
@@ -229,7 +242,7 @@ class DownlinkFile:
         if len(body) != expected:
             raise CodecError(
                 f"downlinks: expected {expected} bytes before the digest for {count} keys, got "
-                f"{len(body)}"
+                f"{len(body)}; {_WAY_OUT}"
             )
         return cls(
             keys_are="segments" if header["keys"] else "users",

@@ -14,6 +14,7 @@ from ecct_tf.wire.whole_numbers import check_whole
 __all__ = ["MAX_VALUES", "DownlinkForm"]
 
 MAX_VALUES = 1 << 20
+_WAY_OUT = "the cloud is of another version"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class DownlinkForm:
         # As many as a record that a device can take at once has room for.
         sizes = {"cloud_dim": self.cloud_dim, "number of queries": self.queries}
         for name, size in sizes.items():
-            check_whole(size, name, what="downlinks", least=1, most=MAX_VALUES)
+            check_whole(size, name, what="downlinks", least=1, most=MAX_VALUES, way_out=_WAY_OUT)
         if is_unknown(self.codec) != bool(self.unread_bytes):
             raise CodecError(
                 "downlinks have bytes that are not read where their codec is unknown, and only "

@@ -8,6 +8,7 @@ import bisect
 import dataclasses
 import json
 import math
+import re
 from typing import Any
 
 from ecct_tf.errors import CodecError
@@ -27,6 +28,10 @@ CURRENT_NAME = "current.json"
 _FORMAT = 1
 _WHAT = "publication"
 _LARGEST_FILE_BYTES = 2**63 - 1
+# No folder: the name becomes a file of a device's cache.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,200}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_WAY_OUT = "publish again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +49,15 @@ class PublishedFile:
     sha256: str
 
     def __post_init__(self) -> None:
-        check_whole(self.num_bytes, "num_bytes", what=_WHAT, most=_LARGEST_FILE_BYTES)
+        check_whole(
+            self.num_bytes, "num_bytes", what=_WHAT, most=_LARGEST_FILE_BYTES, way_out=_WAY_OUT
+        )
+        for pattern, text in ((_NAME, self.path), (_DIGEST, self.sha256)):
+            if not isinstance(text, str) or pattern.fullmatch(text) is None:
+                raise CodecError(
+                    f"{_WHAT}: expected a plain name and a SHA-256, got {self.path} and "
+                    f"{self.sha256}; {_WAY_OUT}"
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +77,11 @@ class PublishedDelta:
     rows: int
 
     def __post_init__(self) -> None:
-        check_whole(self.from_version, "from_version", what=_WHAT)
+        check_whole(self.from_version, "from_version", what=_WHAT, way_out=_WAY_OUT)
+        if not isinstance(self.from_sha256, str) or _DIGEST.fullmatch(self.from_sha256) is None:
+            raise CodecError(
+                f"{_WHAT}: expected a SHA-256 as from_sha256, got {self.from_sha256}; {_WAY_OUT}"
+            )
         check_whole(self.rows, "number of rows", what=_WHAT, most=LARGEST_UINT32)
 
 
@@ -155,8 +172,12 @@ class Publication:
                 f"{_WHAT}: expected the first shard to be {self.downlinks.path}, got "
                 f"{self.shards[0].file.path}"
             )
-        check_whole(self.cloud_version, "cloud_version", what=_WHAT)
-        check_whole(self.round_number, "round_number", what=_WHAT)
+        for name in ("cloud_version", "round_number"):
+            check_whole(getattr(self, name), name, what=_WHAT, way_out=_WAY_OUT)
+        if not all(isinstance(name, str) for name in self.segment_names):
+            raise CodecError(
+                f"{_WHAT}: expected strings as segment_names, got {self.segment_names}; {_WAY_OUT}"
+            )
         check_whole(self.device_bytes, "device_bytes", what=_WHAT, most=_LARGEST_FILE_BYTES)
 
     def table_to_fetch(self, own_sha256: str | None) -> PublishedFile | None:
@@ -224,6 +245,11 @@ class Publication:
                 )
             for name in ("downlinks", "segments", "item_table"):
                 body[name] = PublishedFile(**body[name])
+            if not isinstance(body["segment_names"], list):
+                raise CodecError(
+                    f"{_WHAT}: expected a list of segment_names, got {body['segment_names']!r}; "
+                    f"{_WAY_OUT}"
+                )
             body["segment_names"] = tuple(body["segment_names"])
             body["deltas"] = tuple(
                 PublishedDelta(**{**delta, "file": PublishedFile(**delta["file"])})
@@ -239,7 +265,7 @@ class Publication:
                 for shard in body.get("shards", ())
             )
             return cls(**body)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, CodecError):
                 raise
             raise CodecError(

@@ -19,7 +19,13 @@ LARGEST_UINT32 = 2**32 - 1
 
 
 def check_whole(
-    value: Any, name: str, *, what: str, least: int = 0, most: int = LARGEST_INT32
+    value: Any,
+    name: str,
+    *,
+    what: str,
+    least: int = 0,
+    most: int = LARGEST_INT32,
+    way_out: str = "",
 ) -> None:
     """Refuses what is no whole number in `[least, most]`.
 
@@ -29,6 +35,7 @@ def check_whole(
       what: it is a field of, for the message.
       least: the smallest value that is allowed.
       most: the largest value that is allowed; that of an int32 by default.
+      way_out: what to do, for the message of a reader.
 
     Raises:
       CodecError: for any other number, for a float and for a boolean.
@@ -43,11 +50,18 @@ def check_whole(
     except TypeError:
         fits = False
     if not fits:
-        raise CodecError(f"{what}: expected a {name} in {least}..{most}, got {value!r}")
+        end = f"; {way_out}" if way_out else ""
+        raise CodecError(f"{what}: expected a {name} in {least}..{most}, got {value!r}{end}")
 
 
 def check_array(
-    values: npt.NDArray[Any], name: str, *, what: str, least: int = 0, most: int = LARGEST_INT32
+    values: npt.NDArray[Any],
+    name: str,
+    *,
+    what: str,
+    least: int = 0,
+    most: int = LARGEST_INT32,
+    way_out: str = "",
 ) -> None:
     """Refuses an array that is not of whole numbers in `[least, most]`; see `check_whole`."""
     if not np.issubdtype(values.dtype, np.integer):
@@ -55,4 +69,4 @@ def check_array(
     if not values.size:
         return
     for extreme in (int(values.min()), int(values.max())):
-        check_whole(extreme, name, what=what, least=least, most=most)
+        check_whole(extreme, name, what=what, least=least, most=most, way_out=way_out)

@@ -15,6 +15,7 @@ import numpy as np
 from ecct_tf.data.outcomes import outcome_columns
 from ecct_tf.errors import ExportError
 from mobile_export.contract.samples import samples_of
+from mobile_export.contract.told import entries, flag, listed, whole, word
 
 __all__ = [
     "Column",
@@ -94,23 +95,37 @@ class FileMeaning:
 
     @classmethod
     def from_values(cls, told: Mapping[str, Any]) -> "FileMeaning":
-        """Reads what `as_values` gave."""
+        """Reads what `as_values` gave.
+
+        Raises:
+          ValueError, KeyError: it is something else.
+        """
         return cls(
-            tier=str(told["tier"]),
-            adapters=bool(told["adapters"]),
-            weights=tuple((str(name), tuple(map(int, shape))) for name, shape in told["weights"]),
-            blocks=tuple((str(name), int(width)) for name, width in told["blocks"]),
-            reads=str(told["reads"]),
-            vocabulary=str(told["vocabulary"]),
-            rows=int(told["rows"]),
+            tier=word(told["tier"]),
+            adapters=flag(told["adapters"]),
+            weights=tuple(
+                (word(name), tuple(map(whole, listed(shape))))
+                for name, shape in _pairs(told["weights"])
+            ),
+            blocks=tuple((word(name), whole(width)) for name, width in _pairs(told["blocks"])),
+            reads=word(told["reads"]),
+            vocabulary=word(told["vocabulary"]),
+            rows=whole(told["rows"]),
             columns=tuple(
-                Column(str(name), str(kind), str(about), int(rows))
-                for name, kind, about, rows in told["columns"]
+                Column(word(name), word(kind), word(about), whole(rows))
+                for name, kind, about, rows in (
+                    entries(each, 4) for each in listed(told["columns"])
+                )
             ),
             context=tuple(
-                (str(name), tuple(map(str, words))) for name, words in told.get("context", [])
+                (word(name), tuple(map(word, listed(words))))
+                for name, words in _pairs(told.get("context", []))
             ),
         )
+
+
+def _pairs(told: Any) -> list[list[Any]]:
+    return [entries(each, 2) for each in listed(told)]
 
 
 def meaning_of(

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mobile_export.contract.meaning import FileMeaning
+from mobile_export.contract.told import listed, members, whole, word
 from mobile_export.device.moments import Values
+from mobile_export.device.times import LATEST_SECOND
 
 __all__ = ["StateLabels", "Waiting"]
 
@@ -41,7 +43,10 @@ class Waiting:
     def from_values(cls, told: Sequence[Any]) -> "Waiting":
         """Reads what `as_values` gave."""
         token, place, time, *codes = told
-        return cls(str(token), int(place), int(time), tuple(map(int, codes[0] if codes else ())))
+        context = tuple(map(whole, listed(codes[0]))) if len(codes) == 1 else ()
+        if len(codes) > 1 or (codes and not context):
+            raise ValueError(f"labels: expected codes of a context, or none, got {codes}")
+        return cls(word(token), whole(place), whole(time, most=LATEST_SECOND), context)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,13 +117,15 @@ class StateLabels:
           ValueError: the content is not of this form.
         """
         try:
-            told = json.loads(content)
+            told = members(json.loads(content.decode("utf-8")))
             return cls(
-                file=FileMeaning.from_values(told["file"]),
-                tokens=tuple(map(str, told["tokens"])),
-                texts=tuple(map(str, told["texts"])),
-                waiting=tuple(map(Waiting.from_values, told["waiting"])),
-                waiting_older=int(told["waiting_older"]),
+                file=FileMeaning.from_values(members(told["file"])),
+                tokens=tuple(map(word, listed(told["tokens"]))),
+                texts=tuple(map(word, listed(told["texts"]))),
+                waiting=tuple(
+                    Waiting.from_values(listed(each)) for each in listed(told["waiting"])
+                ),
+                waiting_older=whole(told["waiting_older"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"labels: {error!r}") from error

@@ -13,8 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.errors import DeviceError
+from mobile_export.contract.told import entries, listed, word
 
-__all__ = ["Context", "Values", "context_rows", "context_words", "moment_codes", "translated"]
+__all__ = [
+    "Context",
+    "Values",
+    "context_rows",
+    "context_words",
+    "kept_values",
+    "moment_codes",
+    "translated",
+]
 
 Context = Mapping[str, Any]
 """By column, a value for each interaction, or None where it is unknown."""
@@ -74,6 +83,19 @@ def moment_codes(context: Context | None, *, values: Values) -> Codes:
     given = _checked(context, values)
     codes = [_code(given.get(name), words) for name, words in values.items()]
     return np.array(codes, np.int32)
+
+
+def kept_values(told: Any) -> dict[str, tuple[str, ...]]:
+    """The columns that a state says it keeps, each with its values.
+
+    Raises:
+      ValueError: they are no columns, or one comes twice.
+    """
+    pairs = [entries(each, 2) for each in listed(told)]
+    found = {word(name): tuple(map(word, listed(words))) for name, words in pairs}
+    if len(found) != len(pairs):
+        raise ValueError(f"context: expected each column once, got {[name for name, _ in pairs]}")
+    return found
 
 
 def translated(codes: Codes, *, of: Values, to: Values) -> Codes:

@@ -13,7 +13,6 @@ A device that holds rows of some items has them, as three arrays, after all of t
 """
 
 import dataclasses
-import json
 import re
 import struct
 from collections.abc import Mapping
@@ -28,18 +27,25 @@ from ecct_tf.errors import CodecError, DeviceError
 from ecct_tf.files import write_atomically
 from ecct_tf.wire import DownlinkFile
 from ecct_tf.wire.sealed import seal, unseal
+from mobile_export.contract.told import members, word
 from mobile_export.device.given import finite_number, finite_values, item_rows, kept, whole_number
 from mobile_export.device.labels import StateLabels
-from mobile_export.device.moments import Context, Values, context_rows
+from mobile_export.device.moments import Context, Values, context_rows, kept_values
 from mobile_export.device.rows import DeviceRows
+from mobile_export.device.state_arrays import (
+    BYTES,
+    EMBEDDINGS,
+    ITEMS,
+    TIMES,
+    VALUES,
+    pack_state,
+    read_state_body,
+)
 from mobile_export.device.times import UNKNOWN_TIME, InteractionTimes, interaction_times
 
 __all__ = ["DeviceState", "ReceivedDownlink", "read_state", "write_state"]
 
 _MAGIC, _WITHOUT_TIMES, _WITH_TIMES, _WITH_CONTEXT = b"ECDS", 1, 2, 3
-_PREFIX = struct.Struct("<4sHxxI")
-_EMBEDDINGS = {"int8": "|i1", "float16": "<f2", "float32": "<f4"}
-_ITEMS, _TIMES, _BYTES = "<i4", "<i8", "|u1"
 _LARGEST_FLOAT16 = 65_504.0
 
 
@@ -67,9 +73,9 @@ class ReceivedDownlink:
 
     def __post_init__(self) -> None:
         embedding = kept(self.user_embedding, np.asarray(self.user_embedding).dtype)
-        if embedding.ndim != 1 or embedding.dtype.name not in _EMBEDDINGS:
+        if embedding.ndim != 1 or embedding.dtype.name not in EMBEDDINGS:
             raise DeviceError(
-                f"downlink: expected a user embedding [d_c] of {', '.join(_EMBEDDINGS)}, got "
+                f"downlink: expected a user embedding [d_c] of {', '.join(EMBEDDINGS)}, got "
                 f"{embedding.shape} {embedding.dtype}"
             )
         if embedding.dtype != np.int8:
@@ -77,7 +83,8 @@ class ReceivedDownlink:
         object.__setattr__(self, "user_embedding", embedding)
         object.__setattr__(self, "queries", item_rows(self.queries, what="downlink queries"))
         scale = finite_number(self.scale, what="downlink: scale", most=_LARGEST_FLOAT16)
-        object.__setattr__(self, "scale", scale)
+        # As the signature takes it, so that devices in every language keep the same number.
+        object.__setattr__(self, "scale", float(np.float32(scale)))
         for name in ("cloud_version", "round_number"):
             number = whole_number(getattr(self, name), what=f"downlink: {name}")
             object.__setattr__(self, name, number)
@@ -244,10 +251,10 @@ class DeviceState:
     def as_bytes(self) -> bytes:
         """The content of its file; equal states give equal bytes."""
         arrays: dict[str, npt.NDArray[Any]] = {
-            "profile": self.profile.astype(_ITEMS),
-            "history": self.history.astype(_ITEMS),
-            **({"times": self.times.astype(_TIMES)} if self._tells_time else {}),
-            "values": self.values.astype("<f4"),
+            "profile": self.profile.astype(ITEMS),
+            "history": self.history.astype(ITEMS),
+            **({"times": self.times.astype(TIMES)} if self._tells_time else {}),
+            "values": self.values.astype(VALUES),
         }
         header: dict[str, Any] = {
             "model": self.model,
@@ -259,8 +266,8 @@ class DeviceState:
         }
         if self.downlink is not None:
             embedding = self.downlink.user_embedding
-            arrays["user_embedding"] = embedding.astype(_EMBEDDINGS[embedding.dtype.name])
-            arrays["queries"] = self.downlink.queries.astype(_ITEMS)
+            arrays["user_embedding"] = embedding.astype(EMBEDDINGS[embedding.dtype.name])
+            arrays["queries"] = self.downlink.queries.astype(ITEMS)
             header["downlink"] = {
                 "scale": self.downlink.scale,
                 "cloud_version": self.downlink.cloud_version,
@@ -269,24 +276,21 @@ class DeviceState:
             if self.downlink.table_sha256:
                 header["downlink"]["table_sha256"] = self.downlink.table_sha256
         if len(self.start):
-            arrays["start"] = self.start.astype("<f4")
+            arrays["start"] = self.start.astype(VALUES)
         if self.context_values:
-            arrays["context"] = self.context.reshape(-1).astype(_ITEMS)
+            arrays["context"] = self.context.reshape(-1).astype(ITEMS)
             header["context"] = [[name, list(words)] for name, words in self.context_values.items()]
         if self.labels is not None:
-            arrays["labels"] = np.frombuffer(self.labels.as_bytes(), _BYTES)
+            arrays["labels"] = np.frombuffer(self.labels.as_bytes(), BYTES)
         if self.rows is not None:
-            arrays["row_items"] = self.rows.items.astype(_ITEMS)
-            arrays["row_chosen"] = self.rows.chosen.astype(_BYTES)
+            arrays["row_items"] = self.rows.items.astype(ITEMS)
+            arrays["row_chosen"] = self.rows.chosen.astype(BYTES)
             arrays["rows"] = self.rows.rows.reshape(-1)
             header["rows"] = self.rows.table_sha256
-        header["arrays"] = {name: [part.dtype.str, len(part)] for name, part in arrays.items()}
-        text = json.dumps(header, separators=(",", ":")).encode()
         number = _WITH_TIMES if self._tells_time else _WITHOUT_TIMES
         if self.context_values:
             number = _WITH_CONTEXT
-        prefix = _PREFIX.pack(_MAGIC, number, len(text))
-        return seal(b"".join([prefix, text, *(part.tobytes() for part in arrays.values())]))
+        return seal(pack_state(header, arrays, magic=_MAGIC, format_number=number))
 
     @classmethod
     def from_bytes(cls, content: bytes, *, name: str) -> "DeviceState":
@@ -309,6 +313,10 @@ class DeviceState:
             ) from error
         try:
             return cls._read(body)
+        except DeviceError as error:
+            raise DeviceError(
+                f"{name}: {error}. Restore the file from a backup, or begin the device anew."
+            ) from error
         except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
             raise DeviceError(
                 f"{name}: expected the content that its header promises: {error!r}. Restore the "
@@ -317,21 +325,14 @@ class DeviceState:
 
     @classmethod
     def _read(cls, body: bytes) -> "DeviceState":
-        _, _, length = _PREFIX.unpack_from(body)
-        header = json.loads(body[_PREFIX.size : _PREFIX.size + length])
-        arrays, start = {}, _PREFIX.size + length
-        for key, (dtype, count) in header["arrays"].items():
-            arrays[key] = np.frombuffer(body, dtype, count=count, offset=start)
-            start += arrays[key].nbytes
-        known = {str(name): tuple(words) for name, words in header.get("context", [])}
+        header, arrays = read_state_body(body)
+        known = kept_values(header.get("context", []))
         downlink = None
         if header["downlink"] is not None:
-            downlink = ReceivedDownlink(
-                arrays["user_embedding"], arrays["queries"], **header["downlink"]
-            )
+            downlink = _downlink(arrays, members(header["downlink"]))
         return cls(
-            model=header["model"],
-            layout=header["layout"],
+            model=word(header["model"], what="model"),
+            layout=word(header["layout"], what="layout"),
             user=header["user"],
             profile=arrays["profile"],
             history=arrays["history"],
@@ -348,12 +349,26 @@ class DeviceState:
         )
 
 
+def _downlink(arrays: Mapping[str, npt.NDArray[Any]], told: Mapping[str, Any]) -> ReceivedDownlink:
+    unknown = sorted(set(told) - {"scale", "cloud_version", "round_number", "table_sha256"})
+    if unknown:
+        raise ValueError(f"downlink: expected nothing unknown, got {', '.join(unknown)}")
+    return ReceivedDownlink(
+        arrays["user_embedding"],
+        arrays["queries"],
+        scale=told["scale"],
+        cloud_version=told["cloud_version"],
+        round_number=told["round_number"],
+        table_sha256=word(told.get("table_sha256", "")),
+    )
+
+
 def _rows(arrays: Mapping[str, npt.NDArray[Any]], header: Mapping[str, Any]) -> DeviceRows | None:
     if "rows" not in header:
         return None
     items = arrays["row_items"]
     rows = arrays["rows"].reshape(len(items), -1)
-    return DeviceRows(str(header["rows"]), items, rows, arrays["row_chosen"].astype(np.bool_))
+    return DeviceRows(word(header["rows"]), items, rows, arrays["row_chosen"].astype(np.bool_))
 
 
 def _context_rows(arrays: Mapping[str, npt.NDArray[Any]], *, columns: int) -> npt.NDArray[np.int32]:

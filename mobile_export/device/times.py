@@ -14,13 +14,23 @@ import numpy.typing as npt
 from ecct_tf.data.clock import EARLIEST
 from ecct_tf.errors import DeviceError
 
-__all__ = ["UNKNOWN_TIME", "InteractionTimes", "interaction_times", "latest_time", "whole_seconds"]
+__all__ = [
+    "LATEST_SECOND",
+    "UNKNOWN_TIME",
+    "InteractionTimes",
+    "interaction_times",
+    "latest_time",
+    "whole_seconds",
+]
 
 UNKNOWN_TIME = 0
 
 InteractionTimes: TypeAlias = Iterable[float | None] | npt.NDArray[np.int64] | None
 """When interactions were, seconds since 1970: one for each, None for one that is unknown or for
 all of them."""
+
+LATEST_SECOND = 2**53 - 1
+"""The last second that devices in every language keep exactly."""
 
 _DAY = 86_400
 _WAY_OUT = "give whole seconds since 1970, or None where the time is unknown"
@@ -57,7 +67,7 @@ def interaction_times(
             f"times: expected one for each of {count} interactions, got {len(given)}; {_WAY_OUT}"
         )
     if isinstance(given, np.ndarray) and given.dtype == np.int64:  # As a state keeps them.
-        possible = not count or 0 <= given.min() <= given.max() <= latest
+        possible = not count or 0 <= given.min() <= given.max() <= min(latest, LATEST_SECOND)
         if possible:
             return given
     found = [
@@ -91,12 +101,11 @@ def whole_seconds(time: float, *, what: str, latest: float = math.inf) -> int:
         raise DeviceError(f"{what}: expected a time, got {time!r}; {_WAY_OUT}")
     if not finite or time < 0:
         raise DeviceError(f"{what}: expected seconds from 0, got {time}; {_WAY_OUT}")
-    largest = np.iinfo(np.int64).max
-    if time > min(latest, largest):
+    if time > min(latest, LATEST_SECOND):
         last = (
             f"{latest:.0f}, a day from now by this device's clock"
-            if latest < largest
-            else f"{largest}, what 8 bytes hold"
+            if latest < LATEST_SECOND
+            else f"{LATEST_SECOND}, the last that every device keeps exactly"
         )
         raise DeviceError(
             f"{what}: expected a time up to {last}, got {time}; are these milliseconds? Otherwise "

@@ -1,7 +1,6 @@
 """What a device asks of the service: the publication, its files, its downlink; and its answers."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -27,6 +26,7 @@ from ecct_tf.wire.sealed import DIGEST_BYTES
 from ecct_tf.wire.signing import PublicKey, check_signature
 from mobile_export.device import ReceivedDownlink
 from mobile_export.transport.http import Answer, Transport
+from mobile_export.transport.receipts import Sent, read_receipt
 from mobile_export.transport.retrying import Retries, RetryingTransport
 
 __all__ = [
@@ -62,21 +62,6 @@ class RefusedRecordError(TransportError):
     def __init__(self, message: str, *, index: int) -> None:
         super().__init__(message)
         self.index = index
-
-
-@dataclasses.dataclass(frozen=True)
-class Sent:
-    """What the service did with answers; a device need not send any of them again.
-
-    Attributes:
-      taken: answers that it added to its log.
-      repeated: answers that were in its log already.
-      too_old: answers of rounds so old that they cannot be told from repeated ones.
-    """
-
-    taken: int
-    repeated: int
-    too_old: int
 
 
 class CloudClient:
@@ -293,10 +278,7 @@ class CloudClient:
         if answer.status in (400, 403, 413, 422) and isinstance(told.get("index"), int):
             raise RefusedRecordError(str(told.get("error")), index=told["index"])
         _body(answer, "/v1/uplinks")
-        try:
-            return Sent(int(told["taken"]), int(told["repeated"]), int(told["too_old"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise TransportError(f"/v1/uplinks: expected a receipt, got {told}") from error
+        return read_receipt(told, path="/v1/uplinks", answers=len(records))
 
     def rotate_token(self) -> str:
         """A new token, which this client uses from now on; the app has to keep it.

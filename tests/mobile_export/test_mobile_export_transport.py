@@ -152,9 +152,10 @@ def test_a_service_that_is_busy_is_asked_again_and_one_that_refuses_is_not(tmp_p
     with pytest.raises(UnreachableError, match="no network"):
         client.send([record().to_bytes()])
     assert len(transport.asked) == 4
-    _, client = client_of(tmp_path, told(200, {"taken": "x"}))
-    with pytest.raises(TransportError, match="expected a receipt"):
-        client.send([record().to_bytes()])
+    for receipt in ({"taken": "x"}, {"taken": 2, "repeated": 0, "too_old": 0}):
+        _, client = client_of(tmp_path, told(200, receipt))
+        with pytest.raises(TransportError, match="expected a receipt"):
+            client.send([record().to_bytes()])
 
 
 def test_answers_go_by_place_where_the_service_takes_them_and_with_items_where_it_asks(tmp_path):

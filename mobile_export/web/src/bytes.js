@@ -29,6 +29,10 @@ export class ByteReader {
     return this.view.getUint16(this.#next(2), true);
   }
 
+  uint32() {
+    return this.view.getUint32(this.#next(4), true);
+  }
+
   int32() {
     return this.view.getInt32(this.#next(4), true);
   }

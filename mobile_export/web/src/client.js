@@ -8,8 +8,9 @@ import {
   UnreachableError,
 } from './errors.js';
 import {sha256Hex} from './hashing.js';
-import {Told} from './json.js';
+import {Told, utf8} from './json.js';
 import {MANIFEST, ModelFile} from './model_file.js';
+import {readPublication, readReceipt} from './publication.js';
 import {DIGEST_BYTES} from './sealed.js';
 import {checkSignature} from './signing.js';
 import {toHex} from './bytes.js';
@@ -18,18 +19,6 @@ import {byPlace} from './uplink.js';
 const AGAIN = [408, 425, 429, 500, 502, 503, 504];
 const UNPROCESSABLE = 422;
 const REFUSED = [400, 403, 413, UNPROCESSABLE];
-const FORMAT = 1;
-
-/**
- * What the cloud publishes now: the part of `current.json` that a device reads.
- *
- * @typedef {object} Publication
- * @property {number} cloudVersion that is published
- * @property {number} round whose queries it asks; answers belong to it
- * @property {string} tableSha256 of the item table; the model file must hold it
- * @property {{path: string, numBytes: number, sha256: string}} segments the downlinks of segments, for users that the
- *   cloud does not know
- */
 
 /**
  * How often a request is tried: before attempt n + 1 it waits a random time up to `firstSeconds * 2^(n - 1)`, or what the
@@ -93,7 +82,7 @@ export class CloudClient {
   /**
    * What is published now. From here on `send` leaves items out where the service says that it takes answers by place.
    *
-   * @returns {Promise<Publication>}
+   * @returns {Promise<import('./publication.js').Publication>}
    * @throws {TransportError} when it cannot be fetched, or is damaged.
    * @throws {SignatureError} when it is not signed by one of the keys, has expired, or is older than one that was accepted.
    */
@@ -106,25 +95,13 @@ export class CloudClient {
       await this.#newest.write(await checkSignature(content, this.#keys, given));
     }
     this.#takesPlaces = answer.headers.get('ecct-answer-by') === 'place';
-    return this.#told('/v1/current', () => {
-      const found = Told.parse(new TextDecoder().decode(content), 'current.json');
-      if (found.count('format') !== FORMAT) {
-        throw new JsonError(`format: expected ${FORMAT}, got ${found.count('format')}, which another version wrote`);
-      }
-      const segments = found.child('segments');
-      return {
-        cloudVersion: found.count('cloud_version'),
-        round: found.count('round_number'),
-        tableSha256: found.child('item_table').text('sha256'),
-        segments: {path: segments.text('path'), numBytes: segments.count('num_bytes'), sha256: segments.text('sha256')},
-      };
-    });
+    return this.#told('/v1/current', () => readPublication(content));
   }
 
   /**
    * The downlink of the token's user; of a user whom the cloud does not know, a segment's.
    *
-   * @param {Publication} publication the current one
+   * @param {import('./publication.js').Publication} publication the current one
    * @param {import('./metadata.js').Exchange} exchange of the model that reads it
    * @param {number} [segment] the first is that of all users
    * @throws {TransportError} when it cannot be fetched or is damaged.
@@ -190,17 +167,14 @@ export class CloudClient {
       throw new TransportError(`${path}: the service answered ${answer.status}: ${told?.error ?? ''}`);
     }
     const content = await this.#whole(answer, path);
-    return this.#told(path, () => {
-      const receipt = Told.parse(new TextDecoder().decode(content), 'answer');
-      return {taken: receipt.count('taken'), repeated: receipt.count('repeated'), tooOld: receipt.count('too_old')};
-    });
+    return this.#told(path, () => readReceipt(content, records.length));
   }
 
   /** A new token, which this client uses from now on; the app has to keep it. */
   async rotateToken() {
     const path = '/v1/token';
     const content = await this.#whole(await this.#ask('POST', path), path);
-    this.#token = this.#told(path, () => Told.parse(new TextDecoder().decode(content), 'answer').text('token'));
+    this.#token = this.#told(path, () => Told.parse(utf8(content), 'answer').text('token'));
     return this.#token;
   }
 
@@ -209,7 +183,7 @@ export class CloudClient {
     return this.#ask('PUT', '/v1/uplinks', new Blob(/** @type {BlobPart[]} */ (records)));
   }
 
-  /** @param {Publication} publication */
+  /** @param {import('./publication.js').Publication} publication */
   async #segments({segments: {path, numBytes, sha256}}) {
     const content = await this.#body(`/v1/files/${encodeURIComponent(path)}`);
     const isSound =

@@ -1,6 +1,7 @@
 /** What the cloud sends: one user's downlink, and files of many. */
 import {asFloat32, ByteReader, halfToFloat, toHex} from './bytes.js';
 import {PayloadError, SealError} from './errors.js';
+import {MAX_INT} from './json.js';
 import {CODECS, Exchange} from './metadata.js';
 import {DIGEST_BYTES, unseal} from './sealed.js';
 
@@ -8,6 +9,7 @@ const LARGEST_HALF = 65504;
 const TABLE = /^([0-9a-f]{64})?$/;
 const HEADER_BYTES = 64;
 const MAX_VALUES = 1 << 20;
+const WAY_OUT = 'fetch the file again';
 
 /** What the cloud sent one user, as encoded. */
 export class Downlink {
@@ -220,15 +222,28 @@ export class DownlinkFile {
 /** @param {ByteReader} bytes */
 function read(bytes) {
   const [codec, kind] = [bytes.uint8(), bytes.uint8()];
-  const [version, round, width, queries, count] = Array.from({length: 5}, () => bytes.int32());
-  const sized = width >= 1 && width <= MAX_VALUES && queries >= 1 && queries <= MAX_VALUES && count >= 0;
-  if (CODECS[codec] === undefined || kind > 1 || !sized || version < 0 || round < 0) {
+  if (CODECS[codec] === undefined) {
     throw new PayloadError(
-      `downlinks: expected a known codec and kind, sizes in 1..${MAX_VALUES}, a version and a round from 0, got ` +
-        `${codec}, ${kind}, ${width}, ${queries}, ${count}, ${version} and ${round}; the cloud is of another version`,
+      `downlinks: expected a codec below ${CODECS.length}, got ${codec}; devices without Python need a cloud with ` +
+        'float32, float16 or int8',
     );
   }
-  bytes.int32();
+  if (kind > 1) {
+    throw new PayloadError(
+      `downlinks: expected a kind of keys in 0..1, got ${kind}; a later version of ECCT-TF wrote the file`,
+    );
+  }
+  const version = checkWhole(bytes.int32(), 'cloud_version');
+  const round = checkWhole(bytes.int32(), 'round_number');
+  const width = checkSize(bytes.uint32(), 'cloud_dim');
+  const queries = checkSize(bytes.uint32(), 'number of queries');
+  const count = bytes.uint32();
+  const reserved = bytes.uint32();
+  if (reserved !== 0) {
+    throw new PayloadError(
+      `downlinks: expected zeros where nothing is told yet, got ${reserved}; a later version of ECCT-TF wrote the file`,
+    );
+  }
   const table = bytes.bytes(DIGEST_BYTES);
   const form = new Exchange({
     cloudDim: width,
@@ -238,22 +253,75 @@ function read(bytes) {
     withLogits: false,
     noiseMultiplier: 0,
   });
-  const expected = count * (4 + form.downlinkBytes);
-  if (bytes.remaining !== expected) {
+  const expected = HEADER_BYTES + count * (4 + form.downlinkBytes);
+  if (bytes.content.length !== expected) {
     throw new PayloadError(
-      `downlinks: expected ${expected} bytes for ${count} keys, got ${bytes.remaining}; fetch the file again`,
+      `downlinks: expected ${expected} bytes before the digest for ${count} keys, got ${bytes.content.length}; ${WAY_OUT}`,
     );
   }
   const keys = [...bytes.int32s(count)];
-  if (keys.some((key, place) => key < 0 || (place > 0 && keys[place - 1] >= key))) {
-    throw new PayloadError('downlinks: expected keys from 0 in ascending order; fetch the file again');
+  keys.forEach((key) => checkWhole(key, 'key'));
+  if (keys.some((key, place) => place > 0 && keys[place - 1] >= key)) {
+    throw new PayloadError(
+      `downlinks: expected one record for each of ${count} keys in ascending order, got ${count} records; ${WAY_OUT}`,
+    );
   }
-  return new DownlinkFile({
-    segments: kind === 1,
-    cloudVersion: version,
-    round,
-    tableSha256: toHex(table),
-    form,
-    records: new Map(keys.map((key) => [key, bytes.bytes(form.downlinkBytes)])),
-  });
+  const records = new Map(keys.map((key) => [key, bytes.bytes(form.downlinkBytes)]));
+  records.forEach((record, key) => checkRecord(key, record, form));
+  return new DownlinkFile({segments: kind === 1, cloudVersion: version, round, tableSha256: toHex(table), form, records});
+}
+
+/**
+ * Refuses a file that has what no device can use, whoever's it is.
+ *
+ * @param {number} key
+ * @param {Uint8Array} record
+ * @param {Exchange} form
+ */
+function checkRecord(key, record, {codec, cloudDim, queries}) {
+  const bytes = new ByteReader(record);
+  for (let place = 0; place < cloudDim; place++) {
+    const value = codec === 'float32' ? bytes.float32() : codec === 'float16' ? bytes.half() : bytes.uint8();
+    if (!Number.isFinite(value)) throw diverged('embedding', key, 'finite numbers', value);
+  }
+  if (codec === 'int8') {
+    const scale = bytes.half();
+    if (!Number.isFinite(scale)) throw diverged('scale', key, 'finite numbers', scale);
+    if (scale < 0) throw diverged('scale', key, `a number in 0..${LARGEST_HALF}`, scale);
+  }
+  for (let place = 0; place < queries; place++) checkWhole(bytes.int32(), 'query');
+}
+
+/**
+ * @param {string} name
+ * @param {number} key
+ * @param {string} expected
+ * @param {number} got
+ */
+const diverged = (name, key, expected, got) =>
+  new PayloadError(
+    `downlinks: ${name} of key ${key}: expected ${expected}, got ${got}; the cloud that made them has diverged, publish ` +
+      'a valid version',
+  );
+
+/**
+ * @param {number} value
+ * @param {string} name
+ */
+function checkWhole(value, name) {
+  if (value < 0) throw new PayloadError(`downlinks: expected a ${name} in 0..${MAX_INT}, got ${value}; ${WAY_OUT}`);
+  return value;
+}
+
+/**
+ * @param {number} value
+ * @param {string} name
+ */
+function checkSize(value, name) {
+  if (value < 1 || value > MAX_VALUES) {
+    throw new PayloadError(
+      `downlinks: expected a ${name} in 1..${MAX_VALUES}, got ${value}; the cloud is of another version`,
+    );
+  }
+  return value;
 }

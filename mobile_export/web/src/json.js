@@ -114,6 +114,19 @@ export class Told {
   }
 }
 
+/**
+ * `content` as text; nothing that is not UTF-8 is replaced by something else.
+ *
+ * @param {Uint8Array} content
+ */
+export function utf8(content) {
+  try {
+    return new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(content);
+  } catch (error) {
+    throw new JsonError(`expected text in UTF-8: ${error}`);
+  }
+}
+
 /** @param {any} value */
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
@@ -132,6 +145,12 @@ export function whole(value, where = 'entry') {
 /** @param {any} value @returns {string} */
 export function word(value) {
   if (typeof value !== 'string') throw new JsonError(`expected a string, got ${value}`);
+  return value;
+}
+
+/** @param {any} value @returns {any[]} */
+export function listed(value) {
+  if (!Array.isArray(value)) throw new JsonError(`expected a list, got ${value}`);
   return value;
 }
 

@@ -3,7 +3,7 @@
  * Python keeps them.
  */
 import {InputError, JsonError} from './errors.js';
-import {entries, word} from './json.js';
+import {entries, listed, word} from './json.js';
 
 /**
  * A private column of interactions; code k stands for the k-th of its values, 0 for any other and for none.
@@ -113,11 +113,17 @@ export function columnNotes(before, after, model) {
 export const columnValues = (columns) => columns.map(({name, values}) => [name, values]);
 
 /** Reads what `columnValues` gave. @param {any[]} told @returns {KeptColumn[]} */
-export const keptColumns = (told) =>
-  told.map((each) => {
+export function keptColumns(told) {
+  const columns = told.map((each) => {
     const [name, values] = entries(each, 2);
-    return {name: word(name), values: Array.from(values, word)};
+    return {name: word(name), values: listed(values).map(word)};
   });
+  const names = columns.map(({name}) => name);
+  if (new Set(names).size !== names.length) {
+    throw new JsonError(`context: expected each column once, got [${names.join(', ')}]`);
+  }
+  return columns;
+}
 
 /**
  * @param {readonly number[][]} rows

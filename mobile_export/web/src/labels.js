@@ -3,7 +3,7 @@
  * vocabularies are sorted anew. Python (`mobile_export.device.labels`) writes the same bytes.
  */
 import {JsonError} from './errors.js';
-import {entries, jsonText, Told, whole, word} from './json.js';
+import {entries, jsonText, listed, Told, utf8, whole, word} from './json.js';
 import {checkCodes, sameColumns} from './kept_columns.js';
 import {meaningTold, meaningValues} from './meaning.js';
 
@@ -48,7 +48,7 @@ export const encodeLabels = (labels) => new TextEncoder().encode(jsonText(labelV
  * @returns {StateLabels}
  */
 export function decodeLabels(content, {history, profile, columns}) {
-  const told = Told.parse(new TextDecoder().decode(content), 'labels');
+  const told = Told.parse(utf8(content), 'labels');
   /** @type {StateLabels} */
   const found = {
     file: meaningTold(told.child('file')),
@@ -56,8 +56,8 @@ export function decodeLabels(content, {history, profile, columns}) {
     texts: told.list('texts').map(word),
     waiting: told.list('waiting').map((each) => {
       const [token, place, time, codes = []] = entries(each, columns.length === 0 ? 3 : 4);
-      const context = Array.from(codes, (code) => whole(code));
-      if (!Number.isSafeInteger(time)) throw new JsonError(`expected a time, got ${time}`);
+      const context = listed(codes).map((code) => whole(code));
+      if (!Number.isSafeInteger(time) || time < 0) throw new JsonError(`expected a time, got ${time}`);
       return {token: word(token), place: whole(place), time, context};
     }),
     waitingOlder: told.count('waiting_older'),

@@ -4,7 +4,7 @@
  */
 import {ByteWriter} from './bytes.js';
 import {sha256Hex, sha256OfText} from './hashing.js';
-import {entries, Told, whole, word} from './json.js';
+import {entries, listed, Told, whole, word} from './json.js';
 import {columnValues, keptColumns} from './kept_columns.js';
 
 const DIGITS = 16;
@@ -139,7 +139,7 @@ function numbersPrint(lists) {
 const weightsTold = (told) =>
   told.map((each) => {
     const [name, shape] = entries(each, 2);
-    return [word(name), Array.from(shape, (extent) => whole(extent))];
+    return [word(name), listed(shape).map((extent) => whole(extent))];
   });
 
 /** @param {any[]} told @returns {[string, number][]} */

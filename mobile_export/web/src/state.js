@@ -6,21 +6,21 @@
  * which none is known is one of format 1. Format 3 has what came of the interactions, too, where the model's file reads
  * that from columns of theirs. Starting weights, this context and the labels are the last.
  */
-import {ByteReader, ByteWriter} from './bytes.js';
+import {ByteWriter} from './bytes.js';
 import {UNKNOWN_TIME} from './clock.js';
 import {Downlink} from './downlink.js';
 import {JsonError, PayloadError, SealError, StateError} from './errors.js';
-import {pythonFloat, quoted, Told} from './json.js';
+import {MAX_INT, pythonFloat, quoted} from './json.js';
 import {checkCodes, keptColumns, sameColumns, unknownContext} from './kept_columns.js';
 import {decodeLabels, differentRows, encodeLabels} from './labels.js';
 import {seal, unseal} from './sealed.js';
+import {EMBEDDINGS, readStateBody} from './state_arrays.js';
 
 const MAGIC = 'ECDS';
 const WITHOUT_TIMES = 1;
 const WITH_TIMES = 2;
 const WITH_CONTEXT = 3;
-/** @type {Record<import('./metadata.js').Codec, string>} */
-const EMBEDDINGS = {float32: '<f4', float16: '<f2', int8: '|i1'};
+const TOLD_OF_DOWNLINKS = ['scale', 'cloud_version', 'round_number', 'table_sha256'];
 /** @type {Record<string, number>} */
 const SIZES = {'<i4': 4, '<i8': 8, '<f4': 4, '<f2': 2, '|i1': 1, '|u1': 1};
 
@@ -170,7 +170,7 @@ export class DeviceState {
     const kept = columns.map(({name, values}) => `[${quoted(name)},[${values.map(quoted).join(',')}]]`);
     const context = kept.length > 0 ? `"context":[${kept.join(',')}],` : '';
     return (
-      `{"model":"${this.model}","layout":"${this.layout}","user":${this.user},"num_older":${this.olderItems},` +
+      `{"model":${quoted(this.model)},"layout":${quoted(this.layout)},"user":${this.user},"num_older":${this.olderItems},` +
       `"round":${this.round},"downlink":${received},${context}"arrays":{${arrays.join(',')}}}`
     );
   }
@@ -184,7 +184,7 @@ export class DeviceState {
     try {
       return read(content, name);
     } catch (error) {
-      const isDamage = [SealError, JsonError, PayloadError, RangeError].some((kind) => error instanceof kind);
+      const isDamage = [SealError, JsonError, PayloadError].some((kind) => error instanceof kind);
       if (!isDamage) throw error;
       throw new StateError(
         `${name}: ${/** @type {Error} */ (error).message}; restore it, or delete it to begin the device anew`,
@@ -224,27 +224,36 @@ function labelsOf(state, model) {
  */
 function read(content, name) {
   const {body} = unseal(content, {magic: MAGIC, formats: [WITHOUT_TIMES, WITH_TIMES, WITH_CONTEXT], what: 'state of a device'});
-  body.uint16();
-  const header = Told.parse(new TextDecoder().decode(body.bytes(body.int32())), name);
-  const forms = header.child('arrays');
-  const profile = body.int32s(length(forms, 'profile', '<i4'));
-  const history = body.int32s(length(forms, 'history', '<i4'));
-  const times = forms.has('times')
-    ? body.int64s(length(forms, 'times', '<i8'))
-    : Array(history.length).fill(UNKNOWN_TIME);
-  if (times.length !== history.length || times.some((time) => time < 0)) {
-    throw new JsonError(`times: expected one from 0 for each of ${history.length} interactions`);
+  const {header, arrays} = readStateBody(body, name);
+  const profile = arrays.int32s('profile');
+  const history = arrays.int32s('history');
+  const times = arrays.has('times') ? arrays.int64s('times') : Array(history.length).fill(UNKNOWN_TIME);
+  const wrong = times.find((time) => !Number.isSafeInteger(time) || time < 0);
+  if (times.length !== history.length || wrong !== undefined) {
+    throw new JsonError(
+      `times: expected one in 0..${Number.MAX_SAFE_INTEGER} for each of ${history.length} interactions, got ` +
+        `${wrong ?? `${times.length} times`}`,
+    );
   }
-  const values = body.float32s(length(forms, 'values', '<f4'));
-  const downlink = header.has('downlink') ? readDownlink(body, forms, header.child('downlink')) : null;
-  const start = forms.has('start') ? body.float32s(length(forms, 'start', '<f4')) : new Float32Array(0);
-  if (![...values, ...start].every(Number.isFinite) || [...profile, ...history].some((row) => row < 0)) {
-    throw new JsonError('expected finite values and rows from 0');
+  const values = arrays.float32s('values');
+  const start = arrays.has('start') ? arrays.float32s('start') : new Float32Array(0);
+  checkFinite('values', values);
+  checkFinite('start', start);
+  checkRows('profile', profile);
+  checkRows('history', history);
+  if (start.length > values.length) {
+    throw new JsonError(`expected starting weights of at most ${values.length} values, as it has, got ${start.length}`);
   }
+  const olderItems = header.count('num_older');
+  if (olderItems > history.length) {
+    throw new JsonError(`num_older must be in 0..${history.length}, the length of its history, got ${olderItems}`);
+  }
+  if (header.value('downlink') === undefined) throw new JsonError('downlink: expected one or null, got nothing');
+  const downlink = header.has('downlink') ? readDownlink(arrays, header.child('downlink')) : null;
   const columns = header.has('context') ? keptColumns(header.list('context')) : [];
-  const context = columns.length > 0 ? readContext(body, forms, history.length, columns) : undefined;
+  const context = columns.length > 0 ? readContext(arrays, history.length, columns) : undefined;
   const sizes = {history: history.length, profile: profile.length, columns};
-  const labels = forms.has('labels') ? decodeLabels(body.bytes(length(forms, 'labels', '|u1')), sizes) : null;
+  const labels = arrays.has('labels') ? decodeLabels(arrays.bytes('labels'), sizes) : null;
   return new DeviceState({
     model: header.text('model'),
     layout: header.text('layout'),
@@ -252,7 +261,7 @@ function read(content, name) {
     profile,
     history,
     times,
-    olderItems: header.count('num_older'),
+    olderItems,
     values,
     downlink,
     round: header.count('round'),
@@ -264,13 +273,30 @@ function read(content, name) {
 }
 
 /**
- * @param {ByteReader} body
- * @param {Told} forms
+ * @param {string} name
+ * @param {Float32Array} values
+ */
+function checkFinite(name, values) {
+  const place = values.findIndex((value) => !Number.isFinite(value));
+  if (place >= 0) throw new JsonError(`${name}: expected finite numbers, got ${values[place]} at [${place}]`);
+}
+
+/**
+ * @param {string} name
+ * @param {Int32Array} rows
+ */
+function checkRows(name, rows) {
+  const wrong = rows.find((row) => row < 0);
+  if (wrong !== undefined) throw new JsonError(`${name}: expected row numbers in 0..${MAX_INT}, got ${wrong}`);
+}
+
+/**
+ * @param {import('./state_arrays.js').StateArrays} arrays
  * @param {number} count of interactions
  * @param {import('./kept_columns.js').KeptColumn[]} columns
  */
-function readContext(body, forms, count, columns) {
-  const codes = body.int32s(length(forms, 'context', '<i4'));
+function readContext(arrays, count, columns) {
+  const codes = arrays.int32s('context');
   if (codes.length !== count * columns.length) {
     throw new JsonError(`context: expected codes of ${count} interactions, got ${codes.length} codes`);
   }
@@ -281,40 +307,21 @@ function readContext(body, forms, count, columns) {
 }
 
 /**
- * @param {ByteReader} body
- * @param {Told} forms
- * @param {Told} told
+ * @param {import('./state_arrays.js').StateArrays} arrays
+ * @param {import('./json.js').Told} told
  */
-function readDownlink(body, forms, told) {
-  const [written] = forms.list('user_embedding');
-  const codec = /** @type {import('./metadata.js').Codec | undefined} */ (
-    Object.entries(EMBEDDINGS).find(([, dtype]) => dtype === written)?.[0]
-  );
-  if (codec === undefined) {
-    throw new JsonError(`user_embedding: expected ${Object.values(EMBEDDINGS)}, got ${written}`);
-  }
-  const embedding = body.bytes(SIZES[written] * length(forms, 'user_embedding', written));
+function readDownlink(arrays, told) {
+  const unknown = told.names.filter((name) => !TOLD_OF_DOWNLINKS.includes(name));
+  if (unknown.length > 0) throw new JsonError(`downlink: expected nothing unknown, got ${unknown.join(', ')}`);
+  const dtype = arrays.dtype('user_embedding');
+  const [codec] = Object.entries(EMBEDDINGS).find(([, written]) => written === dtype) ?? [];
   return new Downlink({
-    codec,
-    embedding,
-    scale: told.number('scale'),
-    queries: body.int32s(length(forms, 'queries', '<i4')),
+    codec: /** @type {import('./metadata.js').Codec} */ (codec),
+    embedding: arrays.bytes('user_embedding'),
+    scale: Math.fround(told.number('scale')),
+    queries: arrays.int32s('queries'),
     cloudVersion: told.count('cloud_version'),
     round: told.count('round_number'),
     tableSha256: told.textOrNull('table_sha256') ?? '',
   });
-}
-
-/**
- * @param {Told} forms
- * @param {string} name
- * @param {string} expected
- * @returns {number}
- */
-function length(forms, name, expected) {
-  const [dtype, count] = forms.list(name);
-  if (dtype !== expected || !Number.isInteger(count) || count < 0) {
-    throw new JsonError(`${name}: expected ${expected} and a count, got ${dtype} and ${count}`);
-  }
-  return count;
 }

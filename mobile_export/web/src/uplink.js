@@ -2,6 +2,7 @@
 import {ByteReader, ByteWriter} from './bytes.js';
 import {InputError, ModelFileError, PayloadError} from './errors.js';
 import {crc32} from './hashing.js';
+import {MAX_INT} from './json.js';
 import {CODECS} from './metadata.js';
 
 const HEADER_BYTES = 40;
@@ -10,8 +11,10 @@ const MAGIC = 'ECUP';
 const PLACES_SCHEMA = 2;
 const SCHEMA_AT = 4;
 const QUERIES_AT = 8;
-const ROUND_AT = 28;
 const SIZE_AT = 36;
+/** The end of the year 9999. */
+const LAST_SECOND = 253_402_300_799;
+const MOST_VALUES = 1_000_000;
 
 /**
  * The bytes of one user's uplink, from the outputs of the signature `uplink`.
@@ -56,9 +59,10 @@ export function encodeUplink(user, outputs, exchange) {
  * @param {{round: number, cloudVersion: number, createdAtSeconds: number}} told
  */
 export function encodeUplinkRecord(payload, exchange, {round, cloudVersion, createdAtSeconds}) {
-  if ([round, cloudVersion, createdAtSeconds].some((value) => !Number.isSafeInteger(value) || value < 0)) {
+  const given = [round, cloudVersion, createdAtSeconds];
+  if (given.some((value) => !Number.isSafeInteger(value) || value < 0) || createdAtSeconds > LAST_SECOND) {
     throw new InputError(
-      'uplink record: expected a round, a cloud version and a time of at least 0, got ' +
+      `uplink record: expected a round, a cloud version and a time of at least 0, the last up to ${LAST_SECOND}, got ` +
         `${round}, ${cloudVersion} and ${createdAtSeconds}`,
     );
   }
@@ -77,27 +81,70 @@ export function encodeUplinkRecord(payload, exchange, {round, cloudVersion, crea
 }
 
 /**
- * The round that a record answers, once its length and its checksum fit.
+ * The round that a record answers, once all that its header says fits.
  *
  * @param {Uint8Array} record
  * @throws {PayloadError} when it is damaged, or none.
  */
 export function recordRound(record) {
   const rest = HEADER_BYTES + 4;
-  const {view} = new ByteReader(record);
-  const isWhole =
-    record.length >= rest &&
-    String.fromCharCode(...record.subarray(0, MAGIC.length)) === MAGIC &&
-    view.getInt32(SIZE_AT, true) === record.length - rest &&
-    view.getInt32(ROUND_AT, true) >= 0 &&
-    view.getUint32(record.length - 4, true) === crc32(record.subarray(0, record.length - 4));
-  if (!isWhole) {
+  if (record.length < rest || String.fromCharCode(...record.subarray(0, MAGIC.length)) !== MAGIC) {
     throw new PayloadError(
       `uplink record: expected one of \`uplinkRecord\`, got ${record.length} bytes that are none`,
     );
   }
-  return view.getInt32(ROUND_AT, true);
+  const bytes = new ByteReader(record);
+  bytes.bytes(SCHEMA_AT);
+  const schema = bytes.uint16();
+  if (schema !== SCHEMA && schema !== PLACES_SCHEMA) {
+    throw refused(`expected schema version ${SCHEMA}, got ${schema}; device and cloud run different versions`);
+  }
+  if (bytes.view.getUint32(record.length - 4, true) !== crc32(record.subarray(0, record.length - 4))) {
+    throw refused('its CRC-32 does not fit; it was damaged on its way');
+  }
+  const [codec, stage] = [bytes.uint8(), bytes.uint8()];
+  if (codec >= CODECS.length) throw refused(`expected a codec below ${CODECS.length}, got ${codec}`);
+  if (stage !== 1 && stage !== 2) throw refused(`expected stage 1 or 2, got ${stage}`);
+  const [queries, embeddingDim] = [bytes.uint32(), bytes.uint32()];
+  const [createdAt] = bytes.int64s(1);
+  const [user, round, version, size] = bytes.int32s(4);
+  checkSizes({codec, queries, embeddingDim, withLogits: stage === 2, byPlace: schema === PLACES_SCHEMA}, size, record.length - rest);
+  if (!(createdAt >= 0 && createdAt <= LAST_SECOND)) {
+    throw refused(`expected a created_at_seconds in 0..${LAST_SECOND}, got ${createdAt}`);
+  }
+  for (const [name, value] of Object.entries({user, round_number: round, cloud_version: version})) {
+    if (value < 0) throw refused(`expected a ${name} in 0..${MAX_INT}, got ${value}`);
+  }
+  const inside = bytes.int32();
+  if (inside !== user) throw refused(`its payload is of user ${inside}, expected user ${user}`);
+  return round;
 }
+
+/**
+ * @param {{codec: number, queries: number, embeddingDim: number, withLogits: boolean, byPlace: boolean}} form
+ * @param {number} told bytes of the payload, as the header says
+ * @param {number} there bytes of it
+ */
+function checkSizes({codec, queries, embeddingDim, withLogits, byPlace: isByPlace}, told, there) {
+  if (queries < 1 || embeddingDim < 1 || queries * embeddingDim > MOST_VALUES) {
+    throw refused(
+      `expected at least one query and one embedding dimension, and ${MOST_VALUES} values at most, got ${queries} and ` +
+        `${embeddingDim}`,
+    );
+  }
+  if (told !== there) throw refused(`its header says ${told} bytes of payload, it has ${there}`);
+  const valueBytes = [4, 2, 1][codec];
+  const scales = codec === CODECS.indexOf('int8') ? 2 : 0;
+  const expected =
+    4 + (isByPlace ? 4 : 4 * queries) + queries * (embeddingDim * valueBytes + scales) +
+    (withLogits ? queries * valueBytes + scales : 0);
+  if (there !== expected) {
+    throw refused(`expected a payload of ${expected} bytes for ${CODECS[codec]}, got ${there}`);
+  }
+}
+
+/** @param {string} why */
+const refused = (why) => new PayloadError(`uplink record: ${why}`);
 
 /**
  * A record as it travels to a service that knows what it asked: with the CRC-32 of the items in their place, which

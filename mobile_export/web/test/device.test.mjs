@@ -9,7 +9,7 @@ import {ClosedError, EdgeError, InputError, ModelFileError, PayloadError, Refuse
 import {ModelFile} from '../src/model_file.js';
 import {DeviceState} from '../src/state.js';
 import {MemoryStates} from '../src/stores.js';
-import {downlinkBytes, FakeInterpreter, golden, model, modelWith} from './golden.mjs';
+import {clocked, downlinkBytes, FakeInterpreter, golden, jsonOf, model, modelWith} from './golden.mjs';
 
 const {user} = golden;
 const {exchange} = model.metadata;
@@ -236,6 +236,30 @@ test('a state of another user or model is refused, and stays', async () => {
   bench.model = await modelWith((told) => ({...told, provenance: {}}));
   await assert.rejects(bench.open(), /let this one adopt the state/);
   assert.equal(bench.bytes, before);
+});
+
+test('a clock that was ten years ahead and comes back stops nothing', async () => {
+  const {times, now, reading} = jsonOf('altered.json').came_back;
+  const bench = new Bench(clocked);
+  let own = now;
+  const device = await bench.open({clock: () => own});
+  await device.interact(['film 3'], [times[0]]);
+  own = times[1];
+  await device.interact(['film 1'], [own]);
+  own = now;
+  await device.interact(['film 4'], [times[2]]);
+  await assert.rejects(device.interact(['film 5'], [times[1]]), /a day from now by this device's clock/);
+  await device.score(golden.candidates);
+  const [{clock}] = bench.fake.of('score');
+  reading.forEach((expected, place) => assert.ok(Math.abs(clock[place] - expected) <= 1e-6 * (1 + Math.abs(expected)), `${place}`));
+  await device.train({epochs: 1});
+  assert.equal(device.state.round, 1);
+  for (const {clock: rows} of bench.fake.of('train')) assert.ok(rows.every((value) => value >= -1 && Number.isFinite(value)));
+  await device.receive(Downlink.decode(downlinkBytes, exchange, {cloudVersion: 3, round: 5}));
+  await assert.rejects(device.uplinkRecord(now * 1000), InputError);
+  await device.uplinkRecord(now);
+  await device.close();
+  assert.deepEqual((await bench.open()).state.times, times);
 });
 
 test('a damaged state is refused, whatever byte it is', async () => {

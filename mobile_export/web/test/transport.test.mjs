@@ -84,7 +84,7 @@ test('answers go by place once the service says so, and with items where it asks
   assert.deepEqual(await client.send(step.records.map(fromHex)), {taken: 1, repeated: 1, tooOld: 0});
   assert.deepEqual(requests.map(({body}) => body ?? ''), step.requests.map(({body}) => body));
   // A service that takes items alone gets nothing else.
-  const older = scripted([CURRENT, TAKEN]);
+  const older = scripted([CURRENT, {status: 200, json: {taken: 2, repeated: 0, too_old: 0}}]);
   await older.client.current();
   await older.client.send(step.records.map(fromHex));
   assert.equal(older.requests[1].body, step.records.join(''));

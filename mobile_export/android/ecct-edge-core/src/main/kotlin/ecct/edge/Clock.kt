@@ -90,7 +90,11 @@ internal fun possible(time: Long, what: String, latest: Long): Long {
     return time
 }
 
+/** The last second that devices in every language keep exactly. */
+internal const val LATEST_SECOND = (1L shl 53) - 1
+
 /** The last second that can be, a day from [now]; any where the device's clock was never set. */
-internal fun latestTime(now: Long): Long = if (now >= EARLIEST_SECONDS) now + DAY_SECONDS else Long.MAX_VALUE
+internal fun latestTime(now: Long): Long =
+    if (now in EARLIEST_SECONDS..LATEST_SECOND - DAY_SECONDS) now + DAY_SECONDS else LATEST_SECOND
 
 private const val WAY_OUT = "give whole seconds since 1970, or null where the time is unknown"

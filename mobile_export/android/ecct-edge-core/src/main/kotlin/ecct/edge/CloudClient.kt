@@ -15,7 +15,19 @@ public class Sent(
     public val taken: Int,
     public val repeated: Int,
     public val tooOld: Int,
-)
+) {
+    internal companion object {
+        /** The receipt of [answers]; one of more or fewer confirms none. */
+        fun read(told: JsonObject, answers: Int): Sent {
+            val sent = Sent(told.count("taken"), told.count("repeated"), told.count("too_old"))
+            val counted = sent.taken.toLong() + sent.repeated + sent.tooOld
+            if (counted != answers.toLong()) {
+                throw JsonException("answer: expected a receipt of $answers answers, got one of $counted")
+            }
+            return sent
+        }
+    }
+}
 
 /**
  * A device's side of `ecct cloud serve`: fetches what is published, resuming where a connection broke, and
@@ -59,7 +71,7 @@ public class CloudClient(
         if (keys.isNotEmpty()) checkSignature(content)
         val found =
             try {
-                Publication.parse(String(content, Charsets.UTF_8))
+                Publication.parse(content)
             } catch (error: PayloadException) {
                 kept.delete()
                 throw TransportException("/v1/current: ${error.message}", error)
@@ -169,7 +181,7 @@ public class CloudClient(
             throw RecordRefusedException(told.value("error").toString(), index)
         }
         body(answer, "/v1/uplinks")
-        return part { Sent(told.count("taken"), told.count("repeated"), told.count("too_old")) }
+        return part { Sent.read(told, records.size) }
     }
 
     /**

@@ -1,6 +1,5 @@
 package ecct.edge
 
-import java.nio.BufferUnderflowException
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
@@ -163,7 +162,7 @@ public class DeviceState internal constructor(
                 """{"scale":${pythonFloat(it.scale.toDouble())},"cloud_version":${it.cloudVersion},"round_number":${it.round}$table}"""
             }
         val kept = if (columns.isEmpty()) "" else """"context":${jsonText(columnValues(columns), ",")},"""
-        return """{"model":"$model","layout":"$layout","user":$user,"num_older":$olderItems,""" +
+        return """{"model":${jsonText(model)},"layout":${jsonText(layout)},"user":$user,"num_older":$olderItems,""" +
             """"round":$round,"downlink":$received,$kept"arrays":{$arrays}}"""
     }
 
@@ -177,12 +176,12 @@ public class DeviceState internal constructor(
         private val FORMATS = setOf(WITHOUT_TIMES, WITH_TIMES)
         private const val FORMAT_PLACE = 4
         private const val PREFIX_BYTES = 12
-        private const val INTEGERS = "<i4"
-        private const val LONGS = "<i8"
-        private const val FLOATS = "<f4"
-        private const val BYTES = "|u1"
-        private val EMBEDDINGS =
-            mapOf(Codec.FLOAT32 to FLOATS, Codec.FLOAT16 to "<f2", Codec.INT8 to "|i1")
+        private const val INTEGERS = StateArrays.INTEGERS
+        private const val LONGS = StateArrays.LONGS
+        private const val FLOATS = StateArrays.FLOATS
+        private const val BYTES = StateArrays.BYTES
+        private val EMBEDDINGS = StateArrays.EMBEDDINGS
+        private val TOLD_OF_DOWNLINKS = setOf("scale", "cloud_version", "round_number", "table_sha256")
 
         private fun sealed(format: Int) = Sealed(MAGIC, format, "state of a device")
 
@@ -202,31 +201,39 @@ public class DeviceState internal constructor(
                 throw unusable(name, error)
             } catch (error: PayloadException) {
                 throw unusable(name, error)
-            } catch (error: BufferUnderflowException) {
-                throw unusable(name, error)
             }
 
         private fun unusable(name: String, error: Exception) =
             StateFileException(
-                "$name: ${error.message ?: "the header of the state promises more than its content"}; restore " +
-                    "the file, or delete it to begin the device anew",
+                "$name: ${error.message}; restore the file, or delete it to begin the device anew",
                 error,
             )
 
         private fun read(body: ByteBuffer, name: String): DeviceState {
-            body.getShort()
-            val header = JsonObject.parse(body.bytes(body.getInt()).toString(Charsets.UTF_8), name)
-            val forms = header.child("arrays")
-            val profile = body.integers(forms, "profile")
-            val history = body.integers(forms, "history")
-            val times = if (forms.has("times")) body.longs(forms, "times") else LongArray(history.size)
-            if (times.size != history.size || times.any { it < 0 }) {
-                throw JsonException("times: expected one from 0 for each of ${history.size} interactions")
+            val (header, arrays) = StateArrays.read(body, name)
+            val profile = arrays.integers("profile")
+            val history = arrays.integers("history")
+            val times = if (arrays.has("times")) arrays.longs("times") else LongArray(history.size)
+            if (times.size != history.size || times.any { it !in 0..LATEST_SECOND }) {
+                throw JsonException(
+                    "times: expected one in 0..$LATEST_SECOND for each of ${history.size} interactions, got " +
+                        "${times.firstOrNull { it !in 0..LATEST_SECOND } ?: "${times.size} times"}",
+                )
             }
-            val values = body.floats(forms, "values")
-            if (values.any { !it.isFinite() } || (profile + history).any { it < 0 }) {
-                throw JsonException("expected finite values and rows from 0")
+            val values = arrays.floats("values")
+            val start = if (arrays.has("start")) arrays.floats("start") else FloatArray(0)
+            checkFinite("values", values)
+            checkFinite("start", start)
+            checkRows("profile", profile)
+            checkRows("history", history)
+            if (start.size > values.size) {
+                throw JsonException("expected starting weights of at most ${values.size} values, as it has, got ${start.size}")
             }
+            val older = header.count("num_older")
+            if (older > history.size) {
+                throw JsonException("num_older must be in 0..${history.size}, the length of its history, got $older")
+            }
+            if ("downlink" !in header.names) throw JsonException("downlink: expected one or null, got nothing")
             val columns = if (header.has("context")) keptColumns(header.list("context")) else emptyList()
             return DeviceState(
                 model = header.text("model"),
@@ -235,76 +242,47 @@ public class DeviceState internal constructor(
                 profile = profile,
                 history = history,
                 times = times,
-                olderItems = header.count("num_older"),
+                olderItems = older,
                 values = values,
-                downlink = if (header.has("downlink")) body.downlink(forms, header.child("downlink")) else null,
+                downlink = if (header.has("downlink")) downlink(arrays, header.child("downlink")) else null,
                 round = header.count("round"),
-                start = if (forms.has("start")) body.floats(forms, "start") else FloatArray(0),
+                start = start,
                 columns = columns,
-                context = if (columns.isEmpty()) unknownContext(history.size, columns) else body.context(forms, history.size, columns),
-                labels = if (forms.has("labels")) body.labels(forms, history.size, profile.size, columns) else null,
+                context = if (columns.isEmpty()) unknownContext(history.size, columns) else context(arrays, history.size, columns),
+                labels = if (arrays.has("labels")) StateLabels.decode(arrays.bytes("labels"), history.size, profile.size, columns) else null,
             )
         }
 
-        private fun ByteBuffer.context(forms: JsonObject, history: Int, columns: List<KeptColumn>): List<Codes> {
-            val rows = integers(forms, "context").toList().chunked(columns.size)
+        private fun checkFinite(name: String, values: FloatArray) {
+            val wrong = values.indexOfFirst { !it.isFinite() }
+            if (wrong >= 0) throw JsonException("$name: expected finite numbers, got ${values[wrong]} at [$wrong]")
+        }
+
+        private fun checkRows(name: String, rows: IntArray) {
+            val wrong = rows.firstOrNull { it < 0 }
+            if (wrong != null) throw JsonException("$name: expected row numbers in 0..${Int.MAX_VALUE}, got $wrong")
+        }
+
+        private fun context(arrays: StateArrays, history: Int, columns: List<KeptColumn>): List<Codes> {
+            val rows = arrays.integers("context").toList().chunked(columns.size)
             if (rows.size != history) throw JsonException("context: expected codes of $history interactions, got ${rows.size}")
             checkCodes(rows, columns)
             return rows
         }
 
-        private fun ByteBuffer.labels(forms: JsonObject, history: Int, profile: Int, columns: List<KeptColumn>): StateLabels =
-            StateLabels.decode(bytes(forms.length("labels", BYTES)), history, profile, columns)
-
-        private fun ByteBuffer.downlink(forms: JsonObject, told: JsonObject): Downlink {
-            val written = forms.list("user_embedding").firstOrNull()
-            val codec =
-                EMBEDDINGS.entries.find { it.value == written }?.key
-                    ?: throw JsonException("user_embedding: expected ${EMBEDDINGS.values}, got $written")
-            val embedding = bytes(forms.length("user_embedding", EMBEDDINGS.getValue(codec)), codec.valueBytes)
+        private fun downlink(arrays: StateArrays, told: JsonObject): Downlink {
+            val unknown = told.names - TOLD_OF_DOWNLINKS
+            if (unknown.isNotEmpty()) throw JsonException("downlink: expected nothing unknown, got ${unknown.joinToString()}")
+            val dtype = arrays.dtype("user_embedding")
             return Downlink(
-                codec,
-                embedding,
+                EMBEDDINGS.entries.first { it.value == dtype }.key,
+                arrays.bytes("user_embedding"),
                 told.number("scale").toFloat(),
-                integers(forms, "queries"),
+                arrays.integers("queries"),
                 told.count("cloud_version"),
                 told.count("round_number"),
                 told.textOrNull("table_sha256").orEmpty(),
             )
-        }
-
-        private fun JsonObject.length(name: String, expected: String): Int {
-            val form = list(name)
-            if (form.size != 2) throw JsonException("$name: expected two entries, got ${form.size}")
-            val (dtype, count) = form
-            if (dtype != expected || count !is Double) {
-                throw JsonException("$name: expected $expected and a count, got $dtype and $count")
-            }
-            return count.toInt()
-        }
-
-        // A checksum vouches for the bytes, not for the counts in them: nothing is allocated
-        // that the rest of the body cannot fill.
-        private fun ByteBuffer.bytes(count: Int, each: Int = 1): ByteArray {
-            // In 64 bits: a count times its size must not wrap into one that there is.
-            val size = count.toLong() * each
-            if (size !in 0..remaining()) throw BufferUnderflowException()
-            return ByteArray(size.toInt()).also { get(it) }
-        }
-
-        private fun ByteBuffer.integers(forms: JsonObject, name: String): IntArray {
-            val part = ByteBuffer.wrap(bytes(forms.length(name, INTEGERS), Int.SIZE_BYTES)).order(order())
-            return IntArray(part.remaining() / Int.SIZE_BYTES) { part.getInt() }
-        }
-
-        private fun ByteBuffer.longs(forms: JsonObject, name: String): LongArray {
-            val part = ByteBuffer.wrap(bytes(forms.length(name, LONGS), Long.SIZE_BYTES)).order(order())
-            return LongArray(part.remaining() / Long.SIZE_BYTES) { part.getLong() }
-        }
-
-        private fun ByteBuffer.floats(forms: JsonObject, name: String): FloatArray {
-            val part = ByteBuffer.wrap(bytes(forms.length(name, FLOATS), Float.SIZE_BYTES)).order(order())
-            return FloatArray(part.remaining() / Float.SIZE_BYTES) { part.getFloat() }
         }
     }
 }

@@ -68,7 +68,7 @@ public class Downlink internal constructor(
     private fun floats(): FloatArray {
         val bytes = ByteBuffer.wrap(embedding).order(ByteOrder.LITTLE_ENDIAN)
         return FloatArray(embedding.size / codec.valueBytes) {
-            if (codec == Codec.FLOAT16) bytes.half() else bytes.getFloat()
+            codec.read(bytes)
         }
     }
 
@@ -151,7 +151,16 @@ public class Downlink internal constructor(
             val downlink = Downlink(exchange.codec, embedding, 1f, queries.copyOf(), cloudVersion = 0, round = 0)
             return downlink.also { it.check(exchange) }
         }
-
-        private fun ByteBuffer.half(): Float = halfToFloat(getShort().toInt() and 0xFFFF)
     }
 }
+
+/** The next float16. */
+internal fun ByteBuffer.half(): Float = halfToFloat(getShort().toInt() and 0xFFFF)
+
+/** The next value of an embedding; of int8 without its scale. */
+internal fun Codec.read(bytes: ByteBuffer): Float =
+    when (this) {
+        Codec.FLOAT32 -> bytes.getFloat()
+        Codec.FLOAT16 -> bytes.half()
+        Codec.INT8 -> bytes.get().toFloat()
+    }

@@ -1,6 +1,7 @@
 package ecct.edge
 
 import java.nio.ByteBuffer
+import java.nio.ByteOrder
 
 /**
  * Downlinks as the cloud publishes them (`ecct_tf.wire.downlink` in Python), whose checksum and
@@ -66,35 +67,92 @@ public class DownlinkFile private constructor(
         }
 
         private fun read(bytes: ByteBuffer): DownlinkFile {
-            val codec = bytes.get().toInt()
-            val kind = bytes.get().toInt()
-            val version = bytes.getInt()
-            val round = bytes.getInt()
-            val (width, queries, count) = List(3) { bytes.getInt() }
-            val sized = width in 1..MAX_VALUES && queries in 1..MAX_VALUES && count >= 0
-            if (codec !in Codec.entries.indices || kind !in 0..1 || !sized || version < 0 || round < 0) {
+            val codec = bytes.get().toInt() and 0xFF
+            val kind = bytes.get().toInt() and 0xFF
+            if (codec !in Codec.entries.indices) {
                 throw PayloadException(
-                    "downlinks: expected a known codec and kind, sizes in 1..$MAX_VALUES, a version and a round " +
-                        "from 0, got $codec, $kind, $width, $queries, $count, $version and $round; the cloud is " +
-                        "of another version",
+                    "downlinks: expected a codec below ${Codec.entries.size}, got $codec; devices without Python need " +
+                        "a cloud with float32, float16 or int8",
                 )
             }
-            bytes.getInt()
+            if (kind > 1) {
+                throw PayloadException(
+                    "downlinks: expected a kind of keys in 0..1, got $kind; a later version of ECCT-TF wrote the file",
+                )
+            }
+            val version = whole(bytes.getInt(), "cloud_version")
+            val round = whole(bytes.getInt(), "round_number")
+            val width = size(bytes.getInt(), "cloud_dim")
+            val queries = size(bytes.getInt(), "number of queries")
+            val count = bytes.getInt().toLong() and UNSIGNED
+            val reserved = bytes.getInt().toLong() and UNSIGNED
+            if (reserved != 0L) {
+                throw PayloadException(
+                    "downlinks: expected zeros where nothing is told yet, got $reserved; a later version of ECCT-TF " +
+                        "wrote the file",
+                )
+            }
             val table = ByteArray(Sealed.DIGEST_BYTES).also { bytes.get(it) }
             val form = Exchange(width, 1, queries, Codec.entries[codec], withLogits = false, noiseMultiplier = 0.0)
-            val expected = count.toLong() * (Int.SIZE_BYTES + form.downlinkBytes)
-            if (bytes.remaining().toLong() != expected) {
+            // Counts and sizes that their checksum vouches for may still be lies: in 64 bits they do not wrap.
+            val expected = HEADER_BYTES + count * (Int.SIZE_BYTES + form.downlinkBytes)
+            if (bytes.limit().toLong() != expected) {
                 throw PayloadException(
-                    "downlinks: expected $expected bytes for $count keys, got ${bytes.remaining()}; fetch the " +
-                        "file again",
+                    "downlinks: expected $expected bytes before the digest for $count keys, got ${bytes.limit()}; " +
+                        "$WAY_OUT",
                 )
             }
-            val keys = List(count) { bytes.getInt() }
-            if (keys.any { it < 0 } || keys.zipWithNext().any { (one, next) -> one >= next }) {
-                throw PayloadException("downlinks: expected keys from 0 in ascending order; fetch the file again")
+            val keys = List(count.toInt()) { whole(bytes.getInt(), "key") }
+            if (keys.zipWithNext().any { (one, next) -> one >= next }) {
+                throw PayloadException(
+                    "downlinks: expected one record for each of $count keys in ascending order, got $count records; " +
+                        WAY_OUT,
+                )
             }
             val records = keys.associateWith { ByteArray(form.downlinkBytes).also { record -> bytes.get(record) } }
+            for ((key, record) in records) check(key, record, form)
             return DownlinkFile(kind == 1, version, round, table.toHex(), form, records)
         }
+
+        /** Refuses the file where it has what no device can use, whoever's it is. */
+        private fun check(key: Int, record: ByteArray, form: Exchange) {
+            val bytes = ByteBuffer.wrap(record).order(ByteOrder.LITTLE_ENDIAN)
+            repeat(form.cloudDim) { finite(form.codec.read(bytes), "embedding", key) }
+            if (form.codec == Codec.INT8) {
+                val scale = finite(bytes.half(), "scale", key)
+                if (scale < 0) throw diverged("scale", key, "a number in 0..$LARGEST_HALF", scale)
+            }
+            repeat(form.queries) { whole(bytes.getInt(), "query") }
+        }
+
+        private fun finite(value: Float, name: String, key: Int): Float =
+            if (value.isFinite()) value else throw diverged(name, key, "finite numbers", value)
+
+        private fun diverged(name: String, key: Int, expected: String, got: Float) =
+            PayloadException(
+                "downlinks: $name of key $key: expected $expected, got $got; the cloud that made them has diverged, " +
+                    "publish a valid version",
+            )
+
+        private fun whole(value: Int, name: String): Int =
+            if (value >= 0) {
+                value
+            } else {
+                throw PayloadException("downlinks: expected a $name in 0..${Int.MAX_VALUE}, got $value; $WAY_OUT")
+            }
+
+        private fun size(value: Int, name: String): Int =
+            if (value in 1..MAX_VALUES) {
+                value
+            } else {
+                throw PayloadException(
+                    "downlinks: expected a $name in 1..$MAX_VALUES, got ${value.toLong() and UNSIGNED}; the cloud is of " +
+                        "another version",
+                )
+            }
+
+        private const val WAY_OUT = "fetch the file again"
+        private const val LARGEST_HALF = 65_504
+        private const val UNSIGNED = 0xFFFFFFFFL
     }
 }

@@ -64,7 +64,7 @@ internal data class FileMeaning(
             FileMeaning(
                 tier = told.text("tier"),
                 adapters = told.flag("adapters"),
-                weights = told.list("weights").map { pair(it) { shape -> (shape as? List<*>).orEmpty().map(::count) } },
+                weights = told.list("weights").map { pair(it) { shape -> listed(shape).map(::count) } },
                 blocks = told.list("blocks").map { pair(it, ::count) },
                 reads = told.text("reads"),
                 vocabulary = told.text("vocabulary"),
@@ -144,10 +144,12 @@ internal data class FileMeaning(
         fun entries(from: Any?, count: Int): List<Any?> =
             (from as? List<*>)?.takeIf { it.size == count } ?: throw JsonException("expected $count entries, got $from")
 
-        fun word(from: Any?): String = from as? String ?: throw JsonException("expected a string, got $from")
+        fun listed(from: Any?): List<Any?> = from as? List<*> ?: throw JsonException("expected a list, got $from")
+
+        fun word(from: Any?): String = from as? String ?: throw JsonException("expected a string, got ${plain(from)}")
 
         fun count(from: Any?): Int =
             (from as? Double)?.takeIf { it % 1.0 == 0.0 && it in 0.0..Int.MAX_VALUE.toDouble() }?.toInt()
-                ?: throw JsonException("expected a whole number that is not negative, got $from")
+                ?: throw JsonException("expected a whole number that is not negative, got ${plain(from)}")
     }
 }

@@ -20,7 +20,8 @@ internal class JsonObject(
 
     fun flag(name: String): Boolean = typed(name, "true or false")
 
-    fun number(name: String): Double = typed(name, "a number")
+    fun number(name: String): Double =
+        typed<Double>(name, "a number").also { if (!it.isFinite()) fail("$place.$name", "a finite number", it) }
 
     fun count(name: String): Int = whole(number(name), "$place.$name")
 
@@ -57,7 +58,7 @@ internal class JsonObject(
         }
 
     private fun fail(where: String, expected: String, received: Any?): Nothing =
-        throw JsonException("$where: expected $expected, got ${received ?: "nothing"}")
+        throw JsonException("$where: expected $expected, got ${plain(received) ?: "nothing"}")
 
     companion object {
         /** Reads a document that is an object. */
@@ -68,3 +69,9 @@ internal class JsonObject(
             )
     }
 }
+
+/** A whole number as people write it, anything else as it is. */
+internal fun plain(value: Any?): Any? =
+    if (value is Double && value % 1.0 == 0.0 && value in -LARGEST_PLAIN..LARGEST_PLAIN) value.toLong() else value
+
+private const val LARGEST_PLAIN = 9e15

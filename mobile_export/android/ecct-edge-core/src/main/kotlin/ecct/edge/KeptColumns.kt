@@ -77,7 +77,11 @@ internal fun columnValues(columns: List<KeptColumn>): List<Any> = columns.map { 
 internal fun keptColumns(told: List<Any?>): List<KeptColumn> =
     told.map { each ->
         val (name, words) = FileMeaning.entries(each, 2)
-        KeptColumn(FileMeaning.word(name), (words as? List<*>).orEmpty().map(FileMeaning::word))
+        KeptColumn(FileMeaning.word(name), FileMeaning.listed(words).map(FileMeaning::word))
+    }.also { columns ->
+        if (columns.distinctBy { it.name }.size != columns.size) {
+            throw JsonException("context: expected each column once, got ${columns.map { it.name }}")
+        }
     }
 
 /** Refuses [rows] unless each has a code of each of [columns]. */

@@ -25,9 +25,11 @@ public class Publication private constructor(
          *
          * @throws PayloadException when it is none, or of another format.
          */
-        public fun parse(text: String): Publication =
+        public fun parse(text: String): Publication = parse(text.toByteArray(Charsets.UTF_8))
+
+        internal fun parse(content: ByteArray): Publication =
             try {
-                val found = JsonObject.parse(text, "current.json")
+                val found = JsonObject.parse(utf8(content), "current.json")
                 if (found.count("format") != FORMAT) {
                     throw JsonException(
                         "format: expected $FORMAT, got ${found.count("format")}, which another version wrote",
@@ -36,12 +38,14 @@ public class Publication private constructor(
                 Publication(
                     cloudVersion = found.count("cloud_version"),
                     round = found.count("round_number"),
-                    tableSha256 = found.child("item_table").text("sha256"),
+                    tableSha256 = published(found.child("item_table")).sha256,
                     segments = published(found.child("segments")),
-                    segmentNames = found.list("segment_names").map { it.toString() },
+                    segmentNames = found.list("segment_names").map(FileMeaning::word),
                 )
             } catch (error: JsonException) {
-                throw PayloadException("publication: expected the content of current.json: ${error.message}")
+                throw PayloadException(
+                    "publication: expected the content of current.json: ${error.message}; publish again",
+                )
             }
 
         private fun published(file: JsonObject): PublishedFile =

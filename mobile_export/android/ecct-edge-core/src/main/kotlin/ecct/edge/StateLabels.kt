@@ -39,7 +39,7 @@ internal data class StateLabels(
     companion object {
         /** Reads what [encode] gave for a state of [history] interactions, [profile] private columns and the kept [columns]. */
         fun decode(content: ByteArray, history: Int, profile: Int, columns: List<KeptColumn>): StateLabels {
-            val told = JsonObject.parse(content.toString(Charsets.UTF_8), "labels")
+            val told = JsonObject.parse(utf8(content), "labels")
             val found =
                 StateLabels(
                     file = FileMeaning.of(told.child("file")),
@@ -49,8 +49,10 @@ internal data class StateLabels(
                         told.list("waiting").map {
                             val (token, place, time, codes) =
                                 FileMeaning.entries(it, if (columns.isEmpty()) 3 else 4) + listOf(emptyList<Any>())
-                            val seconds = (time as? Double)?.toLong() ?: throw JsonException("expected a time, got $time")
-                            val context = (codes as? List<*>).orEmpty().map(FileMeaning::count)
+                            val seconds =
+                                (time as? Double)?.takeIf { it % 1.0 == 0.0 && it in 0.0..LATEST_SECOND.toDouble() }?.toLong()
+                                    ?: throw JsonException("expected a time, got ${plain(time)}")
+                            val context = FileMeaning.listed(codes).map(FileMeaning::count)
                             Waiting(FileMeaning.word(token), FileMeaning.count(place), seconds, context)
                         },
                     waitingOlder = told.count("waiting_older"),

@@ -10,8 +10,12 @@ private const val PLACES_SCHEMA: Short = 2
 private const val SCHEMA_AT = 4
 private const val QUERIES_AT = 8
 private const val MAGIC = "ECUP"
-private const val ROUND_AT = 28
 private const val SIZE_AT = 36
+private const val MOST_VALUES = 1_000_000L
+private const val UNSIGNED = 0xFFFFFFFFL
+
+/** The end of the year 9999. */
+private const val LAST_SECOND = 253_402_300_799L
 
 /**
  * An uplink in the envelope that the cloud's log reads, `ecct_tf.wire.record` in Python.
@@ -31,10 +35,10 @@ internal fun encodeUplinkRecord(
     cloudVersion: Int,
     createdAtSeconds: Long,
 ): ByteArray {
-    if (round < 0 || cloudVersion < 0 || createdAtSeconds < 0) {
+    if (round < 0 || cloudVersion < 0 || createdAtSeconds !in 0..LAST_SECOND) {
         throw InputException(
-            "uplink record: expected a round, a cloud version and a time of at least 0, got $round, " +
-                "$cloudVersion and $createdAtSeconds",
+            "uplink record: expected a round, a cloud version and a time of at least 0, the last up to " +
+                "$LAST_SECOND, got $round, $cloudVersion and $createdAtSeconds",
         )
     }
     val bytes =
@@ -57,23 +61,59 @@ internal fun encodeUplinkRecord(
 }
 
 /**
- * The round that a record answers, once its length and its checksum fit.
+ * The round that a record answers, once all that its header says fits.
  *
  * @throws PayloadException when it is damaged, or none.
  */
 internal fun recordRound(record: ByteArray): Int {
-    val bytes = ByteBuffer.wrap(record).order(ByteOrder.LITTLE_ENDIAN)
     val rest = HEADER_BYTES + Int.SIZE_BYTES
-    val whole =
-        record.size >= rest && String(record, 0, MAGIC.length, Charsets.US_ASCII) == MAGIC &&
-            bytes.getInt(SIZE_AT) == record.size - rest && bytes.getInt(ROUND_AT) >= 0 &&
-            bytes.getInt(record.size - Int.SIZE_BYTES) ==
-            CRC32().apply { update(record, 0, record.size - Int.SIZE_BYTES) }.value.toInt()
-    if (!whole) {
-        throw PayloadException("uplink record: expected one of `uplinkRecord`, got ${record.size} bytes that are none")
+    if (record.size < rest || String(record, 0, MAGIC.length, Charsets.US_ASCII) != MAGIC) {
+        throw refused("expected one of `uplinkRecord`, got ${record.size} bytes that are none")
     }
-    return bytes.getInt(ROUND_AT)
+    val bytes = ByteBuffer.wrap(record).order(ByteOrder.LITTLE_ENDIAN)
+    bytes.getInt()
+    val schema = bytes.getShort()
+    if (schema != SCHEMA && schema != PLACES_SCHEMA) {
+        throw refused(
+            "expected schema version $SCHEMA, got ${schema.toInt() and 0xFFFF}; device and cloud run different versions",
+        )
+    }
+    val sum = CRC32().apply { update(record, 0, record.size - Int.SIZE_BYTES) }.value.toInt()
+    if (bytes.getInt(record.size - Int.SIZE_BYTES) != sum) {
+        throw refused("its CRC-32 does not fit; it was damaged on its way")
+    }
+    val code = bytes.get().toInt() and 0xFF
+    val stage = bytes.get().toInt() and 0xFF
+    val codec = Codec.entries.getOrNull(code) ?: throw refused("expected a codec below ${Codec.entries.size}, got $code")
+    if (stage !in 1..2) throw refused("expected stage 1 or 2, got $stage")
+    val queries = bytes.getInt().toLong() and UNSIGNED
+    val width = bytes.getInt().toLong() and UNSIGNED
+    val created = bytes.getLong()
+    val (user, round, version, size) = List(4) { bytes.getInt() }
+    val there = record.size - rest
+    // In 64 bits, and below what wraps there.
+    if (queries !in 1..MOST_VALUES || width !in 1..MOST_VALUES || queries * width > MOST_VALUES) {
+        throw refused(
+            "expected at least one query and one embedding dimension, and $MOST_VALUES values at most, got $queries and $width",
+        )
+    }
+    if (size != there) throw refused("its header says ${size.toLong() and UNSIGNED} bytes of payload, it has $there")
+    val items = if (schema == PLACES_SCHEMA) Int.SIZE_BYTES.toLong() else Int.SIZE_BYTES * queries
+    val values = codec.bytes(queries.toInt(), width.toInt()) + if (stage == 2) codec.bytes(1, queries.toInt()) else 0
+    val expected = Int.SIZE_BYTES + items + values
+    if (there.toLong() != expected) {
+        throw refused("expected a payload of $expected bytes for ${codec.name.lowercase()}, got $there")
+    }
+    if (created !in 0..LAST_SECOND) throw refused("expected a created_at_seconds in 0..$LAST_SECOND, got $created")
+    for ((name, value) in listOf("user" to user, "round_number" to round, "cloud_version" to version)) {
+        if (value < 0) throw refused("expected a $name in 0..${Int.MAX_VALUE}, got $value")
+    }
+    val inside = bytes.getInt()
+    if (inside != user) throw refused("its payload is of user $inside, expected user $user")
+    return round
 }
+
+private fun refused(why: String) = PayloadException("uplink record: $why")
 
 /**
  * A record as it travels to a service that knows what it asked: with the CRC-32 of the items in their place, which

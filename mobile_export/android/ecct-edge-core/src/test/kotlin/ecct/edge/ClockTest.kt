@@ -108,6 +108,33 @@ class ClockTest {
         }
 
     @Test
+    fun aClockThatWasTenYearsAheadAndComesBackStopsNothing() =
+        bench {
+            val told = Golden.altered.child("came_back")
+            val given = longs(told.list("times"))
+            own = given[0]
+            open().use { device ->
+                for ((place, time) in given.withIndex()) {
+                    own = if (place == 1) time else now
+                    device.interact(listOf("film ${place + 1}"), listOf(time))
+                }
+                val error = assertFailsWith<InputException> { device.interact(listOf("film 5"), listOf(given[1])) }
+                assertTrue("a day from now by this device's clock" in error.message.orEmpty())
+                assertAlike(floats(told.list("reading")), clockOf(device, told.number("now").toLong()))
+                device.train(TrainingOptions(epochs = 1))
+                assertEquals(1, device.state.round)
+                for (call in fake.of("train")) {
+                    val rows = (call.inputs["clock"] as Array<*>).flatMap { (it as FloatArray).toList() }
+                    assertTrue(rows.all { it.isFinite() && it >= -1f })
+                }
+                device.receive(Downlink.decode(Golden.downlink, model.metadata.exchange, cloudVersion = 3, round = 5))
+                assertFailsWith<InputException> { device.uplinkRecord(own * 1000) }
+                device.uplinkRecord(own)
+            }
+            assertContentEquals(given.toLongArray(), open().state.times)
+        }
+
+    @Test
     fun theStateOfPythonWithTimesIsReadAndWrittenByteForByte() {
         val golden = DeviceState.decode(case.hex("state"), "golden")
         assertContentEquals(times.dropLast(1).toLongArray() + 0L, golden.times)

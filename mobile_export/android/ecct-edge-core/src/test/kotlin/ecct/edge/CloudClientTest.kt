@@ -115,6 +115,9 @@ class CloudClientTest {
             assertEquals(3 to 1, error.index to refused.asked.size)
             assertFailsWith<TokenRefusedException> { client(cache, said(401)).send(listOf(record)) }
             assertFailsWith<TransportException> { client(cache, said(200, "{\"taken\": \"x\"}")).send(listOf(record)) }
+            // A receipt of more than was sent is none: it confirms nothing.
+            val other = "{\"taken\": 2, \"repeated\": 0, \"too_old\": 0}"
+            assertFailsWith<TransportException> { client(cache, said(200, other)).send(listOf(record)) }
             assertFailsWith<TransportException> { client(cache, said(200, "no JSON")).rotateToken() }
             val busy = ScriptedTransport(said(503))
             assertFailsWith<UnreachableException> { CloudClient(busy, "t", cache, again()).send(listOf(record)) }

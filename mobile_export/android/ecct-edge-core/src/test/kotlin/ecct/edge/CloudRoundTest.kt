@@ -90,8 +90,9 @@ class CloudRoundTest {
         inFolder { folder ->
             val outbox = Outbox(File(folder, "outbox"), most = 450)
             for (round in 0 until 450) outbox.add(record(round))
-            val (transport, client) = client(folder, receipt)
-            assertEquals(3, outbox.send(client).taken)
+            val receipts = listOf(200, 200, 50).map { said(200, "{\"taken\": $it, \"repeated\": 0, \"too_old\": 0}") }
+            val (transport, client) = client(folder, *receipts.toTypedArray())
+            assertEquals(450, outbox.send(client).taken)
             assertEquals(listOf(200, 200, 50), transport.asked.map { it.body.size / record(0).size })
         }
 

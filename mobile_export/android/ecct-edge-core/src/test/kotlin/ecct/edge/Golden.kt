@@ -12,6 +12,7 @@ internal object Golden {
     val manifestText: String = resource("manifest.json").toString(Charsets.UTF_8)
     val case: JsonObject = json("case.json")
     val wire: JsonObject = json("wire.json")
+    val altered: JsonObject get() = json("altered.json")
     val migration: JsonObject get() = json("migration.json")
 
     val model: ModelFile get() = ModelFile.parse("edge.tflite", content, Manifest.parse(manifestText))
