@@ -48,6 +48,7 @@ ROWS = (
         "ecct_tf.package_checks",
         "ecct_tf.privacy",
         "ecct_tf.tensorflow_files",
+        "ecct_tf.traced_gradients",
         "ecct_tf.workers",
         "ecct_tf.wire",
     ),

@@ -25,6 +25,7 @@ from ecct_tf.edge.registry import find_builder
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge.table_origin import check_item_form
 from ecct_tf.tensorflow_files import is_pattern
+from ecct_tf.traced_gradients import loosen_gradients
 from ecct_tf.wire.row_codec import array_codec
 
 __all__ = ["retrain"]
@@ -94,6 +95,7 @@ def retrain(
                 return result
     finally:
         engine.close()
+        loosen_gradients()
 
 
 def _run(

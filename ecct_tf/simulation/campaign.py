@@ -1,6 +1,7 @@
 """Many runs over methods and seeds, each in a run folder of its own."""
 
 import dataclasses
+import gc
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -114,4 +115,6 @@ def run_all(planned: dict[str, RunConfig], *, out: Path, say: Callable[[str], No
             simulate(config, out=path, dataset=loaded[1])
         else:
             resume(path, dataset=loaded[1])
+        # Graphs and models are cycles, which would wait for the collector with all their arrays.
+        gc.collect()
     return folders

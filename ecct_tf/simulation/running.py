@@ -44,6 +44,7 @@ from ecct_tf.simulation.tensorboard import TensorBoardWriter
 from ecct_tf.simulation.unstarted import discard_unstarted
 from ecct_tf.simulation.uplink_log import UplinkLogger, log_folder
 from ecct_tf.simulation.worker_load import worker_load
+from ecct_tf.traced_gradients import loosen_gradients
 
 __all__ = ["Attempt", "SimulationResult", "run_to_the_end", "uplink_loggers"]
 
@@ -110,6 +111,7 @@ def run_to_the_end(config: RunConfig, attempt: Attempt) -> SimulationResult:
             f"resume with: ecct resume {shlex.quote(str(folder.path))}"
         ) from error
     finally:
+        loosen_gradients()
         # A first try that has not finished a round leaves nothing that blocks the next one.
         begun = attempt.again or progress.rounds > 0 or status == "complete"
         if folder is not None and (begun or not discard_unstarted(folder.path)):
