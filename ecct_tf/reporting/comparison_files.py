@@ -60,10 +60,15 @@ def cells(model: Model, comparison: Comparison) -> list[str]:
 
 
 def explanation(comparison: Comparison) -> str:
-    """What the columns of `cells` mean."""
+    """What the columns of `cells` mean; of what is in no cell nothing is said."""
+    rows = [cells(model, comparison) for model in comparison.models]
+    several = any("±" in cell for row in rows for cell in row)
+    spread = "±: standard deviation over seeds. " if several else "One seed of each model. "
+    # The gain in the hit rate, with its interval.
+    paired = any("(" in row[3] for row in rows)
+    gains = "; of gains paired, each user's rank by both models" if paired else ""
     return (
-        "±: standard deviation over seeds. Interval: 95 % of the bootstrap over users, of "
-        f"{comparison.label('hr')}; of gains paired, each user's rank by both models."
+        f"{spread}Interval: 95 % of the bootstrap over users, of {comparison.label('hr')}{gains}."
     )
 
 

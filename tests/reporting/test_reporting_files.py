@@ -82,6 +82,23 @@ def test_one_seed_has_no_spread_but_an_interval_over_its_users(make_run) -> None
     assert (edge["hr_mean"], edge["hr_std"]) == ("0.75", "")
 
 
+@pytest.mark.parametrize("form", ["table", "markdown"])
+def test_what_is_not_printed_is_not_explained(make_run, campaign, result, form) -> None:
+    def printed(*paths: Path) -> str:
+        done = CliRunner().invoke(compare, [*map(str, paths), "--format", form])
+        assert done.exit_code == 0, done.output
+        return " ".join(done.output.split())
+
+    one = printed(make_run())
+    assert "±" not in one
+    assert "One seed of each model. Interval: 95 % of the bootstrap" in one
+    alone = printed(make_run("alone", results=[result("ECCT edge", "edge", 0.7)]))
+    assert "paired" not in alone
+    several = printed(*campaign)
+    assert "±: standard deviation over seeds. Interval: 95 %" in several
+    assert "of gains paired, each user's rank by both models" in several
+
+
 def test_names_mean_nothing_to_markdown_or_a_terminal(make_run, result) -> None:
     name = "ECCT |<b>[red]`x`_ edge"
     comparison = compare_runs(read_runs([make_run(results=[result(name, "edge", 0.7)])]))
