@@ -1,6 +1,7 @@
 """What a device does with its model: one value that the simulation and an exported file share."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -81,7 +82,8 @@ class DeviceTask:
             for name in self.targets
         )
 
-    @property
+    # Rounds ask for it, and to look a loss up reads what all installed packages register.
+    @functools.cached_property
     def group_size(self) -> int:
         """Samples that stay together in a batch: those of a position, where a loss reads them."""
         losses = (self.loss, self.distillation, *self.target_losses)

@@ -15,6 +15,7 @@ from ecct_tf.knowledge import Downlink
 
 TIERS = ("linear", "mlp", "attention")
 USER_VECTOR = 0.5
+BY_USER = ("users", "profile", "history")
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,10 @@ def _alone(device, batch_size):
 
 
 def _without_samples(device):
-    kept = {"users", "profile", "history"}
     emptied = {
         name: part[:0]
         for name, part in device._asdict().items()
-        if name not in kept and name != "samples"
+        if name not in BY_USER and name != "samples"
     }
     return device._replace(**emptied, samples=np.array(0, np.int32))
 
@@ -364,6 +364,26 @@ def test_an_epochs_loss_weighs_each_sample_alike_whatever_its_batch(stacked, coh
     )
     assert float(result.loss) == pytest.approx(expected, rel=1e-4)
     assert float(result.weight) == sum(int(device.samples) for device in chosen)
+
+
+def test_a_shard_has_the_rows_of_its_devices_and_padding(cohorts):
+    devices = list(cohorts["attention"].devices.devices[:3])
+    empty = _without_samples(devices[1])
+    two_users = {name: np.repeat(getattr(devices[0], name), 2, axis=0) for name in BY_USER}
+    devices[:2] = [devices[0]._replace(**two_users), empty]
+    shard = stack_devices(devices, batch_size=5)
+    longest = max(int(device.samples) for device in devices)
+    extents = dict.fromkeys(BY_USER, 2) | {"samples": None}
+    for name, stacked in shard._asdict().items():
+        extent = extents.get(name, -(-longest // 5) * 5)
+        for row, device in zip(stacked, devices, strict=True):
+            own = np.asarray(getattr(device, name))
+            assert stacked.dtype == own.dtype
+            if extent is not None:
+                assert len(row) == extent
+                assert (row[len(own) :] == (-1 if name == "users" else 0)).all()
+                row = row[: len(own)]
+            np.testing.assert_array_equal(row, own)
 
 
 def test_a_batch_that_no_device_fills_pads_to_the_largest_device(cohorts, call):
