@@ -24,6 +24,7 @@ except ModuleNotFoundError as error:
         f"{install_command('simulation')}. To simulate without it: runtime.engine=local"
     ) from error
 import grpc
+from tensorflow_federated.proto.v0.executor_pb2 import CreateValueRequest
 from tensorflow_federated.python.common_libs import structure as _structure
 from tensorflow_federated.python.core.backends.native import compiler as _native_compiler
 from tensorflow_federated.python.core.backends.test import (
@@ -32,6 +33,10 @@ from tensorflow_federated.python.core.backends.test import (
 from tensorflow_federated.python.core.environments.tensorflow_frontend import (
     tensorflow_computation as _tensorflow_computation,
 )
+from tensorflow_federated.python.core.impl.executors.remote_executor import RemoteValue
+from tensorflow_federated.python.core.impl.executors.value_serialization import serialize_value
+from tensorflow_federated.python.core.impl.types.dtype_utils import to_proto as dtype_to_proto
+from tensorflow_federated.python.core.impl.types.type_serialization import serialize_type
 
 __all__ = [
     "CLIENTS",
@@ -39,12 +44,20 @@ __all__ = [
     "SUM_FACTORIES",
     "WORKER_BINARY",
     "CardinalityCarrying",
-    "ConnectionLostError",
+    "Computation",
+    "CreateValueRequest",
+    "FederatedType",
     "Ingestable",
+    "RemoteExecutor",
+    "RemoteExecutorGrpcStub",
+    "RemoteValue",
+    "RetryableError",
+    "TensorType",
     "UnweightedAggregationFactory",
     "WeightedAggregationFactory",
     "clients_type",
     "delegating_context",
+    "dtype_to_proto",
     "execution_context",
     "federated_aggregate",
     "federated_broadcast",
@@ -60,7 +73,8 @@ __all__ = [
     "one_plus_one",
     "owner_of_context",
     "parts_of",
-    "remote_executor",
+    "serialize_type",
+    "serialize_value",
     "server_type",
     "shape_fits",
     "struct_type",
@@ -82,12 +96,21 @@ class _Ended(tff.framework.SyncContext):
 # that is being torn down; let go of it while Python is still whole.
 atexit.register(tff.framework.set_default_context, _Ended())
 
+# Compiled computations: more than the cohorts, stages and small calls of a run.
+_KEPT = 32
+
 CLIENTS = tff.CLIENTS
 SERVER = tff.SERVER
 WORKER_BINARY = pathlib.Path(tff.__file__).parent / "data" / "worker_binary"
 
+Computation = tff.Computation
+FederatedType = tff.FederatedType
+TensorType = tff.TensorType
 CardinalityCarrying = tff.framework.CardinalityCarrying
 Ingestable = tff.framework.Ingestable
+RemoteExecutor = tff.framework.RemoteExecutor
+RemoteExecutorGrpcStub = tff.framework.RemoteExecutorGrpcStub
+RetryableError = tff.framework.RetryableError
 UnweightedAggregationFactory = tff.aggregators.UnweightedAggregationFactory
 WeightedAggregationFactory = tff.aggregators.WeightedAggregationFactory
 # What yields the sum of the clients' values, by itself.
@@ -155,83 +178,23 @@ def shape_fits(spec: Any, shape: tuple[int, ...]) -> bool:
     )
 
 
-def remote_executor(channel: Any, cardinalities: dict[Any, int], *, once: bool = False) -> Any:
-    """An executor that runs computations in the worker behind `channel`.
+class _Compiler:
+    """Compiles a computation once.
 
-    Args:
-      channel: to the worker.
-      cardinalities: how many values there are at each placement.
-      once: whether a lost connection is a `ConnectionLostError`; else TFF asks for another
-        executor and begins the computation again.
-    """
-    executor = tff.framework.RemoteExecutor((_FailingStub if once else _Stub)(channel))
-    executor.set_cardinalities({CLIENTS: 0, **cardinalities})
-    return executor
-
-
-class _Stub(tff.framework.RemoteExecutorGrpcStub):
-    """Lets values outlive their worker: what is gone with it needs no disposal."""
-
-    def __init__(self, channel: Any) -> None:
-        super().__init__(_UnwatchedChannel(channel))
-
-    def dispose(self, request: Any) -> Any:
-        # ValueError: "Cannot invoke RPC on closed channel!"; the other: no one answers.
-        with contextlib.suppress(ValueError, tff.framework.RetryableError):
-            return super().dispose(request)
-
-
-class ConnectionLostError(Exception):
-    """A worker is gone, or the way to it; TFF itself would ask for another without end."""
-
-
-class _FailingStub(_Stub):
-    """Reports a lost connection at the first call that meets it."""
-
-    def get_executor(self, request: Any) -> Any:
-        return _failing(super().get_executor, request)
-
-    def create_value(self, request: Any) -> Any:
-        return _failing(super().create_value, request)
-
-    def create_struct(self, request: Any) -> Any:
-        return _failing(super().create_struct, request)
-
-    def create_call(self, request: Any) -> Any:
-        return _failing(super().create_call, request)
-
-    def create_selection(self, request: Any) -> Any:
-        return _failing(super().create_selection, request)
-
-    def compute(self, request: Any) -> Any:
-        return _failing(super().compute, request)
-
-
-def _failing(call: Callable[[Any], Any], request: Any) -> Any:
-    try:
-        return call(request)
-    except tff.framework.RetryableError as error:
-        said = error.details() if isinstance(error, grpc.Call) else str(error)
-        raise ConnectionLostError(said or type(error).__name__) from error
-    except ValueError as error:  # "Cannot invoke RPC on closed channel!"
-        raise ConnectionLostError(str(error)) from error
-
-
-class _UnwatchedChannel:
-    """A channel whose state nobody follows.
-
-    TFF's stub would have gRPC poll it in a thread that ends in a traceback on standard
-    error when the channel is closed.
+    TFF's own looks for what it has compiled by all bytes of a computation, in each call.
     """
 
-    def __init__(self, channel: Any) -> None:
-        self._channel = channel
+    def __init__(self) -> None:
+        # By identity, the oldest first; the computation is kept, so that nothing takes its place.
+        self._compiled: dict[int, tuple[Any, Any]] = {}
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._channel, name)
-
-    def subscribe(self, callback: Any, try_to_connect: bool = False) -> None:
-        """Does nothing."""
+    def compile(self, computation: Any) -> Any:
+        """What runs in the worker."""
+        if id(computation) not in self._compiled:
+            self._compiled[id(computation)] = computation, _compiled(computation)
+        if len(self._compiled) > _KEPT:
+            del self._compiled[next(iter(self._compiled))]
+        return self._compiled[id(computation)][1]
 
 
 class _CheckedContext(tff.framework.SyncExecutionContext):
@@ -245,6 +208,7 @@ class _CheckedContext(tff.framework.SyncExecutionContext):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
+        self._async_context._compiler_pipeline = _Compiler()
         self._check = check
         self._explain = explain
         self._watch = watch
@@ -281,7 +245,6 @@ def execution_context(
         explain,
         watch,
         executor_fn=tff.framework.ResourceManagingExecutorFactory(executor_fn),
-        compiler_fn=_compiled,
         transform_args=_tensorflow_computation.transform_args,
         transform_result=_tensorflow_computation.transform_result,
     )

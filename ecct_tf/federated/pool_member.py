@@ -10,6 +10,7 @@ from typing import Any
 from ecct_tf.errors import WorkerError
 from ecct_tf.federated import compat
 from ecct_tf.federated.runtime import explained
+from ecct_tf.federated.worker_executor import ConnectionLostError, remote_executor
 from ecct_tf.federated.worker_links import WorkerLink
 from ecct_tf.workers import ping, trouble
 
@@ -52,7 +53,7 @@ class _Connection:
 
     def _executor(self, cardinalities: Any) -> Any:
         self._check()
-        return compat.remote_executor(self.channel, dict(cardinalities), once=True)
+        return remote_executor(self.channel, dict(cardinalities), once=True)
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
@@ -159,7 +160,7 @@ class PoolMember:
             with compat.install_context(connection.context):
                 result = task()
         except Exception as error:
-            if isinstance(error, compat.ConnectionLostError):
+            if isinstance(error, ConnectionLostError):
                 death = self.link.death(within_seconds=_DEATH_SECONDS)
                 self._fail(connection, death or f"connection lost ({error})")
             if connection.failure is None:

@@ -19,6 +19,7 @@ import portpicker
 
 from ecct_tf.errors import ConfigError, WorkerError
 from ecct_tf.federated import compat
+from ecct_tf.federated.worker_executor import remote_executor
 from ecct_tf.memory import memory_kills
 from ecct_tf.phases import phase
 from ecct_tf.workers import CHANNEL_OPTIONS, HOST, await_worker, start_worker
@@ -204,7 +205,7 @@ class FederatedRuntime:
             _log.warning("TFF's worker died (code %d); starting another", code)
             self._stop()
             self._start()
-        return compat.remote_executor(self._channel, dict(cardinalities))
+        return remote_executor(self._channel, dict(cardinalities))
 
     def _obituary(self, code: int, *, starved: bool) -> str:
         """Why the worker died, as far as it can be known, and what may help."""

@@ -41,11 +41,14 @@ class TffEngine:
         """One federated computation; state and items are at the server, the rest at clients."""
         distribute, work, finalize = stages.distribute, stages.work, stages.finalize
         types = work.types
-        encode = _computation(distribute.encode, distribute.shared)
-        decode = _computation(distribute.decode, distribute.encoded)
+        # Each computation that the worker does for a client takes it a while, however small.
+        encode = _computation(lambda state: distribute.encode(state.shared), finalize.state)
         # As it was traced for its types: in a graph of TFF's it would be traced anew.
-        compute = _computation(work.compute.get_concrete_function(), *types)
-        shared_of = _computation(lambda state: state.shared, finalize.state)
+        traced = work.compute.get_concrete_function()
+        compute = _computation(
+            lambda encoded, *given: traced(distribute.decode(encoded), *given),
+            *(distribute.encoded, *types[1:]),
+        )
         round_of = _computation(lambda state: state.round_number, finalize.state)
 
         arguments = (
@@ -58,12 +61,11 @@ class TffEngine:
 
         def begun(state: Any, items: Any, data: Any, private: Any, downlink: Any) -> Any:
             """What the devices did."""
-            encoded = compat.federated_map(encode, compat.federated_map(shared_of, state))
-            shared = compat.federated_map(decode, compat.federated_broadcast(encoded))
+            encoded = compat.federated_broadcast(compat.federated_map(encode, state))
             number = compat.federated_broadcast(compat.federated_map(round_of, state))
             return compat.federated_map(
                 compute,
-                (shared, number, compat.federated_broadcast(items), data, private, downlink),
+                (encoded, number, compat.federated_broadcast(items), data, private, downlink),
             )
 
         ending = _ending(stages, round_of)
@@ -195,19 +197,28 @@ def _ending(stages: Round, round_of: Any) -> _Ending:
     finalize = stages.finalize
     scalar = tf.TensorSpec([], tf.float32)
     reaching = _reaching(stages.aggregate)
-    apply = _computation(finalize.apply, finalize.state, finalize.change, scalar)
 
-    def ended(state: Any, done: Any, new_state: Any) -> tuple[Any, ...]:
+    def ended(state: Any, done: Any, new_state: Any, totals: Any) -> tuple[Any, ...]:
         uplink = () if reaching is None else (reaching(done.uplink, state, round_of),)
-        return (new_state, *uplink, _totals(done))
+        return (new_state, *uplink, totals)
 
     if stages.aggregator is None:
+        result = stages.work.result
+        sums = (result.delta, result.weight, result.loss, result.samples)
+        apply = _computation(
+            lambda state, sums: finalize.apply(state, *sums[:2]), finalize.state, sums
+        )
+        totals_of = _computation(lambda *sums: sums[2:], *sums)
 
         def end(state: Any, done: Any) -> tuple[Any, ...]:
             if stages.collects:
-                return ended(state, done, compat.federated_zip((done.delta, done.weight)))
-            sums = compat.federated_sum(done.delta), compat.federated_sum(done.weight)
-            return ended(state, done, compat.federated_map(apply, (state, *sums)))
+                changes = compat.federated_zip((done.delta, done.weight))
+                return ended(state, done, changes, _totals(done))
+            # One sum of all: each addition is a computation in the worker.
+            parts = compat.federated_zip((done.delta, done.weight, done.loss, done.samples))
+            added = compat.federated_sum(parts)
+            new_state = compat.federated_map(apply, (state, added))
+            return ended(state, done, new_state, compat.federated_map(totals_of, added))
 
         return _Ending(end, (), place, lambda computation: computation)
 
@@ -221,7 +232,7 @@ def _ending(stages: Round, round_of: Any) -> _Ending:
         mean = aggregation.process.next(kept, changes, *weights)
         weight = compat.federated_sum(done.weight)
         new_state = compat.federated_map(settled, (state, mean.result, weight))
-        return (*ended(state, done, new_state), mean.state, mean.measurements)
+        return (*ended(state, done, new_state, _totals(done)), mean.state, mean.measurements)
 
     def wrap(computation: Any) -> Any:
         return AggregatedRound(computation, aggregation)
@@ -286,9 +297,7 @@ def _kept_ending(stages: Round, kept: Kept, round_of: Any, *, place: int) -> _En
 
 def _totals(done: Any) -> Any:
     """Loss and samples of all devices."""
-    return compat.federated_zip(
-        (compat.federated_sum(done.loss), compat.federated_sum(done.samples))
-    )
+    return compat.federated_sum(compat.federated_zip((done.loss, done.samples)))
 
 
 def _zipped(values: Any) -> Any:

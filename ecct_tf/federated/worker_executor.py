@@ -1,0 +1,189 @@
+"""Executors behind TFF's contexts: they run computations in the worker behind a channel."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import numpy as np
+
+from ecct_tf.federated import compat
+
+__all__ = ["ConnectionLostError", "remote_executor", "write_value"]
+
+# Computations that stay in a worker: more than the cohorts, stages and small calls of a run.
+_KEPT = 32
+
+
+def remote_executor(channel: Any, cardinalities: dict[Any, int], *, once: bool = False) -> Any:
+    """An executor that runs computations in the worker behind `channel`.
+
+    Args:
+      channel: to the worker.
+      cardinalities: how many values there are at each placement.
+      once: whether a lost connection is a `ConnectionLostError`; else TFF asks for another
+        executor and begins the computation again.
+    """
+    executor = _Executor((_FailingStub if once else _Stub)(channel))
+    executor.set_cardinalities({compat.CLIENTS: 0, **cardinalities})
+    return executor
+
+
+class _KeptComputation(compat.RemoteValue):
+    """A computation in the worker, of which its executor disposes: it has no finalizer."""
+
+    def __init__(self, reference: Any, type_spec: Any, executor: Any) -> None:
+        self._value_ref = reference
+        self._type_signature = type_spec
+        self._executor = executor
+
+
+class _Executor(compat.RemoteExecutor):
+    """Sends a computation once, and federated values with few copies.
+
+    TFF's own sends all graphs of a computation with each call, and copies values at each level.
+    """
+
+    def __init__(self, stub: Any) -> None:
+        super().__init__(stub)
+        # By identity, the oldest first; the computation is kept, so that nothing takes its place.
+        self._sent: dict[int, tuple[Any, _KeptComputation]] = {}
+
+    async def create_value(self, value: Any, type_spec: Any = None) -> Any:
+        self._check_has_executor_id()
+        if isinstance(type_spec, compat.FederatedType):
+            request = compat.CreateValueRequest(executor=self._executor_id)
+            write_value(request.value, value, type_spec)
+            reference = self._stub.create_value(request).value_ref
+            return compat.RemoteValue(reference, type_spec, self)
+        if not isinstance(value, compat.Computation):
+            return await super().create_value(value, type_spec)
+        if id(value) not in self._sent:
+            content, kind = compat.serialize_value(value, type_spec)
+            request = compat.CreateValueRequest(executor=self._executor_id, value=content)
+            reference = self._stub.create_value(request).value_ref
+            self._sent[id(value)] = value, _KeptComputation(reference, kind, self)
+        if len(self._sent) > _KEPT:
+            _, oldest = self._sent.pop(next(iter(self._sent)))
+            self._dispose(oldest.reference, self._executor_id)
+        return self._sent[id(value)][1]
+
+    def _clear_executor(self) -> None:
+        # What was sent ends with the executor in the worker.
+        self._sent.clear()
+        super()._clear_executor()
+
+
+def write_value(message: Any, value: Any, kind: Any) -> None:
+    """Writes what TFF's `serialize_value` makes of a value, in place.
+
+    TFF makes a message of each part, and a copy of it for each message around it: the samples of
+    a round were copied six times.
+
+    Args:
+      message: `executor_pb2.Value`, empty.
+      value: what is sent.
+      kind: its type.
+
+    Raises:
+      TypeError: they do not fit.
+    """
+    if isinstance(kind, compat.FederatedType) and (kind.all_equal or isinstance(value, list)):
+        for each in [value] if kind.all_equal else value:
+            write_value(message.federated.value.add(), each, kind.member)
+        message.federated.type.CopyFrom(compat.serialize_type(kind).federated)
+        return
+    members = compat.members_of(kind)
+    parts = None if members is None else compat.parts_of(value)
+    if members is not None and parts is not None and len(members) == len(parts):
+        message.struct.SetInParent()
+        for (name, part_kind), part in zip(members, parts, strict=True):
+            element = message.struct.element.add()
+            if name:
+                element.name = name
+            write_value(element.value, part, part_kind)
+    elif _is_array(value, kind):
+        array = message.array
+        array.dtype = compat.dtype_to_proto(kind.dtype.type)
+        array.shape.dim.extend(value.shape)
+        array.content = value.tobytes()
+    else:
+        # Also what does not fit, which TFF says.
+        message.CopyFrom(compat.serialize_value(value, kind)[0])
+
+
+def _is_array(value: Any, kind: Any) -> bool:
+    """Whether a value is an array of numbers of the type `kind`."""
+    return (
+        isinstance(value, np.ndarray)
+        and value.ndim > 0
+        and value.dtype.kind in "biuf"
+        and isinstance(kind, compat.TensorType)
+        and value.dtype == kind.dtype
+        and compat.shape_fits(kind, value.shape)
+    )
+
+
+class _Stub(compat.RemoteExecutorGrpcStub):
+    """Lets values outlive their worker: what is gone with it needs no disposal."""
+
+    def __init__(self, channel: Any) -> None:
+        super().__init__(_UnwatchedChannel(channel))
+
+    def dispose(self, request: Any) -> Any:
+        # ValueError: "Cannot invoke RPC on closed channel!"; the other: no one answers.
+        with contextlib.suppress(ValueError, compat.RetryableError):
+            return super().dispose(request)
+
+
+class ConnectionLostError(Exception):
+    """A worker is gone, or the way to it; TFF itself would ask for another without end."""
+
+
+class _FailingStub(_Stub):
+    """Reports a lost connection at the first call that meets it."""
+
+    def get_executor(self, request: Any) -> Any:
+        return _failing(super().get_executor, request)
+
+    def create_value(self, request: Any) -> Any:
+        return _failing(super().create_value, request)
+
+    def create_struct(self, request: Any) -> Any:
+        return _failing(super().create_struct, request)
+
+    def create_call(self, request: Any) -> Any:
+        return _failing(super().create_call, request)
+
+    def create_selection(self, request: Any) -> Any:
+        return _failing(super().create_selection, request)
+
+    def compute(self, request: Any) -> Any:
+        return _failing(super().compute, request)
+
+
+def _failing(call: Callable[[Any], Any], request: Any) -> Any:
+    try:
+        return call(request)
+    except compat.RetryableError as error:
+        said = error.details() if isinstance(error, grpc.Call) else str(error)
+        raise ConnectionLostError(said or type(error).__name__) from error
+    except ValueError as error:  # "Cannot invoke RPC on closed channel!"
+        raise ConnectionLostError(str(error)) from error
+
+
+class _UnwatchedChannel:
+    """A channel whose state nobody follows.
+
+    TFF's stub would have gRPC poll it in a thread that ends in a traceback on standard
+    error when the channel is closed.
+    """
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def subscribe(self, callback: Any, try_to_connect: bool = False) -> None:
+        """Does nothing."""
