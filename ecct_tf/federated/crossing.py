@@ -179,14 +179,18 @@ def decode_rows(work: DeviceWork, received: Uplink) -> UplinkRows:
     """
     exchange = work.exchange
     order = np.argsort(received.users, kind="stable")
-    decode = exchange.coder.decode
+
+    def decode(encoded: Any, width: int) -> npt.NDArray[np.float32]:
+        # Encoded rows are smaller: they are put in order first.
+        return np.asarray(exchange.coder.decode(tuple(part[order] for part in encoded), width))
+
     logits = None
     if exchange.with_logits:
-        logits = np.asarray(decode(received.logits, exchange.num_queries))[order]
+        logits = decode(received.logits, exchange.num_queries)
     # Where none cross rows have none: of no width, which is how the cloud knows.
     embeddings = np.zeros((*received.items.shape, 0), np.float32)
     if exchange.with_embeddings:
-        embeddings = np.asarray(decode(received.embeddings, exchange.embedding_dim))[order]
+        embeddings = decode(received.embeddings, exchange.embedding_dim)
     if not is_own_codec(exchange.codec):
         for values in (embeddings, logits):
             if values is not None and not np.isfinite(values).all():

@@ -145,14 +145,17 @@ def build_aggregate(uplink: Any) -> Aggregate:
     Args:
       uplink: the type of an uplink.
     """
+    kinds = tf.nest.flatten(uplink)
 
     def zero() -> Any:
-        return tf.nest.map_structure(
-            lambda spec: tf.zeros([0, *spec.shape[1:]], spec.dtype), uplink
-        )
+        nothing = [
+            tf.constant(np.zeros([0, *kind.shape[1:]], kind.dtype.as_numpy_dtype)) for kind in kinds
+        ]
+        return tf.nest.pack_sequence_as(uplink, nothing)
 
     def join(*parts: Any) -> Any:
-        return tf.nest.map_structure(lambda *tensors: tf.concat(tensors, axis=0), *parts)
+        columns = zip(*map(tf.nest.flatten, parts), strict=True)
+        return tf.nest.pack_sequence_as(uplink, [tf.concat(each, axis=0) for each in columns])
 
     def report(rows: Any) -> Any:
         return rows

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.errors import ConfigError
+from ecct_tf.errors import CodecError, ConfigError
 from ecct_tf.knowledge import Uplink
 
 if TYPE_CHECKING:
@@ -155,7 +155,11 @@ def sent_uplinks(
     answering: Ids,
     delays: Ids,
 ) -> SentUplinks:
-    """The uplinks of a cohort's round, with the round in which each arrives."""
+    """The uplinks of a cohort's round, with the round in which each arrives.
+
+    Raises:
+      CodecError: they are of others than the users of the devices that answered.
+    """
     members_here = cohort.members(answering)
     later = np.zeros(len(cohort), np.int64)
     later[members_here] = delays[cohort.holds(answering)]
@@ -163,11 +167,26 @@ def sent_uplinks(
     # Of those who answer alone, of whom there are few beside the population.
     first = np.searchsorted(known.owners, members_here, side="left")
     last = np.searchsorted(known.owners, members_here, side="right")
-    here = np.concatenate([np.arange(*each) for each in zip(first, last, strict=True)])
-    owner = dict(zip(known.users[here].tolist(), known.owners[here].tolist(), strict=True))
-    members = np.array([owner[int(user)] for user in uplink.users], np.int64)
-    arrives = round_number + later[members]
+    here = _ranges(first, last)
+    here = here[np.argsort(known.users[here], kind="stable")]
+    places = here[np.searchsorted(known.users[here], uplink.users).clip(max=len(here) - 1)]
+    if not np.array_equal(known.users[places], uplink.users):
+        raise CodecError(
+            f"uplinks of round {round_number + 1}: expected users of the devices that answered, "
+            f"got {np.setdiff1d(uplink.users, known.users[here])[:20].tolist()}"
+        )
+    arrives = round_number + later[known.owners[places]]
     return SentUplinks(index, round_number, uplink, arrives)
+
+
+def _ranges(first: Ids, last: Ids) -> Ids:
+    """The numbers from each of `first` up to, and without, that of `last`.
+
+    >>> _ranges(np.array([4, 9]), np.array([6, 10])).tolist()
+    [4, 5, 9]
+    """
+    counts = last - first
+    return np.arange(counts.sum()) + np.repeat(last - np.cumsum(counts), counts)
 
 
 def arriving(
