@@ -25,6 +25,9 @@ DOCS_LOCKED := .venv-docs/.locked-$(PLACE)
 # Nor do current TensorFlow and LiteRT, which cloud jobs and the export also run on.
 CURRENT_LOCKED := .venv-current/.locked-$(PLACE)
 CURRENT_INSTALLED := .venv-current/.installed-$(PLACE)
+# Nor does Apache Beam, which refuses the newest packages that current TensorFlow works with.
+BEAM_LOCKED := .venv-beam/.locked-$(PLACE)
+BEAM_INSTALLED := .venv-beam/.installed-$(PLACE)
 BROWSER := tests/mobile_export/browser
 BROWSER_INSTALLED := $(BROWSER)/node_modules/.package-lock.json
 WEB := mobile_export/web
@@ -34,7 +37,7 @@ PYTHON_CURRENT ?= $(shell for python in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv
   "$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-current demo cycle-http test test-slow test-odd-places test-current test-browser test-android peers-install peers fuzz fuzz-long lint types format docs lock clean
+.PHONY: help install install-current demo cycle-http test test-slow test-odd-places test-current test-beam test-browser test-android peers-install peers fuzz fuzz-long lint types format docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -63,6 +66,9 @@ install-current: $(CURRENT_INSTALLED) ## make .venv-current: Python 3.12, curren
 
 test-current: $(CURRENT_INSTALLED) ## run the tests of the export, the cloud and the engine without TFF there
 	@TF_USE_LEGACY_KERAS=1 .venv-current/bin/python -m pytest $(PARALLEL) -m "not slow or current" $(or $(ARGS),tests/mobile_export tests/cloud tests/wire tests/cycle tests/testing tests/federated/test_federated_engines.py tests/baselines/test_baselines_engines.py tests/simulation/test_simulation_engines.py tests/test_tracking.py mobile_export cloud ecct_tf/wire ecct_tf/cycle)
+
+test-beam: $(BEAM_INSTALLED) ## the cloud's jobs as pipelines of Apache Beam, in .venv-beam
+	@TF_USE_LEGACY_KERAS=1 .venv-beam/bin/python -m pytest $(or $(ARGS),tests/cloud/test_cloud_pipelines_ingestion.py tests/cloud/test_cloud_pipelines_publication.py tests/cloud/test_cloud_pipelines_running.py)
 
 test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) $(WEB_INSTALLED) ## exported files under LiteRT.js, a device in headless Chromium (needs Node 20.11 and npm)
 	@"$(NPM)" run --prefix $(WEB) --silent check
@@ -122,10 +128,13 @@ lock: ## compile all lock files anew (needs uv)
 	  --python-version 3.12 --python-platform x86_64-manylinux_2_31 \
 	  --override requirements/current-overrides.txt \
 	  requirements/current.in -o requirements/current.lock
+	@"$(UV)" pip compile --quiet --no-header --no-emit-index-url --generate-hashes \
+	  --python-version 3.12 --python-platform x86_64-manylinux_2_31 \
+	  requirements/beam.in -o requirements/beam.lock
 
 clean: ## remove the environments, caches and build output; run folders stay
 	@rm -rf mobile_export/android/node_modules mobile_export/android/build
-	@rm -rf .venv .venv-docs .venv-current benchmarks/peers/.venv-* $(BROWSER)/node_modules $(WEB)/node_modules $(WEB)/types site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-docs .venv-current .venv-beam benchmarks/peers/.venv-* $(BROWSER)/node_modules $(WEB)/node_modules $(WEB)/types site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation is repeated.
@@ -194,6 +203,25 @@ $(CURRENT_LOCKED): requirements/current.lock
 $(CURRENT_INSTALLED): $(CURRENT_LOCKED) setup.py
 	@echo "Installing ecct-tf into .venv-current (editable)."
 	@.venv-current/bin/python -m pip install --quiet --no-deps --no-build-isolation \
+	  --config-settings editable_mode=compat --editable .
+	@touch $@
+
+$(BEAM_LOCKED): requirements/beam.lock
+	@"$(PYTHON_CURRENT)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || { \
+	  echo "Apache Beam is tested with Python 3.12; found none (looked for '$(PYTHON_CURRENT)')." >&2; \
+	  echo "If it has another name or place: make test-beam PYTHON_CURRENT=path/to/python3.12" >&2; \
+	  exit 1; }
+	@echo "Installing Apache Beam and current TensorFlow into .venv-beam, silently:"
+	@echo "1 to 2 minutes, 2 GB on disk."
+	@rm -rf .venv-beam
+	@"$(PYTHON_CURRENT)" -m venv .venv-beam
+	@.venv-beam/bin/python -m pip install --quiet --no-deps --require-hashes \
+	  -r requirements/beam.lock
+	@touch $@
+
+$(BEAM_INSTALLED): $(BEAM_LOCKED) setup.py
+	@echo "Installing ecct-tf into .venv-beam (editable)."
+	@.venv-beam/bin/python -m pip install --quiet --no-deps --no-build-isolation \
 	  --config-settings editable_mode=compat --editable .
 	@touch $@
 

@@ -97,6 +97,8 @@ LOCAL = CLOUD
 # Approximate retrieval. Each ScaNN is built for one TensorFlow, which its own extra names: an
 # environment of its own.
 SCANN = [*CLOUD, "scann[tf]>=1.4.2"]
+# Jobs as pipelines of Apache Beam, which TFF's pins refuse.
+BEAM = [*CLOUD, "apache-beam>=2.70"]
 EXPORT = ["tensorflow>=2.14.1"]
 # The runtime of phones: `mobile_export.device` needs nothing else, not even TensorFlow.
 LITERT = ["ai-edge-litert>=2.3"]
@@ -154,6 +156,7 @@ setup(
         "local": LOCAL,
         "cloud": CLOUD,
         "scann": SCANN,
+        "beam": BEAM,
         "export": EXPORT,
         "litert": LITERT,
         "serve": SERVE,

@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 _CLOCKS_DIFFER_SECONDS = 3_600
 
 __all__ = [
+    "PARTS_NAME",
     "check_still_signed",
     "put",
     "put_current",
@@ -45,6 +46,9 @@ __all__ = [
     "renew",
     "shards_of",
 ]
+
+PARTS_NAME = ".parts"
+"""A folder inside a publication's, for what several processes make of it."""
 
 
 def put(out: Path, stem: str, suffix: str, content: bytes) -> PublishedFile:
@@ -56,33 +60,27 @@ def put(out: Path, stem: str, suffix: str, content: bytes) -> PublishedFile:
     return PublishedFile(path.name, len(content), digest)
 
 
-def shards_of(
-    files: Sequence[PublishedFile], downlinks: Sequence[DownlinkFile]
-) -> tuple[PublishedShard, ...]:
-    """Which users each of `files` has, of the downlinks that they hold; nothing where one has all.
-
-    A shard begins with user 0 or where its predecessor has to end: not every user need have one.
-    """
+def shards_of(files: Sequence[PublishedFile], firsts: Sequence[int]) -> tuple[PublishedShard, ...]:
+    """Which users each of `files` has, by the first of them; nothing where one has all."""
     if len(files) == 1:
         return ()
-    firsts = [0, *(int(each.keys[0]) for each in downlinks[1:])]
     return tuple(PublishedShard(file, first) for file, first in zip(files, firsts, strict=True))
 
 
-def put_each(out: Path, first: PublishedFile, downlinks: Sequence[DownlinkFile]) -> str:
+def put_each(out: Path, files: Sequence[PublishedFile]) -> str:
     """Writes a file with the downlink of each user; returns the name of their folder.
 
     Args:
       out: the folder that devices fetch from.
-      first: of the files with the downlinks of many, whose name the folder takes.
-      downlinks: of all users, in one or several files.
+      files: with the downlinks of many, all there are; their folder takes the first one's name.
     """
-    folder = out / Path(first.path).stem
+    folder = out / Path(files[0].path).stem
     if not folder.exists():
         prepared = out / f".{folder.name}.part"
         shutil.rmtree(prepared, ignore_errors=True)
         prepared.mkdir(parents=True)
-        for some in downlinks:
+        for file in files:
+            some = DownlinkFile.from_bytes((out / file.path).read_bytes())
             for key in some.keys.tolist():
                 path = prepared / f"{key}.ecdn"
                 with naming(path):

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import tensorflow as tf
 
 from cloud.array_files import read_arrays
 from cloud.publication_rounds import check_near, check_no_older, newest_round, next_round
@@ -27,10 +25,11 @@ from cloud.published_files import (
 from cloud.registry import Registry, Version
 from cloud.segments import segment_downlinks
 from cloud.uplink_log import AskedItems, AskedNotes, Note
+from cloud.user_shards import ShardPlan, find_maker
 from cloud.version_files import StoredCloud
 from ecct_tf.config import CodecName, ExchangeConfig
 from ecct_tf.errors import RegistryError
-from ecct_tf.knowledge import CloudRows, ItemTable, build_codec
+from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_arrays import item_table
 from ecct_tf.knowledge.table_files import item_table_file
 from ecct_tf.locks import exclusive
@@ -90,6 +89,8 @@ def publish(
     now_seconds: int | None = None,
     key: SigningKey | None = None,
     valid_days: int = VALID_DAYS,
+    engine: str = "local",
+    engine_options: Sequence[str] = (),
 ) -> Published:
     """Writes downlinks and item table of a version into `out`, and makes them current.
 
@@ -117,6 +118,9 @@ def publish(
         the clock.
       key: signs what is published; None leaves it unsigned.
       valid_days: for how long devices accept what is signed.
+      engine: what makes the downlinks: `local`, this process; `beam`, a pipeline of Apache Beam; a
+        name that a package registers, or `module:name`. All make the same files.
+      engine_options: of the engine; those of Beam are as on its command line.
 
     Raises:
       SignatureError: the folder's publication is signed, and there is no key: devices that ask for
@@ -143,6 +147,8 @@ def publish(
             now_seconds=int(time.time()) if now_seconds is None else now_seconds,
             key=key,
             valid_days=valid_days,
+            engine=engine,
+            engine_options=engine_options,
         )
 
 
@@ -163,8 +169,11 @@ def _publish(
     now_seconds: int,
     key: SigningKey | None,
     valid_days: int,
+    engine: str,
+    engine_options: Sequence[str],
 ) -> Published:
     check_still_signed(out, key)
+    make_shards = find_maker(engine)
     chosen = registry.promoted() if version is None else registry.version(version)
     if chosen is None:
         raise RegistryError(
@@ -189,16 +198,21 @@ def _publish(
     codec = codec or exchange.codec
     starts = put_starts(out, stored.starts, start_codec)
     table = item_table_file(stored.table, form).to_bytes()
-    made = _downlinks(
-        stored,
+    plan = ShardPlan(
         version=chosen.number,
+        folder=chosen.path.absolute(),
+        users=len(stored.vocabulary.users),
+        users_in_file=users_in_file,
         round_number=number,
         codec=codec,
-        table=table,
-        users_in_file=users_in_file,
+        table_sha256=digest_of(table),
+        out=out.absolute(),
     )
-    stem = f"{chosen.number:06d}"
-    files = [put(out, f"downlinks-{stem}", ".ecdn", file.to_bytes()) for file in made.users]
+    users = make_shards(plan, stored, options=tuple(engine_options))
+    segments = segment_downlinks(stored, users.embeddings, round_number=number)
+    places = np.arange(len(segments.names), dtype=np.int32)
+    of_segments = plan.file(places, segments.embeddings, segments.queries, of_users=False)
+    first = DownlinkFile.from_bytes((out / users.files[0].path).read_bytes())
     deltas, unchanged, without = [], [], []
     for base, older in bases.items():
         old = item_table_file(older, form).to_bytes()
@@ -215,25 +229,25 @@ def _publish(
         cloud_version=chosen.number,
         round_number=number,
         codec=codec,
-        downlinks=files[0],
-        segments=put(out, f"segments-{stem}", ".ecdn", made.segments.to_bytes()),
-        segment_names=made.names,
+        downlinks=users.files[0],
+        segments=put(out, f"segments-{chosen.number:06d}", ".ecdn", of_segments.to_bytes()),
+        segment_names=segments.names,
         item_table=put(out, "items", ".ecit", table),
         deltas=tuple(deltas),
-        devices=put_each(out, files[0], made.users) if one_file_each else "",
-        device_bytes=len(made.users[0].only(int(made.users[0].keys[0])).to_bytes()),
+        devices=put_each(out, users.files) if one_file_each else "",
+        device_bytes=len(first.only(int(first.keys[0])).to_bytes()),
         starts=starts,
-        shards=shards_of(files, made.users),
+        shards=shards_of(users.files, plan.firsts),
     )
     # Before a device can read of the round, so that no answer to it is unknown.
     notes.add(
         Note(number, chosen.number, now_seconds),
-        AskedItems(users=made.queries, segments=made.segments.records["queries"]),
+        AskedItems(users=users.queries, segments=segments.queries),
     )
     put_current(out, publication, key, valid_days=valid_days)
     return Published(
         publication,
-        num_users=len(made.queries),
+        num_users=len(users.queries),
         num_rows=stored.table.num_items + 1,
         unchanged=tuple(unchanged),
         without_delta=tuple(without),
@@ -245,71 +259,6 @@ def _exchange(version: Version) -> ExchangeConfig:
     exchange = version.manifest.config.get("exchange", {})
     return ExchangeConfig(
         codec=exchange.get("codec", ExchangeConfig.codec), item_table=exchange.get("item_table")
-    )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Downlinks:
-    """Of users, some of them in each file, and of segments, with their names."""
-
-    users: tuple[DownlinkFile, ...]
-    queries: npt.NDArray[np.int32]
-    segments: DownlinkFile
-    names: tuple[str, ...]
-
-
-def _downlinks(
-    stored: StoredCloud,
-    *,
-    version: int,
-    round_number: int,
-    codec: CodecName,
-    table: bytes,
-    users_in_file: int,
-) -> _Downlinks:
-    recommender = stored.recommender()
-    everybody = np.arange(len(stored.vocabulary.users), dtype=np.int32)
-    users = recommender.downlinks(everybody, round_number=round_number)
-    if isinstance(users, CloudRows):
-        raise RegistryError(
-            f"version {version}: its cloud sends rows, which files of downlinks do not hold; "
-            "publish a version of two towers"
-        )
-    segments = segment_downlinks(stored, users, round_number=round_number)
-
-    def file(
-        keys: npt.NDArray[np.int32],
-        embeddings: npt.NDArray[np.float32],
-        queries: npt.NDArray[np.int32],
-        *,
-        of_users: bool,
-    ) -> DownlinkFile:
-        encoded = build_codec(codec).encode(tf.constant(embeddings))
-        return DownlinkFile.build(
-            keys_are="users" if of_users else "segments",
-            cloud_version=version,
-            round_number=round_number,
-            table_sha256=digest_of(table),
-            codec=codec,
-            keys=keys,
-            embeddings=tuple(np.asarray(part) for part in encoded),
-            queries=queries,
-            cloud_dim=embeddings.shape[1],
-        )
-
-    queries = recommender.queries(everybody, round_number=round_number)
-    places = np.arange(len(segments.names), dtype=np.int32)
-    ranges = [
-        slice(start, start + users_in_file)
-        for start in range(0, max(len(everybody), 1), users_in_file)
-    ]
-    return _Downlinks(
-        users=tuple(
-            file(everybody[some], users[some], queries[some], of_users=True) for some in ranges
-        ),
-        queries=queries,
-        segments=file(places, segments.embeddings, segments.queries, of_users=False),
-        names=segments.names,
     )
 
 

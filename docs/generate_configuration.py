@@ -144,7 +144,7 @@ def _type(kind: Any) -> str:
     if get_origin(kind) is tuple:
         if get_origin(parts[0]) is Literal:
             return f"list out of {_type(parts[0])}"
-        return "list of whole numbers" if parts[0] is int else "list of numbers"
+        return {int: "list of whole numbers", str: "list of texts"}.get(parts[0], "list of numbers")
     if get_origin(kind) is dict and dataclasses.is_dataclass(parts[1]):
         return f"sections by {_type(parts[0])}"
     if get_origin(kind) is dict:

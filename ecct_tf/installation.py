@@ -40,7 +40,7 @@ _LOCKS = {
     (3, 12): ("requirements/current.lock", "lock_files/current.lock"),
 }
 # Environments that the Makefile makes, and the target that makes each.
-_MADE = {".venv": "install", ".venv-current": "install-current"}
+_MADE = {".venv": "install", ".venv-current": "install-current", ".venv-beam": "test-beam"}
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from cloud.erasing.places import Step
 from cloud.erasing.versions import forget_window
 from cloud.redaction import note_of_users
 from cloud.retraining.forgetting import forget_knowledge
-from cloud.retraining.inputs import INPUTS_NAME, KNOWLEDGE_NAME, WORK_NAME, reseal_inputs
-from cloud.retraining.log_reading import WINDOW
+from cloud.retraining.inputs import INPUTS_NAME, KNOWLEDGE_NAME, reseal_inputs
+from cloud.retraining.log_reading import WINDOW, WORK_NAME
 from cloud.uplink_log import Quarantine
 from ecct_tf.errors import RunFolderError
 from ecct_tf.knowledge import KnowledgeStore

@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from cloud.erasing.places import Step
-from cloud.published_files import check_still_signed, put, put_current, put_each
+from cloud.published_files import (
+    PARTS_NAME,
+    check_still_signed,
+    put,
+    put_current,
+    put_each,
+)
 from ecct_tf.errors import CodecError, DataError
 from ecct_tf.locks import exclusive
 from ecct_tf.wire import CURRENT_NAME, DownlinkFile, Publication
@@ -57,7 +63,8 @@ def _held(folder: Path, users: Collection[int]) -> list[Path]:
     found += [
         path for path in sorted(singles) if any((path / f"{user}.ecdn").exists() for user in users)
     ]
-    return found + sorted(path for path in folder.glob(".downlinks-*.ecdn.part"))
+    found += sorted(path for path in folder.glob(".downlinks-*.ecdn.part"))
+    return found + [path for path in (folder / PARTS_NAME,) if path.exists()]
 
 
 def _erase(folder: Path, users: Sequence[int], key: SigningKey | None) -> None:
@@ -77,15 +84,14 @@ def _erase(folder: Path, users: Sequence[int], key: SigningKey | None) -> None:
 
 
 def _without(folder: Path, publication: Publication, users: Sequence[int]) -> Publication:
-    files, downlinks = [], []
+    files = []
     for file in publication.downlink_files:
         before = _read(folder / file.path)
         kept = ~np.isin(before.keys, users)
         left = dataclasses.replace(before, keys=before.keys[kept], records=before.records[kept])
         stem = f"downlinks-{publication.cloud_version:06d}"
         files.append(put(folder, stem, ".ecdn", left.to_bytes()))
-        downlinks.append(left)
-    devices = put_each(folder, files[0], downlinks) if publication.devices else ""
+    devices = put_each(folder, files) if publication.devices else ""
     shards = [
         dataclasses.replace(shard, file=file)
         for shard, file in zip(publication.shards, files, strict=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from cloud.retraining.edge_config import EdgeModelsConfig, EdgeStartConfig
+from cloud.retraining.engine_config import EngineConfig
 from ecct_tf.config import (
     CloudConfig,
     CodecName,
@@ -32,6 +33,7 @@ from ecct_tf.errors import ConfigError
 __all__ = [
     "ClusterConfig",
     "Distribution",
+    "EngineConfig",
     "GateConfig",
     "GateMetric",
     "JobCheckpointConfig",
@@ -229,6 +231,7 @@ class JobConfig:
         simulation; `all`, if `data` is only what the cloud holds anyway.
       distribution: `none`, `mirrored`, `multi_worker_mirrored` or `parameter_server`.
       cluster: how the processes of a distributed job wait for each other.
+      engine: what runs the parts of the job that one process may be too small for.
       data: the cloud's history.
       features: how devices pool histories.
       exchange: the uplinks.
@@ -253,6 +256,7 @@ class JobConfig:
     history: History = "older"
     distribution: Distribution = "none"
     cluster: ClusterConfig = dataclasses.field(default_factory=ClusterConfig)
+    engine: EngineConfig = dataclasses.field(default_factory=EngineConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     features: FeatureConfig = dataclasses.field(default_factory=FeatureConfig)
     exchange: UplinkConfig = dataclasses.field(default_factory=UplinkConfig)

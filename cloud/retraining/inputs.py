@@ -18,7 +18,6 @@ from ecct_tf.sealed_json import seal_json, unseal_json
 __all__ = [
     "INPUTS_NAME",
     "KNOWLEDGE_NAME",
-    "WORK_NAME",
     "JobInputs",
     "read_inputs",
     "read_knowledge",
@@ -27,8 +26,6 @@ __all__ = [
 ]
 
 INPUTS_NAME, KNOWLEDGE_NAME = "inputs.json", "knowledge.npz"
-# Large arrays while they are made.
-WORK_NAME = ".work"
 
 
 @dataclasses.dataclass(frozen=True)

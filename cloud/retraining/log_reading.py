@@ -7,13 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from cloud.array_files import read_arrays
 from cloud.registry import ErasedMarks, Registry, Version
 from cloud.retraining.config import JobConfig
+from cloud.retraining.engine_config import EngineConfig
 from cloud.retraining.forgetting import forget_rounds
+from cloud.retraining.ingestion import Ingested, Ingestion, find_ingest
 from cloud.retraining.refusals import Refusals
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.uplink_log import (
@@ -30,7 +31,6 @@ from cloud.uplink_log import (
     Reason,
     ReplayWindow,
     list_log,
-    read_uplinks,
     warn_of,
 )
 from ecct_tf.errors import ConfigError, RegistryError
@@ -38,6 +38,7 @@ from ecct_tf.files import read_plain_text, write_text
 
 __all__ = [
     "WINDOW",
+    "WORK_NAME",
     "UplinksRead",
     "asked_rounds",
     "declared",
@@ -52,6 +53,8 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
+# Large arrays while they are made.
+WORK_NAME = ".work"
 WINDOW = "replay_window.npz"
 # Of more files of the log the names are in a file of the version, not in its manifest.
 _FILES_IN_MANIFEST, _FILES_NAME = 1_000, "uplink_files.json"
@@ -226,6 +229,7 @@ def read_new(
     window: ReplayWindow,
     quarantine: Path,
     max_refused: float,
+    engine: EngineConfig | None = None,
 ) -> UplinksRead:
     """Gives the builder each sound uplink of the files that were not read yet.
 
@@ -237,6 +241,7 @@ def read_new(
       window: which rounds were seen; what is read is added.
       quarantine: folder for refused records.
       max_refused: the largest share of devices, or of records, that one reason may refuse.
+      engine: what reads it; None for this process.
 
     Raises:
       UplinkRefusalError: more than that was refused; nothing counts as read then.
@@ -250,25 +255,24 @@ def read_new(
     elif folder is not None:
         files, left_out = list_log(folder, consumed=consumed)
         warn_of(folder, left_out)
-    refusals = Refusals(len(files))
-    finished, total, first, last = [], 0, None, None
-    batches = read_uplinks(
-        folder or Path(),
-        files,
-        contract=contract,
-        window=window,
-        quarantine=Quarantine(quarantine),
-    )
-    for batch in batches:
-        builder.add(batch)
-        total += len(batch)
-        refusals.add(batch)
-        if batch.finished is not None:
-            finished.append(batch.finished)
-        if len(batch):
-            times: npt.NDArray[np.int64] = batch.created_at_seconds
-            first = min(int(times.min()), first if first is not None else int(times.min()))
-            last = max(int(times.max()), last or 0)
+    engine = engine or EngineConfig()
+    ingest = find_ingest(engine.ingest)
+    if files:
+        found = ingest(
+            Ingestion(
+                log=folder or Path(),
+                files=files,
+                contract=contract,
+                window=window,
+                builder=builder,
+                quarantine=Quarantine(quarantine),
+                work=quarantine.parent / WORK_NAME,
+                options=engine.beam,
+            )
+        )
+    else:
+        found = Ingested(0, Refusals(0), (), None, None)
+    total, refusals = found.read, found.refusals
     rejected = {reason.value: count for reason, count in refusals.total.items()}
     if not total and set(rejected) == {Reason.WRONG_FORM.value}:
         first_refused = next(Quarantine(quarantine).entries())
@@ -286,11 +290,11 @@ def read_new(
         "kept": builder.taken,
         "superseded": builder.superseded,
         "rejected": dict(sorted(rejected.items())),
-        "first_created_at_seconds": first,
-        "last_created_at_seconds": last,
-        "new_files": len(finished),
+        "first_created_at_seconds": found.first,
+        "last_created_at_seconds": found.last,
+        "new_files": len(found.finished),
         "left_out": [dataclasses.asdict(entry) for entry in left_out],
-        "files": [file.as_dict() for file in (*consumed, *finished)],
+        "files": [file.as_dict() for file in (*consumed, *found.finished)],
     }
     return UplinksRead(summary, window.to_arrays())
 

@@ -17,7 +17,6 @@ from cloud.registry import ErasedMarks, Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.history import History, Validation, hold_out, load_history
 from cloud.retraining.inputs import (
-    WORK_NAME,
     JobInputs,
     read_inputs,
     read_knowledge,
@@ -25,6 +24,7 @@ from cloud.retraining.inputs import (
 )
 from cloud.retraining.log_reading import (
     WINDOW,
+    WORK_NAME,
     asked_rounds,
     declared,
     noted,
@@ -261,6 +261,7 @@ def _fix(
         window=window,
         quarantine=folder / "quarantine",
         max_refused=config.uplink_log.max_refused,
+        engine=config.engine,
     )
     knowledge = builder.finish(present=present)
     write_arrays(folder / WINDOW, read.window, private=True)

@@ -5,6 +5,10 @@ name no device count one by one.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from cloud.uplink_log import Reason, UplinkBatch
 from ecct_tf.errors import UplinkRefusalError
@@ -49,14 +53,32 @@ class Refusals:
 
     def add(self, batch: UplinkBatch) -> None:
         """Counts a batch."""
-        self._records += len(batch) + sum(batch.rejected.values())
-        self._devices.update(batch.users.tolist())
-        self.total.update(batch.rejected)
-        for reason, count in batch.rejected.items():
-            senders = batch.senders.get(reason, ())
-            self._devices.update(senders)
-            self._refused_devices[reason].update(senders)
-            self._nameless[reason] += count - len(senders)
+        self.count(batch.users, len(batch), rejected=batch.rejected, senders=batch.senders)
+
+    def count(
+        self,
+        users: npt.NDArray[np.int32],
+        sound: int,
+        *,
+        rejected: Mapping[Reason, int],
+        senders: Mapping[Reason, Sequence[int]],
+    ) -> None:
+        """Counts what goes by.
+
+        Args:
+          users: `[n]`, who sent what is sound.
+          sound: number of sound records.
+          rejected: number of refused ones by reason.
+          senders: by reason, the users that those name, where they can be read.
+        """
+        self._records += sound + sum(rejected.values())
+        self._devices.update(users.tolist())
+        self.total.update(rejected)
+        for reason, count in rejected.items():
+            named = senders.get(reason, ())
+            self._devices.update(named)
+            self._refused_devices[reason].update(named)
+            self._nameless[reason] += count - len(named)
 
     def shares(self) -> dict[Reason, tuple[int, int, str]]:
         """For each reason how many were refused, out of how many, of what.

@@ -19,8 +19,7 @@ from cloud.registry import Draft, Registry, Version
 from cloud.registry.version import SAVED_MODEL
 from cloud.retraining.comparison import Comparison, carried_by
 from cloud.retraining.config import JobConfig
-from cloud.retraining.inputs import WORK_NAME
-from cloud.retraining.log_reading import WINDOW, write_files_read
+from cloud.retraining.log_reading import WINDOW, WORK_NAME, write_files_read
 from cloud.retraining.preparation import Prepared
 from cloud.retraining.quality import by_user
 from cloud.retraining.start import build_recommender, revived

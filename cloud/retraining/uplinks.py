@@ -1,6 +1,7 @@
 """From the uplink log to what the cloud knows of its devices."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ import numpy.typing as npt
 
 from cloud.array_files import drop_pages
 from cloud.retraining.forgetting import drop_answers
-from cloud.uplink_log import ForgetNote, UplinkBatch
-from ecct_tf.files import private_folder
+from cloud.uplink_log import ForgetNote, Uplinks
+from ecct_tf.files import private_folder, write_bytes
 from ecct_tf.knowledge import KnowledgeStore
 from ecct_tf.knowledge.store import EARLIER, FIELDS, NEVER, NOTHING
 from ecct_tf.touched_rows import parts_of
 
-__all__ = ["KnowledgeBuilder"]
+__all__ = ["KnowledgeBuilder", "RowFiles"]
 
 Places = npt.NDArray[np.int64]
 
@@ -23,6 +24,23 @@ Places = npt.NDArray[np.int64]
 _LARGE_BYTES = 1 << 26
 # Rows of a batch after which the memory of files is given back.
 _ROWS_IN_MEMORY = 1 << 18
+
+
+@dataclasses.dataclass(frozen=True)
+class RowFiles:
+    """The arrays of a store in files, for other processes to look at some users.
+
+    Attributes:
+      files: by field: file, type and shape.
+    """
+
+    files: Mapping[str, tuple[Path, str, tuple[int, ...]]]
+
+    def of(self, users: npt.NDArray[Any]) -> KnowledgeStore:
+        """What is known of `users` `[n]`, as a store of n users."""
+        return KnowledgeStore(
+            **{name: _mapped(*file)[users] for name, file in self.files.items()},
+        )
 
 
 class KnowledgeBuilder:
@@ -51,8 +69,18 @@ class KnowledgeBuilder:
             self._kept[name] = kept
         self._num_earlier = start.num_earlier
         self._since = 0
-        self.taken = 0
-        self.superseded = 0
+        self._added = 0
+        self._heard = np.zeros(len(self._kept["rounds"]), np.bool_)
+
+    @property
+    def taken(self) -> int:
+        """Of how many users the newest uplink is one that was added."""
+        return int(np.count_nonzero(self._heard))
+
+    @property
+    def superseded(self) -> int:
+        """How many uplinks were added that are not the newest of their users."""
+        return self._added - self.taken
 
     def forget(self, notes: Sequence[ForgetNote], *, present: int) -> None:
         """Drops the answers that `notes` cover.
@@ -64,7 +92,7 @@ class KnowledgeBuilder:
         if notes:
             drop_answers(self._kept, notes, present=present)
 
-    def add(self, batch: UplinkBatch) -> None:
+    def add(self, batch: Uplinks) -> None:
         """Takes a batch; of two uplinks of a user the one of the higher round counts.
 
         The answers of the other stay among the earlier ones, as far as there is room.
@@ -73,9 +101,9 @@ class KnowledgeBuilder:
         # from each user's end.
         order = np.lexsort([batch.rounds, batch.users])
         newest = order[_places_from_end(batch.users[order]) == 0]
-        taken = int((batch.rounds[newest] > self._kept["rounds"][batch.users[newest]]).sum())
-        self.taken += taken
-        self.superseded += len(order) - taken
+        newer = newest[batch.rounds[newest] > self._kept["rounds"][batch.users[newest]]]
+        self._heard[batch.users[newer]] = True
+        self._added += len(order)
         if self._num_earlier:
             # Beyond the places that there are, no answer of a user can stay.
             answers = order[batch.with_logits[order]]
@@ -90,7 +118,7 @@ class KnowledgeBuilder:
             for array in self._kept.values():
                 drop_pages(array)
 
-    def _take(self, batch: UplinkBatch, rows: Places) -> None:
+    def _take(self, batch: Uplinks, rows: Places) -> None:
         """Takes `rows` of distinct users, each either its user's newest or an earlier answer."""
         rounds, kept = batch.rounds[rows], self._kept
         before = kept["rounds"][batch.users[rows]]
@@ -124,6 +152,41 @@ class KnowledgeBuilder:
             chosen = np.take_along_axis(values, order, axis=1)
             self._kept[name][users] = chosen[:, : self._num_earlier]
 
+    def rows(self) -> Mapping[str, npt.NDArray[Any]]:
+        """What it has now, by field of a store, `[users, ...]` each; not to be altered."""
+        return self._kept
+
+    def row_files(self, folder: Path) -> RowFiles:
+        """What it has now, in files: its own, or written into `folder` where it has none."""
+        files = {}
+        for name, array in self._kept.items():
+            path = folder / f"{name}.raw"
+            if isinstance(array, np.memmap):
+                array.flush()
+                path = Path(str(array.filename))
+            else:
+                write_bytes(path, array.tobytes(), private=True)
+            files[name] = (path.absolute(), array.dtype.str, array.shape)
+        return RowFiles(files)
+
+    def put(
+        self, users: npt.NDArray[Any], rows: Mapping[str, npt.NDArray[Any]], *, added: int
+    ) -> None:
+        """Takes over what another builder made of the uplinks of some users.
+
+        It began with what this one has of them, and nothing of them was added here.
+
+        Args:
+          users: `[n]`, whose.
+          rows: by field, `[n, ...]` each: what the other has of them.
+          added: how many uplinks of theirs it was given.
+        """
+        self._heard[users] = rows["rounds"] > self._kept["rounds"][users]
+        self._added += added
+        for name, array in self._kept.items():
+            array[users] = rows[name]
+            drop_pages(array)
+
     def finish(self, *, present: int) -> KnowledgeStore:
         """The store.
 
@@ -154,6 +217,12 @@ def _filled(
     if NOTHING[name]:
         found[:] = NOTHING[name]
     return found
+
+
+def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    if not int(np.prod(shape)):
+        return np.zeros(shape, dtype)
+    return np.memmap(path, dtype, "r", shape=shape)
 
 
 def _places_from_end(users: npt.NDArray[Any]) -> Places:

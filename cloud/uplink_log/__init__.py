@@ -11,6 +11,7 @@ writes the same for analysts, `export_one_parquet` in one file. No TensorFlow he
 from cloud.uplink_log.asked import ASKED_FOLDER, Asked, AskedItems, AskedNotes, Note
 from cloud.uplink_log.compaction import Compacted, compact
 from cloud.uplink_log.contract import LogContract
+from cloud.uplink_log.decoding import Uplinks
 from cloud.uplink_log.erasing import LogErasure, erase_from_log, look_in_log
 from cloud.uplink_log.files import ConsumedFile, LogFile, LogPosition, list_log, log_files
 from cloud.uplink_log.forgetting import ForgetNote, ForgetNotes, Forgotten, note_of
@@ -47,6 +48,7 @@ __all__ = [
     "ReplayWindow",
     "UplinkBatch",
     "UplinkLogWriter",
+    "Uplinks",
     "changing_log",
     "compact",
     "erase_from_log",

@@ -1,7 +1,7 @@
 """Where refused records wait for someone to look at them."""
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -174,29 +174,47 @@ class QuarantineSession:
 
     def replace(self, file: str, start: int, end: int, rejected: Sequence[Rejected]) -> None:
         """Puts `rejected` in the place of all entries of `file` at offsets in `[start, end)`."""
-        if self._connection is None:
-            if not rejected and not self._path.exists():
-                return
-            private_folder(self._path.parent)
-            # SQLite gives the files beside it the same permissions.
-            self._path.touch(mode=0o600, exist_ok=True)
-            self._connection = _connect(self._path)
-        with _told(self._path), self._connection:
-            gone = self._connection.execute(
+        connection = self._opened(create=bool(rejected))
+        if connection is None:
+            return
+        with _told(self._path), connection:
+            gone = connection.execute(
                 "DELETE FROM rejected WHERE file = ? AND offset >= ? AND offset < ?",
                 (file, start, end),
             ).rowcount
             if gone:
-                note_deletion(self._connection)
-            self._connection.executemany(
-                "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
-                [(r.file, r.offset, r.reason.value, r.message, r.content) for r in rejected],
-            )
+                note_deletion(connection)
+            _insert(connection, rejected)
+
+    def add(self, rejected: Iterable[Rejected]) -> None:
+        """Adds entries of places that have none."""
+        connection = self._opened(create=True)
+        if connection is not None:
+            with _told(self._path), connection:
+                _insert(connection, rejected)
+
+    def _opened(self, *, create: bool) -> sqlite3.Connection | None:
+        """The connection; None where there is no file and none is to be made."""
+        if self._connection is None:
+            if not create and not self._path.exists():
+                return None
+            private_folder(self._path.parent)
+            # SQLite gives the files beside it the same permissions.
+            self._path.touch(mode=0o600, exist_ok=True)
+            self._connection = _connect(self._path)
+        return self._connection
 
     def close(self) -> None:
         """Closes the connection, if there is one."""
         if self._connection is not None:
             self._connection.close()
+
+
+def _insert(connection: sqlite3.Connection, rejected: Iterable[Rejected]) -> None:
+    connection.executemany(
+        "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
+        ((r.file, r.offset, r.reason.value, r.message, r.content) for r in rejected),
+    )
 
 
 def _connect(path: Path) -> sqlite3.Connection:

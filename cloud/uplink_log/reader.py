@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cloud.uplink_log.contract import LogContract
@@ -17,8 +17,19 @@ from cloud.uplink_log.replay import ReplayWindow
 from cloud.uplink_log.validation import checked
 from ecct_tf.errors import DataError
 
-__all__ = ["UplinkBatch", "read_uplinks"]
+__all__ = [
+    "UplinkBatch",
+    "all_rejected",
+    "file_pieces",
+    "finished_by",
+    "read_uplinks",
+    "senders_of",
+    "to_keep",
+]
 
+Refusal = tuple[int, Reason, str]
+
+BLOCK_BYTES = 4 << 20
 _SMALLEST_BLOCK_BYTES = MAX_CONTENT_BYTES + FRAME_BYTES + 2 * HEADER_BYTES
 
 
@@ -49,7 +60,7 @@ def read_uplinks(
     window: ReplayWindow,
     quarantine: Quarantine,
     position: LogPosition | None = None,
-    block_bytes: int = 4 << 20,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[UplinkBatch]:
     """Yields the sound uplinks of `files`, in order; memory does not grow with the log.
 
@@ -85,14 +96,8 @@ def read_uplinks(
         files, offset = files[names.index(position.file) :], position.offset
     with quarantine.session() as session:
         for file in files:
-            if not (folder / file.name).is_file():
-                raise DataError(
-                    f"uplink log: expected {file.name} in {folder}, found none; files of the log "
-                    "must stay while a job reads them"
-                )
             begin = offset
-            pieces = parquet_pieces if file.name.lower().endswith(".parquet") else tfrecord_pieces
-            for piece in pieces(folder, file, offset, block_bytes=block_bytes):
+            for piece in file_pieces(folder, file, offset, block_bytes=block_bytes):
                 batch, rejected = _batch(file, piece, contract=contract, window=window)
                 session.replace(file.name, begin, max(piece.end, begin + 1), rejected)
                 begin = piece.end
@@ -100,36 +105,67 @@ def read_uplinks(
             offset = 0
 
 
+def file_pieces(
+    folder: Path, file: LogFile, offset: int = 0, *, block_bytes: int = BLOCK_BYTES
+) -> Iterator[Piece]:
+    """The pieces of a file from `offset` on, in order.
+
+    Raises:
+      DataError: it is missing.
+    """
+    if not (folder / file.name).is_file():
+        raise DataError(
+            f"uplink log: expected {file.name} in {folder}, found none; files of the log "
+            "must stay while a job reads them"
+        )
+    pieces = parquet_pieces if file.name.lower().endswith(".parquet") else tfrecord_pieces
+    yield from pieces(folder, file, offset, block_bytes=block_bytes)
+
+
 def _batch(
     file: LogFile, piece: Piece, *, contract: LogContract, window: ReplayWindow
 ) -> tuple[UplinkBatch, list[Rejected]]:
-    contents = piece.contents
-    found = checked(contents, contract, window, file=file.name)
-    rejected = [
-        Rejected(file.name, int(piece.offsets[row]), reason, message, contents[row])
-        for row, reason, message in found.refused
-    ]
-    rejected = sorted([*piece.refused, *rejected], key=lambda entry: entry.offset)
+    found = checked(piece.contents, contract, window, file=file.name)
+    rejected = all_rejected(file, piece, found.refused)
     return (
         UplinkBatch(
             **{
                 field.name: getattr(found.uplinks, field.name)
                 for field in dataclasses.fields(Uplinks)
             },
-            records=contents.taken(found.rows),
+            records=piece.contents.taken(found.rows),
             position=LogPosition(file.name, piece.end),
             rejected=dict(Counter(entry.reason for entry in rejected)),
-            senders=_senders(rejected),
-            finished=None
-            if piece.sha256 is None
-            else ConsumedFile(file.name, file.size_bytes, piece.sha256),
+            senders=senders_of(rejected),
+            finished=finished_by(file, piece),
         ),
-        # What is to be forgotten is counted and not kept once more.
-        [entry for entry in rejected if entry.reason is not Reason.FORGOTTEN],
+        to_keep(rejected),
     )
 
 
-def _senders(rejected: Sequence[Rejected]) -> dict[Reason, list[int]]:
+def all_rejected(file: LogFile, piece: Piece, refused: Iterable[Refusal]) -> list[Rejected]:
+    """What of a piece was no record, or is among the `refused` of its records, by offset."""
+    rejected = [
+        Rejected(file.name, int(piece.offsets[row]), reason, message, piece.contents[row])
+        for row, reason, message in refused
+    ]
+    return sorted([*piece.refused, *rejected], key=lambda entry: entry.offset)
+
+
+def to_keep(rejected: Iterable[Rejected]) -> list[Rejected]:
+    """What of it the quarantine keeps: not what is to be forgotten, which is only counted."""
+    return [entry for entry in rejected if entry.reason is not Reason.FORGOTTEN]
+
+
+def finished_by(file: LogFile, piece: Piece) -> ConsumedFile | None:
+    """The file, if the piece is its last."""
+    if piece.sha256 is None:
+        return None
+    return ConsumedFile(file.name, file.size_bytes, piece.sha256)
+
+
+def senders_of(rejected: Iterable[Rejected]) -> dict[Reason, list[int]]:
+    """By reason, the users that refused records name, where they can be read."""
     found: dict[Reason, list[int]] = {}
     for entry in rejected:
         user = sender(entry.content)

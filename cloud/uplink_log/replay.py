@@ -1,18 +1,28 @@
 """Which uplinks were seen: a window of rounds for each user, of constant size."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.errors import DataError
 
-__all__ = ["FRESH", "SEEN", "TOO_OLD", "WINDOW_ROUNDS", "ReplayWindow"]
+__all__ = ["FRESH", "SEEN", "TOO_OLD", "WINDOW_ROUNDS", "Admits", "ReplayWindow", "WindowOfUsers"]
 
 WINDOW_ROUNDS = 64
 
 FRESH, SEEN, TOO_OLD = 0, 1, 2
+
+
+class Admits(Protocol):
+    """Says which uplinks are new."""
+
+    def admit(
+        self, users: npt.NDArray[np.integer[Any]], rounds: npt.NDArray[np.integer[Any]]
+    ) -> npt.NDArray[np.uint8]:
+        """As `ReplayWindow.admit`."""
+        ...
 
 
 class ReplayWindow:
@@ -138,6 +148,28 @@ class ReplayWindow:
         window._newest[gone], window._seen[gone] = -1, 0
         return window
 
+    def of(self, users: npt.NDArray[np.integer[Any]]) -> "WindowOfUsers":
+        """A copy of what it knows of `users` `[n]`, ascending, no user twice."""
+        part = ReplayWindow(0)
+        part._newest, part._seen = self._newest[users], self._seen[users]
+        return WindowOfUsers(users, part)
+
+    def put(
+        self,
+        users: npt.NDArray[np.integer[Any]],
+        *,
+        newest: npt.NDArray[np.int32],
+        seen: npt.NDArray[np.uint64],
+    ) -> None:
+        """Takes over what a copy of `users` `[n]`, made by `of`, has seen since.
+
+        Args:
+          users: whose.
+          newest: `[n]`, as `to_arrays` of the copy's window says.
+          seen: `[n]`, the same.
+        """
+        self._newest[users], self._seen[users] = newest, seen
+
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The state, as copies."""
         return {"newest": self._newest.copy(), "seen": self._seen.copy()}
@@ -174,3 +206,30 @@ class ReplayWindow:
         self._seen[users] = np.where(newer, moved, np.where(old, seen, seen | bit))
         repeated = ~newer & ((seen & bit) != 0)
         return np.where(old, TOO_OLD, np.where(repeated, SEEN, FRESH)).astype(np.uint8)
+
+
+class WindowOfUsers:
+    """What a `ReplayWindow` knows of a few users, who keep their numbers.
+
+    Args:
+      users: `[n]`, ascending, no user twice.
+      window: of n users, who are counted from 0 there.
+
+    >>> whole = ReplayWindow(9)
+    >>> part = whole.of(np.array([3, 7]))
+    >>> part.admit(np.array([7, 7, 3]), np.array([1, 1, 1])).tolist()
+    [0, 1, 0]
+    >>> whole.put(part.users, **part.window.to_arrays())
+    >>> whole.admit(np.array([3, 4, 7]), np.array([1, 1, 1])).tolist()
+    [1, 0, 1]
+    """
+
+    def __init__(self, users: npt.NDArray[np.integer[Any]], window: ReplayWindow) -> None:
+        self.users = users
+        self.window = window
+
+    def admit(
+        self, users: npt.NDArray[np.integer[Any]], rounds: npt.NDArray[np.integer[Any]]
+    ) -> npt.NDArray[np.uint8]:
+        """As `ReplayWindow.admit`, of some of its users."""
+        return self.window.admit(np.searchsorted(self.users, users), rounds)

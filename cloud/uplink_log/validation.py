@@ -7,7 +7,6 @@ itself.
 
 import dataclasses
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +18,13 @@ from cloud.uplink_log.contract import LogContract
 from cloud.uplink_log.decoding import Records, Uplinks, in_order, record_dtype
 from cloud.uplink_log.explanation import envelope_fault, explained, repeated
 from cloud.uplink_log.reasons import Reason
-from cloud.uplink_log.replay import FRESH, SEEN, ReplayWindow
+from cloud.uplink_log.replay import FRESH, SEEN, Admits
 from ecct_tf.config import is_own_codec
 from ecct_tf.wire import RECORD_SCHEMA, UplinkForm, decoded
 from ecct_tf.wire.codec_codes import codec_code
 from ecct_tf.wire.record import LAST_SECOND, MAGIC, TOMBSTONE
 
-__all__ = ["Checked", "checked"]
+__all__ = ["Checked", "admitted", "checked", "sound_records", "trusted_records"]
 
 Mask = npt.NDArray[np.bool_]
 Refused = list[tuple[int, Reason, str]]
@@ -51,7 +50,7 @@ class Checked:
 
 
 def checked(
-    contents: Contents, contract: LogContract, window: ReplayWindow, *, file: str = ""
+    contents: Contents, contract: LogContract, window: Admits, *, file: str = ""
 ) -> Checked:
     """Checks records, in order.
 
@@ -61,21 +60,50 @@ def checked(
       window: which rounds were seen; it remembers those of the sound records.
       file: of the log, in which they stand.
     """
-    forms = [contract.form(with_logits=with_logits) for with_logits in (False, True)]
-    sound, refused = _sound(contents, forms, contract, file)
-    fresh, repeated_rounds = _fresh(sound, window)
-    rows, uplinks = in_order(fresh, forms[0])
-    return Checked(uplinks, rows, tuple(sorted(refused + repeated_rounds)))
+    sound, refused = sound_records(contents, contract, file=file)
+    found = admitted(sound, contract, window)
+    return dataclasses.replace(found, refused=tuple(sorted([*refused, *found.refused])))
 
 
-def _sound(
-    contents: Contents, forms: Sequence[UplinkForm], contract: LogContract, file: str
+def admitted(sound: list[Records], contract: LogContract, window: Admits) -> Checked:
+    """Of records that are sound by themselves those whose rounds are new, in order.
+
+    Args:
+      sound: of each form.
+      contract: that they satisfy.
+      window: which rounds were seen; it remembers theirs.
+    """
+    fresh, refused = _fresh(sound, window)
+    rows, uplinks = in_order(fresh, contract.form(with_logits=False))
+    return Checked(uplinks, rows, tuple(sorted(refused)))
+
+
+def trusted_records(contents: Contents, contract: LogContract) -> list[Records]:
+    """Records that `sound_records` found sound elsewhere, as it returned them."""
+    found = []
+    for form in _forms(contract):
+        dtype = record_dtype(form)
+        rows = np.flatnonzero(contents.lengths == dtype.itemsize)
+        if len(rows):
+            encoded = contents.table(rows, dtype.itemsize).view(dtype)
+            found.append(Records(form, encoded, np.arange(len(rows)), rows))
+    return found
+
+
+def sound_records(
+    contents: Contents, contract: LogContract, *, file: str
 ) -> tuple[list[Records], Refused]:
-    """Records with nothing against them by themselves, of each form, and what is refused."""
+    """Records with nothing against them by themselves, of each form, and what is refused.
+
+    Args:
+      contents: one record each.
+      contract: what they must satisfy.
+      file: of the log, in which they stand.
+    """
     found: list[Records] = []
     refused: Refused = []
     other = np.ones(len(contents), np.bool_)
-    for form in forms:
+    for form in _forms(contract):
         dtype = record_dtype(form)
         rows = np.flatnonzero(contents.lengths == dtype.itemsize)
         if not len(rows):
@@ -101,7 +129,11 @@ def _sound(
     return found, refused
 
 
-def _fresh(found: list[Records], window: ReplayWindow) -> tuple[list[Records], Refused]:
+def _forms(contract: LogContract) -> list[UplinkForm]:
+    return [contract.form(with_logits=with_logits) for with_logits in (False, True)]
+
+
+def _fresh(found: list[Records], window: Admits) -> tuple[list[Records], Refused]:
     """The records whose rounds are new, and the others."""
     if not found:
         return [], []

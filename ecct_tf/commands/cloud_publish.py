@@ -29,6 +29,7 @@ _OTHER_FOLDERS = {
         "ecct cloud publish registry --out published",
         "ecct cloud publish registry --out published --version 3 --delta-from 1",
         "ecct cloud publish registry --out published --sign publisher.pem",
+        "ecct cloud publish registry --out published --engine beam --beam --runner=DirectRunner",
     )
 )
 @registry_argument
@@ -97,6 +98,21 @@ _OTHER_FOLDERS = {
     type=click.IntRange(min=1, max=36_500),
     help="How long devices accept what --sign signs; by default 90 days.",
 )
+@click.option(
+    "--engine",
+    default="local",
+    show_default=True,
+    metavar="NAME",
+    help="What makes the downlinks: local, this process; beam, a pipeline of Apache Beam; or your "
+    "own, module:name. All make the same files.",
+)
+@click.option(
+    "--beam",
+    "engine_options",
+    metavar="OPTION",
+    multiple=True,
+    help="Option of the pipeline as Beam has it, such as --runner=FlinkRunner, repeatable.",
+)
 def publish(
     registry: Path,
     out: Path,
@@ -112,6 +128,8 @@ def publish(
     users_in_file: int,
     key: Path | None,
     valid_days: int | None,
+    engine: str,
+    engine_options: tuple[str, ...],
 ) -> None:
     """Write what devices fetch of a version in REGISTRY: downlinks, item table and its delta.
 
@@ -125,6 +143,8 @@ def publish(
 
     if key is None and valid_days is not None:
         raise click.UsageError("--valid-days: expected --sign KEYFILE, too")
+    if engine_options and engine == "local":
+        raise click.UsageError("--beam: expected --engine beam, too")
     _refuse_other_folder(out)
     _print(
         write(
@@ -142,6 +162,8 @@ def publish(
             users_in_file=users_in_file,
             key=None if key is None else SigningKey.read(key),
             valid_days=valid_days or VALID_DAYS,
+            engine=engine,
+            engine_options=engine_options,
         ),
         out=out,
     )

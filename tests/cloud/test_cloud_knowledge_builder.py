@@ -52,7 +52,7 @@ def test_without_room_nothing_but_the_newest_stays():
     store, builder = built([(0, 1, True)], [(0, 2, True), (0, 1, True)], earlier=0)
     assert store.rounds.tolist() == [2, -1, -1]
     assert store.earlier_rounds.shape == (USERS, 0)
-    assert (builder.taken, builder.superseded) == (2, 1)
+    assert (builder.taken, builder.superseded) == (1, 2)
 
 
 def test_a_store_in_files_is_the_same(tmp_path, monkeypatch):
