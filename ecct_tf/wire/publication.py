@@ -174,6 +174,11 @@ class Publication:
             )
         for name in ("cloud_version", "round_number"):
             check_whole(getattr(self, name), name, what=_WHAT, way_out=_WAY_OUT)
+        for name in ("codec", "devices"):
+            if not isinstance(getattr(self, name), str):
+                raise CodecError(
+                    f"{_WHAT}: expected a string as {name}, got {getattr(self, name)!r}; {_WAY_OUT}"
+                )
         if not all(isinstance(name, str) for name in self.segment_names):
             raise CodecError(
                 f"{_WHAT}: expected strings as segment_names, got {self.segment_names}; {_WAY_OUT}"

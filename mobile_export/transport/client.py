@@ -206,12 +206,10 @@ class CloudClient:
         """
         answer = self._ask("GET", "/v1/downlink", headers={})
         try:
-            if answer.status == 404:
-                file = DownlinkFile.from_bytes(self.file(publication.segments))
-                found = ReceivedDownlink.read(file, segment, codec=codec)
-            else:
-                file = DownlinkFile.from_bytes(_body(answer, "/v1/downlink"))
-                found = ReceivedDownlink.read(file, int(file.keys[0]), codec=codec)
+            own = answer.status != 404
+            content = _body(answer, "/v1/downlink") if own else self.file(publication.segments)
+            file = _of_kind(DownlinkFile.from_bytes(content), own=own)
+            found = ReceivedDownlink.read(file, int(file.keys[0]) if own else segment, codec=codec)
         except CodecError as error:
             raise TransportError(f"/v1/downlink: {error}") from error
         made = found.cloud_version, found.round_number
@@ -348,6 +346,16 @@ class CloudClient:
             raise TransportError(f"{path}: the service answered {answer.status}")
         with contextlib.suppress(OSError), part.open("rb") as file:
             os.fsync(file.fileno())
+
+
+def _of_kind(file: DownlinkFile, *, own: bool) -> DownlinkFile:
+    kind = "users" if own else "segments"
+    if file.keys_are != kind or (own and len(file.keys) != 1):
+        raise CodecError(
+            f"expected downlinks of {kind}{', of one alone' if own else ''}, got "
+            f"{len(file.keys)} of {file.keys_are}; is it the service that is meant?"
+        )
+    return file
 
 
 def _allowed(answer: Answer) -> Answer:

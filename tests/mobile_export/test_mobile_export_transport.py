@@ -128,6 +128,11 @@ def test_a_downlink_of_another_publication_is_not_taken(tmp_path):
         client.downlink(newer)
     with pytest.raises(TransportError, match="/v1/downlink: downlinks: the file is damaged"):
         client.downlink(publication)
+    none = dataclasses.replace(whole, keys=whole.keys[:0], records=whole.records[:0]).to_bytes()
+    for other, got in ((whole.to_bytes(), "2 of users"), (none, "0 of users"), (content, "segme")):
+        _, client = client_of(tmp_path, Answer(200, {}, other))
+        with pytest.raises(TransportError, match=rf"downlinks of users, of one alone, got .*{got}"):
+            client.downlink(publication)
 
 
 def test_a_service_that_is_busy_is_asked_again_and_one_that_refuses_is_not(tmp_path):

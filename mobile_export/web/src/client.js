@@ -115,7 +115,12 @@ export class CloudClient {
     const content = isOwn ? await this.#whole(answer, path) : await this.#segments(publication);
     const found = this.#told(path, () => {
       const file = DownlinkFile.parse(content);
-      if (isOwn && file.keys.length !== 1) throw new PayloadError('expected that of one user, got several');
+      if (file.segments === isOwn || (isOwn && file.keys.length !== 1)) {
+        throw new PayloadError(
+          `expected downlinks of ${isOwn ? 'users, of one alone' : 'segments'}, got ${file.keys.length} of ` +
+            `${file.segments ? 'segments' : 'users'}`,
+        );
+      }
       return file.of(isOwn ? file.keys[0] : segment, exchange);
     });
     if (found === null) throw new TransportError(`${path}: expected one of segment ${segment}, there is none`);

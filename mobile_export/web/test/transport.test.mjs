@@ -107,6 +107,8 @@ test('what does not fit together is refused', async () => {
   const publication = await client.current();
   await assert.rejects(client.downlink({...publication, round: 6}, exchange), StalePublicationError);
   await assert.rejects(client.downlink(publication, exchange), TransportError);
+  const several = scripted([{status: 200, body: jsonOf('altered.json').sound.downlinks}]).client;
+  await assert.rejects(several.downlink(publication, exchange), /expected downlinks of users, of one alone, got 2 of users/);
   const refusing = scripted([{status: 422, json: {error: 'of another user', index: 0}}]).client;
   await assert.rejects(refusing.send([new Uint8Array(3)]), (error) => error instanceof RecordRefusedError && error.index === 0);
 });

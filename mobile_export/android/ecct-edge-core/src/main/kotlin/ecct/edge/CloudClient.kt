@@ -113,11 +113,15 @@ public class CloudClient(
             try {
                 val content = if (own) body(answer, "/v1/downlink") else file(publication.segments)
                 val file = DownlinkFile.parse(content)
+                if (file.segments == own || (own && file.keys.size != 1)) {
+                    throw PayloadException(
+                        "expected downlinks of ${if (own) "users, of one alone" else "segments"}, got " +
+                            "${file.keys.size} of ${if (file.segments) "segments" else "users"}; is it the service that is meant?",
+                    )
+                }
                 file.of(if (own) file.keys.single() else segment, exchange)
             } catch (error: PayloadException) {
                 throw TransportException("/v1/downlink: ${error.message}", error)
-            } catch (error: IllegalArgumentException) {
-                throw TransportException("/v1/downlink: expected that of one user, got several", error)
             }
         if (found == null) throw TransportException("/v1/downlink: expected one of segment $segment, there is none")
         if (found.cloudVersion != publication.cloudVersion || found.round != publication.round) {

@@ -92,6 +92,9 @@ class CloudClientTest {
             val exchange = Golden.model.metadata.exchange
             val publication = client(cache, newer).current()
             assertFailsWith<StalePublicationException> { client(cache, own).downlink(publication, exchange) }
+            val several = Scripted(200, Golden.altered.child("sound").hex("downlinks"))
+            val error = assertFailsWith<TransportException> { client(cache, several).downlink(publication, exchange) }
+            assertTrue("expected downlinks of users, of one alone, got 2 of users" in error.message.orEmpty())
             val short = Scripted(200, own.body.copyOf(own.body.size - 1))
             assertFailsWith<TransportException> { client(cache, short).downlink(publication, exchange) }
         }
