@@ -110,7 +110,15 @@ def test_static_files_infer_and_train_alike(
     state = in_litert(content, [train, save])[1]["state"]
     restored = ("restore", {"state": state})
     weights = ("get_weights", UNUSED)
+    # A label that is no number: its row counts for nothing.
+    labels, mask = inputs["train"]["labels"].copy(), inputs["train"]["mask"].copy()
+    labels[1], mask[1] = np.nan, 0
+    odd, masked = (
+        ("train", {**inputs["train"], name: part})
+        for name, part in (("labels", labels), ("mask", mask))
+    )
     calls = [*asked, train, train, train, save, *asked, restored, save, train, weights]
+    calls += [restored, odd, weights, restored, masked, weights]
     path = tmp_path / "edge.tflite"
     path.write_bytes(content)
     ours, theirs = in_litert(content, calls), in_node(node, path, calls, layer=layer)
@@ -128,3 +136,7 @@ def test_static_files_infer_and_train_alike(
     # And it did learn, and the state came back bit by bit.
     assert np.abs(theirs[7]["logit"] - theirs[0]["logit"]).max() > 1e-3
     assert theirs[11]["state"].tobytes() == state.tobytes()
+    learned, without = theirs[-4]["weights"], theirs[-1]["weights"]
+    assert np.isfinite(learned).all()
+    if not clock:
+        assert learned.tobytes() == without.tobytes()

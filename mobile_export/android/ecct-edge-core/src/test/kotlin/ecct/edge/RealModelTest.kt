@@ -132,4 +132,39 @@ class RealModelTest {
             }
         }
     }
+
+    /** Its row counts for nothing, as in Python: the step is that of the other rows alone. */
+    @Test
+    fun aLabelThatIsNoNumberIsNoNegative() {
+        val command = System.getProperty("ecct.interpreter").orEmpty().split(" ")
+        Assume.assumeTrue("the property ecct.interpreter names no interpreter", command.size == 3)
+        inFolder { folder ->
+            val state = open(folder, command).use { it.prepared().state }
+            val model = Golden.model
+            SignatureRunner(PythonInterpreter(command, model.buffer()), model.metadata).use { runner ->
+                val loaded = LoadedWeights(runner)
+                val samples = drawSamples(state, model.metadata, TrainingOptions(negatives = 3), seed = 7)
+                val rates = listOf("learning_rate", "private_learning_rate").associateWith { floatArrayOf(0.5f) }
+                val given = samples.batch(0, ROWS, ROWS) + Serving(model, runner, loaded).userInputs(state) + rates
+                fun step(name: String, change: (FloatArray) -> Unit): List<Float> {
+                    loaded.restore(state.values)
+                    runner.read("reset_optimizer")
+                    val changed = (given.getValue(name) as FloatArray).clone().also(change)
+                    val outputs = runner.run("train", given + mapOf(name to changed), ROWS)
+                    return runner.read("get_weights").floats("weights").toList() + outputs.single("applied")
+                }
+                val masked = step("mask") { it[2] = 0f }
+                val plain = step("mask") {}
+                for (label in listOf(Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY)) {
+                    assertEquals(masked, step("labels") { it[2] = label }, "$label")
+                }
+                assertTrue(masked != plain && plain.all { it.isFinite() })
+                assertEquals(0f, step("labels") { it.fill(Float.NaN) }.last())
+            }
+        }
+    }
+
+    private companion object {
+        const val ROWS = 6
+    }
 }
