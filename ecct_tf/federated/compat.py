@@ -24,7 +24,7 @@ except ModuleNotFoundError as error:
         f"{install_command('simulation')}. To simulate without it: runtime.engine=local"
     ) from error
 import grpc
-from tensorflow_federated.proto.v0.executor_pb2 import CreateValueRequest
+from tensorflow_federated.proto.v0.executor_pb2 import ComputeRequest, CreateValueRequest
 from tensorflow_federated.python.common_libs import structure as _structure
 from tensorflow_federated.python.core.backends.native import compiler as _native_compiler
 from tensorflow_federated.python.core.backends.test import (
@@ -34,7 +34,10 @@ from tensorflow_federated.python.core.environments.tensorflow_frontend import (
     tensorflow_computation as _tensorflow_computation,
 )
 from tensorflow_federated.python.core.impl.executors.remote_executor import RemoteValue
-from tensorflow_federated.python.core.impl.executors.value_serialization import serialize_value
+from tensorflow_federated.python.core.impl.executors.value_serialization import (
+    deserialize_value,
+    serialize_value,
+)
 from tensorflow_federated.python.core.impl.types.dtype_utils import to_proto as dtype_to_proto
 from tensorflow_federated.python.core.impl.types.type_serialization import serialize_type
 
@@ -45,6 +48,7 @@ __all__ = [
     "WORKER_BINARY",
     "CardinalityCarrying",
     "Computation",
+    "ComputeRequest",
     "CreateValueRequest",
     "FederatedType",
     "Ingestable",
@@ -57,6 +61,7 @@ __all__ = [
     "WeightedAggregationFactory",
     "clients_type",
     "delegating_context",
+    "deserialize_value",
     "dtype_to_proto",
     "execution_context",
     "federated_aggregate",
@@ -245,8 +250,8 @@ def execution_context(
         explain,
         watch,
         executor_fn=tff.framework.ResourceManagingExecutorFactory(executor_fn),
+        # Results need no such thing: a worker's are arrays.
         transform_args=_tensorflow_computation.transform_args,
-        transform_result=_tensorflow_computation.transform_result,
     )
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-import numpy as np
 
 from ecct_tf.federated import compat
+from ecct_tf.federated.worker_messages import read_value, write_value
 
-__all__ = ["ConnectionLostError", "remote_executor", "write_value"]
+__all__ = ["ConnectionLostError", "remote_executor"]
 
 # Computations that stay in a worker: more than the cohorts, stages and small calls of a run.
 _KEPT = 32
@@ -68,60 +68,15 @@ class _Executor(compat.RemoteExecutor):
             self._dispose(oldest.reference, self._executor_id)
         return self._sent[id(value)][1]
 
+    async def _compute(self, value_ref: Any, type_spec: Any) -> Any:
+        self._check_has_executor_id()
+        request = compat.ComputeRequest(executor=self._executor_id, value_ref=value_ref)
+        return read_value(self._stub.compute(request).value, type_spec)
+
     def _clear_executor(self) -> None:
         # What was sent ends with the executor in the worker.
         self._sent.clear()
         super()._clear_executor()
-
-
-def write_value(message: Any, value: Any, kind: Any) -> None:
-    """Writes what TFF's `serialize_value` makes of a value, in place.
-
-    TFF makes a message of each part, and a copy of it for each message around it: the samples of
-    a round were copied six times.
-
-    Args:
-      message: `executor_pb2.Value`, empty.
-      value: what is sent.
-      kind: its type.
-
-    Raises:
-      TypeError: they do not fit.
-    """
-    if isinstance(kind, compat.FederatedType) and (kind.all_equal or isinstance(value, list)):
-        for each in [value] if kind.all_equal else value:
-            write_value(message.federated.value.add(), each, kind.member)
-        message.federated.type.CopyFrom(compat.serialize_type(kind).federated)
-        return
-    members = compat.members_of(kind)
-    parts = None if members is None else compat.parts_of(value)
-    if members is not None and parts is not None and len(members) == len(parts):
-        message.struct.SetInParent()
-        for (name, part_kind), part in zip(members, parts, strict=True):
-            element = message.struct.element.add()
-            if name:
-                element.name = name
-            write_value(element.value, part, part_kind)
-    elif _is_array(value, kind):
-        array = message.array
-        array.dtype = compat.dtype_to_proto(kind.dtype.type)
-        array.shape.dim.extend(value.shape)
-        array.content = value.tobytes()
-    else:
-        # Also what does not fit, which TFF says.
-        message.CopyFrom(compat.serialize_value(value, kind)[0])
-
-
-def _is_array(value: Any, kind: Any) -> bool:
-    """Whether a value is an array of numbers of the type `kind`."""
-    return (
-        isinstance(value, np.ndarray)
-        and value.ndim > 0
-        and value.dtype.kind in "biuf"
-        and isinstance(kind, compat.TensorType)
-        and value.dtype == kind.dtype
-        and compat.shape_fits(kind, value.shape)
-    )
 
 
 class _Stub(compat.RemoteExecutorGrpcStub):

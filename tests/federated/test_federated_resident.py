@@ -10,6 +10,7 @@ import pytest
 
 from ecct_tf.federated import compat, federated_runtime, worker_executor
 from ecct_tf.federated.resident import ResidentValue
+from ecct_tf.federated.worker_messages import read_value, write_value
 
 
 class FakeExecutor:
@@ -116,7 +117,7 @@ class _Pair(NamedTuple):
     parts: Any
 
 
-def test_values_are_written_as_tff_writes_them():
+def test_values_are_written_and_read_as_by_tff():
     member = compat.struct_type(
         _Pair(
             compat.tensor_type(np.int32, (None, 2)),
@@ -136,8 +137,11 @@ def test_values_are_written_as_tff_writes_them():
     ):
         expected, _ = compat.serialize_value(given, kind)
         written = type(expected)()
-        worker_executor.write_value(written, given, kind)
+        write_value(written, given, kind)
         assert written == expected
+        read, (wanted, _) = read_value(written, kind), compat.deserialize_value(written, kind)
+        assert repr(read) == repr(wanted)
+        assert type(read) is type(wanted)
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((2, 3), np.int32), np.zeros((2, 2), np.float32)])
@@ -145,4 +149,4 @@ def test_values_of_another_type_are_refused(wrong):
     kind = compat.clients_type(compat.tensor_type(np.int32, (None, 2)))
     message = type(compat.serialize_value(np.int32(1), compat.tensor_type(np.int32, ()))[0])()
     with pytest.raises(TypeError, match="Failed to serialize"):
-        worker_executor.write_value(message, [wrong], kind)
+        write_value(message, [wrong], kind)
