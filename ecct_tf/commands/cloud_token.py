@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +18,27 @@ __all__ = ["token"]
 
 _DAY = 86_400
 _MOST_DAYS = 36_500  # as `cloud.service.tokens.MOST_SECONDS`
-_USER = click.IntRange(min=0, max=2**31 - 1)
+
+
+class _UserNumber(click.IntRange):
+    """The cloud's number of a user; an id of the data is refused with the way to its number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            int(value)
+        except ValueError:
+            self.fail(
+                f"expected the cloud's number of a user, got {value!r}. Services, uplinks and "
+                "tokens name users by number, ids of the data stay in the version: the number of "
+                f'{value!r} is its place in the list "users" of the version\'s vocabulary.json, '
+                "from 0, in REGISTRY/versions/NUMBER",
+                param,
+                ctx,
+            )
+        return int(super().convert(value, param, ctx))
+
+
+_USER = _UserNumber(min=0, max=2**31 - 1)
 
 _file = click.argument("tokens", type=click.Path(path_type=Path))
 _days = click.option(
@@ -44,8 +64,10 @@ def token() -> None:
     "--user",
     "users",
     type=_USER,
+    metavar="NUMBER",
     multiple=True,
-    help="Number of a user that the cloud knows, repeatable; by default none.",
+    help="The cloud's number of a user, as in uplinks, not an id of the data; repeatable, by "
+    "default none.",
 )
 @click.option("--operator", is_flag=True, help="A token that reads /metrics and nothing else.")
 @_days
@@ -63,7 +85,9 @@ def issue(tokens: Path, users: tuple[int, ...], operator: bool, days: int | None
 
 @token.command(epilog=examples("ecct cloud token rotate tokens.sqlite --user 17 --keep-hours 0"))
 @_file
-@click.option("--user", type=_USER, required=True, help="Number of the user.")
+@click.option(
+    "--user", type=_USER, metavar="NUMBER", required=True, help="The cloud's number of the user."
+)
 @click.option(
     "--keep-hours",
     type=click.IntRange(min=0, max=24 * _MOST_DAYS),
@@ -86,7 +110,12 @@ def rotate(tokens: Path, user: int, keep_hours: int, days: int | None) -> None:
     )
 )
 @_file
-@click.option("--user", type=_USER, help="All tokens of a user; by default none.")
+@click.option(
+    "--user",
+    type=_USER,
+    metavar="NUMBER",
+    help="All tokens of the user with this number; by default none.",
+)
 @click.option("--id", "token_id", help="The one with this id; by default none.")
 def revoke(tokens: Path, user: int | None, token_id: str | None) -> None:
     """End tokens at once: a running service refuses them from the next request on."""

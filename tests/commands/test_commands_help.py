@@ -159,6 +159,11 @@ MISTAKES = {
     ),
     "cloud cycle --out c --dataset files": ("--dataset files: data.schema: expected the path of",),
     "study ablation --dataset files": ("--dataset files: data.schema: expected the path of",),
+    **{
+        f"cloud token {command} t.sqlite --user u17": ("number of a user, got 'u17'", "vocabulary")
+        for command in ("issue", "rotate", "revoke")
+    },
+    "cloud token issue t.sqlite --user -1": ("--user", "-1 is not in the range"),
     "simulat": ("simulate",),
 }
 
@@ -171,6 +176,7 @@ def test_a_mistake_is_named_as_it_was_typed(line, tmp_path, monkeypatch):
     assert result.exit_code
     assert all(text in told for text in MISTAKES[line]), told
     assert not told.startswith("--set") or "--set" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_data_of_cycles_are_chosen_as_those_of_a_run(monkeypatch, tmp_path):
