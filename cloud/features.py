@@ -198,7 +198,8 @@ def training_positions(
     if not len(users):
         raise ConfigError(
             "the cloud has no positions to learn from: expected cloud.tail above 0 and a user "
-            f"with two or more older interactions, got cloud.tail={tail}"
+            f"with two or more older interactions, got cloud.tail={tail} and at most "
+            f"{int(sizes.max(initial=0))} of a user"
         )
 
     def before(rows: npt.NDArray[np.int64]) -> Array:

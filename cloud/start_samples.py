@@ -38,7 +38,8 @@ _CHUNK = 2048
 def inner_view(view: CloudView, fraction: float) -> CloudView:
     """The view of a cloud that knows the newest `fraction` of each older history not yet.
 
-    A user keeps at least one interaction; one with a single interaction keeps it.
+    A user keeps at least one interaction; one with a single interaction keeps it. How many stay of
+    one history, `StartConfig.left_of` says too, which reads no data.
     """
     sizes = np.diff(view.older.offsets)
     hidden = np.minimum(np.ceil(fraction * sizes).astype(np.int64), np.maximum(sizes - 1, 0))
@@ -114,7 +115,14 @@ class StartSamples:
         inner = inner_view(view, config.inner_fraction)
         self._features = features
         self._drawn = _draw(view, inner, config, features=features, seed=seed)
-        self._cloud = build(inner)
+        try:
+            self._cloud = build(inner)
+        except ConfigError as error:
+            raise ConfigError(
+                "the cloud cannot train starting weights, for which it hides the newest "
+                f"{config.inner_fraction:g} of each user's older interactions "
+                f"({config.section}.inner_fraction) and fits a cloud to the others: {error}"
+            ) from error
         self.table = self._cloud.publish()
         drawn = self._drawn
         self.items, self._places = read_rows(self.table, drawn.histories, drawn.candidates)

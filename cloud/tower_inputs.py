@@ -94,7 +94,8 @@ def tower_positions(view: CloudView, *, tail: float) -> CloudPositions:
     if not len(everyone):
         raise ConfigError(
             "the cloud has no positions to learn from: expected cloud.tail above 0 and a user "
-            f"with two or more older interactions, got cloud.tail={tail}"
+            f"with two or more older interactions, got cloud.tail={tail} and at most "
+            f"{max(map(len, map(view.older.of, range(view.num_users))), default=0)} of a user"
         )
     # A state is a row of the inputs: those before a tail follow those after whole histories.
     return CloudPositions(

@@ -1,6 +1,7 @@
 """Configuration of the starting weights that the cloud makes for edge models."""
 
 import dataclasses
+import math
 from typing import ClassVar
 
 from ecct_tf.config.checks import at_least, numbers, positive, within
@@ -55,3 +56,11 @@ class StartConfig:
         positive(self, name, "inner_fraction", "learning_rate")
         at_least(self, name, 1, "epochs", "max_positions", "max_samples", "negatives", "batch_size")
         at_least(self, name, 0, "min_steps", "weight_decay")
+
+    def left_of(self, size: int) -> int:
+        """How many of a history of `size` older interactions are not trained on.
+
+        >>> StartConfig(inner_fraction=0.25).left_of(5), StartConfig(inner_fraction=0.25).left_of(2)
+        (3, 1)
+        """
+        return size - min(math.ceil(self.inner_fraction * size), max(size - 1, 0))

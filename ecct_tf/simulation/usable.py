@@ -115,7 +115,7 @@ def _drawn(config: RunConfig) -> dict[str, int]:
     drawn = {}
     if config.method in EDGE_METHODS:
         drawn["samples.negatives"] = config.samples.negatives
-        if config.edge.start == "cloud" or config.method == "dccl":
+        if config.method == "dccl" or (config.method == "ecct" and config.edge.start == "cloud"):
             drawn["start.negatives"] = config.start.negatives
     if config.method in ("ecct", "cloud-only"):
         drawn["cloud.negatives"] = config.cloud.negatives

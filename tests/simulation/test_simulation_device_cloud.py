@@ -5,9 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cloud.start_samples import inner_view
 from ecct_tf.config import load_config
-from ecct_tf.errors import ConfigError
+from ecct_tf.data.views import OlderInteractions
+from ecct_tf.errors import ConfigError, DataError
 from ecct_tf.runs.opening import open_models
+from ecct_tf.simulation import starts
 from ecct_tf.simulation.builder import edge_config
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.loop import Callback, run_rounds
@@ -88,6 +91,42 @@ def test_its_models_are_opened_with_their_start(small_config, tmp_path):
     expected = build_algorithm(models.experiment).initialize().edge.cohorts[0].weights()[0]
     np.testing.assert_array_equal(start, expected)
     assert [row.model for row in rows] == ["DCCL, device side"]
+
+
+@pytest.mark.parametrize("method", ["dccl", "ecct"])
+def test_histories_too_short_for_a_start_are_named_with_the_cause(small_config, method):
+    short = (f"method={method}", "edge.start=cloud", "data.keep_first=5", "cloud.rank=2")
+    experiment = build_experiment(small_config(*short))
+    cause = r"2 older .* newest 1 \(start\.inner_fraction=0\.25\)"
+    with pytest.raises(DataError, match=cause) as refused:
+        build_algorithm(experiment)
+    told = str(refused.value)
+    assert "Bring a user with 3 or more older ones, or lower data.recent_fraction" in told
+    # DCCL is nothing without it.
+    assert ("edge.start=random" in told) == (method == "ecct")
+
+
+@pytest.mark.parametrize(
+    ("fraction", "longest", "expected"),
+    [
+        (0.25, 2, "with 3 or more older"),
+        (0.25, 3, None),
+        (0.6, 4, "with 5 or more older"),
+        (0.6, 5, None),
+        (1.0, 99, "Lower start.inner_fraction"),
+    ],
+)
+def test_the_longest_history_decides(small_config, fraction, longest, expected):
+    config = small_config(f"start.inner_fraction={fraction}")
+    if expected is None:
+        starts._check_histories(config, longest)
+        return
+    with pytest.raises(DataError, match=expected):
+        starts._check_histories(config, longest)
+    # As the cloud itself splits them.
+    older = OlderInteractions(np.arange(longest), np.array([0, longest]), np.arange(longest))
+    view = dataclasses.make_dataclass("View", ["older"])(older)
+    assert len(inner_view(view, fraction).older.items) == config.start.left_of(longest)
 
 
 def test_a_cloud_that_knows_no_interaction_has_no_weights_to_tune(small_config):

@@ -134,7 +134,9 @@ def test_data_of_one_moment_has_no_newest_interaction(write, time):
         # Each trains on three of the ten items, which leaves seven.
         ([], {"samples.negatives=9"}),
         (["edge.start=cloud"], {"samples.negatives=9", "start.negatives=19"}),
-        (["edge.start=cloud", "method=edge-only", "samples.negatives=7"], {"start.negatives=19"}),
+        (["method=dccl", "samples.negatives=7"], {"start.negatives=19"}),
+        # Which trains no starting weights.
+        (["edge.start=cloud", "method=edge-only"], {"samples.negatives=9"}),
         (["method=centralized"], {"centralized.negatives=19"}),
         (["method=pfedrec"], {"federated_baseline.pfedrec.negatives=8"}),
         (["method=fedrecon"], {"federated_baseline.fedrecon.negatives=8"}),
