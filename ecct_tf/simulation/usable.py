@@ -169,6 +169,7 @@ def _check_without_history(config: RunConfig) -> None:
     if config.method == "ecct" and config.exchange.up and not increments.positions:
         raise ConfigError(
             "exchange.item_increments.positions: with data.recent_fraction=1 the cloud knows of no "
-            "pair of items but what devices tell it, expected a number above 0, such as 64, got "
+            "pair of items but what devices tell it, expected a number above 0, such as 256 with a "
+            "sketch wide enough for all pairs (docs: Devices hold everything), got "
             f"{'null' if increments.positions is None else 0}"
         )
