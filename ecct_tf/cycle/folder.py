@@ -4,7 +4,7 @@ import csv
 import io
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,8 @@ class CycleFolder:
             )
         busy = f"another process runs the cycles in {self.path}; wait for it or end it"
         with exclusive(self.path / ".lock", busy=RunFolderError(busy)):
-            if not file.exists():
+            new = not file.exists()
+            if new:
                 write_text(file, text)
                 begun = text
             else:
@@ -85,7 +86,23 @@ class CycleFolder:
                     f"{differences(begun, text)}; give another --out, or the configuration that it "
                     "was begun with"
                 )
-            yield
+            try:
+                yield
+            except BaseException:
+                if new:
+                    self._leave_no_empty(file)
+                raise
+
+    def _leave_no_empty(self, file: Path) -> None:
+        """Removes the folder of a chain of which nothing was made, so that settings may change."""
+        names = {path.name for path in self.path.iterdir()}
+        if all(name == file.name or name.startswith(".lock") for name in names):
+            # Nothing is removed that another process makes meanwhile.
+            with suppress(OSError):
+                file.unlink()
+                for name in names - {file.name}:
+                    (self.path / name).unlink(missing_ok=True)
+                self.path.rmdir()
 
     def rows(self) -> list[Row]:
         """The lines of `metrics.csv`, one for each cycle that has ended; the first is 0."""

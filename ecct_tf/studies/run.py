@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,29 @@ def run_study(
         "origin": None if target.startswith("ecct_tf.") else origin_of(target, what=name),
     }
     write_text(out / _FILE, json.dumps(values, indent=2) + "\n")
-    folders = run_all(plan.runs, out=out, say=say)
+    try:
+        folders = run_all(plan.runs, out=out, say=say)
+    except BaseException:
+        _leave_no_empty(out)
+        raise
     if plan.study.after is not None:
         for number, path in enumerate(folders, start=1):
             say(f"[{number}/{len(folders)}] {plan.study.name}: measuring {path}")
             plan.study.after(path)
     return folders
+
+
+def _leave_no_empty(out: Path) -> None:
+    """Removes the folder of a study of which nothing was begun, with folders of points in it."""
+    found = list(out.rglob("*"))
+    if any(path.is_file() and path != out / _FILE for path in found):
+        return
+    # Nothing is removed that another process makes meanwhile.
+    with suppress(OSError):
+        for folder in sorted((path for path in found if path.is_dir()), reverse=True):
+            folder.rmdir()
+        (out / _FILE).unlink()
+        out.rmdir()
 
 
 def _read(path: Path) -> dict[str, Any]:

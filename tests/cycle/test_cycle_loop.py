@@ -203,6 +203,26 @@ def test_a_sum_that_a_simulation_would_collect_is_missed_aloud(caplog):
         load_cycle_config(None, overrides=["exchange.item_increments.positions=4"])
 
 
+@pytest.mark.parametrize("made", [(), ("uplinks",)])
+def test_a_chain_that_made_nothing_leaves_no_folder(config, tmp_path, made):
+    folder = CycleFolder(tmp_path / "chain")
+
+    def stop():
+        for name in made:
+            (folder.path / name).mkdir()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), folder.claimed(config):
+        stop()
+    assert folder.path.exists() == bool(made)
+    # One that was begun before stays, whatever happens.
+    with folder.claimed(config):
+        pass
+    with pytest.raises(KeyboardInterrupt), folder.claimed(config):
+        raise KeyboardInterrupt
+    assert (folder.path / "config.yaml").is_file()
+
+
 def test_the_folder_of_something_else_stays_as_it_is(config, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"is not empty and has no config\.yaml of cycles"):

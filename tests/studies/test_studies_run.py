@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from ecct_tf.cli import cli
-from ecct_tf.errors import ConfigError, RunFolderError
+from ecct_tf.errors import ConfigError, DataError, RunFolderError
 from ecct_tf.reporting.run import read_run
 from ecct_tf.reporting.theme import PAPER, drawing
 from ecct_tf.studies import (
@@ -48,6 +48,26 @@ def done(plan, tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(plan, done):
     return read_study(plan, done, command=COMMAND)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_study_of_which_nothing_was_begun_leaves_no_folder(
+    plan, tmp_path, monkeypatch, begun
+) -> None:
+    out = tmp_path / "study"
+
+    def fail(runs, *, out, say):
+        del runs, say
+        (out / "point").mkdir()
+        if begun:
+            (out / "point" / "config.yaml").touch()
+        raise DataError("no such data")
+
+    monkeypatch.setattr("ecct_tf.studies.run.run_all", fail)
+    with pytest.raises(DataError, match="no such data"):
+        run(plan, out)
+    assert out.exists() == begun
+    assert (out / "study.json").exists() == begun
 
 
 def test_an_interrupted_study_goes_on_and_leaves_what_is_complete(plan, tmp_path) -> None:
