@@ -24,7 +24,12 @@ except ModuleNotFoundError as error:
         f"{install_command('simulation')}. To simulate without it: runtime.engine=local"
     ) from error
 import grpc
-from tensorflow_federated.proto.v0.executor_pb2 import ComputeRequest, CreateValueRequest
+from tensorflow_federated.proto.v0.executor_pb2 import (
+    ComputeRequest,
+    CreateValueRequest,
+    CreateValueResponse,
+)
+from tensorflow_federated.proto.v0.executor_pb2 import Value as ExecutorValue
 from tensorflow_federated.python.common_libs import structure as _structure
 from tensorflow_federated.python.core.backends.native import compiler as _native_compiler
 from tensorflow_federated.python.core.backends.test import (
@@ -50,6 +55,8 @@ __all__ = [
     "Computation",
     "ComputeRequest",
     "CreateValueRequest",
+    "CreateValueResponse",
+    "ExecutorValue",
     "FederatedType",
     "Ingestable",
     "RemoteExecutor",

@@ -7,12 +7,13 @@ from typing import Any
 import grpc
 
 from ecct_tf.federated import compat
-from ecct_tf.federated.worker_messages import read_value, write_value
+from ecct_tf.federated.worker_messages import create_value_request, read_value
 
 __all__ = ["ConnectionLostError", "remote_executor"]
 
 # Computations that stay in a worker: more than the cohorts, stages and small calls of a run.
 _KEPT = 32
+_CREATE_VALUE = "/tensorflow_federated.v0.ExecutorGroup/CreateValue"
 
 
 def remote_executor(channel: Any, cardinalities: dict[Any, int], *, once: bool = False) -> Any:
@@ -52,16 +53,15 @@ class _Executor(compat.RemoteExecutor):
     async def create_value(self, value: Any, type_spec: Any = None) -> Any:
         self._check_has_executor_id()
         if isinstance(type_spec, compat.FederatedType):
-            request = compat.CreateValueRequest(executor=self._executor_id)
-            write_value(request.value, value, type_spec)
+            request = create_value_request(self._executor_id, value, type_spec)
             reference = self._stub.create_value(request).value_ref
             return compat.RemoteValue(reference, type_spec, self)
         if not isinstance(value, compat.Computation):
             return await super().create_value(value, type_spec)
         if id(value) not in self._sent:
             content, kind = compat.serialize_value(value, type_spec)
-            request = compat.CreateValueRequest(executor=self._executor_id, value=content)
-            reference = self._stub.create_value(request).value_ref
+            message = compat.CreateValueRequest(executor=self._executor_id, value=content)
+            reference = self._stub.create_value(message).value_ref
             self._sent[id(value)] = value, _KeptComputation(reference, kind, self)
         if len(self._sent) > _KEPT:
             _, oldest = self._sent.pop(next(iter(self._sent)))
@@ -84,11 +84,22 @@ class _Stub(compat.RemoteExecutorGrpcStub):
 
     def __init__(self, channel: Any) -> None:
         super().__init__(_UnwatchedChannel(channel))
+        self._stub.CreateValue = channel.unary_unary(
+            _CREATE_VALUE,
+            request_serializer=_serialized,
+            response_deserializer=compat.CreateValueResponse.FromString,
+        )
 
     def dispose(self, request: Any) -> Any:
         # ValueError: "Cannot invoke RPC on closed channel!"; the other: no one answers.
         with contextlib.suppress(ValueError, compat.RetryableError):
             return super().dispose(request)
+
+
+def _serialized(request: Any) -> bytes:
+    """A message, or what is one in bytes already."""
+    content: bytes = request if isinstance(request, bytes) else request.SerializeToString()
+    return content
 
 
 class ConnectionLostError(Exception):

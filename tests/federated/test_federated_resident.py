@@ -10,7 +10,7 @@ import pytest
 
 from ecct_tf.federated import compat, federated_runtime, worker_executor
 from ecct_tf.federated.resident import ResidentValue
-from ecct_tf.federated.worker_messages import read_value, write_value
+from ecct_tf.federated.worker_messages import create_value_request, read_value
 
 
 class FakeExecutor:
@@ -117,6 +117,14 @@ class _Pair(NamedTuple):
     parts: Any
 
 
+def _written(value, kind):
+    executor = compat.CreateValueRequest().executor
+    executor.id = "one"
+    request = compat.CreateValueRequest.FromString(create_value_request(executor, value, kind))
+    assert request.executor == executor
+    return request.value
+
+
 def test_values_are_written_and_read_as_by_tff():
     member = compat.struct_type(
         _Pair(
@@ -127,17 +135,16 @@ def test_values_are_written_and_read_as_by_tff():
 
     def value(size):
         halves = np.arange(2 * size, dtype=np.float16)[::2]  # not contiguous
-        return _Pair(np.ones((size, 2), np.int32), (halves, (), np.uint8(size)))
+        return _Pair(np.ones((size, 2), np.int32), (halves, (), np.uint8(size % 256)))
 
     for given, kind in (
-        ([value(3), value(0)], compat.clients_type(member)),
+        ([value(3), value(0), value(5000)], compat.clients_type(member)),
         (value(2), compat.server_type(member)),
         (np.float32(0.5), compat.server_type(compat.tensor_type(np.float32, ()))),
         (((1, 2), [3.0]), compat.server_type(compat.struct_type(((np.int32,) * 2, (np.float32,))))),
     ):
         expected, _ = compat.serialize_value(given, kind)
-        written = type(expected)()
-        write_value(written, given, kind)
+        written = _written(given, kind)
         assert written == expected
         read, (wanted, _) = read_value(written, kind), compat.deserialize_value(written, kind)
         assert repr(read) == repr(wanted)
@@ -147,6 +154,5 @@ def test_values_are_written_and_read_as_by_tff():
 @pytest.mark.parametrize("wrong", [np.zeros((2, 3), np.int32), np.zeros((2, 2), np.float32)])
 def test_values_of_another_type_are_refused(wrong):
     kind = compat.clients_type(compat.tensor_type(np.int32, (None, 2)))
-    message = type(compat.serialize_value(np.int32(1), compat.tensor_type(np.int32, ()))[0])()
     with pytest.raises(TypeError, match="Failed to serialize"):
-        write_value(message, [wrong], kind)
+        _written([wrong], kind)
