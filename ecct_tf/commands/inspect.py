@@ -13,6 +13,7 @@ __all__ = ["inspect"]
     epilog=examples(
         "ecct inspect edge-mlp.tflite",
         "ecct inspect edge-mlp.tflite --metadata",
+        "ecct inspect runs/mine",
     )
 )
 @click.argument("file", type=click.Path(path_type=Path))
@@ -25,7 +26,18 @@ __all__ = ["inspect"]
 )
 @click.option("--metadata", is_flag=True, help="Print the whole metadata as JSON, nothing else.")
 def inspect(file: Path, tensors: int, metadata: bool) -> None:
-    """Show the signatures, operators, sizes and metadata of an exported FILE."""
+    """Show the signatures, operators, sizes and metadata of an exported FILE.
+
+    The first lines say what FILE is, of which run or version, and what to do next; of a run
+    folder or a registry they are all.
+    """
+    from ecct_tf.commands.inspect_summaries import file_summary, folder_summary
+
+    summary = folder_summary(file) if file.is_dir() and not metadata else None
+    if summary is not None:
+        for line in summary:
+            click.echo(line)
+        return
     prepare("export")
     import json
 
@@ -40,8 +52,10 @@ def inspect(file: Path, tensors: int, metadata: bool) -> None:
         click.echo(json.dumps(read_metadata(content), indent=2))
         return
     console = open_console()
-    prose(f"{file}: {len(content):,} bytes", console)
+    first, following = file_summary(file, len(content), read_metadata(content))
+    prose(first, console)
     prose(told, console)
+    click.echo(following)
     for table in inspection_tables(file, tensors=tensors):
         print_table(table, console)
 

@@ -10,7 +10,9 @@ import sys
 import numpy as np
 import pytest
 
+from cloud.registry import Registry
 from ecct_tf.cli import main
+from ecct_tf.commands.inspect_summaries import file_summary
 from ecct_tf.config import load_config
 from ecct_tf.errors import ExportError
 from ecct_tf.runs.opening import open_models
@@ -447,6 +449,57 @@ def test_inspect_shows_what_a_file_holds(ecct, trainable):
     whole = re.sub(r"[\s│]", "", out)
     assert "clockfloat32[any,12]" in whole
     assert "session_gap_seconds" in whole
+
+
+def test_inspect_says_first_what_a_file_is_and_what_comes_next(ecct, trainable, run):
+    source = read_metadata(trainable.read_bytes())["provenance"]
+    told = " ".join(ecct("inspect", trainable)[1].split())
+    first, _, rest = told.partition("SHA-256")
+    assert "edge model of tier linear, trainable-int8, of the run" in first
+    run_text = f"{run.name} (ecct on synthetic, seed 0, after round {source['rounds']})"
+    assert f"of the run {run_text}" in first
+    assert f"weights: {source['weights']}, written by ecct-tf" in first
+    assert f"; {trainable.stat().st_size:,} bytes, file of 20" in first
+    assert f"verify {trainable} --run RUN" in rest
+
+
+def test_inspect_says_what_a_folder_is(ecct, run, files):
+    code, out, _ = ecct("inspect", run)
+    first, _, following = out.partition(" Next: ")
+    assert code == 0
+    assert first.startswith(f"{run}: run of ECCT on synthetic, seed 0, ")
+    assert re.search(r"begun 20\S+; [\d,]+ bytes in \d+ files$", first)
+    assert re.search(rf"^ecct (report|resume) {re.escape(str(run))}$", following)
+    # A folder of files names these, as before.
+    code, _, err = ecct("inspect", files)
+    assert (code, "name a file in it" in err) == (2, True)
+
+
+def test_inspect_says_what_a_registry_is(ecct, tmp_path):
+    registry = Registry(tmp_path / "registry")
+    for number in range(2):
+        with registry.draft() as draft:
+            (draft.path / "saved_model").mkdir()
+            (draft.path / "saved_model" / "saved_model.pb").write_text(f"{number}")
+            version = draft.commit()
+    code, out, _ = ecct("inspect", registry.path)
+    assert code == 0
+    made = version.manifest.created_at
+    assert f"registry with 2 versions, the newest 2 of {made}, none is in force; " in out
+    assert out.endswith(f"Next: ecct cloud versions {registry.path}")
+    registry.promote(version.number, expected=None)
+    assert "version 2 is in force" in ecct("inspect", registry.path)[1]
+
+
+@pytest.mark.parametrize("metadata", [{}, {"provenance": None, "variant": 3, "versions": []}])
+def test_a_summary_leaves_out_what_a_file_does_not_say(metadata, tmp_path):
+    file = tmp_path / "a file.tflite"
+    file.touch()
+    first, following = file_summary(file, 1234, metadata)
+    assert "which names no run and no version; 1,234 bytes" in first
+    assert following.endswith(f"verify '{file}'")
+    first, _ = file_summary(file, 1, {"provenance": {"cloud_version": 3, "made": "2026-01-02"}})
+    assert "of version 3 of the cloud, made 2026-01-02" in first
 
 
 def test_inspect_prints_metadata_as_json_and_nothing_else(ecct, trainable):
