@@ -29,7 +29,7 @@ _OTHER_FOLDERS = {
         "ecct cloud publish registry --out published",
         "ecct cloud publish registry --out published --version 3 --delta-from 1",
         "ecct cloud publish registry --out published --sign publisher.pem",
-        "ecct cloud publish registry --out published --engine beam --beam --runner=DirectRunner",
+        "ecct cloud publish registry --out published --engine beam",
     )
 )
 @registry_argument
@@ -111,7 +111,8 @@ _OTHER_FOLDERS = {
     "engine_options",
     metavar="OPTION",
     multiple=True,
-    help="Option of the pipeline as Beam has it, such as --runner=FlinkRunner, repeatable.",
+    help="Option of the pipeline as Beam has it, such as --runner=FlinkRunner, repeatable; by "
+    "default none.",
 )
 def publish(
     registry: Path,
