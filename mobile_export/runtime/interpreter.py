@@ -43,7 +43,8 @@ class Interpreter:
 
     Args:
       runtime: `litert`, `litert-compiled` for its CompiledModel, or `tensorflow`.
-      python: interpreter of the environment that has the runtime; by default this one.
+      python: interpreter of the environment that has the runtime, a path or a command; by default
+        this one.
       timeout_seconds: how long a reply may take.
     """
 
@@ -52,7 +53,9 @@ class Interpreter:
     ) -> None:
         self.runtime: Runtime = runtime
         self.version = ""
-        self._python = python or sys.executable
+        # The process has a folder of its own: a path from here is made whole, a command is not.
+        given = python or sys.executable
+        self._python = str(Path(given).absolute()) if os.sep in given else given
         self._timeout_seconds = timeout_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._path: Path | None = None
