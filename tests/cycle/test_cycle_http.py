@@ -62,7 +62,12 @@ def test_devices_over_http_answer_what_devices_with_files_answer(chain, config, 
     # The first publication once more, and the same devices without a service.
     other = CycleFolder(tmp_path / "files")
     publish(
-        Registry(folder.registry), other.public, version=1, start_codec="float16", round_number=0
+        Registry(folder.registry),
+        other.public,
+        version=1,
+        start_codec="float16",
+        round_number=0,
+        older_round=True,
     )
     fetched = fetch(other.public)
     assert fetched.publication.round_number == 0
