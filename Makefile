@@ -65,7 +65,7 @@ test-odd-places: $(INSTALLED) ## doctor and a round of simulate without network,
 install-current: $(CURRENT_INSTALLED) ## make .venv-current: Python 3.12, current TensorFlow, LiteRT, no TFF
 
 test-current: $(CURRENT_INSTALLED) ## run the tests of the export, the cloud and the engine without TFF there
-	@TF_USE_LEGACY_KERAS=1 .venv-current/bin/python -m pytest $(PARALLEL) -m "not slow or current" $(or $(ARGS),tests/mobile_export tests/cloud tests/wire tests/cycle tests/testing tests/federated/test_federated_engines.py tests/baselines/test_baselines_engines.py tests/simulation/test_simulation_engines.py tests/test_tracking.py mobile_export cloud ecct_tf/wire ecct_tf/cycle)
+	@TF_USE_LEGACY_KERAS=1 .venv-current/bin/python -m pytest $(PARALLEL) -m "not slow or current" $(or $(ARGS),tests/mobile_export tests/cloud tests/wire tests/cycle tests/testing tests/evaluation tests/reporting/test_reporting_gains.py tests/reporting/test_reporting_page.py tests/studies/test_studies_run.py tests/federated/test_federated_engines.py tests/baselines/test_baselines_engines.py tests/simulation/test_simulation_engines.py tests/test_tracking.py mobile_export cloud ecct_tf/wire ecct_tf/cycle)
 
 test-beam: $(BEAM_INSTALLED) ## the cloud's jobs as pipelines of Apache Beam, in .venv-beam
 	@TF_USE_LEGACY_KERAS=1 .venv-beam/bin/python -m pytest $(or $(ARGS),tests/cloud/test_cloud_pipelines_ingestion.py tests/cloud/test_cloud_pipelines_publication.py tests/cloud/test_cloud_pipelines_running.py)

@@ -159,7 +159,7 @@ def _checked(
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DataError(
-            f"labels: expected 0 or 1, received {truth[row]!r} in row {row}. "
+            f"labels: expected 0 or 1, received {truth[row].item()!r} in row {row}. "
             "Turn ratings into labels first, for example `rating >= 4`."
         )
     not_finite = ~np.isfinite(values)

@@ -96,8 +96,7 @@ def device_gains(subject: Model, baseline: Model) -> Gains:
     users["interactions"] = by_user["interactions"].first()
     # What float sums leave of equal ranks is no difference.
     difference = (users["subject"] - users["baseline"]).to_numpy(float)
-    difference[np.abs(difference) < 1e-12] = 0.0
-    users["gain"] = difference
+    users["gain"] = np.where(np.abs(difference) < 1e-12, 0.0, difference)
     return Gains(
         subject=subject.name,
         baseline=baseline.name,

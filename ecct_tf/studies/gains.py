@@ -65,8 +65,7 @@ def user_gains(
     table = pd.concat(parts, ignore_index=True)
     difference = (table["subject"] - table["baseline"]).to_numpy(float)
     # What float sums leave of equal ranks is no difference.
-    difference[np.abs(difference) < 1e-12] = 0.0
-    return table.assign(gain=difference)
+    return table.assign(gain=np.where(np.abs(difference) < 1e-12, 0.0, difference))
 
 
 def gain_of(rows: pd.DataFrame) -> Interval:

@@ -263,7 +263,7 @@ def test_damaged_texts_and_times_of_no_calendar_in_parquet_are_refused(load, tmp
     users = pa.array(["ann", "bob"])
     # Bytes that are no UTF-8, declared as text: what a flipped bit leaves.
     texts = pa.array([b"f\xb8", b"film"], pa.binary()).view(pa.string())
-    far = pa.array([2**60, 10], pa.int64()).view(pa.timestamp("s"))
+    far = pa.array([2**60, 10], pa.int64()).view(pa.timestamp("us"))
     days = pa.array([2**31 - 1, 10], pa.int32()).view(pa.date32())
     times = pa.array([1, 2])
     for item, time, column in (

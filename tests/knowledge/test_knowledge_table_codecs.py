@@ -192,7 +192,7 @@ def test_a_codebook_that_is_fitted_stays_as_items_are_appended():
     values = normal(410, 2)
     grown, before = (build_table_codec("pq2").encode(each) for each in (values, values[:402]))
     np.testing.assert_array_equal(grown.rows[:402], before.rows)
-    used = before.rows.max() + 1
+    used = int(before.rows.max()) + 1
     np.testing.assert_array_equal(codebooks(grown)[:, :used], codebooks(before))
 
 
