@@ -95,8 +95,8 @@ def run_cycles(
         )
     if http is not None and http.browsers and not is_own_codec(config.exchange.codec):
         raise ConfigError(
-            f"exchange.codec: got {config.exchange.codec}, a custom codec, but browsers know "
-            f"{', '.join(CODECS)} alone; leave them out, or use one of these"
+            f"exchange.codec: got {config.exchange.codec}, a custom codec, but the browsers of a "
+            f"cycle know {', '.join(CODECS)} alone; leave them out, or use one of these"
         )
     folder = CycleFolder(out)
     if len(folder.rows()) <= cycles:

@@ -27,8 +27,8 @@ def check_codec(file: EdgeFile, codec: CodecName | None) -> None:
     if file.sizes.custom_codec and codec is None:
         raise DeviceError(
             f"{file.name}: its run exchanges through exchange.codec={named}, a custom codec; if "
-            f"this device has the package, name it: codec={named!r} (DeviceModel). Devices without "
-            "Python need a run with float32, float16 or int8"
+            f"this device has the package, name it: codec={named!r} (DeviceModel). Apps in Kotlin "
+            "and in browsers bring their own form of it (docs/extend_codec.md)"
         )
     if codec is not None and codec != named:
         raise DeviceError(

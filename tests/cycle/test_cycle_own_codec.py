@@ -67,7 +67,9 @@ def test_jobs_and_devices_of_a_cycle_exchange_through_it(http, tmp_path):
 def test_browsers_of_a_cycle_refuse_it_by_name(tmp_path):
     config = load_cycle_config(None, overrides=[*pieces.SMALL, *OWN], http=True)
     browsers = HttpOptions(browsers=1, browser_command=("node",))
-    with pytest.raises(ConfigError, match=f"got {CODEC}, a custom codec, but browsers know float"):
+    with pytest.raises(
+        ConfigError, match=f"got {CODEC}, a custom codec, but the browsers of a cycle know float"
+    ):
         run_cycles(config, tmp_path, cycles=1, show=False, http=browsers)
 
 

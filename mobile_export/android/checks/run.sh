@@ -47,7 +47,7 @@ compile sample.jar "$core:$edge:$coroutines" "${old[@]}" sample/src/main/kotlin 
 sample=$!
 compile tests.jar "$core:$edge:$coroutines:$lib/kotlin-test.jar:$lib/kotlin-test-junit.jar" \
   -jvm-target 17 "-Xfriend-paths=$core,$edge" \
-  ecct-edge-core/src/test/kotlin ecct-edge/src/test/kotlin checks/runner checks/stubs/java
+  ecct-edge-core/src/test/kotlin ecct-edge/src/test/kotlin ../../examples/own_codecs/kotlin checks/runner checks/stubs/java
 wait "$sample"
 
 # A real interpreter takes part where an environment of this project has one.

@@ -14,6 +14,9 @@ kotlin {
     }
 }
 
+// The codec of the example package, whose bytes the tests compare with those of Python.
+kotlin.sourceSets.named("test") { kotlin.srcDir("../../../examples/own_codecs/kotlin") }
+
 java {
     sourceCompatibility = JavaVersion.VERSION_1_8
     targetCompatibility = JavaVersion.VERSION_1_8

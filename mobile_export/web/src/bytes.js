@@ -176,6 +176,22 @@ export function halfToFloat(bits) {
   return SCRATCH.getFloat32(0);
 }
 
+/** The bits of the float16 that is next to a float32, of two the even one. @param {number} value */
+export function floatToHalf(value) {
+  SCRATCH.setFloat32(0, value);
+  const bits = SCRATCH.getUint32(0);
+  const sign = (bits >>> 16) & 0x8000;
+  const size = bits & 0x7fffffff;
+  if (size > 0x7f800000) return sign | 0x7e00;
+  // 65,520, which lies half way to the next that there would be.
+  if (size >= 0x477ff000) return sign | 0x7c00;
+  if (size >= 0x38800000) return sign | ((size - 0x38000000 + 0xfff + ((size >>> 13) & 1)) >>> 13);
+  // Subnormal: steps of 2^-24.
+  const steps = Math.abs(value) * 2 ** 24;
+  const found = Math.round(steps);
+  return sign | (found - steps === 0.5 && found % 2 !== 0 ? found - 1 : found);
+}
+
 /** @param {Uint8Array} content */
 export function toHex(content) {
   return Array.from(content, (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -137,12 +137,13 @@ export class CloudClient {
    * An exported file that the service offers, checked against its manifest.
    *
    * @param {string} name
+   * @param {{codecs?: readonly import('./codecs.js').Codec[]}} [options] as for `ModelFile.parse`
    * @throws {TransportError} when it is not offered, or not what its manifest says.
    */
-  async model(name) {
+  async model(name, options = {}) {
     const [manifest, content] = await Promise.all([MANIFEST, name].map((each) => this.#body(`/v1/models/${each}`)));
     try {
-      return await ModelFile.parse(name, content, new TextDecoder().decode(manifest));
+      return await ModelFile.parse(name, content, new TextDecoder().decode(manifest), options);
     } catch (error) {
       if (!(error instanceof ModelFileError)) throw error;
       throw new TransportError(`/v1/models/${name}: ${error.message}`, {cause: error});

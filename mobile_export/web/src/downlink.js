@@ -1,8 +1,8 @@
 /** What the cloud sends: one user's downlink, and files of many. */
-import {asFloat32, ByteReader, halfToFloat, toHex} from './bytes.js';
+import {asFloat32, ByteReader, ByteWriter, halfToFloat, toHex} from './bytes.js';
+import {BUILT_IN, codeOf, decodeRow, EXPECTED_CODE, isCode, rowBytes} from './codecs.js';
 import {PayloadError, SealError} from './errors.js';
 import {MAX_INT} from './json.js';
-import {CODECS, Exchange} from './metadata.js';
 import {DIGEST_BYTES, unseal} from './sealed.js';
 
 const LARGEST_HALF = 65504;
@@ -11,11 +11,11 @@ const HEADER_BYTES = 64;
 const MAX_VALUES = 1 << 20;
 const WAY_OUT = 'fetch the file again';
 
-/** What the cloud sent one user, as encoded. */
+/** What the cloud sent one user, as the graph of a file takes it: of an app's own codec the numbers. */
 export class Downlink {
   /**
    * @param {object} parts
-   * @param {import('./metadata.js').Codec} parts.codec
+   * @param {import('./codecs.js').GraphCodec} parts.codec
    * @param {Uint8Array} parts.embedding `[d_c]` values of the codec, little-endian
    * @param {number} parts.scale of an int8 embedding, a float16 number; otherwise 1
    * @param {Int32Array} parts.queries `[Q]`, the items that the cloud asks about; empty when it asks nothing
@@ -53,32 +53,36 @@ export class Downlink {
    * scale (float16), then the queries (int32).
    *
    * @param {Uint8Array} content
-   * @param {Exchange} exchange
+   * @param {import('./metadata.js').Exchange} exchange
    * @param {{cloudVersion?: number, round?: number, tableSha256?: string}} [told]
    * @throws {PayloadError} when the length is not that of `exchange`, or a number is none.
    */
   static decode(content, exchange, told = {}) {
-    const {codec, cloudDim, queries, downlinkBytes} = exchange;
+    const {codec, graph, cloudDim, queries, downlinkBytes} = exchange;
     if (content.length !== downlinkBytes) {
       throw new PayloadError(
-        `downlink: expected ${downlinkBytes} bytes for ${codec}, ${cloudDim} values and ${queries} queries, got ` +
+        `downlink: expected ${downlinkBytes} bytes for ${codec.name}, ${cloudDim} values and ${queries} queries, got ` +
           `${content.length}; does it belong to this model?`,
       );
     }
     const bytes = new ByteReader(content);
+    const row = bytes.bytes(rowBytes(codec, cloudDim));
+    // A codec of the app's is undone here, so that the state keeps numbers as in Python.
+    const isOwn = codec.name !== graph;
+    const embedding = isOwn ? new ByteWriter().float32s(decodeRow(codec, row, cloudDim)).done() : row;
     return new Downlink({
-      codec,
-      embedding: bytes.bytes(exchange.valueBytes * cloudDim),
-      scale: codec === 'int8' ? bytes.half() : 1,
+      codec: graph,
+      embedding: embedding.slice(0, exchange.valueBytes * cloudDim),
+      scale: graph === 'int8' ? new ByteReader(row.slice(cloudDim)).half() : 1,
       queries: bytes.int32s(queries),
       ...told,
     });
   }
 
-  /** For a user that the cloud knows nothing of: an embedding of zeros. @param {Exchange} exchange */
+  /** For a user that the cloud knows nothing of: an embedding of zeros. @param {import('./metadata.js').Exchange} exchange */
   static unknownUser(exchange) {
     const embedding = new Uint8Array(exchange.valueBytes * exchange.cloudDim);
-    return new Downlink({codec: exchange.codec, embedding, scale: 1, queries: new Int32Array(0)});
+    return new Downlink({codec: exchange.graph, embedding, scale: 1, queries: new Int32Array(0)});
   }
 
   /**
@@ -108,10 +112,10 @@ export class Downlink {
     return {user_embedding: Int8Array.from(this.embedding), user_embedding_scale: Float32Array.of(this.scale)};
   }
 
-  /** Whether it has the form of `exchange`. @param {Exchange} exchange */
+  /** Whether it has the form of `exchange`. @param {import('./metadata.js').Exchange} exchange */
   isOf(exchange) {
     const asked = this.queries.length === 0 || this.queries.length === exchange.queries;
-    return this.codec === exchange.codec && this.embedding.length === exchange.valueBytes * exchange.cloudDim && asked;
+    return this.codec === exchange.graph && this.embedding.length === exchange.valueBytes * exchange.cloudDim && asked;
   }
 
   /** Whether the embedding fits the item table of a file. @param {import('./model_file.js').ModelFile} model */
@@ -128,7 +132,7 @@ export class Downlink {
     const {exchange, tableSha256} = model.metadata;
     if (!this.isOf(exchange)) {
       throw new PayloadError(
-        `downlink: expected ${exchange.cloudDim} values of ${exchange.codec} and ${exchange.queries} queries or none, ` +
+        `downlink: expected ${exchange.cloudDim} values of ${exchange.graph} and ${exchange.queries} queries or none, ` +
           `got ${this.embedding.length} bytes of ${this.codec} and ${this.queries.length}; does it belong to this model?`,
       );
     }
@@ -148,6 +152,12 @@ export class Downlink {
   }
 }
 
+/**
+ * The form of the records of a file: the byte of its codec, d_c, Q, and bytes of an embedding.
+ *
+ * @typedef {{code: number, cloudDim: number, queries: number, rowBytes: number}} DownlinkForm
+ */
+
 /** Downlinks as the cloud publishes them (`ecct_tf.wire.downlink` in Python), checksum and lengths checked. */
 export class DownlinkFile {
   /** @type {Map<number, Uint8Array>} */
@@ -160,7 +170,7 @@ export class DownlinkFile {
    * @param {number} parts.cloudVersion
    * @param {number} parts.round
    * @param {string} parts.tableSha256
-   * @param {Exchange} parts.form
+   * @param {DownlinkForm} parts.form
    * @param {Map<number, Uint8Array>} parts.records
    */
   constructor({segments, cloudVersion, round, tableSha256, form, records}) {
@@ -181,19 +191,27 @@ export class DownlinkFile {
    * The downlink of a user or segment, or null when there is none: a new user takes one from the segments file.
    *
    * @param {number} key
-   * @param {Exchange} exchange of the model
+   * @param {import('./metadata.js').Exchange} exchange of the model
    * @throws {PayloadError} when it is of another form than the model's.
    */
   of(key, exchange) {
     const form = this.#form;
-    if (form.codec !== exchange.codec || form.cloudDim !== exchange.cloudDim || form.queries !== exchange.queries) {
+    const {codec} = exchange;
+    if (form.code !== codeOf(codec) || form.cloudDim !== exchange.cloudDim || form.queries !== exchange.queries) {
       throw new PayloadError(
-        `downlinks: expected ${exchange.codec} with ${exchange.cloudDim} values and ${exchange.queries} queries, got ` +
-          `${form.codec} with ${form.cloudDim} and ${form.queries}; cloud and model were built with different settings`,
+        `downlinks: expected ${codec.name} with ${exchange.cloudDim} values and ${exchange.queries} queries, got ` +
+          `${codecText(form.code)} with ${form.cloudDim} and ${form.queries}; cloud and model were built with different settings`,
       );
     }
     const record = this.#records.get(key);
     if (record === undefined) return null;
+    const expected = rowBytes(codec, exchange.cloudDim);
+    if (form.rowBytes !== expected) {
+      throw new PayloadError(
+        `downlinks: expected embeddings of ${expected} bytes for codec ${codec.name}, got ${form.rowBytes}; cloud and app ` +
+          'have different versions of it',
+      );
+    }
     const {cloudVersion, round, tableSha256} = this;
     return Downlink.decode(record, exchange, {cloudVersion, round, tableSha256});
   }
@@ -222,11 +240,8 @@ export class DownlinkFile {
 /** @param {ByteReader} bytes */
 function read(bytes) {
   const [codec, kind] = [bytes.uint8(), bytes.uint8()];
-  if (CODECS[codec] === undefined) {
-    throw new PayloadError(
-      `downlinks: expected a codec below ${CODECS.length}, got ${codec}; devices without Python need a cloud with ` +
-        'float32, float16 or int8',
-    );
+  if (!isCode(codec)) {
+    throw new PayloadError(`downlinks: ${EXPECTED_CODE}, got ${codec}; a later version of ECCT-TF wrote the file`);
   }
   if (kind > 1) {
     throw new PayloadError(
@@ -245,15 +260,15 @@ function read(bytes) {
     );
   }
   const table = bytes.bytes(DIGEST_BYTES);
-  const form = new Exchange({
+  const known = BUILT_IN[codec];
+  const form = {
+    code: codec,
     cloudDim: width,
-    embeddingDim: 1,
     queries,
-    codec: /** @type {import('./metadata.js').Codec} */ (CODECS[codec]),
-    withLogits: false,
-    noiseMultiplier: 0,
-  });
-  const expected = HEADER_BYTES + count * (4 + form.downlinkBytes);
+    rowBytes: known === undefined ? unreadBytes(bytes.content.length - HEADER_BYTES, count, queries) : rowBytes(known, width),
+  };
+  const recordBytes = form.rowBytes + 4 * queries;
+  const expected = HEADER_BYTES + count * (4 + recordBytes);
   if (bytes.content.length !== expected) {
     throw new PayloadError(
       `downlinks: expected ${expected} bytes before the digest for ${count} keys, got ${bytes.content.length}; ${WAY_OUT}`,
@@ -266,21 +281,43 @@ function read(bytes) {
       `downlinks: expected one record for each of ${count} keys in ascending order, got ${count} records; ${WAY_OUT}`,
     );
   }
-  const records = new Map(keys.map((key) => [key, bytes.bytes(form.downlinkBytes)]));
+  const records = new Map(keys.map((key) => [key, bytes.bytes(recordBytes)]));
   records.forEach((record, key) => checkRecord(key, record, form));
   return new DownlinkFile({segments: kind === 1, cloudVersion: version, round, tableSha256: toHex(table), form, records});
 }
+
+/**
+ * Bytes of an embedding of a codec that the reader of a file need not know.
+ *
+ * @param {number} bodyBytes
+ * @param {number} count
+ * @param {number} queries
+ */
+function unreadBytes(bodyBytes, count, queries) {
+  if (count === 0) return 1;
+  const found = Math.floor(bodyBytes / count) - 4 - 4 * queries;
+  if (found < 1 || found > MAX_VALUES) {
+    throw new PayloadError(`downlinks: expected bytes of an embedding in 1..${MAX_VALUES}, got ${found}; ${WAY_OUT}`);
+  }
+  return found;
+}
+
+/** @param {number} code */
+const codecText = (code) => BUILT_IN[code]?.name ?? `a custom codec of code ${code}`;
 
 /**
  * Refuses a file that has what no device can use, whoever's it is.
  *
  * @param {number} key
  * @param {Uint8Array} record
- * @param {Exchange} form
+ * @param {DownlinkForm} form
  */
-function checkRecord(key, record, {codec, cloudDim, queries}) {
+function checkRecord(key, record, {code, cloudDim, queries, rowBytes: embeddingBytes}) {
   const bytes = new ByteReader(record);
-  for (let place = 0; place < cloudDim; place++) {
+  const codec = BUILT_IN[code]?.name;
+  // What a codec of the app's wrote is read for the device that it is for.
+  if (codec === undefined) bytes.bytes(embeddingBytes);
+  for (let place = 0; codec !== undefined && place < cloudDim; place++) {
     const value = codec === 'float32' ? bytes.float32() : codec === 'float16' ? bytes.half() : bytes.uint8();
     if (!Number.isFinite(value)) throw diverged('embedding', key, 'finite numbers', value);
   }

@@ -23,6 +23,9 @@ export class StateError extends EdgeError {}
 /** Bytes of a downlink or an uplink that do not have the declared form. */
 export class PayloadError extends EdgeError {}
 
+/** A codec of the app failed, or does not do what a codec does. */
+export class CodecError extends EdgeError {}
+
 /** An argument that no model of this form can take. */
 export class InputError extends EdgeError {}
 

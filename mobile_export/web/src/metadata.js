@@ -1,4 +1,5 @@
 /** What a file says of itself, in `ecct_edge.json`. */
+import {codecNamed, graphCodec, rowBytes, VALUE_BYTES} from './codecs.js';
 import {JsonError, InputError, ModelFileError} from './errors.js';
 import {sha256OfText} from './hashing.js';
 import {jsonText, Told} from './json.js';
@@ -12,12 +13,6 @@ export const SCHEMA = 'ecct-edge/1';
 export const METADATA_FILE = 'ecct_edge.json';
 
 const TYPES = ['float32', 'int32', 'int8'];
-/** How embeddings and logits are written in a payload, by the number in its header. */
-export const CODECS = ['float32', 'float16', 'int8'];
-const VALUE_BYTES = {float32: 4, float16: 2, int8: 1};
-
-/** @typedef {'float32' | 'float16' | 'int8'} Codec */
-
 /**
  * An input or output of a signature; extents are null where the caller decides: a dynamic file.
  *
@@ -53,7 +48,7 @@ export class Exchange {
    * @param {number} form.cloudDim d_c, width of the user embedding in a downlink
    * @param {number} form.embeddingDim d_e, width of the edge embeddings in an uplink
    * @param {number} form.queries Q, items that the cloud asks about
-   * @param {Codec} form.codec
+   * @param {import('./codecs.js').Codec} form.codec how embeddings and logits are written
    * @param {boolean} form.withLogits whether logits cross (stage 2)
    * @param {number} form.noiseMultiplier of the noise that the device adds; 0 for none
    */
@@ -66,35 +61,35 @@ export class Exchange {
     this.noiseMultiplier = noiseMultiplier;
   }
 
-  /** Bytes of one value of an embedding. */
+  /** In which the graph of a file takes and gives numbers: of an app's own codec as they are. */
+  get graph() {
+    return graphCodec(this.codec.name);
+  }
+
+  /** Bytes of one value of an embedding, as the graph takes it. */
   get valueBytes() {
-    return VALUE_BYTES[this.codec];
+    return VALUE_BYTES[this.graph];
   }
 
   /** Bytes of one user's downlink. */
   get downlinkBytes() {
-    return this.#bytes(1, this.cloudDim) + 4 * this.queries;
+    return rowBytes(this.codec, this.cloudDim) + 4 * this.queries;
   }
 
   /** Bytes of one user's uplink. */
   get uplinkBytes() {
-    const logits = this.withLogits ? this.#bytes(1, this.queries) : 0;
-    return 4 * (1 + this.queries) + this.#bytes(this.queries, this.embeddingDim) + logits;
-  }
-
-  /**
-   * @param {number} rows
-   * @param {number} columns
-   */
-  #bytes(rows, columns) {
-    return rows * columns * this.valueBytes + (this.codec === 'int8' ? 2 * rows : 0);
+    const logits = this.withLogits ? rowBytes(this.codec, this.queries) : 0;
+    return 4 * (1 + this.queries) + this.queries * rowBytes(this.codec, this.embeddingDim) + logits;
   }
 }
 
 /** What a file says of itself. */
 export class EdgeMetadata {
-  /** @param {Told} root */
-  constructor(root) {
+  /**
+   * @param {Told} root
+   * @param {readonly import('./codecs.js').Codec[]} [codecs] of the app
+   */
+  constructor(root, codecs = []) {
     const schema = root.text('schema');
     if (schema !== SCHEMA) {
       throw new ModelFileError(
@@ -136,7 +131,7 @@ export class EdgeMetadata {
     this.itemFile = items.textOrNull('file');
     /** SHA-256 of the item table that the file holds, as the cloud publishes it. */
     this.tableSha256 = items.text('table_sha256');
-    this.exchange = exchangeOf(root.child('exchange'));
+    this.exchange = exchangeOf(root.child('exchange'), codecs);
     /** @type {ProfileColumn[]} private columns in the order of the input `profile` */
     this.profile = root.children('profile').map(column);
     const signatures = root.child('signatures');
@@ -152,11 +147,13 @@ export class EdgeMetadata {
 
   /**
    * @param {string} text
-   * @throws {ModelFileError} when it is of another schema, or not whole.
+   * @param {readonly import('./codecs.js').Codec[]} [codecs] of the app, one of which it may name
+   * @throws {ModelFileError} when it is of another schema, not whole, or names a codec that there is not.
+   * @throws {CodecError} when a codec of the app does not do what a codec does.
    */
-  static parse(text) {
+  static parse(text, codecs = []) {
     try {
-      return new EdgeMetadata(Told.parse(text, METADATA_FILE));
+      return new EdgeMetadata(Told.parse(text, METADATA_FILE), codecs);
     } catch (error) {
       if (!(error instanceof JsonError)) throw error;
       throw new ModelFileError(`the metadata of the model is damaged: ${error.message}; export it again`, {
@@ -274,17 +271,16 @@ function column(told) {
   };
 }
 
-/** @param {Told} told */
-function exchangeOf(told) {
-  const codec = told.text('codec');
-  if (!CODECS.includes(codec)) {
-    throw new JsonError(`expected codec float32, float16 or int8, got ${codec}; custom codecs run in Python`);
-  }
+/**
+ * @param {Told} told
+ * @param {readonly import('./codecs.js').Codec[]} codecs
+ */
+function exchangeOf(told, codecs) {
   return new Exchange({
     cloudDim: told.count('cloud_dim'),
     embeddingDim: told.count('embedding_dim'),
     queries: told.count('num_queries'),
-    codec: /** @type {Codec} */ (codec),
+    codec: codecNamed(told.text('codec'), codecs),
     withLogits: told.flag('with_logits'),
     noiseMultiplier: told.number('noise_multiplier'),
   });

@@ -45,12 +45,15 @@ export class ModelFile {
    * @param {EdgeMetadata} parts.metadata
    * @param {Vocabulary | null} parts.items
    * @param {(Vocabulary | null)[]} parts.profile
+   * @param {readonly import('./codecs.js').Codec[]} [parts.codecs] of the app
    */
-  constructor({name, sha256, content, metadata, items, profile}) {
+  constructor({name, sha256, content, metadata, items, profile, codecs = []}) {
     this.name = name;
     this.sha256 = sha256;
     this.content = content;
     this.metadata = metadata;
+    /** Codecs of the app, for the next file. */
+    this.codecs = codecs;
     this.#items = items;
     this.#profile = profile;
     /** What decides whether another file can take over its rows and weights. */
@@ -63,9 +66,12 @@ export class ModelFile {
    * @param {string} name in the manifest
    * @param {Uint8Array} content of the `.tflite` file
    * @param {string} manifest text of `manifest.json`
-   * @throws {ModelFileError} when the hash differs, or the file is of another schema.
+   * @param {{codecs?: readonly import('./codecs.js').Codec[]}} [options] `codecs` of the app, for a file whose run
+   *   exchanges through one of them
+   * @throws {ModelFileError} when the hash differs, the file is of another schema, or names a codec that there is not.
+   * @throws {CodecError} when a codec of the app does not do what a codec does.
    */
-  static async parse(name, content, manifest) {
+  static async parse(name, content, manifest, {codecs = []} = {}) {
     const hashes = manifestHashes(manifest);
     const expected = hashes.get(name);
     if (expected === undefined) {
@@ -92,7 +98,7 @@ export class ModelFile {
       }
       return found;
     };
-    const metadata = EdgeMetadata.parse(text(METADATA_FILE));
+    const metadata = EdgeMetadata.parse(text(METADATA_FILE), codecs);
     const {itemFile} = metadata;
     return new ModelFile({
       name,
@@ -102,6 +108,7 @@ export class ModelFile {
       items: itemFile === null ? null : Vocabulary.parse(text(itemFile), itemFile, metadata.itemRows),
       profile: metadata.profile.map(({file, rows}) =>
         file === null ? null : Vocabulary.parse(text(file), file, rows)),
+      codecs,
     });
   }
 
@@ -109,9 +116,10 @@ export class ModelFile {
    * Fetches a file and `manifest.json` beside it, and checks the hash.
    *
    * @param {string | URL} address of the `.tflite` file
+   * @param {{codecs?: readonly import('./codecs.js').Codec[]}} [options] as for `parse`
    * @throws {ModelFileError} when one cannot be fetched, or the hash differs.
    */
-  static async fetch(address) {
+  static async fetch(address, options = {}) {
     const place = new URL(address, globalThis.location?.href);
     const [content, manifest] = await Promise.all(
       [place, new URL(MANIFEST, place)].map(async (each) => {
@@ -126,7 +134,7 @@ export class ModelFile {
       }),
     );
     const name = decodeURIComponent(place.pathname.split('/').pop() ?? '');
-    return ModelFile.parse(name, content, new TextDecoder().decode(manifest));
+    return ModelFile.parse(name, content, new TextDecoder().decode(manifest), options);
   }
 
   /** Fingerprint of the tokens of the rows before `rows`. @param {number} rows */

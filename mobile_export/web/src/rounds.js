@@ -55,7 +55,8 @@ async function once(device, client, options, clock) {
   const {exchange, tableSha256} = device.model.metadata;
   if (publication.tableSha256 !== tableSha256) {
     const sent = await sendWaiting(device, client);
-    return {round, training: null, sent, newModel: await client.model(device.model.name)};
+    const {name, codecs} = device.model;
+    return {round, training: null, sent, newModel: await client.model(name, {codecs})};
   }
   const known = device.state.downlink;
   const hasTakenPart = known !== null && known.round >= round && known.cloudVersion > 0;

@@ -316,7 +316,7 @@ function readDownlink(arrays, told) {
   const dtype = arrays.dtype('user_embedding');
   const [codec] = Object.entries(EMBEDDINGS).find(([, written]) => written === dtype) ?? [];
   return new Downlink({
-    codec: /** @type {import('./metadata.js').Codec} */ (codec),
+    codec: /** @type {import('./codecs.js').GraphCodec} */ (codec),
     embedding: arrays.bytes('user_embedding'),
     scale: Math.fround(told.number('scale')),
     queries: arrays.int32s('queries'),

@@ -9,7 +9,7 @@ import {asFloat32, asInt32, ByteReader} from './bytes.js';
 import {JsonError} from './errors.js';
 import {entries, Told, utf8, whole} from './json.js';
 
-/** @type {Record<import('./metadata.js').Codec, string>} */
+/** @type {Record<import('./codecs.js').GraphCodec, string>} */
 export const EMBEDDINGS = {float32: '<f4', float16: '<f2', int8: '|i1'};
 
 /**

@@ -1,9 +1,9 @@
 /** What leaves the device: the answer to a downlink, and the envelope that the cloud's log reads. */
 import {ByteReader, ByteWriter} from './bytes.js';
+import {BUILT_IN, codeOf, encodeRow, EXPECTED_CODE, isCode, rowBytes} from './codecs.js';
 import {InputError, ModelFileError, PayloadError} from './errors.js';
 import {crc32} from './hashing.js';
 import {MAX_INT} from './json.js';
-import {CODECS} from './metadata.js';
 
 const HEADER_BYTES = 40;
 const SCHEMA = 1;
@@ -29,10 +29,14 @@ const MOST_VALUES = 1_000_000;
 export function encodeUplink(user, outputs, exchange) {
   const bytes = new ByteWriter().int32(user).int32s(outputs.items);
   const {embeddings, embedding_scales: scales, logits, logit_scale: logitScale} = outputs;
-  if (exchange.codec === 'float32') {
-    bytes.float32s(embeddings);
-    if (exchange.withLogits) bytes.float32s(logits);
-  } else if (exchange.codec === 'float16') {
+  const {codec, embeddingDim, graph} = exchange;
+  if (graph === 'float32') {
+    // As the codec writes them, be it this one or the app's.
+    for (let start = 0; start < embeddings.length; start += embeddingDim) {
+      bytes.bytes(encodeRow(codec, Float32Array.from(embeddings).subarray(start, start + embeddingDim)));
+    }
+    if (exchange.withLogits) bytes.bytes(encodeRow(codec, Float32Array.from(logits)));
+  } else if (graph === 'float16') {
     // The graph has no float16 outputs: their bits come in the low half of an int32.
     bytes.halves(embeddings);
     if (exchange.withLogits) bytes.halves(logits);
@@ -69,7 +73,7 @@ export function encodeUplinkRecord(payload, exchange, {round, cloudVersion, crea
   const body = new ByteWriter()
     .text(MAGIC)
     .uint16(SCHEMA)
-    .uint8(CODECS.indexOf(exchange.codec))
+    .uint8(codeOf(exchange.codec))
     .uint8(exchange.withLogits ? 2 : 1)
     .int32s([exchange.queries, exchange.embeddingDim])
     .int64s([createdAtSeconds])
@@ -103,7 +107,7 @@ export function recordRound(record) {
     throw refused('its CRC-32 does not fit; it was damaged on its way');
   }
   const [codec, stage] = [bytes.uint8(), bytes.uint8()];
-  if (codec >= CODECS.length) throw refused(`expected a codec below ${CODECS.length}, got ${codec}`);
+  if (!isCode(codec)) throw refused(`${EXPECTED_CODE}, got ${codec}`);
   if (stage !== 1 && stage !== 2) throw refused(`expected stage 1 or 2, got ${stage}`);
   const [queries, embeddingDim] = [bytes.uint32(), bytes.uint32()];
   const [createdAt] = bytes.int64s(1);
@@ -133,13 +137,16 @@ function checkSizes({codec, queries, embeddingDim, withLogits, byPlace: isByPlac
     );
   }
   if (told !== there) throw refused(`its header says ${told} bytes of payload, it has ${there}`);
-  const valueBytes = [4, 2, 1][codec];
-  const scales = codec === CODECS.indexOf('int8') ? 2 : 0;
-  const expected =
-    4 + (isByPlace ? 4 : 4 * queries) + queries * (embeddingDim * valueBytes + scales) +
-    (withLogits ? queries * valueBytes + scales : 0);
+  const before = 4 + (isByPlace ? 4 : 4 * queries);
+  const known = BUILT_IN[codec];
+  if (known === undefined) {
+    // How long its values are is known to the codec alone, which a record does not bring.
+    if (there > before && 4 * queries * (embeddingDim + 3) <= MOST_VALUES) return;
+    throw refused(`expected more than ${before} and at most ${MOST_VALUES} bytes of payload for ${queries} queries, got ${there}`);
+  }
+  const expected = before + queries * rowBytes(known, embeddingDim) + (withLogits ? rowBytes(known, queries) : 0);
   if (there !== expected) {
-    throw refused(`expected a payload of ${expected} bytes for ${CODECS[codec]}, got ${there}`);
+    throw refused(`expected a payload of ${expected} bytes for ${known.name}, got ${there}`);
   }
 }
 

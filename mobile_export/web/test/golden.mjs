@@ -11,7 +11,7 @@ const FOLDER = new URL('../../android/ecct-edge-core/src/test/resources/golden/'
 
 export const bytesOf = (name) => new Uint8Array(readFileSync(new URL(name, FOLDER)));
 export const jsonOf = (name) => JSON.parse(readFileSync(new URL(name, FOLDER), 'utf8'));
-const textOf = (name) => readFileSync(new URL(name, FOLDER), 'utf8');
+export const textOf = (name) => readFileSync(new URL(name, FOLDER), 'utf8');
 
 export const golden = jsonOf('case.json');
 export const model = await ModelFile.parse('edge.tflite', bytesOf('edge.tflite'), textOf('manifest.json'));
@@ -67,8 +67,9 @@ export class FakeInterpreter {
   inside = 0;
   overlapped = false;
 
-  constructor({metadata}, score = golden.score) {
+  constructor({metadata}, score = golden.score, uplink = golden.uplink.outputs) {
     this.metadata = metadata;
+    this.uplink = uplink;
     this.score = score;
     this.state = new Float32Array(metadata.stateSize);
     const names = (ports) => ports.map(({name}) => name);
@@ -104,7 +105,7 @@ export class FakeInterpreter {
         return found;
       }
       case 'uplink':
-        return this.#golden(golden.uplink.outputs, name, inputs.queries.length);
+        return this.#golden(this.uplink, name, inputs.queries.length);
       case 'train':
         for (let place = 0; place < this.metadata.weights; place++) this.state[place] += 1;
         return {

@@ -4,6 +4,7 @@ import {createHash} from 'node:crypto';
 import test from 'node:test';
 
 import {ByteWriter, fromHex, halfToFloat, toHex} from '../src/bytes.js';
+import {BUILT_IN} from '../src/codecs.js';
 import {Downlink, DownlinkFile} from '../src/downlink.js';
 import {InputError, PayloadError} from '../src/errors.js';
 import {crc32, sha256, sha256Hex} from '../src/hashing.js';
@@ -16,8 +17,9 @@ import {downlinkBytes, golden, jsonOf, model} from './golden.mjs';
 
 const wire = jsonOf('wire.json');
 const {exchange} = model.metadata;
+const named = (name) => BUILT_IN.find((codec) => codec.name === name);
 const form = (changes) =>
-  new Exchange({cloudDim: 8, embeddingDim: 3, queries: 2, codec: 'int8', withLogits: true, noiseMultiplier: 0, ...changes});
+  new Exchange({cloudDim: 8, embeddingDim: 3, queries: 2, codec: named('int8'), withLogits: true, noiseMultiplier: 0, ...changes});
 
 test('hashes are those of Node', () => {
   for (const length of [0, 1, 55, 56, 63, 64, 65, 119, 120, 1000, 86_949]) {
@@ -49,7 +51,7 @@ test('codes of private numbers are those of Python', () => {
 test('uplinks of every codec have the bytes of Python', () => {
   assert.equal(wire.wire.length, 6);
   for (const {codec, with_logits: withLogits, outputs, bytes} of wire.wire) {
-    const own = form({codec, withLogits});
+    const own = form({codec: named(codec), withLogits});
     const flat = Object.fromEntries(Object.entries(outputs).map(([name, values]) => [name, values.flat()]));
     assert.equal(toHex(encodeUplink(golden.user, flat, own)), bytes, codec);
   }
@@ -73,7 +75,7 @@ test('the record has the bytes of Python', () => {
 test('records by place have the bytes of Python', () => {
   const told = {round: 5, cloudVersion: 3, createdAtSeconds: 1_790_000_000};
   for (const {codec, with_logits: withLogits, bytes, record, by_place: placed} of wire.wire) {
-    const made = encodeUplinkRecord(fromHex(bytes), form({codec, withLogits}), told);
+    const made = encodeUplinkRecord(fromHex(bytes), form({codec: named(codec), withLogits}), told);
     assert.equal(toHex(made), record);
     assert.equal(toHex(byPlace(made)), placed, codec);
     assert.equal(recordRound(byPlace(made)), 5);
@@ -94,7 +96,7 @@ test('a downlink reaches the signature as Python encoded it', () => {
   assert.deepEqual(embedding, Int8Array.of(-50, -30, -10, 10, 30, 50, 70, 90));
   assert.deepEqual(scale, Float32Array.of(2 ** -7));
   assert.deepEqual([...downlink.queries], [5, 35, 8, 0]);
-  const half = Downlink.decode(Uint8Array.of(0, 0x3c, 0, 0xc5, 9, 0, 0, 0), form({cloudDim: 2, queries: 1, codec: 'float16'}));
+  const half = Downlink.decode(Uint8Array.of(0, 0x3c, 0, 0xc5, 9, 0, 0, 0), form({cloudDim: 2, queries: 1, codec: named('float16')}));
   assert.deepEqual(half.inputs(), {user_embedding: Float32Array.of(1, -5)});
 });
 
@@ -105,9 +107,9 @@ test('a downlink of numbers that are none is refused', () => {
     content.set([bits & 0xff, bits >> 8], 8);
     assert.throws(() => Downlink.decode(content, exchange), /finite numbers and a scale/, `${bits}`);
   }
-  const half = form({cloudDim: 2, queries: 1, codec: 'float16'});
+  const half = form({cloudDim: 2, queries: 1, codec: named('float16')});
   assert.throws(() => Downlink.decode(Uint8Array.of(0, 0x3c, 0, 0x7c, 9, 0, 0, 0), half), PayloadError);
-  const single = form({cloudDim: 1, queries: 1, codec: 'float32'});
+  const single = form({cloudDim: 1, queries: 1, codec: named('float32')});
   assert.throws(() => Downlink.decode(Uint8Array.of(0, 0, 0xc0, 0x7f, 9, 0, 0, 0), single), PayloadError);
   // A query, a version, a round below 0, and a table that is no SHA-256.
   assert.throws(() => Downlink.decode(Uint8Array.of(0, 0, 0x80, 0x3f, 9, 0, 0, 0xff), single), PayloadError);

@@ -4,7 +4,7 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
 /**
- * What the cloud sent one user, as encoded.
+ * What the cloud sent one user, as the graph of a file takes it: of an app's own codec the numbers.
  *
  * @property scale of an int8 embedding, a float16 number; otherwise 1.
  * @property cloudVersion of the cloud that made it; the answer tells it.
@@ -12,7 +12,7 @@ import java.nio.ByteOrder
  * @property tableSha256 of the item table that the embedding fits, in hexadecimal; empty when untold.
  */
 public class Downlink internal constructor(
-    internal val codec: Codec,
+    internal val codec: GraphCodec,
     // `[d_c]` values of `codec`, little-endian.
     internal val embedding: ByteArray,
     public val scale: Float,
@@ -61,8 +61,8 @@ public class Downlink internal constructor(
 
     /** Adds what the signatures read of a downlink to [inputs]. */
     internal fun addTo(inputs: MutableMap<String, Any>) {
-        inputs["user_embedding"] = if (codec == Codec.INT8) embedding.copyOf() else floats()
-        if (codec == Codec.INT8) inputs["user_embedding_scale"] = floatArrayOf(scale)
+        inputs["user_embedding"] = if (codec == GraphCodec.Int8) embedding.copyOf() else floats()
+        if (codec == GraphCodec.Int8) inputs["user_embedding_scale"] = floatArrayOf(scale)
     }
 
     private fun floats(): FloatArray {
@@ -72,7 +72,7 @@ public class Downlink internal constructor(
         }
     }
 
-    private fun finite() = codec == Codec.INT8 || floats().all { it.isFinite() }
+    private fun finite() = codec == GraphCodec.Int8 || floats().all { it.isFinite() }
 
     /** Whether the embedding fits the item table that [model] holds. */
     internal fun fits(model: ModelFile): Boolean =
@@ -92,14 +92,14 @@ public class Downlink internal constructor(
 
     /** Whether it has the form of [exchange]. */
     internal fun isOf(exchange: Exchange): Boolean =
-        codec == exchange.codec && embedding.size == exchange.codec.valueBytes * exchange.cloudDim &&
+        codec == exchange.graph && embedding.size == exchange.graph.valueBytes * exchange.cloudDim &&
             (queryRows.isEmpty() || queryRows.size == exchange.queries)
 
     /** Refuses a downlink of another form than that of [exchange]. */
     internal fun check(exchange: Exchange) {
         if (!isOf(exchange)) {
             throw PayloadException(
-                "downlink: expected ${exchange.cloudDim} values of ${exchange.codec} and " +
+                "downlink: expected ${exchange.cloudDim} values of ${exchange.graph} and " +
                     "${exchange.queries} queries or none, got ${embedding.size / codec.valueBytes} of " +
                     "$codec and ${queryRows.size}; does it belong to this model?",
             )
@@ -127,17 +127,25 @@ public class Downlink internal constructor(
         ): Downlink {
             if (content.size != exchange.downlinkBytes) {
                 throw PayloadException(
-                    "downlink: expected ${exchange.downlinkBytes} bytes for ${exchange.codec}, " +
+                    "downlink: expected ${exchange.downlinkBytes} bytes for ${exchange.codec.name}, " +
                         "${exchange.cloudDim} values and ${exchange.queries} queries, got " +
                         "${content.size}; does it belong to this model?",
                 )
             }
             val bytes = ByteBuffer.wrap(content).order(ByteOrder.LITTLE_ENDIAN)
-            val embedding = ByteArray(exchange.codec.valueBytes * exchange.cloudDim)
-            bytes.get(embedding)
-            val scale = if (exchange.codec == Codec.INT8) bytes.half() else 1f
+            val row = ByteArray(exchange.codec.checkedRowBytes(exchange.cloudDim)).also { bytes.get(it) }
             val queries = IntArray(exchange.queries) { bytes.getInt() }
-            return Downlink(exchange.codec, embedding, scale, queries, cloudVersion, round, tableSha256)
+            // A codec of the app's is undone here, so that the state keeps numbers as in Python.
+            val given =
+                if (exchange.codec is GraphCodec) row else exchange.graph.encode(exchange.codec.decodeRow(row, exchange.cloudDim))
+            val embedding = given.copyOf(exchange.graph.valueBytes * exchange.cloudDim)
+            val scale =
+                if (exchange.graph != GraphCodec.Int8) {
+                    1f
+                } else {
+                    ByteBuffer.wrap(row, exchange.cloudDim, 2).order(ByteOrder.LITTLE_ENDIAN).half()
+                }
+            return Downlink(exchange.graph, embedding, scale, queries, cloudVersion, round, tableSha256)
         }
 
         /**
@@ -147,20 +155,9 @@ public class Downlink internal constructor(
          * @throws PayloadException when their number is not that of [exchange].
          */
         public fun unknownUser(exchange: Exchange, queries: IntArray = IntArray(0)): Downlink {
-            val embedding = ByteArray(exchange.codec.valueBytes * exchange.cloudDim)
-            val downlink = Downlink(exchange.codec, embedding, 1f, queries.copyOf(), cloudVersion = 0, round = 0)
+            val embedding = ByteArray(exchange.graph.valueBytes * exchange.cloudDim)
+            val downlink = Downlink(exchange.graph, embedding, 1f, queries.copyOf(), cloudVersion = 0, round = 0)
             return downlink.also { it.check(exchange) }
         }
     }
 }
-
-/** The next float16. */
-internal fun ByteBuffer.half(): Float = halfToFloat(getShort().toInt() and 0xFFFF)
-
-/** The next value of an embedding; of int8 without its scale. */
-internal fun Codec.read(bytes: ByteBuffer): Float =
-    when (this) {
-        Codec.FLOAT32 -> bytes.getFloat()
-        Codec.FLOAT16 -> bytes.half()
-        Codec.INT8 -> bytes.get().toFloat()
-    }

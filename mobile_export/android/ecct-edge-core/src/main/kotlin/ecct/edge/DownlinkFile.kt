@@ -18,7 +18,7 @@ public class DownlinkFile private constructor(
     public val cloudVersion: Int,
     public val round: Int,
     public val tableSha256: String,
-    private val form: Exchange,
+    private val form: DownlinkForm,
     private val records: Map<Int, ByteArray>,
 ) {
     /** The users or segments that have a downlink. */
@@ -31,11 +31,18 @@ public class DownlinkFile private constructor(
      * @throws PayloadException when it is of another form than the [exchange] of the model.
      */
     public fun of(key: Int, exchange: Exchange): Downlink? {
-        if (form.codec != exchange.codec || form.cloudDim != exchange.cloudDim || form.queries != exchange.queries) {
+        if (form.code != exchange.codec.code || form.cloudDim != exchange.cloudDim || form.queries != exchange.queries) {
             throw PayloadException(
-                "downlinks: expected ${exchange.codec} with ${exchange.cloudDim} values and " +
-                    "${exchange.queries} queries, got ${form.codec} with ${form.cloudDim} and " +
+                "downlinks: expected ${exchange.codec.name} with ${exchange.cloudDim} values and " +
+                    "${exchange.queries} queries, got ${form.codecText} with ${form.cloudDim} and " +
                     "${form.queries}; cloud and model were built with different settings",
+            )
+        }
+        val rowBytes = exchange.codec.checkedRowBytes(exchange.cloudDim)
+        if (records.isNotEmpty() && form.rowBytes != rowBytes) {
+            throw PayloadException(
+                "downlinks: expected embeddings of $rowBytes bytes for codec ${exchange.codec.name}, got " +
+                    "${form.rowBytes}; cloud and app have different versions of it",
             )
         }
         return records[key]?.let { Downlink.decode(it, exchange, cloudVersion, round, tableSha256) }
@@ -69,12 +76,10 @@ public class DownlinkFile private constructor(
         private fun read(bytes: ByteBuffer): DownlinkFile {
             val codec = bytes.get().toInt() and 0xFF
             val kind = bytes.get().toInt() and 0xFF
-            if (codec !in Codec.entries.indices) {
-                throw PayloadException(
-                    "downlinks: expected a codec below ${Codec.entries.size}, got $codec; devices without Python need " +
-                        "a cloud with float32, float16 or int8",
+            val isBuiltIn =
+                isBuiltIn(codec) ?: throw PayloadException(
+                    "downlinks: $EXPECTED_CODE, got $codec; a later version of ECCT-TF wrote the file",
                 )
-            }
             if (kind > 1) {
                 throw PayloadException(
                     "downlinks: expected a kind of keys in 0..1, got $kind; a later version of ECCT-TF wrote the file",
@@ -93,9 +98,15 @@ public class DownlinkFile private constructor(
                 )
             }
             val table = ByteArray(Sealed.DIGEST_BYTES).also { bytes.get(it) }
-            val form = Exchange(width, 1, queries, Codec.entries[codec], withLogits = false, noiseMultiplier = 0.0)
             // Counts and sizes that their checksum vouches for may still be lies: in 64 bits they do not wrap.
-            val expected = HEADER_BYTES + count * (Int.SIZE_BYTES + form.downlinkBytes)
+            val rowBytes =
+                if (isBuiltIn) {
+                    GraphCodec.ALL[codec].rowBytes(width)
+                } else {
+                    unreadBytes(bytes.limit() - HEADER_BYTES, count, queries)
+                }
+            val form = DownlinkForm(codec, width, queries, rowBytes)
+            val expected = HEADER_BYTES + count * (Int.SIZE_BYTES + form.recordBytes)
             if (bytes.limit().toLong() != expected) {
                 throw PayloadException(
                     "downlinks: expected $expected bytes before the digest for $count keys, got ${bytes.limit()}; " +
@@ -109,20 +120,34 @@ public class DownlinkFile private constructor(
                         WAY_OUT,
                 )
             }
-            val records = keys.associateWith { ByteArray(form.downlinkBytes).also { record -> bytes.get(record) } }
+            val records = keys.associateWith { ByteArray(form.recordBytes).also { record -> bytes.get(record) } }
             for ((key, record) in records) check(key, record, form)
             return DownlinkFile(kind == 1, version, round, table.toHex(), form, records)
         }
 
         /** Refuses the file where it has what no device can use, whoever's it is. */
-        private fun check(key: Int, record: ByteArray, form: Exchange) {
+        private fun check(key: Int, record: ByteArray, form: DownlinkForm) {
             val bytes = ByteBuffer.wrap(record).order(ByteOrder.LITTLE_ENDIAN)
-            repeat(form.cloudDim) { finite(form.codec.read(bytes), "embedding", key) }
-            if (form.codec == Codec.INT8) {
-                val scale = finite(bytes.half(), "scale", key)
-                if (scale < 0) throw diverged("scale", key, "a number in 0..$LARGEST_HALF", scale)
+            form.builtIn?.let { codec ->
+                repeat(form.cloudDim) { finite(codec.read(bytes), "embedding", key) }
+                if (codec == GraphCodec.Int8) {
+                    val scale = finite(bytes.half(), "scale", key)
+                    if (scale < 0) throw diverged("scale", key, "a number in 0..$LARGEST_HALF", scale)
+                }
             }
+            // What a codec of the app's wrote is read for the device that it is for.
+            bytes.position(form.rowBytes)
             repeat(form.queries) { whole(bytes.getInt(), "query") }
+        }
+
+        /** Bytes of an embedding of a codec that the reader of a file need not know. */
+        private fun unreadBytes(bodyBytes: Int, count: Long, queries: Int): Int {
+            if (count == 0L) return 1
+            val found = bodyBytes / count - Int.SIZE_BYTES - Int.SIZE_BYTES.toLong() * queries
+            if (found !in 1..MAX_VALUES) {
+                throw PayloadException("downlinks: expected bytes of an embedding in 1..$MAX_VALUES, got $found; $WAY_OUT")
+            }
+            return found.toInt()
         }
 
         private fun finite(value: Float, name: String, key: Int): Float =
@@ -155,4 +180,24 @@ public class DownlinkFile private constructor(
         private const val LARGEST_HALF = 65_504
         private const val UNSIGNED = 0xFFFFFFFFL
     }
+}
+
+/**
+ * The form of the records of a file.
+ *
+ * @property code of the codec, in the header.
+ * @property rowBytes of an embedding.
+ */
+internal class DownlinkForm(
+    val code: Int,
+    val cloudDim: Int,
+    val queries: Int,
+    val rowBytes: Int,
+) {
+    val recordBytes: Int get() = rowBytes + Int.SIZE_BYTES * queries
+
+    /** The codec, where it is the library's. */
+    val builtIn: GraphCodec? get() = GraphCodec.ALL.getOrNull(code)
+
+    val codecText: String get() = builtIn?.name ?: "a custom codec of code $code"
 }

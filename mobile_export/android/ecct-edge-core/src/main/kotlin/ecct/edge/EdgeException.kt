@@ -25,6 +25,12 @@ public class StateFileException(
 /** Bytes of a downlink or an uplink that do not have the declared form. */
 public class PayloadException(message: String) : EdgeException(message)
 
+/** A [Codec] of the app failed, or does not do what a codec does. */
+public class CodecException(
+    message: String,
+    cause: Throwable? = null,
+) : EdgeException(message, cause)
+
 /** An argument that no model of this form can take. */
 public class InputException(message: String) : EdgeException(message)
 

@@ -75,11 +75,13 @@ public class EdgeMetadata internal constructor(
         /**
          * Reads metadata.
          *
-         * @throws ModelFileException when it is of another schema, or not whole.
+         * @param codecs of the app, one of which the file may name.
+         * @throws ModelFileException when it is of another schema, not whole, or names a codec that there is not.
+         * @throws CodecException when a codec of the app does not do what [Codec] says.
          */
-        public fun parse(text: String): EdgeMetadata =
+        public fun parse(text: String, codecs: List<Codec> = emptyList()): EdgeMetadata =
             try {
-                read(JsonObject.parse(text, FILE))
+                read(JsonObject.parse(text, FILE), Codecs(codecs))
             } catch (error: JsonException) {
                 throw ModelFileException(
                     "the metadata of the model is damaged: ${error.message}; export it again",
@@ -87,7 +89,7 @@ public class EdgeMetadata internal constructor(
                 )
             }
 
-        private fun read(root: JsonObject): EdgeMetadata {
+        private fun read(root: JsonObject, codecs: Codecs): EdgeMetadata {
             val schema = root.text("schema")
             if (schema != SCHEMA) {
                 throw ModelFileException(
@@ -127,7 +129,7 @@ public class EdgeMetadata internal constructor(
                 sharedWeights = weights.count("shared"),
                 itemRows = items.count("rows"),
                 profile = root.children("profile").map(::column),
-                exchange = exchange(root.child("exchange")),
+                exchange = exchange(root.child("exchange"), codecs),
                 layout = layout(root),
                 training = if (variant.flag("trainable")) training(root) else null,
                 itemFile = items.textOrNull("file"),
@@ -180,21 +182,15 @@ public class EdgeMetadata internal constructor(
             )
         }
 
-        private fun exchange(from: JsonObject): Exchange {
-            val codec = from.text("codec")
-            return Exchange(
+        private fun exchange(from: JsonObject, codecs: Codecs): Exchange =
+            Exchange(
                 cloudDim = from.count("cloud_dim"),
                 embeddingDim = from.count("embedding_dim"),
                 queries = from.count("num_queries"),
-                codec =
-                    Codec.entries.find { it.name.lowercase() == codec }
-                        ?: throw JsonException(
-                            "expected codec float32, float16 or int8, got $codec; custom codecs run in Python",
-                        ),
+                codec = codecs.named(from.text("codec")),
                 withLogits = from.flag("with_logits"),
                 noiseMultiplier = from.number("noise_multiplier"),
             )
-        }
 
         private fun training(root: JsonObject): TrainingDefaults {
             val from = root.child("training")

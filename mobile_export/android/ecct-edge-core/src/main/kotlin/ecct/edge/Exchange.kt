@@ -1,25 +1,12 @@
 package ecct.edge
 
-/** How embeddings and logits are written in a payload. */
-public enum class Codec(internal val valueBytes: Int) {
-    FLOAT32(4),
-    FLOAT16(2),
-
-    /** One byte a value, and a float16 scale for each row. */
-    INT8(1),
-    ;
-
-    /** Bytes of [rows] rows of [columns] values. */
-    internal fun bytes(rows: Int, columns: Int): Int =
-        rows * columns * valueBytes + if (this == INT8) 2 * rows else 0
-}
-
 /**
  * The declared form of the two payloads of a user, the only things that cross.
  *
  * @property cloudDim d_c, width of the user embedding in a downlink.
  * @property embeddingDim d_e, width of the edge embeddings in an uplink.
  * @property queries Q, items that the cloud asks about.
+ * @property codec how embeddings and logits are written.
  * @property withLogits whether logits cross (stage 2).
  * @property noiseMultiplier of the noise that the device adds; 0 for none.
  */
@@ -31,12 +18,15 @@ public data class Exchange(
     public val withLogits: Boolean,
     public val noiseMultiplier: Double,
 ) {
+    /** In which the graph of a file takes and gives numbers: of an app's own codec as they are. */
+    internal val graph: GraphCodec get() = codec as? GraphCodec ?: GraphCodec.Float32
+
     /** Bytes of one user's downlink. */
-    public val downlinkBytes: Int get() = codec.bytes(1, cloudDim) + Int.SIZE_BYTES * queries
+    public val downlinkBytes: Int get() = codec.checkedRowBytes(cloudDim) + Int.SIZE_BYTES * queries
 
     /** Bytes of one user's uplink. */
     public val uplinkBytes: Int
         get() =
-            Int.SIZE_BYTES * (1 + queries) + codec.bytes(queries, embeddingDim) +
-                if (withLogits) codec.bytes(1, queries) else 0
+            Int.SIZE_BYTES * (1 + queries) + queries * codec.checkedRowBytes(embeddingDim) +
+                if (withLogits) codec.checkedRowBytes(queries) else 0
 }

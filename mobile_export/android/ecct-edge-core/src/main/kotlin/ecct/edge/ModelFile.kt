@@ -127,12 +127,13 @@ public class ModelFile private constructor(
         /**
          * Reads a file and `manifest.json` beside it.
          *
+         * @param codecs of the app, for a file whose run exchanges through one of them.
          * @throws ModelFileException when one cannot be read, or the hash differs.
          */
-        public fun open(file: File): ModelFile =
+        public fun open(file: File, codecs: List<Codec> = emptyList()): ModelFile =
             try {
                 val manifest = Manifest.parse(File(file.absoluteFile.parentFile, MANIFEST).readText())
-                parse(file.name, file.readBytes(), manifest)
+                parse(file.name, file.readBytes(), manifest, codecs)
             } catch (error: IOException) {
                 throw ModelFileException(
                     "$file: expected a model with $MANIFEST beside it: ${error.message}; copy both " +
@@ -145,12 +146,20 @@ public class ModelFile private constructor(
          * Checks the hash of [content], then reads its metadata and vocabularies.
          *
          * @param name its name in [manifest].
-         * @throws ModelFileException when the hash differs, or the file is of another schema.
+         * @param codecs of the app, for a file whose run exchanges through one of them.
+         * @throws ModelFileException when the hash differs, the file is of another schema, or names a codec that there
+         *   is not.
+         * @throws CodecException when a codec of the app does not do what [Codec] says.
          */
-        public fun parse(name: String, content: ByteArray, manifest: Manifest): ModelFile {
+        public fun parse(
+            name: String,
+            content: ByteArray,
+            manifest: Manifest,
+            codecs: List<Codec> = emptyList(),
+        ): ModelFile {
             manifest.check(name, content)
             val files = associatedFiles(content)
-            val metadata = EdgeMetadata.parse(files.text(EdgeMetadata.FILE))
+            val metadata = EdgeMetadata.parse(files.text(EdgeMetadata.FILE), codecs)
             return ModelFile(
                 name = name,
                 metadata = metadata,

@@ -48,7 +48,7 @@ internal class StateArrays private constructor(private val parts: Map<String, Pa
         const val LONGS = "<i8"
         const val FLOATS = "<f4"
         const val BYTES = "|u1"
-        val EMBEDDINGS = mapOf(Codec.FLOAT32 to FLOATS, Codec.FLOAT16 to "<f2", Codec.INT8 to "|i1")
+        val EMBEDDINGS = mapOf(GraphCodec.Float32 to FLOATS, GraphCodec.Float16 to "<f2", GraphCodec.Int8 to "|i1")
 
         // In the order in which they lie.
         private val DTYPES =

@@ -15,17 +15,18 @@ internal fun encodeUplink(user: Int, outputs: Outputs, exchange: Exchange): Byte
     val bytes = ByteBuffer.allocate(exchange.uplinkBytes).order(ByteOrder.LITTLE_ENDIAN)
     bytes.putInt(user)
     outputs.ints("items").forEach { bytes.putInt(it) }
-    when (exchange.codec) {
-        Codec.FLOAT32 -> {
-            outputs.floatRows("embeddings").forEach { row -> row.forEach { bytes.putFloat(it) } }
-            if (exchange.withLogits) outputs.floats("logits").forEach { bytes.putFloat(it) }
+    when (exchange.graph) {
+        // As the codec writes them, be it this one or the app's.
+        GraphCodec.Float32 -> {
+            outputs.floatRows("embeddings").forEach { bytes.put(exchange.codec.encodeRow(it)) }
+            if (exchange.withLogits) bytes.put(exchange.codec.encodeRow(outputs.floats("logits")))
         }
         // The graph has no float16 outputs: their bits come in the low half of an int32.
-        Codec.FLOAT16 -> {
+        GraphCodec.Float16 -> {
             outputs.intRows("embeddings").forEach(bytes::putHalves)
             if (exchange.withLogits) bytes.putHalves(outputs.ints("logits"))
         }
-        Codec.INT8 -> {
+        GraphCodec.Int8 -> {
             outputs.byteRows("embeddings").forEach { bytes.put(it) }
             bytes.putHalves(outputs.ints("embedding_scales"))
             if (exchange.withLogits) {

@@ -45,7 +45,7 @@ internal fun encodeUplinkRecord(
         ByteBuffer.allocate(HEADER_BYTES + payload.size + Int.SIZE_BYTES).order(ByteOrder.LITTLE_ENDIAN)
     bytes.put(MAGIC.toByteArray(Charsets.US_ASCII))
     bytes.putShort(SCHEMA)
-    bytes.put(exchange.codec.ordinal.toByte())
+    bytes.put(exchange.codec.code.toByte())
     bytes.put(if (exchange.withLogits) 2 else 1)
     bytes.putInt(exchange.queries)
     bytes.putInt(exchange.embeddingDim)
@@ -84,7 +84,7 @@ internal fun recordRound(record: ByteArray): Int {
     }
     val code = bytes.get().toInt() and 0xFF
     val stage = bytes.get().toInt() and 0xFF
-    val codec = Codec.entries.getOrNull(code) ?: throw refused("expected a codec below ${Codec.entries.size}, got $code")
+    val isBuiltIn = isBuiltIn(code) ?: throw refused("$EXPECTED_CODE, got $code")
     if (stage !in 1..2) throw refused("expected stage 1 or 2, got $stage")
     val queries = bytes.getInt().toLong() and UNSIGNED
     val width = bytes.getInt().toLong() and UNSIGNED
@@ -98,11 +98,17 @@ internal fun recordRound(record: ByteArray): Int {
         )
     }
     if (size != there) throw refused("its header says ${size.toLong() and UNSIGNED} bytes of payload, it has $there")
-    val items = if (schema == PLACES_SCHEMA) Int.SIZE_BYTES.toLong() else Int.SIZE_BYTES * queries
-    val values = codec.bytes(queries.toInt(), width.toInt()) + if (stage == 2) codec.bytes(1, queries.toInt()) else 0
-    val expected = Int.SIZE_BYTES + items + values
-    if (there.toLong() != expected) {
-        throw refused("expected a payload of $expected bytes for ${codec.name.lowercase()}, got $there")
+    val before = Int.SIZE_BYTES + if (schema == PLACES_SCHEMA) Int.SIZE_BYTES.toLong() else Int.SIZE_BYTES * queries
+    if (isBuiltIn) {
+        val codec = GraphCodec.ALL[code]
+        val logits = if (stage == 2) codec.rowBytes(queries.toInt()) else 0
+        val expected = before + queries * codec.rowBytes(width.toInt()) + logits
+        if (there.toLong() != expected) {
+            throw refused("expected a payload of $expected bytes for ${codec.name}, got $there")
+        }
+    } else if (there <= before || Int.SIZE_BYTES * queries * (width + 3) > MOST_VALUES) {
+        // How long its values are is known to the codec alone, which a record does not bring.
+        throw refused("expected more than $before and at most $MOST_VALUES bytes of payload for $queries queries, got $there")
     }
     if (created !in 0..LAST_SECOND) throw refused("expected a created_at_seconds in 0..$LAST_SECOND, got $created")
     for ((name, value) in listOf("user" to user, "round_number" to round, "cloud_version" to version)) {

@@ -12,6 +12,7 @@ internal class Call(val signature: String, val inputs: Map<String, Any>)
 internal class FakeInterpreter(
     private val metadata: EdgeMetadata,
     private val score: JsonObject = Golden.case.child("score"),
+    private val uplink: JsonObject = Golden.case.child("uplink").child("outputs"),
 ) : EdgeInterpreter {
     val calls = ArrayList<Call>()
     var state = FloatArray(metadata.stateSize ?: 0)
@@ -54,7 +55,7 @@ internal class FakeInterpreter(
                 fillGolden(score, signature, outputs)
                 ranking?.let { it(state[0], inputs["candidates"] as IntArray).copyInto(outputs.floats("logit")) }
             }
-            "uplink" -> fillGolden(Golden.case.child("uplink").child("outputs"), signature, outputs)
+            "uplink" -> fillGolden(uplink, signature, outputs)
             "train" -> {
                 Thread.sleep(1)
                 for (index in 0 until metadata.weights) state[index] += 1f

@@ -42,9 +42,16 @@ internal object Golden {
         val model: ModelFile get() = modelIn("outcomes")
     }
 
-    private fun modelIn(folder: String): ModelFile {
+    /** The same for a model whose run exchanges through a codec of the app. */
+    object OwnCodec {
+        val case: JsonObject = json("own_codec/case.json")
+
+        fun model(codecs: List<Codec>): ModelFile = modelIn("own_codec", codecs)
+    }
+
+    private fun modelIn(folder: String, codecs: List<Codec> = emptyList()): ModelFile {
         val manifest = Manifest.parse(resource("$folder/manifest.json").toString(Charsets.UTF_8))
-        return ModelFile.parse("edge.tflite", resource("$folder/edge.tflite"), manifest)
+        return ModelFile.parse("edge.tflite", resource("$folder/edge.tflite"), manifest, codecs)
     }
 
     /** The model with other metadata and files: a zip of them, in the place of a whole model. */

@@ -162,15 +162,15 @@ class WireTest {
     }
 
     private fun exchange(codec: String, withLogits: Boolean) =
-        Exchange(8, 3, 2, Codec.valueOf(codec.uppercase()), withLogits, noiseMultiplier = 0.0)
+        Exchange(8, 3, 2, GraphCodec.ALL.single { it.name == codec }, withLogits, noiseMultiplier = 0.0)
 
     /** The array that the port of such a file would have. */
     private fun array(exchange: Exchange, name: String, outputs: JsonObject): Any {
         val values =
-            when (exchange.codec) {
-                Codec.FLOAT32 -> TensorType.FLOAT32
-                Codec.FLOAT16 -> TensorType.INT32
-                Codec.INT8 -> TensorType.INT8
+            when (exchange.graph) {
+                GraphCodec.Float32 -> TensorType.FLOAT32
+                GraphCodec.Float16 -> TensorType.INT32
+                GraphCodec.Int8 -> TensorType.INT8
             }
         val port =
             when (name) {

@@ -2,6 +2,7 @@ package ecct.edge.android
 
 import android.content.Context
 import ecct.edge.CloudClient
+import ecct.edge.Codec
 import ecct.edge.DeviceState
 import ecct.edge.Downlink
 import ecct.edge.EdgeMetadata
@@ -167,6 +168,7 @@ public class EdgeDevice internal constructor(
          * @param profile values of the private columns by name; null leaves the kept ones.
          * @param adopt whether a newer model takes over what the device of the one before keeps.
          * @param weightsAnew whether it then begins with the weights of the file.
+         * @param codecs of the app, for a model whose run exchanges through one of them.
          */
         public suspend fun open(
             context: Context,
@@ -177,9 +179,10 @@ public class EdgeDevice internal constructor(
             adopt: Boolean = false,
             weightsAnew: Boolean = false,
             dispatcher: CoroutineDispatcher = Dispatchers.Default,
+            codecs: List<Codec> = emptyList(),
         ): EdgeDevice =
             withContext(dispatcher) {
-                val model = fromAssets(context, folder, name)
+                val model = fromAssets(context, folder, name, codecs)
                 val states = StateFile(File(context.noBackupFilesDir, "$folder/$user.state"))
                 val device = EdgeRecommender.open(model, LiteRtInterpreter, states, user, profile, adopt, weightsAnew)
                 EdgeDevice(device, dispatcher)
@@ -197,6 +200,7 @@ public class EdgeDevice internal constructor(
          * @param profile values of the private columns by name; null leaves the kept ones.
          * @param adopt whether a newer model takes over what the device of the one before keeps.
          * @param weightsAnew whether it then begins with the weights of the file.
+         * @param codecs of the app, for a model whose run exchanges through one of them.
          * @param folder of the states, as for [open]: a device keeps its state when its model moves from
          *   the assets into storage.
          */
@@ -209,15 +213,16 @@ public class EdgeDevice internal constructor(
             weightsAnew: Boolean = false,
             folder: String = "ecct",
             dispatcher: CoroutineDispatcher = Dispatchers.Default,
+            codecs: List<Codec> = emptyList(),
         ): EdgeDevice =
             withContext(dispatcher) {
                 val states = StateFile(File(context.noBackupFilesDir, "$folder/$user.state"))
-                val model = ModelFile.open(file)
+                val model = ModelFile.open(file, codecs)
                 val device = EdgeRecommender.open(model, LiteRtInterpreter, states, user, profile, adopt, weightsAnew)
                 EdgeDevice(device, dispatcher)
             }
 
-        private fun fromAssets(context: Context, folder: String, name: String?): ModelFile =
+        private fun fromAssets(context: Context, folder: String, name: String?, codecs: List<Codec>): ModelFile =
             try {
                 val manifest = Manifest.parse(context.asset("$folder/${ModelFile.MANIFEST}").toString(Charsets.UTF_8))
                 val chosen =
@@ -225,7 +230,7 @@ public class EdgeDevice internal constructor(
                         "$folder: expected one file in the manifest, it lists ${manifest.sha256.keys}; " +
                             "name the one to open",
                     )
-                ModelFile.parse(chosen, context.asset("$folder/$chosen"), manifest)
+                ModelFile.parse(chosen, context.asset("$folder/$chosen"), manifest, codecs)
             } catch (error: IOException) {
                 throw ModelFileException(
                     "assets/$folder: expected a model and ${ModelFile.MANIFEST}: ${error.message}; copy both " +
