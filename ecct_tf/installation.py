@@ -133,6 +133,8 @@ def install_command(part: Part, here: Installation | None = None) -> str:
     with_tff = part == "simulation" or is_installed("tensorflow-federated")
     if part == "litert" and with_tff:
         return _litert_beside(here)
+    if part == "beam" and (with_tff or here.installer == "make"):
+        return _beam_beside(here)
     if here.installer == "make" and part != "litert":
         return _make(here, "install" if part == "simulation" else _MADE[here.prefix.name])
     if part == "simulation" and here.version != (3, 11):
@@ -224,6 +226,16 @@ def _litert_beside(here: Installation) -> str:
         make, pip = "uv venv litert-env", "uv pip install --python litert-env/bin/python"
     package = shlex.quote(requirement_text("ai-edge-litert", "litert"))
     return f"{make} && {pip} {package}, then add `--litert-python litert-env/bin/python`"
+
+
+def _beam_beside(here: Installation) -> str:
+    """Beam keeps other versions of what TFF and current TensorFlow want."""
+    if here.root is not None:
+        return f"{_make(here, 'test-beam')}, then use {_shown(here.root / '.venv-beam/bin/ecct')}"
+    make, pip = "python3 -m venv beam-env", "beam-env/bin/python -m pip install"
+    if here.installer == "uv":
+        make, pip = "uv venv beam-env", "uv pip install --python beam-env/bin/python"
+    return f"{make} && {pip} 'ecct-tf[beam]', from the wheel"
 
 
 def _make(here: Installation, target: str) -> str:

@@ -28,6 +28,8 @@ __all__ = ["Check", "Requirement", "Status", "check_packages", "required"]
 
 Status = Literal["ok", "warning", "error"]
 
+# Parts that nobody needs for the rest to be whole.
+_OPTIONAL: tuple[Part, ...] = ("litert", "serve", "beam")
 # A part is there, whole or in pieces, when this package is.
 _MARKERS: dict[Part, str] = {
     "simulation": "tensorflow-federated",
@@ -36,6 +38,7 @@ _MARKERS: dict[Part, str] = {
     "export": "tensorflow",
     "litert": "ai-edge-litert",
     "serve": "starlette",
+    "beam": "apache-beam",
 }
 
 
@@ -168,7 +171,7 @@ def _check_part(part: Part) -> Check:
     missing = missing_from(part)
     if not missing:
         return Check(name, "ok", f"whole: {', '.join(members(part))}")
-    if part in ("litert", "serve") and not is_installed(_MARKERS[part]):
+    if part in _OPTIONAL and not is_installed(_MARKERS[part]):
         return Check(name, "ok", f"not installed, optional: {NEEDED_BY[part]}")
     lacking = f"lacks {', '.join(missing)}"
     here = this_installation()

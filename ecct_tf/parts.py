@@ -21,7 +21,7 @@ __all__ = [
     "requirement_text",
 ]
 
-Part = Literal["simulation", "local", "cloud", "export", "litert", "serve"]
+Part = Literal["simulation", "local", "cloud", "export", "litert", "serve", "beam"]
 
 DISTRIBUTION = "ecct-tf"
 NEEDED_BY: dict[Part, str] = {
@@ -31,6 +31,7 @@ NEEDED_BY: dict[Part, str] = {
     "export": "`ecct inspect` and `ecct verify`",
     "litert": "`ecct verify`, `ecct evaluate` and `ecct cloud cycle` in the runtime of phones",
     "serve": "`ecct cloud serve` and `ecct cloud token`",
+    "beam": "`ecct cloud retrain` and `ecct cloud publish` by pipelines of Apache Beam",
 }
 # Modules of which the distribution has another name.
 _HELD_BY = {"flatbuffers": "tensorflow", "sklearn": "scikit-learn", "yaml": "pyyaml"}

@@ -30,9 +30,11 @@ REQUIREMENTS = [
     'isal>=1.7; extra == "cloud"',
     'tensorflow>=2.14.1; extra == "export"',
     'ai-edge-litert>=2.3; extra == "litert"',
+    'apache-beam>=2.70; extra == "beam"',
 ]
 EXTRAS = {
     "ai-edge-litert",
+    "apache-beam",
     "google-crc32c",
     "isal",
     "jax",
@@ -177,6 +179,7 @@ def test_other_parts_are_added_by_their_packages(wheel, without):
         "uv pip install --python env/bin/python 'tensorflow>=2.14.1'"
     )
     assert install_command("litert", wheel).endswith("pip install 'ai-edge-litert>=2.3'")
+    assert install_command("beam", wheel).endswith("pip install 'apache-beam>=2.70'")
 
 
 @pytest.mark.usefixtures("declared")
@@ -186,6 +189,17 @@ def test_beside_tff_nothing_is_added_freely(wheel, without):
     told = install_command("litert", wheel)
     assert told.startswith("python3 -m venv litert-env && litert-env/bin/python -m pip install")
     assert told.endswith("add `--litert-python litert-env/bin/python`")
+    told = install_command("beam", wheel)
+    assert told.startswith("python3 -m venv beam-env && beam-env/bin/python -m pip install")
+
+
+@pytest.mark.usefixtures("declared")
+@pytest.mark.parametrize("made", [".venv", ".venv-current", ".venv-beam"])
+def test_a_clone_has_an_environment_of_its_own_for_beam(clone, without, made):
+    without(EXTRAS)
+    here = dataclasses.replace(clone, installer="make", prefix=clone.root / made, version=(3, 12))
+    told = "make -C clone test-beam, then use clone/.venv-beam/bin/ecct"
+    assert install_command("beam", here) == told
 
 
 @pytest.mark.parametrize(

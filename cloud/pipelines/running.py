@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ecct_tf.errors import ConfigError, MissingPartError, WorkerError
+from ecct_tf.installation import install_command
 
 __all__ = ["build_options", "import_beam", "run"]
 
@@ -33,8 +34,8 @@ def import_beam(by: str) -> Any:
         if error.name != "apache_beam":
             raise
         raise MissingPartError(
-            f"{by} needs Apache Beam, which is not installed: pip install 'ecct-tf[beam]', in an "
-            "environment without TensorFlow Federated, whose pins it does not meet"
+            f"{by} needs ECCT-TF's part `beam`; this installation lacks Apache Beam. To add it:\n"
+            f"  {install_command('beam')}"
         ) from error
 
 

@@ -24,7 +24,7 @@ def test_without_beam_the_way_to_it_is_told(monkeypatch):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(running.importlib, "import_module", missing)
-    with pytest.raises(MissingPartError, match=r"engine\.beam needs .* 'ecct-tf\[beam\]'"):
+    with pytest.raises(MissingPartError, match=r"engine\.beam needs .* To add it:\n +\S.*beam"):
         running.build_options([], setting="engine.beam")
 
 
