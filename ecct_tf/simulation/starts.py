@@ -7,24 +7,21 @@ from cloud import CloudRecommender
 from cloud.shared_spaces import InputSpaces, digest
 from cloud.start import starting_weights
 from cloud.start_samples import StartSamples
-from ecct_tf.config import RunConfig, Tier
+from ecct_tf.config import Tier
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
 from ecct_tf.data.profile import profile_shape
-from ecct_tf.errors import DataError
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.phases import phase
 from ecct_tf.simulation.builder import device_work
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.increments import ItemIncrements
 from ecct_tf.simulation.run_cloud import fitted_cloud
+from ecct_tf.simulation.usable import check_start_histories
 
 __all__ = ["cloud_starts"]
 
 Array = npt.NDArray[np.float32]
-
-# A history of which a share of nearly all leaves something.
-_LONG = 10_000
 
 
 def cloud_starts(
@@ -57,7 +54,7 @@ def cloud_starts(
         if share > 0
     ]
     view = experiment.view
-    _check_histories(config, int(np.diff(view.older.offsets).max(initial=0)))
+    check_start_histories(config, int(np.diff(view.older.offsets).max(initial=0)))
 
     def build(inner: CloudView) -> CloudRecommender:
         return fitted_cloud(config, inner, spaces=spaces, increments=increments)
@@ -84,23 +81,3 @@ def cloud_starts(
             seed=config.seed,
             samples=samples,
         )
-
-
-def _check_histories(config: RunConfig, longest: int) -> None:
-    """Refuses histories of which the cloud that starting weights are trained with knows no pair."""
-    start = config.start
-    if start.left_of(longest) > 1 or config.cloud.model != BUILT_IN_CLOUD:
-        return
-    needed = next((size for size in range(3, _LONG) if start.left_of(size) > 1), None)
-    ways = ["Lower start.inner_fraction"]
-    if needed is not None:
-        ways = [f"Bring a user with {needed} or more older ones", "lower data.recent_fraction"]
-    # The method is nothing without starting weights.
-    ways += [] if config.method == "dccl" else ["set edge.start=random"]
-    raise DataError(
-        f"the cloud knows at most {longest} older interactions of each user, of which it trains "
-        f"the devices' starting weights on the newest {longest - start.left_of(longest)} "
-        f"(start.inner_fraction={start.inner_fraction:g}) with a cloud that knows the others: "
-        "expected 2 or more others of at least one user, since that cloud learns which items "
-        f"follow each other. {', or '.join(ways)}."
-    )

@@ -11,12 +11,16 @@ from ecct_tf.data import Dataset, Kind, Side, Split, refuse_heavy_users
 from ecct_tf.data.heavy_users import distinct_counts
 from ecct_tf.errors import ConfigError, DataError
 
-__all__ = ["check_usable"]
+__all__ = ["check_start_histories", "check_usable"]
 
 _log = logging.getLogger(__name__)
 
+# A history of which a share of nearly all leaves something.
+_LONG = 10_000
 # The methods that compute the cloud's item table; the quick baselines are among them.
 _WITH_CLOUD = (*EDGE_METHODS, "cloud-only", "centralized")
+# Those with starting weights where `edge.start` asks for them; DCCL always has some.
+_STARTED = ("ecct", "centralized")
 
 
 def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
@@ -24,7 +28,7 @@ def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
 
     Raises:
       DataError: a column would be dropped, there is no order in time, a user has no negative to
-        train with, or the cloud has nothing to learn from.
+        train with, or the cloud has nothing to learn from or to train starting weights on.
       ConfigError: the cloud's embeddings are wider than the catalogue.
     """
     _refuse_unread_columns(config, dataset)
@@ -145,6 +149,9 @@ def _check_cloud(config: RunConfig, split: Split) -> None:
             f"cloud.rank: expected at most the number of items, {split.num_items}, got "
             f"{config.cloud.rank}. Lower it, or bring a larger catalogue."
         )
+    starts = config.method == "dccl" or (config.method in _STARTED and config.edge.start == "cloud")
+    if starts and config.data.recent_fraction < 1:
+        check_start_histories(config, longest)
 
 
 def _check_without_history(config: RunConfig) -> None:
@@ -159,7 +166,7 @@ def _check_without_history(config: RunConfig) -> None:
             "starting weights on, which devices could fine-tune; expected another method, or a "
             "smaller data.recent_fraction"
         )
-    if config.method in ("ecct", "centralized") and config.edge.start == "cloud":
+    if config.method in _STARTED and config.edge.start == "cloud":
         raise ConfigError(
             "edge.start=cloud: with data.recent_fraction=1 the cloud knows no interaction to train "
             "starting weights on; expected edge.start=random, which needs more and larger steps "
@@ -173,3 +180,31 @@ def _check_without_history(config: RunConfig) -> None:
             "sketch wide enough for all pairs (docs: Devices hold everything), got "
             f"{'null' if increments.positions is None else 0}"
         )
+
+
+def check_start_histories(config: RunConfig, longest: int) -> None:
+    """Refuses histories of which the cloud that starting weights are trained with knows no pair.
+
+    Args:
+      config: of a run that trains starting weights.
+      longest: the most older interactions of a user.
+
+    Raises:
+      DataError: with what would help.
+    """
+    start = config.start
+    if start.left_of(longest) > 1 or config.cloud.model != BUILT_IN_CLOUD:
+        return
+    needed = next((size for size in range(3, _LONG) if start.left_of(size) > 1), None)
+    ways = ["Lower start.inner_fraction"]
+    if needed is not None:
+        ways = [f"Bring a user with {needed} or more older ones", "lower data.recent_fraction"]
+    # The method is nothing without starting weights.
+    ways += [] if config.method == "dccl" else ["set edge.start=random"]
+    raise DataError(
+        f"the cloud knows at most {longest} older interactions of each user, of which it trains "
+        f"the devices' starting weights on the newest {longest - start.left_of(longest)} "
+        f"(start.inner_fraction={start.inner_fraction:g}) with a cloud that knows the others: "
+        "expected 2 or more others of at least one user, since that cloud learns which items "
+        f"follow each other. {', or '.join(ways)}."
+    )

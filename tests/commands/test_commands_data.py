@@ -24,7 +24,7 @@ def check(tmp_path, monkeypatch, capsys):
         (tmp_path / "u.csv").write_text(f"who,town,plan\n{users}")
         (tmp_path / "r.csv").write_text("who,sku,when\n" + rows)
         (tmp_path / "schema.yaml").write_text(schema)
-        small = ("--set", "cloud.rank=4", "--set", "evaluation.k=1")
+        small = ("--set", "cloud.rank=4", "--set", "evaluation.k=1", "--set", "edge.start=random")
         argv = ["ecct", "data", "check", str(tmp_path / "schema.yaml"), *small, *options]
         monkeypatch.setattr("sys.argv", argv)
         code = 0

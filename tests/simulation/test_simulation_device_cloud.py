@@ -10,7 +10,6 @@ from ecct_tf.config import load_config
 from ecct_tf.data.views import OlderInteractions
 from ecct_tf.errors import ConfigError, DataError
 from ecct_tf.runs.opening import open_models
-from ecct_tf.simulation import starts
 from ecct_tf.simulation.builder import edge_config
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.loop import Callback, run_rounds
@@ -22,6 +21,7 @@ from ecct_tf.simulation.methods import (
     sees,
 )
 from ecct_tf.simulation.simulate import simulate
+from ecct_tf.simulation.usable import check_start_histories
 
 QUICK = ("runtime.engine=local", "cloud.next_item.epochs=0", "start.epochs=1")
 OWN = ("method=dccl", "dccl.rounds=2", "dccl.private_learning_rate=0.05")
@@ -96,10 +96,10 @@ def test_its_models_are_opened_with_their_start(small_config, tmp_path):
 @pytest.mark.parametrize("method", ["dccl", "ecct"])
 def test_histories_too_short_for_a_start_are_named_with_the_cause(small_config, method):
     short = (f"method={method}", "edge.start=cloud", "data.keep_first=5", "cloud.rank=2")
-    experiment = build_experiment(small_config(*short))
+    config = small_config(*short)
     cause = r"2 older .* newest 1 \(start\.inner_fraction=0\.25\)"
     with pytest.raises(DataError, match=cause) as refused:
-        build_algorithm(experiment)
+        build_experiment(config)
     told = str(refused.value)
     assert "Bring a user with 3 or more older ones, or lower data.recent_fraction" in told
     # DCCL is nothing without it.
@@ -119,10 +119,10 @@ def test_histories_too_short_for_a_start_are_named_with_the_cause(small_config, 
 def test_the_longest_history_decides(small_config, fraction, longest, expected):
     config = small_config(f"start.inner_fraction={fraction}")
     if expected is None:
-        starts._check_histories(config, longest)
+        check_start_histories(config, longest)
         return
     with pytest.raises(DataError, match=expected):
-        starts._check_histories(config, longest)
+        check_start_histories(config, longest)
     # As the cloud itself splits them.
     older = OlderInteractions(np.arange(longest), np.array([0, longest]), np.arange(longest))
     view = dataclasses.make_dataclass("View", ["older"])(older)

@@ -17,7 +17,10 @@ POWER_USER = FIVE_EACH + [("bot", f"i{n}") for n in range(60)]
 SMALL = [(f"u{u}", f"i{(u + n) % 10}") for u in range(20) for n in range(5)]
 CASES = [
     (FOUR_EACH, ["evaluation.negatives=20"], "at most 1 older interaction of each user"),
-    (FIVE_EACH, ["evaluation.negatives=20"], None),
+    (FIVE_EACH, ["evaluation.negatives=20"], "Bring a user with 3 or more older ones"),
+    (FIVE_EACH, ["evaluation.negatives=20", "method=dccl"], "lower data.recent_fraction."),
+    (FIVE_EACH, ["evaluation.negatives=20", "edge.start=random"], None),
+    (FIVE_EACH, ["evaluation.negatives=20", "method=fedavg"], None),
     (
         FIVE_EACH,
         ["evaluation.negatives=20", "data.recent_fraction=0.9"],
@@ -25,10 +28,14 @@ CASES = [
     ),
     (FOUR_EACH, ["evaluation.negatives=20", "method=popularity", "baselines=false"], None),
     (POWER_USER, ["evaluation.negatives=20"], "user 'bot' touched 60 (leaves 0)"),
-    (POWER_USER, ["evaluation.negatives=20", "data.max_item_share=0.5"], None),
+    (POWER_USER, ["evaluation.negatives=20", "data.max_item_share=0.5", "edge.start=random"], None),
     (SMALL, ["evaluation.negatives=5", "cloud.rank=4"], "evaluation.k: expected less than the 6"),
     (SMALL, ["evaluation.negatives=5", "evaluation.k=3"], "cloud.rank: expected at most the numb"),
-    (SMALL, ["evaluation.negatives=5", "evaluation.k=3", "cloud.rank=4"], None),
+    (
+        SMALL,
+        ["evaluation.negatives=5", "evaluation.k=3", "cloud.rank=4", "edge.start=random"],
+        None,
+    ),
     (FIVE_EACH, ["evaluation.negatives=20", "data.recent_fraction=1"], "edge.start=random"),
     (
         FIVE_EACH,
@@ -45,7 +52,11 @@ CASES = [
         ],
         None,
     ),
-    (FIVE_EACH, ["evaluation.negatives=20", "data.nodes=21"], "nodes must be in 1..20"),
+    (
+        FIVE_EACH,
+        ["evaluation.negatives=20", "edge.start=random", "data.nodes=21"],
+        "nodes must be in 1..20",
+    ),
 ]
 
 
@@ -147,7 +158,8 @@ def test_data_of_one_moment_has_no_newest_interaction(write, time):
 )
 def test_negatives_that_a_small_catalogue_repeats_are_counted(write, caplog, settings, expected):
     overrides = ["data.dataset=files", f"data.schema={write(SMALL)}", "cloud.rank=4"]
-    overrides += ["evaluation.negatives=5", "evaluation.k=3", "edge.start=random", *settings]
+    overrides += ["evaluation.negatives=5", "evaluation.k=3", "edge.start=random"]
+    overrides += ["data.recent_fraction=0", *settings]
     build_experiment(load_config(None, overrides=overrides), progress=False)
     told = [r.getMessage() for r in caplog.records if "fewer items untouched" in r.getMessage()]
     assert {text.partition(" than ")[2].partition(" ")[0] for text in told} == expected
