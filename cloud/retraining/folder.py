@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,38 @@ class JobFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @contextmanager
+    def claimed(self, config: JobConfig) -> Iterator[None]:
+        """Makes the folder for `config`, or checks that it was; keeps other processes out.
+
+        A new folder in which an error left nothing but that is removed, and so are the folders
+        above that were made for it.
+
+        Raises:
+          ConfigError: as `claim` and `locked`.
+          RunFolderError: another process is at the job.
+        """
+        missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
+        with self.locked():
+            new = not (self.path / "config.yaml").exists()
+            try:
+                self.claim(config)
+                yield
+            except BaseException:
+                if new:
+                    self._leave_no_empty(missing)
+                raise
+
+    def _leave_no_empty(self, missing: Sequence[Path]) -> None:
+        files = [*self.path.iterdir()]
+        if all(each.name == "config.yaml" or _OF_A_BEGINNING.match(each.name) for each in files):
+            # Nothing is removed that another process makes meanwhile.
+            with suppress(OSError):
+                for each in files:
+                    each.unlink(missing_ok=True)
+                for each in missing:
+                    each.rmdir()
 
     def claim(self, config: JobConfig) -> None:
         """Makes the folder for `config`, or checks that it was made for it.

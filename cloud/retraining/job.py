@@ -80,8 +80,7 @@ def retrain(
             with losses_told():
                 _train(config, prepared, engine, Progress(None), checkpoints=folder)
             return None
-        with job.locked():
-            job.claim(config)
+        with job.claimed(config):
             done = job.result()
             if done is not None:
                 return JobResult(**done)

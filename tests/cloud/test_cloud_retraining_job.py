@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from cloud.registry import Registry
 from cloud.retraining import retrain
+from cloud.retraining.folder import JobFolder
 from cloud.retraining.gate import decide
 from cloud.retraining.log_survey import survey
 from cloud.retraining.preparation import prepare
@@ -41,6 +42,36 @@ def chain(jobs, tmp_path_factory):
     jobs.write_log(folder, range(6, 20), round_number=1, cloud_version=1)
     second = retrain(config, folder / "second", show=False)
     return folder, config, first, second
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_job_that_cannot_begin_leaves_no_folder(there, tmp_path):
+    """Neither its own nor those above it; one that was there, and what it held, stays."""
+    out = tmp_path / "jobs" / "deep" / "first"
+    if there:
+        out.parent.mkdir(parents=True)
+    given = ["cloud", "retrain", "--out", str(out), "--set", f"registry={tmp_path / 'registry'}"]
+    given += ["--set", "data.dataset=files", "--set", f"data.schema={tmp_path / 'none.yaml'}"]
+    found = CliRunner().invoke(cli, given)
+    assert found.exit_code != 0
+    assert "none.yaml" in found.output + str(found.exception)
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left == ({"jobs", "deep"} if there else set())
+
+
+def test_a_folder_in_which_something_was_made_stays(jobs, tmp_path):
+    job = JobFolder(tmp_path / "job")
+
+    def fail(change):
+        change()
+        raise KeyError
+
+    quarantine = job.path / "quarantine"
+    # The second begins in a folder that is there.
+    for change in (quarantine.mkdir, quarantine.rmdir):
+        with pytest.raises(KeyError), job.claimed(jobs.small_job(tmp_path)):
+            fail(change)
+        assert (job.path / "config.yaml").exists()
 
 
 def test_versions_follow_each_other(chain):
@@ -262,8 +293,6 @@ def test_nothing_is_learned_from_a_damaged_parent(name, calm, jobs, tmp_path):
 
 
 def test_a_busy_job_is_refused(chain):
-    from cloud.retraining.folder import JobFolder
-
     folder, config, *_ = chain
     with (
         JobFolder(folder / "first").locked(),
@@ -273,8 +302,6 @@ def test_a_busy_job_is_refused(chain):
 
 
 def test_a_job_that_another_process_begins_at_this_moment_is_busy(tmp_path):
-    from cloud.retraining.folder import JobFolder
-
     job = JobFolder(tmp_path)
     with job.locked():
         # Before its configuration is in its place.
