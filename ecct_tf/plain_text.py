@@ -10,9 +10,9 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from typing import TextIO
+from typing import Any, TextIO
 
-__all__ = ["day_text", "fold", "plain", "tolerate"]
+__all__ = ["day_text", "fold", "plain", "shown", "tolerate"]
 
 _HANDLER = "ecct_plain"
 _WORDS = {
@@ -34,6 +34,13 @@ def day_text(seconds: int) -> str:
     except (ValueError, OverflowError, OSError):
         return "after 9999"
     return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def shown(value: Any) -> str:
+    """`repr(value)`, of a NumPy scalar that of Python's: `1.5`, not `np.float64(1.5)`."""
+    own = getattr(value, "item", None)
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+    return repr(own() if is_scalar and own is not None else value)
 
 
 def fold(text: str, stream: TextIO, *, indent: str = "") -> str:

@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ecct_tf
-from ecct_tf.plain_text import plain
+from ecct_tf.plain_text import plain, shown
 
 ROOT = Path(ecct_tf.__file__).parents[1]
 # In ASCII itself: Python reads its command line in the encoding of the environment.
@@ -24,6 +25,18 @@ table = Table("gr\u00f6\u00dfe")
 table.add_row("\u03bb \u2265 1")
 Console(width=60).print(table)
 """
+
+
+@pytest.mark.parametrize("number", [np.int64(7), np.float32(0.5), np.float64(-1), np.bool_(True)])
+def test_numbers_of_numpy_are_shown_as_those_of_python(number):
+    assert shown(number) == repr(number.item())
+    assert "np." not in shown(number)
+
+
+def test_what_is_no_scalar_is_shown_as_it_is():
+    assert [shown(value) for value in ("a", 7, None, np.arange(2))] == [
+        "'a'", "7", "None", "array([0, 1])",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

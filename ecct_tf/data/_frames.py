@@ -16,6 +16,7 @@ from ecct_tf.data.encoding import encode_column, sort_tokens
 from ecct_tf.data.schema import FeatureSchema
 from ecct_tf.data.tables import EncodedColumn
 from ecct_tf.errors import DataError
+from ecct_tf.plain_text import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -296,6 +297,6 @@ def frame_timestamps(interactions: pd.DataFrame) -> npt.NDArray[np.int64]:
         row = int(np.flatnonzero(bad)[0])
         raise DataError(
             f"interactions table: row {row} (from 0), column 'timestamp': expected whole seconds "
-            f"from 0, received {series.iloc[row]!r}. Fix or drop the row."
+            f"from 0, received {shown(series.iloc[row])}. Fix or drop the row."
         )
     return np.asarray(numbers, np.int64)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ecct_tf.data._cells import CodedTexts
 from ecct_tf.errors import DataError
+from ecct_tf.plain_text import shown
 
 __all__ = [
     "IdNotes",
@@ -131,7 +132,7 @@ def id_text(value: Any) -> str:
             pass
     elif not isinstance(value, bool) and hasattr(value, "__index__"):
         return str(int(value))
-    raise DataError(f"expected text or whole numbers as ids, received {value!r}")
+    raise DataError(f"expected text or whole numbers as ids, received {shown(value)}")
 
 
 def refuse_look_alikes(where: str, ids: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ecct_tf.data._arrays import owned
 from ecct_tf.data.dataset import Dataset
 from ecct_tf.errors import ConfigError, DataError
+from ecct_tf.plain_text import shown
 
 __all__ = [
     "MIN_TRAINING",
@@ -320,7 +321,7 @@ def recent_counts(train: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[
       ConfigError: it is no number in [0, 1].
     """
     if not _is_number(fraction) or not 0.0 <= fraction <= 1.0:
-        raise ConfigError(f"recent_fraction must be in [0, 1], received {fraction!r}.")
+        raise ConfigError(f"recent_fraction must be in [0, 1], received {shown(fraction)}.")
     if fraction == 0:
         return np.zeros(len(train), np.int32)
     # The small term undoes binary rounding: 0.07 * 100 is a hair above 7.

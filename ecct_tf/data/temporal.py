@@ -7,6 +7,7 @@ import numpy as np
 from ecct_tf.data.dataset import Dataset
 from ecct_tf.data.split import MIN_TRAINING, Split, recent_counts, time_order
 from ecct_tf.errors import ConfigError, DataError
+from ecct_tf.plain_text import shown
 
 __all__ = ["temporal_split"]
 
@@ -53,7 +54,7 @@ def temporal_split(
     if not (validation_fraction > 0 and test_fraction > 0 and held_out < 1):
         raise ConfigError(
             "validation_fraction and test_fraction must be above 0 and together below 1, received "
-            f"{validation_fraction!r} and {test_fraction!r}."
+            f"{shown(validation_fraction)} and {shown(test_fraction)}."
         )
     moments = np.sort(dataset.timestamps)
     # The small term undoes binary rounding: 0.1 + 0.2 is a hair above 0.3.

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from ecct_tf.config.parsing import near_miss
 from ecct_tf.data import Candidates
 from ecct_tf.errors import ConfigError, DataError
+from ecct_tf.plain_text import shown
 from ecct_tf.runs.recommendations import Recommendations, TouchedItem
 from ecct_tf.runs.scoring import RunScores
 from ecct_tf.simulation.experiment import Experiment
@@ -53,7 +54,9 @@ def recommend(
       ConfigError: when `k` is no whole number from 1, or the run has no model of that side.
     """
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise ConfigError(f"k: expected a list length of at least 1, received {k!r}. Usual: 10.")
+        raise ConfigError(
+            f"k: expected a list length of at least 1, received {shown(k)}. Usual: 10."
+        )
     experiment, config = scores.experiment, scores.experiment.config
     moment = _moment(experiment, user)
     if side is None:

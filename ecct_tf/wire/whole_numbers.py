@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.errors import CodecError
+from ecct_tf.plain_text import shown
 
 __all__ = ["LARGEST_INT32", "LARGEST_UINT32", "check_array", "check_whole"]
 
@@ -51,7 +52,7 @@ def check_whole(
         fits = False
     if not fits:
         end = f"; {way_out}" if way_out else ""
-        raise CodecError(f"{what}: expected a {name} in {least}..{most}, got {value!r}{end}")
+        raise CodecError(f"{what}: expected a {name} in {least}..{most}, got {shown(value)}{end}")
 
 
 def check_array(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.errors import DeviceError
+from ecct_tf.plain_text import shown
 
 __all__ = ["LARGEST", "finite_number", "finite_values", "item_rows", "kept", "whole_number"]
 
@@ -37,7 +38,7 @@ def whole_number(value: Any, *, what: str, least: int = 0, most: int = LARGEST) 
     except TypeError:
         found = None
     if found is None or not least <= found <= most:
-        raise DeviceError(f"{what}: expected a whole number in {least}..{most}, got {value!r}")
+        raise DeviceError(f"{what}: expected a whole number in {least}..{most}, got {shown(value)}")
     return found
 
 
@@ -52,7 +53,7 @@ def finite_number(value: Any, *, what: str, most: float) -> float:
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not 0.0 <= found <= most:  # NaN is nowhere.
-        raise DeviceError(f"{what}: expected a number in 0..{most:g}, got {value!r}")
+        raise DeviceError(f"{what}: expected a number in 0..{most:g}, got {shown(value)}")
     return found
 
 

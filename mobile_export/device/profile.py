@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ecct_tf.data.numbers import Scaling, number_code
 from ecct_tf.errors import DataError, DeviceError
+from ecct_tf.plain_text import shown
 from mobile_export.device.given import item_rows
 from mobile_export.runtime.edge_file import EdgeFile
 
@@ -108,7 +109,7 @@ def column_code(
         except (TypeError, ValueError, DataError) as error:
             raise DeviceError(
                 f"{what}: profile: column {column['name']!r}: expected a finite number, or None "
-                f"where it is unknown, got {value!r}"
+                f"where it is unknown, got {shown(value)}"
             ) from error
     if words is None:
         raise DeviceError(

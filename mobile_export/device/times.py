@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ecct_tf.data.clock import EARLIEST
 from ecct_tf.errors import DeviceError
+from ecct_tf.plain_text import shown
 
 __all__ = [
     "LATEST_SECOND",
@@ -93,12 +94,12 @@ def whole_seconds(time: float, *, what: str, latest: float = math.inf) -> int:
     try:
         finite = math.isfinite(time)
     except TypeError as error:
-        raise DeviceError(f"{what}: expected a time, got {time!r}; {_WAY_OUT}") from error
+        raise DeviceError(f"{what}: expected a time, got {shown(time)}; {_WAY_OUT}") from error
     except OverflowError:
         # Of a whole number that is larger than any float.
         finite = True
     if isinstance(time, bool | np.bool_):
-        raise DeviceError(f"{what}: expected a time, got {time!r}; {_WAY_OUT}")
+        raise DeviceError(f"{what}: expected a time, got {shown(time)}; {_WAY_OUT}")
     if not finite or time < 0:
         raise DeviceError(f"{what}: expected seconds from 0, got {time}; {_WAY_OUT}")
     if time > min(latest, LATEST_SECOND):

@@ -59,8 +59,8 @@ def test_numbers_as_ids():
     [
         ("user", 3, None, r"row 3 .*'user'.*missing"),
         ("item", 2, np.nan, r"row 2 .*'item'.*missing"),
-        ("timestamp", 4, -1, r"row 4 .*'timestamp'.*-1"),
-        ("timestamp", 4, 1.5, r"row 4 .*'timestamp'.*1.5"),
+        ("timestamp", 4, -1, r"row 4 .*'timestamp'.*received -1\."),
+        ("timestamp", 4, 1.5, r"row 4 .*'timestamp'.*received 1.5\."),
         ("timestamp", 4, "noon", r"row 4 .*'timestamp'.*noon"),
         ("timestamp", 4, None, r"row 4 .*'timestamp'"),
         ("user", 5, "99", r"row 5 .*'user'.*'99' is not in the users table"),
