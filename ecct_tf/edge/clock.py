@@ -34,10 +34,11 @@ def elapsed_weights(clock: tf.Tensor, *, config: FeatureConfig, mask: tf.Tensor)
       config: the hours.
       mask: `[..., L] float32`, 1 where a slot is in use.
     """
-    elapsed = clock[..., len(CLOCK_CONTEXT) : config.time_width]
-    weights = [hours / (hours + elapsed) * mask for hours in config.clock_hours]
-    stacked = tf.stack(weights, axis=-1)
-    return stacked / tf.maximum(fixed_order.sum_last(stacked, axis=-2, keepdims=True), 1e-6)
+    elapsed = tf.expand_dims(clock[..., len(CLOCK_CONTEXT) : config.time_width], -2)
+    hours = tf.constant(config.clock_hours)[:, None]
+    by_hours = hours / (hours + elapsed) * tf.expand_dims(mask, -2)
+    weights = tf.linalg.matrix_transpose(by_hours)
+    return weights / tf.maximum(fixed_order.sum_last(weights, axis=-2, keepdims=True), 1e-6)
 
 
 def request_context(clock: tf.Tensor, *, config: FeatureConfig) -> tf.Tensor:

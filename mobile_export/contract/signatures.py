@@ -14,7 +14,8 @@ the input `item_rows`, histories, candidates and queries name places in it inste
 
 `train` takes rows in any order, unless the loss reads positions: where `group_size` of the
 section `training` in the metadata is above 1, rows come position by position, whole, each with its
-own item first and then its negatives; padding, whose mask is 0, likewise. A mask between 0 and 1
+own item first and then its negatives; padding, whose mask is 0, likewise. A position's rows have
+one history and one clock, which are read from its first row. A mask between 0 and 1
 is a sample's weight; a position weighs as much as the mean of its samples.
 
 The input `profile` has whole numbers: of a category its row, of a private number its code, as the

@@ -88,7 +88,7 @@ class InputGraph:
         A device of the simulation keeps the frozen features of its samples as float16;
         rounding them here keeps the phone's training equal to the simulated one.
         """
-        inputs, teacher = self._rows(given)
+        inputs, teacher = self._rows(given, together=self._task.group_size)
         stored = inputs._replace(
             interactions=_as_stored(inputs.interactions), slots=_as_stored(inputs.slots)
         )
@@ -100,19 +100,28 @@ class InputGraph:
         users = tf.expand_dims(self._user_embedding(given), 0)
         return inputs._replace(dropout=row_keys(step, items, items=items, users=users))
 
-    def _rows(self, given: Tensors) -> tuple[EdgeInputs, tf.Tensor]:
+    def _rows(self, given: Tensors, *, together: int = 1) -> tuple[EdgeInputs, tf.Tensor]:
+        """Inputs of B rows, and the cloud's logits `[B]`.
+
+        Args:
+          given: what a phone passes.
+          together: so many rows each are of one position, and have its history and clock, which
+            are then read once.
+        """
         items, spec = self._tensors(given), self._spec
         candidates = self.known(_some(given["candidates"]))
+        by_position = tf.reshape(candidates, [-1, together])
         found = interaction_features(
             items,
             block_sizes=self._items.block_sizes,
             config=self._task.features,
-            history=self.known(given["history"]),
-            candidates=tf.expand_dims(candidates, -1),
-            clock=_clock(given, self._task.features),
+            history=self.known(_of_positions(given["history"], together)),
+            candidates=by_position,
+            clock=_clock(given, self._task.features, together=together),
         )
-        embedding, logit = cloud_knowledge(
-            items, tf.expand_dims(self._user_embedding(given), 0), candidates
+        embedding, logit = (
+            tf.reshape(part, [-1, *part.shape[2:]])
+            for part in cloud_knowledge(items, self._user_embedding(given), by_position)
         )
         length, blocks = spec.history_length, spec.num_blocks
         inputs = EdgeInputs(
@@ -157,9 +166,19 @@ def _some(ids: tf.Tensor) -> tf.Tensor:
     return tf.reshape(ids, [tf.maximum(tf.size(ids), 1)])
 
 
-def _clock(given: Tensors, features: FeatureConfig) -> tf.Tensor | None:
+def _of_positions(rows: tf.Tensor, together: int) -> tf.Tensor:
+    """The first of each `together` rows; a reshape refuses any that are left over at run time."""
+    if together == 1:
+        return rows
+    width = int(rows.shape[-1])
+    return tf.reshape(rows, [-1, together * width])[:, :width]
+
+
+def _clock(given: Tensors, features: FeatureConfig, *, together: int = 1) -> tf.Tensor | None:
     """The reading of the clock; None for a signature that is given none, whose clock is silent."""
-    return guards.possible_reading(given["clock"], features) if "clock" in given else None
+    if "clock" not in given:
+        return None
+    return guards.possible_reading(_of_positions(given["clock"], together), features)
 
 
 def _as_stored(values: tf.Tensor) -> tf.Tensor:

@@ -115,6 +115,25 @@ def test_it_answers_as_its_source_does_and_survives_hostile_readings(
         assert np.array_equal(interpreter.run("score", good)["logit"], said)
 
 
+def test_a_positions_history_and_time_are_read_from_its_first_row(clocked, metadata):
+    (example,) = synthetic_examples(clocked.path, count=1, candidates=8)
+    rows = example_inputs(example, contract_of(metadata)["train"], group_size=4)
+
+    def loss(**changed):
+        return interpreter.run("train", {**rows, "learning_rate": 0 * rate, **changed})["loss"]
+
+    with Interpreter(RUNTIME) as interpreter:
+        interpreter.load(clocked.path)
+        rate = rows["learning_rate"]
+        rows["private_learning_rate"] = 0 * rate
+        expected = loss()
+        for name in ("history", "clock"):
+            others, firsts = rows[name].copy(), rows[name].copy()
+            others[1:4], firsts[4] = 0, 0
+            assert np.array_equal(loss(**{name: others}), expected)
+            assert not np.array_equal(loss(**{name: firsts}), expected)
+
+
 def test_it_trains_on_what_the_clock_said_at_each_position(
     clocked, model, views, downlink, weights_of, tmp_path, simulated, wire
 ):
