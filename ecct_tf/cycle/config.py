@@ -49,18 +49,16 @@ class CycleExchangeConfig(UplinkConfig):
     """The uplinks as a job declares them, and the third thing that crosses.
 
     Attributes:
-      weights_codec: of the shared weights, where there are any.
+      weights_codec: of the shared weights, where there are any, and of files of starting weights;
+        with a custom one these are float16.
     """
 
     weights_codec: CodecName = "float16"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not is_own_codec(self.weights_codec):
-            raise ConfigError(
-                f"exchange.weights_codec: got {self.weights_codec!r}; files of a cycle know the "
-                "library's codecs alone, expected float16 or float32"
-            )
+    @property
+    def start_codec(self) -> CodecName:
+        """Of the files of starting weights, which know the library's codecs alone."""
+        return self.weights_codec if is_own_codec(self.weights_codec) else "float16"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +121,13 @@ class CycleConfig:
                 f"edge.shared: got {self.edge.shared}, but shared weights have no form in which "
                 "they cross HTTP; expected none with transport=http, where all weights are each "
                 "device's own. transport=files takes the others"
+            )
+        own = is_own_codec(self.exchange.weights_codec)
+        if self.edge.shared == "none" and not own:
+            raise ConfigError(
+                f"exchange.weights_codec: got {self.exchange.weights_codec}, a custom codec, but "
+                "with edge.shared=none no weights cross that it could write; expected float16 or "
+                "float32, in which files of starting weights are written, or another edge.shared"
             )
         if self.data.nodes is not None:
             raise ConfigError(

@@ -27,6 +27,7 @@ from ecct_tf.cycle.quality import check_numbers
 from ecct_tf.cycle.rounds import answers, local_round
 from ecct_tf.errors import ConfigError, RegistryError
 from ecct_tf.federated.sharing import ShareSchedule
+from ecct_tf.knowledge import build_codec
 from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.increments import increment_spec
 from ecct_tf.wire import CURRENT_NAME, PlacedRecord
@@ -102,6 +103,7 @@ def run_cycles(
     if len(folder.rows()) <= cycles:
         # Before the first version is trained, and before the folder remembers the runtime.
         interpreter_of(config.runtime)
+        build_codec(config.exchange.weights_codec)
     with folder.claimed(config), contextlib.ExitStack() as ending:
         if len(folder.rows()) <= cycles:
             loop = _Loop(config, folder, show=show, http=http or HttpOptions(), ending=ending)
@@ -290,7 +292,7 @@ class _Loop:
         publish(
             registry,
             public,
-            start_codec=self._config.exchange.weights_codec,
+            start_codec=self._config.exchange.start_codec,
             round_number=cycle,
             now_seconds=self._seconds(cycle),
         )

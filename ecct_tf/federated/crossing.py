@@ -72,10 +72,20 @@ def make_downlinks(
 
 
 def shared_as_received(shared: Any, codec: CodecName) -> npt.NDArray[np.float32]:
-    """Shared weights after they crossed."""
+    """Shared weights, or a change of them, after they crossed.
+
+    Raises:
+      CodecError: the codec made numbers of them that are not finite.
+    """
     coder = build_codec(codec)
     encoded = coder.encode(tf.constant(shared))
     found: npt.NDArray[np.float32] = coder.decode(encoded, len(shared)).numpy()
+    wrong = int((~np.isfinite(found)).sum())
+    if wrong and np.isfinite(shared).all():
+        raise CodecError(
+            f"codec {codec!r}: expected finite numbers of {len(found)} shared weights, got {wrong} "
+            f"that are not; see `ecct check codec {codec}`"
+        )
     return found
 
 
