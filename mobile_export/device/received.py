@@ -43,9 +43,15 @@ def check_downlink(state: DeviceState, downlink: ReceivedDownlink, file: EdgeFil
     """Refuses a downlink that the device cannot take.
 
     Raises:
-      DeviceError: it is not of the file's form, belongs to another item table, or is older than
-        the one that the device has.
+      DeviceError: it was made for another user, is not of the file's form, belongs to another item
+        table, or is older than the one that the device has.
     """
+    if downlink.user not in (None, state.user):
+        raise DeviceError(
+            f"downlink: expected one of user {state.user}, whose device this is, got one of user "
+            f"{downlink.user}; fetch it with the token of user {state.user}, and if that was done, "
+            "report it to the operator of the service"
+        )
     if downlink.table_sha256 not in ("", file.table_sha256):
         raise DeviceError(
             f"this downlink belongs to item table {downlink.table_sha256[:16]}…, "

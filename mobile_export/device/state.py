@@ -62,6 +62,8 @@ class ReceivedDownlink:
       round_number: to which the answer belongs.
       table_sha256: of the item table that it fits, in hexadecimal; empty where the cloud did
         not say, as in a simulation.
+      user: whom the cloud made it for, as a published file says; None where it says none: a
+        segment's, and one made in place. A state does not keep it: whose the device is, it says.
     """
 
     user_embedding: npt.NDArray[Any]
@@ -70,6 +72,7 @@ class ReceivedDownlink:
     cloud_version: int = 0
     round_number: int = 0
     table_sha256: str = ""
+    user: int | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         embedding = kept(self.user_embedding, np.asarray(self.user_embedding).dtype)
@@ -88,6 +91,8 @@ class ReceivedDownlink:
         for name in ("cloud_version", "round_number"):
             number = whole_number(getattr(self, name), what=f"downlink: {name}")
             object.__setattr__(self, name, number)
+        if self.user is not None:
+            object.__setattr__(self, "user", whole_number(self.user, what="downlink: user"))
         if not re.fullmatch("([0-9a-f]{64})?", self.table_sha256):
             raise DeviceError(
                 "downlink: expected 64 hexadecimal digits as table_sha256, or none, got "
@@ -130,6 +135,7 @@ class ReceivedDownlink:
             cloud_version=file.cloud_version,
             round_number=file.round_number,
             table_sha256=file.table_sha256,
+            user=int(key) if file.keys_are == "users" else None,
         )
 
 

@@ -57,6 +57,48 @@ def test_a_scale_that_is_no_number_is_refused(scale):
         dataclasses.replace(DOWNLINK, scale=scale)
 
 
+def published(keys_are):
+    """A file whose records are `DOWNLINK`, for two users or segments."""
+    embeddings = np.tile(DOWNLINK.user_embedding, (2, 1)), np.full((2, 1), 2.0**-6, np.float16)
+    return DownlinkFile.build(
+        keys_are=keys_are,
+        cloud_version=3,
+        round_number=5,
+        table_sha256="0" * 64,
+        codec="int8",
+        keys=np.array([3, 7], np.int32),
+        embeddings=embeddings,
+        queries=np.tile(DOWNLINK.queries, (2, 1)),
+    )
+
+
+def test_a_downlink_that_says_another_user_is_refused_and_one_that_says_none_is_taken(device):
+    def own(found):
+        return dataclasses.replace(found, table_sha256="")
+
+    others = [
+        own(ReceivedDownlink.read(published("users"), 3)),
+        dataclasses.replace(DOWNLINK, user=20),
+    ]
+    for other in others:
+        message = f"expected one of user 7, whose device this is, got one of user {other.user};"
+        with pytest.raises(DeviceError, match=message):
+            device.receive(other)
+        with pytest.raises(DeviceError, match=message):
+            device.take_part(other, TrainingPlan())
+        assert unchanged(device)
+    assert device.state.downlink.cloud_version == 0
+    # Of a segment, whose key is none of a user; the device's own; and one that says nothing.
+    segment = ReceivedDownlink.read(published("segments"), 3)
+    assert segment.user is None
+    for taken in (segment, ReceivedDownlink.read(published("users"), 7)):
+        device.receive(own(taken))
+        assert unchanged(device)
+    device.receive(DOWNLINK)
+    with pytest.raises(DeviceError, match="downlink: user"):
+        dataclasses.replace(DOWNLINK, user=-1)
+
+
 @pytest.mark.parametrize("codec", ["float16", "float32"])
 def test_an_embedding_that_is_not_finite_is_refused(codec):
     values = np.array([0.5, np.inf], codec)

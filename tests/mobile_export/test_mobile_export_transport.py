@@ -290,6 +290,29 @@ def test_a_publication_that_is_replaced_meanwhile_is_asked_for_again(own):
     assert device.state.downlink.round_number == 5
 
 
+@pytest.mark.parametrize("other", [0, 2])
+def test_a_round_with_the_downlink_of_another_user_is_refused_and_changes_nothing(own, other):
+    device, spool, offered = own
+
+    class MixedUp(Offering):
+        """A service that mixed users up, or one that is asked with the token of another."""
+
+        def downlink(self, publication, *, codec=None):
+            path = self.folders[0] / publication.downlinks.path
+            file = DownlinkFile.from_bytes(path.read_bytes())
+            mixed = dataclasses.replace(file, keys=np.array([other], np.int32)).to_bytes()
+            _, client = transport.client_of(self.folders[0], Answer(200, {}, mixed))
+            return client.downlink(publication, codec=codec)
+
+    before = device.path.read_bytes()
+    client = MixedUp([offered(3)])
+    message = f"expected one of user 1, whose device this is, got one of user {other};"
+    with pytest.raises(DeviceError, match=message):
+        take_part(device, client, spool, TrainingPlan())
+    assert (device.path.read_bytes(), len(spool), client.sent) == (before, 0, [])
+    assert take_part(device, Offering([offered(3)]), spool, TrainingPlan()).sent.taken == 1
+
+
 def test_without_network_the_answer_waits_and_a_refused_token_is_told(own):
     device, spool, offered = own
     offline = Offering([offered(3)], refused=UnreachableError("no network"))

@@ -334,6 +334,7 @@ export class EdgeDevice {
 
   /** @param {import('./downlink.js').Downlink} downlink */
   #check(downlink) {
+    downlink.checkFor(this.#current.user);
     downlink.check(this.model);
     if (this.#current.downlink !== null) downlink.checkNotOlder(this.#current.downlink);
   }

@@ -22,9 +22,11 @@ export class Downlink {
    * @param {number} [parts.cloudVersion] of the cloud that made it; the answer tells it
    * @param {number} [parts.round] to which the answer belongs
    * @param {string} [parts.tableSha256] of the item table that the embedding fits; empty when untold
+   * @param {number | null} [parts.user] whom the cloud made it for, as a published file says; null where it says none: a
+   *   segment's, and one from bytes alone; a state does not keep it: whose the device is, it says
    * @throws {PayloadError} when a number is none, or negative.
    */
-  constructor({codec, embedding, scale, queries, cloudVersion = 0, round = 0, tableSha256 = ''}) {
+  constructor({codec, embedding, scale, queries, cloudVersion = 0, round = 0, tableSha256 = '', user = null}) {
     this.codec = codec;
     this.embedding = embedding;
     this.scale = scale;
@@ -32,6 +34,7 @@ export class Downlink {
     this.cloudVersion = cloudVersion;
     this.round = round;
     this.tableSha256 = tableSha256;
+    this.user = user;
     const finite = codec === 'int8' || this.#floats().every(Number.isFinite);
     if (!(scale >= 0 && scale <= LARGEST_HALF) || !finite) {
       throw new PayloadError(
@@ -39,10 +42,10 @@ export class Downlink {
           `${finite ? '' : ' and values that are not finite'}; fetch it again`,
       );
     }
-    const wrong = [...queries, cloudVersion, round].find((value) => !Number.isInteger(value) || value < 0);
+    const wrong = [...queries, cloudVersion, round, user ?? 0].find((value) => !Number.isInteger(value) || value < 0);
     if (wrong !== undefined || !TABLE.test(tableSha256)) {
       throw new PayloadError(
-        'downlink: expected queries, a version and a round from 0 and a SHA-256 or none, got ' +
+        'downlink: expected queries, a version, a round and a user from 0 and a SHA-256 or none, got ' +
           `${wrong ?? tableSha256}; fetch it again`,
       );
     }
@@ -54,7 +57,7 @@ export class Downlink {
    *
    * @param {Uint8Array} content
    * @param {import('./metadata.js').Exchange} exchange
-   * @param {{cloudVersion?: number, round?: number, tableSha256?: string}} [told]
+   * @param {{cloudVersion?: number, round?: number, tableSha256?: string, user?: number | null}} [told]
    * @throws {PayloadError} when the length is not that of `exchange`, or a number is none.
    */
   static decode(content, exchange, told = {}) {
@@ -102,6 +105,16 @@ export class Downlink {
       throw new PayloadError(
         `downlink: expected one of round ${newest.round} and version ${newest.cloudVersion}, which the device has, ` +
           `or newer, got round ${this.round} and version ${this.cloudVersion}; fetch what the cloud publishes now`,
+      );
+    }
+  }
+
+  /** Refuses it where the cloud made it for another than the device's user. @param {number} owner */
+  checkFor(owner) {
+    if (this.user !== null && this.user !== owner) {
+      throw new PayloadError(
+        `downlink: expected one of user ${owner}, whose device this is, got one of user ${this.user}; fetch it with the ` +
+          `token of user ${owner}, and if that was done, report it to the operator of the service`,
       );
     }
   }
@@ -213,7 +226,7 @@ export class DownlinkFile {
       );
     }
     const {cloudVersion, round, tableSha256} = this;
-    return Downlink.decode(record, exchange, {cloudVersion, round, tableSha256});
+    return Downlink.decode(record, exchange, {cloudVersion, round, tableSha256, user: this.segments ? null : key});
   }
 
   /**

@@ -7,6 +7,7 @@ import {EdgeDevice} from '../src/device.js';
 import {Downlink, DownlinkFile} from '../src/downlink.js';
 import {ClosedError, EdgeError, InputError, ModelFileError, PayloadError, RefusedError, StateError} from '../src/errors.js';
 import {ModelFile} from '../src/model_file.js';
+import {seal} from '../src/sealed.js';
 import {DeviceState} from '../src/state.js';
 import {MemoryStates} from '../src/stores.js';
 import {clocked, downlinkBytes, FakeInterpreter, golden, jsonOf, model, modelWith} from './golden.mjs';
@@ -209,6 +210,30 @@ test('an older downlink and one of another table are refused', async () => {
   const other = Downlink.decode(downlinkBytes, exchange, {cloudVersion: 9, round: 9, tableSha256: 'cd'.repeat(32)});
   await assert.rejects(device.receive(other), /fetch the model file/);
   assert.equal(bench.bytes, before);
+});
+
+test('a downlink that says another user is refused, and one that says none is taken', async () => {
+  const bench = new Bench();
+  const device = await bench.ready();
+  const before = bench.bytes;
+  const content = fromHex(golden.downlink_file);
+  const others = [DownlinkFile.parse(content).of(3, exchange), Downlink.decode(downlinkBytes, exchange, {user: 20})];
+  for (const other of others) {
+    const says = `expected one of user ${golden.user}, whose device this is, got one of user ${other.user};`;
+    for (const call of [() => device.receive(other), () => device.takePart(other)]) {
+      await assert.rejects(call(), (error) => error instanceof PayloadError && error.message.includes(says));
+    }
+  }
+  assert.equal(bench.bytes, before);
+  // Of a segment, whose key is none of a user; and of bytes that say nothing.
+  const body = content.slice(0, -32);
+  body[7] = 1;
+  const segment = DownlinkFile.parse(seal(body)).of(3, exchange);
+  assert.equal(segment.user, null);
+  await device.receive(segment);
+  await device.receive(Downlink.decode(downlinkBytes, exchange, {cloudVersion: 3, round: 6}));
+  await device.receive(Downlink.decode(downlinkBytes, exchange, {cloudVersion: 3, round: 7, user: golden.user}));
+  assert.throws(() => Downlink.decode(downlinkBytes, exchange, {user: -1}), PayloadError);
 });
 
 test('a state has one opener, and is not written over', async () => {

@@ -6,9 +6,10 @@ import {fromHex, toHex} from '../src/bytes.js';
 import {CloudClient} from '../src/client.js';
 import {EdgeDevice} from '../src/device.js';
 import {
-  RecordRefusedError, StalePublicationError, TokenRefusedError, TransportError, UnreachableError,
+  PayloadError, RecordRefusedError, StalePublicationError, TokenRefusedError, TransportError, UnreachableError,
 } from '../src/errors.js';
 import {takePart} from '../src/rounds.js';
+import {seal} from '../src/sealed.js';
 import {MemoryStates} from '../src/stores.js';
 import {bytesOf, FakeInterpreter, golden, jsonOf, model, modelWith} from './golden.mjs';
 
@@ -53,6 +54,24 @@ test('it asks what Kotlin asks, with its token', async () => {
   assert.deepEqual([downlink.cloudVersion, downlink.round, downlink.queries.length], [1, 5, exchange.queries]);
   assert.deepEqual(requests.map(({method, path}) => `${method} ${path}`), ['GET /v1/current', 'GET /v1/downlink']);
   for (const {headers} of requests) assert.equal(headers.Authorization, `Bearer ${TOKEN}`);
+});
+
+test('a round with the downlink of another user is refused and changes nothing', async () => {
+  const device = await opened();
+  await device.interact(golden.history);
+  const before = toHex(device.state.encode());
+  for (const other of [0, golden.user + 1]) {
+    // What a service that mixed users up answers, or one that is asked with the token of another.
+    const body = fromHex(told.downlink).slice(0, -32);
+    new DataView(body.buffer).setInt32(64, other, true);
+    const {client, requests} = scripted([CURRENT, {status: 200, body: toHex(seal(body))}, TAKEN]);
+    const says = `expected one of user ${golden.user}, whose device this is, got one of user ${other};`;
+    await assert.rejects(takePart(device, client), (error) => error instanceof PayloadError && error.message.includes(says));
+    assert.deepEqual(requests.map(({method}) => method), ['GET', 'GET']);
+  }
+  assert.equal(toHex(device.state.encode()), before);
+  const report = await takePart(device, scripted([CURRENT, DOWNLINK, TAKEN]).client);
+  assert.equal(report.sent.taken, 1);
 });
 
 test('a user whom the cloud does not know takes the downlink of a segment', async () => {

@@ -10,6 +10,8 @@ import java.nio.ByteOrder
  * @property cloudVersion of the cloud that made it; the answer tells it.
  * @property round to which the answer belongs.
  * @property tableSha256 of the item table that the embedding fits, in hexadecimal; empty when untold.
+ * @property user whom the cloud made it for, as a published file says; null where it says none: a segment's, and
+ *   one from bytes alone. A state does not keep it: whose the device is, it says.
  */
 public class Downlink internal constructor(
     internal val codec: GraphCodec,
@@ -20,6 +22,7 @@ public class Downlink internal constructor(
     public val cloudVersion: Int,
     public val round: Int,
     public val tableSha256: String = "",
+    public val user: Int? = null,
 ) {
     init {
         if (scale !in 0f..LARGEST_HALF || !finite()) {
@@ -28,10 +31,10 @@ public class Downlink internal constructor(
                     (if (finite()) "" else " and values that are not finite") + "; fetch it again",
             )
         }
-        val wrong = (queryRows.toList() + cloudVersion + round).firstOrNull { it < 0 }
+        val wrong = (queryRows.toList() + cloudVersion + round + (user ?: 0)).firstOrNull { it < 0 }
         if (wrong != null || !TABLE.matches(tableSha256)) {
             throw PayloadException(
-                "downlink: expected queries, a version and a round from 0 and a SHA-256 or none, got " +
+                "downlink: expected queries, a version, a round and a user from 0 and a SHA-256 or none, got " +
                     "${wrong ?: tableSha256}; fetch it again",
             )
         }
@@ -55,6 +58,16 @@ public class Downlink internal constructor(
                 "downlink: expected one of round ${newest.round} and version ${newest.cloudVersion}, which the " +
                     "device has, or newer, got round $round and version $cloudVersion; fetch what the cloud " +
                     "publishes now",
+            )
+        }
+    }
+
+    /** Refuses this downlink where the cloud made it for another than [owner], whose device takes it. */
+    internal fun checkFor(owner: Int) {
+        if (user != null && user != owner) {
+            throw PayloadException(
+                "downlink: expected one of user $owner, whose device this is, got one of user $user; fetch it with the " +
+                    "token of user $owner, and if that was done, report it to the operator of the service",
             )
         }
     }
@@ -114,8 +127,9 @@ public class Downlink internal constructor(
          * Reads one user's downlink. Little-endian: the user embedding as its codec writes it,
          * for int8 its scale (float16), then the queries (int32).
          *
-         * Published files of many downlinks are read by [DownlinkFile].
+         * Published files of many downlinks are read by [DownlinkFile], and say which is whose.
          *
+         * @param user whom the bytes are for, where the app knows it: the device of another refuses them.
          * @throws PayloadException when the length is not that of [exchange], or a number is none.
          */
         public fun decode(
@@ -124,6 +138,7 @@ public class Downlink internal constructor(
             cloudVersion: Int = 0,
             round: Int = 0,
             tableSha256: String = "",
+            user: Int? = null,
         ): Downlink {
             if (content.size != exchange.downlinkBytes) {
                 throw PayloadException(
@@ -145,7 +160,7 @@ public class Downlink internal constructor(
                 } else {
                     ByteBuffer.wrap(row, exchange.cloudDim, 2).order(ByteOrder.LITTLE_ENDIAN).half()
                 }
-            return Downlink(exchange.graph, embedding, scale, queries, cloudVersion, round, tableSha256)
+            return Downlink(exchange.graph, embedding, scale, queries, cloudVersion, round, tableSha256, user)
         }
 
         /**

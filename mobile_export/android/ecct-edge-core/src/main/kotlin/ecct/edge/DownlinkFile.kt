@@ -45,7 +45,8 @@ public class DownlinkFile private constructor(
                     "${form.rowBytes}; cloud and app have different versions of it",
             )
         }
-        return records[key]?.let { Downlink.decode(it, exchange, cloudVersion, round, tableSha256) }
+        val user = key.takeIf { !segments }
+        return records[key]?.let { Downlink.decode(it, exchange, cloudVersion, round, tableSha256, user) }
     }
 
     public companion object {

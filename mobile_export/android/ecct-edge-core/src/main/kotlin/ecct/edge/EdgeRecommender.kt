@@ -269,6 +269,7 @@ public class EdgeRecommender private constructor(
         }
 
     private fun check(downlink: Downlink) {
+        downlink.checkFor(current.user)
         downlink.check(model)
         current.downlink?.let(downlink::checkNotOlder)
     }

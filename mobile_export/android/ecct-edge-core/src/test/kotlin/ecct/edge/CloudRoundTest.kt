@@ -114,6 +114,35 @@ class CloudRoundTest {
             }
         }
 
+    /** What a service that mixed users up answers, or one that is asked with the token of another. */
+    private fun downlinkOf(user: Int): Scripted {
+        val content = golden.hex("downlink")
+        val body = content.copyOf(content.size - Sealed.DIGEST_BYTES)
+        ByteBuffer.wrap(body).order(ByteOrder.LITTLE_ENDIAN).putInt(64, user)
+        return Scripted(200, body + sha256(body))
+    }
+
+    @Test
+    fun aRoundWithTheDownlinkOfAnotherUserIsRefusedAndChangesNothing() =
+        inFolder { folder ->
+            val outbox = Outbox(File(folder, "outbox"))
+            onDevice(folder) { device, fake ->
+                val states = File(folder, "device.state")
+                val before = states.readBytes()
+                for (other in listOf(0, Golden.user + 1)) {
+                    val (_, client) = client(folder, published(), downlinkOf(other), receipt)
+                    val error = assertFailsWith<PayloadException> { takePart(device, client, outbox) }
+                    val says = error.message.orEmpty()
+                    assertTrue("expected one of user ${Golden.user}, whose device this is, got one of user $other;" in says, says)
+                }
+                assertContentEquals(before, states.readBytes())
+                assertEquals(emptyList(), fake.of("train"))
+                assertEquals(0, outbox.size)
+                val (_, client) = client(folder, published(), downlinkOf(Golden.user), receipt)
+                assertEquals(1, takePart(device, client, outbox).sent?.taken)
+            }
+        }
+
     @Test
     fun aKillBetweenTrainingAndAnswerCostsNothing() =
         inFolder { folder ->

@@ -67,6 +67,32 @@ class EdgeRecommenderTest {
         }
 
     @Test
+    fun aDownlinkThatSaysAnotherUserIsRefusedAndOneThatSaysNoneIsTaken() =
+        bench {
+            val device = ready()
+            val before = states.file.readBytes()
+            val exchange = model.metadata.exchange
+            val published = DownlinkFile.parse(Golden.case.hex("downlink_file"))
+            val others = listOf(checkNotNull(published.of(3, exchange)), Downlink.decode(Golden.downlink, exchange, user = 20))
+            for (other in others) {
+                for (call in listOf<(Downlink) -> Any>(device::receive, { device.takePart(it) })) {
+                    val says = assertFailsWith<PayloadException> { call(other) }.message.orEmpty()
+                    assertTrue("expected one of user ${Golden.user}, whose device this is, got one of user ${other.user};" in says, says)
+                }
+            }
+            assertContentEquals(before, states.file.readBytes())
+            // Of a segment, whose key is none of a user; and of bytes that say nothing.
+            val body = Golden.case.hex("downlink_file").let { it.copyOf(it.size - Sealed.DIGEST_BYTES) }.also { it[7] = 1 }
+            val segment = checkNotNull(DownlinkFile.parse(body + sha256(body)).of(3, exchange))
+            assertEquals(null, segment.user)
+            device.receive(segment)
+            device.receive(Downlink.decode(Golden.downlink, exchange, cloudVersion = 3, round = 6))
+            device.receive(Downlink.decode(Golden.downlink, exchange, cloudVersion = 3, round = 7, user = Golden.user))
+            assertEquals(null, kept.downlink?.user)
+            assertFailsWith<PayloadException> { Downlink.decode(Golden.downlink, exchange, user = -1) }
+        }
+
+    @Test
     fun allThatIsKeptOfTheUserCanBeReadAndForgotten() =
         bench {
             val device = ready()
