@@ -16,6 +16,7 @@ import pytest
 from ecct_tf.config import GradeConfig, TargetConfig
 from ecct_tf.edge import build_edge_model
 from ecct_tf.wire import UplinkRecord
+from ecct_tf.wire.row_codec import decoded_rows, encoded_rows
 from mobile_export.device import DeviceModel
 from mobile_export.device.state import DeviceState
 from mobile_export.flatbuffer.packing import read_metadata
@@ -25,6 +26,8 @@ WEB = Path(__file__).parents[2] / "mobile_export/web"
 GOLDEN = WEB.parent / "android/ecct-edge-core/src/test/resources/golden"
 LITERT = importlib.util.find_spec("ai_edge_litert") is not None
 RUNTIME = "litert" if LITERT else "tensorflow"
+EXAMPLES = WEB.parents[1] / "examples/own_codecs"
+INT4 = "own_codecs.four_bits:int4"
 USER = 11
 NOW = 1_790_001_000
 TIMES = [NOW - before for before in (701_000, 91_000, 4_600, 2_500, 1_070, 1_060, 1_050, 1_000)]
@@ -69,8 +72,10 @@ def in_chromium(node):
 def static_file(works, clocked_parts, table, task_of, weights_of, tmp_path_factory):
     """`static_file(tier, clock)`: a file for a browser, with tokens."""
 
-    def static_file(tier, *, clock, samples=None, **training):
+    def static_file(tier, *, clock, samples=None, codec="int8", **training):
         work = clocked_parts.work if clock else works[tier]
+        work = work.changed(exchange=dataclasses.replace(work.exchange, codec=codec))
+        items = dataclasses.replace(clocked_parts.table if clock else table, form="int8")
         task, model = task_of(work, **training), work.model
         if samples is not None:
             task = task.changed(samples=dataclasses.replace(task.samples, **samples))
@@ -84,7 +89,7 @@ def static_file(works, clocked_parts, table, task_of, weights_of, tmp_path_facto
         files = export_edge_model(
             model,
             weights_of(work) if samples is None else model.layout.initial(3),
-            clocked_parts.table if clock else table,
+            items,
             task=task,
             out=tmp_path_factory.mktemp("web"),
             static=STATIC,
@@ -214,6 +219,31 @@ def test_the_browser_trains_by_further_targets_as_python_does(in_chromium, stati
     after = DeviceState.from_bytes(bytes.fromhex(found["after"]), name="browser")
     size = model.file.metadata["weights"]["size"]
     np.testing.assert_allclose(after.values[:size], trained.values[:size], rtol=0, atol=2e-6)
+
+
+def test_the_browser_exchanges_through_a_codec_of_the_app(in_chromium, static_file, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    path = static_file("linear", clock=False, codec=INT4)
+    shutil.copy(EXAMPLES / "web" / "four_bits.js", path.parent)
+    asked = asked_of(path)
+    width = read_metadata(path.read_bytes())["exchange"]["cloud_dim"]
+    known = np.random.default_rng(3).standard_normal(width).astype(np.float32)
+    content = encoded_rows(INT4, known)
+    downlink = content.tobytes() + np.array([5, 35, 8, 0], "<i4").tobytes()
+    found = in_chromium(
+        "device.mjs", path.parent, {**asked, "downlink": downlink.hex(), "codec": INT4}
+    )
+    model = DeviceModel(path, runtime=RUNTIME, codec=INT4)
+    state = DeviceState.from_bytes(bytes.fromhex(found["before"]), name="browser")
+    assert state.as_bytes().hex() == found["before"]
+    received = state.downlink.user_embedding
+    np.testing.assert_array_equal(received, decoded_rows(INT4, content, width))
+    payload = model.uplink(state)
+    assert found["uplink"] == payload.hex()
+    record = model.envelope(state, payload, created_at_seconds=NOW)
+    assert found["record"] == record.to_bytes().hex()
+    after = DeviceState.from_bytes(bytes.fromhex(found["after"]), name="browser")
+    assert found["trainedUplink"] == model.uplink(after).hex() != found["uplink"]
 
 
 def test_the_demo_page_recommends_trains_and_forgets_without_a_request(node, static_file):

@@ -8,8 +8,9 @@ import {drawSamples} from '/src/samples.js';
 const WASM = '/node_modules/@litertjs/core/wasm/';
 
 /** Opens, uses, closes and opens again; answers what Python compares with its own device. */
-export default async function use({file, user, items, times, older, profile, downlink, told, candidates, now, createdAt, seed, context}) {
-  const model = await ModelFile.fetch(`/data/${file}`);
+export default async function use({file, user, items, times, older, profile, downlink, told, candidates, now, createdAt, seed, context, codec}) {
+  const codecs = codec === undefined ? [] : [(await import('/data/four_bits.js')).fourBits(codec)];
+  const model = await ModelFile.fetch(`/data/${file}`, {codecs});
   const states = await IndexedDbStates.open();
   const open = async () =>
     EdgeDevice.open({
