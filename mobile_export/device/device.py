@@ -240,8 +240,8 @@ class Device:
           rows: that the cloud chose in the same publication, where devices hold rows of items.
 
         Raises:
-          DeviceError: when one of them does not fit the file, or the downlink is older than the
-            one that the device has.
+          DeviceError: when one of them does not fit the file, or the downlink was made for another
+            user, or is older than the one that the device has.
         """
         with self._file.lock:
             self._keep(self._received(downlink, shared_weights, rows))

@@ -314,8 +314,8 @@ class DeviceModel(FileScorer):
         """The state after a downlink.
 
         Raises:
-          DeviceError: when the downlink is not of the file's form, belongs to another item
-            table, or is older than the one that the device has.
+          DeviceError: when the downlink was made for another user, is not of the file's form,
+            belongs to another item table, or is older than the one that the device has.
         """
         self.check(state)
         check_downlink(state, downlink, self.file)

@@ -184,7 +184,8 @@ export class EdgeDevice {
    * Takes what the cloud sent.
    *
    * @param {import('./downlink.js').Downlink} downlink
-   * @throws {PayloadError} when it is of another form or item table than the model's, or older than the device's.
+   * @throws {PayloadError} when it is of another user, of another form or item table than the model's, or older than the
+   *   device's.
    */
   receive(downlink) {
     return this.#turns.take(async () => {

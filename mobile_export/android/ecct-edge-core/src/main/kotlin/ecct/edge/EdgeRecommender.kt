@@ -91,8 +91,8 @@ public class EdgeRecommender private constructor(
     /**
      * Takes what the cloud sent.
      *
-     * @throws PayloadException when it is of another form than the model's, belongs to another item
-     *   table than the model holds, or is older than the one that the device has.
+     * @throws PayloadException when it was made for another user, is of another form than the model's, belongs to
+     *   another item table than the model holds, or is older than the one that the device has.
      */
     public fun receive(downlink: Downlink): Unit =
         locked {
