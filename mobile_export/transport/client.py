@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,8 @@ __all__ = [
 _NEWEST_SIGNED = "newest-signed"
 # A service says so where it takes answers by place.
 _ANSWER_BY, _PLACE, _ITEM = "ecct-answer-by", "place", "item"
+_log = logging.getLogger(__name__)
+
 # Of files that a publication names; others in the cache, such as models, are in use.
 _PUBLISHED = (".ecit", ".ecid", ".ecdn", ".ecsw")
 
@@ -308,7 +311,10 @@ class CloudClient:
     def _fetched(self, path: str, name: str, *, etag: str, sound: Callable[[bytes], bool]) -> Path:
         kept = self._cache / name
         if kept.exists():
-            return kept
+            if sound(kept.read_bytes()):
+                return kept
+            _log.warning("%s: the file was damaged since it was fetched; fetches it anew", kept)
+            kept.unlink()
         private_folder(kept.parent)
         part = kept.with_name(f".{kept.name}.part")
         for _ in range(2):

@@ -95,6 +95,18 @@ def test_what_is_not_what_was_published_is_never_kept(tmp_path):
         (tmp_path / "cache" / publication.item_table.path).unlink()
 
 
+@pytest.mark.parametrize("damaged", [b"", TABLE[:-1], TABLE[:9] + b"?" + TABLE[10:]])
+def test_a_file_that_was_damaged_in_the_cache_is_fetched_anew(tmp_path, damaged, caplog):
+    publication = published(tmp_path / "public")
+    etag = f'"{publication.item_table.sha256}"'
+    kept = tmp_path / "cache" / publication.item_table.path
+    transport, client = client_of(tmp_path, breaking(TABLE, etag, after=len(TABLE)))
+    kept.write_bytes(damaged)
+    assert client.file(publication.item_table) == kept.read_bytes() == TABLE
+    assert len(transport.asked) == 1
+    assert f"{kept}: the file was damaged since it was fetched" in caplog.text
+
+
 def test_what_is_current_is_fetched_only_when_it_changed(tmp_path):
     content = published(tmp_path / "public").to_json().encode()
     transport, client = client_of(

@@ -217,7 +217,8 @@ public class CloudClient(
     private fun own() = mapOf("Authorization" to "Bearer $token")
 
     private fun fetched(path: String, kept: File, etag: String, sound: (ByteArray) -> Boolean): File {
-        if (kept.exists()) return kept
+        // What was damaged since is fetched anew.
+        if (kept.exists() && sound(kept.readBytes())) return kept
         val draft = File(kept.absoluteFile.parentFile, ".${kept.name}.part")
         draft.parentFile.mkdirs()
         repeat(2) {
