@@ -67,6 +67,18 @@ def test_a_generated_page_is_what_its_script_generates(name):
     assert committed == generator.render(), f"run `python docs/{name}.py`"
 
 
+def test_each_fault_of_the_list_has_its_test():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = text.partition("## Faults and their tests")[2]
+    # A row without a fault continues the one above.
+    rows = re.findall(r"^\|.*\|$", listed, flags=re.MULTILINE)[2:]
+    assert len({row.split("|")[1].strip() for row in rows} - {""}) == 9
+    assert all("::test_" in row for row in rows)
+    for path, name in re.findall(r"`(tests/[\w/.]+)::(\w+)`", listed):
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert re.search(rf"^def {name}\(", source, flags=re.MULTILINE), f"{path}::{name}"
+
+
 def test_the_sizes_of_the_exchange_are_what_their_command_prints():
     text = (DOCS / "exchange.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, flags=re.DOTALL)

@@ -331,6 +331,37 @@ def test_a_full_disk_is_told_as_such_and_the_answer_taken_later(running, monkeyp
     assert json.loads(running.ask("PUT", "/v1/uplinks", body)[2])["taken"] == 1
 
 
+def test_a_slow_disk_delays_its_own_answer_and_nothing_else(running, monkeypatch):
+    """What waits for the disk is not confirmed, and once it is there it is there once."""
+    begun, go, sync = threading.Event(), threading.Event(), os.fsync
+
+    def fsync(descriptor):
+        begun.set()
+        go.wait(60)
+        sync(descriptor)
+
+    monkeypatch.setattr("ecct_tf.files.os.fsync", fsync)
+    body, results = record(11, 5).to_bytes(), []
+    token = running.tokens.issue(11)
+
+    def answer():
+        results.append(running.ask("PUT", "/v1/uplinks", body, token=token)[0])
+
+    waiting = threading.Thread(target=answer)
+    waiting.start()
+    try:
+        assert begun.wait(60)
+        for path in ("/v1/current", "/v1/downlink", "/readyz"):
+            assert running.ask("GET", path)[0] == 200
+        assert results == []
+        assert not running.log.exists() or (11, 5) not in logged(running.log)
+    finally:
+        go.set()
+        waiting.join()
+    assert results == [200]
+    assert logged(running.log).count((11, 5)) == 1
+
+
 def test_a_damaged_publication_is_told_as_such(running):
     path = running.public / "current.json"
     content = path.read_bytes()

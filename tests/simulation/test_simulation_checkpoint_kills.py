@@ -1,16 +1,6 @@
 """A checkpoint of format 2 is killed at each step of its writing, and meets a full disk at each.
 
-Where the other faults of a run have their tests:
-
-- SIGKILL of Python in a run: `test_simulation_resume.py`, `benchmarks/kill_and_resume.py`
-- SIGKILL of a worker, one that hangs or is out of reach: `tests/workers`,
-  `tests/federated/test_federated_worker_pool.py`, `test_federated_runtime.py` beside it
-- a torn or altered checkpoint: `test_simulation_checkpoints.py`, `test_simulation_resume.py`
-- a torn or altered state of a device: `tests/mobile_export/test_mobile_export_device_state.py`
-- a full disk under the cloud's files: `tests/cloud/test_cloud_disk_and_paths.py`
-- NaN and garbage from devices: `tests/cloud/test_cloud_uplink_log_quarantine.py`,
-  `tests/knowledge/test_knowledge_store.py`
-- training that diverges: `tests/federated/test_federated_process.py`
+CONTRIBUTING.md lists the tests of other faults.
 """
 
 import errno
