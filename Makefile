@@ -68,7 +68,7 @@ test-current: $(CURRENT_INSTALLED) ## run the tests of the export, the cloud and
 	@TF_USE_LEGACY_KERAS=1 .venv-current/bin/python -m pytest $(PARALLEL) -m "not slow or current" $(or $(ARGS),tests/mobile_export tests/cloud tests/wire tests/cycle tests/testing tests/evaluation tests/reporting/test_reporting_gains.py tests/reporting/test_reporting_page.py tests/studies/test_studies_run.py tests/federated/test_federated_engines.py tests/baselines/test_baselines_engines.py tests/simulation/test_simulation_engines.py tests/test_tracking.py mobile_export cloud ecct_tf/wire ecct_tf/cycle)
 
 test-beam: $(BEAM_INSTALLED) ## the cloud's jobs as pipelines of Apache Beam, in .venv-beam
-	@TF_USE_LEGACY_KERAS=1 .venv-beam/bin/python -m pytest $(or $(ARGS),tests/cloud/test_cloud_pipelines_ingestion.py tests/cloud/test_cloud_pipelines_publication.py tests/cloud/test_cloud_pipelines_running.py)
+	@TF_USE_LEGACY_KERAS=1 .venv-beam/bin/python -m pytest $(or $(ARGS),tests/cloud/test_cloud_pipelines_ingestion.py tests/cloud/test_cloud_pipelines_publication.py tests/cloud/test_cloud_pipelines_running.py tests/cloud/test_cloud_pipelines_users.py)
 
 test-browser: $(CURRENT_INSTALLED) $(BROWSER_INSTALLED) $(WEB_INSTALLED) ## exported files under LiteRT.js, a device in headless Chromium (needs Node 20.11 and npm)
 	@"$(NPM)" run --prefix $(WEB) --silent check

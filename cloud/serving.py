@@ -15,7 +15,7 @@ item 0 (`''` for tokens) with the lowest float32 at the end.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ from ecct_tf.tensorflow_files import writing
 __all__ = ["Retrieval", "Serving", "ServingContent", "export_serving", "saved", "variable_of"]
 
 Array = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
 
 _NOTHING_LEFT = float(np.finfo(np.float32).min)
 
@@ -88,13 +89,30 @@ class ServingContent:
     pairs: RankerModel | None = None
 
     @classmethod
-    def of(cls, stored: StoredCloud) -> "ServingContent":
-        """The content of a stored version; its users with their uplinks fused in."""
-        everybody = np.arange(len(stored.vocabulary.users), dtype=np.int32)
+    def of(
+        cls,
+        stored: StoredCloud,
+        *,
+        everybody: Callable[[Callable[[Ids], Array]], Array] | None = None,
+    ) -> "ServingContent":
+        """The content of a stored version; its users with their uplinks fused in.
+
+        Args:
+          stored: the version.
+          everybody: gives the embeddings of all users, out of a function that gives those of some;
+            None calls it.
+        """
         cloud = stored.recommender()
-        users = cloud.user_embeddings(
-            everybody, knowledge=stored.knowledge, round_number=stored.round_number
-        )
+
+        def embeddings(users: Ids) -> Array:
+            return cloud.user_embeddings(
+                users, knowledge=stored.knowledge, round_number=stored.round_number
+            )
+
+        if everybody is None:
+            users = embeddings(np.arange(len(stored.vocabulary.users), dtype=np.int32))
+        else:
+            users = everybody(embeddings)
         pairs = cloud.model if isinstance(cloud.model, RankerModel) else None
         return cls(users, stored.table, stored.older, stored.vocabulary, pairs)
 

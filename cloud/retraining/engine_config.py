@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from cloud.user_rows import ENGINES
 from ecct_tf.config.part_names import PartNames
 
 __all__ = ["ENTRY_POINTS", "EngineConfig", "ingest_target"]
@@ -31,12 +32,16 @@ class EngineConfig:
     Attributes:
       ingest: what reads the uplink log: `local`, this process; `beam`, a pipeline of Apache Beam;
         a name that a package registers, or `module:name`. All give the same version.
+      users: what makes, in the version and its SavedModel, the states and the embeddings of all
+        users: likewise.
       beam: options of the pipeline, as on a command line of Beam, such as
         `[--runner=FlinkRunner, --flink_master=host:8081]`; empty runs it on this machine.
     """
 
     ingest: str = "local"
+    users: str = "local"
     beam: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _NAMES.check_form(self.ingest)
+        ENGINES.check_form(self.users)

@@ -9,6 +9,7 @@ from cloud.recommender import CloudRecommender
 from cloud.registry import Registry
 from cloud.retraining.config import JobConfig
 from cloud.retraining.distribution import build_engine
+from cloud.retraining.engine_check import check_engines
 from cloud.retraining.engines import Engine, losses_told
 from cloud.retraining.folder import JobFolder
 from cloud.retraining.gate import JobResult, decide
@@ -72,6 +73,7 @@ def retrain(
     check_item_form(config.exchange.item_table)
     if not is_own_codec(config.exchange.codec):
         array_codec(config.exchange.codec)
+    check_engines(config.engine)
     engine = build_engine(config.distribution, wait_seconds=config.cluster.wait_seconds)
     job = JobFolder(folder)
     try:

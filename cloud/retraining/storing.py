@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cloud.array_files import filed, write_arrays
+from cloud.array_files import write_arrays
 from cloud.columns import StoredColumns
 from cloud.growth import grow_knowledge, grow_table
 from cloud.ranker_serving import export_ranker_serving
@@ -25,8 +26,12 @@ from cloud.retraining.quality import by_user
 from cloud.retraining.start import build_recommender, revived
 from cloud.retraining.starts import device_models, edge_starts
 from cloud.serving import ServingContent, export_serving
+from cloud.user_rows import RowMaker, find_row_engine
+from cloud.user_sources import FiledEmbeddings, FiledHistories
+from cloud.user_states import UserStates
 from cloud.version_files import StoredCloud
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
+from ecct_tf.data import CloudView
 from ecct_tf.errors import CheckpointError, ConfigError
 from ecct_tf.knowledge import ItemTable, KnowledgeStore
 from ecct_tf.tensorflow_files import is_pattern
@@ -53,12 +58,14 @@ def store(
       draft: where to put it; what a kill left of an earlier attempt is removed.
       folder: of the job, which keeps what was trained of the starting weights.
     """
-    stored = _stored(config, prepared, trained, folder=folder)
+    engine = find_row_engine(config.engine.users)
+    maker = RowMaker(engine, config.engine.beam, folder / WORK_NAME)
+    stored = _stored(config, prepared, trained, folder=folder, maker=maker)
     shutil.rmtree(draft.path)
     draft.path.mkdir()
     stored.write(draft.path)
     write_arrays(draft.path / WINDOW, prepared.window, private=True)
-    content = ServingContent.of(stored)
+    content = _serving_content(stored, draft.path, maker)
     if content.pairs is None:
         export_serving(content, draft.path / SAVED_MODEL)
     else:
@@ -84,7 +91,12 @@ def store(
 
 
 def _stored(
-    config: JobConfig, prepared: Prepared, trained: CloudRecommender, *, folder: Path
+    config: JobConfig,
+    prepared: Prepared,
+    trained: CloudRecommender,
+    *,
+    folder: Path,
+    maker: RowMaker,
 ) -> StoredCloud:
     # What was held out to measure is history again where the version serves.
     view = prepared.history.view
@@ -100,7 +112,7 @@ def _stored(
         seed=config.seed,
         space=serving.space,
         snapshot=serving.snapshot(),
-        states=filed(serving.states, folder / WORK_NAME / "states.npy"),
+        states=_states(serving, view, maker),
         older=view.older,
         table=table,
         knowledge=prepared.knowledge,
@@ -110,6 +122,28 @@ def _stored(
         starts=edge_starts(config, prepared, table, folder=folder / "starts"),
         columns=StoredColumns.of(view) if config.cloud.model != BUILT_IN_CLOUD else None,
         origin=prepared.inputs.clouds,
+    )
+
+
+def _states(serving: CloudRecommender, view: CloudView, maker: RowMaker) -> npt.NDArray[Any]:
+    """What the user tower reads of each user; of a custom cloud, the users' numbers."""
+    states = serving.states
+    if not isinstance(states, UserStates):
+        return states
+    return maker.make(
+        "states",
+        len(states),
+        states.__getitem__,
+        lambda folder: FiledHistories.write(folder, view=view, space=serving.space),
+    )
+
+
+def _serving_content(stored: StoredCloud, version: Path, maker: RowMaker) -> ServingContent:
+    """What the SavedModel is made of; `version` has the files of `stored`."""
+    users = len(stored.vocabulary.users)
+    source = FiledEmbeddings(version.absolute(), secrets.token_hex(4))
+    return ServingContent.of(
+        stored, everybody=lambda here: maker.make("embeddings", users, here, lambda _: source)
     )
 
 
