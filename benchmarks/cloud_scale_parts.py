@@ -18,12 +18,13 @@ from types import SimpleNamespace
 import click
 import numpy as np
 
-from cloud.array_files import filed, read_arrays, write_arrays
+from cloud.array_files import read_arrays, write_arrays
 from cloud.features import user_states
 from cloud.influence import answer_weights
 from cloud.retraining.history import hold_out
 from cloud.retraining.uplinks import KnowledgeBuilder
 from cloud.successions import positive_information, successions
+from cloud.user_rows import UserRows, make_here
 from cloud.user_states import UserStates
 from ecct_tf.baselines.factored_ease import fit_factored_ease
 from ecct_tf.data import CentralizedTable, CloudView, FeatureSchema, OlderInteractions
@@ -112,7 +113,8 @@ def _in_files(view: CloudView, folder: Path, *, uplinks: int) -> None:
         ),
         length=users,
     )
-    filed(states, folder / "states.npy")
+    here = states.__getitem__
+    make_here(UserRows("states", users, here, lambda _: here, folder), options=())
     _print("states of users")
 
 

@@ -18,12 +18,10 @@ from ecct_tf.errors import RegistryError
 from ecct_tf.files import open_plain, write_atomically
 from ecct_tf.touched_rows import Rows, parts_of
 
-__all__ = ["drop_pages", "filed", "read_arrays", "write_arrays"]
+__all__ = ["drop_pages", "read_arrays", "write_arrays"]
 
 # Arrays of so many bytes are read in place where that is asked for.
 _LARGE_BYTES = 1 << 22
-# And so many are left in a file that is made for them.
-_IN_FILES_BYTES = 1 << 26
 _PART_BYTES = 1 << 24
 # The fixed part of an entry's own header in a ZIP archive ends with two lengths.
 _ENTRY_BYTES, _LENGTHS = 30, struct.Struct("<HH")
@@ -69,20 +67,6 @@ def _in_parts(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
     )
     for start in range(0, len(array), rows):
         yield array[start : start + rows]
-
-
-def filed(array: Any, path: Path) -> npt.NDArray[Any]:
-    """`array`, or what makes its rows, `[n, ...]`, as an array; in a file where it is large.
-
-    Args:
-      array: has a shape and a dtype, and gives rows by slices.
-      path: of the file, which only its owner may read; it must stay while the array is used.
-    """
-    if int(np.prod(array.shape)) * array.dtype.itemsize < _IN_FILES_BYTES:
-        return np.asarray(array)
-    write_atomically(path, lambda file: _write_array(file, array), private=True)
-    found: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return found
 
 
 def drop_pages(array: Any) -> None:

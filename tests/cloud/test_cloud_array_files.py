@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cloud import array_files
-from cloud.array_files import filed, read_arrays, write_arrays
+from cloud.array_files import read_arrays, write_arrays
 from cloud.user_states import UserStates
 from ecct_tf.errors import RegistryError
 from ecct_tf.touched_rows import LongerRows, TouchedRows
@@ -16,7 +16,6 @@ from ecct_tf.touched_rows import LongerRows, TouchedRows
 def small_parts(monkeypatch):
     """Arrays of some bytes already count as large."""
     monkeypatch.setattr(array_files, "_LARGE_BYTES", 64)
-    monkeypatch.setattr(array_files, "_IN_FILES_BYTES", 64)
     monkeypatch.setattr(array_files, "_PART_BYTES", 80)
 
 
@@ -83,13 +82,3 @@ def test_an_archive_that_ends_too_early_is_damaged(arrays, tmp_path):
 def test_objects_are_not_written(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
         write_arrays(tmp_path / "a.npz", {"objects": np.array([{}], object)})
-
-
-@pytest.mark.usefixtures("small_parts")
-def test_rows_that_are_made_are_left_in_a_file(tmp_path):
-    made = UserStates(lambda rows: np.float32(rows)[:, None] / 2, length=100)
-    found = filed(made, tmp_path / "deep" / "states.npy")
-    np.testing.assert_array_equal(found, np.arange(100, dtype=np.float32)[:, None] / 2)
-    assert isinstance(found, np.memmap)
-    assert (tmp_path / "deep" / "states.npy").stat().st_mode & 0o077 == 0
-    assert not isinstance(filed(np.zeros(3), tmp_path / "few.npy"), np.memmap)
