@@ -246,7 +246,15 @@ def per_row(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
 
     Returns:
       `[..., B, V] float32`.
+
+    Raises:
+      ConfigError: `like` is no tensor.
     """
+    if not hasattr(like, "shape"):
+        raise ConfigError(
+            f"per_row: expected a tensor with a row for each candidate as its second argument, got "
+            f"{type(like).__name__}; such as inputs.interactions"
+        )
     return spread(values, like) if values.shape[-2] == 1 else values
 
 

@@ -160,4 +160,7 @@ def _likely_spec(edge: EdgeConfig, features: FeatureConfig) -> EdgeSpec:
         profile_dim=edge.profile_dim,
         heads=edge.heads,
         item_dim=48,
+        # A model may need numbers or sets: whether the data have any is known once they are read.
+        profile_numbers=2,
+        profile_sets=(3, 2),
     )

@@ -41,7 +41,7 @@ from ecct_tf.edge.arithmetic import (
 )
 from ecct_tf.edge.dropout import Dropout
 from ecct_tf.edge.embeddings import Embedding, EmbeddingBag
-from ecct_tf.edge.layout import Part, Weight
+from ecct_tf.edge.layout import Part, Weight, check_sizes
 from ecct_tf.edge.model import EdgeInputs, EdgeOutputs, EdgeSpec
 from ecct_tf.edge.primitives import (
     add_row,
@@ -110,6 +110,7 @@ class Dense:
     part: Part = "backbone"
 
     def __post_init__(self) -> None:
+        check_sizes(self, inputs=self.inputs, outputs=self.outputs)
         if self.activation not in _ACTIVATIONS:
             raise ConfigError(
                 f"Dense {self.name!r}: expected an activation out of {', '.join(_ACTIVATIONS)}, "
@@ -149,6 +150,9 @@ class GRU:
     inputs: int
     units: int
     steps: int = 10
+
+    def __post_init__(self) -> None:
+        check_sizes(self, inputs=self.inputs, units=self.units, steps=self.steps)
 
     @property
     def weights(self) -> tuple[Weight, ...]:

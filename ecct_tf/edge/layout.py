@@ -25,6 +25,24 @@ __all__ = ["Part", "Weight", "WeightLayout"]
 Part = Literal["backbone", "head"]
 
 
+def check_sizes(layer: object, **sizes: int) -> None:
+    """Refuses a layer without an input or an output, before a weight is made of no numbers.
+
+    Args:
+      layer: named in the message, by its class and its `name`.
+      **sizes: by the name of the argument, all expected from 1.
+
+    Raises:
+      ConfigError: one is 0, as where it counts columns that the data do not have.
+    """
+    for argument, size in sizes.items():
+        if not size >= 1:
+            raise ConfigError(
+                f"{type(layer).__name__} {getattr(layer, 'name', '')!r}: expected {argument} of at "
+                f"least 1, got {size!r}; leave the layer out where there is nothing to read"
+            )
+
+
 @dataclasses.dataclass(frozen=True)
 class Weight:
     """One trainable tensor.

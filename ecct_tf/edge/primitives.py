@@ -18,6 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from ecct_tf import fixed_order
+from ecct_tf.errors import ConfigError
 
 __all__ = [
     "add_row",
@@ -150,7 +151,18 @@ def spread(row: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
 
 
 def concat(parts: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Joins `[..., d_k] float32` tensors of equal leading shape on the last axis."""
+    """Joins `[..., d_k] float32` tensors of equal leading shape on the last axis.
+
+    Raises:
+      ConfigError: their leading shapes differ, as where one has a single row for all candidates.
+    """
+    leading = [part.shape[:-1] for part in parts]
+    if not all(shape.is_compatible_with(leading[0]) for shape in leading):
+        shapes = ", ".join(str(part.shape) for part in parts)
+        raise ConfigError(
+            f"concat: expected tensors of equally many rows, got {shapes}; repeat a single row by "
+            "per_row(tensor, inputs.interactions)"
+        )
     sizes = [int(part.shape[-1]) for part in parts]
 
     @tf.custom_gradient

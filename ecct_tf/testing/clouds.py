@@ -15,7 +15,7 @@ from ecct_tf.config import CloudConfig, FeatureConfig
 from ecct_tf.data import CloudView, Dataset
 from ecct_tf.testing.cloud_checks import CHECKS, EDGE_DIM, QUERIES, CloudCase, Make
 from ecct_tf.testing.cloud_data import SMALL_SHOP, view_of
-from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures
+from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures, words_of
 
 __all__ = ["check_cloud", "check_trainable_cloud", "cloud_findings", "trainable_cloud_findings"]
 
@@ -104,7 +104,7 @@ def trainable_cloud_findings(make: Make, data: Dataset = SMALL_SHOP) -> tuple[Fi
         case = CloudCase.of(make, view)
     except Exception as error:
         rest = [Finding(name, None, "there is no cloud") for name in CHECKS]
-        return (Finding("build", False, f"{type(error).__name__}: {error}"), *rest)
+        return (Finding("build", False, words_of(error)), *rest)
     width = case.table.cloud_dim
     what = "items, pairs" if case.sends_rows else "items"
     findings = [Finding("build", True, f"{view.num_items} {what} of {width} numbers")]
@@ -115,5 +115,5 @@ def trainable_cloud_findings(make: Make, data: Dataset = SMALL_SHOP) -> tuple[Fi
         except CheckFailedError as failure:
             findings.append(Finding(name, False, str(failure)))
         except Exception as error:
-            findings.append(Finding(name, False, f"{type(error).__name__}: {error}"))
+            findings.append(Finding(name, False, words_of(error)))
     return tuple(findings)

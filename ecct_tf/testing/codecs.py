@@ -12,7 +12,7 @@ from ecct_tf.errors import ConfigError, EcctError
 from ecct_tf.knowledge import Codec, RowCodec, build_codec
 from ecct_tf.knowledge.codecs import codec_of
 from ecct_tf.plugins import guarded
-from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures
+from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures, words_of
 from ecct_tf.testing.needs import need
 from ecct_tf.wire.row_codec import custom_codec
 
@@ -65,10 +65,10 @@ def codec_findings(codec: str | Callable[[], RowCodec], *, seed: int = 0) -> tup
         try:
             told = check(built, seed)
             findings.append(Finding(name, None if told is None else True, told or "no such form"))
-        except (CheckFailedError, EcctError) as error:
-            findings.append(Finding(name, False, str(error)))
+        except CheckFailedError as failure:
+            findings.append(Finding(name, False, str(failure)))
         except Exception as error:
-            findings.append(Finding(name, False, f"{type(error).__name__}: {error}"))
+            findings.append(Finding(name, False, words_of(error)))
     return tuple(findings)
 
 

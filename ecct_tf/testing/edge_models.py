@@ -11,7 +11,7 @@ from ecct_tf.edge import EdgeInputs, EdgeModel, EdgeSpec, model_of
 from ecct_tf.edge.operators import check_operators, forward_graph
 from ecct_tf.edge.order import check_order
 from ecct_tf.edge.registry import find_builder
-from ecct_tf.errors import ConfigError, EcctError
+from ecct_tf.errors import EcctError
 from ecct_tf.testing.edge_files import converted, trained
 from ecct_tf.testing.edge_inputs import (
     any_weights,
@@ -19,7 +19,7 @@ from ecct_tf.testing.edge_inputs import (
     random_inputs,
     shared_history,
 )
-from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures
+from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures, words_of
 
 __all__ = ["SMALL_SPEC", "check_edge_model", "edge_model_findings"]
 
@@ -110,7 +110,7 @@ def _build(
         name = model if isinstance(model, str) else "of_ones_own"
         built = model_of(name, spec, builder(spec))
     except Exception as error:
-        return None, Finding("build", False, _told(error))
+        return None, Finding("build", False, words_of(error))
     weights = f"{built.layout.size} weights"
     reads = ", ".join(sorted(built.reads)) or "nothing beside what every model does"
     return built, Finding("build", True, f"{weights}, reads {reads}")
@@ -126,13 +126,13 @@ def _run(
 ) -> Finding:
     try:
         return Finding(name, True, check(model, seed))
-    except (CheckFailedError, EcctError) as error:
-        return Finding(name, False, str(error))
+    except CheckFailedError as failure:
+        return Finding(name, False, str(failure))
     except Exception as error:
         # What cannot even be traced fails everywhere, for one and the same reason.
-        if refused:
+        if refused and not isinstance(error, EcctError):
             return Finding(name, None, "the forward function fails, see operators")
-        return Finding(name, False, _told(error))
+        return Finding(name, False, words_of(error))
 
 
 def _operators(model: EdgeModel, seed: int) -> str:
@@ -347,11 +347,6 @@ def _expect_close(got: Array, expected: Array, *, what: str, by: float = _CLOSE)
     scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
     if not _apart(got, expected) <= by * scale:
         raise CheckFailedError(f"{what} differ by {_apart(got, expected):.2g}")
-
-
-def _told(error: Exception) -> str:
-    text = (str(error).strip() or repr(error)).splitlines()[0]
-    return text if isinstance(error, ConfigError) else f"{type(error).__name__}: {text}"
 
 
 _CHECKS: dict[str, Callable[[EdgeModel, int], str]] = {

@@ -16,7 +16,7 @@ from ecct_tf.edge.loss_registry import (
 )
 from ecct_tf.errors import EcctError
 from ecct_tf.testing.edge_files import interpreted
-from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures
+from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures, words_of
 
 __all__ = ["check_loss", "loss_findings"]
 
@@ -75,10 +75,10 @@ def loss_findings(
     for name, check in _CHECKS.items():
         try:
             findings.append(Finding(name, True, check(built, seed)))
-        except (CheckFailedError, EcctError) as error:
-            findings.append(Finding(name, False, str(error)))
+        except CheckFailedError as failure:
+            findings.append(Finding(name, False, str(failure)))
         except Exception as error:
-            findings.append(Finding(name, False, f"{type(error).__name__}: {error}"))
+            findings.append(Finding(name, False, words_of(error)))
     return tuple(findings)
 
 

@@ -15,13 +15,12 @@ from ecct_tf.config import (
     method_target,
 )
 from ecct_tf.data import Dataset
-from ecct_tf.errors import EcctError
 from ecct_tf.federated import Algorithm, RoundReport
 from ecct_tf.plugins import find_function
 from ecct_tf.simulation.experiment import Experiment, build_experiment
 from ecct_tf.simulation.own_methods import check_algorithm
 from ecct_tf.testing.cloud_data import SMALL_SHOP
-from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures
+from ecct_tf.testing.findings import CheckFailedError, Finding, raise_failures, words_of
 
 __all__ = ["check_method", "method_findings"]
 
@@ -71,9 +70,8 @@ def method_findings(
     try:
         case = _Case.of(method, data, seed=seed)
     except Exception as error:
-        told = str(error) if isinstance(error, EcctError) else f"{type(error).__name__}: {error}"
         rest = [Finding(name, None, "there is no method") for name in _CHECKS]
-        return (Finding("build", False, told), *rest)
+        return (Finding("build", False, words_of(error)), *rest)
     made = case.algorithm
     findings = [Finding("build", True, f"{made.rounds} rounds of {made.num_devices} devices")]
     for name, check in _CHECKS.items():
@@ -83,7 +81,7 @@ def method_findings(
         except CheckFailedError as failure:
             findings.append(Finding(name, False, str(failure)))
         except Exception as error:
-            findings.append(Finding(name, False, f"{type(error).__name__}: {error}"))
+            findings.append(Finding(name, False, words_of(error)))
     return tuple(findings)
 
 

@@ -1,5 +1,6 @@
 """Names of edge models: the library's, those of packages, `module:name`, and what goes wrong."""
 
+import dataclasses
 import importlib
 import sys
 import textwrap
@@ -37,6 +38,11 @@ TINY = """
 
     def number(spec):
         return 7
+
+    def numbered(spec):
+        assert spec.profile_sets
+        kit.Dense("numbers", 2 * spec.profile_numbers, WIDTH)
+        return tiny(spec)
 
     def broken(spec):
         return spec.no_such_size
@@ -199,6 +205,15 @@ def test_only_tiers_that_devices_have_are_built():
     assert list(check_edge_models(edge, FeatureConfig())) == ["mlp"]
     with pytest.raises(ConfigError, match="there is no module nobody"):
         check_edge_models(EdgeConfig(tiers={"nobody:has": 1.0}), FeatureConfig())
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_model_may_need_private_numbers_and_sets(spec):
+    edge = EdgeConfig(tiers={"mine.models:numbered": 1.0})
+    assert list(check_edge_models(edge, FeatureConfig())) == ["mine.models:numbered"]
+    without = dataclasses.replace(spec, profile_numbers=0, profile_sets=(2,))
+    with pytest.raises(ConfigError, match=r"line \d+: Dense 'numbers': expected inputs of at"):
+        build_edge_model("mine.models:numbered", without)
 
 
 @pytest.mark.usefixtures("folder")

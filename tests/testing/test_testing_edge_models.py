@@ -172,10 +172,61 @@ def test_a_layout_of_another_shape_is_found():
     assert "tracing its forward function or gradient failed at test_testing" in finding.told
 
 
+def reading_numbers(read):
+    """A builder whose hidden layer reads the private numbers beside everything else."""
+
+    def build(spec):
+        inputs = kit.Inputs(spec)
+        numbers = kit.Dense("numbers", 2 * spec.profile_numbers, 3, "tanh")
+        hidden = kit.Dense("hidden", inputs.width + 3, spec.embedding_dim, "tanh")
+        head = kit.Head(spec.embedding_dim, inputs.width)
+
+        def forward(weights, given):
+            everything = inputs(weights, given)
+            values = read(numbers(weights, given.numbers), given)
+            joined = kit.concat([everything, values])
+            return head(weights, hidden(weights, joined), everything)
+
+        return architecture([inputs, numbers, hidden, head], forward)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (
+            lambda values, _: values,
+            r"^test_testing_edge_models\.py, line \d+: concat: expected tensors of equally many "
+            r"rows.* per_row\(tensor, inputs\.interactions\)$",
+        ),
+        (
+            kit.per_row,
+            r"^test_testing_edge_models\.py, line \d+: per_row: .*got EdgeInputs; such as inputs\.",
+        ),
+        (lambda values, given: kit.per_row(values, given.interactions), "5 rows alone and"),
+    ],
+)
+def test_numbers_that_all_rows_share_are_repeated_or_told_how(read, message):
+    _, finding = edge_model_findings(reading_numbers(read), only=["rows apart"])
+    assert re.search(message, finding.told), finding.told
+
+
+def test_an_error_of_tensorflow_is_told_with_the_line_of_the_model():
+    def two_rows(values):
+        return tf.concat([values, tf.zeros([2, 3])], axis=-1)
+
+    *_, finding = edge_model_findings(planted(two_rows), only=["rows apart"])
+    place, _, told = finding.told.partition(": ")
+    assert re.fullmatch(r"test_testing_edge_models\.py, line \d+", place)
+    assert "ConcatOp" in told
+    assert not re.search("function_node|Op:", told)
+
+
 def test_all_failures_are_told_at_once():
     with pytest.raises(ConformanceError, match=r"'planted.*' failed \d of 10 .*operators: .*Relu"):
         check_edge_model(planted(relu_with_a_flex_gradient))
-    with pytest.raises(ConformanceError, match="failed 1 of 10 checks: build: ValueError: no"):
+    with pytest.raises(ConformanceError, match=r"1 of 10 .*build: \w+\.py, line \d+: ValueError"):
         check_edge_model(raising)
 
 
@@ -197,7 +248,7 @@ def test_the_command_finds_a_module_where_it_is_given_and_names_a_failure(
     monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
     monkeypatch.chdir(tmp_path)
     for name, code, words in (
-        ("failing_model:raising", 1, "build FAILED ValueError: x"),
+        ("failing_model:raising", 1, "build FAILED failing_model.py, line 2: ValueError: x"),
         ("mpl", 2, "did you mean mlp?"),
     ):
         monkeypatch.setattr(sys, "argv", ["ecct", "check", "edge", name])
