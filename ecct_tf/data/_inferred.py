@@ -95,9 +95,18 @@ def infer_unit(table: pa.Table, header: str) -> TimestampUnit:
         return "iso8601"
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         largest = pc.max(column).as_py()
-        return "ms" if largest is not None and largest >= _FIRST_MILLISECONDS else "s"
+        return _unit_of(0 if largest is None else largest)
     first = next((str(value) for value in column.to_pylist() if value is not None), "")
-    return "s" if re.fullmatch(r"[0-9.]*", first) else "iso8601"
+    number = re.fullmatch(r"[0-9]*(\.[0-9]*)?", first)
+    return _unit_of(int(first.partition(".")[0] or 0)) if number else "iso8601"
+
+
+def _unit_of(number: float) -> TimestampUnit:
+    units: tuple[TimestampUnit, ...] = ("ms", "us", "ns")
+    fitting = [
+        unit for place, unit in enumerate(units) if number >= _FIRST_MILLISECONDS * 1000**place
+    ]
+    return fitting[-1] if fitting else "s"
 
 
 def infer_columns(

@@ -28,7 +28,7 @@ __all__ = [
 DuplicateRule = Literal["keep_first", "keep_last", "keep_all", "refuse"]
 ShortUserRule = Literal["remove", "refuse"]
 FileFormat = Literal["csv", "parquet", "recbole"]
-TimestampUnit = Literal["s", "ms", "iso8601"]
+TimestampUnit = Literal["s", "ms", "us", "ns", "iso8601"]
 _SUFFIXES: dict[str, tuple[FileFormat, str]] = {
     ".csv": ("csv", ","),
     ".tsv": ("csv", "\t"),
@@ -50,7 +50,8 @@ class InteractionsFile:
       user: header of the column with user ids.
       item: header of the column with item ids.
       timestamp: header of the column with times.
-      timestamp_unit: `s` or `ms` since 1970, or `iso8601` dates (UTC unless they say so).
+      timestamp_unit: `s`, `ms`, `us` or `ns` since 1970, or `iso8601` dates (UTC unless they say
+        so).
       rating: header of a column of ratings, for `min_rating`.
       min_rating: lowest rating that counts as an interaction; the rows below are filtered.
       format: `csv`, `parquet` or `recbole` (tabs, and a kind behind each header); by default the

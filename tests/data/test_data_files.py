@@ -123,6 +123,8 @@ def test_repeated_items_by_time_not_by_line(write, rule, expected):
     [
         ("s", ["86401", "86400.0", "0"]),
         ("ms", ["86401999", "86400000", "999"]),
+        ("us", ["86401999999", "86400000000", "999999"]),
+        ("ns", ["86401999999999", "86400000000000", "999999999"]),
         ("iso8601", ["1970-01-02T00:00:01Z", "1970-01-02", "1970-01-01T02:00:00+02:00"]),
     ],
 )
@@ -133,9 +135,11 @@ def test_units_of_time(write, unit, times):
     assert dataset.timestamps.tolist() == [0, 86400, 86401]
 
 
-def test_order_within_a_second_is_not_lost(write):
-    schema = "name: s\ninteractions: {path: r.csv, timestamp_unit: ms}\n"
-    text = "user,item,timestamp\n1,late,1900\n1,early,1100\n1,middle,1500\n"
+@pytest.mark.parametrize(("unit", "zeros"), [("ms", ""), ("us", "000"), ("ns", "000000")])
+def test_order_within_a_second_is_not_lost(write, unit, zeros):
+    schema = f"name: s\ninteractions: {{path: r.csv, timestamp_unit: {unit}}}\n"
+    rows = ["late,1900", "early,1100", "middle,1500"]
+    text = "user,item,timestamp\n" + "".join(f"1,{row}{zeros}\n" for row in rows)
     dataset, _ = load_files(write(schema, r_csv=text))
     assert [item for _, item, _ in _rows(dataset)] == ["early", "middle", "late"]
     split = leave_one_out(dataset)

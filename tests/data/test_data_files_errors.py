@@ -103,6 +103,23 @@ def test_bad_seconds(refused, value):
     _has(message, f"received {value!r}. Fix the rows", "timestamp_unit")
 
 
+@pytest.mark.parametrize(
+    ("unit", "value", "way_out"),
+    [
+        ("s", "", "Fix the rows: fill in their time, or remove them."),
+        ("s", "1700000000000", "give timestamp_unit: ms, which '1700000000000' may be."),
+        ("ms", "1700000000000000", "give timestamp_unit: us, which"),
+        ("us", "1700000000000000000", "give timestamp_unit: ns, which"),
+        ("s", "2024-05-31 12:00", "give timestamp_unit: iso8601, which"),
+        ("iso8601", "1700000000", "give timestamp_unit: s, which"),
+        ("iso8601", "31.12.2024 12:00", "(dates as year-month-day), or give the timestamp_unit"),
+    ],
+)
+def test_the_unit_that_a_time_may_have_is_named(refused, unit, value, way_out):
+    schema = SCHEMA.replace("when}", f"when, timestamp_unit: {unit}}}")
+    _has(refused(schema, r_csv=f"{HEADER}u1,a,{value}\n"), way_out)
+
+
 @pytest.mark.parametrize("value", ["", "1969-12-31", "2024-13-01", "31.12.2024", "7"])
 def test_bad_dates(refused, value):
     schema = SCHEMA.replace("when}", "when, timestamp_unit: iso8601}")

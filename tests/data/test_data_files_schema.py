@@ -73,7 +73,7 @@ def test_tags_and_defaults(read):
         ("interactions.rating", "stars", "interactions.min_rating: missing"),
         ("interactions.min_rating", 3, "interactions.rating: missing"),
         ("interactions.item", "user", "expected four different columns"),
-        ("interactions.timestamp_unit", "us", "expected one of s, ms, iso8601"),
+        ("interactions.timestamp_unit", "min", "expected one of s, ms, us, ns, iso8601"),
         ("interactions.path", "r.xlsx", "interactions.format: cannot be told from 'r.xlsx'"),
         ("interactions.separator", ";\n", "interactions.separator: expected characters such as"),
         ("interactions.separator", "", "interactions.separator: expected characters such as"),
