@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import importlib.util
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -188,10 +187,11 @@ def build_experiment(
 
 
 def _reads(config: RunConfig) -> set[str]:
-    """What the edge models read beside what every one does; builds them, so that all can work."""
-    # `ecct data check` needs no TensorFlow, in which models are built.
-    if importlib.util.find_spec("tensorflow") is None and set(config.edge.tiers) <= set(TIERS):
-        return {"slots"} if "attention" in config.edge.tiers else set()
+    """What takes memory of what the edge models read; builds those that are not the library's."""
+    present = {tier for tier, share in config.edge.tiers.items() if share > 0}
+    # `ecct data check` need not wait for TensorFlow, in which models are built.
+    if present <= set(TIERS):
+        return {"slots"} if "attention" in present else set()
     from ecct_tf.data.outcomes import target_names
     from ecct_tf.edge import check_edge_models
 
