@@ -38,7 +38,8 @@ def read_times(table: RawTable, header: str, *, unit: TimestampUnit) -> npt.NDAr
         last = min((_LAST_SECOND + 1) * _PER_SECOND[unit] - 1, np.iinfo(np.int64).max)
         outside = np.flatnonzero((cells.values < 0) | (cells.values > last))
         _refuse_times(table, header, outside.tolist(), unit=unit)
-        return _microseconds(cells.values.astype(np.int64), unit)
+        times: npt.NDArray[np.int64] = _microseconds(cells.values.astype(np.int64), unit)
+        return times
     texts = stripped_texts(table, header)
     read = _iso_microseconds if unit == "iso8601" else _whole_microseconds(unit)
     values = [read(text) for text in texts]

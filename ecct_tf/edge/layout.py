@@ -20,7 +20,7 @@ from ecct_tf.config import Sharing
 from ecct_tf.edge.primitives import unpack
 from ecct_tf.errors import ConfigError
 
-__all__ = ["Part", "Weight", "WeightLayout"]
+__all__ = ["Part", "Weight", "WeightLayout", "check_sizes"]
 
 Part = Literal["backbone", "head"]
 
