@@ -117,9 +117,10 @@ def ranks(
 @click.option("--forms", default="int8,int4,pq2,pq4,lean,pq8", show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--most", default=6000, show_default=True, help="Positions, drawn from all.")
-def main(dataset: str, forms: str, seed: int, most: int) -> None:
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Further settings.")
+def main(dataset: str, forms: str, seed: int, most: int, settings: tuple[str, ...]) -> None:
     """Prints HR@10 and NDCG@10 of each form, and its loss against the first with its interval."""
-    config = load_config(overrides=[f"data.dataset={dataset}", f"seed={seed}"])
+    config = load_config(overrides=[f"data.dataset={dataset}", f"seed={seed}", *settings])
     experiment = build_experiment(config)
     cloud = build_cloud(experiment)
     exact = cloud.publish()

@@ -8,7 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.user_states import UserStates
-from ecct_tf.data import CentralizedTable, CloudView, EncodedColumn, Kind
+from ecct_tf.data import (
+    CentralizedTable,
+    CloudView,
+    EncodedColumn,
+    Kind,
+    OlderInteractions,
+)
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Block
 
@@ -30,43 +36,64 @@ Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
 _STATE_DECAYS = (1.0, 0.9, 0.6)
+# As many interactions at the usual place as an item's mean place begins with.
+_USUAL = 5.0
 
 
 def attribute_moments(
-    view: CloudView, *, added: npt.NDArray[np.float64] | None = None
+    view: CloudView, *, places: bool = False, added: npt.NDArray[np.float64] | None = None
 ) -> tuple[Array, Array]:
     """Mean and scale, `[a] float32` each, by which item attributes are standardised."""
-    known = _raw_attributes(view, added)[1:]
+    known = _raw_attributes(view, places=places, added=added)[1:]
     return known.mean(axis=0), np.maximum(known.std(axis=0), 1e-6)
 
 
 def item_attributes(
     view: CloudView,
     *,
+    places: bool = False,
     moments: tuple[Array, Array] | None = None,
     added: npt.NDArray[np.float64] | None = None,
 ) -> Array:
-    """`[items + 1, a] float32`: standardised log popularity, then the numeric item columns.
+    """`[items + 1, a] float32`, standardised: log popularity, numeric columns, log place.
 
     Args:
       view: the cloud's side of the data.
+      places: whether the place of an item in histories is among them, as the last.
       moments: mean and scale, `[a] float32` each; by default those of the view.
       added: `[items + 1]`, how often each item came up beside the view.
     """
-    mean, scale = moments or attribute_moments(view, added=added)
-    scaled: Array = (_raw_attributes(view, added) - mean) / scale
+    mean, scale = moments or attribute_moments(view, places=places, added=added)
+    scaled: Array = (_raw_attributes(view, places=places, added=added) - mean) / scale
     scaled[0] = 0.0
     return scaled
 
 
-def _raw_attributes(view: CloudView, added: npt.NDArray[np.float64] | None = None) -> Array:
-    counts = np.bincount(view.older.items, minlength=view.num_items + 1).astype(np.float64)
-    if added is not None:
-        counts += added
+def _raw_attributes(
+    view: CloudView, *, places: bool, added: npt.NDArray[np.float64] | None = None
+) -> Array:
+    known = np.bincount(view.older.items, minlength=view.num_items + 1).astype(np.float64)
+    counts = known if added is None else known + added
     columns = [np.log1p(counts).astype(np.float32)]
     columns += [column.values for column in _columns(view.items, Kind.NUMERIC)]
+    if places:
+        columns.append(_mean_places(view.older, known))
     stacked: Array = np.stack(columns, axis=1).astype(np.float32)
     return stacked
+
+
+def _mean_places(older: OlderInteractions, counts: npt.NDArray[np.float64]) -> Array:
+    """`[items + 1]`: mean of `log(1 + interactions before it)` in the histories with an item.
+
+    Of an item with few interactions it is near the mean of all interactions.
+    """
+    sizes = np.diff(older.offsets)
+    before = np.arange(len(older.items)) - np.repeat(older.offsets[:-1], sizes)
+    logs = np.log1p(before.astype(np.float32))
+    total = np.bincount(older.items, weights=logs, minlength=len(counts))
+    usual = float(logs.mean(dtype=np.float64)) if len(logs) else 0.0
+    found: Array = ((total + _USUAL * usual) / (counts + _USUAL)).astype(np.float32)
+    return found
 
 
 def category_names(table: CentralizedTable) -> tuple[str, ...]:

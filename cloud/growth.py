@@ -71,14 +71,18 @@ def grow_space(space: InputSpace, view: CloudView) -> InputSpace:
             f"expected a view of {old} items or more, got {view.num_items}; items keep their "
             "numbers, so renumber the view to an extended vocabulary first"
         )
-    attributes = item_attributes(view, moments=(space.attribute_mean, space.attribute_scale))
+    attributes = item_attributes(
+        view, places=space.has_places, moments=(space.attribute_mean, space.attribute_scale)
+    )
     categories = category_matrix(view.items, rows=view.num_items + 1, names=space.item_categories)[
         old + 1 :
     ]
     weights = item_weights(space, categories)
 
     def grown(block: Block) -> Block:
-        return Block(block.name, _extended(block.source, weights), _extended(block.target, weights))
+        target = _extended(block.target, weights)
+        source = target if block.is_symmetric else _extended(block.source, weights)
+        return Block(block.name, source, target)
 
     return dataclasses.replace(
         space,

@@ -45,6 +45,7 @@ class InputSpace:
       categories: `[items + 1, c] float32`, multi-hot rows of at most unit length.
       item_categories: names of its columns.
       user_categories: names of the columns of the users' categories.
+      has_places: whether the last attribute is the place of an item in histories.
     """
 
     preference: Block
@@ -56,6 +57,7 @@ class InputSpace:
     categories: Array
     item_categories: tuple[str, ...]
     user_categories: tuple[str, ...]
+    has_places: bool = False
 
     @property
     def num_items(self) -> int:
@@ -70,8 +72,22 @@ class InputSpace:
     @property
     def item_inputs(self) -> Array:
         """`[items + 1, 2 * rank + c + a] float32`, what the item tower reads."""
-        parts = [self.preference.target, self.sequence.target, self.categories, self.attributes]
+        parts = [
+            self.preference.target,
+            self.sequence.target,
+            self.categories,
+            self.model_attributes,
+        ]
         return np.concatenate(parts, axis=1)
+
+    @property
+    def model_attributes(self) -> Array:
+        """`[items + 1, a] float32`: the attributes that the cloud's own model reads.
+
+        Without the place of an item in histories: the positions that train it are part of these,
+        so that it would read of an item what it is to learn.
+        """
+        return self.attributes[:, : self.attributes.shape[1] - self.has_places]
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The space as named arrays, for a file."""
@@ -81,7 +97,9 @@ class InputSpace:
         arrays["blocks"] = np.array([block.name for block in blocks], np.str_)
         for index, block in enumerate(blocks):
             arrays[f"block/{index}/source"] = block.source
-            arrays[f"block/{index}/target"] = block.target
+            if not block.is_symmetric:
+                arrays[f"block/{index}/target"] = block.target
+        arrays["has_places"] = np.array(self.has_places)
         return arrays
 
     @classmethod
@@ -93,17 +111,24 @@ class InputSpace:
         """
         try:
             preference, sequence, *learned = (
-                Block(str(name), arrays[f"block/{index}/source"], arrays[f"block/{index}/target"])
+                _stored_block(arrays, str(name), index)
                 for index, name in enumerate(arrays["blocks"])
             )
             fields: dict[str, Any] = {name: arrays[name] for name in _MATRICES}
             fields |= {name: tuple(arrays[name].tolist()) for name in _NAMES}
+            # Earlier versions have none.
+            fields["has_places"] = bool(arrays.get("has_places", False))
         except (KeyError, ValueError) as error:
             raise CheckpointError(
                 f"expected the arrays of a cloud recommender's input space, found {sorted(arrays)}:"
                 f" {error}; the file is of another kind or version"
             ) from error
         return cls(preference, sequence, tuple(learned), **fields)
+
+
+def _stored_block(arrays: Mapping[str, npt.NDArray[Any]], name: str, index: int) -> Block:
+    source = arrays[f"block/{index}/source"]
+    return Block(name, source, arrays.get(f"block/{index}/target", source))
 
 
 def learned_blocks(
@@ -154,19 +179,21 @@ def build_input_space(
             rank=rank,
             regularization=config.regularization,
             similarity=config.similarity,
+            symmetric=config.symmetric_preference,
         )
         sequence = sequence_block(
             histories, num_items=view.num_items, rank=rank, decay=config.sequence_decay
         )
     learned = learned_blocks(view, config, features=features, seed=seed)
-    mean, scale = attribute_moments(view)
+    mean, scale = attribute_moments(view, places=config.item_places)
     return InputSpace(
         preference=preference,
         sequence=sequence,
         learned=learned,
-        attributes=item_attributes(view, moments=(mean, scale)),
+        attributes=item_attributes(view, places=config.item_places, moments=(mean, scale)),
         attribute_mean=mean,
         attribute_scale=scale,
+        has_places=config.item_places,
         categories=category_matrix(view.items, rows=view.num_items + 1),
         item_categories=category_names(view.items),
         user_categories=category_names(view.users),

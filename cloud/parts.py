@@ -99,7 +99,7 @@ def built_in_parts(
             seed=seed,
         ),
         item_inputs=space.item_inputs,
-        attributes=space.attributes,
+        attributes=space.model_attributes,
         state_dim=states.shape[1],
         preference_columns=slice(0, space.rank),
     )

@@ -40,6 +40,7 @@ def refit_space(
             rank=space.rank,
             regularization=config.regularization,
             similarity=config.similarity,
+            symmetric=config.symmetric_preference,
             added=added,
         )
         sequence = sequence_block(
@@ -50,13 +51,15 @@ def refit_space(
             added=added,
         )
     learned = learned_blocks(view, config, features=features, seed=seed, added=added)
-    mean, scale = attribute_moments(view, added=added.items)
+    mean, scale = attribute_moments(view, places=space.has_places, added=added.items)
     return dataclasses.replace(
         space,
         preference=preference,
         sequence=sequence,
         learned=learned,
-        attributes=item_attributes(view, moments=(mean, scale), added=added.items),
+        attributes=item_attributes(
+            view, places=space.has_places, moments=(mean, scale), added=added.items
+        ),
         attribute_mean=mean,
         attribute_scale=scale,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.sparse.linalg import svds
+from scipy.sparse.linalg import aslinearoperator, eigsh, svds
 
 from cloud.successions import bands_of, positive_information, successions
 from ecct_tf.baselines import FactoredEase, fit_ease, fit_item_weights
@@ -41,6 +41,7 @@ def preference_block(
     rank: int,
     regularization: float,
     similarity: SimilarityConfig = _AUTO,
+    symmetric: bool = False,
     added: PairCounts | None = None,
 ) -> Block:
     """EASE's item-to-item weights, reduced to `rank` dimensions.
@@ -51,6 +52,8 @@ def preference_block(
       rank: of the block.
       regularization: EASE's λ.
       similarity: the form of EASE; with `added` it must be the dense one.
+      symmetric: whether source and target are one array, of the mean of the weights both ways. They
+        are nearly symmetric, so this costs little, and halves the block.
       added: what devices know of pairs beside these histories.
     """
     if added is None:
@@ -66,9 +69,18 @@ def preference_block(
         )
     met = _met(histories, num_items=num_items, rank=rank)
     if met is None or not isinstance(model, FactoredEase):
-        return Block("preference", *_low_rank(model.operator(), rank))
-    parts = _low_rank(model.among(met).operator(), rank)
-    return Block("preference", *_spread(parts, met, num_items=num_items))
+        return _preference(model.operator(), rank, symmetric=symmetric)
+    found = _preference(model.among(met).operator(), rank, symmetric=symmetric)
+    target = _spread(found.target, met, num_items=num_items)
+    source = target if symmetric else _spread(found.source, met, num_items=num_items)
+    return Block("preference", source, target)
+
+
+def _preference(weights: Any, rank: int, *, symmetric: bool) -> Block:
+    if not symmetric:
+        return Block("preference", *_low_rank(weights, rank))
+    both = _low_rank_symmetric(weights, rank)
+    return Block("preference", both, both)
 
 
 def preference_sources(
@@ -116,7 +128,8 @@ def sequence_block(
     if met is None:
         return Block("sequence", *_low_rank(information, rank))
     parts = _low_rank(information[met][:, met], rank)
-    return Block("sequence", *_spread(parts, met, num_items=num_items))
+    source, target = (_spread(part, met, num_items=num_items) for part in parts)
+    return Block("sequence", source, target)
 
 
 def _met(histories: Histories, *, num_items: int, rank: int) -> npt.NDArray[np.int64] | None:
@@ -130,13 +143,11 @@ def _met(histories: Histories, *, num_items: int, rank: int) -> npt.NDArray[np.i
     return found if len(found) > rank else None
 
 
-def _spread(
-    parts: tuple[Array, Array], met: npt.NDArray[np.int64], *, num_items: int
-) -> tuple[Array, Array]:
-    """`[items + 1, rank]` each: rows of the items that were met, and zeros."""
-    source, target = (np.zeros((num_items + 1, part.shape[1]), np.float32) for part in parts)
-    source[met], target[met] = parts
-    return source, target
+def _spread(part: Array, met: npt.NDArray[np.int64], *, num_items: int) -> Array:
+    """`[items + 1, rank]`: rows of the items that were met, and zeros."""
+    rows = np.zeros((num_items + 1, part.shape[1]), np.float32)
+    rows[met] = part
+    return rows
 
 
 def _together(added: PairCounts, histories: Histories) -> sparse.csr_matrix:
@@ -156,15 +167,41 @@ def _together(added: PairCounts, histories: Histories) -> sparse.csr_matrix:
 def _low_rank(matrix: Any, rank: int) -> tuple[Array, Array]:
     """Best rank-r factors with the singular values split evenly, signs made deterministic."""
     size = matrix.shape[0]
-    if rank >= size:
-        raise ConfigError(f"the embedding rank must be below the number of items, got {rank}")
-    start = np.random.default_rng(0).standard_normal(size)
+    start = _first_direction(size, rank)
     if not (matrix @ start).any():
         # Nobody has two interactions, so that there is no direction to find.
         return np.zeros((size, rank), np.float32), np.zeros((size, rank), np.float32)
     left, values, right = svds(matrix, k=rank, v0=start)
     order = np.argsort(-values)
     left, values, right = left[:, order], values[order], right[order].T
-    signs = np.sign(right[np.abs(right).argmax(axis=0), np.arange(rank)])
-    root = np.sqrt(values) * np.where(signs == 0, 1.0, signs)
+    root = np.sqrt(values) * _signs(right)
     return (left * root).astype(np.float32), (right * root).astype(np.float32)
+
+
+def _low_rank_symmetric(matrix: Any, rank: int) -> Array:
+    """Best rank-r `e` with `e eᵀ` near the mean of `matrix` and its transpose: `[n, rank]`."""
+    size = matrix.shape[0]
+    start = _first_direction(size, rank)
+    one_way = aslinearoperator(matrix)
+    both = (one_way + one_way.adjoint()) * 0.5
+    if not (both @ start).any():
+        return np.zeros((size, rank), np.float32)
+    values, vectors = eigsh(both, k=rank, v0=start, which="LA")
+    order = np.argsort(-values)
+    values, vectors = values[order], vectors[:, order]
+    # What is negative has no square root: an item is no more unlike itself than alike.
+    root = np.sqrt(np.maximum(values, 0.0)) * _signs(vectors)
+    found: Array = (vectors * root).astype(np.float32)
+    return found
+
+
+def _first_direction(size: int, rank: int) -> npt.NDArray[np.float64]:
+    if rank >= size:
+        raise ConfigError(f"the embedding rank must be below the number of items, got {rank}")
+    return np.random.default_rng(0).standard_normal(size)
+
+
+def _signs(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """`[rank]`, 1 or -1: those by which the largest component of each column is positive."""
+    signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
+    return np.where(signs == 0, 1.0, signs)

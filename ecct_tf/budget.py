@@ -55,7 +55,7 @@ class DataSize:
       recent: interactions that devices alone know, of the training part.
       devices: that can take part.
       categories: columns of the items' categories, one for each value.
-      attributes: numeric item columns, popularity included.
+      attributes: numeric item columns, popularity and places included.
     """
 
     users: int

@@ -81,7 +81,10 @@ def check_parent(config: JobConfig, parent: StoredCloud) -> None:
     Raises:
       ConfigError: names the first setting that differs, and the way out.
     """
-    sizes = ("model", "rank", "free_dim", "hidden_dim", "next_item")
+    sizes = (
+        "model", "rank", "free_dim", "hidden_dim", "next_item", "symmetric_preference",
+        "item_places",
+    )  # fmt: skip
     pairs: list[tuple[str, object, object]] = [
         (f"cloud.{name}", getattr(config.cloud, name), getattr(parent.config, name))
         for name in sizes

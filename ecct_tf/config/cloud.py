@@ -140,6 +140,10 @@ class CloudConfig:
         training. If the devices' answers or an update make the cloud worse there by more than
         `guard_room`, beyond noise, they are not used. 0 for no guard; without labels there is none.
       guard_room: share of its NDCG@10 there that the cloud may lose.
+      symmetric_preference: whether the preference block embeds an item once, as part of a history
+        and as a candidate alike: "who likes i likes j" then counts as much as the reverse.
+      item_places: whether the item table says how far into their histories users meet an item, as
+        an attribute: the mean logarithm of its place there.
       similarity: how item-to-item weights are computed.
       next_item: the learned block of the item table.
     """
@@ -174,6 +178,8 @@ class CloudConfig:
     downlink_rate: float = 0.0
     guard_share: float = 0.1
     guard_room: float = 0.1
+    symmetric_preference: bool = True
+    item_places: bool = True
     similarity: SimilarityConfig = dataclasses.field(default_factory=SimilarityConfig)
     next_item: NextItemConfig = dataclasses.field(default_factory=NextItemConfig)
 

@@ -47,10 +47,11 @@ class ExchangeConfig:
         `item_table` says otherwise: `float32`, `float16`, `int8`, a name that an installed package
         registers, or `module:name` of a function that returns a `RowCodec`
         (`docs/extend_codec.md`), which writes no item tables.
-      item_table: format of the item table: `float32`, `float16`, `int8`, `int4`, the product codes
-        `pq2`, `pq4` and `pq8` (two, four or eight values in a byte) and `lean` (as many as each
-        section bears), a name that an installed package registers, or `module:name` of a function
-        that returns a `TableCodec`; null for `codec`.
+      item_table: format of the item table: `float32`, `float16`, `int8`, `int4`, `compact` (the
+        values of `int4` in fewer bytes), the product codes `pq2`, `pq4` and `pq8` (two, four or
+        eight values in a byte) and `lean` (as many as each section bears), a name that an installed
+        package registers, or `module:name` of a function that returns a `TableCodec`; null for
+        `codec`.
       weights_codec: codec of the shared weights, if there are any: `float32`, `float16`, or one as
         in `codec`.
       down: whether devices get the cloud's knowledge. Without it they still hold the item

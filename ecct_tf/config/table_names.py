@@ -10,6 +10,7 @@ TABLE_ENTRY_POINTS = "ecct_tf.table_codecs"
 _FORMS = {
     **dict.fromkeys(("float32", "float16", "int8"), "ecct_tf.knowledge.codecs:build_codec"),
     "int4": "ecct_tf.knowledge.table_codecs:int4",
+    "compact": "ecct_tf.knowledge.compact_rows:compact",
     **{name: f"ecct_tf.knowledge.product_codes:{name}" for name in ("pq2", "pq4", "pq8", "lean")},
 }
 _NAMES = PartNames(

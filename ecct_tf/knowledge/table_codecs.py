@@ -2,7 +2,8 @@
 
 A table is written once and read often, by devices that gather few of its rows: a form may take
 its time to encode, and may keep what all rows need, such as a codebook, beside them. `int4` is
-here, product codes are in `ecct_tf.knowledge.product_codes`, and a custom form is a function
+here, what is left of it without spare bits in `ecct_tf.knowledge.compact_rows`, product codes in
+`ecct_tf.knowledge.product_codes`, and a custom form is a function
 that returns a `TableCodec`, by `module:name` or registered under `ecct_tf.table_codecs`.
 """
 

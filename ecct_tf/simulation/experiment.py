@@ -211,7 +211,7 @@ def _size(config: RunConfig, dataset: Dataset, split: Split) -> DataSize:
         recent=trained - older,
         devices=config.data.nodes or len(split.users),
         categories=sum(len(c.vocabulary) for c in columns),
-        attributes=1 + len(numeric),
+        attributes=1 + len(numeric) + config.cloud.item_places,
     )
 
 

@@ -41,7 +41,7 @@ _ALL = (
     ),
     Variant(
         "trainable-int4", True, "int4", "float32", False,
-        "large catalogs; exact for a table that crossed the wire as int4",
+        "large catalogs; exact for a table that crossed the wire as int4 or compact",
     ),
     *(
         Variant(
@@ -81,6 +81,8 @@ VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _ALL}
 
 def default_variant(table: ItemTable) -> str:
     """The variant for a table that crossed the wire: exact where it has a form of its own."""
+    if table.form == "compact":
+        return "trainable-int4"
     if table.form in get_args(TableEncoding):
         return f"trainable-{table.form}"
     return "trainable-int8" if table.form in ("", *CODECS) else "trainable-float32"

@@ -55,6 +55,30 @@ def test_a_constant_attribute_becomes_zero(make_view):
     np.testing.assert_array_equal(attributes, np.zeros((4, 1)))
 
 
+def test_places_tell_how_far_into_histories_users_meet_an_item(make_view):
+    view = make_view([[1, 2, 3], [1, 3], [1]], num_items=4)
+    places = item_attributes(view, places=True)[:, 1]
+    # Means of log(1 + place) that begin with five interactions at the usual place.
+    logs = np.log([1, 2, 3])
+    usual = (3 * logs[0] + 2 * logs[1] + logs[2]) / 6
+    raw = np.array(
+        [
+            5 * usual / 8,
+            (logs[1] + 5 * usual) / 6,
+            (logs[2] + logs[1] + 5 * usual) / 7,
+            usual,
+        ]
+    )
+    np.testing.assert_allclose(places[1:], (raw - raw.mean()) / raw.std(), rtol=1e-4)
+    assert places[0] == 0.0
+    assert places[1] < places[4] < places[3]
+
+
+def test_places_of_a_view_without_interactions_say_nothing(make_view):
+    attributes = item_attributes(make_view([[], []], num_items=2), places=True)
+    np.testing.assert_array_equal(attributes, np.zeros((3, 2)))
+
+
 def test_categories_are_unit_rows(hand_view):
     matrix = category_matrix(hand_view.items, rows=4)
     half, third = 2**-0.5, 3**-0.5

@@ -121,11 +121,11 @@ def test_the_published_table_is_whole(cloud, view):
     assert names == ["preference", "sequence", "next item", "category"]
     shapes = [block.source.shape for block in table.blocks]
     assert shapes == [(41, 3), (41, 3), (41, 32), (41, 4)]
-    assert table.blocks[3].is_symmetric
-    assert table.attributes.shape == (41, 1)
+    assert [block.is_symmetric for block in table.blocks] == [True, False, False, True]
+    assert table.attributes.shape == (41, 2)
     assert table.cloud.shape == (41, cloud.embedding_dim) == (41, 8)
     assert table.bias.shape == (41,)
-    width = 4 * (2 + 2) + 2 * 1
+    width = 4 * (2 + 2) + 2 * 2
     assert table.feature_mean.shape == table.feature_scale.shape == (width,)
     assert table.num_items == view.num_items
     for array in (table.cloud, table.bias, table.feature_mean, table.feature_scale):
@@ -216,3 +216,10 @@ def test_a_teacher_whose_logits_all_lie_higher_teaches_alike(make_cloud, states)
 
     assert np.abs(gradient(0.0)).max() > 1e-4
     np.testing.assert_allclose(gradient(5.0), gradient(0.0), atol=1e-6)
+
+
+def test_the_models_of_the_cloud_read_no_places(cloud):
+    space = cloud.space
+    assert space.has_places
+    assert space.attributes.shape[1] == space.model_attributes.shape[1] + 1 == 2
+    np.testing.assert_array_equal(space.item_inputs[:, -1], space.attributes[:, 0])

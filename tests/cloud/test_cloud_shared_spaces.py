@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cloud import shared_spaces
-from cloud.input_space import build_input_space
+from cloud.input_space import InputSpace, build_input_space
 from cloud.recommender import CloudRecommender
 from cloud.shared_spaces import InputSpaces
 from ecct_tf.config import CloudConfig, FeatureConfig, NextItemConfig
@@ -126,3 +126,23 @@ def test_only_the_newest_of_a_kind_are_kept():
         assert spaces.once("number", key, lambda key=key: computed.append(key) or key) == key
     assert computed == [*range(9), 0]
     assert spaces.once("other", 1, lambda: "own") == "own"
+
+
+def test_a_space_of_before_there_were_places_is_read_as_it_was(view):
+    earlier = dataclasses.replace(CONFIG, item_places=False, symmetric_preference=False)
+    space = build_input_space(view, earlier, features=FEATURES, seed=1)
+    arrays = space.to_arrays()
+    assert {"block/0/source", "block/0/target"} <= set(arrays)
+    del arrays["has_places"]
+    again = InputSpace.from_arrays(arrays)
+    assert not again.has_places
+    np.testing.assert_array_equal(again.item_inputs, space.item_inputs)
+    assert again.model_attributes.shape == again.attributes.shape
+
+
+def test_a_space_with_places_comes_back_with_one_array_of_preference(view):
+    space = build_input_space(view, CONFIG, features=FEATURES, seed=1)
+    again = InputSpace.from_arrays(space.to_arrays())
+    assert again.has_places
+    assert again.preference.is_symmetric
+    np.testing.assert_array_equal(again.item_inputs, space.item_inputs)

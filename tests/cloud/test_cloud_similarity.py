@@ -36,6 +36,25 @@ def test_preference_at_full_rank_is_ease():
     np.testing.assert_allclose(_scores(block), weights, atol=1e-4)
 
 
+def test_a_symmetric_preference_is_the_nearest_product_of_one_array():
+    rng = np.random.default_rng(0)
+    histories = [rng.choice(np.arange(1, 7), 3, replace=False).astype(np.int32) for _ in range(9)]
+    weights = fit_ease(histories, num_items=6, regularization=2.0).weights
+    block = preference_block(histories, num_items=6, rank=2, regularization=2.0, symmetric=True)
+    assert block.is_symmetric
+    values, vectors = np.linalg.eigh((weights + weights.T) / 2)
+    nearest = (vectors[:, -2:] * values[-2:]) @ vectors[:, -2:].T
+    np.testing.assert_allclose(_scores(block), nearest, atol=1e-5)
+
+
+def test_a_symmetric_preference_without_pairs_is_zero():
+    block = preference_block(
+        _histories([1], [2]), num_items=4, rank=2, regularization=1.0, symmetric=True
+    )
+    assert block.is_symmetric
+    np.testing.assert_array_equal(block.source, np.zeros((5, 2)))
+
+
 def test_preference_sources_of_the_same_histories_are_the_blocks_own():
     rng = np.random.default_rng(1)
     histories = [rng.choice(np.arange(1, 7), 3, replace=False).astype(np.int32) for _ in range(9)]

@@ -28,7 +28,7 @@ from ecct_tf.knowledge.table_files import (
 from ecct_tf.knowledge.table_origin import changed_item_forms, item_form_origins
 from ecct_tf.wire import ItemTableFile, Section, apply_item_delta, delta_rows, item_delta
 
-FORMS = ("int4", "pq2", "pq4", "pq8", "lean")
+FORMS = ("int4", "compact", "pq2", "pq4", "pq8", "lean")
 
 
 def table_of(items, *, width=6):
@@ -79,6 +79,69 @@ def test_int4_by_hand():
     assert encoded.rows[1].tolist() == [16 * 2 + 7 + 8, 256 - 3 + 8 - 256, 0x00, 0x3C]
     decoded = build_table_codec("int4").decode(encoded, 3)
     np.testing.assert_array_equal(decoded, [[0, 0, 0], [7, -3, 2]])
+
+
+def test_compact_values_by_hand():
+    values = np.array([[0, 0, 0], [14, -2, 5], [0.75, -0.25, 0.5]], np.float32)
+    encoded = build_table_codec("compact").encode(values)
+    # Scales of 2 and, nearest to 0.75 / 7, of 0.109375 = 1.75 / 16: exponent 11, mantissa 6 of 8.
+    assert encoded.rows[:, 2].tolist() == [8, 128, 94]
+    assert encoded.shared == b"\0"
+    decoded = build_table_codec("compact").decode(encoded, 3)
+    np.testing.assert_array_equal(decoded, [[0, 0, 0], [14, -2, 4], [0.765625, -0.21875, 0.546875]])
+
+
+def test_compact_categories_are_bits_or_a_list_and_equal_int4():
+    marks = np.zeros((4, 40), np.float32)
+    marks[1, 3] = 1.0
+    marks[2, [0, 39]] = 0.5**0.5
+    compact, int4 = build_table_codec("compact"), build_table_codec("int4")
+    listed = compact.encode(marks)
+    assert listed.shared == b"\2"
+    assert listed.rows[:, :2].tolist() == [[0, 0], [4, 0], [1, 40], [0, 0]]
+    marks[3, :6] = 6**-0.5
+    bits = compact.encode(marks)
+    assert bits.shared == b"\1"
+    assert bits.rows[:, :5].tolist() == [
+        [0, 0, 0, 0, 0], [8, 0, 0, 0, 0], [1, 0, 0, 0, 128], [63, 0, 0, 0, 0]
+    ]  # fmt: skip
+    np.testing.assert_array_equal(compact.decode(bits, 40), int4.decode(int4.encode(marks), 40))
+    np.testing.assert_allclose(compact.decode(bits, 40), marks, rtol=1e-3)
+    wide = compact.encode(np.eye(400, dtype=np.float32))
+    assert wide.shared == b"\3"
+    assert wide.rows.shape == (400, 4)
+    np.testing.assert_array_equal(compact.decode(wide, 400) > 0, np.eye(400) > 0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_compact_rows_of_any_size_encode_to_the_same_bytes_again(seed):
+    rng = np.random.default_rng(seed)
+    width = int(rng.integers(1, 300))
+    values = rng.standard_normal((9, width)) * 10.0 ** rng.integers(-7, 7, (9, 1))
+    values *= rng.random((9, width)) < rng.random()
+    codec = build_table_codec("compact")
+    encoded = codec.encode(values.astype(np.float32))
+    again = codec.encode(codec.decode(encoded, width))
+    np.testing.assert_array_equal(again.rows, encoded.rows)
+    assert again.shared == encoded.shared
+
+
+@pytest.mark.parametrize(
+    ("rows", "shared", "message"),
+    [
+        (np.zeros((2, 3), np.uint8), b"", "a kind from 0 to 3, got none"),
+        (np.zeros((2, 3), np.uint8), b"\4", "a kind from 0 to 3, got 04"),
+        (np.zeros((2, 3), np.uint8), b"\0", "rows of 4 bytes for 6 values, got 3"),
+        (np.full((2, 4), 255, np.uint8), b"\0", "finite scales"),
+        (np.full((2, 3), 255, np.uint8), b"\1", "finite scales"),
+        (np.full((2, 3), 60, np.uint8), b"\2", "columns up to 6, got 60"),
+        (np.zeros((2, 3), np.uint8), b"\3", "columns of 2 bytes and a scale, got 3 bytes"),
+        (np.zeros((2, 1), np.uint8), b"\2", "columns of 1 bytes and a scale, got 1 bytes"),
+    ],
+)
+def test_altered_compact_rows_are_refused(rows, shared, message):
+    with pytest.raises(CodecError, match=message):
+        build_table_codec("compact").decode(EncodedRows(rows, shared), 6)
 
 
 def test_all_pairs_of_int4_values_come_back():

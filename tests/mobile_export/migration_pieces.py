@@ -238,7 +238,7 @@ def rows() -> list[Row]:
         section("features", decays=[0.95, 0.7]))  # fmt: skip
     add("another number of decays, or other sizes of the model",
         lambda told: told.reshape("hidden/kernel", rows=35),
-        refused="hidden/kernel [31, 8], there hidden/kernel [35, 8]")  # fmt: skip
+        refused="hidden/kernel [33, 8], there hidden/kernel [35, 8]")  # fmt: skip
     add("other blocks of the item table",
         section("items", blocks=[["preference", 3], ["sequence", 3], ["next item", 36]]),
         refused="blocks of the item table")  # fmt: skip
