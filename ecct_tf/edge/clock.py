@@ -5,12 +5,11 @@ does to item features. So the dot products of the history with a candidate are p
 time as well, and pauses, session, hour and weekday stand beside them for the hidden layer.
 """
 
-from collections.abc import Sequence
-
 import tensorflow as tf
 
 from ecct_tf import fixed_order
 from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig
+from ecct_tf.edge.history_products import HistoryProducts
 
 __all__ = ["clock_features", "context_inputs", "elapsed_weights", "is_known", "request_context"]
 
@@ -73,20 +72,22 @@ def context_inputs(clock: tf.Tensor, *, config: FeatureConfig) -> tf.Tensor:
 
 
 def clock_features(
-    slots: Sequence[tf.Tensor], *, config: FeatureConfig, clock: tf.Tensor, mask: tf.Tensor
-) -> tf.Tensor:
-    """Features of K candidates that come from the time, `[..., K, n] float32`, not yet scaled.
+    products: HistoryProducts, *, config: FeatureConfig, clock: tf.Tensor
+) -> list[tf.Tensor]:
+    """Features of K candidates that come from the time, side by side, not yet scaled.
 
     Args:
-      slots: `[..., K, L] float32` for each block, dot products of history and candidate.
+      products: of history and candidates.
       config: which features.
       clock: `[..., W] float32`.
-      mask: `[..., L] float32`, 1 where a slot is in use.
+
+    Returns:
+      `[..., K, n] float32` each.
     """
     parts = []
     if config.clock_hours:
-        weights = elapsed_weights(clock, config=config, mask=mask)
-        parts = [fixed_order.matmul(block, weights) for block in slots]
+        weights = elapsed_weights(clock, config=config, mask=products.mask)
+        parts = products.pooled(weights)
     context = tf.expand_dims(request_context(clock, config=config), -2)
-    rows = tf.concat([tf.shape(slots[0])[:-1], [context.shape[-1]]], axis=0)
-    return tf.concat([*parts, tf.broadcast_to(context, rows)], axis=-1)
+    rows = tf.concat([tf.shape(products.targets[0])[:-1], [context.shape[-1]]], axis=0)
+    return [*parts, tf.broadcast_to(context, rows)]

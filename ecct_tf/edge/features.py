@@ -17,6 +17,7 @@ from ecct_tf import fixed_order
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data.samples import pad_history
 from ecct_tf.edge.clock import clock_features, context_inputs, is_known
+from ecct_tf.edge.history_products import HistoryProducts, block_rows
 from ecct_tf.edge.item_tensors import ItemTensors
 
 __all__ = [
@@ -37,7 +38,8 @@ class Interactions(NamedTuple):
 
     Attributes:
       features: `[..., K, F] float32`, standardised and clipped.
-      slots: `[..., K, L, num_blocks] float32`, the dot products by slot.
+      slots: `[..., K, L, num_blocks] float32`, the dot products by slot; `[..., K, 0, num_blocks]`
+        of histories that were pooled first.
       slot_mask: `[..., K, L, 1] float32`.
     """
 
@@ -55,6 +57,7 @@ def interaction_features(
     candidates: tf.Tensor,
     clock: tf.Tensor | None = None,
     clip: bool = True,
+    pool_first: bool = False,
 ) -> Interactions:
     """Computes the interaction features.
 
@@ -66,37 +69,29 @@ def interaction_features(
       candidates: `[..., K] int32`.
       clock: `[..., W] float32`, readings as `ecct_tf.data.clock` makes them; None is silent.
       clip: whether to clip the standardised features; not while their moments are measured.
+      pool_first: as in `HistoryProducts`, for models that read no slots.
 
     Returns:
       The features, `[..., K, F]`, and the dot products by slot.
     """
     mask = tf.cast(history > 0, tf.float32)
-    sources = tf.gather(items.source, history) * tf.expand_dims(mask, -1)
-    targets = tf.gather(items.target, candidates)
-    slots = [
-        fixed_order.matmul(target, source, transpose_b=True)
-        for source, target in zip(
-            _blocks(sources, block_sizes), _blocks(targets, block_sizes), strict=True
-        )
-    ]
-    pooling = tf.constant(_pooling(config))
-    pooled = [_last_axis_product(block, pooling) for block in slots]
+    products = HistoryProducts(
+        block_rows(items.source, history, block_sizes),
+        block_rows(items.target, candidates, block_sizes),
+        mask,
+        pool_first,
+    )
+    columns = products.pooled(tf.constant(_pooling(config)))
     if items.attributes.shape[-1] != 0:
         attributes = tf.gather(items.attributes, candidates)
         mean = _mean_attributes(items, config, history, mask)
-        pooled += [attributes, tf.abs(attributes - mean[..., None, :])]
-    raw = tf.concat(pooled, axis=-1)
-    if config.clock_width:
-        scaled = _with_clock(items, raw, slots, config=config, clock=clock, mask=mask)
-    else:
-        scaled = (raw - items.feature_mean) * items.feature_scale
-    slot_mask = tf.broadcast_to(
-        mask[..., None, :, None], tf.concat([tf.shape(slots[0]), [1]], axis=0)
-    )
+        columns += [attributes, tf.abs(attributes - mean[..., None, :])]
+    scaled = _standardised(items, columns, products, config=config, clock=clock)
+    rows, length = tf.shape(candidates), tf.shape(mask)[-1:]
     return Interactions(
         features=bounded(scaled) if clip else scaled,
-        slots=tf.stack(slots, axis=-1),
-        slot_mask=slot_mask,
+        slots=_empty(rows, len(block_sizes)) if pool_first else tf.stack(products.slots, axis=-1),
+        slot_mask=tf.broadcast_to(mask[..., None, :, None], tf.concat([rows, length, [1]], axis=0)),
     )
 
 
@@ -105,48 +100,42 @@ def no_slots(found: Interactions) -> tf.Tensor:
 
     A slice of `found.slots` would have them computed, and thrown away.
     """
-    blocks = found.slots.shape[-1]
-    lead = tf.shape(found.features)[:-1]
-    return tf.zeros(tf.concat([lead, [0, blocks]], axis=0), found.slots.dtype)
+    return _empty(tf.shape(found.features)[:-1], found.slots.shape[-1])
 
 
-def _with_clock(
+def _empty(rows: tf.Tensor, num_blocks: int) -> tf.Tensor:
+    return tf.zeros(tf.concat([rows, [0, num_blocks]], axis=0))
+
+
+def _standardised(
     items: ItemTensors,
-    raw: tf.Tensor,
-    slots: list[tf.Tensor],
+    columns: list[tf.Tensor],
+    products: HistoryProducts,
     *,
     config: FeatureConfig,
     clock: tf.Tensor | None,
-    mask: tf.Tensor,
 ) -> tf.Tensor:
-    """Standardises `raw` and adds what a reading says; a silent one says the mean, which is 0.
+    """Joins `columns` with what a reading says; a silent one says the mean, which is 0.
 
     The context is no number with moments: nobody but its device knows it.
     """
-    added = config.clock_features(num_blocks=len(slots))
-    scaled = (raw - items.feature_mean[:-added]) * items.feature_scale[:-added]
-    if clock is None:
-        rows = tf.concat([tf.shape(scaled)[:-1], [added]], axis=0)
-        return tf.concat([scaled, tf.zeros(rows)], axis=-1)
-    parts = [scaled]
-    if config.clock:
-        own = slice(-added, -config.context_width or None)
-        found = clock_features(slots, config=config, clock=clock, mask=mask)
-        found = (found - items.feature_mean[own]) * items.feature_scale[own]
-        parts.append(found * is_known(clock))
-    if config.context:
+    added = config.clock_features(num_blocks=len(products.sources)) if config.clock_width else 0
+    own = width = int(items.feature_mean.shape[0]) - added
+    scale = items.feature_scale
+    if config.clock and clock is not None:
+        columns = [*columns, *clock_features(products, config=config, clock=clock)]
+        width += added - config.context_width
+        of_clock = tf.constant((np.arange(width) >= own).astype(np.float32))
+        scale = scale[:width] * (1.0 - of_clock * (1.0 - is_known(clock)))
+    raw = tf.concat(columns, axis=-1)
+    parts = [(raw - items.feature_mean[:width]) * scale[..., :width]]
+    rows = tf.shape(raw)[:-1]
+    if clock is None and added:
+        parts.append(tf.zeros(tf.concat([rows, [added]], axis=0)))
+    elif config.context:
         given = tf.expand_dims(context_inputs(clock, config=config), -2)
-        rows = tf.concat([tf.shape(scaled)[:-1], [given.shape[-1]]], axis=0)
-        parts.append(tf.broadcast_to(given, rows))
-    return tf.concat(parts, axis=-1)
-
-
-def _blocks(rows: tf.Tensor, sizes: tuple[int, ...]) -> list[tf.Tensor]:
-    """Cuts `[..., D]` into blocks; one that is all is not copied."""
-    if len(sizes) == 1:
-        return [rows]
-    ends = np.cumsum(sizes)
-    return [rows[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
+        parts.append(tf.broadcast_to(given, tf.concat([rows, [given.shape[-1]]], axis=0)))
+    return tf.concat(parts, axis=-1) if len(parts) > 1 else parts[0]
 
 
 def _pooling(config: FeatureConfig) -> npt.NDArray[np.float32]:
@@ -155,12 +144,6 @@ def _pooling(config: FeatureConfig) -> npt.NDArray[np.float32]:
     columns = [decay**ages for decay in config.decays]
     columns += [(ages == age).astype(np.float64) for age in range(config.last_items)]
     return np.stack(columns, axis=1).astype(np.float32)
-
-
-def _last_axis_product(tensor: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    """`[..., n] x [n, m]` as one flat matrix product, whatever the leading axes."""
-    flat = fixed_order.matmul(tf.reshape(tensor, [-1, matrix.shape[0]]), matrix)
-    return tf.reshape(flat, tf.concat([tf.shape(tensor)[:-1], [matrix.shape[1]]], axis=0))
 
 
 def _mean_attributes(

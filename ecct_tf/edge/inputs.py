@@ -133,6 +133,7 @@ def pair_inputs(
     use_embedding: bool = True,
     clock: tf.Tensor | None = None,
     reads_items: bool = False,
+    pool_first: bool = False,
     interactions: Interactions | None = None,
 ) -> EdgeInputs:
     """Inputs for K candidates of each user.
@@ -149,6 +150,7 @@ def pair_inputs(
       use_embedding: whether the model reads the cloud's embedding.
       clock: `[..., W] float32`, readings of the time; None says nothing.
       reads_items: whether the model reads item vectors.
+      pool_first: as in `interaction_features`.
       interactions: what `interaction_features` gave of them; None computes it here.
 
     Returns:
@@ -164,6 +166,7 @@ def pair_inputs(
             history=history,
             candidates=candidates,
             clock=clock,
+            pool_first=pool_first,
         )
     inputs = join_inputs(
         items,

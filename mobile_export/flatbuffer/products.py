@@ -42,10 +42,15 @@ def _has_changing_kernel(graph: Any, operator: Any, makers: dict[int, str]) -> b
         and operator.builtinOptions.fusedActivationFunction == 0
         and inputs.type == kernel.type == schema().TensorType.FLOAT32
         and len(inputs.shape) == len(kernel.shape) == 2
-        and kernel.shape[0] > 1
+        and (kernel.shape[0] > 1 or _is_open(kernel))
     )
     # Kernels kept as float16 are constants behind a DEQUANTIZE.
     return plain and makers.get(int(operator.inputs[1]), "DEQUANTIZE") != "DEQUANTIZE"
+
+
+def _is_open(tensor: Any) -> bool:
+    """Whether the number of its rows is up to the caller."""
+    return tensor.shapeSignature is not None and tensor.shapeSignature[0] == -1
 
 
 def _to_batch_matmul(model: Any, operator: Any) -> None:

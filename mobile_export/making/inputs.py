@@ -17,6 +17,7 @@ from ecct_tf.edge import (
     row_keys,
     with_item_vectors,
 )
+from ecct_tf.fixed_order import is_fixed
 from mobile_export.making import guards
 from mobile_export.making.held_items import HeldItems
 from mobile_export.making.items import Constant, ItemStore
@@ -47,6 +48,7 @@ class InputGraph:
         self._spec = model.spec
         self._profile_rows = model.profile.rows
         self._reads_items = model.reads_items
+        self._reads_slots = model.reads_slots
         self._items = items
         self._constant = constant
         self._task = task
@@ -75,6 +77,8 @@ class InputGraph:
             use_logit=self._task.uses_logits,
             clock=_clock(given, self._task.features),
             reads_items=self._reads_items,
+            # What a device sends is computed as the simulation does, to the last bit.
+            pool_first=not (self._reads_slots or is_fixed()),
         )
         return inputs._replace(profile=tf.expand_dims(profile, 0))
 

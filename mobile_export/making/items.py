@@ -1,14 +1,15 @@
 """The item table inside an exported file: exact, quantised or in product codes, behind a gather.
 
-Scales are float16, one for each row and section (an item-to-item block, the attributes,
-the cloud embedding), kept as int16 bits. For a table that crossed the wire as int8, int4 or
+Each section (an item-to-item block, the attributes, the cloud's own columns) is a table of its own,
+so that no row has to be cut after it was read. Scales are float16, one for each row, kept as int16
+bits. For a table that crossed the wire as int8, int4 or
 product codes the encoding is the one that was transmitted, and a file that keeps it so is exact.
 Columns of the cloud embedding that are a block's target are read from there.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,14 +20,7 @@ from ecct_tf.edge import ItemTensors, item_tensors
 from ecct_tf.knowledge import Block, ItemTable, build_table_codec
 from ecct_tf.knowledge.product_codes import codebooks
 from ecct_tf.knowledge.table_codecs import pack_int4, unpack_int4
-from mobile_export.making.item_rows import (
-    CodedRows,
-    CopiedRows,
-    HalfRows,
-    ScaledRows,
-    Side,
-    ZeroRows,
-)
+from mobile_export.making.item_rows import CodedRows, HalfRows, ScaledRows, Side, ZeroRows
 
 __all__ = ["Constant", "ItemStore", "TableEncoding", "exact_encoding"]
 
@@ -47,46 +41,38 @@ class _Scaled:
 
     values: npt.NDArray[np.int8]
     scales: npt.NDArray[np.float16]
-    widths: tuple[int, ...]
+    width: int
     packed: bool
 
     def rows(self, constant: Constant) -> ScaledRows:
         values = constant(self.values)
         scales = constant(self.scales.view(np.int16))
-        return ScaledRows(values, scales, self.widths, self.packed)
+        return ScaledRows(values, scales, self.width, self.packed)
 
     def decoded(self) -> Array:
-        width = sum(self.widths)
-        values = unpack_int4(self.values, width) if self.packed else self.values.astype(np.float32)
-        scales = np.repeat(self.scales.astype(np.float32), self.widths, axis=1)
-        found: Array = values * scales
+        if self.packed:
+            values = unpack_int4(self.values, self.width)
+        else:
+            values = self.values.astype(np.float32)
+        found: Array = values * self.scales.astype(np.float32)
         return found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Coded:
-    """What `CodedRows` is made from: `[n, G] uint8`, `[G, K, size] float16`, and the sections."""
+    """What `CodedRows` is made from: `[n, G] uint8`, `[G, K, size] float16`, and their values."""
 
     codes: npt.NDArray[np.uint8]
     books: npt.NDArray[np.float16]
-    sections: tuple[Array, ...]
+    values: Array
 
     def rows(self, constant: Constant) -> CodedRows:
         groups, entries, size = self.books.shape
         books = self.books.view(np.int16).reshape(groups * entries, size)
-        widths = tuple(section.shape[1] for section in self.sections)
-        return CodedRows(constant(self.codes), tf.constant(books), widths)
+        return CodedRows(constant(self.codes), tf.constant(books), self.values.shape[1])
 
     def decoded(self) -> Array:
-        return np.concatenate(self.sections, axis=1)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Copied:
-    """Columns of the targets."""
-
-    start: int
-    width: int
+        return self.values
 
 
 _Encoded = _Scaled | _Coded
@@ -94,12 +80,12 @@ _Encoded = _Scaled | _Coded
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Sides:
-    """The table, encoded."""
+    """The table, encoded; of columns of the cloud that are a block's targets, its number."""
 
     source: list[_Encoded]
     target: list[_Encoded]
     attributes: list[_Encoded]
-    cloud: list[_Encoded | _Copied]
+    cloud: list[_Encoded | int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,10 +134,7 @@ class ItemStore:
             for parts in (sides.source, sides.target, sides.attributes)
         )
         cloud = tuple(
-            CopiedRows(target, part.start, part.width)
-            if isinstance(part, _Copied)
-            else part.rows(constant)
-            for part in sides.cloud
+            target[part] if isinstance(part, int) else part.rows(constant) for part in sides.cloud
         )
         bias: ZeroRows | HalfRows = ZeroRows()
         if table.bias.any():
@@ -172,112 +155,63 @@ class ItemStore:
         if self.encoding == "float32":
             return dense
         sides = self._sides
-        source, target, attributes = (
+        cloud = [sides.target[part] if isinstance(part, int) else part for part in sides.cloud]
+        source, target, attributes, embedding = (
             np.concatenate([part.decoded() for part in parts], axis=1)
-            for parts in (sides.source, sides.target, sides.attributes)
+            for parts in (sides.source, sides.target, sides.attributes, cloud)
         )
-        cloud = [
-            target[:, part.start : part.start + part.width]
-            if isinstance(part, _Copied)
-            else part.decoded()
-            for part in sides.cloud
-        ]
         return dense._replace(
             source=source,
             target=target,
             attributes=attributes,
-            cloud=np.concatenate(cloud, axis=1),
+            cloud=embedding,
             bias=_halves(self.table.bias).astype(np.float32),
         )
 
     @functools.cached_property
     def _sides(self) -> _Sides:
-        """The encoded sections.
-
-        Blocks whose source is their target lie apart from the others: both sides then have
-        the same bytes, which the file keeps once.
-        """
+        """The encoded sections; the file keeps equal ones once."""
         blocks = self.table.blocks
-        starts = [
-            index
-            for index, block in enumerate(blocks)
-            if index == 0
-            or block.is_symmetric != blocks[index - 1].is_symmetric
-            # Its groups may be longer than another's.
-            or (block.is_symmetric and self.encoding == "lean")
-        ]
-        runs = [
-            blocks[start:end] for start, end in zip(starts, [*starts[1:], len(blocks)], strict=True)
-        ]
         return _Sides(
-            [self._encode([block.source for block in run], _kind(run, "source")) for run in runs],
-            [self._encode([block.target for block in run], _kind(run, "target")) for run in runs],
-            [self._encode([self.table.attributes], "attributes")],
+            [self._encode(block.source, _kind(block, "source")) for block in blocks],
+            [self._encode(block.target, _kind(block, "target")) for block in blocks],
+            [self._encode(self.table.attributes, "attributes")],
             self._cloud(),
         )
 
-    def _cloud(self) -> list[_Encoded | _Copied]:
-        found: list[_Encoded | _Copied] = []
+    def _cloud(self) -> list[_Encoded | int]:
+        found: list[_Encoded | int] = []
         names = [block.name for block in self.table.blocks]
-        ends = dict(zip(names, np.cumsum(self.block_sizes), strict=True))
         place = 0
         for width, block in self.table.cloud_copies:
-            if block is None:
-                found.append(self._encode([self.table.cloud[:, place : place + width]], "cloud"))
-            else:
-                found.append(_Copied(int(ends[block.name]) - width, width))
+            columns = self.table.cloud[:, place : place + width]
+            found.append(names.index(block.name) if block else self._encode(columns, "cloud"))
             place += width
-        return found or [self._encode([self.table.cloud], "cloud")]
+        return found or [self._encode(self.table.cloud, "cloud")]
 
-    def _encode(self, sections: Sequence[Array], kind: str) -> _Encoded:
-        sections = [section for section in sections if section.shape[1]]
-        if self.encoding in _STEPS:
-            return self._scale(sections)
-        return self._code(sections, kind)
-
-    def _scale(self, sections: Sequence[Array]) -> _Scaled:
-        steps = _STEPS[self.encoding]
-        values = [np.zeros((self.rows, 0), np.int8)]
-        scales = [np.zeros((self.rows, 0), np.float16)]
-        for section in sections:
-            peak = np.abs(section).max(axis=1, keepdims=True)
-            scale = np.clip(peak / np.float32(steps), _SMALLEST_SCALE, _FLOAT16_MAX)
-            rounded = scale.astype(np.float16)
-            quantised = np.rint(section / rounded.astype(np.float32))
-            values.append(np.clip(quantised, -steps, steps).astype(np.int8))
-            scales.append(rounded)
-        joined = np.concatenate(values, axis=1)
-        packed = self.encoding == "int4"
-        return _Scaled(
-            pack_int4(joined) if packed else joined,
-            np.concatenate(scales, axis=1),
-            tuple(section.shape[1] for section in sections),
-            packed,
-        )
-
-    def _code(self, sections: Sequence[Array], kind: str) -> _Encoded:
-        if not sections:
-            nothing = np.zeros((self.rows, 0), np.int8)
-            return _Scaled(nothing, nothing.astype(np.float16), (), packed=False)
+    def _encode(self, section: Array, kind: str) -> _Encoded:
+        if self.encoding in _STEPS or not section.shape[1]:
+            return self._scale(section)
         codec = build_table_codec(self.encoding).of(kind)
-        encoded = [codec.encode(np.ascontiguousarray(section)) for section in sections]
-        books = [codebooks(each) for each in encoded]
-        entries = max(book.shape[1] for book in books)
-        return _Coded(
-            np.concatenate([each.rows for each in encoded], axis=1),
-            np.concatenate(
-                [np.pad(book, [(0, 0), (0, entries - book.shape[1]), (0, 0)]) for book in books]
-            ),
-            tuple(
-                codec.decode(each, section.shape[1])
-                for each, section in zip(encoded, sections, strict=True)
-            ),
-        )
+        encoded = codec.encode(np.ascontiguousarray(section))
+        return _Coded(encoded.rows, codebooks(encoded), codec.decode(encoded, section.shape[1]))
+
+    def _scale(self, section: Array) -> _Scaled:
+        steps = _STEPS.get(self.encoding, 1.0)
+        peak = np.abs(section).max(axis=1, keepdims=True, initial=0.0)
+        scale = np.clip(peak / np.float32(steps), _SMALLEST_SCALE, _FLOAT16_MAX)
+        scales = scale.astype(np.float16)
+        rounded = np.rint(section / scales.astype(np.float32))
+        values = np.clip(rounded, -steps, steps).astype(np.int8)
+        packed = self.encoding == "int4"
+        width = section.shape[1]
+        # No columns have no scale.
+        return _Scaled(pack_int4(values) if packed else values, scales[:, :width], width, packed)
 
 
-def _kind(run: Sequence[Block], side: str) -> str:
-    """Of the sections of `run`, blocks that are all symmetric or all not."""
-    return "both" if run[0].is_symmetric else side
+def _kind(block: Block, side: str) -> str:
+    """Of a section of `block`."""
+    return "both" if block.is_symmetric else side
 
 
 def exact_encoding(table: ItemTable) -> TableEncoding:

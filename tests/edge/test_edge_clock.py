@@ -10,6 +10,7 @@ import tensorflow as tf
 from ecct_tf.config import FeatureConfig
 from ecct_tf.edge import interaction_features, item_tensors
 from ecct_tf.edge.clock import clock_features, elapsed_weights
+from ecct_tf.edge.history_products import HistoryProducts
 from ecct_tf.knowledge import Block, ItemTable
 
 CONFIG = FeatureConfig(
@@ -61,11 +62,16 @@ def test_slots_weigh_by_elapsed_time():
     assert not empty.numpy().any()
 
 
+def by_clock(products, *, config):
+    """What the time says of a candidate whose products with three items are given by block."""
+    sources = [tf.constant(block)[:, None] for block in products]
+    found = HistoryProducts(sources, [tf.ones([1, 1])] * len(sources), tf.ones([3]))
+    columns = clock_features(found, config=config, clock=tf.constant(CLOCK))
+    return tf.concat(columns, axis=-1)[0].numpy()
+
+
 def test_products_by_elapsed_time_and_the_time_beside_them():
-    slots = [tf.constant([[13.0, 4.0, 1.0]]), tf.constant([[0.0, 0.0, 7.0]])]
-    found = clock_features(
-        slots, config=CONFIG, clock=tf.constant(CLOCK), mask=tf.constant([1.0, 1.0, 1.0])
-    )[0].numpy()
+    found = by_clock([[13.0, 4.0, 1.0], [0.0, 0.0, 7.0]], config=CONFIG)
     first, second = 1 / 13 + 1 / 4 + 1, 1 / 4 + 4 / 7 + 1
     by_block = [3 / first, (13 / 4 + 16 / 7 + 1) / second, 7 / first, 7 / second]
     # The pause of the newest is 0, that of the third 12 hours; there is no tenth.
@@ -76,9 +82,7 @@ def test_products_by_elapsed_time_and_the_time_beside_them():
 
 def test_without_hour_and_weekday():
     config = dataclasses.replace(CONFIG, clock_hours=(), clock_calendar=False)
-    found = clock_features(
-        [tf.ones([1, 3])], config=config, clock=tf.constant(CLOCK), mask=tf.ones([3])
-    )[0].numpy()
+    found = by_clock([[1.0, 1.0, 1.0]], config=config)
     np.testing.assert_allclose(found, [0.5, 0, 0.1 * math.log(1 + 720)], rtol=1e-6)
     assert len(found) == config.clock_features(num_blocks=1)
 

@@ -10,6 +10,7 @@ from ecct_tf.edge import (
     input_logit,
     interaction_features,
     item_tensors,
+    no_slots,
     pad_history,
     pair_inputs,
 )
@@ -53,6 +54,15 @@ def features(items, history, candidates, **changes):
 
 def test_width():
     assert WIDTH == 2 * (2 + 2) + 2 * 1
+
+
+def test_a_history_that_is_pooled_first_says_the_same(items):
+    history, candidates = [[0, 1, 3], [2, 3, 1]], [[2, 1, 3], [0, 1, 2]]
+    expected = features(items, history, candidates)
+    found = features(items, history, candidates, pool_first=True)
+    np.testing.assert_allclose(found.features, expected.features, rtol=1e-6)
+    assert found.slots.shape == (2, 3, 0, 2) == no_slots(expected).shape
+    np.testing.assert_array_equal(found.slot_mask, expected.slot_mask)
 
 
 def test_by_hand(items):
