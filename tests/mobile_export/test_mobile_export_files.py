@@ -194,11 +194,19 @@ def test_metadata_tell_how_the_file_is_used(files, works):
     assert found["provenance"] == {"run": "test", "user": None}
 
 
-def test_int8_keeps_the_table_in_a_quarter(files):
+def test_int8_keeps_the_table_in_a_quarter(files, table):
     sizes = {file.variant: file.num_bytes for file in files}
     assert sizes["trainable-int8"] < sizes["trainable-float32"]
-    largest = [tensor_sizes(file.path.read_bytes())[0] for file in files]
-    assert [entry[1] for entry in largest] == ["INT8", "FLOAT32"]
+    rows = table.num_items + 1
+    quantised, dense = (
+        [entry for entry in tensor_sizes(file.path.read_bytes()) if entry[2][:1] == [rows]]
+        for file in files
+    )
+    # Beside the values stand scales, float16 bits.
+    assert {entry[1] for entry in quantised} == {"INT8", "INT16"}
+    assert {entry[1] for entry in dense} == {"FLOAT32"}
+    values = sum(entry[0] for entry in quantised if entry[1] == "INT8")
+    assert 0 < 4 * values <= sum(entry[0] for entry in dense)
 
 
 def test_the_same_export_gives_the_same_bytes_and_has_the_manifest_alone(
