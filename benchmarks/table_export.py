@@ -32,7 +32,7 @@ from mobile_export.making.export import export_edge_model
 from mobile_export.making.variants import VARIANTS
 from mobile_export.runtime.interpreter import Interpreter
 
-CATEGORIES, ATTRIBUTES = 19, 2
+CATEGORIES, ATTRIBUTES = 19, 3
 SCORED, TRAINED = 100, 32
 
 
@@ -46,9 +46,9 @@ def default_table(items: int, config: RunConfig) -> ItemTable:
         return values
 
     rank, learned = config.cloud.rank, config.cloud.next_item.rank
-    genres = (rows(CATEGORIES) > 1.5).astype(np.float32)
+    genres, liked = (rows(CATEGORIES) > 1.5).astype(np.float32), rows(rank)
     blocks = (
-        Block("preference", rows(rank), rows(rank)),
+        Block("preference", liked, liked),
         Block("sequence", rows(rank), rows(rank)),
         Block("next item", rows(learned), rows(learned)),
         Block("category", genres, genres),
@@ -60,8 +60,9 @@ def default_table(items: int, config: RunConfig) -> ItemTable:
         attributes=rows(ATTRIBUTES),
         cloud=np.concatenate([blocks[0].target, blocks[1].target, own], axis=1),
         bias=rows(1)[:, 0],
-        feature_mean=np.zeros(features, np.float32),
-        feature_scale=np.ones(features, np.float32),
+        feature_mean=rng.standard_normal(features, np.float32),
+        # As in real tables not all 1, which would be folded away.
+        feature_scale=rng.uniform(0.5, 2.0, features).astype(np.float32),
     )
 
 

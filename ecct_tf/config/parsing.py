@@ -145,8 +145,17 @@ def _typed(hint: Any, value: Any) -> Any:
 
 
 def near_miss(name: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """`; did you mean X?` for the known name closest to `name`, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    """`; did you mean X?` for the known name closest to `name`, or nothing.
+
+    >>> near_miss("rounds", ["devices", "rounds_per_cycle"])
+    '; did you mean rounds_per_cycle?'
+    """
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if not close:
+        # A name that goes on is too long to be close.
+        longer = [each for each in names if each.startswith(f"{name}_")]
+        close = longer if len(longer) == 1 else []
     return f"; did you mean {prefix}{close[0]}?" if close else ""
 
 

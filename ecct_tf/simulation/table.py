@@ -161,5 +161,10 @@ def _traffic(result: SimulationResult, out: Path) -> str:
         name: int(metrics[f"{name}_bytes"].sum()) / devices / 1024
         for name in ("downlink", "uplink", "weights", "item_table")
     }
-    shares = ", ".join(f"{name.replace('_', ' ')} {kib:,.1f}" for name, kib in totals.items())
+    told = {name: f"{name.replace('_', ' ')} {kib:,.1f}" for name, kib in totals.items()}
+    increments = getattr(result.algorithm, "increments", None)
+    if increments is not None:
+        once = increments.uplink_bytes / devices / 1024
+        told["uplink"] += f" ({once:,.1f} of it once, for pairs of items)"
+    shares = ", ".join(told.values())
     return f"Transmitted per device in {plural(len(metrics), 'round')}, KiB: {shares}"

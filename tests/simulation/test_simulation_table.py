@@ -139,6 +139,16 @@ def test_the_traffic_counts_rounds_in_the_right_number(rounds, words, tmp_path):
     assert words in table._traffic(result, tmp_path)
 
 
+def test_what_devices_tell_of_pairs_once_is_told_apart_in_the_traffic(tmp_path):
+    (tmp_path / "metrics.csv").write_text(
+        "downlink_bytes,uplink_bytes,weights_bytes,item_table_bytes\n0,9216,0,0\n0,1024,0,0\n"
+    )
+    own = SimpleNamespace(uplink_bytes=8192)
+    result = SimpleNamespace(algorithm=SimpleNamespace(num_devices=2, increments=own))
+    told = table._traffic(result, tmp_path)
+    assert "uplink 5.0 (4.0 of it once, for pairs of items)," in told
+
+
 def test_the_whole_catalog_and_the_start_are_shown_where_they_were_measured():
     places = np.array([0, 3, 400])
     metrics = CatalogMetrics(
