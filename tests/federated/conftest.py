@@ -208,14 +208,14 @@ def assert_states_equal():
             np.testing.assert_allclose(left.private, right.private, rtol=0, atol=atol)
         for field in dataclasses.fields(one.knowledge):
             expected = getattr(other.knowledge, field.name)
-            # Answers are sums of weights times inputs, which are standardised and clipped at 10:
-            # what weights differ by counts a few times in them, and against the largest of them,
-            # since other processors add in another order.
+            # Answers are sums over all weights, times inputs of up to 10: what weights differ by
+            # counts many times in them, and against the largest of them, since other processors
+            # add in another order.
             np.testing.assert_allclose(
                 getattr(one.knowledge, field.name),
                 expected,
                 rtol=0,
-                atol=atol * max(5.0, np.abs(expected).max(initial=0.0)),
+                atol=atol * max(100.0, np.abs(expected).max(initial=0.0)),
                 err_msg=field.name,
             )
 
