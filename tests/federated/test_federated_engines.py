@@ -86,7 +86,8 @@ def _uplink_bytes(report):
 @needs_tff
 def test_a_round_is_the_same_by_both_engines(first, assert_states_equal):
     (state, report), (other, repeated) = first["tff"], first["local"]
-    assert_states_equal(state, other, atol=1e-6)
+    # Answers sum up fifty weights and more, times inputs of up to 10.
+    assert_states_equal(state, other, atol=1e-6, answers=1e-4)
     assert repeated.train_loss == pytest.approx(report.train_loss, abs=1e-6)
     assert repeated == dataclasses.replace(report, train_loss=repeated.train_loss)
 
