@@ -2,9 +2,9 @@
 
 A section has two values of -7..7 in a byte, as in `int4`, and its scale in one byte: the exponent
 and the first three bits of the mantissa of a float16, rounded to the nearest. Where all values of
-a row are 0 or one and the same, as in categories, only their columns are written: as a bit for each
-column or as a list of columns, whichever is shorter, with a float16 scale. Decoded values of such a
-section are those of `int4`.
+a row round to 0 or to its largest, as in categories, only their columns are written: as a bit for
+each column or as a list of columns, whichever is shorter, with a float16 scale. Decoded values of
+such a section are those of `int4`.
 
 `shared` holds one byte: 0 for values of -7..7, 1 for bits, 2 for a list of columns of one byte
 each, 3 for one of two bytes each, little-endian. A list counts columns from 1, ends with zeros, and
