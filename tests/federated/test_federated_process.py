@@ -54,9 +54,14 @@ def test_one_large_shard_agrees_with_small_ones(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
+@pytest.mark.parametrize(
+    ("optimizer", "atol"),
+    # Adam and Adagrad divide by the size of a gradient, so where one is almost zero, the order in
+    # which a processor adds decides the step.
+    [("sgd", 1e-5), ("adagrad", 1e-4), ("adam", 1e-4)],
+)
 def test_local_optimizers_agree_in_both_forms_over_two_epochs(
-    optimizer, compose, run_rounds, assert_states_equal
+    optimizer, atol, compose, run_rounds, assert_states_equal
 ):
     training = TrainingConfig(
         batch_size=5, epochs=2, optimizer=optimizer, learning_rate=0.05, distillation_weight=0.3
@@ -66,7 +71,7 @@ def test_local_optimizers_agree_in_both_forms_over_two_epochs(
         for size in (4, 0)
     ]
     (stacked, (report,)), (alone, (expected,)) = outcomes
-    assert_states_equal(stacked, alone, atol=1e-5)
+    assert_states_equal(stacked, alone, atol=atol)
     assert report.train_loss == pytest.approx(expected.train_loss, abs=1e-5)
 
 
