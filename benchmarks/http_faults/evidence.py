@@ -17,8 +17,11 @@ from ecct_tf.wire import (
     UplinkRecord,
     split_records,
 )
+from ecct_tf.wire.compressed import decompressed
 
 __all__ = ["Evidence", "log_records"]
+
+_MOST_BYTES = 1 << 30
 
 
 def log_records(folder: Path) -> list[UplinkRecord]:
@@ -77,7 +80,7 @@ class Evidence:
 
     def serve(self, path: str, headers: Mapping[str, str], content: bytes) -> None:
         """Compares what was served, whole or a part, with what it must be."""
-        problem = self._torn(path, headers.get("content-range"), content)
+        problem = self._torn(path, headers, content)
         with self._lock:
             self.counts["served"] += 1
             if problem:
@@ -102,9 +105,11 @@ class Evidence:
             found.append(f"{self.taken} were taken, by what was said; the log has {len(records)}")
         return found
 
-    def _torn(self, path: str, part: str | None, content: bytes) -> str | None:
-        name = path.rpartition("/")[2]
+    def _torn(self, path: str, headers: Mapping[str, str], content: bytes) -> str | None:
+        name, part = path.rpartition("/")[2], headers.get("content-range")
         try:
+            if headers.get("content-encoding") == "gzip":
+                content = decompressed(content, most=_MOST_BYTES)
             if path == "/v1/current":
                 Publication.from_json(content.decode())
             elif path == "/v1/downlink":

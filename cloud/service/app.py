@@ -4,7 +4,7 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from cloud.service.answers import Limits, RefusedAnswerError, read_answers
+from cloud.service.encoding import CompressedForms
 from cloud.service.intake import BusyError, Intake, Receipt
 from cloud.service.limits import RateLimit
 from cloud.service.measured import Measured
@@ -26,7 +27,7 @@ from cloud.service.metrics import Metrics
 from cloud.service.offers import DamagedOfferError, Offer, Offers
 from cloud.service.openapi import openapi
 from cloud.service.questions import Questions
-from cloud.service.ranges import UnsatisfiableRangeError, matches, requested_range
+from cloud.service.sending import sent
 from cloud.service.tokens import Grant, TokenStore
 from ecct_tf.errors import EcctError, TokenError
 from ecct_tf.wire import UplinkRecord
@@ -37,7 +38,6 @@ _log = logging.getLogger(__name__)
 
 _BODY_SECONDS = 60.0
 _RETRY_SECONDS = 5
-_BLOCK_BYTES = 1 << 18
 _KEEP_TOKEN_SECONDS = 7 * 86_400
 # Below this a log cannot be said to be writable for long.
 _FREE_BYTES = 16 << 20
@@ -83,6 +83,7 @@ class Service:
         questions: Questions | None = None,
     ) -> None:
         self.metrics = Metrics()
+        self._forms = CompressedForms()
         self._questions = questions
         self._offers = offers
         self._tokens = tokens
@@ -96,7 +97,7 @@ class Service:
     def current(self, request: Request) -> Response:
         """`GET /v1/current`."""
         self._user(request)
-        answer = _sent(request, self._offers.current(), kind="application/json")
+        answer = self._sent(request, self._offers.current(), kind="application/json")
         if self._questions is not None:
             answer.headers.update(_ANSWER_BY)
         return answer
@@ -104,17 +105,17 @@ class Service:
     def file(self, request: Request) -> Response:
         """`GET /v1/files/{name}`."""
         self._user(request)
-        return _sent(request, self._offers.file(request.path_params["name"]))
+        return self._sent(request, self._offers.file(request.path_params["name"]))
 
     def model(self, request: Request) -> Response:
         """`GET /v1/models/{name}`."""
         self._user(request)
-        return _sent(request, self._offers.model(request.path_params["name"]))
+        return self._sent(request, self._offers.model(request.path_params["name"]))
 
     def downlink(self, request: Request) -> Response:
         """`GET /v1/downlink`."""
         offer = self._offers.downlink(self._user(request))
-        return _sent(request, offer, cache="private, no-cache")
+        return self._sent(request, offer, cache="private, no-cache")
 
     async def uplinks(self, request: Request) -> Response:
         """`PUT /v1/uplinks`."""
@@ -203,6 +204,12 @@ class Service:
         if wait:
             raise _Refused(429, "too many requests of this device", wait=wait)
         return grant
+
+    def _sent(self, request: Request, offer: Offer | None, **given: Any) -> Response:
+        """As `sending.sent`, or refused where there is no offer."""
+        if offer is None:
+            raise _Refused(404, "there is none; a new user takes the segments file")
+        return sent(request, offer, forms=self._forms, **given)
 
     def _user(self, request: Request) -> int:
         user = self._grant(request).user
@@ -293,56 +300,6 @@ def _pages(origins: Sequence[str]) -> list[Middleware]:
             max_age=600,
         )
     ]
-
-
-def _sent(
-    request: Request,
-    offer: Offer | None,
-    *,
-    kind: str = "application/octet-stream",
-    cache: str | None = None,
-) -> Response:
-    """An offer as the request's conditions and range have it."""
-    if offer is None:
-        raise _Refused(404, "there is none; a new user takes the segments file")
-    lasting = "public, max-age=31536000, immutable" if offer.lasting else "no-cache"
-    headers = {"ETag": offer.etag, "Cache-Control": cache or lasting, "Accept-Ranges": "bytes"}
-    if matches(request.headers.get("If-None-Match"), offer.etag):
-        return Response(status_code=304, headers=headers)
-    try:
-        part = requested_range(
-            request.headers.get("Range"),
-            if_range=request.headers.get("If-Range"),
-            etag=offer.etag,
-            size=offer.num_bytes,
-        )
-    except UnsatisfiableRangeError:
-        headers["Content-Range"] = f"bytes */{offer.num_bytes}"
-        message = f"expected a range that begins within {offer.num_bytes} bytes"
-        return JSONResponse({"error": message}, 416, headers)
-    start, stop = part or (0, offer.num_bytes)
-    status = 206 if part else 200
-    if part:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{offer.num_bytes}"
-    headers["Content-Length"] = str(stop - start)
-    if isinstance(offer.content, bytes):
-        return Response(offer.content[start:stop], status, headers, media_type=kind)
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=kind)
-    blocks = _blocks(offer.content, start, stop)
-    return StreamingResponse(blocks, status, headers, media_type=kind)
-
-
-def _blocks(path: Path, start: int, stop: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        file.seek(start)
-        while start < stop:
-            block = file.read(min(_BLOCK_BYTES, stop - start))
-            if not block:
-                # The connection breaks, so that nobody takes a part for the whole.
-                raise DamagedOfferError(f"{path}: it became shorter while it was sent")
-            start += len(block)
-            yield block
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -21,6 +21,8 @@ _PUBLISHED = re.compile(
 )
 # Of shards of downlinks that stay in memory; a file that has all of them stays, however large.
 _KEPT_BYTES = 1 << 28
+# What nobody else gets, or is small, goes as it is.
+_COMPRESSIBLE = (".ecit", ".ecid", ".ecsw", ".tflite")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,200}\.tflite|manifest\.json")
 
 
@@ -37,12 +39,29 @@ class Offer:
       num_bytes: how many.
       etag: its entity tag, which its content decides.
       lasting: whether what has its name never changes.
+      compressible: whether it is a file that may be sent compressed.
     """
 
     content: bytes | Path
     num_bytes: int
     etag: str
     lasting: bool
+    compressible: bool = False
+
+    def read(self) -> bytes:
+        """Its bytes.
+
+        Raises:
+          DamagedOfferError: the file that holds them is no longer what it was.
+        """
+        if isinstance(self.content, bytes):
+            return self.content
+        try:
+            return _proven(self.content)
+        except OSError as error:
+            raise DamagedOfferError(
+                f"{self.content}: it cannot be read any more: {error}"
+            ) from error
 
 
 class Offers:
@@ -99,7 +118,11 @@ class Offers:
             return None
         # Names of exported files stay while their content changes.
         return Offer(
-            content, len(content), _tag(hashlib.sha256(content).hexdigest()), lasting=False
+            content,
+            len(content),
+            _tag(hashlib.sha256(content).hexdigest()),
+            lasting=False,
+            compressible=name.endswith(_COMPRESSIBLE),
         )
 
     def downlink(self, user: int) -> Offer | None:
@@ -166,13 +189,19 @@ class Offers:
         key = path.name, status.st_size, status.st_mtime_ns
         digest = self._sound.get(key)
         if digest is None:
-            digest = _proven(path)
+            digest = digest_of(_proven(path))
             self._sound[key] = digest
-        return Offer(path, status.st_size, _tag(digest), lasting=True)
+        return Offer(
+            path,
+            status.st_size,
+            _tag(digest),
+            lasting=True,
+            compressible=path.name.endswith(_COMPRESSIBLE),
+        )
 
 
-def _proven(path: Path) -> str:
-    """The SHA-256 that a sealed file ends with, once it and the file's name fit the content."""
+def _proven(path: Path) -> bytes:
+    """The content of a sealed file, once the SHA-256 at its end and the file's name fit it."""
     content = path.read_bytes()
     digest = digest_of(content)
     if hashlib.sha256(content[:-32]).hexdigest() != digest or not path.stem.endswith(digest[:16]):
@@ -180,7 +209,7 @@ def _proven(path: Path) -> str:
             f"{path}: the file is damaged: its checksum or its name does not fit its "
             f"{len(content)} bytes; remove it and publish again"
         )
-    return digest
+    return content
 
 
 def _tag(digest: str) -> str:

@@ -28,12 +28,17 @@ def openapi() -> dict[str, Any]:
                     "A file that current.json names: item table, delta, segments, start weights",
                     _BYTES,
                     _BINARY,
-                    parameters=[_NAME],
+                    parameters=[_NAME, _ACCEPT_ENCODING],
+                    headers=_CODED,
                 )
             },
             "/v1/models/{name}": {
                 "get": _get(
-                    "An exported file or its manifest.json", _BYTES, _BINARY, parameters=[_NAME]
+                    "An exported file or its manifest.json",
+                    _BYTES,
+                    _BINARY,
+                    parameters=[_NAME, _ACCEPT_ENCODING],
+                    headers=_CODED,
                 )
             },
             "/v1/downlink": {
@@ -79,7 +84,21 @@ _CONDITIONS = [
     _header("Range", "One range of bytes; anything else is passed over"),
     _header("If-Range", "The ETag that the range is of"),
 ]
+_ACCEPT_ENCODING = _header(
+    "Accept-Encoding",
+    "Where it admits gzip and there is no Range, the file may come compressed",
+)
 _ETAG = {"ETag": {"required": True, "schema": {"type": "string"}}}
+_CODED = {
+    "Content-Encoding": {
+        "description": "Of a compressed answer, whose ETag is that of the file with -gzip",
+        "schema": {"type": "string", "enum": ["gzip"]},
+    },
+    "Vary": {
+        "description": "Of a file that may come compressed, however it comes",
+        "schema": {"type": "string"},
+    },
+}
 
 
 def _answers(*statuses: int) -> dict[str, Any]:
@@ -107,15 +126,26 @@ def _answers(*statuses: int) -> dict[str, Any]:
 
 
 def _get(
-    told: str, kind: str, schema: dict[str, Any], *, parameters: list[Any] | None = None
+    told: str,
+    kind: str,
+    schema: dict[str, Any],
+    *,
+    parameters: list[Any] | None = None,
+    headers: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    body = {"description": told, "headers": _ETAG, "content": {kind: {"schema": schema}}}
-    # A part of a file is no document, whatever the whole is.
-    part = {**body, "description": "The range that was asked for", "content": {kind: {}}}
+    coded = headers or {}
+    body = {"description": told, "headers": _ETAG | coded, "content": {kind: {"schema": schema}}}
+    # A part of a file is no document, whatever the whole is, and never compressed.
+    named = {name: coded[name] for name in coded if name != "Content-Encoding"}
+    part = {
+        "description": "The range that was asked for",
+        "headers": _ETAG | named,
+        "content": {kind: {}},
+    }
     responses: dict[str, Any] = {
         "200": body,
         "206": part,
-        "304": {"description": "As If-None-Match has it", "headers": _ETAG},
+        "304": {"description": "As If-None-Match has it", "headers": _ETAG | named},
         **_answers(401, 403, 404, 416, 429, 503),
     }
     found = [*(parameters or []), *_CONDITIONS]

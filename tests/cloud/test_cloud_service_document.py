@@ -42,6 +42,7 @@ OPERATIONS = [
 def running(tmp_path_factory):
     often = {"per_minute": 1e7, "burst": 10**6, "strangers": 10**6}
     found = service.Running(tmp_path_factory.mktemp("document"), **often)
+    (found.folder / "models" / "edge.tflite").write_bytes(bytes(10_000))
     yield found
     found.stop()
 
@@ -63,17 +64,33 @@ def check(case, token):
 def test_whatever_is_asked_the_answer_is_as_the_document_says(running, schema, method, path):
     operation = schema[path][method]
     token = running.tokens.issue(None if path == "/metrics" else 7)
-    names = {"/v1/files/{name}": running.publication.item_table.path}
-    names["/v1/models/{name}"] = "manifest.json"
+    names = {"/v1/files/{name}": [running.publication.item_table.path]}
+    names["/v1/models/{name}"] = ["manifest.json", "edge.tflite"]
 
     @SETTINGS
-    @given(case=operation.as_strategy(), there_is_one=st.booleans())
-    def ask(case, there_is_one):
-        if path in names and there_is_one:
-            case.path_parameters = {"name": names[path]}
+    @given(case=operation.as_strategy(), name=st.sampled_from([None, *names.get(path, ())]))
+    def ask(case, name):
+        if name is not None:
+            case.path_parameters = {"name": name}
         check(case, token)
 
     ask()
+
+
+@pytest.mark.parametrize("kind", ["files", "models"])
+def test_compressed_files_are_as_the_document_says(running, schema, kind):
+    names = {"files": running.publication.item_table.path, "models": "edge.tflite"}
+    operation = schema[f"/v1/{kind}/{{name}}"]["GET"]
+    for headers in (
+        {"Accept-Encoding": "gzip"},
+        {"Accept-Encoding": "gzip", "If-None-Match": "*"},
+        {"Accept-Encoding": "gzip", "Range": "bytes=0-9"},
+        {"Accept-Encoding": "identity"},
+    ):
+        case = operation.Case(path_parameters={"name": names[kind]}, headers=headers)
+        answer = case.call_and_validate(headers={"Authorization": f"Bearer {running.token}"})
+        coding = answer.headers.get("content-encoding")
+        assert (coding == ["gzip"]) == (headers == {"Accept-Encoding": "gzip"})
 
 
 def test_damaged_answers_are_refused_as_the_document_says(running, schema):
