@@ -8,9 +8,11 @@ import numpy.typing as npt
 from cloud.queries import choose_queries
 from cloud.version_files import StoredCloud
 
-__all__ = ["SegmentDownlinks", "segment_downlinks"]
+__all__ = ["EVERYBODY", "SegmentDownlinks", "mean_of_everybody", "segment_downlinks"]
 
 EVERYBODY = "all"
+"""The segment of all users, for whoever is in no other."""
+
 # The mean of fewer tells about single users, and would outlast their erasure.
 _FEWEST = 5
 
@@ -44,15 +46,16 @@ def segment_downlinks(
       users: `[users, d_c] float32`, its user embeddings without uplinks.
       round_number: from which the queries are drawn.
     """
-    heard = np.diff(stored.older.offsets) > 0
-    names, members = [EVERYBODY], [heard if heard.any() else np.ones_like(heard)]
+    older_counts = np.diff(stored.older.offsets)
+    heard = older_counts > 0
+    names, means = [EVERYBODY], [mean_of_everybody(users, older_counts)]
     categories = stored.space.user_categories
     for name, column in zip(categories, stored.user_columns().T, strict=True):
         inside = heard & (column > 0)
         if np.count_nonzero(inside) >= _FEWEST:
             names.append(name)
-            members.append(inside)
-    embeddings = np.stack([users[inside].mean(axis=0) for inside in members])
+            means.append(users[inside].mean(axis=0))
+    embeddings = np.stack(means)
     logits = embeddings @ stored.table.cloud[1:].T + stored.table.bias[1:]
     queries = [
         choose_queries(
@@ -65,3 +68,18 @@ def segment_downlinks(
         for index in range(len(names))
     ]
     return SegmentDownlinks(tuple(names), embeddings, np.stack(queries))
+
+
+def mean_of_everybody(
+    users: npt.NDArray[np.float32], older_counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """`[d_c] float32`, the downlink of the segment of all users.
+
+    Args:
+      users: `[users, d_c] float32`, their user embeddings without uplinks.
+      older_counts: `[users] int64`, how many interactions of each the cloud knows; who has none
+        does not count, unless nobody has any.
+    """
+    heard = older_counts > 0
+    mean: npt.NDArray[np.float32] = users[heard if heard.any() else slice(None)].mean(axis=0)
+    return mean

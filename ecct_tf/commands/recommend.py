@@ -36,7 +36,9 @@ def recommend(run: Path, user: str, k: int, side: str | None, as_json: bool) -> 
     """List the best items of the whole catalog for a user of RUN.
 
     By the model on the user's own device, or by the cloud's, as at the moment of the test. What
-    the user had met before is left out of the list and shown next to it, the newest first.
+    the user had met before is left out of the list and shown next to it, the newest first. A user
+    with too few interactions to have a device in RUN is served as a new device would be, which is
+    said below the list.
     """
     prepare("cloud")
     from ecct_tf.runs.run import open_run
@@ -74,3 +76,5 @@ def _print(found: "Recommendations") -> None:
         f"{counted(met, 'item')} met before, {left_out}{newest}." if met else "Nothing met before.",
         console,
     )
+    if found.note:
+        prose(found.note, console)

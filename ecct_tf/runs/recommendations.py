@@ -43,6 +43,7 @@ class Recommendations:
       scores: the model's score of each, as in the evaluation; only their order means something.
       titles: what people call each; empty texts where nobody named it.
       history: what the user had met, the newest first; none of it is recommended.
+      note: for a user without a device in the run, why, and what serves instead; else empty.
 
     Example:
       >>> found = Recommendations(
@@ -67,6 +68,7 @@ class Recommendations:
     scores: tuple[float, ...]
     titles: tuple[str, ...]
     history: tuple[TouchedItem, ...]
+    note: str = ""
 
     def __iter__(self) -> Iterator[tuple[str, float]]:
         return zip(self.items, self.scores, strict=True)
@@ -110,15 +112,17 @@ class Recommendations:
         newest = [
             f"{each.item} ({each.title})" if each.title else each.item for each in self.history[:3]
         ]
-        return "\n".join([*lines, f"after {', '.join(newest) or 'nothing'}"])
+        lines.append(f"after {', '.join(newest) or 'nothing'}")
+        return "\n".join([*lines, self.note] if self.note else lines)
 
     def _repr_html_(self) -> str:
         """Two tables side by side for a notebook: what is recommended, and after what."""
         best = self.frame.to_html(float_format="{:.3f}".format, border=0)
         names = ["item", "title"]
         newest = self.history_frame.head(_SHOWN)[names].to_html(index=False, border=0)
+        note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
         return (
-            f"<p>{html.escape(self._heading)}</p>"
+            f"<p>{html.escape(self._heading)}</p>{note}"
             '<div style="display:flex;gap:3em;align-items:flex-start">'
             f"<div>{best}</div><div>after{newest}</div></div>"
         )

@@ -1,12 +1,15 @@
 """The best items for a user, by a model of a run."""
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.config import EDGE_METHODS
 from ecct_tf.config.parsing import near_miss
-from ecct_tf.data import Candidates
+from ecct_tf.data import Candidates, Split
 from ecct_tf.errors import ConfigError, DataError
 from ecct_tf.plain_text import shown
 from ecct_tf.runs.recommendations import Recommendations, TouchedItem
@@ -43,6 +46,9 @@ def recommend(
     interaction, in a temporal split without one all of theirs; models that read the time then get a
     silent clock. Items with equal scores keep the order of their numbers.
 
+    A user with too few interactions for the split has no device in the run. Edge models serve them
+    as somebody who comes now, with all of their history: see `ecct_tf.runs.newcomers`.
+
     Args:
       scores: of a run.
       user: their id.
@@ -50,7 +56,8 @@ def recommend(
       side: whose model; None for the edge, or the one that the run has.
 
     Raises:
-      DataError: when there is no such user, or they take no part in the run.
+      DataError: when there is no such user, or they take no part in the run and it has no model
+        for a new user.
       ConfigError: when `k` is no whole number from 1, or the run has no model of that side.
     """
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
@@ -58,18 +65,27 @@ def recommend(
             f"k: expected a list length of at least 1, received {shown(k)}. Usual: 10."
         )
     experiment, config = scores.experiment, scores.experiment.config
-    moment = _moment(experiment, user)
+    dataset, split = experiment.dataset, experiment.split
+    number = user_number(experiment, user, newcomers=config.method in EDGE_METHODS)
+    moment = _moment(experiment, number)
     if side is None:
         side = "edge" if "edge" in scores.sides else scores.sides[0]
-    dataset, split = experiment.dataset, experiment.split
-    met = split.before(moment.user, moment.position)
-    times = split.times_before(moment.user, moment.position)
-    items = np.setdiff1d(scores.ranked_items(side, moment.user), met)
-    found = _scores(scores, side, moment, items)
+    scores.check_side(side)
+    score, note = scores.of, ""
+    if not split.includes(number):
+        score = scores.newcomers.scores
+        note = (
+            f"User {dataset.user_tokens[number]!r} has no device in the run: "
+            f"{_why_left_out(split, number)}. {scores.newcomers.served_by(side)}"
+        )
+    met = split.before(number, moment.position)
+    times = split.times_before(number, moment.position)
+    items = np.setdiff1d(scores.ranked_items(side, number), met)
+    found = _scores(functools.partial(score, side), moment, items)
     best = np.argsort(-found, kind="stable")[:k]
     chosen = items[best].tolist()
     return Recommendations(
-        user=dataset.user_tokens[moment.user],
+        user=dataset.user_tokens[number],
         side=side,
         model=model_name(config, side),
         rounds=scores.rounds,
@@ -80,16 +96,32 @@ def recommend(
             TouchedItem(dataset.item_tokens[item - 1], dataset.title(item), second)
             for item, second in zip(met[::-1].tolist(), times[::-1].tolist(), strict=True)
         ),
+        note=note,
     )
 
 
-def user_number(experiment: Experiment, user: str | int) -> int:
+def user_number(experiment: Experiment, user: str | int, *, newcomers: bool = False) -> int:
     """The number of the user with the id `user`, who takes part in the run.
+
+    Args:
+      experiment: the data of the run.
+      user: their id.
+      newcomers: whether to accept one who has too few interactions to take part.
 
     Raises:
       DataError: when there is none, or they take no part.
     """
-    dataset, split, token = experiment.dataset, experiment.split, _token(user)
+    number, split = _number(experiment, user), experiment.split
+    if split.includes(number) or (newcomers and number not in split.heavy_users):
+        return number
+    raise DataError(
+        f"user {experiment.dataset.user_tokens[number]!r} takes no part in the run: "
+        f"{_why_left_out(experiment.split, number)}. Ask for another user."
+    )
+
+
+def _number(experiment: Experiment, user: str | int) -> int:
+    dataset, token = experiment.dataset, _token(user)
     numbers = {other: number for number, other in enumerate(dataset.user_tokens)}
     if token not in numbers:
         some = ", ".join(map(repr, dataset.user_tokens[:3]))
@@ -97,13 +129,13 @@ def user_number(experiment: Experiment, user: str | int) -> int:
             f"user {token!r}: expected the id of one of the {dataset.num_users:,} users of data "
             f"set {dataset.name!r}, such as {some}{near_miss(token, numbers)}"
         )
-    number = numbers[token]
-    if not split.includes(number):
-        why = f"of {len(split.touched(number))} interactions the split leaves too few to train on"
-        if number in split.heavy_users:
-            why = "they met more of the catalog than data.max_item_share"
-        raise DataError(f"user {token!r} takes no part in the run: {why}. Ask for another user.")
-    return number
+    return numbers[token]
+
+
+def _why_left_out(split: Split, number: int) -> str:
+    if number in split.heavy_users:
+        return "they met more of the catalog than data.max_item_share"
+    return f"of {len(split.touched(number))} interactions the split leaves too few to train on"
 
 
 def _token(user: object) -> str:
@@ -115,20 +147,24 @@ def _token(user: object) -> str:
     return str(user)
 
 
-def _moment(experiment: Experiment, user: str | int) -> _Moment:
-    number, split, test = user_number(experiment, user), experiment.split, experiment.test
+def _moment(experiment: Experiment, number: int) -> _Moment:
+    split, test = experiment.split, experiment.test
+    if not split.includes(number):
+        return _Moment(number, len(split.touched(number)))
     tested = test.positions[test.users == number]
     position = int(tested[0]) if len(tested) else split.positions(number, "test").start
     return _Moment(number, position)
 
 
 def _scores(
-    scores: RunScores, side: str, moment: _Moment, items: npt.NDArray[np.int32]
+    score: Callable[[Candidates], npt.NDArray[np.float32]],
+    moment: _Moment,
+    items: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.float32]:
     """`[items] float32`: the score of each."""
     who, when = np.array([moment.user], np.int32), np.array([moment.position], np.int64)
     parts = [
-        scores.of(side, Candidates(who, when, items[None, start : start + _ITEMS_AT_ONCE]))[0]
+        score(Candidates(who, when, items[None, start : start + _ITEMS_AT_ONCE]))[0]
         for start in range(0, len(items), _ITEMS_AT_ONCE)
     ]
     return np.concatenate([np.zeros(0, np.float32), *parts])

@@ -120,13 +120,18 @@ class Run:
         beside, the newest first. The edge answers with the weights of the user's own device, the
         cloud's last downlink to it and the history that it holds; the cloud with what it knows.
 
+        A user with too few interactions to have a device in the run is served as a new device
+        would be: with starting weights, the downlink of the mean user and all of their history;
+        `note` of the answer says so.
+
         Args:
           user: their id.
           k: how many items.
           side: `edge` or `cloud`; None for the edge, or the one model that the run has.
 
         Raises:
-          DataError: when there is no such user, or they take no part in the run.
+          DataError: when there is no such user, or they take no part in the run and it has no
+            model for a new user.
           ConfigError: when `k` is below 1, or the run has no model of that side.
           ExportError: when the run has no checkpoint, or other data.
         """

@@ -14,6 +14,7 @@ from ecct_tf.federated import Algorithm, TrainableCloud
 from ecct_tf.knowledge import CloudRows
 from ecct_tf.phases import phase
 from ecct_tf.runs.models import RunModels
+from ecct_tf.runs.newcomers import Newcomers
 from ecct_tf.runs.opening import build_models, newest_checkpoint, run_experiment
 from ecct_tf.simulation.checkpoints import Checkpoint
 from ecct_tf.simulation.evaluation import EdgeEvaluator
@@ -77,11 +78,7 @@ class RunScores:
         Raises:
           ConfigError: the run has no model of that side.
         """
-        if side not in self.sides:
-            raise ConfigError(
-                f"side: expected one of {', '.join(self.sides)}, the models of a run of method "
-                f"{self._folder.config.method}, received {side!r}"
-            )
+        self.check_side(side)
         if self._folder.config.method not in EDGE_METHODS:
             return self._other_scores(candidates)[side]
         state = self._models.state
@@ -94,6 +91,14 @@ class RunScores:
             round_number=state.round_number,
         )
 
+    def check_side(self, side: str) -> None:
+        """Raises `ConfigError` unless the run has a model of `side`."""
+        if side not in self.sides:
+            raise ConfigError(
+                f"side: expected one of {', '.join(self.sides)}, the models of a run of method "
+                f"{self._folder.config.method}, received {side!r}"
+            )
+
     def ranked_items(self, side: str, user: int) -> npt.NDArray[np.int32]:
         """`[n] int32`: the items that the model of `side` can rank for `user`, ascending."""
         if side == "edge" and holds_candidates(self._folder.config):
@@ -101,6 +106,11 @@ class RunScores:
             if holding is not None:
                 return holding.items.of(user)
         return np.arange(1, self.experiment.dataset.num_items + 1, dtype=np.int32)
+
+    @functools.cached_property
+    def newcomers(self) -> Newcomers:
+        """What the run, of a method with ECCT's edge models, has for users without a device."""
+        return Newcomers(self._models)
 
     @functools.cached_property
     def _models(self) -> RunModels:

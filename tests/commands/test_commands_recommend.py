@@ -68,6 +68,11 @@ def test_the_history_is_counted_in_words(met, words, capsys):
     assert "[b]c[/b]" in printed
 
 
+def test_what_serves_a_user_without_a_device_stands_below(capsys):
+    _print(Recommendations("u", "edge", "ECCT edge", 1, ("c",), (0.5,), ("",), (), note="A note."))
+    assert capsys.readouterr().out.splitlines()[-2:] == ["Nothing met before.", "A note."]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
