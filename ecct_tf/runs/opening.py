@@ -110,7 +110,7 @@ def run_experiment(
             _log.warning(
                 "%s: %s. What is computed now need not be what the run trained", folder.path, change
             )
-    experiment = build_experiment(config, dataset=dataset)
+    experiment = build_experiment(config, dataset=dataset, opened=True)
     if checkpoint is not None and checkpoint.fingerprint != experiment.fingerprint():
         raise ExportError(f"{where}; restore it")
     return experiment

@@ -118,6 +118,7 @@ def build_experiment(
     *,
     dataset: Dataset | None = None,
     progress: bool = True,
+    opened: bool = False,
 ) -> Experiment:
     """Loads and splits the data, draws the candidates and puts users on devices.
 
@@ -125,6 +126,8 @@ def build_experiment(
       config: the configuration.
       dataset: data that is already loaded; otherwise what the configuration names.
       progress: whether a download may show a progress bar.
+      opened: whether the run is there already: what its making warned of is then logged as
+        information.
 
     Raises:
       ConfigError: the configuration does not fit the data, or an edge model cannot be built; the
@@ -150,22 +153,7 @@ def build_experiment(
     whole = split if thin is whole else whole
     check_usable(config, dataset, split)
     check_needs(run_needs(_size(config, dataset, split), config, reads=reads), what="this run")
-    if len(split.heavy_users):
-        _log.warning(
-            "%d of %d users touched more than data.max_item_share=%g of the items and are left out",
-            len(split.heavy_users),
-            split.num_users,
-            config.data.max_item_share,
-        )
-    if split.excluded_users:
-        _log.warning(
-            "%d of %d users have too few interactions for data.split=%s and are excluded",
-            split.excluded_users,
-            split.num_users,
-            config.data.split,
-        )
-    if config.features.clock and not tells_time(dataset.timestamps):
-        _log.warning("%s", silence(dataset.name, dataset.timestamps))
+    _log_left_out(config, dataset, split, level=logging.INFO if opened else logging.WARNING)
     # Of all that users met: what is tested, and against what, does not move with data.skew.
     drawn = functools.partial(
         evaluation_candidates,
@@ -184,6 +172,28 @@ def build_experiment(
         groups=_device_groups(config, dataset, split),
         whole=whole,
     )
+
+
+def _log_left_out(config: RunConfig, dataset: Dataset, split: Split, *, level: int) -> None:
+    """Logs which users take no part, and a clock that tells no time."""
+    if len(split.heavy_users):
+        _log.log(
+            level,
+            "%d of %d users touched more than data.max_item_share=%g of the items and are left out",
+            len(split.heavy_users),
+            split.num_users,
+            config.data.max_item_share,
+        )
+    if split.excluded_users:
+        _log.log(
+            level,
+            "%d of %d users have too few interactions for data.split=%s and are excluded",
+            split.excluded_users,
+            split.num_users,
+            config.data.split,
+        )
+    if config.features.clock and not tells_time(dataset.timestamps):
+        _log.log(level, "%s", silence(dataset.name, dataset.timestamps))
 
 
 def _reads(config: RunConfig) -> set[str]:

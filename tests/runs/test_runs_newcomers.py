@@ -1,6 +1,7 @@
 """Users with too few interactions for a device of a run: what serves them, and what is said."""
 
 import dataclasses
+import logging
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from ecct_tf.errors import ConfigError, DataError
 from ecct_tf.knowledge import CloudRows
 from ecct_tf.runs.newcomers import Newcomers
 from ecct_tf.runs.scoring import RunScores
+from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.run_folder import RunFolder
 
 SETTINGS = {
@@ -137,3 +139,13 @@ def test_only_edge_models_serve_newcomers(data, tmp_path):
 def test_files_of_a_newcomer_are_not_exported(new_run, tmp_path):
     with pytest.raises(DataError, match=r"user 'new2' takes no part in the run"):
         new_run.export(tmp_path, user="new2")
+
+
+def test_only_the_making_of_a_run_warns_of_users_who_are_left_out(new_run, data, caplog):
+    config, words = new_run.config, "2 of 22 users have too few interactions"
+    build_experiment(config, dataset=data)
+    assert [r.levelname for r in caplog.records if words in r.getMessage()] == ["WARNING"]
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        RunScores(RunFolder.open(new_run.path), dataset=data)
+    assert [r.levelname for r in caplog.records if words in r.getMessage()] == ["INFO"]
