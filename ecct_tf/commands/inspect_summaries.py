@@ -61,6 +61,7 @@ def folder_summary(folder: Path) -> list[str] | None:
 
 
 def _run(folder: Path) -> list[str]:
+    from ecct_tf.config import data_title
     from ecct_tf.simulation.methods import display_name
     from ecct_tf.simulation.run_folder import RunFolder
 
@@ -74,7 +75,7 @@ def _run(folder: Path) -> list[str]:
             f"{folder}: expected status.json and environment.json of a run, cannot read them: "
             f"{error!r}. Restore them from a copy."
         ) from error
-    data = config.data.name or config.data.dataset
+    data = data_title(config.data)
     after = f"{status} after {counted(rounds, 'round')}" if rounds else status
     name = _word(folder)
     command = f"report {name}" if status == "complete" else f"resume {name}"

@@ -79,7 +79,7 @@ def simulate(
     out: Path | None,
 ) -> None:
     """Train ECCT on simulated devices and compare it with its baselines."""
-    from ecct_tf.config import check_tier_names, listed_workers, load_config, rounds_key
+    from ecct_tf.config import check_tier_names, data_title, listed_workers, load_config, rounds_key
 
     options: dict[tuple[str, str], object] = {
         ("--dataset", "data.dataset"): dataset,
@@ -105,7 +105,8 @@ def simulate(
     out = default_folder(config) if out is None else out
     RunFolder.check(out)
     click.echo(
-        f"{config.method} on {config.data.dataset}: seed {config.seed}, run folder {out}", err=True
+        f"{config.method} on {data_title(config.data)}: seed {config.seed}, run folder {out}",
+        err=True,
     )
     if config.runtime.real_devices:
         interpreter = {"tensorflow": "TensorFlow's interpreter", "litert": "LiteRT"}

@@ -35,6 +35,7 @@ from ecct_tf.config.data_names import (
     dataset_target,
     is_own_dataset,
 )
+from ecct_tf.config.data_titles import data_title
 from ecct_tf.config.edge import (
     CLOCK_CONTEXT,
     OPTIMIZERS,
@@ -164,6 +165,7 @@ __all__ = [
     "check_tier_names",
     "codec_names",
     "codec_target",
+    "data_title",
     "dataset_names",
     "dataset_target",
     "dump_config",

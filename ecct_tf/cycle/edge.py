@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ecct_tf.config import CodecName, Tier, tier_slug
+from ecct_tf.config import CodecName, Tier, data_title, tier_slug
 from ecct_tf.cycle.folder import CycleFolder
 from ecct_tf.data import DeviceView
 from ecct_tf.data.profile import (
@@ -238,7 +238,7 @@ class EdgeSide:
             items=self.experiment.dataset.item_tokens,
             provenance={
                 "cloud_version": fetched.publication.cloud_version,
-                "dataset": self.experiment.config.data.dataset,
+                "dataset": data_title(self.experiment.config.data),
                 "seed": self.experiment.config.seed,
                 "weights": "initial",
             },

@@ -32,15 +32,14 @@ def print_table(comparison: Comparison, *, console: Console | None = None) -> No
     console = console or console_for(columns)
     shown = fitting(columns, console.width)
     run = comparison.runs[0]
-    data = run.config.get("data.name") or run.config["data.dataset"]
     ends = [
         number for number, model in enumerate(models[:-1]) if model.kind != models[number + 1].kind
     ]
     console.print(
         table_of(
             shown,
-            title=f"{data}, {run.config['data.split'].replace('_', '-')} split, test items among "
-            f"{run.candidates} candidates",
+            title=f"{run.data_title}, {run.config['data.split'].replace('_', '-')} split, test "
+            f"items among {run.candidates} candidates",
             bold=[model.kind == KINDS[0] for model in models],
             ends=ends,
         )

@@ -79,6 +79,12 @@ class Run:
         return str(self.config["method"])
 
     @property
+    def data_title(self) -> str:
+        """What people call the data; of own files an earlier release recorded no name."""
+        named = self.environment.get("data") or self.config.get("data.name")
+        return str(named or self.config["data.dataset"])
+
+    @property
     def seed(self) -> int:
         """The seed of all its randomness."""
         return int(self.config["seed"])

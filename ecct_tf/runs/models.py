@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ecct_tf.config import TrainingConfig
+from ecct_tf.config import TrainingConfig, data_title
 from ecct_tf.config.flat import flat_config, settings_with_effect
 from ecct_tf.config.yaml_text import parse_yaml, resolved
 from ecct_tf.data import Candidates
@@ -137,7 +137,7 @@ class RunModels:
             provenance={
                 "run": self.path.name,
                 "method": self.experiment.config.method,
-                "dataset": self.experiment.config.data.name or self.experiment.config.data.dataset,
+                "dataset": data_title(self.experiment.config.data),
                 "seed": self.experiment.config.seed,
                 "rounds": self.state.round_number,
                 "weights": f"{tier}: {whose}",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ecct_tf.config import EngineName, RunConfig
+from ecct_tf.config import EngineName, RunConfig, data_title
 from ecct_tf.data import Dataset, load_dataset
 from ecct_tf.errors import ConfigError
 from ecct_tf.installation import require, require_engine
@@ -247,7 +247,7 @@ class Run:
     @property
     def _heading(self) -> str:
         config = self.config
-        data = config.data.name or config.data.dataset
+        data = data_title(config.data)
         return f"{config.method} on {data}, seed {config.seed}, {self.status}: {self.path}"
 
     @property

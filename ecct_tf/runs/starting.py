@@ -13,6 +13,7 @@ from ecct_tf.config import (
     RunConfig,
     TypedOption,
     check_tier_names,
+    data_title,
     dataset_names,
     load_config,
     rounds_key,
@@ -85,7 +86,7 @@ def simulate(
     quiet_tensorflow()
     from ecct_tf.simulation.simulate import simulate as run
 
-    _log.info("%s on %s: run folder %s", config.method, _data_name(config), path)
+    _log.info("%s on %s: run folder %s", config.method, data_title(config.data), path)
     try:
         run(config, out=path, dataset=dataset, callbacks=callbacks)
     except KeyboardInterrupt:
@@ -167,7 +168,7 @@ def default_folder(config: RunConfig) -> Path:
       config: of the run.
     """
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    data = re.sub(r"[^\w.-]+", "-", _data_name(config)).strip("-.") or "data"
+    data = re.sub(r"[^\w.-]+", "-", data_title(config.data)).strip("-.") or "data"
     first = Path("runs") / f"{config.method}-{data}-seed{config.seed}-{now}"
     path, number = first, 1
     while path.exists():
@@ -241,7 +242,3 @@ def _names_data(text: str) -> bool:
     if ":" in text:
         return Path(text).suffix.lower() not in (".yaml", ".yml")
     return text != "files" and text in dataset_names()
-
-
-def _data_name(config: RunConfig) -> str:
-    return config.data.name or config.data.dataset

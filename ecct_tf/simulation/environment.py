@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ecct_tf.config import RunConfig
+from ecct_tf.config import RunConfig, data_title
 
 __all__ = ["changed_parts", "installed_packages", "now", "own_trace_digest", "run_environment"]
 
@@ -58,6 +58,7 @@ def run_environment(config: RunConfig) -> dict[str, Any]:
             start=config.start,
             others=config.baseline_losses,
         ),
+        "data": data_title(config.data),
         "datasets": dataset_origins(config.data.dataset),
         "methods": method_origins(config.method),
         "codecs": codec_origins(config.exchange),

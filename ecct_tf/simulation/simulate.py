@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from cloud.origin import check_cloud
-from ecct_tf.config import EngineName, RunConfig
+from ecct_tf.config import EngineName, RunConfig, data_title
 from ecct_tf.data import Dataset, described, refuse_in_memory
 from ecct_tf.data.outcomes import target_names
 from ecct_tf.edge import check_edge_models, check_losses
@@ -132,7 +132,7 @@ def resume(
 
 def _log_of(folder: RunFolder, what: str) -> AbstractContextManager[None]:
     config = folder.config
-    data = config.data.name or config.data.dataset
+    data = data_title(config.data)
     about = f"{display_name(config)} on {data}, seed {config.seed}, {what}"
     return run_log(folder.path / "run.log", about=f"{about}: ecct-tf {__version__}")
 

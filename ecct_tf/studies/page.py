@@ -57,11 +57,10 @@ def _runs(result: StudyResult) -> list[Run]:
 
 def _facts(result: StudyResult) -> str:
     run = _runs(result)[0]
-    data = run.config.get("data.name") or run.config["data.dataset"]
     seeds = ", ".join(map(str, result.seeds))
     return (
-        f"{data} · {str(run.config['data.split']).replace('_', '-')} split · {run.candidates} "
-        f"candidates · {plural(len(result.points), 'point')} · seeds {seeds}"
+        f"{run.data_title} · {str(run.config['data.split']).replace('_', '-')} split · "
+        f"{run.candidates} candidates · {plural(len(result.points), 'point')} · seeds {seeds}"
     )
 
 

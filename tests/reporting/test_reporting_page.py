@@ -269,7 +269,11 @@ def test_hostile_text_is_escaped_everywhere(make_run, result, tmp_path: Path) ->
     )
     environment = json.loads((path / "environment.json").read_text())
     environment.update(
-        command=["ecct", HOSTILE], platform=HOSTILE, started=HOSTILE, packages={HOSTILE: HOSTILE}
+        data=HOSTILE,
+        command=["ecct", HOSTILE],
+        platform=HOSTILE,
+        started=HOSTILE,
+        packages={HOSTILE: HOSTILE},
     )
     (path / "environment.json").write_text(json.dumps(environment))
     text, page = report([path], tmp_path)
@@ -282,6 +286,16 @@ def test_hostile_text_is_escaped_everywhere(make_run, result, tmp_path: Path) ->
     assert "49 $x$" not in page.text
     drawings = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
     assert any(re.search(r"<text[^>]*>ECCT &lt;script&gt;.*\$x\$", drawing) for drawing in drawings)
+
+
+def test_the_title_has_the_name_of_the_data(make_run, tmp_path: Path) -> None:
+    path = make_run(settings={"data.dataset": "files", "data.schema": "schema.yaml"})
+    assert "<h1>ECCT on files</h1>" in report([path], tmp_path)[0]
+    environment = json.loads((path / "environment.json").read_text())
+    (path / "environment.json").write_text(json.dumps({**environment, "data": "corner shop"}))
+    text, _ = report([path], tmp_path)
+    assert "<title>ECCT on corner shop</title>" in text
+    assert "<h1>ECCT on corner shop</h1>" in text
 
 
 def test_odd_environments_do_not_stop_a_report(make_run, tmp_path: Path) -> None:
