@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from ecct_tf.config.file_kinds import check_kind
 from ecct_tf.config.parsing import build, check_keys, read_mapping
 from ecct_tf.config.run import RunConfig
 from ecct_tf.config.stored import complete_settings, is_run_settings
@@ -111,6 +112,7 @@ def load_over(
     target = type(default)
     values: dict[str, Any] = {} if path is None else read_mapping(path)
     overrides = list(overrides)
+    check_kind(values, target, where=str(path))
     check_keys(values, target, where=str(path))
     if complete is not None:
         values = complete(values)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from ecct_tf.config.checks import at_least
+from ecct_tf.config.file_kinds import check_kind
 from ecct_tf.config.parsing import build, check_keys, read_mapping
 from ecct_tf.data._text_files import PACKED_SUFFIXES
 from ecct_tf.data.numbers import Scaling
@@ -327,6 +328,7 @@ def read_files_schema(path: str | Path) -> FilesSchema:
             f"  interactions: {{path: {path.name}, user: ..., item: ..., timestamp: ...}}"
         )
     values = read_mapping(path, what="data schema")
+    check_kind(values, FilesSchema, where=str(path))
     check_keys(values, FilesSchema, where=str(path))
     for section in ("users", "items"):
         if isinstance(values.get(section), dict) and values[section].get("id") is None:
