@@ -50,10 +50,10 @@ class Decompression:
     pieces that hold it.
 
     Args:
-      most: bytes that the member may hold.
+      most: bytes that the member may hold; None where whoever takes the blocks counts them.
     """
 
-    def __init__(self, *, most: int) -> None:
+    def __init__(self, *, most: int | None) -> None:
         self._most = most
         self._num_bytes = 0
         self._stream = zlib.decompressobj(_GZIP_FRAME)
@@ -74,7 +74,7 @@ class Decompression:
                     f"{error}; fetch it again"
                 ) from error
             self._num_bytes += len(block)
-            if self._num_bytes > self._most:
+            if self._most is not None and self._num_bytes > self._most:
                 raise CodecError(
                     f"gzip: expected at most {self._most} bytes when decompressed, got more"
                 )

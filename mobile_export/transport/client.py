@@ -1,10 +1,8 @@
 """What a device asks of the service: the publication, its files, its downlink; and its answers."""
 
-import contextlib
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +25,7 @@ from ecct_tf.wire.sealed import DIGEST_BYTES
 from ecct_tf.wire.signing import PublicKey, check_signature
 from mobile_export.device import ReceivedDownlink
 from mobile_export.transport.http import Answer, Transport
+from mobile_export.transport.partial import PartialFile
 from mobile_export.transport.receipts import Sent, read_receipt
 from mobile_export.transport.retrying import Retries, RetryingTransport
 
@@ -41,6 +40,8 @@ __all__ = [
 _NEWEST_SIGNED = "newest-signed"
 # A service says so where it takes answers by place.
 _ANSWER_BY, _PLACE, _ITEM = "ecct-answer-by", "place", "item"
+# Of a model whose manifest does not say how long it is.
+_MOST_MODEL_BYTES = 1 << 30
 _log = logging.getLogger(__name__)
 
 # Of files that a publication names; others in the cache, such as models, are in use.
@@ -149,6 +150,7 @@ class CloudClient:
             f"/v1/files/{wanted.path}",
             wanted.path,
             etag=f'"{wanted.sha256}"',
+            most=wanted.num_bytes,
             sound=lambda content: (
                 len(content) == wanted.num_bytes
                 and digest_of(content) == wanted.sha256
@@ -243,8 +245,9 @@ class CloudClient:
         answer = self._ask("GET", "/v1/models/manifest.json", headers={})
         content = _body(answer, "/v1/models/manifest.json")
         try:
-            expected = str(json.loads(content)["files"][name]["sha256"])
-        except (ValueError, KeyError, TypeError) as error:
+            entry = json.loads(content)["files"][name]
+            expected, announced = str(entry["sha256"]), entry.get("bytes")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TransportError(
                 f"/v1/models: expected {name} in the manifest: {error!r}"
             ) from error
@@ -252,6 +255,7 @@ class CloudClient:
             f"/v1/models/{name}",
             f"{expected[:16]}/{name}",
             etag=f'"{expected}"',
+            most=announced if isinstance(announced, int) else _MOST_MODEL_BYTES,
             sound=lambda content: hashlib.sha256(content).hexdigest() == expected,
         )
         write_bytes(path.parent / "manifest.json", content, private=True)
@@ -308,7 +312,9 @@ class CloudClient:
     def _own(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"}
 
-    def _fetched(self, path: str, name: str, *, etag: str, sound: Callable[[bytes], bool]) -> Path:
+    def _fetched(
+        self, path: str, name: str, *, etag: str, most: int, sound: Callable[[bytes], bool]
+    ) -> Path:
         kept = self._cache / name
         if kept.exists():
             if sound(kept.read_bytes()):
@@ -316,42 +322,25 @@ class CloudClient:
             _log.warning("%s: the file was damaged since it was fetched; fetches it anew", kept)
             kept.unlink()
         private_folder(kept.parent)
-        part = kept.with_name(f".{kept.name}.part")
+        part = PartialFile(kept.with_name(f".{kept.name}.part"), etag=etag, most=most, what=path)
         for _ in range(2):
-            self._download(path, part, etag=etag)
-            if sound(part.read_bytes()):
-                part.replace(kept)
+            self._download(path, part)
+            if sound(part.read()):
+                part.path.replace(kept)
                 return kept
             # Of another content before it was broken off, or damaged on the way.
-            part.unlink()
+            part.remove()
         raise TransportError(f"{path}: expected the content that was published, got another twice")
 
-    def _download(self, path: str, part: Path, *, etag: str) -> None:
+    def _download(self, path: str, part: PartialFile) -> None:
         """Fills `part` to its end; what a broken connection brought stays in it."""
-
-        def headers() -> dict[str, str]:
-            have = part.stat().st_size if part.exists() else 0
-            return {**self._own(), "Range": f"bytes={have}-", "If-Range": etag}
-
-        def opened(flags: int) -> int:
-            return os.open(part, flags | os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-        begun: list[Answer] = []
-
-        def take(answer: Answer, block: bytes) -> None:
-            fresh = not begun or begun[-1] is not answer
-            begun.append(answer)
-            whole = answer.status == 200 and fresh
-            with os.fdopen(opened(os.O_TRUNC if whole else os.O_APPEND), "ab") as file:
-                file.write(block)
-
-        answer = _allowed(self._transport.ask("GET", path, headers=headers, sink=take))
-        if answer.status == 416:  # All of it is here, or more than there is.
-            return
-        if answer.status not in (200, 206):
+        answer = self._transport.ask(
+            "GET", path, headers=lambda: {**self._own(), **part.headers()}, sink=part.take
+        )
+        # 416: all of it is here, or more than there is.
+        if _allowed(answer).status not in (200, 206, 416):
             raise TransportError(f"{path}: the service answered {answer.status}")
-        with contextlib.suppress(OSError), part.open("rb") as file:
-            os.fsync(file.fileno())
+        part.sync()
 
 
 def _of_kind(file: DownlinkFile, *, own: bool) -> DownlinkFile:

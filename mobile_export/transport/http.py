@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from ecct_tf.errors import ConfigError, TransportError
+from ecct_tf.errors import CodecError, ConfigError, TransportError
+from ecct_tf.wire.compressed import Decompression
 
 __all__ = ["Answer", "HttpTransport", "Transport", "UnreachableError"]
 
@@ -57,8 +58,8 @@ class Transport(Protocol):
           path: from the root of the service.
           headers: of the request.
           body: of the request.
-          sink: takes the body of a success, block by block, with status and headers; what it
-            took before a connection broke stays with it.
+          sink: takes the body of a success, decompressed, block by block, with status and headers;
+            what it took before a connection broke stays with it. It refuses what is too long.
 
         Raises:
           UnreachableError: there was no whole answer.
@@ -68,6 +69,8 @@ class Transport(Protocol):
 
 class HttpTransport:
     """Asks a service at an address, each time over a connection of its own.
+
+    Where a sink takes a whole body, the service may send it compressed; parts it sends as they are.
 
     Args:
       address: `https://host:port`; `http://` only for this very machine, or where `plain` is True.
@@ -126,17 +129,19 @@ class HttpTransport:
     ) -> Answer:
         """See `Transport`."""
         connection = self._connection()
+        named = dict(headers)
+        if sink is not None and "range" not in map(str.lower, headers):
+            # http.client would ask for what is not compressed.
+            named.setdefault("Accept-Encoding", "gzip")
         try:
             connection.connect()
             self._check_pin(connection)
-            connection.request(
-                method, self._prefix + path, body=body or None, headers=dict(headers)
-            )
+            connection.request(method, self._prefix + path, body=body or None, headers=named)
             response = connection.getresponse()
             told = {name.lower(): value for name, value in response.getheaders()}
             head = Answer(response.status, told, b"")
             if sink is not None and response.status in (200, 206):
-                _drain(response, head, sink)
+                _drain(response, head, sink, what=path)
                 return head
             content = response.read(_MOST_BYTES + 1)
             if len(content) > _MOST_BYTES:
@@ -149,7 +154,7 @@ class HttpTransport:
                 f"{self._host}: its certificate is not trusted: {error.verify_message}; is it the "
                 "service that is meant?"
             ) from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, CodecError) as error:
             raise UnreachableError(
                 f"{method} {path}: {self._host} gave no whole answer: {error!r}"
             ) from error
@@ -178,9 +183,25 @@ class HttpTransport:
 
 
 def _drain(
-    response: http.client.HTTPResponse, head: Answer, sink: Callable[[Answer, bytes], None]
+    response: http.client.HTTPResponse,
+    head: Answer,
+    sink: Callable[[Answer, bytes], None],
+    *,
+    what: str,
 ) -> None:
+    coding = head.headers.get("content-encoding", "identity").strip().lower()
+    # A part of a compressed file is no part of the file.
+    if coding != "identity" and (coding not in ("gzip", "x-gzip") or head.status != 200):
+        raise TransportError(
+            f"{what}: expected a whole file as it is or with gzip, or a part as it is; got "
+            f"{coding!r} with status {head.status}; what stands before the service must not alter "
+            "its answers"
+        )
+    reader = None if coding == "identity" else Decompression(most=None)
     while block := response.read1(_BLOCK_BYTES):
-        sink(head, block)
+        for piece in [block] if reader is None else reader.blocks(block):
+            sink(head, piece)
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
+    if reader is not None:
+        reader.finish()

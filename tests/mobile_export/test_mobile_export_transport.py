@@ -58,8 +58,8 @@ def test_a_download_goes_on_where_it_broke(tmp_path):
     parts = [breaking(TABLE, etag, after=after) for after in (400_000, 0, 10_000, len(TABLE))]
     transport, client = client_of(tmp_path, *parts)
     assert client.file(publication.item_table) == TABLE
-    starts = [headers["Range"] for _, _, headers, _ in transport.asked]
-    assert starts == ["bytes=0-", "bytes=400000-", "bytes=400000-", "bytes=410000-"]
+    starts = [headers.get("Range") for _, _, headers, _ in transport.asked]
+    assert starts == [None, "bytes=400000-", "bytes=400000-", "bytes=410000-"]
     assert client.file(publication.item_table) == TABLE
     assert len(transport.asked) == 4
     for path in (tmp_path / "cache").iterdir():
@@ -84,7 +84,7 @@ def test_what_is_not_what_was_published_is_never_kept(tmp_path):
     transport, client = client_of(tmp_path, breaking(torn, etag, after=len(torn)))
     with pytest.raises(TransportError, match="got another twice"):
         client.file(publication.item_table)
-    assert [headers["Range"] for _, _, headers, _ in transport.asked] == ["bytes=0-"] * 2
+    assert [headers.get("Range") for _, _, headers, _ in transport.asked] == [None] * 2
     assert not list((tmp_path / "cache").iterdir())
     # What is left of something else is fetched anew.
     part = tmp_path / "cache" / f".{publication.item_table.path}.part"

@@ -35,10 +35,10 @@ def breaking(content, etag, *, after):
     """Sends `after` bytes of what is asked for, then breaks."""
 
     def ask(headers, sink):
-        start = int(headers["Range"].removeprefix("bytes=").rstrip("-"))
+        start = int(headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
         if start >= len(content):
             return told(416)
-        status = 206 if headers["If-Range"] == etag else 200
+        status = 206 if headers.get("If-Range") == etag else 200
         part = content[start:] if status == 206 else content
         head = Answer(status, {}, b"")
         for place in range(0, min(after, len(part)), 1000):

@@ -139,7 +139,7 @@ public class CloudClient(
      * @throws TransportException when it cannot be fetched, or is not what the publication says.
      */
     public fun file(wanted: PublishedFile): ByteArray =
-        fetched("/v1/files/${wanted.path}", File(cache, wanted.path), "\"${wanted.sha256}\"") { content ->
+        fetched("/v1/files/${wanted.path}", File(cache, wanted.path), "\"${wanted.sha256}\"", wanted.numBytes) { content ->
             val length = content.size - DIGEST_BYTES
             content.size == wanted.numBytes && length > 0 &&
                 content.copyOfRange(length, content.size).toHex() == wanted.sha256 &&
@@ -153,16 +153,18 @@ public class CloudClient(
      */
     public fun model(name: String): File {
         val content = body(ask("GET", "/v1/models/$MANIFEST", emptyMap()), "/v1/models/$MANIFEST")
-        val expected =
+        val manifest =
             try {
-                Manifest.parse(String(content, Charsets.UTF_8)).sha256[name]
+                Manifest.parse(String(content, Charsets.UTF_8))
             } catch (error: ModelFileException) {
                 throw TransportException("/v1/models: ${error.message}", error)
             }
+        val expected = manifest.sha256[name]
         if (expected == null) throw TransportException("/v1/models: expected $name in the manifest, it is not offered")
         val folder = File(cache, expected.take(NAME_DIGITS))
+        val most = manifest.bytes[name] ?: MOST_MODEL_BYTES
         val file =
-            fetched("/v1/models/$name", File(folder, name), "\"$expected\"") { sha256(it).toHex() == expected }
+            fetched("/v1/models/$name", File(folder, name), "\"$expected\"", most) { sha256(it).toHex() == expected }
         onDisk(folder) { writeAtomically(File(folder, MANIFEST), content) }
         return file
     }
@@ -216,15 +218,15 @@ public class CloudClient(
 
     private fun own() = mapOf("Authorization" to "Bearer $token")
 
-    private fun fetched(path: String, kept: File, etag: String, sound: (ByteArray) -> Boolean): File {
+    private fun fetched(path: String, kept: File, etag: String, most: Int, sound: (ByteArray) -> Boolean): File {
         // What was damaged since is fetched anew.
         if (kept.exists() && sound(kept.readBytes())) return kept
         val draft = File(kept.absoluteFile.parentFile, ".${kept.name}.part")
         draft.parentFile.mkdirs()
         repeat(2) {
             onDisk(draft) {
-                download(path, draft, etag)
-                if (sound(draft.readBytes())) {
+                download(path, draft, etag, most)
+                if (draft.exists() && sound(draft.readBytes())) {
                     if (!draft.renameTo(kept)) throw IOException("$draft could not be renamed")
                     return kept
                 }
@@ -235,20 +237,28 @@ public class CloudClient(
         throw TransportException("$path: expected the content that was published, got another twice")
     }
 
-    /** Fills [draft] to its end; what a broken connection brought stays in it. */
-    private fun download(path: String, draft: File, etag: String) {
+    /** Fills [draft] to its end, at most [most] bytes; what a broken connection brought stays in it. */
+    private fun download(path: String, draft: File, etag: String, most: Int) {
         var last: Answer? = null
         val sink =
             Sink { head, block, length ->
                 val append = head.status == PARTIAL || head === last
                 last = head
+                if ((if (append) draft.length() else 0L) + length > most) {
+                    draft.delete()
+                    throw TransportException(
+                        "$path: expected at most the $most bytes that were announced, got more; is it the service " +
+                            "that is meant?",
+                    )
+                }
                 FileOutputStream(draft, append).use { it.write(block, 0, length) }
             }
         val answer =
             allowed(
                 retries.ask(transport, sink) {
-                    val range = mapOf("Range" to "bytes=${draft.length()}-", "If-Range" to etag)
-                    Request("GET", path, own() + range)
+                    val have = draft.length()
+                    val rest = if (have > 0) mapOf("Range" to "bytes=$have-", "If-Range" to etag) else emptyMap()
+                    Request("GET", path, own() + rest)
                 },
             )
         // 416: all of it is here, or more than there is.
@@ -302,6 +312,9 @@ public class CloudClient(
         const val MANIFEST = ModelFile.MANIFEST
         const val DIGEST_BYTES = Sealed.DIGEST_BYTES
         const val NAME_DIGITS = 16
+
+        // Of a model whose manifest does not say how long it is.
+        const val MOST_MODEL_BYTES = 1 shl 30
         const val OK = 200
         const val PARTIAL = 206
         const val NOT_MODIFIED = 304

@@ -1,16 +1,20 @@
 package ecct.edge
 
+import java.io.FilterInputStream
 import java.io.IOException
 import java.io.InputStream
 import java.net.HttpURLConnection
 import java.net.URL
 import java.security.cert.CertificateException
+import java.util.zip.GZIPInputStream
 import javax.net.ssl.HttpsURLConnection
 import javax.net.ssl.SSLException
 import javax.net.ssl.SSLSocketFactory
 
 /**
  * HTTP over what the JVM and Android bring, one connection for each request.
+ *
+ * Where a sink takes a whole body, the service may send it compressed; parts it sends as they are.
  *
  * @param address `https://host:port`; `http://` only for this very machine, or where [plain] is true.
  * @param timeoutMilliseconds for a connection, and for each block of an answer.
@@ -48,7 +52,7 @@ public class HttpTransport(
         try {
             val connection = URL(root + request.path).openConnection() as HttpURLConnection
             try {
-                prepare(connection, request)
+                prepare(connection, request, isWhole = sink != null && RANGE !in request.headers)
                 connection.connect()
                 checkPin(connection)
                 if (request.body.isNotEmpty()) connection.outputStream.use { it.write(request.body) }
@@ -61,15 +65,16 @@ public class HttpTransport(
         }
     }
 
-    private fun prepare(connection: HttpURLConnection, request: Request) {
+    private fun prepare(connection: HttpURLConnection, request: Request, isWhole: Boolean) {
         connection.requestMethod = request.method
         connection.connectTimeout = timeoutMilliseconds
         connection.readTimeout = timeoutMilliseconds
         connection.useCaches = false
         // A token goes to the service that is meant, and to no other that it may name.
         connection.instanceFollowRedirects = false
-        // Parts of a file are of the file, not of a compressed one.
-        connection.setRequestProperty("Accept-Encoding", "identity")
+        // Parts of a file are of the file, not of a compressed one. Without this header Android asks for gzip and
+        // decompresses unseen, the JVM does not.
+        connection.setRequestProperty("Accept-Encoding", if (isWhole) GZIP else IDENTITY)
         connection.setRequestProperty("Connection", "close")
         request.headers.forEach(connection::setRequestProperty)
         if (request.body.isNotEmpty()) {
@@ -99,24 +104,46 @@ public class HttpTransport(
         val stream = (if (status < ERRORS) connection.inputStream else connection.errorStream) ?: return head
         val body = java.io.ByteArrayOutputStream()
         val taking = if (sink != null && (status == OK || status == PARTIAL)) sink else null
-        val size =
-            stream.use { content ->
-                blocks(content) { block, length ->
-                    if (taking != null) {
-                        taking.take(head, block, length)
-                    } else {
-                        body.write(block, 0, length)
-                        if (body.size() > MOST_BYTES) {
-                            throw TransportException("${request.path}: expected at most $MOST_BYTES bytes, got more")
-                        }
+        val sent = Counted(stream)
+        sent.use {
+            blocks(if (taking == null) sent else decompressed(sent, head, request)) { block, length ->
+                if (taking != null) {
+                    taking.take(head, block, length)
+                } else {
+                    body.write(block, 0, length)
+                    if (body.size() > MOST_BYTES) {
+                        throw TransportException("${request.path}: expected at most $MOST_BYTES bytes, got more")
                     }
                 }
             }
+        }
         // Not every implementation notices that a body ends early.
-        if (told != null && size != told && request.method != "HEAD" && status != NOT_MODIFIED) {
-            throw IOException("$size bytes of $told")
+        if (told != null && sent.size != told && request.method != "HEAD" && status != NOT_MODIFIED) {
+            throw IOException("${sent.size} bytes of $told")
         }
         return Answer(status, headers, body.toByteArray())
+    }
+
+    /** The file that [sent] holds; reading it fails where a compressed one ends early or is damaged. */
+    private fun decompressed(sent: InputStream, head: Answer, request: Request): InputStream {
+        val coding = head.headers["content-encoding"]?.trim()?.lowercase() ?: IDENTITY
+        if (coding == IDENTITY) return sent
+        // A part of a compressed file is no part of the file.
+        if ((coding == GZIP || coding == "x-gzip") && head.status == OK) return GZIPInputStream(sent, BLOCK_BYTES)
+        throw TransportException(
+            "${request.path}: expected a whole file as it is or with gzip, or a part as it is; got $coding with status " +
+                "${head.status}; what stands before the service must not alter its answers",
+        )
+    }
+
+    /** Counts bytes as they arrived, before they are decompressed. */
+    private class Counted(stream: InputStream) : FilterInputStream(stream) {
+        var size = 0L
+
+        override fun read(): Int = super.read().also { if (it >= 0) size++ }
+
+        override fun read(block: ByteArray, offset: Int, length: Int): Int =
+            super.read(block, offset, length).also { if (it > 0) size += it }
     }
 
     private fun told(request: Request, error: IOException): TransportException {
@@ -133,6 +160,9 @@ public class HttpTransport(
         const val NOT_MODIFIED = 304
         const val ERRORS = 400
         const val BLOCK_BYTES = 1 shl 16
+        const val RANGE = "Range"
+        const val GZIP = "gzip"
+        const val IDENTITY = "identity"
 
         // Of what is no file: errors, receipts, downlinks.
         const val MOST_BYTES = 16 shl 20
@@ -140,14 +170,12 @@ public class HttpTransport(
         val HERE = setOf("127.0.0.1", "[::1]", "localhost")
         val PIN = Regex("[0-9a-f]{64}")
 
-        inline fun blocks(content: InputStream, take: (ByteArray, Int) -> Unit): Long {
+        inline fun blocks(content: InputStream, take: (ByteArray, Int) -> Unit) {
             val block = ByteArray(BLOCK_BYTES)
-            var size = 0L
             while (true) {
                 val length = content.read(block)
-                if (length < 0) return size
+                if (length < 0) return
                 take(block, length)
-                size += length
             }
         }
     }

@@ -4,8 +4,12 @@ package ecct.edge
  * `manifest.json`, which `ecct export` writes beside its files.
  *
  * @property sha256 the SHA-256 of each file by its name, in hexadecimal.
+ * @property bytes the length of each file by its name, where the manifest has it.
  */
-public class Manifest(public val sha256: Map<String, String>) {
+public class Manifest(
+    public val sha256: Map<String, String>,
+    public val bytes: Map<String, Int> = emptyMap(),
+) {
     /**
      * Refuses [content] unless it has the hash that the manifest has for [name].
      *
@@ -37,7 +41,11 @@ public class Manifest(public val sha256: Map<String, String>) {
         public fun parse(text: String): Manifest =
             try {
                 val files = JsonObject.parse(text, "manifest.json").child("files")
-                Manifest(files.names.associateWith { files.child(it).text("sha256") })
+                val entries = files.names.associateWith(files::child)
+                Manifest(
+                    sha256 = entries.mapValues { (_, entry) -> entry.text("sha256") },
+                    bytes = entries.filterValues { it.has("bytes") }.mapValues { (_, entry) -> entry.count("bytes") },
+                )
             } catch (error: JsonException) {
                 throw ModelFileException(
                     "manifest.json: expected the manifest of `ecct export`: ${error.message}",

@@ -28,7 +28,7 @@ public class Answer(
     public val body: ByteArray,
 )
 
-/** Takes the body of a success, block by block. */
+/** Takes the body of a success, decompressed, block by block; it refuses what is too long. */
 public fun interface Sink {
     /** The first [length] bytes of [block] come next; [head] has status and headers. */
     public fun take(head: Answer, block: ByteArray, length: Int)

@@ -76,7 +76,7 @@ class CloudClientTest {
             val error = assertFailsWith<TransportException> { client.model("edge.tflite") }
             assertTrue("got another twice" in error.message.orEmpty())
             assertEquals(emptyList(), cache.walk().filter { it.isFile }.toList())
-            assertEquals(listOf("bytes=0-", "bytes=0-"), transport.asked.drop(1).map { it.headers["Range"] })
+            assertEquals(listOf(null, null), transport.asked.drop(1).map { it.headers["Range"] })
             assertFailsWith<TransportException> { client(cache, manifest).model("other.tflite") }
         }
 
