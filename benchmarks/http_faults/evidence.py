@@ -83,6 +83,7 @@ class Evidence:
         problem = self._torn(path, headers, content)
         with self._lock:
             self.counts["served"] += 1
+            self.counts["served compressed"] += headers.get("content-encoding") == "gzip"
             if problem:
                 self.problems.append(f"{path}: {problem}")
 

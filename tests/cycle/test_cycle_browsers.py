@@ -85,6 +85,7 @@ def test_pages_browsers_and_their_hosts_that_are_killed_lose_nothing(tmp_path):
     assert faults.left == ()
     for what in BROWSER_KILLS:
         assert faults.evidence.counts[f"kill: {what}"] == 1
+    assert faults.evidence.counts["served compressed"] > 0
     assert faults.evidence.verdict(log) == []
     assert len({record.key for record in log_records(log)}) == len(log_records(log)) == DEVICES
 

@@ -98,6 +98,7 @@ def test_what_is_torn_is_found_and_what_is_whole_is_not(evidence, tmp_path, name
         content = compressed(content)
     evidence.serve(path, headers, content[start:])
     assert evidence.problems == []
+    assert evidence.counts["served compressed"] == ("content-encoding" in headers)
     evidence.serve(path, headers, content[cut])
     assert len(evidence.problems) == 1
 

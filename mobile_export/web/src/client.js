@@ -1,6 +1,7 @@
 /**
  * A device's side of `ecct cloud serve`: fetches what is published, and hands over answers. The service must name the
- * page's origin in `--allow-origin`. The browser keeps what it fetched by `ETag`; a broken download begins anew.
+ * page's origin in `--allow-origin`. The browser keeps what it fetched by `ETag`, and decompresses what comes compressed;
+ * a broken download begins anew.
  */
 import {DownlinkFile} from './downlink.js';
 import {
@@ -13,11 +14,15 @@ import {MANIFEST, ModelFile} from './model_file.js';
 import {readPublication, readReceipt} from './publication.js';
 import {DIGEST_BYTES} from './sealed.js';
 import {checkSignature} from './signing.js';
-import {toHex} from './bytes.js';
+import {concatenated, toHex} from './bytes.js';
 import {byPlace} from './uplink.js';
 
 const AGAIN = [408, 425, 429, 500, 502, 503, 504];
 const UNPROCESSABLE = 422;
+// Of what is no file: receipts, downlinks, JSON.
+const MOST_BYTES = 16 * 2 ** 20;
+// Of a model whose manifest does not say how long it is.
+const MOST_MODEL_BYTES = 2 ** 30;
 const REFUSED = [400, 403, 413, UNPROCESSABLE];
 
 /**
@@ -141,9 +146,10 @@ export class CloudClient {
    * @throws {TransportError} when it is not offered, or not what its manifest says.
    */
   async model(name, options = {}) {
-    const [manifest, content] = await Promise.all([MANIFEST, name].map((each) => this.#body(`/v1/models/${each}`)));
+    const manifest = new TextDecoder().decode(await this.#body(`/v1/models/${MANIFEST}`));
+    const content = await this.#body(`/v1/models/${name}`, announcedBytes(manifest, name));
     try {
-      return await ModelFile.parse(name, content, new TextDecoder().decode(manifest), options);
+      return await ModelFile.parse(name, content, manifest, options);
     } catch (error) {
       if (!(error instanceof ModelFileError)) throw error;
       throw new TransportError(`/v1/models/${name}: ${error.message}`, {cause: error});
@@ -191,7 +197,7 @@ export class CloudClient {
 
   /** @param {import('./publication.js').Publication} publication */
   async #segments({segments: {path, numBytes, sha256}}) {
-    const content = await this.#body(`/v1/files/${encodeURIComponent(path)}`);
+    const content = await this.#body(`/v1/files/${encodeURIComponent(path)}`, numBytes);
     const isSound =
       content.length === numBytes && toHex(content.slice(-DIGEST_BYTES)) === sha256 &&
       sha256Hex(content.subarray(0, content.length - DIGEST_BYTES)) === sha256;
@@ -199,23 +205,30 @@ export class CloudClient {
     return content;
   }
 
-  /** @param {string} path */
-  async #body(path) {
-    return this.#whole(await this.#ask('GET', path), path);
+  /**
+   * @param {string} path
+   * @param {number} [most]
+   */
+  async #body(path, most) {
+    return this.#whole(await this.#ask('GET', path), path, most);
   }
 
   /**
+   * The body of a success, which the browser decompresses; one that becomes longer than it may be is refused.
+   *
    * @param {Response} answer
    * @param {string} path
+   * @param {number} [most]
    */
-  async #whole(answer, path) {
+  async #whole(answer, path, most = MOST_BYTES) {
     if (answer.status !== 200) {
       const told = await answer.json().catch(() => ({}));
       throw new TransportError(`${path}: the service answered ${answer.status}: ${told?.error ?? ''}`);
     }
     try {
-      return new Uint8Array(await answer.arrayBuffer());
+      return await atMost(answer, path, most);
     } catch (error) {
+      if (error instanceof TransportError) throw error;
       throw new UnreachableError(`${path}: the connection broke: ${error}`, {cause: error});
     }
   }
@@ -269,6 +282,42 @@ export class CloudClient {
       if (!(error instanceof JsonError) && !(error instanceof PayloadError)) throw error;
       throw new TransportError(`${path}: ${error.message}; is it the service that is meant?`, {cause: error});
     }
+  }
+}
+
+/**
+ * @param {Response} answer
+ * @param {string} path
+ * @param {number} most
+ */
+async function atMost(answer, path, most) {
+  const parts = [];
+  let size = 0;
+  const reader = answer.body?.getReader();
+  for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) {
+    parts.push(part.value);
+    size += part.value.length;
+    if (size > most) {
+      await reader?.cancel();
+      throw new TransportError(`${path}: expected at most ${most} bytes, got more; is it the service that is meant?`);
+    }
+  }
+  return concatenated(parts);
+}
+
+/**
+ * How long a manifest says that a file is; whether the manifest is one is checked with the file.
+ *
+ * @param {string} manifest
+ * @param {string} name
+ * @returns {number}
+ */
+function announcedBytes(manifest, name) {
+  try {
+    return Told.parse(manifest, MANIFEST).child('files').child(name).count('bytes');
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    return MOST_MODEL_BYTES;
   }
 }
 
