@@ -46,7 +46,7 @@ def simulate(
 ) -> Run:
     """Trains ECCT, or a baseline, on simulated devices; as `ecct simulate` does.
 
-    It shows a bar, or a line a round where there is no terminal, and leaves a run folder. An
+    It shows a bar, or lines where there is no terminal, and leaves a run folder. An
     interruption (Ctrl-C, a notebook's stop button) keeps the last whole round there and is raised
     again; `open_run(path).resume()` goes on.
 

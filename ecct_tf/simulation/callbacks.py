@@ -1,5 +1,6 @@
 """What a run shows while it runs, and what it writes."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -16,8 +17,16 @@ from ecct_tf.simulation.run_log import LINES, round_line
 __all__ = ["Checkpointer", "MetricsWriter", "ProgressBar"]
 
 
+# Without a terminal: how many lines of quick rounds, and how long a reader waits for the next.
+_LINES = 10
+_SILENT_SECONDS = 10.0
+
+
 class ProgressBar(Callback):
-    """Rounds, devices a second and the quality so far; without a terminal a line a round."""
+    """Rounds, devices a second and the quality so far; without a terminal, lines.
+
+    Of many quick rounds every few have a line, and the first and the last; of slow ones each has.
+    """
 
     def __init__(
         self,
@@ -33,6 +42,7 @@ class ProgressBar(Callback):
         self._rounds = self._first = 0
         self._began = 0.0
         self._first_done: float | None = None
+        self._said: float | None = None
 
     def on_start(self, *, rounds: int, num_devices: int, first_round: int) -> None:
         """Opens the bar."""
@@ -59,21 +69,28 @@ class ProgressBar(Callback):
 
     def _say(self, result: RoundResult) -> None:
         """The round in one line: into `run.log`, and to stderr where there is no bar."""
-        done = result.round_number
+        done, now = result.round_number, self._clock()
         line = round_line(
             result,
             name=self._description,
             rounds=self._rounds,
             k=self._k,
-            seconds_left=self._pace(done) * (self._rounds - done),
+            seconds_left=self._pace(done, now) * (self._rounds - done),
         )
         LINES.info("%s", line)
-        if self._bar.disable:
+        if self._bar.disable and self._is_due(done, now):
+            self._said = now
             tqdm.write(line, file=sys.stderr)
 
-    def _pace(self, done: int) -> float:
+    def _is_due(self, done: int, now: float) -> bool:
+        """Whether the round `done` has a line of its own where there is no terminal."""
+        step = math.ceil(self._rounds / _LINES)
+        if self._said is None or done % step == 0 or done == self._rounds:
+            return True
+        return now - self._said >= _SILENT_SECONDS
+
+    def _pace(self, done: int, now: float) -> float:
         """Seconds a round, without the first of this process, which also prepares the others."""
-        now = self._clock()
         if self._first_done is None:
             self._first_done = now
             return now - self._began

@@ -1,4 +1,4 @@
-"""A line a round, for logs: in `run.log` of the run folder always, elsewhere without a terminal."""
+"""A line a round, for logs: in `run.log` of the run folder; some of them where no terminal is."""
 
 import contextlib
 import logging

@@ -149,7 +149,7 @@ def test_simulation_through_a_pipe_returns_and_leaves_a_whole_run_folder(tmp_pat
         assert (row["catalog_hr"] != "") == (row["method"] == "ecct")
         assert (row["start_worse"] != "") == (row["model"] == "ECCT edge")
     assert "ECCT edge against its own start: NDCG@10" in " ".join(done.stdout.split())
-    # There is no terminal: each round is a line, of the run and of its quick references.
+    # There is no terminal: each of so few rounds is a line, of the run and of its quick references.
     for name, stage in (("ECCT", "stage "), ("edge only", ""), ("no exchange", "")):
         for number in (1, 2):
             assert f"{name}: round {number} of 2, {stage}" in done.stderr

@@ -1,4 +1,4 @@
-"""What a run without a terminal says of itself: a line a round, `run.log`, `status.json`."""
+"""What a run without a terminal says of itself: lines of rounds, `run.log`, `status.json`."""
 
 import csv
 import json
@@ -65,6 +65,21 @@ def test_without_a_terminal_each_round_is_a_line_with_the_time_left(capsys):
     assert first.endswith("about 2.3 min left")
     assert second.endswith("about 24 s left")
     assert third.endswith("about 20 s left")
+
+
+def test_many_quick_rounds_have_few_lines_and_slow_ones_each_its_own(capsys):
+    def said(seconds):
+        now = iter(seconds * number for number in range(31))
+        bar = ProgressBar("edge only", clock=lambda: next(now))
+        bar.on_start(rounds=30, num_devices=4, first_round=0)
+        for number in range(1, 31):
+            bar.on_round(_result(number), None)
+        bar.on_end()
+        return [int(line.split()[3]) for line in capsys.readouterr().err.splitlines()]
+
+    assert said(0.05) == [1, *range(3, 31, 3)]
+    assert said(6.0) == [1, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 23, 24, 26, 27, 29, 30]
+    assert said(10.0) == list(range(1, 31))
 
 
 def test_a_run_log_tells_how_it_ended(tmp_path):
