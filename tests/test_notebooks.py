@@ -174,8 +174,31 @@ def test_in_colab_it_installs_an_uploaded_wheel(path, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
+@pytest.mark.parametrize("version", [(3, 12), (3, 13)])
+def test_in_colab_with_a_newer_python_it_installs_what_runs_without_tff(
+    path, version, monkeypatch, tmp_path, capsys
+):
+    colab = Colab(monkeypatch, tmp_path, version)
+    (tmp_path / "ecct_tf-0.1.0-py3-none-any.whl").touch()
+    exec(first_code(path), {})
+    part = "cloud" if path.stem == "05_cloud_retraining" else "local"
+    pip = ["-m", "pip", "install", "--quiet", f"ecct_tf-0.1.0-py3-none-any.whl[{part}]"]
+    assert colab.commands == [pip]
+    assert ("engine `local`" in capsys.readouterr().out) == (part == "local")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
+def test_keras_2_is_chosen_before_anything_is_imported(path):
+    cells = nbformat.read(path, as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    imports = re.compile(r"^(from|import) (ecct_tf|cloud|mobile_export|tensorflow)", re.MULTILINE)
+    chosen = text.index('os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")')
+    assert chosen < imports.search(text).start()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
 def test_in_colab_with_another_python_it_says_so(path, monkeypatch, tmp_path):
     colab = Colab(monkeypatch, tmp_path, (3, 14))
-    with pytest.raises(RuntimeError, match=r"needs .*Python 3.11.* Colab has"):
+    with pytest.raises(RuntimeError, match=r"needs Python 3.11, 3.12 or 3.13; Colab has"):
         exec(first_code(path), {})
     assert not colab.commands
