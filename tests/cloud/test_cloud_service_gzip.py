@@ -1,5 +1,6 @@
 """Files that the service sends compressed: to whom, under which entity tag, and made how often."""
 
+import http.client
 import importlib.util
 import threading
 from pathlib import Path
@@ -71,6 +72,20 @@ def test_who_does_not_admit_gzip_gets_the_file_as_it_is(running, table, accepted
     status, headers, content = running.ask("GET", table, **given)
     assert (status, content) == (200, TABLE)
     assert "content-encoding" not in headers
+
+
+def test_what_is_accepted_may_be_said_in_several_lines(running, table):
+    connection = http.client.HTTPConnection("127.0.0.1", running.socket.getsockname()[1])
+    connection.putrequest("GET", table, skip_accept_encoding=True)
+    for name, value in (
+        ("Authorization", f"Bearer {running.token}"),
+        ("Accept-Encoding", "br"),
+        ("Accept-Encoding", "gzip"),
+    ):
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.getresponse().headers["content-encoding"] == "gzip"
+    connection.close()
 
 
 def test_ranges_are_of_the_file_as_it_is(running, table):
