@@ -122,7 +122,7 @@ def simulate(
     with going_on(lambda: _stopped(out)):
         result = run(config, out=out)
         print_results(result, out=out)
-    _say_next(out, user=_tested_user(result), exports=_exports(result))
+    _say_next(out, user=_tested_user(result), exports=_exports(result), own_data=_own_data(result))
 
 
 def _import_all(engine: "EngineName | None") -> None:
@@ -151,7 +151,12 @@ def _exports(result: "SimulationResult") -> bool:
     return config.exchange.embeddings and not algorithm.table.row_dim
 
 
-def _say_next(out: Path, *, user: str, exports: bool) -> None:
+def _own_data(result: "SimulationResult") -> bool:
+    """Whether the data are a user's own files."""
+    return result.experiment.config.data.schema is not None
+
+
+def _say_next(out: Path, *, user: str, exports: bool, own_data: bool) -> None:
     """What to type after a run, as it was typed: `make demo` leaves no `ecct` on the path."""
     name, run = shown_command(), shlex.quote(str(out))
     steps = {
@@ -160,7 +165,8 @@ def _say_next(out: Path, *, user: str, exports: bool) -> None:
     }
     if exports:
         steps[f"export {run} --out files"] = "its models for phones"
-    steps["new my_project"] = "a project for your own data"
+    if not own_data:
+        steps["new my_project"] = "a project for your own data"
     click.echo("Next:")
     for step, comment in steps.items():
         line = f"  {name} {step}    # {comment}"
@@ -188,7 +194,7 @@ def resume(run: Path, engine: "EngineName | None") -> None:
     with going_on(lambda: f"Stopped. Resume with: {resume_command(run)}"):
         result = go_on(run, engine=engine)
         print_results(result, out=run)
-    _say_next(run, user=_tested_user(result), exports=_exports(result))
+    _say_next(run, user=_tested_user(result), exports=_exports(result), own_data=_own_data(result))
 
 
 def resume_command(run: Path) -> str:

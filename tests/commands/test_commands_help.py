@@ -257,7 +257,7 @@ def test_a_new_project_names_the_command_as_it_is_found_inside(
 
 def test_a_run_ends_with_commands_that_exist(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["ecct"])
-    simulate._say_next(Path("runs/my run"), user="Ann O'Hara", exports=True)
+    simulate._say_next(Path("runs/my run"), user="Ann O'Hara", exports=True, own_data=False)
     head, *lines = capsys.readouterr().out.splitlines()
     assert head == "Next:"
     lines = [line for line in lines if not line.startswith("  #")]
@@ -269,10 +269,16 @@ def test_a_run_ends_with_commands_that_exist(capsys, monkeypatch):
     assert "'runs/my run'" in lines[0]
 
 
+@pytest.mark.parametrize("own_data", [False, True])
+def test_who_has_own_data_is_proposed_no_project(own_data, capsys):
+    simulate._say_next(Path("run"), user="17", exports=True, own_data=own_data)
+    assert ("new my_project" in capsys.readouterr().out) != own_data
+
+
 def test_comments_stand_above_commands_that_fill_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["ecct"])
     run = "runs/" + "long" * 10
-    simulate._say_next(Path(run), user="17", exports=True)
+    simulate._say_next(Path(run), user="17", exports=True, own_data=False)
     printed = capsys.readouterr().out.splitlines()
     assert max(map(len, printed)) <= 80
     assert printed[1:3] == ["  # the run as one page for a browser", f"  ecct report {run}"]
