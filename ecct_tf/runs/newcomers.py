@@ -23,6 +23,8 @@ __all__ = ["Newcomers"]
 
 Array = npt.NDArray[np.float32]
 
+_MEAN_USER = f"the downlink of the mean user (segment {EVERYBODY!r})"
+
 
 class Newcomers:
     """What a run has for users who have too few interactions to be on one of its devices.
@@ -48,13 +50,11 @@ class Newcomers:
     def served_by(self, side: str) -> str:
         """A sentence on what serves a newcomer instead of a device of the run."""
         if side != "edge":
-            return f"The cloud serves by its downlink of segment {EVERYBODY!r}, the mean user."
+            return f"The cloud serves with {_MEAN_USER}."
         tier = self._cohort.work.model.tier
         which = "starting" if tier in self._models.starts else "mean"
-        knows = f"the downlink of segment {EVERYBODY!r}, the mean user,"
-        if self._sent is None:
-            knows = "nothing of the cloud"
-        return f"A new device of tier {tier} serves: {which} weights, {knows} and the own history."
+        told = "nothing of the cloud" if self._sent is None else _MEAN_USER
+        return f"A new device of tier {tier} serves with {which} weights, {told} and their history."
 
     def _of_edge(self, candidates: Candidates) -> Array:
         models, work = self._models, self._cohort.work

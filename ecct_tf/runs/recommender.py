@@ -12,6 +12,7 @@ from ecct_tf.config.parsing import near_miss
 from ecct_tf.data import Candidates, Split
 from ecct_tf.errors import ConfigError, DataError
 from ecct_tf.plain_text import shown
+from ecct_tf.reporting.spread import plural
 from ecct_tf.runs.recommendations import Recommendations, TouchedItem
 from ecct_tf.runs.scoring import RunScores
 from ecct_tf.simulation.experiment import Experiment
@@ -135,7 +136,8 @@ def _number(experiment: Experiment, user: str | int) -> int:
 def _why_left_out(split: Split, number: int) -> str:
     if number in split.heavy_users:
         return "they met more of the catalog than data.max_item_share"
-    return f"of {len(split.touched(number))} interactions the split leaves too few to train on"
+    met = plural(len(split.touched(number)), "interaction")
+    return f"of {met} the split leaves too few to train on"
 
 
 def _token(user: object) -> str:

@@ -58,8 +58,8 @@ def test_a_newcomer_gets_items_after_the_whole_history(new_run):
     assert not {"i9", "i7", "i1"} & set(found.items)
     assert found.note == (
         "User 'new3' has no device in the run: of 3 interactions the split leaves too few to train "
-        "on. A new device of tier mlp serves: starting weights, the downlink of segment 'all', the "
-        "mean user, and the own history."
+        "on. A new device of tier mlp serves with starting weights, the downlink of the mean user "
+        "(segment 'all') and their history."
     )
     assert repr(found).endswith(found.note)
     assert f"<p>{found.note}</p>".replace("'", "&#x27;") in found._repr_html_()
@@ -81,7 +81,9 @@ def test_the_cloud_answers_with_its_mean_user(new_run, scores, data):
     numbers = {token: number for number, token in enumerate(data.item_tokens, start=1)}
     for item, score in found:
         assert score == pytest.approx(expected[numbers[item]], abs=1e-5)
-    assert found.note.endswith("The cloud serves by its downlink of segment 'all', the mean user.")
+    assert found.note.endswith(
+        "The cloud serves with the downlink of the mean user (segment 'all')."
+    )
 
 
 def test_a_device_with_these_weights_and_this_downlink_says_the_same(scores):
