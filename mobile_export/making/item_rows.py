@@ -8,6 +8,7 @@ first stay small. Each kind of rows answers `tf.gather`, and blocks that lie sid
 from collections.abc import Callable, Sequence
 from typing import Any, Union
 
+import numpy as np
 import tensorflow as tf
 
 from ecct_tf.edge.history_products import block_rows
@@ -19,7 +20,8 @@ class ScaledRows(tf.experimental.ExtensionType):
     """Columns with a scale in each row.
 
     Attributes:
-      values: `[n, D] int8`, or two of them in a byte, `[n, D / 2] int8`.
+      values: `[n, D] int8`, or two of them in a byte, `[n, D / 2] int8`: sixteen times the high
+        one plus the low one.
       scales: `[n, 1] int16`, float16 bits.
       width: D.
       packed: whether two values are in a byte.
@@ -36,7 +38,8 @@ class CodedRows(tf.experimental.ExtensionType):
 
     Attributes:
       codes: `[n, G] uint8`.
-      books: `[G * K, size] int16`, float16 bits: the codebooks one below the other.
+      books: `[G * K, size]`, float32 or as int16 the bits of float16: the codebooks one below the
+        other.
       width: of the columns, which are padded to whole groups.
     """
 
@@ -125,17 +128,20 @@ def _decoded(rows: ScaledRows | CodedRows, indices: tf.Tensor) -> tf.Tensor:
 def _scaled(rows: ScaledRows, indices: tf.Tensor) -> tf.Tensor:
     values = tf.cast(tf.gather(rows.values, indices), tf.float32)
     if rows.packed:
-        high = tf.floor(values * (1.0 / 16.0))
-        values = tf.concat([values - 16.0 * high - 8.0, high], axis=-1)[..., : rows.width]
+        # The low value is -7 to 7: not half of 16, so that rounding finds the high one.
+        high = tf.round(values * (1.0 / 16.0))
+        values = tf.concat([values - 16.0 * high, high], axis=-1)[..., : rows.width]
     return values * _from_bits(tf.gather(rows.scales, indices))
 
 
 def _looked_up(rows: CodedRows, indices: tf.Tensor) -> tf.Tensor:
     groups, (entries, size) = int(rows.codes.shape[1]), rows.books.shape
-    # The book of group g begins at row g * K.
-    starts = tf.range(groups) * (int(entries) // groups)
-    place = tf.cast(tf.gather(rows.codes, indices), tf.int32) + starts
-    values = _from_bits(tf.gather(rows.books, place))
+    # The book of group g begins at row g * K. Runtimes add float32 faster than int32.
+    starts = np.arange(0, int(entries), int(entries) // groups, dtype=np.float32)
+    codes = tf.cast(tf.gather(rows.codes, indices), tf.float32)
+    place = tf.cast(codes + starts, tf.int32)
+    found = tf.gather(rows.books, place)
+    values = found if found.dtype == tf.float32 else _from_bits(found)
     padded = groups * int(size)
     values = tf.reshape(values, tf.concat([tf.shape(indices), [padded]], axis=0))
     return values if padded == rows.width else values[..., : rows.width]

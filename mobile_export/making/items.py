@@ -30,6 +30,11 @@ Array = npt.NDArray[np.float32]
 Constant = Callable[[npt.NDArray[Any]], tf.Tensor]
 
 _STEPS = {"int8": 127.0, "int4": 7.0}
+# What `pack_int4` adds to the low value of a byte, and a file does without.
+_LOW = 8
+# Codebooks that take at most this part of their codes are kept as float32: phones convert float16
+# number by number, which costs more than looking them up.
+_BOOKS_SHARE = 20
 _FLOAT16_MAX = 65504.0
 # The smallest normal float16, as in the int8 codec.
 _SMALLEST_SCALE = 2.0**-14
@@ -51,7 +56,7 @@ class _Scaled:
 
     def decoded(self) -> Array:
         if self.packed:
-            values = unpack_int4(self.values, self.width)
+            values = unpack_int4(self.values + np.int8(_LOW), self.width)
         else:
             values = self.values.astype(np.float32)
         found: Array = values * self.scales.astype(np.float32)
@@ -68,8 +73,10 @@ class _Coded:
 
     def rows(self, constant: Constant) -> CodedRows:
         groups, entries, size = self.books.shape
-        books = self.books.view(np.int16).reshape(groups * entries, size)
-        return CodedRows(constant(self.codes), tf.constant(books), self.values.shape[1])
+        books = self.books.reshape(groups * entries, size)
+        wide = books.nbytes * _BOOKS_SHARE <= self.codes.nbytes
+        kept = tf.constant(books.astype(np.float32) if wide else books.view(np.int16))
+        return CodedRows(constant(self.codes), kept, self.values.shape[1])
 
     def decoded(self) -> Array:
         return self.values
@@ -206,7 +213,8 @@ class ItemStore:
         packed = self.encoding == "int4"
         width = section.shape[1]
         # No columns have no scale.
-        return _Scaled(pack_int4(values) if packed else values, scales[:, :width], width, packed)
+        kept = pack_int4(values) - np.int8(_LOW) if packed else values
+        return _Scaled(kept, scales[:, :width], width, packed)
 
 
 def _kind(block: Block, side: str) -> str:

@@ -14,7 +14,7 @@ from ecct_tf.knowledge import Block, ExchangeSpec, ItemTable
 from ecct_tf.knowledge.table_files import transmit
 from mobile_export.contract.signatures import Sizes, signatures
 from mobile_export.contract.wire import pack_uplink, unpack_uplink
-from mobile_export.making import guards
+from mobile_export.making import guards, items
 from mobile_export.making.conversion import convert
 from mobile_export.making.items import ItemStore, TableEncoding, exact_encoding
 from mobile_export.making.parameters import low_rank
@@ -90,6 +90,18 @@ def test_a_runtime_reads_rows_in_smaller_forms_with_builtin_operators(form):
     found = loaded.get_signature_runner("infer")(ids=ids)
     for name, rows in found.items():
         np.testing.assert_array_equal(rows, getattr(store.decoded(), name)[ids], err_msg=name)
+
+
+def test_codebooks_are_kept_as_float32_where_they_are_small(monkeypatch):
+    store, ids = ItemStore(small_table(), "pq4"), np.array([[8, 0], [3, 3]], np.int32)
+    (part, *_) = store.tensors().target.parts
+    assert part.books.dtype == tf.int16
+    # As if the codes of nine items were twenty times as many.
+    monkeypatch.setattr(items, "_BOOKS_SHARE", 0)
+    tensors = store.tensors()
+    (part, *_) = tensors.target.parts
+    assert part.books.dtype == tf.float32
+    np.testing.assert_array_equal(tf.gather(tensors.target, ids), store.decoded().target[ids])
 
 
 def test_a_table_in_no_form_of_the_library_is_kept_exactly():
