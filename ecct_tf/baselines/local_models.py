@@ -141,8 +141,7 @@ def history_model(
         mix = rows.history_mask[..., None, :] * tf.constant(pooling)
         if clocked and features.clock_hours:
             elapsed = elapsed_weights(rows.clock, config=features, mask=rows.history_mask)
-            elapsed = tf.linalg.matrix_transpose(elapsed) * is_known(rows.clock)
-            mix = tf.concat([mix, elapsed], axis=-2)
+            mix = tf.concat([mix, elapsed * is_known(rows.clock)], axis=-2)
         mix /= tf.maximum(tf.reduce_sum(mix, axis=-1, keepdims=True), 1e-6)
         pooled, _ = tf.split(tf.matmul(mix, rows.history), [embedding_dim, 1], axis=-1)
         products = candidate[..., None, :] * pooled[..., None, :, :]

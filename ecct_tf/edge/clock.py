@@ -5,11 +5,12 @@ does to item features. So the dot products of the history with a candidate are p
 time as well, and pauses, session, hour and weekday stand beside them for the hidden layer.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from ecct_tf import fixed_order
 from ecct_tf.config import CLOCK_CONTEXT, FeatureConfig
-from ecct_tf.edge.history_products import HistoryProducts
 
 __all__ = ["clock_features", "context_inputs", "elapsed_weights", "is_known", "request_context"]
 
@@ -24,7 +25,7 @@ def is_known(clock: tf.Tensor) -> tf.Tensor:
 
 
 def elapsed_weights(clock: tf.Tensor, *, config: FeatureConfig, mask: tf.Tensor) -> tf.Tensor:
-    """Weights of the slots for each of H hours, `[..., L, H] float32`, which sum to 1.
+    """Weights of the slots for each of H hours, `[..., H, L] float32`, which sum to 1.
 
     A slot weighs as `h / (h + elapsed)`, half after h hours; slots that are empty nothing.
 
@@ -35,9 +36,8 @@ def elapsed_weights(clock: tf.Tensor, *, config: FeatureConfig, mask: tf.Tensor)
     """
     elapsed = tf.expand_dims(clock[..., len(CLOCK_CONTEXT) : config.time_width], -2)
     hours = tf.constant(config.clock_hours)[:, None]
-    by_hours = hours / (hours + elapsed) * tf.expand_dims(mask, -2)
-    weights = tf.linalg.matrix_transpose(by_hours)
-    return weights / tf.maximum(fixed_order.sum_last(weights, axis=-2, keepdims=True), 1e-6)
+    weights = hours / (hours + elapsed) * tf.expand_dims(mask, -2)
+    return weights / tf.maximum(fixed_order.sum_last(weights, keepdims=True), 1e-6)
 
 
 def request_context(clock: tf.Tensor, *, config: FeatureConfig) -> tf.Tensor:
@@ -48,9 +48,9 @@ def request_context(clock: tf.Tensor, *, config: FeatureConfig) -> tf.Tensor:
       config: whose pauses, and whether there are hour and weekday.
     """
     columns = [clock[..., 1 : len(CLOCK_CONTEXT) if config.clock_calendar else 2]]
-    width = config.time_width
-    for pause in config.pause_slots:
-        hours = clock[..., width - pause : width - pause + 1]
+    if config.pause_slots:
+        # All at once: a phone pays for each operator, whatever its size.
+        hours = tf.gather(clock, [config.time_width - slot for slot in config.pause_slots], axis=-1)
         columns.append(_PAUSE_SCALE * tf.math.log(1.0 + _MINUTES * hours))
     return tf.concat(columns, axis=-1)
 
@@ -72,22 +72,20 @@ def context_inputs(clock: tf.Tensor, *, config: FeatureConfig) -> tf.Tensor:
 
 
 def clock_features(
-    products: HistoryProducts, *, config: FeatureConfig, clock: tf.Tensor
+    by_time: Sequence[tf.Tensor], *, config: FeatureConfig, clock: tf.Tensor, rows: tf.Tensor
 ) -> list[tf.Tensor]:
     """Features of K candidates that come from the time, side by side, not yet scaled.
 
     Args:
-      products: of history and candidates.
+      by_time: of each block `[..., K, H] float32`, products pooled by `elapsed_weights`; empty
+        without hours.
       config: which features.
       clock: `[..., W] float32`.
+      rows: the shape `[..., K]`, int32.
 
     Returns:
       `[..., K, n] float32` each.
     """
-    parts = []
-    if config.clock_hours:
-        weights = elapsed_weights(clock, config=config, mask=products.mask)
-        parts = products.pooled(weights)
     context = tf.expand_dims(request_context(clock, config=config), -2)
-    rows = tf.concat([tf.shape(products.targets[0])[:-1], [context.shape[-1]]], axis=0)
-    return [*parts, tf.broadcast_to(context, rows)]
+    shape = tf.concat([rows, [context.shape[-1]]], axis=0)
+    return [*by_time, tf.broadcast_to(context, shape)]

@@ -16,7 +16,7 @@ import tensorflow as tf
 from ecct_tf import fixed_order
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data.samples import pad_history
-from ecct_tf.edge.clock import clock_features, context_inputs, is_known
+from ecct_tf.edge.clock import clock_features, context_inputs, elapsed_weights, is_known
 from ecct_tf.edge.history_products import HistoryProducts, block_rows
 from ecct_tf.edge.item_tensors import ItemTensors
 
@@ -81,13 +81,22 @@ def interaction_features(
         mask,
         pool_first,
     )
-    columns = products.pooled(tf.constant(_pooling(config)))
+    weights = [tf.constant(_pooling(config))]
+    if config.clock and config.clock_hours and clock is not None:
+        weights.append(elapsed_weights(clock, config=config, mask=mask))
+    columns, *timed = products.pooled(*weights)
     if items.attributes.shape[-1] != 0:
         attributes = tf.gather(items.attributes, candidates)
         mean = _mean_attributes(items, config, history, mask)
         columns += [attributes, tf.abs(attributes - mean[..., None, :])]
-    scaled = _standardised(items, columns, products, config=config, clock=clock)
     rows, length = tf.shape(candidates), tf.shape(mask)[-1:]
+    of_clock = []
+    if config.clock and clock is not None:
+        by_time = timed[0] if timed else []
+        of_clock = clock_features(by_time, config=config, clock=clock, rows=rows)
+    scaled = _standardised(
+        items, columns, of_clock, num_blocks=len(block_sizes), config=config, clock=clock
+    )
     return Interactions(
         features=bounded(scaled) if clip else scaled,
         slots=_empty(rows, len(block_sizes)) if pool_first else tf.stack(products.slots, axis=-1),
@@ -110,24 +119,24 @@ def _empty(rows: tf.Tensor, num_blocks: int) -> tf.Tensor:
 def _standardised(
     items: ItemTensors,
     columns: list[tf.Tensor],
-    products: HistoryProducts,
+    of_clock: list[tf.Tensor],
     *,
+    num_blocks: int,
     config: FeatureConfig,
     clock: tf.Tensor | None,
 ) -> tf.Tensor:
-    """Joins `columns` with what a reading says; a silent one says the mean, which is 0.
+    """Joins `columns` with those `of_clock`; a silent clock says the mean, which is 0.
 
     The context is no number with moments: nobody but its device knows it.
     """
-    added = config.clock_features(num_blocks=len(products.sources)) if config.clock_width else 0
+    added = config.clock_features(num_blocks=num_blocks) if config.clock_width else 0
     own = width = int(items.feature_mean.shape[0]) - added
     scale = items.feature_scale
     if config.clock and clock is not None:
-        columns = [*columns, *clock_features(products, config=config, clock=clock)]
         width += added - config.context_width
-        of_clock = tf.constant((np.arange(width) >= own).astype(np.float32))
-        scale = scale[:width] * (1.0 - of_clock * (1.0 - is_known(clock)))
-    raw = tf.concat(columns, axis=-1)
+        silenced = tf.constant((np.arange(width) >= own).astype(np.float32))
+        scale = scale[:width] * (1.0 - silenced * (1.0 - is_known(clock)))
+    raw = tf.concat([*columns, *of_clock], axis=-1)
     parts = [(raw - items.feature_mean[:width]) * scale[..., :width]]
     rows = tf.shape(raw)[:-1]
     if clock is None and added:
@@ -139,11 +148,11 @@ def _standardised(
 
 
 def _pooling(config: FeatureConfig) -> npt.NDArray[np.float32]:
-    """`[L, per_block] float32`: the matrix from a slot's dot products to features."""
+    """`[per_block, L] float32`: the weights of the slots in each feature of a block."""
     ages = np.arange(config.history_length - 1, -1, -1)
-    columns = [decay**ages for decay in config.decays]
-    columns += [(ages == age).astype(np.float64) for age in range(config.last_items)]
-    return np.stack(columns, axis=1).astype(np.float32)
+    rows = [decay**ages for decay in config.decays]
+    rows += [(ages == age).astype(np.float64) for age in range(config.last_items)]
+    return np.stack(rows).astype(np.float32)
 
 
 def _mean_attributes(

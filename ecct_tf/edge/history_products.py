@@ -54,23 +54,42 @@ class HistoryProducts:
             for source, target in zip(self.sources, self.targets, strict=True)
         ]
 
-    def pooled(self, weights: tf.Tensor) -> list[tf.Tensor]:
-        """Sums over the slots, `[..., K, m] float32` of each block, some of them side by side.
+    def pooled(self, *weights: tf.Tensor) -> list[list[tf.Tensor]]:
+        """Sums over the slots: for each of `weights`, of each block `[..., K, m] float32`.
+
+        Where histories are pooled first, the sums of all blocks lie side by side in one tensor.
 
         Args:
-          weights: of the slots, `[..., L, m] float32`, or `[L, m]` for all histories.
+          *weights: of the slots, `[..., m, L] float32`, or `[m, L]` for all histories.
         """
         if self.pool_first:
-            rows = tf.linalg.matrix_transpose(weights) * tf.expand_dims(self.mask, -2)
-            # Many candidates are best read as columns, and turned once for all blocks.
-            columns = [
-                tf.matmul(tf.matmul(rows, source), target, transpose_b=True)
-                for source, target in zip(self.sources, self.targets, strict=True)
+            return self._pooled_first(weights)
+        return [[_weighed(block, each) for block in self.slots] for each in weights]
+
+    def _pooled_first(self, weights: Sequence[tf.Tensor]) -> list[list[tf.Tensor]]:
+        # All in one product for each block. Many candidates are best read as columns, and turned
+        # once for all blocks.
+        rows = tf.concat([each * tf.expand_dims(self.mask, -2) for each in weights], axis=-2)
+        columns = [
+            tf.matmul(tf.matmul(rows, source), target, transpose_b=True)
+            for source, target in zip(self.sources, self.targets, strict=True)
+        ]
+        ends = np.cumsum([int(each.shape[-2]) for each in weights])
+        return [
+            [
+                tf.linalg.matrix_transpose(
+                    tf.concat([block[..., start:end, :] for block in columns], -2)
+                )
             ]
-            return [tf.linalg.matrix_transpose(tf.concat(columns, axis=-2))]
-        if weights.shape.rank == 2:
-            return [_flat_product(block, weights) for block in self.slots]
-        return [fixed_order.matmul(block, weights) for block in self.slots]
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
+
+
+def _weighed(products: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Sums `[..., K, m]` over the slots of `[..., K, L]`, weighed by `[..., m, L]`."""
+    if weights.shape.rank == 2:
+        return _flat_product(products, tf.transpose(weights))
+    return fixed_order.matmul(products, weights, transpose_b=True)
 
 
 def _flat_product(tensor: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:

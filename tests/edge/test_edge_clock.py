@@ -54,10 +54,10 @@ def test_slots_weigh_by_elapsed_time():
     weights = elapsed_weights(tf.constant(CLOCK), config=CONFIG, mask=tf.constant([1.0, 1.0, 1.0]))
     # h / (h + elapsed) is 1/13, 1/4, 1 after one hour, and 1/4, 4/7, 1 after four.
     first, second = np.array([1 / 13, 1 / 4, 1]), np.array([1 / 4, 4 / 7, 1])
-    np.testing.assert_allclose(weights[:, 0], first / first.sum(), rtol=1e-6)
-    np.testing.assert_allclose(weights[:, 1], second / second.sum(), rtol=1e-6)
+    np.testing.assert_allclose(weights[0], first / first.sum(), rtol=1e-6)
+    np.testing.assert_allclose(weights[1], second / second.sum(), rtol=1e-6)
     padded = elapsed_weights(tf.constant(CLOCK), config=CONFIG, mask=tf.constant([0.0, 1.0, 1.0]))
-    np.testing.assert_allclose(padded[:, 0], [0, 0.2, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(padded[0], [0, 0.2, 0.8], rtol=1e-6)
     empty = elapsed_weights(tf.constant(CLOCK), config=CONFIG, mask=tf.zeros([3]))
     assert not empty.numpy().any()
 
@@ -66,7 +66,10 @@ def by_clock(products, *, config):
     """What the time says of a candidate whose products with three items are given by block."""
     sources = [tf.constant(block)[:, None] for block in products]
     found = HistoryProducts(sources, [tf.ones([1, 1])] * len(sources), tf.ones([3]))
-    columns = clock_features(found, config=config, clock=tf.constant(CLOCK))
+    clock, by_time = tf.constant(CLOCK), []
+    if config.clock_hours:
+        (by_time,) = found.pooled(elapsed_weights(clock, config=config, mask=found.mask))
+    columns = clock_features(by_time, config=config, clock=clock, rows=tf.constant([1]))
     return tf.concat(columns, axis=-1)[0].numpy()
 
 
