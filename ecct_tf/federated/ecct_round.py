@@ -76,6 +76,7 @@ class EcctRound:
       only_asked: whether an uplink for other items than the cloud asked about is refused.
       attack: what poisoned devices send instead of what they found.
       witness: sees what devices did in each round.
+      own_stages: whether stages that are not the library's decide what devices receive.
     """
 
     cohorts: tuple[Cohort, ...]
@@ -93,6 +94,7 @@ class EcctRound:
     only_asked: bool
     attack: Attack | None
     witness: Witness | None
+    own_stages: bool
 
     def stage_of(self, round_number: int) -> Stage:
         """The stage of the exchange in a round."""
@@ -152,7 +154,7 @@ class EcctRound:
                 participants,
                 answering,
                 fetched=state.fetched,
-                receiving=self.schedule.receiving(state.shares, participants, round_number=number),
+                receiving=self._receiving(state, participants),
                 sends_weights=crosses,
                 silent=silent,
             ),
@@ -181,6 +183,17 @@ class EcctRound:
             shares=self.schedule.received(state.shares, participants, round_number=number),
         )
         return after, report
+
+    def _receiving(self, state: EcctState, participants: Ids) -> npt.NDArray[np.bool_]:
+        """`[participants] bool`: who is sent the mean; nobody whose start still is it."""
+        number = state.round_number
+        receiving = self.schedule.receiving(state.shares, participants, round_number=number)
+        for cohort, held in zip(self.cohorts, state.cohorts, strict=True):
+            start = None if self.own_stages else cohort.start
+            shared = held.server.shared
+            if start is not None and np.array_equal(shared, start[: shared.size]):
+                receiving &= ~cohort.holds(participants)
+        return receiving
 
     def _run_cohorts(
         self, state: EcctState, cloud: Cloud, answering: Ids, *, delays: Ids

@@ -189,6 +189,7 @@ def build_ecct_process(
         only_asked=only_asked,
         attack=attack,
         witness=witness,
+        own_stages=own is not None,
     )
 
     def initialize(seed: int) -> EcctState:
