@@ -5,7 +5,7 @@ does not know, up to its validation interaction, are ranked with the table in ea
 several times as many rankings as a run tests, all paired, so that small losses show. Nothing of the
 test part is read.
 
-    python benchmarks/table_forms.py --dataset movielens-100k --forms int8,int4,pq4,lean,pq8
+    python benchmarks/table_forms.py --dataset movielens-100k --forms int8,compact,pq4,fine,lean
 """
 
 import os
@@ -114,7 +114,7 @@ def ranks(
 
 @click.command()
 @click.option("--dataset", default="movielens-100k", show_default=True)
-@click.option("--forms", default="int8,int4,pq2,pq4,lean,pq8", show_default=True)
+@click.option("--forms", default="int8,compact,pq2,fine,pq4,lean,pq8", show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--most", default=6000, show_default=True, help="Positions, drawn from all.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Further settings.")

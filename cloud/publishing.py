@@ -28,6 +28,7 @@ from cloud.uplink_log import AskedItems, AskedNotes, Note
 from cloud.user_shards import ShardPlan, find_maker
 from cloud.version_files import StoredCloud
 from ecct_tf.config import CodecName, ExchangeConfig
+from ecct_tf.config.table_names import table_form
 from ecct_tf.errors import RegistryError
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_arrays import item_table
@@ -102,8 +103,8 @@ def publish(
         force before, if it is stored.
       codec: of user embeddings; None for the one in the `exchange` section of the version's
         job, which is int8 by default.
-      item_form: of the item table, one of `CODECS` or another form by its name; None for
-        `exchange.item_table` of the version's job, or else for `codec`.
+      item_form: of the item table, as in `exchange.item_table`; None for that of the version's
+        job.
       start_codec: of the starting weights of edge models, where the version has some.
       round_number: from which queries are drawn, and which uplinks will answer; None for the
         round after the last one that was published, or the same one when that was of this
@@ -192,12 +193,10 @@ def _publish(
     if round_number is not None and not older_round:
         check_no_older((number, chosen.number), out, notes.notes())
     exchange = _exchange(chosen)
-    form = item_form
-    if form is None:
-        form = exchange.item_table or codec or exchange.codec
+    form = exchange.item_table if item_form is None else item_form
     codec = codec or exchange.codec
     starts = put_starts(out, stored.starts, start_codec)
-    table = item_table_file(stored.table, form).to_bytes()
+    table = _table_file(stored.table, form, codec)
     plan = ShardPlan(
         version=chosen.number,
         folder=chosen.path.absolute(),
@@ -215,7 +214,7 @@ def _publish(
     first = DownlinkFile.from_bytes((out / users.files[0].path).read_bytes())
     deltas, unchanged, without = [], [], []
     for base, older in bases.items():
-        old = item_table_file(older, form).to_bytes()
+        old = _table_file(older, form, codec)
         if old == table:
             unchanged.append(base)
             continue
@@ -252,6 +251,12 @@ def _publish(
         unchanged=tuple(unchanged),
         without_delta=tuple(without),
     )
+
+
+def _table_file(table: ItemTable, form: str | None, codec: CodecName) -> bytes:
+    """The file of a table, in the form that its size and the codec ask for."""
+    chosen = table_form(form, codec=codec, num_items=table.num_items)
+    return item_table_file(table, chosen).to_bytes()
 
 
 def _exchange(version: Version) -> ExchangeConfig:

@@ -26,7 +26,7 @@ from ecct_tf.config.checks import (
     within,
 )
 from ecct_tf.config.exchange import check_table_codec
-from ecct_tf.config.table_names import check_table_form
+from ecct_tf.config.table_names import AUTO, check_table_form
 from ecct_tf.data.outcomes import outcome_columns
 from ecct_tf.errors import ConfigError
 
@@ -61,8 +61,7 @@ class UplinkConfig:
       embedding_dim: d_e, width of the edge embedding `h_e`.
       codec: codec of embeddings and logits, and of the published item table unless `item_table`
         says otherwise: one as in `exchange.codec` of a run.
-      item_table: format of the published item table, as `exchange.item_table` of a run; null for
-        `codec`.
+      item_table: format of the published item table, as `exchange.item_table` of a run.
       clip_norm: largest Euclidean norm of an `h_e` that leaves a device.
       clip_logit: largest absolute `z_e` that leaves a device.
       noise_multiplier: multiplier of the noise that devices add to their uplinks.
@@ -72,7 +71,7 @@ class UplinkConfig:
     queries: int = 24
     embedding_dim: int = 16
     codec: CodecName = "int8"
-    item_table: str | None = None
+    item_table: str | None = AUTO
     clip_norm: float = 8.0
     clip_logit: float = 12.0
     noise_multiplier: float = 0.0

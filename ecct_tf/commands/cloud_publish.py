@@ -51,8 +51,8 @@ _OTHER_FOLDERS = {
     "--item-table",
     "item_form",
     metavar="NAME",
-    help="Format of the item table: float32, float16, int8, int4, compact, pq2, pq4, pq8, lean, or "
-    "your own; by default as in the version's job, else that of --codec.",
+    help="Format of the item table: auto, float32, float16, int8, int4, compact, pq2, pq4, pq8, "
+    "fine, lean, or your own; by default as in the version's job.",
 )
 @click.option(
     "--start-codec",

@@ -14,6 +14,7 @@ VARIANTS = (
     "trainable-pq2",
     "trainable-pq4",
     "trainable-pq8",
+    "trainable-fine",
     "trainable-lean",
     "trainable-float32",
     "trainable-lora",
@@ -58,8 +59,8 @@ def variant_option(whose: str) -> Callable[[Callable[..., Any]], Callable[..., A
         multiple=True,
         type=click.Choice(("all", *VARIANTS)),
         metavar="KIND",
-        help=f"Kind of file, repeatable: all, {', '.join(VARIANTS)}; by default trainable-int8, or "
-        f"the one of {whose} exchange.item_table.",
+        help=f"Kind of file, repeatable: all, {', '.join(VARIANTS)}; by default the one "
+        f"that has the item table in the form of {whose} exchange.item_table.",
     )
 
 

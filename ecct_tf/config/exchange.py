@@ -10,7 +10,7 @@ from ecct_tf.config.codec_names import CODECS, CodecName, check_codec_name, is_o
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
 from ecct_tf.config.part_names import check_name_form
-from ecct_tf.config.table_names import check_table_form
+from ecct_tf.config.table_names import AUTO, check_table_form
 from ecct_tf.config.worker_addresses import check_workers
 from ecct_tf.errors import ConfigError
 
@@ -49,9 +49,10 @@ class ExchangeConfig:
         (`docs/extend_codec.md`), which writes no item tables.
       item_table: format of the item table: `float32`, `float16`, `int8`, `int4`, `compact` (the
         values of `int4` in fewer bytes), the product codes `pq2`, `pq4` and `pq8` (two, four or
-        eight values in a byte) and `lean` (as many as each section bears), a name that an installed
-        package registers, or `module:name` of a function that returns a `TableCodec`; null for
-        `codec`.
+        eight values in a byte), `fine` (three) and `lean` (as many as each section bears), a name
+        that an installed package registers, or `module:name` of a function that returns a
+        `TableCodec`; `auto` for `compact`, above 20,000 items `fine`, with the codecs `float32` and
+        `float16` and with `items=candidates` the one of `codec`; null always for that.
       weights_codec: codec of the shared weights, if there are any: `float32`, `float16`, or one as
         in `codec`.
       down: whether devices get the cloud's knowledge. Without it they still hold the item
@@ -88,7 +89,7 @@ class ExchangeConfig:
     items: ItemsName = "table"
     rows: RowsName = "user"
     codec: CodecName = "int8"
-    item_table: str | None = None
+    item_table: str | None = AUTO
     weights_codec: CodecName = "float16"
     down: bool = True
     up: bool = True
@@ -245,7 +246,7 @@ def check_table_codec(codec: CodecName, item_table: str | None) -> None:
     if item_table is None and not is_own_codec(codec):
         raise ConfigError(
             f"exchange.item_table: got null with exchange.codec={codec}, a custom codec, which "
-            "writes no item tables; expected a form, such as exchange.item_table=int8"
+            "writes no item tables; expected a form, such as exchange.item_table=auto"
         )
 
 

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unus
 from ecct_tf.errors import CodecError
 from ecct_tf.knowledge.table_codecs import EncodedRows, TableCodec
 
-__all__ = ["codebooks", "codes", "lean", "pq2", "pq4", "pq8"]
+__all__ = ["codebooks", "codes", "fine", "lean", "pq2", "pq4", "pq8"]
 
 Array = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -65,9 +65,19 @@ def lean() -> TableCodec:
     values in a byte. A candidate is one target: four. A section that both sides share, such as
     categories, and the attributes have the longest groups that lose nothing, if there are any.
     """
-    exact = TableCodec(_encode_exactly, _decode)
+    exact = _exact_codec(4)
     kinds = {"source": pq8(), "both": exact, "attributes": exact, "cloud": pq8()}
     return dataclasses.replace(pq4(), kinds=kinds)
+
+
+def fine() -> TableCodec:
+    """Three values in a byte, for large catalogs whose ranking should not change.
+
+    A section that both sides share and the attributes have the longest groups that lose nothing, if
+    there are any.
+    """
+    exact = _exact_codec(3)
+    return dataclasses.replace(_codec(3), kinds={"both": exact, "attributes": exact})
 
 
 def codes(encoded: EncodedRows) -> Bytes:
@@ -105,29 +115,33 @@ def _codec(values_per_code: int) -> TableCodec:
     return TableCodec(encode, _decode)
 
 
-def _encode_exactly(values: Array) -> EncodedRows:
-    """In the longest groups that lose nothing, or in those of 4."""
-    size = _exact_size(values)
-    encoded = _encode(values, size)
-    decoded = _decode(encoded, values.shape[1])
-    # What was lost in groups of 4 may have made longer ones exact: devices would write those.
-    again = _exact_size(decoded)
-    return encoded if again == size else _encode(decoded, again)
+def _exact_codec(least: int) -> TableCodec:
+    """In the longest groups that lose nothing, or in those of `least` values."""
+
+    def encode(values: Array) -> EncodedRows:
+        size = _exact_size(values, least)
+        encoded = _encode(values, size)
+        decoded = _decode(encoded, values.shape[1])
+        # What was lost in short groups may have made longer ones exact: devices would write those.
+        again = _exact_size(decoded, least)
+        return encoded if again == size else _encode(decoded, again)
+
+    return TableCodec(encode, _decode)
 
 
-def _exact_size(values: Array) -> int:
-    """The largest number of values in a byte that loses nothing in any group; 4 if none does.
+def _exact_size(values: Array, least: int) -> int:
+    """The largest number of values in a byte that loses nothing in any group, else `least`.
 
     Of 255 at most, and such that groups are about equally long.
     """
     width = values.shape[1]
     halves = _halves(values)
-    for groups in range(-(-width // 255), -(-width // 4)):
+    for groups in range(-(-width // 255), -(-width // least)):
         size = -(-width // groups)
         starts = range(0, width, size)
         if all(_is_exact(halves[:, start : start + size]) for start in starts):
             return size
-    return min(width, 4)
+    return min(width, least)
 
 
 def _is_exact(halves: npt.NDArray[np.float16]) -> bool:

@@ -13,11 +13,13 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.config import CODECS, CodecName
+from ecct_tf.config.table_names import table_form
 from ecct_tf.errors import CodecError
 from ecct_tf.knowledge.codecs import build_codec
 from ecct_tf.knowledge.item_table import Block, ItemTable
 from ecct_tf.knowledge.table_codecs import EncodedRows, build_table_codec
 from ecct_tf.wire import ItemTableFile, Section
+from ecct_tf.wire.compressed import compressed
 
 __all__ = [
     "Transmitted",
@@ -36,35 +38,41 @@ class Transmitted(NamedTuple):
 
     Attributes:
       table: as devices read it.
-      num_bytes: as published once to each device.
+      num_bytes: that each device fetches once: of the file as gzip sends it, or of all rows where
+        a device gets single ones.
     """
 
     table: ItemTable
     num_bytes: int
 
 
-def transmit(table: ItemTable, form: str | None, codec: CodecName) -> Transmitted:
+def transmit(
+    table: ItemTable, form: str | None, codec: CodecName, *, whole: bool = True
+) -> Transmitted:
     """What devices make of `table`, and what it costs them.
 
     Args:
       table: as the cloud has it.
-      form: of the table, or None for the codec of all that crosses.
+      form: of the table, as configured.
       codec: of all that crosses.
+      whole: whether devices get all of its rows.
 
     Raises:
       ConfigError: nothing has the name of the form, or it does not work.
     """
-    chosen = form or codec
-    if chosen in CODECS:
-        crossed = dataclasses.replace(table.transmitted(chosen), form=form or "")
+    chosen = table_form(form, codec=codec, num_items=table.num_items, whole=whole)
+    told = "" if form != chosen and codec == chosen else chosen
+    if not whole and chosen in CODECS:
+        crossed = dataclasses.replace(table.transmitted(chosen), form=told)
         return Transmitted(crossed, table.encoded_bytes(chosen))
     file = item_table_file(table, chosen)
-    crossed = dataclasses.replace(read_item_table_file(file), row_dim=table.row_dim)
-    return Transmitted(crossed, _payload_bytes(file))
+    read = read_item_table_file(file)
+    crossed = dataclasses.replace(read, row_dim=table.row_dim, form=told)
+    return Transmitted(crossed, len(compressed(file.to_bytes())) if whole else _payload_bytes(file))
 
 
 def table_bytes(table: ItemTable, codec: CodecName) -> int:
-    """Bytes of a table that crossed, as published once to each device; `codec` where it has none.
+    """Bytes of all rows of a table that crossed, uncompressed; `codec` where it has no form.
 
     Raises:
       ConfigError: nothing has the name of its form.

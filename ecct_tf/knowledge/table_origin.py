@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ecct_tf.config import CODECS
-from ecct_tf.config.table_names import own_table_forms, table_target
+from ecct_tf.config.table_names import AUTO, own_table_forms, table_target
 from ecct_tf.knowledge.table_codecs import build_table_codec
 from ecct_tf.plugins import Origin, changes_of, origin_of
 
@@ -18,7 +18,7 @@ def check_item_form(form: str | None) -> None:
     Raises:
       ConfigError: as `build_table_codec` does.
     """
-    if form is not None and form not in CODECS:
+    if form not in (None, AUTO, *CODECS):
         build_table_codec(form)
 
 
@@ -28,7 +28,7 @@ def item_form_origins(form: str | None) -> dict[str, Origin]:
     Raises:
       ConfigError: it cannot be imported.
     """
-    if form is None or form in own_table_forms():
+    if form is None or form in (AUTO, *own_table_forms()):
         return {}
     return {form: origin_of(table_target(form), what=_what(form))}
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from ecct_tf.runs.models import RunModels
 from ecct_tf.simulation.published_rows import room_of, write_rows
 from mobile_export.making.export import ExportedFile, export_edge_model
-from mobile_export.making.variants import default_variant
 
 __all__ = ["export_models"]
 
@@ -37,8 +36,8 @@ def export_models(
     Args:
       models: of the run.
       out: folder; made when it is missing.
-      variants: names out of `mobile_export.making.variants.VARIANTS`; None for `trainable-int8`,
-        or the one in which a table with a form of its own (`exchange.item_table`) is exact.
+      variants: names out of `mobile_export.making.variants.VARIANTS`; None for the one
+        that has the item table as devices received it.
       tier: the one to export; None for every one of the run.
       user: the number of the user whose device's own weights to export; None for the mean.
       new_device: whether to export what a device that has not trained begins with.
@@ -71,7 +70,7 @@ def export_models(
             reference.table,
             task=reference.task,
             out=out,
-            variants=[default_variant(reference.table)] if variants is None else variants,
+            variants=variants,
             static=static,
             labels=models.labels(chosen, user=user, new_device=new_device),
             examples=models.examples(chosen, count=_EXAMPLES),

@@ -10,7 +10,6 @@ from ecct_tf.data import Dataset, described
 from ecct_tf.data.outcomes import target_names
 from ecct_tf.edge import check_edge_models
 from ecct_tf.errors import DataError, ExportError
-from ecct_tf.knowledge.table_files import table_bytes
 from ecct_tf.runs.models import RunModels
 from ecct_tf.simulation.builder import build_process, edge_config
 from ecct_tf.simulation.checkpoints import Checkpoint
@@ -135,16 +134,16 @@ def build_models(folder: RunFolder, checkpoint: Checkpoint, experiment: Experime
             f"{folder.path}: item_table.npz is not the item table of the run's checkpoint; "
             "restore it"
         )
-    size, known = table_bytes(table, folder.config.exchange.codec), stored_known(arrays)
+    known = stored_known(arrays)
     holding = None
     if holds_candidates(folder.config):
         vectors = np.asarray(known, np.float32)
-        holding = holding_of(experiment, table, table_bytes=size, downlinks=lambda u: vectors[u])
+        holding = holding_of(experiment, table, downlinks=lambda u: vectors[u])
     process = build_process(
         edge_config(folder.config),
         experiment.groups if holding is None else holding.groups,
         table=table,
-        table_bytes=size,
+        table_bytes=0,
         held=None if holding is None else holding.items,
         num_users=experiment.dataset.num_users,
     )

@@ -172,7 +172,7 @@ class Run:
         Args:
           out: folder; made when it is missing.
           variants: kinds of file, see `mobile_export.making.variants.VARIANTS`; None for
-            `trainable-int8`, or the one of the run's `exchange.item_table`.
+            the one that has the item table as devices received it.
           tier: the one to export; None for every one of the run.
           user: id of the user whose device's own weights to export; None for the mean.
           new_device: whether to export what a device that has not trained begins with.

@@ -13,6 +13,7 @@ from cloud.published_files import put, put_starts
 from cloud.registry import Registry, Version
 from cloud.version_files import StoredCloud
 from ecct_tf.config import CodecName, RunConfig, Tier
+from ecct_tf.config.table_names import table_form
 from ecct_tf.edge import DeviceTask, EdgeModel
 from ecct_tf.edge.start_files import start_file
 from ecct_tf.errors import ExportError, RegistryError
@@ -26,7 +27,6 @@ from ecct_tf.runs.version_settings import (
 from ecct_tf.wire import digest_of
 from mobile_export.flatbuffer.origin import fingerprint
 from mobile_export.making.export import ExportedFile, Labels, export_edge_model
-from mobile_export.making.variants import default_variant
 
 __all__ = ["VersionModels", "export_version", "open_version"]
 
@@ -178,7 +178,9 @@ def open_version(
             "cloud retrain`), or export a run (`ecct export`)"
         )
     exchange = version.manifest.config["exchange"]
-    form = str(exchange.get("item_table") or exchange["codec"])
+    form = table_form(
+        exchange.get("item_table"), codec=exchange["codec"], num_items=stored.table.num_items
+    )
     table = read_item_table_file(item_table_file(stored.table, form))
     own = version_settings(version, stored)
     told = changed_settings(own, overrides) if settings is None else settings
@@ -230,7 +232,7 @@ def export_version(
             models.table,
             task=task,
             out=out,
-            variants=[default_variant(models.table)] if variants is None else variants,
+            variants=variants,
             static=static,
             labels=models.labels(chosen, profile=profile or {}),
             overwrite=overwrite,

@@ -257,7 +257,12 @@ def build_ecct(
     )
     published = cloud.publish()
     _collect(published)
-    sent = transmit(published, config.exchange.item_table, config.exchange.codec)
+    sent = transmit(
+        published,
+        config.exchange.item_table,
+        config.exchange.codec,
+        whole=not holds_candidates(config),
+    )
     table, num_bytes = laid_out(sent.table), sent.num_bytes
     # At a million items each of the copies that were on the way is a gigabyte.
     del published, sent
@@ -268,7 +273,6 @@ def build_ecct(
         holding = holding_of(
             experiment,
             table,
-            table_bytes=num_bytes,
             downlinks=lambda users: np.asarray(cloud.downlinks(users, round_number=0)),
         )
         served = asking(experiment, judged, holding)

@@ -13,7 +13,7 @@ from ecct_tf.config import RunConfig
 from ecct_tf.data import Candidates, DeviceGroups, Split, cloud_view
 from ecct_tf.data.held_items import HeldItems, held_dataset, placed_candidates
 from ecct_tf.knowledge import ItemTable
-from ecct_tf.knowledge.table_files import row_bytes
+from ecct_tf.knowledge.table_files import row_bytes, table_bytes
 from ecct_tf.phases import phase
 from ecct_tf.simulation.experiment import Experiment
 
@@ -81,7 +81,6 @@ def holding_of(
     experiment: Experiment,
     table: ItemTable,
     *,
-    table_bytes: int,
     downlinks: Callable[[npt.NDArray[np.int32]], npt.NDArray[np.float32]],
 ) -> Holding:
     """What the devices of a run hold whose items are candidates.
@@ -89,7 +88,6 @@ def holding_of(
     Args:
       experiment: the data.
       table: the item table as devices receive it.
-      table_bytes: of the whole table on the wire.
       downlinks: `(users [n]) -> u [n, d_c]`, as published.
 
     Raises:
@@ -112,7 +110,7 @@ def holding_of(
             [experiment.groups.users_of(index) for index in range(len(experiment.groups))],
         )
     row = row_bytes(table, config.exchange.codec)
-    common = table_bytes - row * table.num_items
+    common = table_bytes(table, config.exchange.codec) - row * table.num_items
     return Holding(
         items=items,
         groups=groups,

@@ -4,7 +4,7 @@ It needs LiteRT and NumPy, no TensorFlow, and does what a phone does: it takes t
 downlink, trains on its own interactions, ranks candidates and answers the cloud. One
 loaded file (`DeviceModel`) serves any number of devices:
 
-    model = DeviceModel(Path("export/edge-mlp-trainable-int8.tflite"))
+    model = DeviceModel(Path("export/edge-mlp-trainable-int4.tflite"))
     device = Device.create(Path("states/7.state"), model, user=7, history=[3, 1, 4])
     device.interact([1, 5], times=[time.time() - 60, time.time()])
     device.receive(ReceivedDownlink(user_embedding, queries, scale=scale))

@@ -36,7 +36,7 @@ from mobile_export.making.held_items import ID_BYTES, HeldItems
 from mobile_export.making.items import ItemStore
 from mobile_export.making.labels import Labels, about_profile, check_profile, column_files
 from mobile_export.making.parameters import Parameters, all_weights, low_rank
-from mobile_export.making.variants import Variant, find_variant
+from mobile_export.making.variants import Variant, default_variant, find_variant
 
 __all__ = ["ExportedFile", "Labels", "export_edge_model"]
 
@@ -73,7 +73,7 @@ def export_edge_model(
     *,
     task: DeviceTask,
     out: Path,
-    variants: Sequence[str] = ("trainable-int8",),
+    variants: Sequence[str] | None = None,
     static: tuple[int, int] | None = None,
     labels: Labels | None = None,
     examples: Sequence[DeviceExample] = (),
@@ -89,7 +89,7 @@ def export_edge_model(
       task: what a device does.
       out: folder; made when it is missing. Its manifest keeps what it says of other files of
         the same run.
-      variants: names out of `VARIANTS`.
+      variants: names out of `VARIANTS`; None for the one that has the table as it is.
       static: B and C of an additional static-shape file of each variant.
       labels: what ids mean.
       examples: data of real devices; `inference-int8` is calibrated on them.
@@ -118,7 +118,8 @@ def export_edge_model(
         # A list of all items would grow with the catalog.
         labels = dataclasses.replace(labels, items=())
     _check_labels(model, table, labels)
-    chosen = [find_variant(name) for name in variants]
+    wanted = [default_variant(table)] if variants is None else variants
+    chosen = [find_variant(name) for name in wanted]
     every_shape = (None, static) if static else (None,)
     names = [_file_name(model, variant, shapes) for variant in chosen for shapes in every_shape]
     check_folder(out, names, labels.fingerprints, overwrite=overwrite)

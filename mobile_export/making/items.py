@@ -24,7 +24,7 @@ from mobile_export.making.item_rows import CodedRows, HalfRows, ScaledRows, Side
 
 __all__ = ["Constant", "ItemStore", "TableEncoding", "exact_encoding"]
 
-TableEncoding = Literal["float32", "int8", "int4", "pq2", "pq4", "pq8", "lean"]
+TableEncoding = Literal["float32", "int8", "int4", "pq2", "pq4", "pq8", "fine", "lean"]
 
 Array = npt.NDArray[np.float32]
 Constant = Callable[[npt.NDArray[Any]], tf.Tensor]

@@ -37,11 +37,11 @@ _PRODUCT_CODES: dict[int, TableEncoding] = {2: "pq2", 4: "pq4", 8: "pq8"}
 _ALL = (
     Variant(
         "trainable-int8", True, "int8", "float32", False,
-        "the default: exact for a table that crossed the wire as int8",
+        "exact for a table that crossed the wire as int8",
     ),
     Variant(
         "trainable-int4", True, "int4", "float32", False,
-        "large catalogs; exact for a table that crossed the wire as int4 or compact",
+        "the default: exact for a table that crossed the wire as compact or int4",
     ),
     *(
         Variant(
@@ -49,6 +49,10 @@ _ALL = (
             f"large catalogs: {size} values in a byte; exact for a table that crossed so",
         )
         for size, encoding in _PRODUCT_CODES.items()
+    ),
+    Variant(
+        "trainable-fine", True, "fine", "float32", False,
+        "the default of large catalogs: product codes of three values; exact likewise",
     ),
     Variant(
         "trainable-lean", True, "lean", "float32", False,

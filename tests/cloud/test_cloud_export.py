@@ -46,8 +46,8 @@ def made(jobs, tmp_path_factory):
 @pytest.mark.slow
 def test_each_tier_has_a_file_with_all_that_belongs_to_it(made):
     registry, models, files = made
-    assert [*files] == [f"edge-{tier}-trainable-int8.tflite" for tier in ("linear", "mlp")]
-    folder = files["edge-mlp-trainable-int8.tflite"].parent
+    assert [*files] == [f"edge-{tier}-trainable-int4.tflite" for tier in ("linear", "mlp")]
+    folder = files["edge-mlp-trainable-int4.tflite"].parent
     published = publish(registry, folder.parent / "public").publication
     names = {path.name for path in folder.iterdir()}
     assert {"manifest.json", "MODEL_CARD.md", published.item_table.path} <= names
@@ -63,7 +63,7 @@ def test_each_tier_has_a_file_with_all_that_belongs_to_it(made):
 def test_a_file_is_what_it_claims_to_be(made):
     _, models, files = made
     tier = "mlp"
-    path = files[f"edge-{tier}-trainable-int8.tflite"]
+    path = files[f"edge-{tier}-trainable-int4.tflite"]
     examples = synthetic_examples(path)
     reference = Reference(
         models.model(tier), models.weights(tier), models.table, models.task(), examples
@@ -93,7 +93,7 @@ def test_a_device_scores_as_the_simulation_would(made, tmp_path):
     )
     history, times = [3, 17, 40, 8], [NOW - 90_000, NOW - 80_000, NOW - 400, NOW - 300]
     profile = [1] * len(models.model("mlp").profile.rows)
-    model = DeviceModel(files["edge-mlp-trainable-int8.tflite"], runtime="tensorflow")
+    model = DeviceModel(files["edge-mlp-trainable-int4.tflite"], runtime="tensorflow")
     device = Device.create(
         tmp_path / "5.state",
         model,
@@ -131,7 +131,7 @@ def test_what_devices_are_told_of_training_is_in_the_file(made, tmp_path):
     registry, models, files = made
     task = models.task()
     assert (task.training.learning_rate, task.samples.negatives, task.sharing) == (0.0625, 5, "all")
-    metadata = read_metadata(files["edge-mlp-trainable-int8.tflite"].read_bytes())
+    metadata = read_metadata(files["edge-mlp-trainable-int4.tflite"].read_bytes())
     assert (metadata["training"]["learning_rate"], metadata["samples"]["negatives"]) == (0.0625, 5)
     task = open_version(registry, overrides=["training.epochs=4"]).task()
     assert task.training == dataclasses.replace(models.settings.training, epochs=4)

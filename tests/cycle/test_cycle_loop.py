@@ -400,7 +400,6 @@ def test_a_version_without_a_start_and_one_of_another_model_are_refused(publishe
         ("gate.promote=false", "devices need a version in force"),
         ("rounds_per_cycle=0", "expected at least 1"),
         ("exchange.weights_codec=int8", "erases the small ones"),
-        ("exchange.codec=my_pkg.codecs:int4", "exchange.item_table: got null with exchange.codec"),
         ("registry=elsewhere", "registry"),
     ],
 )

@@ -212,7 +212,8 @@ def test_only_codecs_of_ones_own_are_recorded(monkeypatch):
 def test_a_codec_of_ones_own_writes_no_item_table():
     own = "exchange.codec=my_codecs:signs"
     with pytest.raises(ConfigError, match=f"exchange.item_table: got null with {own}"):
-        load_config(overrides=[own])
+        load_config(overrides=[own, "exchange.item_table=null"])
+    assert load_config(overrides=[own]).exchange.item_table == "auto"
 
 
 def test_without_a_numpy_form_it_stays_within_simulations(monkeypatch):

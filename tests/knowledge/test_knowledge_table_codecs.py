@@ -1,8 +1,6 @@
 """Forms of the item table beyond the codecs: by hand, exact again, and forms of one's own."""
 
 import dataclasses
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -11,10 +9,7 @@ from ecct_tf.errors import CodecError, ConfigError
 from ecct_tf.knowledge import (
     Block,
     EncodedRows,
-    ItemTable,
-    TableCodec,
     build_table_codec,
-    table_origin,
 )
 from ecct_tf.knowledge.product_codes import codebooks
 from ecct_tf.knowledge.table_arrays import item_table, item_table_arrays
@@ -25,33 +20,10 @@ from ecct_tf.knowledge.table_files import (
     table_bytes,
     transmit,
 )
-from ecct_tf.knowledge.table_origin import changed_item_forms, item_form_origins
 from ecct_tf.wire import ItemTableFile, Section, apply_item_delta, delta_rows, item_delta
+from ecct_tf.wire.compressed import compressed
 
-FORMS = ("int4", "compact", "pq2", "pq4", "pq8", "lean")
-
-
-def table_of(items, *, width=6):
-    """A table whose cloud embedding is a block's target and two columns more.
-
-    Up to 255 items every value of it has an entry of its own in product codes: nothing is fitted.
-    """
-    rng = np.random.default_rng(1)
-
-    def rows(columns):
-        values = rng.standard_normal((items + 1, columns)).astype(np.float32)
-        values[0] = 0.0
-        return values
-
-    target, genres = rows(width), (rows(3) > 0).astype(np.float32)
-    return ItemTable(
-        blocks=(Block("next", rows(width), target), Block("category", genres, genres)),
-        attributes=rows(1),
-        cloud=np.concatenate([target, rows(2)], axis=1),
-        bias=rows(1)[:, 0],
-        feature_mean=np.zeros(4, np.float32),
-        feature_scale=np.ones(4, np.float32),
-    )
+FORMS = ("int4", "compact", "pq2", "pq4", "pq8", "fine", "lean")
 
 
 def normal(items, width):
@@ -62,7 +34,7 @@ def normal(items, width):
 
 
 @pytest.fixture(scope="module")
-def table():
+def table(table_of):
     return table_of(60)
 
 
@@ -186,17 +158,17 @@ def test_what_devices_read_is_published_as_it_was(form, table, crossed):
     for name, array in item_table_arrays(read).items():
         np.testing.assert_array_equal(array, item_table_arrays(expected)[name], err_msg=name)
     assert item_table_file(read, form).to_bytes() == content
-    assert table_bytes(read, "int8") == crossed[form].num_bytes
-    # What is accounted for, beside the padding row, names and digest.
+    assert crossed[form].num_bytes == len(compressed(content))
+    # What is accounted for without compression, beside the padding row, names and digest.
     shared = sum(len(section.shared) for section in file.sections)
-    assert crossed[form].num_bytes == 60 * file.rows.dtype.itemsize + shared + 4 * 10
+    assert table_bytes(read, "int8") == 60 * file.rows.dtype.itemsize + shared + 4 * 10
 
 
 def test_bytes_of_a_row_by_hand(table):
     # next source and target, category, attributes, own columns of the cloud, and the bias: the
     # six columns that the cloud has of the target are not written again.
     sizes = {"int4": (5, 5, 4, 3, 3), "pq2": (3, 3, 2, 1, 1), "pq8": (1, 1, 1, 1, 1)}
-    sizes["lean"] = (1, 2, 1, 1, 1)
+    sizes |= {"lean": (1, 2, 1, 1, 1), "fine": (2, 2, 1, 1, 1)}
     for form, parts in sizes.items():
         file = item_table_file(table, form)
         assert file.rows.dtype.itemsize == sum(parts) + 2
@@ -223,6 +195,15 @@ def test_lean_codes_are_longer_where_errors_cancel_out_or_nothing_is_lost():
     encoded = codec.of("both").encode(genres)
     assert encoded.rows.shape == (401, 2)
     np.testing.assert_array_equal(codec.of("both").decode(encoded, 24), genres)
+
+
+def test_fine_codes_have_three_values_where_no_more_are_exact():
+    codec, values = build_table_codec("fine"), normal(400, 24)
+    for kind in ("source", "target", "both", "cloud"):
+        assert codec.of(kind).encode(values).rows.shape == (401, 8)
+    genres = np.repeat(normal(200, 24) > 1.0, 2, axis=0)[1:].astype(np.float32)
+    assert codec.of("both").encode(genres).rows.shape == (401, 1)
+    assert codec.of("source").encode(genres).rows.shape == (401, 8)
 
 
 def test_lean_codes_that_lose_something_are_written_again_as_they_were():
@@ -260,7 +241,7 @@ def test_a_codebook_that_is_fitted_stays_as_items_are_appended():
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_appended_items_leave_the_others_as_they_were(form):
+def test_appended_items_leave_the_others_as_they_were(form, table_of):
     grown = table_of(60)
     old = dataclasses.replace(
         grown,
@@ -288,9 +269,11 @@ def test_the_form_goes_with_the_table(table, crossed):
     assert item_table(item_table_arrays(crossed["pq4"].table)).form == "pq4"
     assert transmit(table, None, "int8").table.form == ""
     assert "form" not in item_table_arrays(transmit(table, None, "int8").table)
-    other = transmit(table, "float16", "int8")
+    other = transmit(table, "float16", "int8", whole=False)
     assert (other.table.form, other.num_bytes) == ("float16", table.encoded_bytes("float16"))
     assert table_bytes(other.table, "int8") == other.num_bytes
+    whole = transmit(table, "float16", "int8")
+    assert whole.num_bytes == len(compressed(item_table_file(table, "float16").to_bytes()))
 
 
 def test_damaged_codes_and_books_are_refused(table):
@@ -319,83 +302,3 @@ def test_a_file_of_bytes_that_are_no_table_is_refused(table):
         file.decoded(0)
     with pytest.raises(CodecError, match="row_bytes"):
         Section("cloud", "", 4, row_bytes=-1)
-
-
-@pytest.fixture
-def own(monkeypatch):
-    """A module with forms of one's own, by name."""
-    module = types.ModuleType("own_tables")
-
-    def ternary():
-        def encode(values):
-            return EncodedRows((np.sign(values) + 1).astype(np.uint8))
-
-        def decode(encoded, width):
-            assert encoded.rows.shape[1] == width
-            return encoded.rows.astype(np.float32) - 1.0
-
-        return TableCodec(encode, decode)
-
-    def drifting():
-        return TableCodec(ternary().encode, lambda _, width: np.ones((9, width), np.float32))
-
-    def narrow():
-        return TableCodec(
-            ternary().encode, lambda encoded, width: ternary().decode(encoded, width)[:, 1:]
-        )
-
-    module.ternary, module.drifting, module.narrow = ternary, drifting, narrow
-    module.nothing = lambda: None
-    module.mixed = lambda: dataclasses.replace(ternary(), kinds={"cloud": build_table_codec("pq2")})
-    module.half = lambda: dataclasses.replace(ternary(), kinds={"cloud": narrow()})
-    module.mixed.__module__ = module.half.__module__ = "own_tables"
-    for function in (ternary, drifting, narrow, module.nothing):
-        function.__module__ = "own_tables"
-    monkeypatch.setitem(sys.modules, "own_tables", module)
-    build_table_codec.cache_clear()
-    return module
-
-
-@pytest.mark.usefixtures("own")
-def test_a_form_of_ones_own_crosses(table):
-    found = transmit(table, "own_tables:ternary", "int8")
-    np.testing.assert_array_equal(found.table.cloud, np.sign(table.cloud))
-    assert found.num_bytes == 60 * (6 + 6 + 3 + 1 + 2 + 2) + 4 * 10
-    content = item_table_file(table, "own_tables:ternary").to_bytes()
-    assert read_item_table_file(ItemTableFile.from_bytes(content)).form == "own_tables:ternary"
-
-
-@pytest.mark.usefixtures("own")
-def test_a_form_of_ones_own_may_write_a_kind_of_section_otherwise(table):
-    found = transmit(table, "own_tables:mixed", "int8").table
-    np.testing.assert_array_equal(found.blocks[0].target, np.sign(table.blocks[0].target))
-    np.testing.assert_allclose(found.cloud[:, 6:], table.cloud[:, 6:], rtol=1e-3)
-
-
-@pytest.mark.usefixtures("own")
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("own_tables:nothing", "return an ecct_tf.knowledge.TableCodec, got NoneType"),
-        ("own_tables:drifting", "encode to the same bytes again"),
-        ("own_tables:half", r"expected decoded rows \[9, 5\] float32"),
-        ("own_tables:narrow", r"expected decoded rows \[9, 5\] float32"),
-        ("own_tables:missing", "function missing in the module own_tables"),
-        ("int3", "did you mean int"),
-        ("int8", "use build_codec"),
-    ],
-)
-def test_what_is_no_form_is_refused(name, words):
-    with pytest.raises(ConfigError, match=words):
-        build_table_codec(name)
-
-
-def test_only_forms_of_ones_own_are_recorded(monkeypatch):
-    origin = {"target": "own_tables:form", "version": None, "source_sha256": "1" * 64}
-    source = {"own_tables:form": origin}
-    monkeypatch.setattr(table_origin, "origin_of", lambda target, **_: source[target])
-    assert item_form_origins(None) == item_form_origins("pq4") == {}
-    assert item_form_origins("own_tables:form") == source
-    assert changed_item_forms("own_tables:form", source) == []
-    other = {"own_tables:form": {**origin, "source_sha256": "0" * 64}}
-    assert len(changed_item_forms("own_tables:form", other)) == 1

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ecct_tf.config import table_names
 from ecct_tf.errors import CodecError
 from ecct_tf.knowledge import Block, ItemTable
-from ecct_tf.knowledge.table_files import item_table_file, read_item_table_file
+from ecct_tf.knowledge.table_files import item_table_file, read_item_table_file, transmit
 from ecct_tf.wire import ItemTableFile, Section
 
 
@@ -48,6 +49,26 @@ def test_a_device_reads_what_the_simulation_transmits(table, codec):
     row_bytes = file.rows.dtype.itemsize
     assert row_bytes * table.num_items + 4 * (2 * 2 + 2) == table.encoded_bytes(codec)
     assert len(content) == len(file.head()) + 6 * row_bytes + 32
+
+
+@pytest.mark.parametrize(
+    ("codec", "whole", "largest", "told"),
+    [
+        ("int8", True, 5, "compact"),
+        ("int8", True, 4, "fine"),
+        ("my_codecs:signs", True, 5, "compact"),
+        ("float16", True, 5, ""),
+        ("int8", False, 4, ""),
+        ("my_codecs:signs", False, 4, "int8"),
+    ],
+)
+def test_the_form_suits_catalog_and_codec(table, codec, whole, largest, told, monkeypatch):
+    assert table.num_items == 5
+    monkeypatch.setattr(table_names, "LARGE_CATALOG", largest)
+    found = transmit(table, "auto", codec, whole=whole)
+    named = transmit(table, told or codec, codec, whole=whole)
+    assert (found.table.form, found.num_bytes) == (told, named.num_bytes)
+    np.testing.assert_array_equal(found.table.cloud, named.table.cloud)
 
 
 def test_sections_that_make_no_table_are_refused(table):

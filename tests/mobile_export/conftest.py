@@ -103,7 +103,7 @@ def clocked_parts(config, table, works):
         table,
         feature_mean=np.append(table.feature_mean, rng.uniform(-0.5, 0.5, added).astype("f4")),
         feature_scale=np.append(table.feature_scale, rng.uniform(0.5, 2.0, added).astype("f4")),
-    ).transmitted(config.exchange.codec)
+    )
     work = device_work(config, "mlp", table=table, profile=works["mlp"].model.profile)
     return SimpleNamespace(config=config, table=table, work=work)
 
@@ -150,7 +150,7 @@ def graph_of(works, table, clocked_parts, task_of, weights_of):
 
     def graph_of(
         tier,
-        encoding="int8",
+        encoding="int4",
         *,
         only=None,
         adapters=False,

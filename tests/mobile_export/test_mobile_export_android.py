@@ -198,7 +198,7 @@ def _drawn(table):
         feature_scale=1 + drawn(table.feature_scale) / 2,
         logit_mean=-2.5,
         logit_scale=0.5,
-    ).transmitted("int8")
+    )
 
 
 def _case(folder, works):

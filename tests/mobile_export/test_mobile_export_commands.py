@@ -135,7 +135,7 @@ def test_the_command_exports_what_a_new_device_begins_with(started, ecct, tmp_pa
     _, learned, _ = started
     code, _, _ = ecct("export", learned, "--out", tmp_path, "--new-device")
     assert code == 0
-    path = tmp_path / "edge-linear-trainable-int8.tflite"
+    path = tmp_path / "edge-linear-trainable-int4.tflite"
     metadata = read_metadata(path.read_bytes())
     assert metadata["provenance"]["new_device"] is True
     assert metadata["provenance"]["weights"] == "linear: a device that has not trained"

@@ -47,7 +47,7 @@ def _parts(config, table, works, *, clock):
         table,
         feature_mean=np.append(table.feature_mean, np.zeros(added, np.float32)),
         feature_scale=np.append(table.feature_scale, np.ones(added, np.float32)),
-    ).transmitted(config.exchange.codec)
+    )
     return (
         config,
         table,
@@ -325,7 +325,7 @@ def test_a_run_that_reads_it_is_exported_and_ranks_as_its_file(tmp_path, monkeyp
     run.write_item_table(algorithm.table)
     arrays = algorithm.to_arrays(algorithm.initialize())
     run.checkpoints.save(0, arrays, fingerprint=experiment.fingerprint())
-    file = out / "edge-mlp-trainable-int8.tflite"
+    file = out / "edge-mlp-trainable-int4.tflite"
     runtime = [] if RUNTIME == "litert" else ["--tensorflow"]
     for argv in (
         ["export", run.path, "--out", out],

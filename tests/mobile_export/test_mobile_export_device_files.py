@@ -29,12 +29,12 @@ def test_a_downlink_of_another_item_table_is_refused_and_does_not_move_to_a_new_
     tmp_path, packed, works, task_of, weights_of, table, views, downlink, held
 ):
     model = DeviceModel(packed("mlp"), runtime=RUNTIME)
-    own = digest_of(item_table_file(table, "int8").to_bytes())
+    own = digest_of(item_table_file(table, table.form).to_bytes())
     assert model.file.table_sha256 == own
     device = Device.create(tmp_path / "device.state", model, **held(views[3]))
     device.receive(dataclasses.replace(downlink, table_sha256=own))
     before = device.state.as_bytes()
-    message = f"belongs to item table {'ab' * 8}…, edge-mlp-trainable-int8.tflite holds {own[:16]}"
+    message = f"belongs to item table {'ab' * 8}…, edge-mlp-trainable-int4.tflite holds {own[:16]}"
     with pytest.raises(DeviceError, match=message):
         device.receive(dataclasses.replace(downlink, table_sha256="ab" * 32))
     assert Device(device.path, model).state.as_bytes() == before

@@ -341,7 +341,7 @@ def test_int8_activations_cost_attention_little(works, table, task_of, weights_o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["int4", "pq4", "lean"])
+@pytest.mark.parametrize("form", ["int4", "pq4", "fine", "lean"])
 def test_a_table_in_a_smaller_form_goes_into_the_file_as_it_crossed(
     works, algorithm, table, task_of, weights_of, tmp_path, form
 ):

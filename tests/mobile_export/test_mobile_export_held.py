@@ -5,7 +5,7 @@ import pytest
 
 from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.errors import ConfigError, DeviceError
-from ecct_tf.knowledge.table_files import item_table_file
+from ecct_tf.knowledge.table_files import item_table_file, transmit
 from ecct_tf.wire import digest_of
 from ecct_tf.wire.item_rows import ItemRows
 from mobile_export.checking.verification import verify_file
@@ -24,6 +24,12 @@ HISTORY = [3, 9, 33, 11, 20, 5, 40]
 @pytest.fixture(scope="module")
 def work(works):
     return works["linear"]
+
+
+@pytest.fixture(scope="module")
+def table(algorithm):
+    """As it is read where devices get single rows."""
+    return transmit(algorithm.cloud.publish(), "auto", "int8", whole=False).table
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +59,10 @@ def model(path):
 
 
 @pytest.fixture(scope="module")
-def whole(packed):
-    return DeviceModel(packed("linear"), runtime="tensorflow")
+def whole(work, table, task_of, weights_of, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    (file,) = export_edge_model(work.model, weights_of(work), table, task=task_of(work), out=out)
+    return DeviceModel(file.path, runtime="tensorflow")
 
 
 @pytest.fixture

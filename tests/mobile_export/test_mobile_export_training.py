@@ -149,7 +149,7 @@ def test_what_is_dropped_and_multiplied_is_the_simulations(
     graph = EdgeGraph(
         model,
         parameters=parameters,
-        items=ItemStore(table, "int8"),
+        items=ItemStore(table, "int4"),
         task=work.task,
         sizes=sizes,
         trainable=True,

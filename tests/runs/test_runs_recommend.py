@@ -30,7 +30,7 @@ def test_the_snippet_leaves_what_it_says(snippet, run):
     assert {"ECCT edge", "ECCT cloud"} <= set(run.results["model"])
     assert (run.path / "report.html").is_file()
     (file,) = (snippet["folder"] / "phone").glob("*.tflite")
-    assert file.name == "edge-mlp-trainable-int8.tflite"
+    assert file.name == "edge-mlp-trainable-int4.tflite"
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -109,7 +109,7 @@ def test_its_file_is_verified_against_the_run(whole, tmp_path):
         out=tmp_path,
         labels=models.labels(GRU),
     )
-    assert file.path.name == "edge-own_edge_models.gru.gru4rec-trainable-int8.tflite"
+    assert file.path.name == "edge-own_edge_models.gru.gru4rec-trainable-int4.tflite"
     with Interpreter("tensorflow") as interpreter:
         checks = verify_file(
             file.path,

@@ -9,6 +9,7 @@ import pytest
 from ecct_tf.config import RunConfig, load_config
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import federated_runtime
+from ecct_tf.knowledge.table_files import transmit
 from ecct_tf.simulation.builder import assign_tiers
 from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
@@ -75,7 +76,7 @@ def test_item_table_is_paid_for_once(config: RunConfig) -> None:
     with federated_runtime():
         run_rounds(algorithm, experiment, callbacks=[recorder])
     table_bytes = [result.report.item_table_bytes for result in recorder.results]
-    assert table_bytes[0] == 24 * algorithm.cloud.publish().encoded_bytes("int8")
+    assert table_bytes[0] == 24 * transmit(algorithm.cloud.publish(), "auto", "int8").num_bytes
     assert table_bytes[1:] == [0, 0]
 
 

@@ -4,7 +4,7 @@ package ecct.edge
  * What a file says of itself, in `ecct_edge.json`.
  *
  * @property tier architecture of the edge model: `linear`, `mlp` or `attention`.
- * @property variant name of the kind of file, such as `trainable-int8`.
+ * @property variant name of the kind of file, such as `trainable-int4`.
  * @property historyLength L, slots of a history.
  * @property signatures entry points by name.
  * @property weights P, trained values; [sharedWeights] of them, at the front, are a federated mean.

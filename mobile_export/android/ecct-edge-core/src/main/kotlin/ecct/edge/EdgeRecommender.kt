@@ -11,7 +11,7 @@ import kotlin.concurrent.withLock
  * when it returns; one that throws has changed neither the weights nor the file.
  *
  * ```
- * val model = ModelFile.open(File(folder, "edge-mlp-trainable-int8.tflite"))
+ * val model = ModelFile.open(File(folder, "edge-mlp-trainable-int4.tflite"))
  * EdgeRecommender.open(model, LiteRtInterpreter, StateFile(kept), user = 17).use { device ->
  *     device.interact(listOf("tt0111161", "tt0068646"), times = listOf(earlier, now))
  *     val best = device.score(candidates).sortedByDescending { it.logit }

@@ -19,7 +19,7 @@ class ModelFileTest {
     fun aFileOfPythonIsRead() {
         val metadata = Golden.model.metadata
         assertEquals("mlp", metadata.tier)
-        assertEquals("trainable-int8", metadata.variant)
+        assertEquals("trainable-int4", metadata.variant)
         assertEquals(6, metadata.historyLength)
         assertEquals(41, metadata.itemRows)
         assertEquals(Exchange(8, 3, 4, Codec.INT8, withLogits = true, noiseMultiplier = 0.0), metadata.exchange)
