@@ -192,18 +192,15 @@ def _publish(
         check_near(number, newest_round(stored, out, notes.notes()))
     if round_number is not None and not older_round:
         check_no_older((number, chosen.number), out, notes.notes())
-    exchange = _exchange(chosen)
-    form = exchange.item_table if item_form is None else item_form
-    codec = codec or exchange.codec
+    table = _table_file(stored.table, chosen, item_form=item_form, codec=codec)
     starts = put_starts(out, stored.starts, start_codec)
-    table = _table_file(stored.table, form, codec)
     plan = ShardPlan(
         version=chosen.number,
         folder=chosen.path.absolute(),
         users=len(stored.vocabulary.users),
         users_in_file=users_in_file,
         round_number=number,
-        codec=codec,
+        codec=codec or _exchange(chosen).codec,
         table_sha256=digest_of(table),
         out=out.absolute(),
     )
@@ -214,7 +211,7 @@ def _publish(
     first = DownlinkFile.from_bytes((out / users.files[0].path).read_bytes())
     deltas, unchanged, without = [], [], []
     for base, older in bases.items():
-        old = _table_file(older, form, codec)
+        old = _table_file(older, registry.version(base), item_form=item_form, codec=codec)
         if old == table:
             unchanged.append(base)
             continue
@@ -227,7 +224,7 @@ def _publish(
     publication = Publication(
         cloud_version=chosen.number,
         round_number=number,
-        codec=codec,
+        codec=plan.codec,
         downlinks=users.files[0],
         segments=put(out, f"segments-{chosen.number:06d}", ".ecdn", of_segments.to_bytes()),
         segment_names=segments.names,
@@ -253,9 +250,16 @@ def _publish(
     )
 
 
-def _table_file(table: ItemTable, form: str | None, codec: CodecName) -> bytes:
-    """The file of a table, in the form that its size and the codec ask for."""
-    chosen = table_form(form, codec=codec, num_items=table.num_items)
+def _table_file(
+    table: ItemTable, version: Version, *, item_form: str | None, codec: CodecName | None
+) -> bytes:
+    """The file of a version's table: as its own job has it, where publishing names nothing else."""
+    exchange = _exchange(version)
+    chosen = table_form(
+        exchange.item_table if item_form is None else item_form,
+        codec=codec or exchange.codec,
+        num_items=table.num_items,
+    )
     return item_table_file(table, chosen).to_bytes()
 
 

@@ -165,6 +165,25 @@ def test_a_smaller_form_is_published_with_its_deltas(registry, tmp_path, changed
     assert second.table_to_fetch(whole.sha256) == second.item_table
 
 
+@pytest.mark.parametrize("settings", [{}, {"codec": "int8", "item_table": None}])
+def test_devices_of_a_version_in_another_form_fetch_the_whole_table(
+    stored_cloud, changed, tmp_path, settings
+):
+    registry = Registry(tmp_path / "registry")
+    first = commit(registry, stored_cloud, exchange=settings)
+    registry.promote(first, expected=None)
+    own = publish(registry, tmp_path / "public").publication.item_table.sha256
+    for stored in (stored_cloud, changed):
+        number = commit(registry, stored, exchange={"codec": "int8", "item_table": "auto"})
+        published = publish(registry, tmp_path / "public", version=number, delta_from=[first])
+        found = published.publication
+        assert (published.unchanged, published.without_delta) == ((), (first,))
+        assert found.table_to_fetch(own) == found.item_table
+    # Where publishing names a form, it did so for both.
+    again = publish(registry, tmp_path / "int8", version=2, delta_from=[1], item_form="int8")
+    assert again.unchanged == (1,)
+
+
 def test_no_delta_is_made_from_a_damaged_base(registry, tmp_path, caplog):
     shutil.copytree(registry.path, tmp_path / "registry")
     copy = Registry(tmp_path / "registry")
