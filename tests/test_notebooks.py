@@ -41,7 +41,7 @@ SMALL = {
     "FEDAVG_ROUNDS": 2,
     "MIXED_ROUNDS": 2,
     "DEVICES_PER_ROUND": 12,
-    "VARIANTS": ["trainable-int8"],
+    "VARIANTS": ["trainable-int4"],
     "PHONE_ROUNDS": 2,
     "CHECK_STEPS": 5,
     "CHECK_CALLS": 5,
