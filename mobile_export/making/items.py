@@ -22,7 +22,7 @@ from ecct_tf.knowledge.product_codes import codebooks
 from ecct_tf.knowledge.table_codecs import pack_int4, unpack_int4
 from mobile_export.making.item_rows import CodedRows, HalfRows, ScaledRows, Side, ZeroRows
 
-__all__ = ["Constant", "ItemStore", "TableEncoding", "exact_encoding"]
+__all__ = ["Constant", "ItemStore", "TableEncoding", "exact_encoding", "kept_as"]
 
 TableEncoding = Literal["float32", "int8", "int4", "pq2", "pq4", "pq8", "fine", "lean"]
 
@@ -222,12 +222,22 @@ def _kind(block: Block, side: str) -> str:
     return "both" if block.is_symmetric else side
 
 
+def kept_as(form: str) -> TableEncoding | None:
+    """How a file keeps a table that crossed in a form of its own; None where it cannot.
+
+    >>> kept_as("compact"), kept_as("fine"), kept_as("my_pkg.tables:ternary")
+    ('int4', 'fine', None)
+    """
+    encoding: Any = "int4" if form == "compact" else form
+    return encoding if encoding in get_args(TableEncoding) else None
+
+
 def exact_encoding(table: ItemTable) -> TableEncoding:
     """The form in which a table crossed, where a file keeps it as it is, or float32.
 
     Without a form of its own a table may have crossed as int8.
     """
-    asked: Any = table.form if table.form in get_args(TableEncoding) else "int8"
+    asked: Any = kept_as(table.form) or "int8"
     kept = ItemStore(table, asked).decoded()
     return asked if all(map(np.array_equal, kept, item_tensors(table))) else "float32"
 

@@ -1,13 +1,12 @@
 """The kinds of files: what trains, how the item table is kept, how the rest is quantised."""
 
 import dataclasses
-from typing import get_args
 
 from ecct_tf.config import CODECS
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import ItemTable
 from mobile_export.making.conversion import Precision
-from mobile_export.making.items import TableEncoding
+from mobile_export.making.items import TableEncoding, kept_as
 
 __all__ = ["VARIANTS", "Variant", "default_variant", "find_variant"]
 
@@ -85,10 +84,9 @@ VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _ALL}
 
 def default_variant(table: ItemTable) -> str:
     """The variant for a table that crossed the wire: exact where it has a form of its own."""
-    if table.form == "compact":
-        return "trainable-int4"
-    if table.form in get_args(TableEncoding):
-        return f"trainable-{table.form}"
+    kept = kept_as(table.form)
+    if kept is not None:
+        return f"trainable-{kept}"
     return "trainable-int8" if table.form in ("", *CODECS) else "trainable-float32"
 
 

@@ -55,6 +55,12 @@ def test_a_table_that_crossed_as_int8_stays_as_it_is():
         np.testing.assert_array_equal(array, getattr(exact, name), err_msg=name)
 
 
+def test_a_table_that_crossed_as_compact_stays_as_it_is_in_int4():
+    received = transmit(small_table(), "auto", "int8").table
+    assert (received.form, exact_encoding(received)) == ("compact", "int4")
+    assert default_variant(received) == "trainable-int4"
+
+
 @pytest.mark.parametrize("form", ["int4", "pq2", "pq8"])
 def test_a_table_is_kept_in_the_form_in_which_it_crossed(form):
     small = small_table()

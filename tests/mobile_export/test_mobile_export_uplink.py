@@ -42,7 +42,7 @@ def test_the_cloud_reads_what_a_file_answers(
         logits=tuple(part[None] for part in found.logits),
     )
     work.exchange.check_uplink(uplink)
-    store = ItemStore(table, "int8")
+    store = ItemStore(table, "int4")
     source = SourceModel(
         work.model, weights_of(work), store.decoded(), store.block_sizes, task
     ).answer("uplink", inputs)
@@ -88,7 +88,7 @@ def test_every_runtime_answers_with_the_bits_of_the_simulation(
     run = litert.Interpreter(model_content=content).get_signature_runner("uplink")
     exchange = dataclasses.replace(works[tier].exchange, codec=codec, clip_norm=clip_norm)
     work = works[tier].changed(exchange=exchange)
-    store = ItemStore(table, "int8")
+    store = ItemStore(table, "int4")
     source = SourceModel(
         work.model, weights_of(work), store.decoded(), store.block_sizes, task_of(work)
     )
