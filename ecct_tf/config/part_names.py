@@ -46,6 +46,7 @@ class PartNames:
       examples: a name and a `module:name`, for messages.
       setting: where a name stands, for messages, unless a call says otherwise.
       any_form: whether a name may have other characters than a word's, such as `fine-tuning`.
+      words: what the setting takes besides names, such as `auto`, for messages.
     """
 
     what: str
@@ -54,6 +55,7 @@ class PartNames:
     examples: str
     setting: str
     any_form: bool = False
+    words: tuple[str, ...] = ()
 
     def known(self) -> dict[str, str]:
         """The names that need no module, each with the `module:name` that it stands for.
@@ -104,8 +106,9 @@ class PartNames:
             return name
         names = self.known()
         if name not in names:
+            listed = (*self.words, *names)
             raise ConfigError(
-                f"{setting or self.setting}: expected {self.what} out of {', '.join(names)}, or "
-                f"module:name of your own, got {name!r}{near_miss(name, names)}"
+                f"{setting or self.setting}: expected {self.what} out of {', '.join(listed)}, or "
+                f"module:name of your own, got {name!r}{near_miss(name, listed)}"
             )
         return names[name]

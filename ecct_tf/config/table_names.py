@@ -33,8 +33,9 @@ _NAMES = PartNames(
     "a form of the item table",
     TABLE_ENTRY_POINTS,
     _FORMS,
-    f"a name out of {', '.join(_FORMS)}, or module:name such as my_pkg.tables:ternary",
+    f"a name out of {', '.join((AUTO, *_FORMS))}, or module:name such as my_pkg.tables:ternary",
     setting="exchange.item_table",
+    words=(AUTO,),
 )
 
 check_table_form = _NAMES.check_form

@@ -296,7 +296,7 @@ def test_damaged_codes_and_books_are_refused(table):
 def test_a_file_of_bytes_that_are_no_table_is_refused(table):
     file = item_table_file(table, "int4")
     renamed = dataclasses.replace(file, codec="no_such_form")
-    with pytest.raises(ConfigError, match="expected a form of the item table out of float32"):
+    with pytest.raises(ConfigError, match="expected a form of the item table out of auto, float32"):
         read_item_table_file(ItemTableFile.from_bytes(renamed.to_bytes()))
     with pytest.raises(CodecError, match="got the form 'int4'"):
         file.decoded(0)

@@ -62,8 +62,12 @@ def test_the_cloud_is_opened_beside_a_table_in_any_form(form, small_config):
         restored_cloud(experiment, arrays, dataclasses.replace(table, cloud=other))
 
 
-def test_a_form_that_there_is_not_is_refused_before_there_is_a_folder(small_config, tmp_path):
-    config = small_config("exchange.item_table=int5")
-    with pytest.raises(ConfigError, match=r"exchange\.item_table: expected a form .* lean, or"):
+@pytest.mark.parametrize(("form", "near"), [("int5", "int"), ("atuo", "auto")])
+def test_a_form_that_there_is_not_is_refused_before_there_is_a_folder(
+    form, near, small_config, tmp_path
+):
+    config = small_config(f"exchange.item_table={form}")
+    wanted = rf"exchange\.item_table: expected a form .* of auto, .* lean, .* did you mean {near}"
+    with pytest.raises(ConfigError, match=wanted):
         simulate(config, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
