@@ -19,7 +19,7 @@ from ecct_tf.federated.attack import Attack
 from ecct_tf.federated.cloud_protocol import Cloud
 from ecct_tf.federated.cohort import Cohort
 from ecct_tf.federated.cohort_round import CohortDone, run_cohort
-from ecct_tf.federated.crossing import decode_rows
+from ecct_tf.federated.crossing import decode_rows, shared_as_received
 from ecct_tf.federated.device_work import DeviceWork, Stage
 from ecct_tf.federated.ecct_state import EcctState
 from ecct_tf.federated.item_rows import Asked, rows_of_sums
@@ -189,9 +189,7 @@ class EcctRound:
         number = state.round_number
         receiving = self.schedule.receiving(state.shares, participants, round_number=number)
         for cohort, held in zip(self.cohorts, state.cohorts, strict=True):
-            start = None if self.own_stages else cohort.start
-            shared = held.server.shared
-            if start is not None and np.array_equal(shared, start[: shared.size]):
+            if not self.own_stages and _still_starts(cohort, held.server.shared):
                 receiving &= ~cohort.holds(participants)
         return receiving
 
@@ -271,3 +269,12 @@ def _rates(work: DeviceWork, server: ServerConfig, *, section: str | None) -> di
     local = {f"training.{name}": getattr(work.training, name) for name in ("optimizer", "epochs")}
     steps = {f"{averaged}.learning_rate": server.learning_rate} if work.shared_size else {}
     return {**rates, **local, **steps}
+
+
+def _still_starts(cohort: Cohort, shared: npt.NDArray[np.float32]) -> bool:
+    """Whether devices that are sent the mean would get the weights that they start with."""
+    start = None if cohort.start is None else cohort.start[: shared.size]
+    if start is None or not np.array_equal(shared, start):
+        return False
+    # A codec with one scale for all weights writes a part of them otherwise.
+    return np.array_equal(shared_as_received(shared, cohort.work.weights_codec), start)
