@@ -129,9 +129,15 @@ def test_static_files_infer_and_train_alike(
             if name == "uplink" and place < len(asked):
                 # The same state, a fixed order of sums: the same bits.
                 assert found[port].tobytes() == value.tobytes(), port
-            # Relative for the one number above 1, the norm of a gradient.
+            # Relative for the one number above 1, the norm of a gradient. After training, whose
+            # sums have no fixed order, a number near the middle of two codes may have either.
+            encoded = name == "uplink" and np.issubdtype(value.dtype, np.integer)
             np.testing.assert_allclose(
-                found[port], value.ravel(), rtol=1e-6, atol=1e-6, err_msg=f"{name}: {port}"
+                found[port],
+                value.ravel(),
+                rtol=1e-6,
+                atol=1 if encoded else 1e-6,
+                err_msg=f"{name}: {port}",
             )
     # And it did learn, and the state came back bit by bit.
     assert np.abs(theirs[7]["logit"] - theirs[0]["logit"]).max() > 1e-3

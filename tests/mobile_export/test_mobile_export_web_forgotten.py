@@ -79,6 +79,8 @@ def service():
 
     class Answer(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # An answer leaves at once: a page may close its connection between a head and a body.
+        wbufsize = 1 << 16
 
         def log_message(self, *given):
             del given
