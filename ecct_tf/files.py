@@ -167,9 +167,21 @@ def _left_draft(draft: Path) -> int | None:
     except FileNotFoundError:
         return None
     except OSError:
-        # No file of ours, or one without permissions; a folder stays and is named.
-        draft.unlink(missing_ok=True)
+        _remove_other(draft)
         return None
+
+
+def _remove_other(draft: Path) -> None:
+    """Removes what is no file that can be written; a folder stays and is named."""
+    folder = os.open(draft.parent, os.O_RDONLY)
+    try:
+        # Of several writers one removes it; to the others it may be somebody's draft by then.
+        _lock(folder)
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(draft).st_mode) or not os.access(draft, os.W_OK):
+                draft.unlink()
+    finally:
+        os.close(folder)
 
 
 def _lock(descriptor: int) -> None:

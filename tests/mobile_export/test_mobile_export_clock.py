@@ -155,14 +155,15 @@ def test_it_trains_on_what_the_clock_said_at_each_position(
             clocked.work, view, items=items, config=clocked.config, weights=start, downlink=downlink
         )
         assert np.abs(device.weights - start).max() > 1e-4
-        assert np.abs(device.weights - expected).max() <= 1e-6
+        # A file pools a history by all weights in one product, the simulation by one after another.
+        assert np.abs(device.weights - expected).max() <= 1e-4
         assert uplink == wire(result.uplink)
         # Without its times it learns something else: the readings did take part.
         other = model.receive(model.begin(**held), downlink)
         write_state(tmp_path / "other.state", other)
         timeless = Device(tmp_path / "other.state", model)
         timeless.train(plan)
-        assert np.abs(timeless.weights - expected).max() > 1e-5
+        assert np.abs(timeless.weights - expected).max() > 1e-2
 
 
 def test_an_item_without_a_row_takes_its_time_with_it(model, clocked):

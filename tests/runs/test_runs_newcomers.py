@@ -148,6 +148,6 @@ def test_only_the_making_of_a_run_warns_of_users_who_are_left_out(new_run, data,
     build_experiment(config, dataset=data)
     assert [r.levelname for r in caplog.records if words in r.getMessage()] == ["WARNING"]
     caplog.clear()
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="ecct_tf"):
         RunScores(RunFolder.open(new_run.path), dataset=data)
     assert [r.levelname for r in caplog.records if words in r.getMessage()] == ["INFO"]

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from ecct_tf.errors import CheckpointError, ConfigError
-from ecct_tf.knowledge.table_files import transmit
+from ecct_tf.knowledge.table_files import item_table_file, transmit
 from ecct_tf.runs.opening import open_models
 from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.run_cloud import restored_cloud
 from ecct_tf.simulation.simulate import simulate
+from ecct_tf.wire.compressed import compressed
 
 
 def test_devices_work_with_what_the_form_decodes_to_and_its_bytes_are_counted(
@@ -27,12 +28,14 @@ def test_devices_work_with_what_the_form_decodes_to_and_its_bytes_are_counted(
         "cloud.next_item.epochs=1",
     )
     result = simulate(config, out=tmp_path / "run")
-    table, num_bytes = transmit(result.algorithm.cloud.publish(), "int4", "int8")
+    table = transmit(result.algorithm.cloud.publish(), "int4", "int8").table
     np.testing.assert_array_equal(result.algorithm.table.cloud, table.cloud)
     with (tmp_path / "run" / "metrics.csv").open() as file:
         (row,) = csv.DictReader(file)
-    assert int(row["item_table_bytes"]) == num_bytes * len(result.experiment.groups)
     models = open_models(tmp_path / "run")
+    # What crossed, with what the cloud's logits were before it learned.
+    once = len(compressed(item_table_file(models.table, "int4").to_bytes()))
+    assert int(row["item_table_bytes"]) == once * len(result.experiment.groups)
     assert models.table.form == "int4"
     np.testing.assert_array_equal(models.table.blocks[0].source, table.blocks[0].source)
 
