@@ -143,7 +143,7 @@ def build_models(folder: RunFolder, checkpoint: Checkpoint, experiment: Experime
         edge_config(folder.config),
         experiment.groups if holding is None else holding.groups,
         table=table,
-        table_bytes=0,
+        table_bytes=0,  # Nothing crosses: no round follows.
         held=None if holding is None else holding.items,
         num_users=experiment.dataset.num_users,
     )

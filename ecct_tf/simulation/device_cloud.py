@@ -14,7 +14,6 @@ from ecct_tf.knowledge.table_files import transmit
 from ecct_tf.simulation.builder import edge_config
 from ecct_tf.simulation.ecct import EcctAlgorithm, assemble
 from ecct_tf.simulation.experiment import Experiment
-from ecct_tf.simulation.holding import holds_candidates
 from ecct_tf.simulation.run_cloud import build_cloud
 from ecct_tf.simulation.starts import cloud_starts
 
@@ -33,8 +32,6 @@ def build_device_cloud(
     own = dataclasses.replace(experiment, config=edge_config(experiment.config))
     exchange = own.config.exchange
     published = build_cloud(own, spaces=spaces).publish()
-    table, num_bytes = transmit(
-        published, exchange.item_table, exchange.codec, whole=not holds_candidates(own.config)
-    )
+    table, num_bytes = transmit(published, exchange.item_table, exchange.codec)
     starts = cloud_starts(own, table, spaces=spaces)
     return assemble(own, table=table, table_bytes=num_bytes, cloud=None, starts=starts)

@@ -178,6 +178,25 @@ def compose(experiment, dataset, cohorts, config):
 
 
 @pytest.fixture(scope="session")
+def started(dataset, experiment):
+    """`started(work, devices, weights)`: a process of one cohort that begins with `weights`."""
+
+    def build(work, devices, weights):
+        return build_ecct_process(
+            [(work, devices)],
+            table=experiment.table,
+            table_bytes=1000,
+            num_users=dataset.num_users,
+            stage_1_rounds=1,
+            server=ServerConfig(),
+            runtime=RuntimeConfig(shard_size=4, engine="local"),
+            starts={work.model.tier: weights},
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
 def run_rounds(runtime, make_cloud):
     """Runs rounds with a fresh stub cloud; everybody takes part unless told otherwise."""
     del runtime

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecct_tf.config import RuntimeConfig, ServerConfig
-from ecct_tf.federated import build_ecct_process, chosen_engine
+from ecct_tf.federated import chosen_engine
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "own_codecs"
 CODEC = "own_codecs.four_bits:int4"
@@ -42,22 +41,13 @@ def test_bytes_are_those_of_the_codec(through_four_bits, cohorts):
 
 @pytest.mark.parametrize(("codec", "sent"), [(CODEC, True), ("float16", False)])
 def test_a_mean_that_crosses_as_other_numbers_than_the_start_is_counted(
-    codec, sent, cohorts, dataset, experiment, run_rounds, monkeypatch
+    codec, sent, cohorts, started, run_rounds, monkeypatch
 ):
     monkeypatch.syspath_prepend(EXAMPLES)
     work = dataclasses.replace(cohorts["linear"].work, weights_codec=codec)
     start = np.linspace(-0.1, 0.1, work.model.layout.size, dtype=np.float32)
     start[-1] = 1.0  # a private weight, which the mean lacks
-    process = build_ecct_process(
-        [(work, cohorts["linear"].devices)],
-        table=experiment.table,
-        table_bytes=1000,
-        num_users=dataset.num_users,
-        stage_1_rounds=1,
-        server=ServerConfig(),
-        runtime=RuntimeConfig(shard_size=4, engine="local"),
-        starts={"linear": start},
-    )
+    process = started(work, cohorts["linear"].devices, start)
     _, (report,) = run_rounds(process, 1, answering=np.zeros(0, np.int64))
     assert (report.weights_bytes > 0) == sent
 

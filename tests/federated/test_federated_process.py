@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ecct_tf.config import EdgeConfig, RunConfig, RuntimeConfig, ServerConfig, TrainingConfig
+from ecct_tf.config import EdgeConfig, RunConfig, ServerConfig, TrainingConfig
 from ecct_tf.errors import ConfigError, DivergenceError
 from ecct_tf.federated import DeviceSet, build_ecct_process
 from ecct_tf.federated.divergence import check_round
@@ -182,21 +182,11 @@ def test_sharing_decides_what_is_averaged(compose, run_rounds):
             assert len(np.unique(weights, axis=0)) == len(weights)
 
 
-def test_starting_weights_that_are_the_mean_are_not_sent_again(
-    dataset, experiment, small_process, run_rounds
-):
+def test_starting_weights_that_are_the_mean_are_not_sent_again(started, small_process, run_rounds):
     (cohort,) = small_process.cohorts
     size = cohort.work.model.layout.size
-    process = build_ecct_process(
-        [(cohort.work, cohort.devices)],
-        table=experiment.table,
-        table_bytes=1000,
-        num_users=dataset.num_users,
-        stage_1_rounds=1,
-        server=ServerConfig(),
-        runtime=RuntimeConfig(shard_size=4, engine="local"),
-        starts={"linear": np.linspace(-0.1, 0.1, size, dtype=np.float32)},
-    )
+    start = np.linspace(-0.1, 0.1, size, dtype=np.float32)
+    process = started(cohort.work, cohort.devices, start)
     _, (first, second) = run_rounds(process, 2)
     change = len(cohort) * cohort.work.shared_size * 4
     assert first.item_table_bytes == len(cohort) * (1000 + 4 * size)
