@@ -4,6 +4,7 @@ from typing import Any
 
 from ecct_tf.config.number_checks import numbers
 from ecct_tf.config.parsing import near_miss
+from ecct_tf.config.yaml_text import setting_text
 from ecct_tf.errors import ConfigError
 
 __all__ = ["at_least", "numbers", "one_of", "positive", "shorter_than_candidates", "within"]
@@ -40,7 +41,7 @@ def one_of(config: Any, section: str, name: str, choices: tuple[str, ...]) -> No
     value = getattr(config, name)
     if value not in choices:
         raise ConfigError(
-            f"{section}.{name}: expected one of {', '.join(choices)}, got {value!r}"
+            f"{section}.{name}: expected one of {', '.join(choices)}, got {setting_text(value)}"
             f"{near_miss(str(value), choices)}"
         )
 

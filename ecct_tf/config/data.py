@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from ecct_tf.config.checks import at_least, numbers, one_of, positive, within
 from ecct_tf.config.data_names import IN_MEMORY, check_dataset_name
 from ecct_tf.config.skew import SkewConfig
+from ecct_tf.config.yaml_text import setting_text
 from ecct_tf.errors import ConfigError
 
 __all__ = ["SPLITS", "DataConfig", "SplitName"]
@@ -70,13 +71,13 @@ class DataConfig:
         if (self.dataset == "files") != (self.schema is not None):
             raise ConfigError(
                 "data.schema: expected the path of a schema file with data.dataset=files, and "
-                f"none otherwise, got {self.schema!r} with data.dataset={self.dataset}"
+                f"null otherwise, got {setting_text(self.schema)} with data.dataset={self.dataset}"
             )
         for key in ("name", "fingerprint"):
             if getattr(self, key) is not None and self.dataset != IN_MEMORY:
                 raise ConfigError(
                     f"data.{key}: expected null but for data.dataset=in-memory, got "
-                    f"{getattr(self, key)!r} with data.dataset={self.dataset}"
+                    f"{setting_text(getattr(self, key))} with data.dataset={self.dataset}"
                 )
         one_of(self, "data", "split", SPLITS)
         self._check_kept()

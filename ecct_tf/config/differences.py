@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ecct_tf.config.yaml_text import parse_yaml
+from ecct_tf.config.yaml_text import parse_yaml, setting_text
 
 __all__ = ["differences"]
 
@@ -24,12 +24,19 @@ def differences(begun: str, now: str) -> str:
 
     >>> differences("seed: 0\nedge: {start: cloud}", "seed: 1\nedge: {start: cloud}")
     'seed was 0, now 1'
+    >>> differences("devices: null", "devices: 200")
+    'devices was null, now 200'
     """
     before, after = (_flat(parse_yaml(text, where="config.yaml")) for text in (begun, now))
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    told = [f"{name} was {before.get(name)!r}, now {after.get(name)!r}" for name in names[:_TOLD]]
+    names = [name for name in {**before, **after} if _told(before, name) != _told(after, name)]
+    told = [f"{name} was {_told(before, name)}, now {_told(after, name)}" for name in names[:_TOLD]]
     more = len(names) - len(told)
     return ", ".join([*told, f"and {more} more"] if more else told)
+
+
+def _told(values: dict[str, Any], name: str) -> str:
+    """A setting that only the other text has is absent, which is not null."""
+    return setting_text(values[name]) if name in values else "absent"
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

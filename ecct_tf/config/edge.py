@@ -13,6 +13,7 @@ from ecct_tf.config.loss_names import (
 )
 from ecct_tf.config.outcomes import GradeConfig, TargetConfig, WeightConfig, check_targets
 from ecct_tf.config.part_names import check_name_form
+from ecct_tf.config.yaml_text import setting_text
 from ecct_tf.errors import ConfigError
 
 __all__ = [
@@ -179,16 +180,18 @@ class FeatureConfig:
             )
         if not self.decays or not all(0.0 < decay <= 1.0 for decay in self.decays):
             raise ConfigError(
-                f"features.decays: expected one or more numbers in (0, 1], got {self.decays}"
+                "features.decays: expected one or more numbers in (0, 1], got "
+                f"{setting_text(self.decays)}"
             )
         if not all(0.0 < hours < math.inf for hours in self.clock_hours):
             raise ConfigError(
-                f"features.clock_hours: expected numbers above 0, got {self.clock_hours}"
+                "features.clock_hours: expected numbers above 0, got "
+                f"{setting_text(self.clock_hours)}"
             )
         if not all(pause >= 1 for pause in self.clock_pauses):
             raise ConfigError(
                 "features.clock_pauses: expected whole numbers of at least 1, got "
-                f"{self.clock_pauses}"
+                f"{setting_text(self.clock_pauses)}"
             )
 
     @property

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_type_hints
 
+from ecct_tf.config.yaml_text import setting_text
 from ecct_tf.errors import ConfigError
 
 __all__ = ["numbers"]
@@ -65,7 +66,7 @@ def _check_number(where: str, value: Any, *, whole: bool) -> None:
     if value is None or isinstance(value, str):
         return
     if whole and (isinstance(value, bool) or not isinstance(value, int)):
-        raise ConfigError(f"{where}: expected a whole number, got {value!r}")
+        raise ConfigError(f"{where}: expected a whole number, got {setting_text(value)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where}: expected a finite number, got {value}")
     if isinstance(value, int) and abs(value) > _LARGEST:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import dacite
 
 from ecct_tf.config.number_checks import numbers
-from ecct_tf.config.yaml_text import PlainText, parse_yaml, resolved
+from ecct_tf.config.yaml_text import PlainText, parse_yaml, resolved, setting_text
 from ecct_tf.errors import ConfigError
 
 __all__ = ["build", "check_keys", "near_miss", "near_sibling", "read_mapping"]
@@ -68,13 +68,14 @@ def check_keys(values: Mapping[str, Any], target: Any, *, where: str, prefix: st
         path = f"{prefix}{key}"
         if not isinstance(value, Mapping):
             raise ConfigError(
-                f"{where}: {path} is a section, expected keys and values, got {value!r}"
+                f"{where}: {path} is a section, expected keys and values, got {setting_text(value)}"
             )
         parts = {f"{path}.{name}": part for name, part in value.items()} if repeated else {}
         for name, part in (parts or {path: value}).items():
             if not isinstance(part, Mapping):
                 raise ConfigError(
-                    f"{where}: {name} is a section, expected keys and values, got {part!r}"
+                    f"{where}: {name} is a section, expected keys and values, got "
+                    f"{setting_text(part)}"
                 )
             check_keys(part, inner, where=where, prefix=f"{name}.")
 
@@ -116,8 +117,8 @@ def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _
         given = built.get(str(error.field_path))
         value = given if isinstance(given, str) else error.value
         raise ConfigError(
-            f"{prefix}{error.field_path}: expected {_expected(error.field_type)}, got {value!r}"
-            f"{_near_choice(error.field_type, value)}"
+            f"{prefix}{error.field_path}: expected {_expected(error.field_type)}, got "
+            f"{setting_text(value)}{_near_choice(error.field_type, value)}"
         ) from error
     except dacite.MissingValueError as error:
         raise ConfigError(f"{prefix}{error.field_path}: missing; give a value") from error

@@ -7,6 +7,7 @@ from ecct_tf.config.aggregator_names import MEAN, check_share_every, late_refusa
 from ecct_tf.config.attack import AttackConfig
 from ecct_tf.config.exchange import ExchangeConfig
 from ecct_tf.config.loss_names import ORDER_LOSSES
+from ecct_tf.config.yaml_text import setting_text
 from ecct_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def check_attack(
     if attack.share and (method != "ecct" or not exchange.up):
         raise ConfigError(
             f"attack.share: got {attack.share}, but only uplinks of the method ecct can be forged, "
-            f"and there are none with method={method} and exchange.up={str(exchange.up).lower()}; "
-            "expected 0"
+            f"and there are none with method={method} and exchange.up="
+            f"{setting_text(exchange.up)}; expected 0"
         )
     if attack.share and attack.kind == "flip" and real_devices:
         raise ConfigError(

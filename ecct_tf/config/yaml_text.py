@@ -15,7 +15,7 @@ import yaml
 
 from ecct_tf.errors import ConfigError
 
-__all__ = ["PlainText", "dump_yaml", "parse_yaml", "resolved"]
+__all__ = ["PlainText", "dump_yaml", "parse_yaml", "resolved", "setting_text"]
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
@@ -119,6 +119,34 @@ def dump_yaml(value: Any) -> str:
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False))
 
 
+def setting_text(value: Any, *, quotes: bool = True) -> str:
+    """A setting's value for a message, in the words of a file and of the command line.
+
+    Python's `None` and `True` are `null` and `true` there, its tuples are lists.
+
+    Args:
+      value: a plain value, a list or a mapping of such values, or what `parse_yaml` returns.
+      quotes: whether a text has them, which tell `'2'` from `2`; within a list it always does.
+
+    >>> print(setting_text(None), setting_text((True, "mlp", 0.5)), setting_text({"mlp": None}))
+    null [true, 'mlp', 0.5] {'mlp': null}
+    """
+    if isinstance(value, PlainText):
+        value = value.value
+    if isinstance(value, str) and not quotes:
+        return value
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        parts = [f"{setting_text(name)}: {setting_text(part)}" for name, part in value.items()]
+        return f"{{{', '.join(parts)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(setting_text, value))}]"
+    return repr(value)
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes the texts that only YAML 1.2 takes for something else."""
 
@@ -196,7 +224,7 @@ class _Reader:
             if not isinstance(part, dict):
                 raise ConfigError(
                     f"{self._where}: {_line(node)}: expected keys and values to merge with <<, "
-                    f"received {part!r}"
+                    f"received {setting_text(part)}"
                 )
             merged.update(part)
         return merged

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ecct_tf.config.parsing import build, check_keys, near_sibling
-from ecct_tf.config.yaml_text import PlainText, dump_yaml, parse_yaml
+from ecct_tf.config.yaml_text import PlainText, dump_yaml, parse_yaml, setting_text
 from ecct_tf.data.numbers import Scaling
 from ecct_tf.errors import ConfigError
 
@@ -215,7 +215,9 @@ def _column(row: object, *, where: str) -> Column:
     scaling = values.get("scaling")
     if scaling is not None:
         if not isinstance(scaling, dict):
-            raise ConfigError(f"{where}: scaling: expected keys and values, received {scaling!r}.")
+            raise ConfigError(
+                f"{where}: scaling: expected keys and values, received {setting_text(scaling)}."
+            )
         check_keys(scaling, Scaling, where=where, prefix="scaling.")
         values = {**values, "scaling": build(Scaling, scaling, prefix="scaling.")}
     return Column(**values)
@@ -235,14 +237,16 @@ def _member(cls: type[_EnumT], value: object, *, where: str) -> _EnumT:
         return cls(value)
     except ValueError:
         allowed = [member.value for member in cls]
-        raise ConfigError(f"{where} must be one of {allowed}, received {value!r}.") from None
+        raise ConfigError(
+            f"{where} must be one of {allowed}, received {setting_text(value)}."
+        ) from None
 
 
 def _mapping(value: object, cls: type[Any], *, where: str) -> dict[str, Any]:
     """Checks that `value` maps exactly the fields of dataclass `cls`."""
     allowed = [field.name for field in fields(cls)]
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}: expected the keys {allowed}, received {value!r}.")
+        raise ConfigError(f"{where}: expected the keys {allowed}, received {setting_text(value)}.")
     for key in value:
         if key not in allowed:
             raise ConfigError(f"{where}: unknown key {key!r}; allowed are {allowed}.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from ecct_tf.config.baselines import FEDERATED_BASELINES
 from ecct_tf.config.flat import settings_with_effect
+from ecct_tf.config.yaml_text import setting_text
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting.csv_files import printable
 from ecct_tf.reporting.run import CATALOG, QUALITY, Run
@@ -211,7 +212,10 @@ def _own_models(runs: Sequence[Run]) -> list[Model]:
                         f"{first.path} and {second.path} are the same run ({name}, seed "
                         f"{first.seed}, equal settings); name only one of them"
                     )
-            settings = ", ".join(f"{key}={_effective(ordered[0]).get(key)}" for key in differing)
+            settings = ", ".join(
+                f"{key}={setting_text(_effective(ordered[0]).get(key), quotes=False)}"
+                for key in differing
+            )
             models.append(_model(ordered, model=name, side=side, settings=printable(settings)))
     return models
 

@@ -12,7 +12,7 @@ from ecct_tf.config import EvaluationConfig
 from ecct_tf.config.flat import flat_config
 from ecct_tf.config.parsing import near_sibling
 from ecct_tf.config.stored import earlier_settings
-from ecct_tf.config.yaml_text import parse_yaml, resolved
+from ecct_tf.config.yaml_text import parse_yaml, resolved, setting_text
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting.csv_files import read_table
 
@@ -225,8 +225,8 @@ def _config(path: Path, text: str) -> dict[str, Any]:
         # In Python, but for nobody else, true is a whole number.
         if not isinstance(flat[key], kind) or (kind is int and isinstance(flat[key], bool)):
             raise RunFolderError(
-                f"{file}: {key}: expected {kind.__name__}, got {flat[key]!r}; the file was changed "
-                "after the run"
+                f"{file}: {key}: expected {kind.__name__}, got {setting_text(flat[key])}; the "
+                "file was changed after the run"
             )
     return flat
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecct_tf.config.yaml_text import setting_text
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.reporting.run import Run
 
@@ -46,7 +47,8 @@ def check_same_data(runs: Sequence[Run]) -> None:
             if ours != theirs:
                 raise ConfigError(
                     f"runs can be compared only on the same data and candidates: {key} is "
-                    f"{ours} in {first.path} and {theirs} in {run.path}; compare them separately"
+                    f"{setting_text(ours, quotes=False)} in {first.path} and "
+                    f"{setting_text(theirs, quotes=False)} in {run.path}; compare them separately"
                 )
     _check_candidates(runs)
 

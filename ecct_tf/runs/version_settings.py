@@ -12,6 +12,7 @@ from ecct_tf.config import RunConfig, SampleConfig, TrainingConfig, load_over
 from ecct_tf.config.flat import flat_config
 from ecct_tf.config.parsing import build
 from ecct_tf.config.stored import complete_settings
+from ecct_tf.config.yaml_text import setting_text
 from ecct_tf.data.outcomes import outcome_columns
 from ecct_tf.errors import ConfigError, RegistryError
 
@@ -95,16 +96,14 @@ def check_settings(settings: RunConfig, own: RunConfig, *, version: Version) -> 
       ConfigError: they pool histories or answer in another way, or train by other private
         columns.
     """
-    pairs = (
-        ("features", settings.features, own.features),
-        ("edge.embedding_dim", settings.edge.embedding_dim, own.edge.embedding_dim),
-        ("exchange.queries", settings.exchange.queries, own.exchange.queries),
-    )
-    for name, given, theirs in pairs:
-        if given != theirs:
+    given, theirs = (flat_config(dataclasses.asdict(each)) for each in (settings, own))
+    for name in theirs:
+        fixed = name in ("edge.embedding_dim", "exchange.queries") or name.startswith("features.")
+        if fixed and given[name] != theirs[name]:
             raise ConfigError(
-                f"{name}: expected {theirs}, as the version was made with, got {given}; give the "
-                "settings of the devices that the version is for"
+                f"{name}: expected {setting_text(theirs[name])}, as the version was made with, got "
+                f"{setting_text(given[name])}; give the settings of the devices that the version "
+                "is for"
             )
     kept = version.manifest.config.get("edge", {}).get("outcomes")
     columns = sorted(outcome_columns(settings.samples))

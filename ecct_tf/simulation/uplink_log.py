@@ -7,6 +7,7 @@ import numpy as np
 
 from cloud.uplink_log import ASKED_FOLDER, AskedNotes, Note, UplinkLogWriter
 from ecct_tf.config import RunConfig
+from ecct_tf.config.yaml_text import setting_text
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import Uplink
 from ecct_tf.simulation.loop import Callback, RoundResult
@@ -42,8 +43,9 @@ class UplinkLogger(Callback):
     def __init__(self, folder: Path, config: RunConfig) -> None:
         if config.method != "ecct" or not config.exchange.up:
             raise ConfigError(
-                "exchange.uplink_log: expected method ecct with exchange.up, in which devices "
-                f"send uplinks, got method {config.method} with exchange.up={config.exchange.up}"
+                "exchange.uplink_log: expected method ecct with exchange.up=true, in which devices "
+                f"send uplinks, got method {config.method} with exchange.up="
+                f"{setting_text(config.exchange.up)}"
             )
         self._writer = UplinkLogWriter(folder)
         self._asked = AskedNotes(folder / ASKED_FOLDER)

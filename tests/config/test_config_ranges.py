@@ -214,7 +214,7 @@ def test_allowed(key, value):
 
 
 def test_files_need_a_schema():
-    with pytest.raises(ConfigError, match=r"data\.schema: expected the path .* got None"):
+    with pytest.raises(ConfigError, match=r"data\.schema: expected the path .* got null"):
         changed("data.dataset", "files")
     data = dataclasses.replace(DEFAULT.data, dataset="files", schema="shop.yaml")
     assert data.schema == "shop.yaml"

@@ -1,12 +1,15 @@
 """YAML files of all kinds: no key twice, and names as they were written."""
 
+import dataclasses
 import math
+import re
 
 import pytest
 import yaml
 
 from cloud.retraining import load_job_config
 from ecct_tf.config import load_config
+from ecct_tf.config.differences import differences
 from ecct_tf.config.yaml_text import dump_yaml, parse_yaml, resolved
 from ecct_tf.cycle.config import load_cycle_config
 from ecct_tf.data import FeatureSchema, read_files_schema
@@ -184,3 +187,37 @@ def test_what_is_written_is_read_alike_by_every_reader():
     text = dump_yaml(values)
     assert resolved(parse_yaml(text, where="text")) == values
     assert yaml.safe_load(text) == values
+
+
+def _settings(config, prefix=""):
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _settings(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}"
+
+
+@pytest.mark.parametrize(
+    ("load", "overrides"),
+    [(load_config, []), (load_job_config, ["registry=r"]), (load_cycle_config, [])],
+)
+@pytest.mark.parametrize("value", ["null", "true", "[null]", "{a: false}"])
+def test_what_is_refused_is_named_as_it_is_written(load, overrides, value):
+    refused = {}
+    for name in _settings(load(None, overrides=overrides)):
+        try:
+            load(None, overrides=[*overrides, f"{name}={value}"])
+        except ConfigError as error:
+            refused[name] = str(error)
+    assert len(refused) > 40
+    assert [each for each in refused.values() if re.search(r"\b(None|True|False)\b", each)] == []
+
+
+def test_differences_tell_null_from_what_is_absent():
+    assert differences("devices: null\nhttp: true", "devices: [null, 5]\nhttp: false") == (
+        "devices was null, now [null, 5], http was true, now false"
+    )
+    assert differences("{a: {}, c: 1}", "{a: {}, b: null, c: 1}") == "b was absent, now null"
+    # A text that is no text without its quotes.
+    assert differences("name: 'true'", "name: true") == "name was 'true', now true"

@@ -184,6 +184,9 @@ def test_a_finished_chain_does_nothing_again(chain, config, monkeypatch):
     other = dataclasses.replace(config, seed=1)
     with pytest.raises(ConfigError, match=r"another configuration .*: seed was 0, now 1;"):
         run_cycles(other, chain.path, cycles=2, show=False)
+    fewer = dataclasses.replace(config, devices=3)
+    with pytest.raises(ConfigError, match="devices was null, now 3;"):
+        run_cycles(fewer, chain.path, cycles=2, show=False)
     with (
         CycleFolder(chain.path).claimed(config),
         pytest.raises(RunFolderError, match="another process"),

@@ -100,6 +100,9 @@ def test_one_name_with_two_settings_is_two_models(make_run) -> None:
         ("ECCT edge (exchange.codec=float32)", (0,)),
         ("ECCT cloud (exchange.codec=float32)", (0,)),
     }
+    paths = [make_run("d"), make_run("e", settings={"data.nodes": 2})]
+    names = {found.name for found in compare_runs(read_runs(paths)).models}
+    assert {f"ECCT edge (data.nodes={nodes})" for nodes in ("null", "2")} < names
 
 
 def test_the_same_run_twice_is_refused(make_run) -> None:
@@ -113,8 +116,8 @@ def test_the_same_run_twice_is_refused(make_run) -> None:
     [
         ("data.dataset", "movielens-100k", "synthetic"),
         ("data.split", "leave_one_out", "temporal"),
-        ("data.keep_first", None, 8),
-        ("data.keep_last", None, 8),
+        ("data.keep_first", "null", 8),
+        ("data.keep_last", "null", 8),
         ("evaluation.negatives", 99, 49),
         ("evaluation.k", 10, 5),
     ],

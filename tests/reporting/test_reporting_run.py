@@ -105,7 +105,7 @@ def test_metrics_of_an_earlier_version_are_told(make_run) -> None:
         ("results.csv", "0.75", "nan", "line 2, column hr: .* got 'nan'"),
         ("results.csv", "method", '"method', "not a readable table"),
         ("devices.csv", "40,4", "40,", "column rank"),
-        ("config.yaml", "seed: 0", "seed: true", "seed: expected int, got True"),
+        ("config.yaml", "seed: 0", "seed: true", "seed: expected int, got true"),
         ("config.yaml", "method: ecct", "method: [ecct", "not valid YAML"),
         ("status.json", "complete", "finished", "status of running, .* got 'finished'"),
         ("status.json", "12.0", '"12"', "seconds: expected a number"),
