@@ -1,14 +1,17 @@
-"""Bars whose most important figures are whole, however narrow the terminal is.
+"""Bars whose most important figures are whole, however narrow the terminal is, and lines elsewhere.
 
-`tqdm` cuts what is too long for the terminal at its right end, where the figures stand.
+`tqdm` cuts what is too long for the terminal at its right end, where the figures stand. In a file
+or a pipe it shows nothing: there `say` writes lines, as often as `Pace` finds due.
 """
 
+import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tqdm.auto import tqdm
 
-__all__ = ["bar_format", "open_bar", "show_figures", "validation_text"]
+__all__ = ["Pace", "bar_format", "open_bar", "say", "show_figures", "validation_text"]
 
 # What tqdm fills in.
 _COUNT = "{n_fmt}/{total_fmt}"
@@ -16,6 +19,9 @@ _LEFT = "{remaining} left"
 _BAR = "|{bar}|"
 _BAR_COLUMNS = 10
 _UNKNOWN_WIDTH = 80
+# Without a terminal: how many lines of quick steps, and how long a reader waits for the next.
+_LINES = 10
+_SILENT_SECONDS = 10.0
 
 
 def open_bar(
@@ -65,6 +71,49 @@ def show_figures(bar: Any, name: str, figures: Sequence[str], *, more: Sequence[
         width=state["ncols"] or None,
         more=more,
     )
+
+
+def say(line: str, *, show: bool = True) -> None:
+    """Writes a line to stderr where no terminal is, in which bars say the same.
+
+    Args:
+      line: what happened.
+      show: False writes nothing, as `open_bar` shows nothing.
+    """
+    if show and not sys.stderr.isatty():
+        tqdm.write(line, file=sys.stderr)
+
+
+class Pace:
+    """Which of many steps have a line of their own where no terminal is.
+
+    Of quick steps every few have one, and the first and the last; of slow ones each has.
+
+    Args:
+      steps: how many there are.
+
+    >>> pace = Pace(30)
+    >>> [step for step in range(1, 31) if pace.is_due(step, now=0.0)]
+    [1, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
+    """
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._every = max(1, math.ceil(steps / _LINES))
+        self._said: float | None = None
+
+    def is_due(self, done: int, *, now: float) -> bool:
+        """Whether step `done`, counted from 1, has a line; called once for each step.
+
+        Args:
+          done: the step.
+          now: seconds of a clock that is never set back.
+        """
+        quick = self._said is not None and now - self._said < _SILENT_SECONDS
+        if quick and done % self._every and done != self._steps:
+            return False
+        self._said = now
+        return True
 
 
 def bar_format(

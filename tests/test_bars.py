@@ -6,7 +6,7 @@ import pytest
 
 from cloud.retraining.progress import Progress
 from ecct_tf import bars
-from ecct_tf.bars import bar_format, open_bar, show_figures
+from ecct_tf.bars import bar_format, open_bar, say, show_figures
 
 QUALITY = "val HR@10 edge 0.7500 cloud 0.5000"
 
@@ -87,6 +87,42 @@ def test_the_bar_of_a_cloud_job_shows_the_quality_of_the_last_epoch(tmp_path, mo
         ["epoch 0/3", "val NDCG@10 cloud 0.2500"],
         ["epoch 0/3"],
     ]
+
+
+def test_without_a_terminal_a_cloud_job_has_lines(tmp_path, capsys):
+    progress = Progress(tmp_path, quality="cloud_ndcg", title="NDCG@10")
+    progress.begin("fit", epochs=20, done=-1)
+    for epoch in range(5):
+        row = {"loss": 0.5 if epoch else "", "seconds": 0.25 * epoch, "cloud_ndcg": 0.125}
+        progress.start_epoch(epoch, epochs=20, steps=1, done=0)
+        progress.end_epoch({"phase": "fit", "epoch": epoch, **row})
+    progress.end()
+    progress.keep(3, last=4)
+    progress.keep(0, last=4)
+    quality = "val NDCG@10 cloud 0.1250"
+    assert capsys.readouterr().err.splitlines() == [
+        f"fit: before training, {quality}",
+        f"fit: epoch 1 of 20, 0.2 s, loss 0.5000, {quality}",
+        f"fit: epoch 2 of 20, 0.5 s, loss 0.5000, {quality}",
+        f"fit: epoch 4 of 20, 1.0 s, loss 0.5000, {quality}",
+        "fit: epoch 3 of 4 is kept",
+        "fit: the state before training is kept",
+    ]
+    for silent in (Progress(tmp_path, show=False), Progress(None)):
+        silent.begin("fit", epochs=1, done=-1)
+        silent.end_epoch({"phase": "fit", "epoch": 0})
+        silent.keep(0, last=0)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_has_bars_and_no_lines(monkeypatch, capsys):
+    say("a line")
+    say("another", show=False)
+    assert capsys.readouterr().err == "a line\n"
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    say("a line")
+    assert terminal.getvalue() == ""
 
 
 def test_without_a_terminal_there_is_no_bar(capsys):

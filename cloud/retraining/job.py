@@ -129,7 +129,9 @@ def _run(
                 trained = _train(config, prepared, engine, progress, checkpoints=job.path)
                 # Once more, since a log that may not be written has no lock.
                 check_log(_log_of(config), inputs, folder=job.path)
-                version = store(config, prepared, trained, draft, folder=job.path)
+                version = store(
+                    config, prepared, trained, draft, folder=job.path, progress=progress
+                )
     return decide(config, registry, version, parent=inputs.parent, anyway=anyway)
 
 

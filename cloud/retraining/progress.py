@@ -1,7 +1,11 @@
-"""What a job shows while it runs and what it writes of it: bar, `metrics.csv`, TensorBoard."""
+"""What a job shows while it runs and what it writes of it: bar, `metrics.csv`, TensorBoard.
+
+Without a terminal lines on stderr say what the bar would.
+"""
 
 import csv
 import io
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ecct_tf.bars import open_bar, show_figures, validation_text
+from ecct_tf.bars import Pace, open_bar, say, show_figures, validation_text
 from ecct_tf.errors import RunFolderError
 from ecct_tf.files import write_text
 from ecct_tf.tensorflow_files import write_scalar, writing
@@ -17,6 +21,8 @@ from ecct_tf.tensorflow_files import write_scalar, writing
 __all__ = ["Progress"]
 
 Row = dict[str, str]
+
+_WORDS = {"seconds": "{:.1f} s", "loss": "loss {:.4f}"}
 
 
 class Progress:
@@ -27,7 +33,7 @@ class Progress:
 
     Args:
       folder: of the job; None writes and shows nothing, as all workers but the first do.
-      show: whether to show a bar where there is a terminal.
+      show: whether to show a bar where there is a terminal, and lines elsewhere.
       quality: column of the rows that the bar shows, such as `cloud_hr`; by default none.
       title: what the bar calls it, such as `HR@10`.
     """
@@ -43,6 +49,8 @@ class Progress:
         self._title = title
         self._phase = ""
         self._bar: Any = None
+        self._epochs = 0
+        self._lines = Pace(0)
         if folder is not None:
             self._rows = _read(folder / "metrics.csv")
 
@@ -60,7 +68,7 @@ class Progress:
             row for row in self._rows if row["phase"] != phase or int(row["epoch"]) <= done
         ]
         self._replay()
-        self._phase = phase
+        self._phase, self._epochs, self._lines = phase, epochs, Pace(epochs)
         self._bar = open_bar(phase, show=self._show, leave=False)
         self._show_figures(f"epoch {max(done, 0)}/{epochs}")
 
@@ -78,11 +86,38 @@ class Progress:
 
     def _show_figures(self, epoch: str) -> None:
         """The epoch, and the quality after the one before, which `metrics.csv` has."""
-        values = [row.get(self._quality, "") for row in self._rows if row["phase"] == self._phase]
-        known = (
-            [validation_text(self._title, {"cloud": float(values[-1])})] if any(values[-1:]) else []
-        )
-        show_figures(self._bar, self._phase, [epoch, *known])
+        rows = [row for row in self._rows if row["phase"] == self._phase]
+        show_figures(self._bar, self._phase, [epoch, *(self._reached(rows[-1]) if rows else [])])
+
+    def _reached(self, row: Row) -> list[str]:
+        """The quality of an epoch in words, where it is known."""
+        value = row.get(self._quality, "")
+        return [validation_text(self._title, {"cloud": float(value)})] if value else []
+
+    def _say(self, row: Row) -> None:
+        """The line of an epoch; 0 is the state before the first."""
+        number = int(row["epoch"])
+        if number and not self._lines.is_due(number, now=time.monotonic()):
+            return
+        parts = [f"epoch {number} of {self._epochs}" if number else "before training"]
+        if number:
+            known = [name for name in ("seconds", "loss") if row.get(name)]
+            parts += [_WORDS[name].format(float(row[name])) for name in known]
+        self.say(f"{self._phase}: {', '.join([*parts, *self._reached(row)])}")
+
+    def keep(self, epoch: int, *, last: int) -> None:
+        """Says which epoch of a phase is kept.
+
+        Args:
+          epoch: that one; 0 for the state before the first.
+          last: the last one that was trained.
+        """
+        kept = f"epoch {epoch} of {last}" if epoch else "the state before training"
+        self.say(f"{self._phase}: {kept} is kept")
+
+    def say(self, line: str) -> None:
+        """Writes a line to stderr where no terminal is."""
+        say(line, show=self._show)
 
     def end_epoch(self, values: Mapping[str, Any]) -> None:
         """Adds the row of an epoch; `values` begins with `phase` and `epoch`."""
@@ -98,6 +133,7 @@ class Progress:
         with self._writing():
             self._write(row)
             self._events.flush()
+        self._say(row)
 
     def end(self) -> None:
         """Closes the bar and the events."""

@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +88,12 @@ def device_models(config: JobConfig, history: History, table: ItemTable) -> Devi
 
 
 def edge_starts(
-    config: JobConfig, prepared: Prepared, table: ItemTable, *, folder: Path
+    config: JobConfig,
+    prepared: Prepared,
+    table: ItemTable,
+    *,
+    folder: Path,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> dict[Tier, EdgeStart]:
     """The starting weights of the version that the job makes, by tier; none when not asked for.
 
@@ -100,6 +107,7 @@ def edge_starts(
       table: that the version publishes.
       folder: where each tier's weights are kept once they are trained, so that a job that was
         stopped does not train them again.
+      say: called with a line for each tier whose weights were trained.
 
     Raises:
       ConfigError: the cloud's histories are too short to train any.
@@ -121,14 +129,19 @@ def edge_starts(
             _log.info("starting weights: those of version %s stay", prepared.inputs.parent)
             return kept
     with phase("training starting weights"):
-        trained = _trained(config, prepared.history.view, models, folder=folder)
+        trained = _trained(config, prepared.history.view, models, folder=folder, say=say)
     return {
         model.tier: EdgeStart.of(model, trained[model.tier], settings=settings) for model in models
     }
 
 
 def _trained(
-    config: JobConfig, view: CloudView, models: list[EdgeModel], *, folder: Path
+    config: JobConfig,
+    view: CloudView,
+    models: list[EdgeModel],
+    *,
+    folder: Path,
+    say: Callable[[str], None],
 ) -> dict[Tier, npt.NDArray[np.float32]]:
     known: list[CloudRecommender] = []
 
@@ -146,6 +159,7 @@ def _trained(
     for model in models:
         path = folder / f"{tier_slug(model.tier)}-{model.fingerprint[:16]}.npz"
         if not path.exists():
+            began = time.monotonic()
             made = starting_weights(
                 view,
                 [model],
@@ -155,5 +169,6 @@ def _trained(
                 seed=config.seed,
             )
             write_arrays(path, {"weights": made[model.tier]})
+            say(f"starting weights: {model.tier} trained, {time.monotonic() - began:.1f} s")
         found[model.tier] = read_arrays(path)["weights"]
     return found

@@ -22,6 +22,7 @@ from cloud.retraining.comparison import Comparison, carried_by
 from cloud.retraining.config import JobConfig
 from cloud.retraining.log_reading import WINDOW, WORK_NAME, write_files_read
 from cloud.retraining.preparation import Prepared
+from cloud.retraining.progress import Progress
 from cloud.retraining.quality import by_user
 from cloud.retraining.start import build_recommender, revived
 from cloud.retraining.starts import device_models, edge_starts
@@ -48,6 +49,7 @@ def store(
     draft: Draft,
     *,
     folder: Path,
+    progress: Progress,
 ) -> Version:
     """Trains the starting weights that are asked for, fills the draft and commits it.
 
@@ -57,10 +59,11 @@ def store(
       trained: the recommender at the end of its training.
       draft: where to put it; what a kill left of an earlier attempt is removed.
       folder: of the job, which keeps what was trained of the starting weights.
+      progress: says what was done.
     """
     engine = find_row_engine(config.engine.users)
     maker = RowMaker(engine, config.engine.beam, folder / WORK_NAME)
-    stored = _stored(config, prepared, trained, folder=folder, maker=maker)
+    stored = _stored(config, prepared, trained, folder=folder, maker=maker, progress=progress)
     shutil.rmtree(draft.path)
     draft.path.mkdir()
     stored.write(draft.path)
@@ -97,6 +100,7 @@ def _stored(
     *,
     folder: Path,
     maker: RowMaker,
+    progress: Progress,
 ) -> StoredCloud:
     # What was held out to measure is history again where the version serves.
     view = prepared.history.view
@@ -119,7 +123,7 @@ def _stored(
         round_number=prepared.inputs.round_number,
         vocabulary=prepared.history.vocabulary,
         devices=device_models(config, prepared.history, table),
-        starts=edge_starts(config, prepared, table, folder=folder / "starts"),
+        starts=edge_starts(config, prepared, table, folder=folder / "starts", say=progress.say),
         columns=StoredColumns.of(view) if config.cloud.model != BUILT_IN_CLOUD else None,
         origin=prepared.inputs.clouds,
     )

@@ -102,6 +102,7 @@ class Trainer:
         if not state.done:
             state.finish()
             state.save()
+        self._progress.keep(state.best_epoch, last=state.epoch)
         _log.info("%s: kept epoch %d of %d", phase.name, state.best_epoch, state.epoch)
         return state.best_epoch
 

@@ -21,6 +21,7 @@ from ecct_tf.config import CODECS, Tier, is_own_codec, tier_slug
 from ecct_tf.cycle.config import CycleConfig, TransportName
 from ecct_tf.cycle.edge import EdgeSide, Fetched, fetch
 from ecct_tf.cycle.folder import CycleFolder, Row
+from ecct_tf.cycle.lines import CycleLines
 from ecct_tf.cycle.measures import CycleMeasures
 from ecct_tf.cycle.over_http import HttpDevices, HttpOptions
 from ecct_tf.cycle.quality import check_numbers
@@ -78,7 +79,7 @@ def run_cycles(
       config: of cloud and devices.
       out: the folder. With that of a shorter or a stopped chain it goes on.
       cycles: how many there shall be in all.
-      show: whether to show bars where there is a terminal.
+      show: whether to show bars where there is a terminal, and lines on stderr elsewhere.
       http: how devices over HTTP are run; None for the defaults. Only with `transport=http`.
 
     Raises:
@@ -106,8 +107,17 @@ def run_cycles(
         build_codec(config.exchange.weights_codec)
     with folder.claimed(config), contextlib.ExitStack() as ending:
         if len(folder.rows()) <= cycles:
-            loop = _Loop(config, folder, show=show, http=http or HttpOptions(), ending=ending)
-            for cycle in range(len(folder.rows()), cycles + 1):
+            cycles_left = range(len(folder.rows()), cycles + 1)
+            lines = CycleLines(
+                cycles_left,
+                rounds=config.rounds_per_cycle,
+                tiers=sum(share > 0 for share in config.edge.tiers.values()),
+                k=config.evaluation.k,
+                show=show,
+            )
+            options = http or HttpOptions()
+            loop = _Loop(config, folder, show=show, lines=lines, http=options, ending=ending)
+            for cycle in cycles_left:
                 loop.run(cycle, with_test=cycle in (0, cycles))
     return CycleResult(folder.path, config.evaluation.k, config.transport, folder.rows())
 
@@ -137,12 +147,14 @@ class _Loop:
         folder: CycleFolder,
         *,
         show: bool,
+        lines: CycleLines,
         http: HttpOptions,
         ending: contextlib.ExitStack,
     ) -> None:
         self._config = config
         self._folder = folder
         self._show = show
+        self._lines = lines
         self._experiment = build_experiment(config.run(), progress=show)
         _warn_of_pairs(self._experiment, devices=config.devices)
         self._edge = EdgeSide(
@@ -174,21 +186,21 @@ class _Loop:
             schedule=ShareSchedule(self._config.edge.share_every),
             rounds_per_cycle=self._config.rounds_per_cycle,
         )
-        self._folder.add_row(
-            {
-                "cycle": cycle,
-                "version": fetched.publication.cloud_version,
-                "promoted": int(job.promoted),
-                "devices": self._edge.num_devices,
-                "device_rounds": cycle * self._config.rounds_per_cycle,
-                **measured.heard(job.version),
-                **measured.quality("validation", measure=True, cycle=cycle),
-                **measured.quality("test", measure=with_test, cycle=cycle),
-                **measured.targets(measure=with_test, cycle=cycle),
-                **measured.crossed(cycle),
-            }
-        )
+        row = {
+            "cycle": cycle,
+            "version": fetched.publication.cloud_version,
+            "promoted": int(job.promoted),
+            "devices": self._edge.num_devices,
+            "device_rounds": cycle * self._config.rounds_per_cycle,
+            **measured.heard(job.version),
+            **measured.quality("validation", measure=True, cycle=cycle),
+            **measured.quality("test", measure=with_test, cycle=cycle),
+            **measured.targets(measure=with_test, cycle=cycle),
+            **measured.crossed(cycle),
+        }
+        self._folder.add_row(row)
         self._folder.forget_before(cycle)
+        self._lines.ended(cycle, row)
         _log.info("cycle %d: version %d in force", cycle, fetched.publication.cloud_version)
 
     def _seconds(self, cycle: int) -> int:
@@ -212,6 +224,7 @@ class _Loop:
             marker.touch()
 
     def _train_over_http(self, cycle: int, fetched: Fetched) -> None:
+        self._lines.over_http(cycle, devices=self._edge.num_devices)
         self._http.answer(fetched)
         for tier in self._edge.views:
             if not self._folder.edge(tier, cycle).exists():
@@ -254,6 +267,7 @@ class _Loop:
                 receives=schedule.begins(number),
                 sends=schedule.sends(number),
             )
+            self._lines.round(cycle, tier, number=number - done + 1, devices=len(states))
         self._folder.write_edge(tier, cycle, states=states, server=server)
 
     def _quality_before(self, cycle: int) -> list[str]:

@@ -1,25 +1,16 @@
 """What a run shows while it runs, and what it writes."""
 
-import math
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from tqdm.auto import tqdm
-
-from ecct_tf.bars import open_bar, show_figures, validation_text
+from ecct_tf.bars import Pace, open_bar, say, show_figures, validation_text
 from ecct_tf.federated import Algorithm
 from ecct_tf.simulation.loop import Callback, RoundResult
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.run_log import LINES, round_line
 
 __all__ = ["Checkpointer", "MetricsWriter", "ProgressBar"]
-
-
-# Without a terminal: how many lines of quick rounds, and how long a reader waits for the next.
-_LINES = 10
-_SILENT_SECONDS = 10.0
 
 
 class ProgressBar(Callback):
@@ -42,12 +33,13 @@ class ProgressBar(Callback):
         self._rounds = self._first = 0
         self._began = 0.0
         self._first_done: float | None = None
-        self._said: float | None = None
+        self._lines = Pace(0)
 
     def on_start(self, *, rounds: int, num_devices: int, first_round: int) -> None:
         """Opens the bar."""
         del num_devices
         self._rounds, self._first, self._began = rounds, first_round, self._clock()
+        self._lines = Pace(rounds)
         if rounds:
             self._bar = open_bar(self._description, total=rounds, initial=first_round)
 
@@ -78,16 +70,8 @@ class ProgressBar(Callback):
             seconds_left=self._pace(done, now) * (self._rounds - done),
         )
         LINES.info("%s", line)
-        if self._bar.disable and self._is_due(done, now):
-            self._said = now
-            tqdm.write(line, file=sys.stderr)
-
-    def _is_due(self, done: int, now: float) -> bool:
-        """Whether the round `done` has a line of its own where there is no terminal."""
-        step = math.ceil(self._rounds / _LINES)
-        if self._said is None or done % step == 0 or done == self._rounds:
-            return True
-        return now - self._said >= _SILENT_SECONDS
+        if self._bar.disable and self._lines.is_due(done, now=now):
+            say(line)
 
     def _pace(self, done: int, now: float) -> float:
         """Seconds a round, without the first of this process, which also prepares the others."""
