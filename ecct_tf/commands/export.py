@@ -32,13 +32,15 @@ def _tier(context: click.Context, parameter: click.Parameter, value: str | None)
     "--tier",
     metavar="NAME",
     callback=_tier,
-    help="Tier to export, by default every one of the run.",
+    help="Tier to export, by default every one of the run, with --device that of the device.",
 )
 @click.option(
     "--device",
     "user",
-    type=int,
-    help="User whose device's own weights to export; by default the mean of all.",
+    metavar="USER",
+    help="User whose device's own weights to export, by default the mean of all: the id in the "
+    "data, or the number in devices.csv where that is no other user's id; id:42 and number:42 say "
+    "which.",
 )
 @click.option(
     "--new-device",
@@ -55,7 +57,7 @@ def export(
     run: Path,
     out: Path,
     tier: str | None,
-    user: int | None,
+    user: str | None,
     new_device: bool,
     variants: tuple[str, ...],
     static: tuple[int, int] | None,
@@ -73,13 +75,21 @@ def export(
     names = list(VARIANTS) if "all" in variants else (list(variants) or None)
     from ecct_tf.runs.exporting import export_models
     from ecct_tf.runs.opening import open_models
+    from ecct_tf.runs.users import typed_user
 
+    models = open_models(run)
+    number = None if user is None else typed_user(models.experiment, user)
+    if number is not None:
+        click.echo(
+            f"User {models.experiment.dataset.user_tokens[number]!r}, number {number} in "
+            f"devices.csv: the weights of their device, of tier {models.tier_of(number)}."
+        )
     for file in export_models(
-        open_models(run),
+        models,
         out,
         variants=names,
         tier=tier,
-        user=user,
+        user=number,
         new_device=new_device,
         static=static,
         overwrite=overwrite,

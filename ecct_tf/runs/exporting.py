@@ -38,7 +38,7 @@ def export_models(
       out: folder; made when it is missing.
       variants: names out of `mobile_export.making.variants.VARIANTS`; None for the one
         that has the item table as devices received it.
-      tier: the one to export; None for every one of the run.
+      tier: the one to export; None for every one of the run, or that of the user's device.
       user: the number of the user whose device's own weights to export; None for the mean.
       new_device: whether to export what a device that has not trained begins with.
       static: B and C of additional static-shape files.
@@ -62,6 +62,8 @@ def export_models(
             exchange.speak_above,
         )
     holding, config = models.holding, models.experiment.config
+    if tier is None and user is not None:
+        tier = models.tier_of(user)
     for chosen in models.tiers if tier is None else [tier]:
         reference = models.reference(chosen, user=user, steps=0, new_device=new_device)
         yield from export_edge_model(

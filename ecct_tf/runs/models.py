@@ -73,6 +73,20 @@ class RunModels:
         """The tiers that the run's devices have."""
         return [cohort.work.model.tier for cohort in self.process.cohorts]
 
+    def tier_of(self, user: int) -> str:
+        """The tier of the device that has the user with this number.
+
+        Raises:
+          ExportError: none has.
+        """
+        for cohort in self.process.cohorts:
+            if np.any(cohort.devices.outlines.users == user):
+                return cohort.work.model.tier
+        raise ExportError(
+            f"{self._called(user)} has no device in the run; devices.csv in its folder lists the "
+            "numbers of those who have"
+        )
+
     def task(self, tier: str) -> DeviceTask:
         """What devices of `tier` do, in the stage that the run has reached."""
         work = self._cohort(tier)[0].work
@@ -341,9 +355,15 @@ class RunModels:
         if len(places):
             return int(known.owners[places[0]])
         raise ExportError(
-            f"user {user} has no device of tier {cohort.work.model.tier}; devices.csv in the run "
-            "folder lists users"
+            f"{self._called(user)} has no device of tier {cohort.work.model.tier}, but one of tier "
+            f"{self.tier_of(user)}"
         )
+
+    def _called(self, user: int) -> str:
+        """A user by id; of another run's file the number may be beyond this one's users."""
+        tokens = self.experiment.dataset.user_tokens
+        known = f" ({tokens[user]!r})" if 0 <= user < len(tokens) else ""
+        return f"user number {user}{known}"
 
 
 def _settings(path: Path) -> dict[str, Any]:

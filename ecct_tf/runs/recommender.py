@@ -8,17 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import EDGE_METHODS
-from ecct_tf.config.parsing import near_miss
-from ecct_tf.data import Candidates, Split
-from ecct_tf.errors import ConfigError, DataError
+from ecct_tf.data import Candidates
+from ecct_tf.errors import ConfigError
 from ecct_tf.plain_text import shown
-from ecct_tf.reporting.spread import plural
 from ecct_tf.runs.recommendations import Recommendations, TouchedItem
 from ecct_tf.runs.scoring import RunScores
+from ecct_tf.runs.users import user_number, why_left_out
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.methods import model_name
 
-__all__ = ["recommend", "user_number"]
+__all__ = ["recommend"]
 
 # Bounds what the features of one user with all items take.
 _ITEMS_AT_ONCE = 4096
@@ -77,7 +76,7 @@ def recommend(
         score = scores.newcomers.scores
         note = (
             f"User {dataset.user_tokens[number]!r} has no device in the run: "
-            f"{_why_left_out(split, number)}. {scores.newcomers.served_by(side)}"
+            f"{why_left_out(split, number)}. {scores.newcomers.served_by(side)}"
         )
     met = split.before(number, moment.position)
     times = split.times_before(number, moment.position)
@@ -99,54 +98,6 @@ def recommend(
         ),
         note=note,
     )
-
-
-def user_number(experiment: Experiment, user: str | int, *, newcomers: bool = False) -> int:
-    """The number of the user with the id `user`, who takes part in the run.
-
-    Args:
-      experiment: the data of the run.
-      user: their id.
-      newcomers: whether to accept one who has too few interactions to take part.
-
-    Raises:
-      DataError: when there is none, or they take no part.
-    """
-    number, split = _number(experiment, user), experiment.split
-    if split.includes(number) or (newcomers and number not in split.heavy_users):
-        return number
-    raise DataError(
-        f"user {experiment.dataset.user_tokens[number]!r} takes no part in the run: "
-        f"{_why_left_out(experiment.split, number)}. Ask for another user."
-    )
-
-
-def _number(experiment: Experiment, user: str | int) -> int:
-    dataset, token = experiment.dataset, _token(user)
-    numbers = {other: number for number, other in enumerate(dataset.user_tokens)}
-    if token not in numbers:
-        some = ", ".join(map(repr, dataset.user_tokens[:3]))
-        raise DataError(
-            f"user {token!r}: expected the id of one of the {dataset.num_users:,} users of data "
-            f"set {dataset.name!r}, such as {some}{near_miss(token, numbers)}"
-        )
-    return numbers[token]
-
-
-def _why_left_out(split: Split, number: int) -> str:
-    if number in split.heavy_users:
-        return "they met more of the catalog than data.max_item_share"
-    met = plural(len(split.touched(number)), "interaction")
-    return f"of {met} the split leaves too few to train on"
-
-
-def _token(user: object) -> str:
-    """An id as data sets have it: of a frame it may come as a float or as bytes."""
-    if isinstance(user, float | np.floating) and user.is_integer():
-        return str(int(user))
-    if isinstance(user, bytes):
-        return user.decode(errors="replace")
-    return str(user)
 
 
 def _moment(experiment: Experiment, number: int) -> _Moment:

@@ -173,7 +173,7 @@ class Run:
           out: folder; made when it is missing.
           variants: kinds of file, see `mobile_export.making.variants.VARIANTS`; None for
             the one that has the item table as devices received it.
-          tier: the one to export; None for every one of the run.
+          tier: the one to export; None for every one of the run, or that of the user's device.
           user: id of the user whose device's own weights to export; None for the mean.
           new_device: whether to export what a device that has not trained begins with.
           static: training rows B and candidates C of additional files of fixed shapes.
@@ -189,7 +189,7 @@ class Run:
         """
         self._need("cloud", "export")
         from ecct_tf.runs.exporting import export_models
-        from ecct_tf.runs.recommender import user_number
+        from ecct_tf.runs.users import user_number
 
         models = self._models
         number = None if user is None else user_number(models.experiment, user)

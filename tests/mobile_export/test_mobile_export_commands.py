@@ -230,7 +230,7 @@ def test_one_device_has_its_own_weights(ecct, run, tmp_path):
     models = open_models(run)
     cohort = models.process.cohorts[0]
     tier, user = cohort.work.model.tier, int(cohort.devices.devices[-1].users[0])
-    options = ["--tier", tier, "--device", user, "--variant", "trainable-float32"]
+    options = ["--tier", tier, "--device", f"number:{user}", "--variant", "trainable-float32"]
     assert ecct("export", run, "--out", tmp_path, *options)[0] == 0
     (path,) = tmp_path.glob("*.tflite")
     metadata = read_metadata(path.read_bytes())
@@ -242,12 +242,33 @@ def test_one_device_has_its_own_weights(ecct, run, tmp_path):
     assert np.abs(weights["weights"] - models.weights(tier)).max() > 0
 
 
+def test_a_device_is_named_by_the_id_of_its_user(ecct, run, tmp_path):
+    models = open_models(run)
+    cohort = models.process.cohorts[-1]
+    tier, user = cohort.work.model.tier, int(cohort.devices.devices[0].users[0])
+    token = models.experiment.dataset.user_tokens[user]
+    out = tmp_path / "files"
+    code, said, err = ecct("export", run, "--out", out, "--device", f"id:{token}")
+    assert code == 0, err
+    assert f"User '{token}', number {user} in devices.csv: the weights of their device" in said
+    # Of the tier of that device alone.
+    (path,) = out.glob("*.tflite")
+    assert read_metadata(path.read_bytes())["provenance"]["weights"] == (
+        f"{tier}: device of user {user}"
+    )
+    other = models.tiers[0]
+    assert other != tier
+    code, _, err = ecct("export", run, "--out", out, "--device", f"id:{token}", "--tier", other)
+    assert code == 2
+    assert f"user number {user} ('{token}') has no device of tier {other}, but one of" in err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--variant", "int3"], "'int3' is not one of 'all', 'trainable-int8'"),
         (["--tier", "attention"], "has no devices of tier 'attention', only of linear, mlp"),
-        (["--device", "99"], "user 99 has no device of tier linear"),
+        (["--device", "99"], "user '99': expected the id of one of the "),
         (["--static", "32"], "expected two whole numbers like 30,100, got '32'"),
         (["--static", "0,5"], "both numbers must be in 1..1,000,000, got 0,5"),
         (["--static", "5,999999999999"], "both numbers must be in 1..1,000,000"),
