@@ -3,6 +3,7 @@
  * page's origin in `--allow-origin`. The browser keeps what it fetched by `ETag`, and decompresses what comes compressed;
  * a broken download begins anew.
  */
+import {MOST_BYTES, atMost} from './bodies.js';
 import {DownlinkFile} from './downlink.js';
 import {
   InputError, JsonError, ModelFileError, PayloadError, RecordRefusedError, StalePublicationError, TokenRefusedError, TransportError,
@@ -10,19 +11,15 @@ import {
 } from './errors.js';
 import {sha256Hex} from './hashing.js';
 import {Told, utf8} from './json.js';
-import {MANIFEST, ModelFile} from './model_file.js';
+import {MANIFEST, ModelFile, announcedBytes} from './model_file.js';
 import {readPublication, readReceipt} from './publication.js';
 import {DIGEST_BYTES} from './sealed.js';
 import {checkSignature} from './signing.js';
-import {concatenated, toHex} from './bytes.js';
+import {toHex} from './bytes.js';
 import {byPlace} from './uplink.js';
 
 const AGAIN = [408, 425, 429, 500, 502, 503, 504];
 const UNPROCESSABLE = 422;
-// Of what is no file: receipts, downlinks, JSON.
-const MOST_BYTES = 16 * 2 ** 20;
-// Of a model whose manifest does not say how long it is.
-const MOST_MODEL_BYTES = 2 ** 30;
 const REFUSED = [400, 403, 413, UNPROCESSABLE];
 
 /**
@@ -225,12 +222,14 @@ export class CloudClient {
       const told = await answer.json().catch(() => ({}));
       throw new TransportError(`${path}: the service answered ${answer.status}: ${told?.error ?? ''}`);
     }
+    let content;
     try {
-      return await atMost(answer, path, most);
+      content = await atMost(answer, most);
     } catch (error) {
-      if (error instanceof TransportError) throw error;
       throw new UnreachableError(`${path}: the connection broke: ${error}`, {cause: error});
     }
+    if (content !== null) return content;
+    throw new TransportError(`${path}: expected at most ${most} bytes, got more; is it the service that is meant?`);
   }
 
   /**
@@ -282,42 +281,6 @@ export class CloudClient {
       if (!(error instanceof JsonError) && !(error instanceof PayloadError)) throw error;
       throw new TransportError(`${path}: ${error.message}; is it the service that is meant?`, {cause: error});
     }
-  }
-}
-
-/**
- * @param {Response} answer
- * @param {string} path
- * @param {number} most
- */
-async function atMost(answer, path, most) {
-  const parts = [];
-  let size = 0;
-  const reader = answer.body?.getReader();
-  for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) {
-    parts.push(part.value);
-    size += part.value.length;
-    if (size > most) {
-      await reader?.cancel();
-      throw new TransportError(`${path}: expected at most ${most} bytes, got more; is it the service that is meant?`);
-    }
-  }
-  return concatenated(parts);
-}
-
-/**
- * How long a manifest says that a file is; whether the manifest is one is checked with the file.
- *
- * @param {string} manifest
- * @param {string} name
- * @returns {number}
- */
-function announcedBytes(manifest, name) {
-  try {
-    return Told.parse(manifest, MANIFEST).child('files').child(name).count('bytes');
-  } catch (error) {
-    if (!(error instanceof JsonError)) throw error;
-    return MOST_MODEL_BYTES;
   }
 }
 

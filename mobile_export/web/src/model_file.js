@@ -1,4 +1,5 @@
 /** A model file whose hash was checked, with what it says of itself. */
+import {MOST_BYTES, atMost} from './bodies.js';
 import {InputError, JsonError, ModelFileError} from './errors.js';
 import {sha256Hex} from './hashing.js';
 import {Told} from './json.js';
@@ -10,6 +11,9 @@ import {associatedFiles} from './zip.js';
 
 /** Name of the manifest that `ecct export` writes. */
 export const MANIFEST = 'manifest.json';
+
+// Of a model whose manifest does not say how long it is.
+const MOST_MODEL_BYTES = 2 ** 30;
 
 /**
  * The SHA-256 of each file that a manifest lists, by its name.
@@ -27,6 +31,22 @@ export function manifestHashes(text) {
     throw new ModelFileError(`${MANIFEST}: expected the manifest of \`ecct export\`: ${error.message}`, {
       cause: error,
     });
+  }
+}
+
+/**
+ * How long a manifest says that a file is; whether the manifest is one is checked with the file.
+ *
+ * @param {string} manifest
+ * @param {string} name
+ * @returns {number}
+ */
+export function announcedBytes(manifest, name) {
+  try {
+    return Told.parse(manifest, MANIFEST).child('files').child(name).count('bytes');
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    return MOST_MODEL_BYTES;
   }
 }
 
@@ -113,28 +133,21 @@ export class ModelFile {
   }
 
   /**
-   * Fetches a file and `manifest.json` beside it, and checks the hash.
+   * Fetches a file and `manifest.json` beside it, and checks the hash. Of the file no more is read than the manifest
+   * says that it is long, or 1 GiB where it does not say.
    *
    * @param {string | URL} address of the `.tflite` file
    * @param {{codecs?: readonly import('./codecs.js').Codec[]}} [options] as for `parse`
-   * @throws {ModelFileError} when one cannot be fetched, or the hash differs.
+   * @throws {ModelFileError} when one cannot be fetched or is too long, or the hash differs.
    */
   static async fetch(address, options = {}) {
     const place = new URL(address, globalThis.location?.href);
-    const [content, manifest] = await Promise.all(
-      [place, new URL(MANIFEST, place)].map(async (each) => {
-        const answer = await fetch(each);
-        if (!answer.ok) {
-          throw new ModelFileError(
-            `${each}: expected a model with ${MANIFEST} beside it, the server answered ${answer.status}; copy ` +
-              'both from the folder of `ecct export`',
-          );
-        }
-        return new Uint8Array(await answer.arrayBuffer());
-      }),
-    );
+    const beside = new URL(MANIFEST, place);
     const name = decodeURIComponent(place.pathname.split('/').pop() ?? '');
-    return ModelFile.parse(name, content, new TextDecoder().decode(manifest), options);
+    // Both are asked for at once; only then one says how much of the other may be read.
+    const [answer, listing] = await Promise.all([place, beside].map(asked));
+    const manifest = new TextDecoder().decode(await bodyOf(listing, beside, MOST_BYTES));
+    return ModelFile.parse(name, await bodyOf(answer, place, announcedBytes(manifest, name)), manifest, options);
   }
 
   /** Fingerprint of the tokens of the rows before `rows`. @param {number} rows */
@@ -237,6 +250,40 @@ export class ModelFile {
     if (number === null) return rowOf(value ?? '', rows);
     return numberCode(number, isBlank(value) ? null : readNumber(name, String(value)));
   }
+}
+
+/** @param {URL} address */
+async function asked(address) {
+  const answer = await fetch(address).catch((error) => {
+    throw unfetched(address, `it cannot be reached: ${error}`, error);
+  });
+  if (answer.ok) return answer;
+  throw unfetched(address, `the server answered ${answer.status}`);
+}
+
+/**
+ * @param {Response} answer
+ * @param {URL} address of it
+ * @param {number} most bytes
+ */
+async function bodyOf(answer, address, most) {
+  const content = await atMost(answer, most).catch((error) => {
+    throw unfetched(address, `the connection broke: ${error}`, error);
+  });
+  if (content !== null) return content;
+  throw unfetched(address, `it has more than the ${most} bytes that it may have`);
+}
+
+/**
+ * @param {URL} address
+ * @param {string} why
+ * @param {unknown} [cause]
+ */
+function unfetched(address, why, cause) {
+  return new ModelFileError(
+    `${address}: expected a model with ${MANIFEST} beside it, ${why}; copy both from the folder of \`ecct export\``,
+    {cause},
+  );
 }
 
 /** @param {string | undefined} value */

@@ -5,7 +5,8 @@ import test from 'node:test';
 import {gzipSync} from 'node:zlib';
 
 import {CloudClient} from '../src/client.js';
-import {TransportError, UnreachableError} from '../src/errors.js';
+import {ModelFileError, TransportError, UnreachableError} from '../src/errors.js';
+import {ModelFile} from '../src/model_file.js';
 import {bytesOf, jsonOf, textOf} from './golden.mjs';
 
 const NAME = 'edge.tflite';
@@ -23,7 +24,7 @@ async function served(send, use, manifest = textOf('manifest.json')) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   try {
     const address = `http://127.0.0.1:${server.address().port}`;
-    await use(new CloudClient({address, token: 't', retries: {attempts: 1}}));
+    await use(new CloudClient({address, token: 't', retries: {attempts: 1}}), address);
   } finally {
     server.closeAllConnections();
     server.close();
@@ -79,4 +80,55 @@ test('a bomb is refused', async () => {
     address: 'https://cloud.example', token: 't', fetch: async () => new Response(new Uint8Array(16 * 2 ** 20 + 1), other),
   });
   await assert.rejects(client.current(), /expected at most 16777216 bytes, got more/);
+});
+
+test('a model from any server is read no further than its manifest says', async () => {
+  const fetched = (address) => ModelFile.fetch(`${address}/models/${NAME}`);
+  await served(gzip(ZIPPED), async (_, address) => {
+    assert.deepEqual((await fetched(address)).content, MODEL);
+  });
+  const tooLong = (found) => (error) =>
+    error instanceof ModelFileError && error.message.includes(`${found}: expected a model with manifest.json beside it, it has more`);
+  await served(gzip(gzipSync(new Uint8Array(50_000_000))), async (_, address) => {
+    await assert.rejects(fetched(address), tooLong(NAME));
+  });
+  // Whoever sends without an end is left after a little more than that.
+  let sent = 0;
+  const endless = (response) => {
+    const more = () => response.write(new Uint8Array(1 << 16), (error) => {
+      sent += 1 << 16;
+      if (!error && sent < 2 ** 28) more();
+    });
+    more();
+  };
+  await served(endless, async (_, address) => {
+    await assert.rejects(fetched(address), tooLong(NAME));
+  });
+  assert.ok(sent < 2 ** 26, `${sent}`);
+  // Nor is the manifest itself.
+  await served(gzip(ZIPPED), async (_, address) => {
+    await assert.rejects(fetched(address), tooLong('manifest.json'));
+  }, ' '.repeat(16 * 2 ** 20 + 1));
+  // Without a length the hash still decides.
+  const {[NAME]: {sha256}} = jsonOf('manifest.json').files;
+  await served(gzip(ZIPPED), async (_, address) => {
+    assert.deepEqual((await fetched(address)).content, MODEL);
+  }, JSON.stringify({files: {[NAME]: {sha256}}}));
+});
+
+test('a model that cannot be fetched is named, whatever the reason is', async () => {
+  let gone = '';
+  await served((response) => response.writeHead(404).end(), async (_, address) => {
+    gone = `${address}/${NAME}`;
+    await assert.rejects(ModelFile.fetch(gone), /edge\.tflite: .* the server answered 404; copy both/);
+  });
+  await assert.rejects(ModelFile.fetch(gone), (error) => error instanceof ModelFileError && /cannot be reached/.test(error.message));
+  const cut = (response) => {
+    response.writeHead(200, {'Content-Length': MODEL.length});
+    response.write(MODEL.subarray(0, 1000), () => response.destroy());
+  };
+  await served(cut, async (_, address) => {
+    const broke = (error) => error instanceof ModelFileError && /the connection broke/.test(error.message);
+    await assert.rejects(ModelFile.fetch(`${address}/${NAME}`), broke);
+  });
 });
