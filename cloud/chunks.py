@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["in_chunks", "users_at_once"]
+__all__ = ["first_users", "in_chunks", "users_at_once", "users_from"]
 
 # Bounds what is held for users at once, such as the dense [users, items] logits that queries are
 # chosen from.
@@ -48,3 +48,30 @@ def users_at_once(numbers: int) -> int:
     (2048, 167)
     """
     return max(1, min(_USERS_AT_ONCE, _NUMBERS_AT_ONCE // max(numbers, 1)))
+
+
+def first_users(users: int, *, size: int) -> tuple[int, ...]:
+    """The first user of each part, where users are divided into parts; of no users one part.
+
+    Args:
+      users: how many there are.
+      size: how many a part has, but for the last.
+
+    >>> first_users(5, size=2), first_users(0, size=2)
+    ((0, 2, 4), (0,))
+    """
+    return tuple(range(0, max(users, 1), size))
+
+
+def users_from(first: int, *, users: int, size: int) -> npt.NDArray[np.int32]:
+    """The users of the part that begins with `first`, `[k] int32`.
+
+    Args:
+      first: one of `first_users`.
+      users: how many there are.
+      size: how many a part has, but for the last.
+
+    >>> users_from(4, users=5, size=2).tolist()
+    [4]
+    """
+    return np.arange(first, min(first + size, users), dtype=np.int32)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.array_files import drop_pages, read_arrays, write_arrays
+from cloud.chunks import first_users, users_from
 from ecct_tf.config.part_names import PartNames
 from ecct_tf.errors import WorkerError
 from ecct_tf.files import private_folder
@@ -97,12 +98,11 @@ class RowsPlan:
     @property
     def firsts(self) -> tuple[int, ...]:
         """The first user of each part."""
-        return tuple(range(0, max(self.users, 1), self.users_in_part))
+        return first_users(self.users, size=self.users_in_part)
 
     def of(self, first: int) -> Ids:
         """The users of a part, `[k] int32`."""
-        last = min(first + self.users_in_part, self.users)
-        return np.arange(first, last, dtype=np.int32)
+        return users_from(first, users=self.users, size=self.users_in_part)
 
     def make(self, first: int) -> None:
         """Writes a part; of two workers that make the same, one is read."""

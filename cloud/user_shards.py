@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cloud.chunks import first_users, users_from
 from cloud.published_files import put
 from cloud.recommender import CloudRecommender
 from cloud.version_files import StoredCloud
@@ -71,7 +72,7 @@ class ShardPlan:
     @property
     def firsts(self) -> tuple[int, ...]:
         """The first user of each file."""
-        return tuple(range(0, max(self.users, 1), self.users_in_file))
+        return first_users(self.users, size=self.users_in_file)
 
     def make(self, recommender: CloudRecommender, first: int) -> "UserShard":
         """The file that begins with a user, written into the folder of the publication.
@@ -84,7 +85,7 @@ class ShardPlan:
           RegistryError: the version's cloud sends rows.
           CodecError: embeddings are not finite.
         """
-        users = np.arange(first, min(first + self.users_in_file, self.users), dtype=np.int32)
+        users = users_from(first, users=self.users, size=self.users_in_file)
         embeddings = recommender.downlinks(users, round_number=self.round_number)
         if isinstance(embeddings, CloudRows):
             raise RegistryError(
