@@ -4,7 +4,6 @@ The site itself is built strictly by `make docs`, which `.ci/run` calls.
 """
 
 import contextlib
-import importlib.util
 import io
 import re
 import shlex
@@ -15,6 +14,7 @@ from types import ModuleType
 import click
 import pytest
 import yaml
+from module_files import load_file
 
 from cloud.retraining.config import load_job_config
 from ecct_tf.cli import cli
@@ -27,10 +27,7 @@ _FENCE = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```", flags=re.DOTALL | re.MU
 
 
 def _module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(f"docs/{name}.py")
 
 
 def _name(page: Path) -> str:

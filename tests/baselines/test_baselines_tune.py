@@ -1,23 +1,16 @@
 """The tuning benchmark: its spaces are settings that exist, and test items stay out of sight."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from module_files import load_file
 
 from ecct_tf.config import load_config
-
-_PATH = Path(__file__).parents[2] / "benchmarks" / "tune.py"
 
 
 @pytest.fixture(scope="module")
 def tune():
-    spec = importlib.util.spec_from_file_location("tune", _PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file("benchmarks/tune.py")
 
 
 def test_every_draw_is_a_valid_configuration_and_repeats(tune):

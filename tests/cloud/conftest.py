@@ -1,11 +1,10 @@
 """Fixtures of the cloud tests: a small view, and clouds of it."""
 
 import dataclasses
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
+from module_files import load_file
 
 from cloud import CloudRecommender
 from cloud.retraining import retrain
@@ -276,11 +275,7 @@ def stored_cloud(taught_cloud, view, knowledge):
 @pytest.fixture(scope="session")
 def jobs():
     """`retraining_jobs.py`: jobs that are small enough for a test, and logs for them."""
-    path = Path(__file__).with_name("retraining_jobs.py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file("tests/cloud/retraining_jobs.py")
 
 
 @pytest.fixture(scope="session")

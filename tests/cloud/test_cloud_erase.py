@@ -3,7 +3,6 @@
 import dataclasses
 import gzip
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+from module_files import load_file
 
 from cloud.erasing import Places, erase, find_users, plan
 from cloud.publishing import publish
@@ -41,11 +41,7 @@ from ecct_tf.wire import CURRENT_NAME, DownlinkFile, Publication, UplinkRecord
 from ecct_tf.wire.signed_files import check_publication
 from ecct_tf.wire.signing import SigningKey, sign
 
-_spec = importlib.util.spec_from_file_location(
-    "every_byte", Path(__file__).with_name("every_byte.py")
-)
-every_byte = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(every_byte)
+every_byte = load_file("tests/cloud/every_byte.py")
 QUICK = {"cloud__update_epochs": 0, "cloud__fit_epochs": 0, "gate__minimum_gain": -1}
 GONE, OTHER, STRANGER = 3, 4, 777
 DAY = "date=2023-11-14"

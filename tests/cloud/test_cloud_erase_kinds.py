@@ -4,17 +4,16 @@ import bz2
 import dataclasses
 import gzip
 import hashlib
-import importlib.util
 import lzma
 import os
 import shutil
 import sqlite3
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from module_files import load_file
 
 from cloud.array_files import write_arrays
 from cloud.erasing import Places, erase, find_users, plan
@@ -34,15 +33,8 @@ from cloud.uplink_log.reasons import Reason, Rejected
 from ecct_tf.errors import DataError
 from ecct_tf.wire.record import TOMBSTONE
 
-
-def _loaded(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pieces, every_byte = _loaded("service_pieces"), _loaded("every_byte")
+pieces = load_file("tests/cloud/service_pieces.py")
+every_byte = load_file("tests/cloud/every_byte.py")
 # Numbers and payloads that stand nowhere by chance.
 GONE, OTHER = 1_589_718_650, 1_324_567_891
 DAY = "date=2026-09-21"

@@ -1,27 +1,17 @@
 """What a cloud of one's own is refused for, and how an error in its code is named."""
 
 import dataclasses
-import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+from module_files import load_file
 
 from ecct_tf import TwoTowerCloud
 from ecct_tf.errors import ConfigError
 
-
-def _shop_module():
-    path = Path(__file__).with_name("own_shop.py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SHOP = _shop_module()
+SHOP = load_file("tests/cloud/own_shop.py")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,7 +1,6 @@
 """A cloud of one's own: what it reads, and how it takes part."""
 
 import dataclasses
-import importlib.util
 import random
 import re
 import sys
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+from module_files import load_file
 
 from cloud.origin import changed_clouds, check_cloud, cloud_origins
 from cloud.seeds import seeded
@@ -25,15 +25,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "own_cloud"
 QUERIES, EDGE_DIM, HISTORY = 4, 3, 4
 
 
-def _shop_module():
-    path = Path(__file__).with_name("own_shop.py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SHOP = _shop_module()
+SHOP = load_file("tests/cloud/own_shop.py")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,11 +1,11 @@
 """A cloud of one's own in the retraining job: versions, growth, publication, a way back."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from module_files import load_file
 
 from cloud.publishing import publish
 from cloud.registry import Registry
@@ -29,11 +29,7 @@ def _on_the_path():
 
 @pytest.fixture(scope="module")
 def shops():
-    path = Path(__file__).with_name("own_shop.py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file("tests/cloud/own_shop.py")
 
 
 def job(jobs, folder, schema, **changes):

@@ -1,7 +1,6 @@
 """A cloud whose score is no product: the model of pairs, and the rows that it sends."""
 
 import dataclasses
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+from module_files import load_file
 
 from cloud.best_items import choose_rows, popular_items
 from cloud.two_tower import pair_features
@@ -23,15 +23,7 @@ QUERIES, EDGE_DIM, ROWS = 4, 3, 9
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_ranker"
 
 
-def _shop_module():
-    path = Path(__file__).with_name("own_shop.py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SHOP = _shop_module()
+SHOP = load_file("tests/cloud/own_shop.py")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,11 +1,11 @@
 """A ranker in the retraining job: versions, growth, a serving export pair by pair."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from module_files import load_file
 
 from cloud.publishing import publish
 from cloud.ranker_serving import export_ranker_serving
@@ -27,11 +27,7 @@ def _on_the_path():
 
 
 def _shops():
-    path = Path(__file__).with_name("own_shop.py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file("tests/cloud/own_shop.py")
 
 
 def _job(jobs, folder, schema, **changes):

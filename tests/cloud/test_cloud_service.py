@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import http.client
-import importlib.util
 import json
 import logging
 import math
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from module_files import load_file
 
 pytest.importorskip("uvicorn")
 import uvicorn
@@ -31,11 +31,7 @@ from cloud.uplink_log import UplinkLogWriter
 from ecct_tf.errors import ConfigError
 from ecct_tf.wire import DownlinkFile, by_place
 
-_spec = importlib.util.spec_from_file_location(
-    "service_pieces", Path(__file__).with_name("service_pieces.py")
-)
-pieces = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pieces)
+pieces = load_file("tests/cloud/service_pieces.py")
 NOW, logged, published, record = pieces.NOW, pieces.logged, pieces.published, pieces.record
 
 

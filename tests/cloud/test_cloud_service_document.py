@@ -1,9 +1,7 @@
 """What the service's OpenAPI document promises, asked of a running service by schemathesis."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from module_files import load_file
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("schemathesis")
@@ -15,11 +13,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from cloud.service.openapi import openapi
 
-_spec = importlib.util.spec_from_file_location(
-    "service_over_a_socket", Path(__file__).with_name("test_cloud_service.py")
-)
-service = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(service)
+service = load_file("tests/cloud/test_cloud_service.py")
 load_all_checks()
 
 # The same cases each time, and no clock.

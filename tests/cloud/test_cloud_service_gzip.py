@@ -1,11 +1,11 @@
 """Files that the service sends compressed: to whom, under which entity tag, and made how often."""
 
 import http.client
-import importlib.util
 import threading
 from pathlib import Path
 
 import pytest
+from module_files import load_file
 
 pytest.importorskip("uvicorn")
 
@@ -14,11 +14,7 @@ from cloud.service.encoding import CompressedForms, admits_gzip
 from cloud.service.offers import DamagedOfferError, Offer, Offers
 from ecct_tf.wire.compressed import compressed, decompressed
 
-_spec = importlib.util.spec_from_file_location(
-    "service_over_a_socket", Path(__file__).with_name("test_cloud_service.py")
-)
-service = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(service)
+service = load_file("tests/cloud/test_cloud_service.py")
 TABLE = service.pieces.TABLE
 MODEL = b"model" * 10_000
 NOISE = bytes(range(256))

@@ -1,16 +1,15 @@
 """The parts of the service that no framework is needed for: tokens, ledger, intake, offers."""
 
 import hashlib
-import importlib.util
 import os
 import sqlite3
 import stat
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from module_files import load_file
 
 from cloud.service import BusyError, Intake, Ledger, Offers, Receipt, TokenStore
 from cloud.service.answers import Limits, RefusedAnswerError, read_answers
@@ -24,11 +23,7 @@ from ecct_tf.errors import CodecError, TokenError
 from ecct_tf.wire import DownlinkFile, split_records
 from ecct_tf.wire.sealed import seal
 
-_spec = importlib.util.spec_from_file_location(
-    "service_pieces", Path(__file__).with_name("service_pieces.py")
-)
-pieces = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pieces)
+pieces = load_file("tests/cloud/service_pieces.py")
 NOW, logged, published, record = pieces.NOW, pieces.logged, pieces.published, pieces.record
 
 

@@ -1,22 +1,17 @@
 """Answers by place reach the log as records with items, or are refused by name."""
 
 import dataclasses
-import importlib.util
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
+from module_files import load_file
 
 from cloud.service.answers import Limits, RefusedAnswerError, read_answers
 from cloud.service.questions import Questions
 from ecct_tf.wire import DownlinkFile, PlacedRecord, UplinkForm, UplinkRecord, by_place
 
-_spec = importlib.util.spec_from_file_location(
-    "service_pieces", Path(__file__).with_name("service_pieces.py")
-)
-pieces = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pieces)
+pieces = load_file("tests/cloud/service_pieces.py")
 NOW, FORM, published = pieces.NOW, pieces.FORM, pieces.published
 
 

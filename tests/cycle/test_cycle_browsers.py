@@ -1,6 +1,5 @@
 """A cycle some of whose devices live in headless Chromium, and answer what Python would."""
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -8,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from module_files import load_file
 
 pytest.importorskip("uvicorn")
 
@@ -21,11 +21,7 @@ from ecct_tf.errors import ConfigError
 from mobile_export.device import DeviceModel
 from mobile_export.device.state import read_state
 
-_spec = importlib.util.spec_from_file_location(
-    "cycle_pieces", Path(__file__).with_name("cycle_pieces.py")
-)
-pieces = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pieces)
+pieces = load_file("tests/cycle/cycle_pieces.py")
 HOST = Path(__file__).parents[2] / "mobile_export/web/checks/host.mjs"
 DEVICES, BROWSERS = 3, 2
 SETTINGS = (

@@ -1,9 +1,7 @@
 """The judge of faults between devices and a service: what must not be is found."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from module_files import load_file
 
 from benchmarks.http_faults.evidence import Evidence
 from benchmarks.http_faults.kills import PendingKills
@@ -13,11 +11,7 @@ from cloud.uplink_log.framing import frame
 from ecct_tf.wire import by_place
 from ecct_tf.wire.compressed import compressed
 
-_spec = importlib.util.spec_from_file_location(
-    "service_pieces", Path(__file__).parents[1] / "cloud" / "service_pieces.py"
-)
-pieces = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pieces)
+pieces = load_file("tests/cloud/service_pieces.py")
 record = pieces.record
 
 

@@ -1,10 +1,10 @@
 """Files of a version alone are those that a simulation's devices would run, byte for byte."""
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 
 import pytest
+from module_files import load_file
 
 from cloud.registry import Registry
 from cloud.retraining import load_job_config
@@ -19,11 +19,7 @@ from mobile_export.flatbuffer.packing import read_metadata
 from mobile_export.making.export import export_edge_model
 from mobile_export.making.variants import default_variant
 
-_spec = importlib.util.spec_from_file_location(
-    "cycle_pieces", Path(__file__).with_name("cycle_pieces.py")
-)
-pieces = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pieces)
+pieces = load_file("tests/cycle/cycle_pieces.py")
 
 # Nothing as it is by default, so that a setting that is lost on the way is another one.
 TOLD = (

@@ -2,14 +2,13 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import os
 import signal
 import stat
-from pathlib import Path
 
 import pytest
+from module_files import load_file
 
 pytest.importorskip("uvicorn")
 
@@ -28,11 +27,7 @@ from ecct_tf.errors import ConfigError, TokenError, WorkerError
 from ecct_tf.simulation.experiment import build_experiment
 from mobile_export.device import ReceivedDownlink, TrainingPlan
 
-_spec = importlib.util.spec_from_file_location(
-    "cycle_pieces", Path(__file__).with_name("cycle_pieces.py")
-)
-pieces = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pieces)
+pieces = load_file("tests/cycle/cycle_pieces.py")
 DEVICES = 5
 SETTINGS = (
     *pieces.SMALL, f"devices={DEVICES}", "edge.tiers={linear: 1.0}", "gate.minimum_gain=2.0",

@@ -1,12 +1,12 @@
 """Cycles from version to version through files, killed and resumed, on synthetic data."""
 
 import dataclasses
-import importlib.util
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from module_files import load_file
 
 from cloud.publishing import publish
 from cloud.registry import Registry
@@ -26,11 +26,7 @@ from ecct_tf.errors import CodecError, ConfigError, DeviceError, ExportError, Ru
 from ecct_tf.simulation.experiment import build_experiment
 from mobile_export.device import DeviceFleet, DeviceModel, ReceivedDownlink, TrainingPlan
 
-_spec = importlib.util.spec_from_file_location(
-    "cycle_pieces", Path(__file__).with_name("cycle_pieces.py")
-)
-pieces = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pieces)
+pieces = load_file("tests/cycle/cycle_pieces.py")
 RUNTIME, SMALL = pieces.RUNTIME, pieces.SMALL
 USERS, ROUNDS, QUERIES, EDGE_DIM = pieces.USERS, pieces.ROUNDS, pieces.QUERIES, pieces.EDGE_DIM
 

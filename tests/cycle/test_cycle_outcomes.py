@@ -1,11 +1,10 @@
 """Cycles whose devices train by grades and a second head: labels reach devices, never the cloud."""
 
 import dataclasses
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
+from module_files import load_file
 
 from cloud.registry import Registry
 from cloud.version_files import StoredCloud
@@ -18,11 +17,7 @@ from ecct_tf.simulation.experiment import build_experiment
 from mobile_export.device.state import read_state
 from mobile_export.flatbuffer.packing import read_metadata
 
-_spec = importlib.util.spec_from_file_location(
-    "cycle_pieces", Path(__file__).with_name("cycle_pieces.py")
-)
-pieces = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pieces)
+pieces = load_file("tests/cycle/cycle_pieces.py")
 
 WORDS = ("qzbad", "qzgood")
 OVERRIDES = (

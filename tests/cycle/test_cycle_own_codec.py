@@ -1,13 +1,13 @@
 """A custom codec all the way: simulate, export, verify, Python devices, log, job, publication."""
 
 import dataclasses
-import importlib.util
 import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from module_files import load_file
 
 from cloud.uplink_log import log_files
 from ecct_tf.cli import main
@@ -21,11 +21,7 @@ from ecct_tf.federated.crossing import shared_as_received
 from ecct_tf.simulation.simulate import simulate
 from mobile_export.device import DeviceModel
 
-_spec = importlib.util.spec_from_file_location(
-    "cycle_pieces", Path(__file__).with_name("cycle_pieces.py")
-)
-pieces = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pieces)
+pieces = load_file("tests/cycle/cycle_pieces.py")
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "own_codecs"
 CODEC = "own_codecs.four_bits:int4"

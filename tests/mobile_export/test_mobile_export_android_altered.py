@@ -6,14 +6,13 @@ reads the same out of the others.
 """
 
 import hashlib
-import importlib.util
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from module_files import load_file
 
 from ecct_tf.config import FeatureConfig
 from ecct_tf.data.clock import clock_reading
@@ -34,16 +33,7 @@ from mobile_export.transport.client import _json
 from mobile_export.transport.http import Answer
 from mobile_export.transport.receipts import read_receipt
 
-
-def _loaded(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # Where dataclasses look.
-    spec.loader.exec_module(module)
-    return module
-
-
-pieces = _loaded(Path(__file__).with_name("altered_pieces.py"))
+pieces = load_file("tests/mobile_export/altered_pieces.py")
 GOLDEN = Path(__file__).parents[2] / (
     "mobile_export/android/ecct-edge-core/src/test/resources/golden/altered.json"
 )

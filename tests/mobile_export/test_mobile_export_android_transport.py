@@ -1,28 +1,19 @@
 """The requests of the Kotlin client are those of Python's: a golden script that both go through."""
 
 import hashlib
-import importlib.util
 import json
 import os
-from pathlib import Path
 
 import pytest
+from module_files import load_file
 
 from ecct_tf.wire import DownlinkFile
 from mobile_export.device import DeviceModel
 from mobile_export.transport import Answer, CloudClient, Retries
 from mobile_export.transport.http import UnreachableError
 
-
-def _loaded(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pieces = _loaded(Path(__file__).parents[1] / "cloud" / "service_pieces.py")
-transport = _loaded(Path(__file__).with_name("transport_pieces.py"))
+pieces = load_file("tests/cloud/service_pieces.py")
+transport = load_file("tests/mobile_export/transport_pieces.py")
 SCRIPT = transport.GOLDEN / "transport.json"
 TOKEN, NAME = "ecct1.0123456789abcdef.secret", "edge.tflite"
 

@@ -1,7 +1,6 @@
 """A device moves to another file: each row of the table keeps, or refuses with a reason."""
 
 import dataclasses
-import importlib.util
 import json
 import os
 import re
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from module_files import load_file
 
 from ecct_tf.errors import DeviceError
 from ecct_tf.knowledge import Block
@@ -19,15 +19,7 @@ from mobile_export.device.state import DeviceState
 from mobile_export.flatbuffer.packing import digest, expected_digest
 from mobile_export.making.export import Labels, export_edge_model
 
-
-def _loaded(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pieces = _loaded(Path(__file__).with_name("migration_pieces.py"))
+pieces = load_file("tests/mobile_export/migration_pieces.py")
 GOLDEN, Told, rows = pieces.GOLDEN, pieces.Told, pieces.rows
 DOCS = Path(__file__).parents[2] / "docs/migration.md"
 OF_BOTH = rows()

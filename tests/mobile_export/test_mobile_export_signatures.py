@@ -1,21 +1,16 @@
 """What each language makes of signed publications: a table that Kotlin and JavaScript read, too."""
 
-import importlib.util
 import json
 import os
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from module_files import load_file
 
 from ecct_tf.errors import SignatureError
 from ecct_tf.wire.signing import PublicKey, SigningKey, check_signature, sign, signature_of
 
-_spec = importlib.util.spec_from_file_location(
-    "transport_pieces", Path(__file__).with_name("transport_pieces.py")
-)
-transport = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(transport)
+transport = load_file("tests/mobile_export/transport_pieces.py")
 TABLE = transport.GOLDEN / "signatures.json"
 NOW, DAY = 1_790_000_000, 86_400
 

@@ -5,7 +5,6 @@ Against a service that fails on purpose, without a socket.
 
 import dataclasses
 import hashlib
-import importlib.util
 import json
 import stat
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from module_files import load_file
 
 from ecct_tf.errors import ConfigError, DeviceError, SignatureError, TransportError
 from ecct_tf.wire import DownlinkFile, Publication, StartFile, UplinkRecord, by_place
@@ -36,18 +36,10 @@ from mobile_export.transport.client import (
 )
 from mobile_export.transport.http import UnreachableError
 
-
-def _loaded(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pieces = _loaded(Path(__file__).parents[1] / "cloud" / "service_pieces.py")
-every_byte = _loaded(Path(__file__).parents[1] / "cloud" / "every_byte.py")
+pieces = load_file("tests/cloud/service_pieces.py")
+every_byte = load_file("tests/cloud/every_byte.py")
 record, published, TABLE = pieces.record, pieces.published, pieces.TABLE
-transport = _loaded(Path(__file__).with_name("transport_pieces.py"))
+transport = load_file("tests/mobile_export/transport_pieces.py")
 GOLDEN, RUNTIME, told = transport.GOLDEN, transport.RUNTIME, transport.told
 breaking, client_of = transport.breaking, transport.client_of
 

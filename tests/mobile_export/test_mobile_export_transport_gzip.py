@@ -1,14 +1,13 @@
 """Downloads that come compressed: the same content in fewer bytes, whole or refused."""
 
 import contextlib
-import importlib.util
 import json
 import socket
 import threading
 import tracemalloc
-from pathlib import Path
 
 import pytest
+from module_files import load_file
 
 from ecct_tf.errors import TransportError
 from ecct_tf.wire import PublishedFile
@@ -16,15 +15,7 @@ from ecct_tf.wire.compressed import compressed
 from mobile_export.transport import CloudClient, HttpTransport, Retries
 from mobile_export.transport.http import UnreachableError
 
-
-def _loaded(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pieces = _loaded(Path(__file__).parents[1] / "cloud" / "service_pieces.py")
+pieces = load_file("tests/cloud/service_pieces.py")
 TABLE = pieces.TABLE
 DIGEST = TABLE[-32:].hex()
 FILE = PublishedFile(f"items-{DIGEST[:16]}.ecit", len(TABLE), DIGEST)
@@ -92,7 +83,7 @@ def test_a_file_is_the_same_with_and_without_gzip(wire, client, tmp_path):
 
 def test_a_service_sends_fewer_bytes_to_a_client(tmp_path):
     pytest.importorskip("uvicorn")
-    service = _loaded(Path(__file__).parents[1] / "cloud" / "test_cloud_service.py")
+    service = load_file("tests/cloud/test_cloud_service.py")
     running = service.Running(tmp_path)
     try:
         address = f"http://127.0.0.1:{running.socket.getsockname()[1]}"

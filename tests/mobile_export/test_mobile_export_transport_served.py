@@ -1,7 +1,6 @@
 """A device and real services, which are killed, run out of disk and show certificates."""
 
 import hashlib
-import importlib.util
 import os
 import random
 import resource
@@ -15,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from module_files import load_file
 
 from cloud.service import TokenStore
 from ecct_tf.errors import TransportError
@@ -23,17 +23,9 @@ from mobile_export.transport import CloudClient, HttpTransport, Retries, Spool, 
 from mobile_export.transport.client import TokenRefusedError
 from mobile_export.transport.http import UnreachableError
 
-
-def _loaded(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pieces = _loaded(Path(__file__).parents[1] / "cloud" / "service_pieces.py")
+pieces = load_file("tests/cloud/service_pieces.py")
 record, logged, published, TABLE = pieces.record, pieces.logged, pieces.published, pieces.TABLE
-transport = _loaded(Path(__file__).with_name("transport_pieces.py"))
+transport = load_file("tests/mobile_export/transport_pieces.py")
 GOLDEN, RUNTIME = transport.GOLDEN, transport.RUNTIME
 
 

@@ -1,6 +1,5 @@
 """A cloud of one's own as the cloud of a run: a round, a checkpoint, and questions to it."""
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from module_files import load_file
 
 import ecct_tf as ecct
 from ecct_tf.errors import CheckpointError, ConfigError
@@ -26,11 +26,7 @@ def _on_the_path():
 
 @pytest.fixture(scope="module")
 def shop():
-    path = ROOT / "tests" / "cloud" / "own_shop.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.shop(users=12, items=40)
+    return load_file("tests/cloud/own_shop.py").shop(users=12, items=40)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """A DLRM-like ranker as the cloud of a run: rounds, bytes, a kill, questions to both sides."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from module_files import load_file
 
 import ecct_tf as ecct
 from ecct_tf.commands.simulate import _exports
@@ -25,11 +25,7 @@ def _on_the_path():
 
 @pytest.fixture(scope="module")
 def shop():
-    path = ROOT / "tests" / "cloud" / "own_shop.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.shop(users=12, items=40)
+    return load_file("tests/cloud/own_shop.py").shop(users=12, items=40)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 """A study of methods without rounds, which take no time, in a module of a user's own."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from module_files import load_file
 
 from ecct_tf.studies import Point, Study
 
@@ -41,14 +39,6 @@ def recency():
     )
 
 
-def _of_reporting():
-    """The fixtures that make run folders by hand."""
-    path = Path(__file__).parents[1] / "reporting" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("run_folders_by_hand", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_FOLDERS = _of_reporting()
+# The fixtures that make run folders by hand.
+_FOLDERS = load_file("tests/reporting/conftest.py")
 make_run, result, course = _FOLDERS.make_run, _FOLDERS.result, _FOLDERS.course

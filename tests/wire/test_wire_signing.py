@@ -1,13 +1,12 @@
 """Publications are signed by whom they should be, or refused with the fingerprints."""
 
-import importlib.util
 import re
 import stat
 import time
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from module_files import load_file
 
 from cloud.published_files import renew
 from ecct_tf.cli import cli
@@ -24,15 +23,7 @@ from ecct_tf.wire.signing import (
     unsigned,
 )
 
-
-def _loaded(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pieces = _loaded(Path(__file__).parents[1] / "cloud" / "service_pieces.py")
+pieces = load_file("tests/cloud/service_pieces.py")
 
 
 NOW = int(time.time())
