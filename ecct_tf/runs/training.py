@@ -86,31 +86,35 @@ def simulated_training(
     weights = sample_weights(group, **drawn)
     if task.features.clock_width:
         frozen["clock"] = sample_clocks(group, **drawn)
-    epochs = -(-steps // -(-int(data.samples) // batch))
+    in_pass = -(-int(data.samples) // batch)
+    epochs = -(-steps // in_pass)
     # The codec of the shared weights is the transport's, not the device's.
     work = dataclasses.replace(
         work,
         model=_training(work.model, parameters),
         weights_codec="float32",
-        task=task.changed(
-            sharing="backbone", training=dataclasses.replace(task.training, epochs=epochs)
-        ),
     )
     split, start = parameters.shared_size, parameters.start
     padded = stack_devices([data], batch_size=batch)
-    result = work(
-        shared=tf.constant(start[:split]),
-        noise_seed=tf.constant(0),
-        items=ItemTensors(*map(tf.constant, items)),
-        data=DeviceData(*(tf.constant(np.asarray(part)[0]) for part in padded)),
-        private=tf.constant(start[split:]),
-        downlink=Downlink(
-            tuple(part[None] for part in downlink),
-            tf.zeros([1, task.exchange.num_queries], tf.int32),
-        ),
-        stacked=False,
-    )
-    shared = start[:split] + result.delta.numpy() / float(result.weight)
+
+    def trained(epochs: int) -> npt.NDArray[np.float32]:
+        training = dataclasses.replace(task.training, epochs=epochs)
+        found = dataclasses.replace(work, task=task.changed(sharing="backbone", training=training))(
+            shared=tf.constant(start[:split]),
+            noise_seed=tf.constant(0),
+            items=ItemTensors(*map(tf.constant, items)),
+            data=DeviceData(*(tf.constant(np.asarray(part)[0]) for part in padded)),
+            private=tf.constant(start[split:]),
+            downlink=Downlink(
+                tuple(part[None] for part in downlink),
+                tf.zeros([1, task.exchange.num_queries], tf.int32),
+            ),
+            stacked=False,
+        )
+        shared = start[:split] + found.delta.numpy() / float(found.weight)
+        weights: npt.NDArray[np.float32] = np.concatenate([shared, found.private.numpy()])
+        return weights.astype(np.float32)
+
     own: Arrays = {
         **encoded_inputs(downlink, task.exchange),
         "learning_rate": np.array([task.training.learning_rate], np.float32),
@@ -123,7 +127,8 @@ def simulated_training(
             _batches(data, {**frozen, "mask": weights}, batch=batch, epochs=epochs, own=own)
         ),
         start=start,
-        final=np.concatenate([shared, result.private.numpy()]).astype(np.float32),
+        final=trained(epochs),
+        first_pass=(in_pass, trained(1)) if epochs > 1 else None,
         held=list(_held_back(group[0], task=task, num_items=len(items[0]) - 1, own=own)),
     )
 

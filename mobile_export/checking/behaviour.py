@@ -30,6 +30,10 @@ Contract = Mapping[str, Signature]
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 TRAINING_TOLERANCE = 2e-6
+# Of what weights moved. Devices of the simulation keep features as float16, and a file rounds to
+# it: a feature halfway between two of its numbers may fall to either side. So a weight may differ
+# by some 1e-7 more after each pass over the samples, and by more where a hidden unit stood at zero.
+_ROUNDED_SHARE = 5e-3
 
 # Against the source model with the file's own item table, by the precision of what else it
 # holds. Logits of candidates spread by about 1: these are what rounding alone may cost.
@@ -71,23 +75,43 @@ def check_outputs(
 def check_training(
     interpreter: Interpreter, path: Path, contract: Contract, simulated: SimulatedTraining
 ) -> str:
-    """`train` against the simulation's own device work."""
+    """`train` against the simulation's own device work.
+
+    After one pass over the samples weights must agree within the tolerance. After more of them,
+    in which each step starts from what differed before, a share of what they moved is allowed.
+    """
     interpreter.load(path)
     interpreter.run("set_weights", {"weights": simulated.start})
     rows = contract["train"].inputs[0].shape[0]
-    for batch in simulated.batches:
+    early = ""
+    for number, batch in enumerate(simulated.batches, start=1):
         out = interpreter.run("train", batch if rows is None else _padded(batch, rows))
         if out["applied"][0] != 1.0:
             raise ExportError(f"a step of real samples was refused: {out}")
+        if simulated.first_pass is not None and number == simulated.first_pass[0]:
+            got = interpreter.run("get_weights", _UNUSED)["weights"]
+            worst = _largest_difference(got, simulated.first_pass[1], number, TRAINING_TOLERANCE)
+            early = f"max |Δw| {worst:.1e} after {number}, "
     got = interpreter.run("get_weights", _UNUSED)["weights"]
-    worst = float(np.abs(got - simulated.final).max())
-    moved = float(np.abs(got - simulated.start).max())
-    if not worst <= TRAINING_TOLERANCE:
+    moved = float(np.abs(simulated.final - simulated.start).max())
+    most = max(TRAINING_TOLERANCE, _ROUNDED_SHARE * moved if early else 0.0)
+    steps = len(simulated.batches)
+    worst = _largest_difference(got, simulated.final, steps, most)
+    return (
+        f"{steps} steps: {early or 'max |Δw| '}{worst:.1e} at the end (weights moved {moved:.2g})"
+    )
+
+
+def _largest_difference(
+    got: npt.NDArray[Any], expected: npt.NDArray[Any], steps: int, most: float
+) -> float:
+    worst = float(np.abs(got - expected).max())
+    if not worst <= most:
         raise ExportError(
-            f"after {len(simulated.batches)} steps weights differ by {worst:.2g} from the "
-            f"simulation's, more than {TRAINING_TOLERANCE:g}"
+            f"after {steps} steps weights differ by {worst:.2g} from the simulation's, more than "
+            f"{most:.2g}"
         )
-    return f"{len(simulated.batches)} steps: max |Δw| {worst:.1e} (weights moved {moved:.2g})"
+    return worst
 
 
 def check_served(

@@ -29,6 +29,8 @@ class SimulatedTraining:
       batches: inputs of `train`, one for each step.
       start: `[P] float32`.
       final: `[P] float32`, the simulation's weights after all batches.
+      first_pass: how many of the batches are one pass over the samples, and `[P] float32`, the
+        simulation's weights after them; None where there is one pass only.
       held: inputs of `score`, one for each position that the device judges its training by, its
         own item as the first candidate; none without a guard.
     """
@@ -37,6 +39,7 @@ class SimulatedTraining:
     start: Array
     final: Array
     held: Sequence[dict[str, npt.NDArray[Any]]] = ()
+    first_pass: tuple[int, Array] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,17 +127,25 @@ def _items(items: Mapping[str, Any]) -> str:
 
 def _common(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The provenance that all files share; what differs stands beside each file."""
-    first = files[0]["provenance"]
     return {
         name: value
-        for name, value in first.items()
-        if all(file["provenance"].get(name) == value for file in files)
+        for name, value in _provenance(files[0]).items()
+        if all(_provenance(file).get(name) == value for file in files)
+    }
+
+
+def _provenance(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Where weights come from, without what does not hold: no user, no new device."""
+    return {
+        name.replace("_", " "): "yes" if value is True else value
+        for name, value in found["provenance"].items()
+        if value is not None and value is not False
     }
 
 
 def _whose(found: Mapping[str, Any], details: Mapping[str, Mapping[str, Any]]) -> str:
     common = _common(list(details.values()))
-    own = [f"{name} {value}" for name, value in found["provenance"].items() if name not in common]
+    own = [f"{name} {value}" for name, value in _provenance(found).items() if name not in common]
     return f" ({', '.join(own)})" if own else ""
 
 

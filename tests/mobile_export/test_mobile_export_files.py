@@ -239,6 +239,9 @@ def test_the_card_lists_every_file(files):
     for file in files:
         assert f"| `{file.path.name}` | {file.num_bytes:,} |" in card
     assert "    - CompiledModel: LiteRT 2.1.5 or newer; before calls, resize_input" in card
+    # What does not hold is left out.
+    assert "None" not in card
+    assert "False" not in card
 
 
 def test_a_file_without_training_or_open_shapes_needs_less():
