@@ -245,7 +245,15 @@ class CloudClient:
         answer = self._ask("GET", "/v1/models/manifest.json", headers={})
         content = _body(answer, "/v1/models/manifest.json")
         try:
-            entry = json.loads(content)["files"][name]
+            files = json.loads(content)["files"]
+            if isinstance(files, dict) and name not in files:
+                # As where a catalog outgrew the form of its item table, which names the file.
+                raise TransportError(
+                    f"/v1/models: expected {name}, the manifest has "
+                    f"{', '.join(sorted(files)) or 'no file'}; the service must offer the kind of "
+                    "file that devices have: export it too, by --variant"
+                )
+            entry = files[name]
             expected, announced = str(entry["sha256"]), entry.get("bytes")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TransportError(

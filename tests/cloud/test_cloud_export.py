@@ -11,10 +11,10 @@ from cloud.publishing import publish
 from cloud.registry import Registry
 from cloud.retraining import JobConfig, retrain
 from ecct_tf.cli import cli
-from ecct_tf.config import TrainingConfig, load_config
+from ecct_tf.config import TrainingConfig, load_config, table_names
 from ecct_tf.data.clock import clock_reading
 from ecct_tf.edge.features import pad_history
-from ecct_tf.errors import ConfigError, ExportError, RegistryError
+from ecct_tf.errors import ConfigError, DeviceError, ExportError, RegistryError
 from ecct_tf.runs.version_export import export_version, open_version
 from ecct_tf.runs.version_settings import changed_settings, version_settings
 from ecct_tf.wire import DownlinkFile, ItemTableFile, StartFile
@@ -208,3 +208,48 @@ def test_the_command_writes_labels(made, tmp_path):
     told = read_metadata(path.read_bytes())
     assert [column["name"] for column in told["profile"]][: len(values)] == [*values]
     assert told["provenance"]["cloud_version"] == 1
+
+
+@pytest.mark.slow
+def test_a_device_moves_on_where_the_catalog_outgrows_the_form_of_its_table(
+    jobs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(table_names, "LARGE_CATALOG", jobs.ITEMS)
+    registry, device, weights = Registry(tmp_path / "registry"), None, None
+    quick = {"cloud__update_epochs": 0, "cloud__fit_epochs": 0, "edge_start__epochs": 1}
+    told = {"edge__start": "cloud", "edge__tiers": "[linear]", "exchange__item_table": "auto"}
+    for number, kind in ((1, "int4"), (2, "fine")):
+        more = {"data__synthetic_items": jobs.ITEMS + 6 * (number - 1)}
+        config = jobs.small_job(tmp_path, uplinks="null", **more, **quick, **told)
+        retrain(config, tmp_path / f"job-{number}", promote_anyway=True, show=False)
+        models = open_version(registry)
+        (file,) = export_version(models, tmp_path / f"files-{number}")
+        assert file.path.name == f"edge-linear-trainable-{kind}.tflite"
+        found = publish(registry, tmp_path / "public").publication
+        content = (tmp_path / "public" / found.downlinks.path).read_bytes()
+        downlink = ReceivedDownlink.read(DownlinkFile.from_bytes(content), 5)
+        model = DeviceModel(file.path, runtime="tensorflow")
+        assert model.file.table_sha256 == found.item_table.sha256
+        if device is None:
+            device = Device.create(
+                tmp_path / "5.state",
+                model,
+                user=5,
+                history=[3, 17, 40, 8],
+                times=[NOW - 90_000, NOW - 80_000, NOW - 400, NOW - 300],
+                profile=[1] * len(models.model("linear").profile.rows),
+                clock=lambda: NOW,
+            )
+            weights = device.weights
+        else:
+            with pytest.raises(DeviceError, match=r"belongs to item table .* let it adopt"):
+                device.receive(downlink)
+            device = Device.adopt(device.path, model, clock=lambda: NOW)
+        device.receive(downlink)
+        assert np.isfinite(device.score(np.arange(1, 60, dtype=np.int32), now=NOW)).all()
+    np.testing.assert_array_equal(device.weights, weights)
+    assert list(device.state.history) == [3, 17, 40, 8]
+    # Devices that ask for the file by its name still find one where it is exported as well.
+    (old,) = export_version(models, tmp_path / "files-2", variants=["trainable-int4"])
+    assert old.path.name == "edge-linear-trainable-int4.tflite"
+    assert DeviceModel(old.path, runtime="tensorflow").file.table_sha256 == found.item_table.sha256

@@ -14,6 +14,7 @@ from cloud.service import Offers
 from cloud.service import offers as offers_module
 from cloud.uplink_log import Asked, AskedNotes, Note
 from ecct_tf.cli import cli
+from ecct_tf.config import table_names
 from ecct_tf.cycle.edge import fetch
 from ecct_tf.errors import CodecError, ConfigError, RegistryError, SignatureError
 from ecct_tf.knowledge import Block, KnowledgeStore, build_codec
@@ -212,20 +213,8 @@ def test_a_version_that_leaves_the_items_alone_costs_no_table(registry, tmp_path
 def test_new_items_cost_their_rows(stored_cloud, tmp_path):
     """A warm chain: the table grows as the retraining job grows it."""
 
-    def more(array):
-        return np.concatenate([array, array[-3:]])
-
     table = stored_cloud.table
-    bigger = dataclasses.replace(
-        table,
-        blocks=tuple(
-            Block(block.name, more(block.source), more(block.target)) for block in table.blocks
-        ),
-        attributes=more(table.attributes),
-        cloud=more(table.cloud),
-        bias=more(table.bias),
-        logit_mean=9.0,
-    )
+    bigger = _with_more_items(table)
     registry = Registry(tmp_path / "registry")
     for expected, found in ((None, table), (1, grow_table(table, bigger))):
         version = dataclasses.replace(stored_cloud, table=found)
@@ -235,6 +224,48 @@ def test_new_items_cost_their_rows(stored_cloud, tmp_path):
     file = item_table_file(table, "int8")
     row_bytes = file.rows.dtype.itemsize
     assert delta.file.num_bytes == 120 + len(file.head()) + 3 * (4 + row_bytes)
+
+
+def test_a_catalog_that_outgrows_its_form_is_fetched_whole(stored_cloud, tmp_path, monkeypatch):
+    """A warm chain across the size above which `auto` stands for another form."""
+    items = stored_cloud.table.num_items
+    monkeypatch.setattr(table_names, "LARGE_CATALOG", items)
+    registry, public = Registry(tmp_path / "registry"), tmp_path / "public"
+    auto, table, forms, owned = {"codec": "int8", "item_table": "auto"}, stored_cloud.table, [], []
+    for number in range(3):
+        version = dataclasses.replace(stored_cloud, table=table)
+        registry.promote(commit(registry, version, exchange=auto), expected=number or None)
+        published = publish(registry, public)
+        found = published.publication
+        content = (public / found.item_table.path).read_bytes()
+        forms.append(read_item_table_file(ItemTableFile.from_bytes(content)).form)
+        owned.append((content, published))
+        table = grow_table(table, _with_more_items(table))
+    assert forms == ["compact", "fine", "fine"]
+    (small, _), (_, second), (_, third) = owned
+    assert second.without_delta == (1,)
+    assert second.publication.table_to_fetch(digest_of(small)) == second.publication.item_table
+    # Whoever missed the second version fetches the third as a whole, too.
+    assert third.publication.table_to_fetch(digest_of(small)) == third.publication.item_table
+    # Downlinks are of the table that is published, which a file of the old one refuses.
+    downlinks = DownlinkFile.from_bytes((public / second.publication.downlinks.path).read_bytes())
+    assert downlinks.table_sha256 == second.publication.item_table.sha256 != digest_of(small)
+
+
+def _with_more_items(table):
+    def more(array):
+        return np.concatenate([array, array[-3:]])
+
+    return dataclasses.replace(
+        table,
+        blocks=tuple(
+            Block(block.name, more(block.source), more(block.target)) for block in table.blocks
+        ),
+        attributes=more(table.attributes),
+        cloud=more(table.cloud),
+        bias=more(table.bias),
+        logit_mean=9.0,
+    )
 
 
 def test_a_table_that_differs_all_over_is_fetched_whole(stored_cloud, tmp_path):

@@ -99,6 +99,23 @@ def test_a_file_that_was_damaged_in_the_cache_is_fetched_anew(tmp_path, damaged,
     assert f"{kept}: the file was damaged since it was fetched" in caplog.text
 
 
+def test_a_model_that_is_no_longer_offered_is_named_with_what_is(tmp_path):
+    name = "edge-mlp-trainable-int4.tflite"
+    manifests = [
+        (
+            '{"files": {"edge-mlp-trainable-fine.tflite": {}, "b": {}}}',
+            "has b, edge-mlp-trainable-f",
+        ),
+        ('{"files": {}}', "the manifest has no file; the service must .* by --variant"),
+        ('{"files": []}', "in the manifest: TypeError"),
+        ("{}", "in the manifest: KeyError"),
+    ]
+    for manifest, words in manifests:
+        _, client = client_of(tmp_path, Answer(200, {}, manifest.encode()))
+        with pytest.raises(TransportError, match=rf"expected {name}.*{words}"):
+            client.model(name)
+
+
 def test_what_is_current_is_fetched_only_when_it_changed(tmp_path):
     content = published(tmp_path / "public").to_json().encode()
     transport, client = client_of(
