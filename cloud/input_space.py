@@ -46,6 +46,9 @@ class InputSpace:
       item_categories: names of its columns.
       user_categories: names of the columns of the users' categories.
       has_places: whether the last attribute is the place of an item in histories.
+      trend: `[items + 1] float32`, how far devices met each item more often lately than before, a
+        further attribute of the item table; None where they told nothing of it. The cloud's own
+        model does not read it: it learns from older interactions, which say nothing of it.
     """
 
     preference: Block
@@ -58,6 +61,7 @@ class InputSpace:
     item_categories: tuple[str, ...]
     user_categories: tuple[str, ...]
     has_places: bool = False
+    trend: Array | None = None
 
     @property
     def num_items(self) -> int:
@@ -81,6 +85,13 @@ class InputSpace:
         return np.concatenate(parts, axis=1)
 
     @property
+    def table_attributes(self) -> Array:
+        """`[items + 1, a or a + 1] float32`: what devices read, the trend last."""
+        if self.trend is None:
+            return self.attributes
+        return np.concatenate([self.attributes, self.trend[:, None]], axis=1)
+
+    @property
     def model_attributes(self) -> Array:
         """`[items + 1, a] float32`: the attributes that the cloud's own model reads.
 
@@ -100,6 +111,8 @@ class InputSpace:
             if not block.is_symmetric:
                 arrays[f"block/{index}/target"] = block.target
         arrays["has_places"] = np.array(self.has_places)
+        if self.trend is not None:
+            arrays["trend"] = self.trend
         return arrays
 
     @classmethod
@@ -118,6 +131,7 @@ class InputSpace:
             fields |= {name: tuple(arrays[name].tolist()) for name in _NAMES}
             # Earlier versions have none.
             fields["has_places"] = bool(arrays.get("has_places", False))
+            fields["trend"] = arrays.get("trend")
         except (KeyError, ValueError) as error:
             raise CheckpointError(
                 f"expected the arrays of a cloud recommender's input space, found {sorted(arrays)}:"

@@ -28,10 +28,10 @@ def model_table(space: InputSpace, model: ExchangeModel, *, features: FeatureCon
     blocks = [space.preference, space.sequence, *space.learned]
     if space.categories.shape[1]:
         blocks.append(Block("category", space.categories, space.categories))
-    width = features.width(num_blocks=len(blocks), num_attributes=space.attributes.shape[1])
+    width = features.width(num_blocks=len(blocks), num_attributes=space.table_attributes.shape[1])
     return ItemTable(
         blocks=tuple(blocks),
-        attributes=space.attributes,
+        attributes=space.table_attributes,
         cloud=vectors,
         bias=biases,
         feature_mean=np.zeros(width, np.float32),

@@ -24,9 +24,10 @@ from ecct_tf.edge import (
 )
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import CloudRows, ItemTable, look_up
+from ecct_tf.knowledge.item_trend import ItemTrend, newest_counts
 from ecct_tf.knowledge.rows import Told
 
-__all__ = ["Samples", "StartSamples", "inner_view"]
+__all__ = ["Samples", "StartSamples", "hidden_trend", "inner_view"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
@@ -54,6 +55,61 @@ def inner_view(view: CloudView, fraction: float) -> CloudView:
             timestamps=view.older.timestamps[chosen],
         ),
     )
+
+
+def hidden_trend(view: CloudView, inner: CloudView, *, positions: int) -> ItemTrend:
+    """What the users of `view` met of late, by what `inner` does not know of them.
+
+    Args:
+      view: the cloud's side of the data.
+      inner: the same users with their older interactions, as of `inner_view`.
+      positions: of the newest interactions of a user, how many count at most.
+    """
+    older = view.older
+    hidden = np.diff(older.offsets) - np.diff(inner.older.offsets)
+    newest = newest_counts(
+        older.items,
+        older.offsets,
+        newest=np.minimum(hidden, positions),
+        num_items=view.num_items,
+    )
+    known = np.bincount(inner.older.items, minlength=view.num_items + 1)
+    return ItemTrend(newest.astype(np.float64), known.astype(np.float64))
+
+
+def _without_own(
+    items: ItemTensors, histories: Ids, candidates: Ids, asked: Ids, *, trend: ItemTrend
+) -> tuple[ItemTensors, tuple[Ids, Ids]]:
+    """`items` with further rows for positives, whose trend does not count the position itself.
+
+    Args:
+      items: tensors of the rows that are read.
+      histories: `[p, L]`, rows of them.
+      candidates: `[p, c]`, rows of them, the positive first.
+      asked: `[p, c]`, the items.
+      trend: of all items; the last attribute.
+
+    Returns:
+      The tensors; and histories and candidates as rows of these.
+    """
+    rows, first, places = np.unique(candidates[:, 0], return_index=True, return_inverse=True)
+    fewer = trend.attribute_without_one[asked[first, 0]]
+    size = int(items.bias.shape[0])
+
+    def longer(values: tf.Tensor) -> tf.Tensor:
+        return tf.concat([values, tf.gather(values, rows)], axis=0)
+
+    attributes = tf.gather(items.attributes, rows)
+    attributes = tf.concat([attributes[:, :-1], fewer[:, None]], axis=1)
+    extended = items._replace(
+        source=longer(items.source),
+        target=longer(items.target),
+        attributes=tf.concat([items.attributes, attributes], axis=0),
+        cloud=longer(items.cloud),
+        bias=longer(items.bias),
+    )
+    moved = np.concatenate([size + places[:, None], candidates[:, 1:]], axis=1)
+    return extended, (histories, moved.astype(np.int32))
 
 
 class _Drawn(NamedTuple):
@@ -99,6 +155,7 @@ class StartSamples:
         features: FeatureConfig,
         build: Callable[[CloudView], CloudRecommender],
         seed: int,
+        trend: Callable[[CloudView], ItemTrend | None] = lambda inner: None,
     ) -> None:
         """Draws the positions and builds the inner cloud.
 
@@ -108,6 +165,8 @@ class StartSamples:
           features: how devices pool histories.
           build: makes a cloud of the run's kind, fitted to a view.
           seed: from which all randomness derives.
+          trend: what the table of the inner cloud that `build` makes has of the hidden positions.
+            Of its own item no position counts there: on a device, the next item is not yet in it.
 
         Raises:
           ConfigError: when no user has two older interactions.
@@ -126,6 +185,11 @@ class StartSamples:
         self.table = self._cloud.publish()
         drawn = self._drawn
         self.items, self._places = read_rows(self.table, drawn.histories, drawn.candidates)
+        counted = trend(inner)
+        if counted is not None:
+            self.items, self._places = _without_own(
+                self.items, *self._places, drawn.candidates, trend=counted
+            )
         # The newest alone: those of all tiers would take several times the memory.
         self._kept: tuple[tuple[bool, bool], Samples] | None = None
 

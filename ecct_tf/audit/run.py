@@ -5,7 +5,7 @@ nothing but aggregated figures leaves.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ from ecct_tf.knowledge.store import FIELDS, NEVER
 from ecct_tf.phases import phase
 from ecct_tf.runs.opening import newest_checkpoint, run_experiment
 from ecct_tf.simulation.checkpoints import Checkpoint
+from ecct_tf.simulation.device_sums import INCREMENTS, TREND
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.privacy_meter import PrivacyMeter
-from ecct_tf.simulation.run_cloud import INCREMENTS, build_cloud, restored_cloud
+from ecct_tf.simulation.run_cloud import build_cloud, restored_cloud
 from ecct_tf.simulation.run_folder import RunFolder
 from ecct_tf.simulation.sums_log import stored_sums
 from ecct_tf.simulation.uplink_log import log_folder
@@ -157,7 +158,7 @@ def audit_run(
         findings=tuple(findings),
         not_measured={
             **not_measured,
-            **_never_measured(folder.config, received, told=INCREMENTS in checkpoint.arrays),
+            **_never_measured(folder.config, received, stored=checkpoint.arrays.keys()),
         },
         labels=labels,
     )
@@ -333,8 +334,10 @@ def _membership(
     return membership(answers, members, scores, catalog.popularity, seeds=seeds), refused
 
 
-def _never_measured(config: RunConfig, received: Received, *, told: bool) -> dict[str, str]:
-    """What no audit measures; `told` is whether devices told of pairs of items."""
+def _never_measured(
+    config: RunConfig, received: Received, *, stored: Collection[str]
+) -> dict[str, str]:
+    """What no audit measures; `stored` names what the checkpoint holds."""
     found = {}
     if received.source == "checkpoint":
         found["earlier uplinks"] = (
@@ -347,6 +350,7 @@ def _never_measured(config: RunConfig, received: Received, *, told: bool) -> dic
         )
     if config.edge.shared != "none":
         found["shared weights"] = "they cross as a sum over devices; no single change is kept"
-    if told:
-        found["pairs of items"] = "they cross as a sum over devices"
+    for name, told in ((INCREMENTS, "pairs of items"), (TREND, "items met lately")):
+        if name in stored:
+            found[told] = "they cross as a sum over devices"
     return found

@@ -64,6 +64,7 @@ from ecct_tf.config.exchange import (
 )
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
+from ecct_tf.config.item_trend import ItemTrendConfig
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
 from ecct_tf.config.method_names import (
     EDGE_METHODS,
@@ -135,6 +136,7 @@ __all__ = [
     "GradeConfig",
     "IncrementConfig",
     "ItemSumConfig",
+    "ItemTrendConfig",
     "ItemsName",
     "LabelVisibility",
     "MembershipConfig",

@@ -78,6 +78,8 @@ _BEFORE: Mapping[str, Any] = {
     "exchange.item_sums.noise_multiplier": 0.0,
     "exchange.item_sums.width": 4096,
     "exchange.item_table": None,
+    "exchange.item_trend.noise_multiplier": 0.0,
+    "exchange.item_trend.positions": 0,
     "exchange.items": "table",
     "exchange.logits": True,
     "exchange.only_asked": False,

@@ -24,8 +24,6 @@ __all__ = [
     "IncrementSpec",
     "device_increments",
     "padded_histories",
-    "sum_of_devices",
-    "with_noise",
 ]
 
 # What a pair counts, so that the shares by which distance lessens it are integers too.
@@ -76,6 +74,11 @@ class IncrementSpec:
         return int(2 ** (self.config.bits - 1)) - 1
 
     @property
+    def least(self) -> int:
+        """The least of the numbers that a user adds."""
+        return -self.largest
+
+    @property
     def clip(self) -> float:
         """The largest Euclidean norm of what a device sends, in its own units."""
         return UNIT * self.config.clip_norm
@@ -109,6 +112,10 @@ class IncrementSpec:
         (32, 32, 64)
         """
         return -(-self.size * self.sum_bits(users) // 8)
+
+    def told(self, histories: tf.Tensor, recent: tf.Tensor) -> tf.Tensor:
+        """`device_increments` of this form."""
+        return device_increments(self, histories, recent)
 
     def places(self, first: tf.Tensor, second: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """Where "second soon after first" is counted, and with which sign, in each row.
@@ -183,25 +190,6 @@ def device_increments(spec: IncrementSpec, histories: tf.Tensor, recent: tf.Tens
         tf.reshape(numbers, [-1]), tf.reshape(whole, [-1]), rows * spec.size
     )
     return _clipped(spec, tf.reshape(added, [rows, spec.size]))
-
-
-def sum_of_devices(spec: IncrementSpec, histories: tf.Tensor, recent: tf.Tensor) -> tf.Tensor:
-    """What C devices send together, `[size] int64`; arguments as of `device_increments`."""
-    added = device_increments(spec, histories, recent)
-    total: tf.Tensor = tf.reduce_sum(tf.cast(added, tf.int64), axis=0)
-    return total
-
-
-def with_noise(spec: IncrementSpec, total: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """`total` `[size] int64` with the Gaussian noise that `spec` asks for, from `seed` `[2] int64`.
-
-    Rounded, so that the sum stays one of integers.
-    """
-    if not spec.noise:
-        return total
-    drawn = tf.random.stateless_normal([spec.size], seed, dtype=tf.float64, alg="philox")
-    noised: tf.Tensor = total + tf.cast(tf.round(spec.noise * drawn), tf.int64)
-    return noised
 
 
 def _clipped(spec: IncrementSpec, increments: tf.Tensor) -> tf.Tensor:

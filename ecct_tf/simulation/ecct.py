@@ -26,7 +26,7 @@ from ecct_tf.federated import (
     TrainableCloud,
 )
 from ecct_tf.federated.algorithm import Ids
-from ecct_tf.federated.increments import IncrementSum
+from ecct_tf.federated.device_sums import DeviceSum
 from ecct_tf.fixed_arrays import FixedArray
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import transmit
@@ -42,10 +42,9 @@ from ecct_tf.simulation.edge_state import (
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.holding import Holding, asking, holding_of, holds_candidates
-from ecct_tf.simulation.increments import ItemIncrements, collect_increments
+from ecct_tf.simulation.device_sums import DeviceSums, collect_sums
 from ecct_tf.simulation.real_devices import real_devices
 from ecct_tf.simulation.run_cloud import (
-    INCREMENTS,
     build_cloud,
     cloud_arrays,
     guard_share,
@@ -94,7 +93,7 @@ class EcctAlgorithm:
       evaluator: scores candidates on the devices.
       table: the item table as devices received it.
       cloud: the cloud recommender; None where there is no cloud.
-      increments: what devices told the cloud of pairs of items before the first round.
+      sums: what devices told the cloud of items before the first round.
       holding: of which items devices hold rows; None for all.
     """
 
@@ -104,7 +103,7 @@ class EcctAlgorithm:
     table: ItemTable
     cloud: TrainableCloud | None
     _start: Mapping[str, Array]
-    increments: ItemIncrements | None = None
+    sums: DeviceSums = dataclasses.field(default_factory=DeviceSums)
     holding: Holding | None = None
 
     @property
@@ -144,8 +143,8 @@ class EcctAlgorithm:
         cloud = self.cloud_at(state)
         first = state.edge.round_number == 0
         edge, report = self.process.next(state.edge, cloud, participants, answering, delays)
-        if first and self.increments is not None:
-            sent = report.uplink_bytes + self.increments.uplink_bytes
+        if first:
+            sent = report.uplink_bytes + self.sums.uplink_bytes
             report = dataclasses.replace(report, uplink_bytes=sent)
         return EcctRunState(edge, {} if self.cloud is None else self.cloud.snapshot()), report
 
@@ -172,9 +171,8 @@ class EcctAlgorithm:
         And what the next downlinks would say, so that the devices' models can be exported
         without building the cloud again.
         """
-        sums = {} if self.increments is None else {INCREMENTS: self.increments.total}
         return {
-            **sums,
+            **self.sums.to_arrays(),
             **edge_arrays(state.edge, self.process.cohorts),
             **{
                 # Of few users there is anything to judge by.
@@ -241,19 +239,19 @@ def build_ecct(
     experiment: Experiment,
     *,
     spaces: InputSpaces | None = None,
-    summed: IncrementSum | None = None,
+    summed: DeviceSum | None = None,
 ) -> EcctAlgorithm:
     """ECCT, or an ablation of its exchange: fits the cloud and prepares the devices.
 
     Args:
       experiment: the data.
       spaces: the input spaces that are computed already, and where a new one is kept.
-      summed: how the devices' sum of pairs of items is computed; by default in this process.
+      summed: how a sum of what devices tell of items is computed; by default in this process.
     """
-    increments = collect_increments(experiment, summed=summed)
+    sums = collect_sums(experiment, summed=summed)
     config = experiment.config
     cloud = build_cloud(
-        experiment, spaces=spaces, increments=increments, held_out_share=guard_share(config)
+        experiment, spaces=spaces, sums=sums, held_out_share=guard_share(config)
     )
     published = cloud.publish()
     _collect(published)
@@ -276,7 +274,7 @@ def build_ecct(
             downlinks=lambda users: np.asarray(cloud.downlinks(users, round_number=0)),
         )
         served = asking(experiment, judged, holding)
-    starts = _starts(experiment, table, spaces, increments)
+    starts = _starts(experiment, table, spaces, sums)
     _collect(table)
     return assemble(
         experiment,
@@ -285,7 +283,7 @@ def build_ecct(
         holding=holding,
         cloud=served,
         starts=starts,
-        increments=increments,
+        sums=sums,
     )
 
 
@@ -302,11 +300,11 @@ def _starts(
     experiment: Experiment,
     table: ItemTable,
     spaces: InputSpaces | None,
-    increments: ItemIncrements | None,
+    sums: DeviceSums,
 ) -> dict[Tier, Array]:
     if experiment.config.edge.start == "random":
         return {}
-    return cloud_starts(experiment, table, spaces=spaces, increments=increments)
+    return cloud_starts(experiment, table, spaces=spaces, sums=sums)
 
 
 def build_edge_only(experiment: Experiment, *, spaces: InputSpaces | None = None) -> EcctAlgorithm:
@@ -325,7 +323,7 @@ def assemble(
     table_bytes: int,
     cloud: TrainableCloud | None,
     starts: Mapping[Tier, Array],
-    increments: ItemIncrements | None = None,
+    sums: DeviceSums | None = None,
     holding: Holding | None = None,
 ) -> EcctAlgorithm:
     """The algorithm of devices that hold `table`, and of `cloud`, if there is one."""
@@ -361,6 +359,6 @@ def assemble(
         table=table,
         cloud=cloud,
         _start={} if cloud is None else cloud.snapshot(),
-        increments=increments,
+        sums=sums or DeviceSums(),
         holding=holding,
     )

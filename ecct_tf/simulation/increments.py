@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import RunConfig
+from ecct_tf.data.device_groups import DeviceGroups
 from ecct_tf.federated import draw_participants
-from ecct_tf.federated.increments import IncrementSum, sum_here
+from ecct_tf.federated.device_sums import DeviceSum, sum_here
 from ecct_tf.knowledge.increments import IncrementSpec
 from ecct_tf.knowledge.noise import noise_stream
 from ecct_tf.knowledge.pair_counts import PairCounts, pair_counts
@@ -16,7 +17,14 @@ from ecct_tf.phases import phase
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.participation import device_order, schedule_of
 
-__all__ = ["ItemIncrements", "collect_increments", "increment_spec", "short_histories"]
+__all__ = [
+    "ItemIncrements",
+    "answering_groups",
+    "collect_increments",
+    "increment_spec",
+    "short_histories",
+    "sums_unasked",
+]
 
 Array = npt.NDArray[np.int64]
 
@@ -93,12 +101,8 @@ def short_histories(
     of a row. Sums over a few devices hide nobody. Where a run asks for noise or for a bound on what
     is given away, nothing is sent that it does not name.
     """
-    exchange = config.exchange
-    noise = exchange.noise_multiplier, exchange.item_increments.noise_multiplier
-    if any(noise) or exchange.rows == "item" or config.privacy.max_epsilon is not None:
-        return False
     share = config.data.recent_fraction
-    if num_devices < _FEWEST_DEVICES or not 0.0 < share < 1.0:
+    if not sums_unasked(config, num_devices=num_devices):
         return False
     expected = np.ceil(older_counts * (share / (1.0 - share)))
     pairs = np.minimum(expected, spec.positions).sum() * len(spec.weights)
@@ -106,11 +110,9 @@ def short_histories(
 
 
 def collect_increments(
-    experiment: Experiment, *, summed: IncrementSum | None = None
+    experiment: Experiment, *, summed: DeviceSum | None = None
 ) -> ItemIncrements | None:
-    """Asks all devices once that are there from the start.
-
-    Those that drop out as in a round (`participation.dropout`) do not answer.
+    """Asks all devices once that answer before the first round.
 
     Args:
       experiment: the data.
@@ -125,6 +127,39 @@ def collect_increments(
     )
     if spec is None:
         return None
+    groups = answering_groups(experiment)
+    users = sum(map(len, groups))
+    seed = np.array(noise_stream(config.seed), np.int64)
+    with phase(f"summing what {len(groups):,} devices know of pairs of items"):
+        total = (summed or sum_here)(spec, groups, seed)
+    return ItemIncrements(spec, total, uplink_bytes=len(groups) * spec.encoded_bytes(users))
+
+
+def sums_unasked(config: RunConfig, *, num_devices: int) -> bool:
+    """Whether devices may be asked for a sum that no setting names.
+
+    Sums over a few devices hide nobody. Where a run asks for noise or for a bound on what is given
+    away, nothing is sent that it does not name. And the cloud must know something older to compare
+    the newest interactions with.
+    """
+    exchange = config.exchange
+    noise = (
+        exchange.noise_multiplier,
+        exchange.item_increments.noise_multiplier,
+        exchange.item_trend.noise_multiplier,
+    )
+    if any(noise) or exchange.rows == "item" or config.privacy.max_epsilon is not None:
+        return False
+    return num_devices >= _FEWEST_DEVICES and 0.0 < config.data.recent_fraction < 1.0
+
+
+def answering_groups(experiment: Experiment) -> DeviceGroups:
+    """The devices that answer before the first round.
+
+    Those that come later are not there yet, and those that drop out as in a round
+    (`participation.dropout`) do not answer.
+    """
+    config = experiment.config
     order = device_order(config, len(experiment.groups))
     members = np.sort(order[schedule_of(experiment).presence.joins == 0])
     _, answering = draw_participants(
@@ -136,9 +171,4 @@ def collect_increments(
         round_number=_BEFORE_ROUNDS,
         present=members,
     )
-    groups = [experiment.groups[device] for device in answering]
-    users = sum(map(len, groups))
-    seed = np.array(noise_stream(config.seed), np.int64)
-    with phase(f"summing what {len(groups):,} devices know of pairs of items"):
-        total = (summed or sum_here)(spec, groups, seed)
-    return ItemIncrements(spec, total, uplink_bytes=len(groups) * spec.encoded_bytes(users))
+    return experiment.groups.subset(answering.tolist())

@@ -15,13 +15,14 @@ from ecct_tf.data import CloudView
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import Arrays, TrainableCloud
 from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge.item_trend import ItemTrend
 from ecct_tf.knowledge.table_files import transmit
 from ecct_tf.phases import phase
+from ecct_tf.simulation.device_sums import DeviceSums, restored_sums
 from ecct_tf.simulation.experiment import Experiment
-from ecct_tf.simulation.increments import ItemIncrements, increment_spec
+from ecct_tf.simulation.increments import ItemIncrements
 
 __all__ = [
-    "INCREMENTS",
     "build_cloud",
     "cloud_arrays",
     "fitted_cloud",
@@ -31,9 +32,6 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float32]
-
-INCREMENTS = "item_increments"
-"""Of a checkpoint: the devices' sum of pairs of items."""
 
 # Of the largest value, up to which two embeddings of an item are the same.
 _LARGEST_DIFFERENCE = 1 / 50
@@ -46,7 +44,7 @@ def build_cloud(
     *,
     config: CloudConfig | None = None,
     spaces: InputSpaces | None = None,
-    increments: ItemIncrements | None = None,
+    sums: DeviceSums | None = None,
     held_out_share: float = 0.0,
 ) -> CloudRecommender:
     """Builds the cloud recommender from the cloud's view and fits it.
@@ -55,17 +53,23 @@ def build_cloud(
       experiment: the data.
       config: instead of the cloud section of the experiment's configuration.
       spaces: the input spaces that are computed already, and where a new one is kept.
-      increments: what devices told the cloud of pairs of items.
+      sums: what devices told the cloud of items.
       held_out_share: of its labelled positions, how many stay out of all training.
     """
+    told = sums or DeviceSums()
     return fitted_cloud(
         experiment.config,
         experiment.view,
         config=config,
         spaces=spaces,
-        increments=increments,
+        increments=told.pairs,
+        trend=_trend_of(told, experiment.view),
         held_out_share=held_out_share,
     )
+
+
+def _trend_of(sums: DeviceSums, view: CloudView) -> ItemTrend | None:
+    return None if sums.newest is None else sums.newest.trend(view.older.items)
 
 
 def guard_share(config: RunConfig) -> float:
@@ -103,21 +107,16 @@ def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> 
     unlearned = dataclasses.replace(config.cloud.next_item, epochs=0)
     settings = dataclasses.replace(config.cloud, next_item=unlearned)
     view = experiment.view
-    increments = None
-    if INCREMENTS in arrays:
-        spec = increment_spec(
-            config,
-            view.num_items,
-            older_counts=np.diff(view.older.offsets),
-            num_devices=len(experiment.groups),
-        )
-        if spec is None:
-            raise CheckpointError(
-                "checkpoint: it holds a sum of the devices that this run's settings do not ask "
-                "for; restore the run's config.yaml"
-            )
-        increments = ItemIncrements(spec, arrays[INCREMENTS])
-    cloud = _unfitted_cloud(config, view, config=settings, increments=increments)
+    sums = restored_sums(
+        config,
+        arrays,
+        num_items=view.num_items,
+        older_counts=np.diff(view.older.offsets),
+        num_devices=len(experiment.groups),
+    )
+    cloud = _unfitted_cloud(
+        config, view, config=settings, increments=sums.pairs, trend=_trend_of(sums, view)
+    )
     cloud.freeze()
     restored = guarded(cloud, config)
     restored.restore(cloud_arrays(arrays))
@@ -153,9 +152,13 @@ def fitted_cloud(
     config: CloudConfig | None = None,
     spaces: InputSpaces | None = None,
     increments: ItemIncrements | None = None,
+    trend: ItemTrend | None = None,
     held_out_share: float = 0.0,
 ) -> CloudRecommender:
-    """The recommender of any view of the cloud, fitted; arguments as for `build_cloud`."""
+    """The recommender of any view of the cloud, fitted; arguments as for `build_cloud`.
+
+    `trend` is that of the items of this view.
+    """
     if increments is None and spaces is not None:
         settings = config or run.cloud
         spaces.of(view, settings, features=run.features, seed=run.seed)
@@ -168,6 +171,7 @@ def fitted_cloud(
                 num_queries=run.exchange.queries,
                 seed=run.seed,
                 held_out_share=held_out_share,
+                trend=None if trend is None else trend.attribute,
             )
     cloud = _unfitted_cloud(
         run,
@@ -175,6 +179,7 @@ def fitted_cloud(
         config=config,
         spaces=spaces,
         increments=increments,
+        trend=trend,
         held_out_share=held_out_share,
     )
     with phase("fitting the cloud"):
@@ -189,6 +194,7 @@ def _unfitted_cloud(
     config: CloudConfig | None = None,
     spaces: InputSpaces | None = None,
     increments: ItemIncrements | None = None,
+    trend: ItemTrend | None = None,
     held_out_share: float = 0.0,
 ) -> CloudRecommender:
     settings = config or run.cloud
@@ -208,6 +214,8 @@ def _unfitted_cloud(
             features=run.features,
             seed=run.seed,
         )
+    if trend is not None:
+        space = dataclasses.replace(space, trend=trend.attribute)
     return CloudRecommender(
         view,
         settings,

@@ -13,7 +13,7 @@ from ecct_tf.config import RunConfig
 from ecct_tf.data import Dataset
 from ecct_tf.errors import CheckpointError, WorkerError
 from ecct_tf.federated import Algorithm, chosen_engine, federated_runtime
-from ecct_tf.federated.increments import sum_federated, sum_here
+from ecct_tf.federated.device_sums import sum_federated, sum_here
 from ecct_tf.phases import phase
 from ecct_tf.reporting import write_plots
 from ecct_tf.simulation.attack_outcome import AttackOutcome, attack_outcome

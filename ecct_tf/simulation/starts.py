@@ -6,16 +6,17 @@ import numpy.typing as npt
 from cloud import CloudRecommender
 from cloud.shared_spaces import InputSpaces, digest
 from cloud.start import starting_weights
-from cloud.start_samples import StartSamples
+from cloud.start_samples import StartSamples, hidden_trend
 from ecct_tf.config import Tier
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
 from ecct_tf.data.profile import profile_shape
 from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge.item_trend import ItemTrend
 from ecct_tf.phases import phase
 from ecct_tf.simulation.builder import device_work
+from ecct_tf.simulation.device_sums import DeviceSums
 from ecct_tf.simulation.experiment import Experiment
-from ecct_tf.simulation.increments import ItemIncrements
 from ecct_tf.simulation.run_cloud import fitted_cloud
 from ecct_tf.simulation.usable import check_start_histories
 
@@ -29,7 +30,7 @@ def cloud_starts(
     table: ItemTable,
     *,
     spaces: InputSpaces | None = None,
-    increments: ItemIncrements | None = None,
+    sums: DeviceSums | None = None,
 ) -> dict[Tier, Array]:
     """Starting weights of the run's tiers, which the cloud trains on its own view.
 
@@ -37,8 +38,9 @@ def cloud_starts(
       experiment: the data.
       table: an item table of this cloud, for its shapes.
       spaces: the input spaces that are computed already, and where a new one is kept.
-      increments: what devices told the cloud of pairs of items, which the inner cloud knows too:
-        the weights then begin on a table like the one that devices hold.
+      sums: what devices told the cloud of items. The inner cloud knows the same pairs, so that the
+        weights begin on a table like the one that devices hold; what its own users met lately it
+        counts among the interactions that it hides.
 
     Returns:
       `[P] float32` by tier.
@@ -56,21 +58,36 @@ def cloud_starts(
     view = experiment.view
     check_start_histories(config, int(np.diff(view.older.offsets).max(initial=0)))
 
+    told = sums or DeviceSums()
+
     def build(inner: CloudView) -> CloudRecommender:
-        return fitted_cloud(config, inner, spaces=spaces, increments=increments)
+        trend = inner_trend(inner)
+        return fitted_cloud(config, inner, spaces=spaces, increments=told.pairs, trend=trend)
+
+    def inner_trend(inner: CloudView) -> ItemTrend | None:
+        if told.newest is None:
+            return None
+        return hidden_trend(view, inner, positions=told.newest.spec.positions)
 
     def drawn() -> StartSamples:
         return StartSamples(
-            view, config.start, features=config.features, build=build, seed=config.seed
+            view,
+            config.start,
+            features=config.features,
+            build=build,
+            seed=config.seed,
+            trend=inner_trend,
         )
 
     with phase("training starting weights"):
-        samples = None
         if spaces is not None and config.cloud.model == BUILT_IN_CLOUD:
             key = (digest(view), config.start, config.cloud, config.features)
             sizes_asked = (config.edge.embedding_dim, config.exchange.queries, config.seed)
-            told = () if increments is None else (increments.spec, increments.total.tobytes())
-            samples = spaces.once("start", (*key, *sizes_asked, *told), drawn)
+            pairs = () if told.pairs is None else (told.pairs.spec, told.pairs.total.tobytes())
+            newest = () if told.newest is None else (told.newest.spec,)
+            samples = spaces.once("start", (*key, *sizes_asked, pairs, newest), drawn)
+        else:
+            samples = drawn()
         return starting_weights(
             view,
             [work.model for work in works],

@@ -162,9 +162,9 @@ def _traffic(result: SimulationResult, out: Path) -> str:
         for name in ("downlink", "uplink", "weights", "item_table")
     }
     told = {name: f"{name.replace('_', ' ')} {kib:,.1f}" for name, kib in totals.items()}
-    increments = getattr(result.algorithm, "increments", None)
-    if increments is not None:
-        once = increments.uplink_bytes / devices / 1024
-        told["uplink"] += f" ({once:,.1f} of it once, for pairs of items)"
+    sums = getattr(result.algorithm, "sums", None)
+    if sums is not None and sums.uplink_bytes:
+        once = sums.uplink_bytes / devices / 1024
+        told["uplink"] += f" ({once:,.1f} of it once, {sums.told_of})"
     shares = ", ".join(told.values())
     return f"Transmitted per device in {plural(len(metrics), 'round')}, KiB: {shares}"

@@ -8,13 +8,12 @@ import tensorflow as tf
 
 from ecct_tf.config import IncrementConfig
 from ecct_tf.errors import DataError
+from ecct_tf.knowledge.device_sums import sum_of_devices, with_noise
 from ecct_tf.knowledge.increments import (
     UNIT,
     IncrementSpec,
     device_increments,
     padded_histories,
-    sum_of_devices,
-    with_noise,
 )
 from ecct_tf.knowledge.pair_counts import pair_counts
 

@@ -8,7 +8,7 @@ import pytest
 from ecct_tf.config import load_config
 from ecct_tf.data import DeviceGroups
 from ecct_tf.errors import CheckpointError
-from ecct_tf.federated.increments import sum_federated, sum_here
+from ecct_tf.federated.device_sums import sum_federated, sum_here
 from ecct_tf.simulation import ecct, starts
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.increments import collect_increments, increment_spec

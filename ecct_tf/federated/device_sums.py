@@ -1,4 +1,4 @@
-"""The sum of what devices know of pairs of items: in this process, or as a federated computation.
+"""Sums of what devices tell of items: in this process, or as a federated computation.
 
 All that leaves the clients of the federated computation goes through TFF's secure sum: where a
 runtime has one, no server sees a summand; the local runtime adds in the open. Sums of integers
@@ -14,25 +14,23 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.data import DeviceView
-from ecct_tf.knowledge.increments import (
-    IncrementSpec,
-    padded_histories,
-    sum_of_devices,
-    with_noise,
-)
+from ecct_tf.knowledge.device_sums import SumSpec, sum_of_devices, with_noise
+from ecct_tf.knowledge.increments import padded_histories
 
-__all__ = ["IncrementSum", "build_increment_sum", "sum_federated", "sum_here"]
+__all__ = ["DeviceSum", "build_device_sum", "sum_federated", "sum_here"]
 
 Array = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.int32]
 Groups = Sequence[Sequence[DeviceView]]
 # `(spec, users of each device that answers, [2] int64 seed of the noise) -> [size] int64`.
-IncrementSum = Callable[[IncrementSpec, Groups, Array], Array]
+DeviceSum = Callable[[SumSpec, Groups, Array], Array]
 
 _USERS_AT_ONCE = 64
+# Views of devices are copies of their data: of a million they are not made at once.
+_DEVICES_AT_ONCE = 4096
 
 
-def sum_here(spec: IncrementSpec, groups: Groups, seed: Array) -> Array:
+def sum_here(spec: SumSpec, groups: Groups, seed: Array) -> Array:
     """The sum, computed in this process.
 
     Args:
@@ -45,14 +43,15 @@ def sum_here(spec: IncrementSpec, groups: Groups, seed: Array) -> Array:
     """
     count = _counter(spec)
     total = np.zeros(spec.size, np.int64)
-    for histories, recent in _stacked(groups):
-        total += count(histories, recent).numpy()
+    for start in range(0, len(groups), _DEVICES_AT_ONCE):
+        for histories, recent in _stacked(groups[start : start + _DEVICES_AT_ONCE]):
+            total += count(histories, recent).numpy()
     result: Array = with_noise(spec, tf.constant(total), tf.constant(seed)).numpy()
     return result
 
 
 @functools.lru_cache(maxsize=4)
-def _counter(spec: IncrementSpec) -> Callable[[Ids, Ids], tf.Tensor]:
+def _counter(spec: SumSpec) -> Callable[[Ids, Ids], tf.Tensor]:
     """`sum_of_devices`, traced once."""
     signature = (tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32))
 
@@ -65,16 +64,16 @@ def _counter(spec: IncrementSpec) -> Callable[[Ids, Ids], tf.Tensor]:
     return traced
 
 
-def sum_federated(spec: IncrementSpec, groups: Groups, seed: Array) -> Array:
+def sum_federated(spec: SumSpec, groups: Groups, seed: Array) -> Array:
     """As `sum_here`, by TFF; needs a `federated_runtime()` around it."""
     values = _stacked(groups)
     if not values:
         return sum_here(spec, groups, seed)
     users = sum(map(len, groups))
-    return np.asarray(build_increment_sum(spec, users=users)(seed, values))
+    return np.asarray(build_device_sum(spec, users=users)(seed, values))
 
 
-def build_increment_sum(spec: IncrementSpec, *, users: int) -> Any:
+def build_device_sum(spec: SumSpec, *, users: int) -> Any:
     """`(seed@SERVER, {(histories, recent)}@CLIENTS) -> sum@SERVER` as a TFF computation.
 
     Args:
@@ -99,20 +98,20 @@ def build_increment_sum(spec: IncrementSpec, *, users: int) -> Any:
     def count(pair: Any) -> Any:
         # A secure sum is one of numbers from 0 on: each user's are moved up, and are counted.
         number = tf.shape(pair[1], tf.int64)
-        moved = sum_of_devices(spec, pair[0], pair[1]) + spec.largest * number
+        moved = sum_of_devices(spec, pair[0], pair[1]) - spec.least * number
         return tf.concat([moved, number], axis=0)
 
     @compat.tensor_computation(seed_type, sent_type)
     def total(seed: Any, sent: Any) -> Any:
-        return with_noise(spec, sent[:-1] - spec.largest * sent[-1], seed)
+        return with_noise(spec, sent[:-1] + spec.least * sent[-1], seed)
 
     @compat.federated_computation(compat.server_type(seed_type), compat.clients_type(data))
-    def increment_sum(seed: Any, values: Any) -> Any:
+    def device_sum(seed: Any, values: Any) -> Any:
         counted = compat.federated_map(count, values)
         sent = compat.federated_secure_sum_bitwidth(counted, bits)
         return compat.federated_map(total, (seed, sent))
 
-    return increment_sum
+    return device_sum
 
 
 def _stacked(groups: Groups) -> list[tuple[Ids, Ids]]:

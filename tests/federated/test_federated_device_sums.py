@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecct_tf.config import IncrementConfig
-from ecct_tf.federated.increments import build_increment_sum, sum_federated, sum_here
+from ecct_tf.federated.device_sums import build_device_sum, sum_federated, sum_here
 from ecct_tf.knowledge.increments import IncrementSpec
 
 SEED = np.array([3, 4], np.int64)
@@ -41,7 +41,7 @@ def test_nobody_is_a_sum_of_nothing(runtime):
 
 def test_nothing_leaves_a_client_but_through_the_secure_sum():
     spec = spec_of()
-    computation = build_increment_sum(spec, users=9)
+    computation = build_device_sum(spec, users=9)
     assert str(computation.type_signature.result) == f"int64[{spec.size}]@SERVER"
     body = computation.to_building_block().compact_representation()
     assert body.count("federated_secure_sum_bitwidth") == 1

@@ -1,0 +1,34 @@
+"""Configuration of what devices tell the cloud of single items."""
+
+import dataclasses
+
+from ecct_tf.config.checks import at_least, numbers
+
+__all__ = ["ItemTrendConfig"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemTrendConfig:
+    """One federated sum before the first round: which items devices met lately.
+
+    Each device sends one bit an item; the cloud reads the sum over devices alone, and adds to the
+    item table how far it lies above what older interactions make expect.
+
+    Attributes:
+      positions: largest number of a user's newest interactions that are told of, of those that the
+        cloud does not know; 0 sends nothing. Null for 64 if the cloud knows older interactions and
+        there are at least 100 devices, and for 0 otherwise, or if the run asks for noise or a bound
+        on it (`docs/exchange.md`).
+      noise_multiplier: Gaussian noise on the sum, as a multiple of the largest norm of what a user
+        adds, the square root of `positions`; 0 for none.
+    """
+
+    positions: int | None = None
+    noise_multiplier: float = 0.0
+
+    def __post_init__(self) -> None:
+        section = "exchange.item_trend"
+        numbers(self, section)
+        at_least(self, section, 0, "noise_multiplier")
+        if self.positions is not None:
+            at_least(self, section, 0, "positions")

@@ -1,0 +1,98 @@
+"""What devices told the cloud before the first round, together."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecct_tf.config import RunConfig
+from ecct_tf.errors import CheckpointError
+from ecct_tf.federated.device_sums import DeviceSum
+from ecct_tf.simulation.experiment import Experiment
+from ecct_tf.simulation.increments import ItemIncrements, collect_increments, increment_spec
+from ecct_tf.simulation.item_trend import NewestSum, collect_trend, trend_spec
+
+__all__ = ["INCREMENTS", "TREND", "DeviceSums", "collect_sums", "restored_sums"]
+
+INCREMENTS = "item_increments"
+"""Of a checkpoint: the devices' sum of pairs of items."""
+
+TREND = "item_trend"
+"""Of a checkpoint: the devices' sum of which items they met lately."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceSums:
+    """The sums of a run, each None where devices sent none.
+
+    Attributes:
+      pairs: of items that go together.
+      newest: of single items that were met lately.
+    """
+
+    pairs: ItemIncrements | None = None
+    newest: NewestSum | None = None
+
+    @property
+    def uplink_bytes(self) -> int:
+        """What all devices sent for them."""
+        return sum(each.uplink_bytes for each in (self.pairs, self.newest) if each is not None)
+
+    @property
+    def told_of(self) -> str:
+        """What they are for, in words."""
+        named = {"pairs of items": self.pairs, "items met lately": self.newest}
+        return "for " + " and ".join(name for name, each in named.items() if each is not None)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[np.int64]]:
+        """The sums, for a checkpoint."""
+        named = {INCREMENTS: self.pairs, TREND: self.newest}
+        return {name: each.total for name, each in named.items() if each is not None}
+
+
+def collect_sums(experiment: Experiment, *, summed: DeviceSum | None = None) -> DeviceSums:
+    """Asks all devices once that answer before the first round.
+
+    Args:
+      experiment: the data.
+      summed: how a sum is computed; by default in this process.
+    """
+    return DeviceSums(
+        collect_increments(experiment, summed=summed), collect_trend(experiment, summed=summed)
+    )
+
+
+def restored_sums(
+    config: RunConfig,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    *,
+    num_items: int,
+    older_counts: npt.NDArray[np.int64],
+    num_devices: int,
+) -> DeviceSums:
+    """The sums of a checkpoint, without their bytes.
+
+    Args:
+      config: of the run.
+      arrays: of the checkpoint.
+      num_items: the largest item id.
+      older_counts: `[users]`, interactions of each user that the cloud knows.
+      num_devices: of the run.
+
+    Raises:
+      CheckpointError: it holds a sum that the settings do not ask for.
+    """
+    pairs = increment_spec(config, num_items, older_counts=older_counts, num_devices=num_devices)
+    newest = trend_spec(config, num_items, num_devices=num_devices)
+    for name, spec in ((INCREMENTS, pairs), (TREND, newest)):
+        if name in arrays and spec is None:
+            raise CheckpointError(
+                f"checkpoint: it holds a sum of the devices ({name}) that this run's settings do "
+                "not ask for; restore the run's config.yaml"
+            )
+    return DeviceSums(
+        ItemIncrements(pairs, arrays[INCREMENTS]) if pairs and INCREMENTS in arrays else None,
+        NewestSum(newest, arrays[TREND]) if newest and TREND in arrays else None,
+    )
