@@ -91,7 +91,7 @@ def grow_space(space: InputSpace, view: CloudView) -> InputSpace:
         learned=tuple(grown(block) for block in space.learned),
         attributes=np.concatenate([space.attributes, attributes[old + 1 :]]),
         categories=np.concatenate([space.categories, categories]),
-        trend=None if space.trend is None else _extended(space.trend, weights),
+        recent=None if space.recent is None else _extended(space.recent, weights),
     )
 
 

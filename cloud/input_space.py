@@ -46,9 +46,9 @@ class InputSpace:
       item_categories: names of its columns.
       user_categories: names of the columns of the users' categories.
       has_places: whether the last attribute is the place of an item in histories.
-      trend: `[items + 1] float32`, how far devices met each item more often lately than before, a
-        further attribute of the item table; None where they told nothing of it. The cloud's own
-        model does not read it: it learns from older interactions, which say nothing of it.
+      recent: `[items + 1] float32`, popularity among the newest interactions of devices, a further
+        attribute of the item table; None where they told nothing of it. The cloud's own model does
+        not read it: it learns from older interactions, which came before.
     """
 
     preference: Block
@@ -61,7 +61,7 @@ class InputSpace:
     item_categories: tuple[str, ...]
     user_categories: tuple[str, ...]
     has_places: bool = False
-    trend: Array | None = None
+    recent: Array | None = None
 
     @property
     def num_items(self) -> int:
@@ -86,10 +86,10 @@ class InputSpace:
 
     @property
     def table_attributes(self) -> Array:
-        """`[items + 1, a or a + 1] float32`: what devices read, the trend last."""
-        if self.trend is None:
+        """`[items + 1, a or a + 1] float32`: what devices read, recent popularity last."""
+        if self.recent is None:
             return self.attributes
-        return np.concatenate([self.attributes, self.trend[:, None]], axis=1)
+        return np.concatenate([self.attributes, self.recent[:, None]], axis=1)
 
     @property
     def model_attributes(self) -> Array:
@@ -111,8 +111,8 @@ class InputSpace:
             if not block.is_symmetric:
                 arrays[f"block/{index}/target"] = block.target
         arrays["has_places"] = np.array(self.has_places)
-        if self.trend is not None:
-            arrays["trend"] = self.trend
+        if self.recent is not None:
+            arrays["recent"] = self.recent
         return arrays
 
     @classmethod
@@ -131,7 +131,7 @@ class InputSpace:
             fields |= {name: tuple(arrays[name].tolist()) for name in _NAMES}
             # Earlier versions have none.
             fields["has_places"] = bool(arrays.get("has_places", False))
-            fields["trend"] = arrays.get("trend")
+            fields["recent"] = arrays.get("recent")
         except (KeyError, ValueError) as error:
             raise CheckpointError(
                 f"expected the arrays of a cloud recommender's input space, found {sorted(arrays)}:"

@@ -37,4 +37,5 @@ def model_table(space: InputSpace, model: ExchangeModel, *, features: FeatureCon
         feature_mean=np.zeros(width, np.float32),
         feature_scale=np.ones(width, np.float32),
         row_dim=model.width if model.sends_rows else 0,
+        counts_newest=space.recent is not None,
     )

@@ -76,17 +76,17 @@ class InputSpaces:
         num_queries: int,
         seed: int,
         held_out_share: float = 0.0,
-        trend: Array | None = None,
+        recent: Array | None = None,
     ) -> CloudRecommender:
         """A recommender of its own, bit for bit as `CloudRecommender.fit` leaves it.
 
         Its space is shared; of the library's own cloud, also what it reads and what it learned.
         No key can say whether two custom clouds are the same: each of them is fitted. The
-        arguments are those of `CloudRecommender`, and `trend` of its space, which no tower reads.
+        arguments are those of `CloudRecommender`, and `recent` of its space, which no tower reads.
         """
         space = self.of(view, config, features=features, seed=seed)
-        if trend is not None:
-            space = dataclasses.replace(space, trend=trend)
+        if recent is not None:
+            space = dataclasses.replace(space, recent=recent)
         own = config.model != BUILT_IN_CLOUD
         key = _space_key(view, config, features=features, seed=seed)
         cloud = CloudRecommender(

@@ -24,10 +24,10 @@ from ecct_tf.edge import (
 )
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import CloudRows, ItemTable, look_up
-from ecct_tf.knowledge.item_trend import ItemTrend, newest_counts
+from ecct_tf.knowledge.recent_popularity import newest_counts, recent_popularity
 from ecct_tf.knowledge.rows import Told
 
-__all__ = ["Samples", "StartSamples", "hidden_trend", "inner_view"]
+__all__ = ["Samples", "StartSamples", "hidden_popularity", "inner_view"]
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
@@ -57,8 +57,8 @@ def inner_view(view: CloudView, fraction: float) -> CloudView:
     )
 
 
-def hidden_trend(view: CloudView, inner: CloudView, *, positions: int) -> ItemTrend:
-    """What the users of `view` met of late, by what `inner` does not know of them.
+def hidden_popularity(view: CloudView, inner: CloudView, *, positions: int) -> Array:
+    """`[items + 1] float32`: recent popularity among the interactions that `inner` does not know.
 
     Args:
       view: the cloud's side of the data.
@@ -67,49 +67,13 @@ def hidden_trend(view: CloudView, inner: CloudView, *, positions: int) -> ItemTr
     """
     older = view.older
     hidden = np.diff(older.offsets) - np.diff(inner.older.offsets)
-    newest = newest_counts(
+    counts = newest_counts(
         older.items,
         older.offsets,
         newest=np.minimum(hidden, positions),
         num_items=view.num_items,
     )
-    known = np.bincount(inner.older.items, minlength=view.num_items + 1)
-    return ItemTrend(newest.astype(np.float64), known.astype(np.float64))
-
-
-def _without_own(
-    items: ItemTensors, histories: Ids, candidates: Ids, asked: Ids, *, trend: ItemTrend
-) -> tuple[ItemTensors, tuple[Ids, Ids]]:
-    """`items` with further rows for positives, whose trend does not count the position itself.
-
-    Args:
-      items: tensors of the rows that are read.
-      histories: `[p, L]`, rows of them.
-      candidates: `[p, c]`, rows of them, the positive first.
-      asked: `[p, c]`, the items.
-      trend: of all items; the last attribute.
-
-    Returns:
-      The tensors; and histories and candidates as rows of these.
-    """
-    rows, first, places = np.unique(candidates[:, 0], return_index=True, return_inverse=True)
-    fewer = trend.attribute_without_one[asked[first, 0]]
-    size = int(items.bias.shape[0])
-
-    def longer(values: tf.Tensor) -> tf.Tensor:
-        return tf.concat([values, tf.gather(values, rows)], axis=0)
-
-    attributes = tf.gather(items.attributes, rows)
-    attributes = tf.concat([attributes[:, :-1], fewer[:, None]], axis=1)
-    extended = items._replace(
-        source=longer(items.source),
-        target=longer(items.target),
-        attributes=tf.concat([items.attributes, attributes], axis=0),
-        cloud=longer(items.cloud),
-        bias=longer(items.bias),
-    )
-    moved = np.concatenate([size + places[:, None], candidates[:, 1:]], axis=1)
-    return extended, (histories, moved.astype(np.int32))
+    return recent_popularity(counts)
 
 
 class _Drawn(NamedTuple):
@@ -155,7 +119,6 @@ class StartSamples:
         features: FeatureConfig,
         build: Callable[[CloudView], CloudRecommender],
         seed: int,
-        trend: Callable[[CloudView], ItemTrend | None] = lambda inner: None,
     ) -> None:
         """Draws the positions and builds the inner cloud.
 
@@ -165,8 +128,6 @@ class StartSamples:
           features: how devices pool histories.
           build: makes a cloud of the run's kind, fitted to a view.
           seed: from which all randomness derives.
-          trend: what the table of the inner cloud that `build` makes has of the hidden positions.
-            Of its own item no position counts there: on a device, the next item is not yet in it.
 
         Raises:
           ConfigError: when no user has two older interactions.
@@ -185,11 +146,6 @@ class StartSamples:
         self.table = self._cloud.publish()
         drawn = self._drawn
         self.items, self._places = read_rows(self.table, drawn.histories, drawn.candidates)
-        counted = trend(inner)
-        if counted is not None:
-            self.items, self._places = _without_own(
-                self.items, *self._places, drawn.candidates, trend=counted
-            )
         # The newest alone: those of all tiers would take several times the memory.
         self._kept: tuple[tuple[bool, bool], Samples] | None = None
 
@@ -276,6 +232,9 @@ def _samples(
       with_items: whether it reads item vectors.
     """
     histories, candidates = places
+    own = None
+    if table.counts_newest:
+        own = tf.constant(np.arange(candidates.shape[1]) == 0, tf.float32)[None]
     sizes = tuple(block.source.shape[1] for block in table.blocks)
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -289,6 +248,7 @@ def _samples(
             history=histories,
             candidates=candidates,
             clock=clocks,
+            own=own,
         )
         if isinstance(known, CloudRows):
             told = look_up(known, asked)

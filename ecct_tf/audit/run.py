@@ -29,7 +29,7 @@ from ecct_tf.knowledge.store import FIELDS, NEVER
 from ecct_tf.phases import phase
 from ecct_tf.runs.opening import newest_checkpoint, run_experiment
 from ecct_tf.simulation.checkpoints import Checkpoint
-from ecct_tf.simulation.device_sums import INCREMENTS, TREND
+from ecct_tf.simulation.device_sums import INCREMENTS, POPULARITY
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.privacy_meter import PrivacyMeter
 from ecct_tf.simulation.run_cloud import build_cloud, restored_cloud
@@ -350,7 +350,7 @@ def _never_measured(
         )
     if config.edge.shared != "none":
         found["shared weights"] = "they cross as a sum over devices; no single change is kept"
-    for name, told in ((INCREMENTS, "pairs of items"), (TREND, "items met lately")):
+    for name, told in ((INCREMENTS, "pairs of items"), (POPULARITY, "items met lately")):
         if name in stored:
             found[told] = "they cross as a sum over devices"
     return found

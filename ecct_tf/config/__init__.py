@@ -64,7 +64,6 @@ from ecct_tf.config.exchange import (
 )
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
-from ecct_tf.config.item_trend import ItemTrendConfig
 from ecct_tf.config.loading import TypedOption, dump_config, load_config, load_over
 from ecct_tf.config.method_names import (
     EDGE_METHODS,
@@ -83,6 +82,7 @@ from ecct_tf.config.participation import (
     ParticipationConfig,
 )
 from ecct_tf.config.privacy import PrivacyConfig
+from ecct_tf.config.recent_popularity import RecentPopularityConfig
 from ecct_tf.config.run import (
     CATALOG_SCOPES,
     ROUNDS_KEYS,
@@ -136,7 +136,6 @@ __all__ = [
     "GradeConfig",
     "IncrementConfig",
     "ItemSumConfig",
-    "ItemTrendConfig",
     "ItemsName",
     "LabelVisibility",
     "MembershipConfig",
@@ -145,6 +144,7 @@ __all__ = [
     "ParticipationConfig",
     "PersonalEmbeddingConfig",
     "PrivacyConfig",
+    "RecentPopularityConfig",
     "RunConfig",
     "RuntimeConfig",
     "SampleConfig",

@@ -9,8 +9,8 @@ from ecct_tf.config.checks import at_least, numbers, one_of, positive
 from ecct_tf.config.codec_names import CODECS, CodecName, check_codec_name, is_own_codec
 from ecct_tf.config.increments import IncrementConfig
 from ecct_tf.config.item_sums import ItemSumConfig
-from ecct_tf.config.item_trend import ItemTrendConfig
 from ecct_tf.config.part_names import check_name_form
+from ecct_tf.config.recent_popularity import RecentPopularityConfig
 from ecct_tf.config.table_names import AUTO, check_table_form
 from ecct_tf.config.worker_addresses import check_workers
 from ecct_tf.errors import ConfigError
@@ -85,7 +85,7 @@ class ExchangeConfig:
       item_sums: the sums of `rows=item`.
       item_increments: what devices tell of pairs of items before the first round, where they
         tell anything (`up`).
-      item_trend: what they tell of single items then.
+      recent_popularity: what they tell of single items then.
     """
 
     items: ItemsName = "table"
@@ -109,7 +109,9 @@ class ExchangeConfig:
     candidates: CandidateRowsConfig = dataclasses.field(default_factory=CandidateRowsConfig)
     item_sums: ItemSumConfig = dataclasses.field(default_factory=ItemSumConfig)
     item_increments: IncrementConfig = dataclasses.field(default_factory=IncrementConfig)
-    item_trend: ItemTrendConfig = dataclasses.field(default_factory=ItemTrendConfig)
+    recent_popularity: RecentPopularityConfig = dataclasses.field(
+        default_factory=RecentPopularityConfig
+    )
 
     def __post_init__(self) -> None:
         numbers(self, "exchange")

@@ -18,6 +18,7 @@ __all__ = [
     "NO_LABEL",
     "outcome_columns",
     "outcome_weights",
+    "positives",
     "sample_labels",
     "target_labels",
     "target_names",
@@ -48,6 +49,15 @@ def outcome_columns(samples: SampleConfig) -> dict[str, tuple[str, ...]]:
 def target_names(samples: SampleConfig) -> tuple[str, ...]:
     """The further targets, in the order of their heads and labels: sorted, as JSON has them."""
     return tuple(sorted(samples.targets))
+
+
+def positives(labels: Any, samples: SampleConfig) -> Any:
+    """Which of `labels` `[...]`, arrays or tensors, are above those of negatives: `[...] bool`.
+
+    >>> positives(np.array([1, 0], np.uint8), SampleConfig()).tolist()
+    [True, False]
+    """
+    return labels > (0.0 if samples.grade.column is None else samples.grade.negatives)
 
 
 def sample_labels(codes: Codes, samples: SampleConfig) -> npt.NDArray[Any]:

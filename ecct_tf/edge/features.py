@@ -19,6 +19,7 @@ from ecct_tf.data.samples import pad_history
 from ecct_tf.edge.clock import clock_features, context_inputs, elapsed_weights, is_known
 from ecct_tf.edge.history_products import HistoryProducts, block_rows
 from ecct_tf.edge.item_tensors import ItemTensors
+from ecct_tf.knowledge.recent_popularity import without_one
 
 __all__ = [
     "Interactions",
@@ -58,6 +59,7 @@ def interaction_features(
     clock: tf.Tensor | None = None,
     clip: bool = True,
     pool_first: bool = False,
+    own: tf.Tensor | None = None,
 ) -> Interactions:
     """Computes the interaction features.
 
@@ -70,6 +72,8 @@ def interaction_features(
       clock: `[..., W] float32`, readings as `ecct_tf.data.clock` makes them; None is silent.
       clip: whether to clip the standardised features; not while their moments are measured.
       pool_first: as in `HistoryProducts`, for models that read no slots.
+      own: `[..., K] float32`, 1 for candidates whose own interaction is counted in the last
+        attribute, recent popularity, and is not to be read there; None for no candidate.
 
     Returns:
       The features, `[..., K, F]`, and the dot products by slot.
@@ -87,6 +91,9 @@ def interaction_features(
     columns, *timed = products.pooled(*weights)
     if items.attributes.shape[-1] != 0:
         attributes = tf.gather(items.attributes, candidates)
+        if own is not None:
+            fewer = without_one(attributes[..., -1:], tf.expand_dims(own, -1))
+            attributes = tf.concat([attributes[..., :-1], fewer], axis=-1)
         mean = _mean_attributes(items, config, history, mask)
         columns += [attributes, tf.abs(attributes - mean[..., None, :])]
     rows, length = tf.shape(candidates), tf.shape(mask)[-1:]

@@ -34,6 +34,8 @@ class DeviceTask:
       exchange: the payloads; without logits it is stage 1.
       sharing: which weights are a federated mean; they have a learning rate of their own.
       receives: whether devices get the cloud's knowledge (not so in some ablations).
+      counts_newest: whether the last attribute of items counts what devices met lately, so that a
+        sample is read without its own interaction.
     """
 
     features: FeatureConfig
@@ -42,6 +44,7 @@ class DeviceTask:
     exchange: ExchangeSpec
     sharing: Sharing
     receives: bool = True
+    counts_newest: bool = False
 
     @property
     def uses_logits(self) -> bool:

@@ -16,7 +16,7 @@ from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView
 from ecct_tf.data.guard import trained_counts, trained_positions
 from ecct_tf.data.held_items import HeldItems
-from ecct_tf.data.outcomes import sample_labels, target_labels
+from ecct_tf.data.outcomes import positives, sample_labels, target_labels
 from ecct_tf.data.profile import ProfileShape, device_profile, device_profiles
 from ecct_tf.data.samples import (
     LocalSamples,
@@ -37,7 +37,7 @@ __all__ = [
 _CHUNK = 2048
 
 # Histories, candidates and readings of the clock to features and slots.
-_Features = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+_Features = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 class DeviceData(NamedTuple):
@@ -95,6 +95,7 @@ class Preparation:
         profile: ProfileShape | None = None,
         group_size: int = 1,
         held: HeldItems | None = None,
+        counts_newest: bool = False,
         seed: int,
     ) -> None:
         """Takes what devices of one tier have in common.
@@ -109,6 +110,8 @@ class Preparation:
           profile: the shape of the profiles that it reads; None for all that there is.
           group_size: samples that stay together, `DeviceTask.group_size`.
           held: the items whose rows devices hold, from which they draw negatives; None for all.
+          counts_newest: whether the last attribute of items counts the interactions that are
+            trained on, `DeviceTask.counts_newest`.
           seed: of the run; a user's samples depend on it and on the user alone.
         """
         self._items = items
@@ -119,7 +122,9 @@ class Preparation:
         self._group_size = group_size
         self._held = held
         self._seed = seed
-        self._compute = _compiled(items, block_sizes, features, with_slots=with_slots)
+        self._compute = _compiled(
+            items, block_sizes, features, with_slots=with_slots, counts_newest=counts_newest
+        )
 
     def profile(self, view: DeviceView) -> npt.NDArray[np.int32]:
         """`[columns] int32`: the private columns of the user that the tier reads, coded."""
@@ -169,10 +174,18 @@ class Preparation:
                 for view, part in zip(group, parts, strict=True)
             ]
         )
-        computed, slots = _in_chunks(self._compute, histories, candidates, clocks)
+        labels = [
+            [
+                sample_labels(view.context[part.positions], samples)
+                for view, part in zip(group, parts, strict=True)
+            ]
+            for group, parts in zip(groups, drawn, strict=True)
+        ]
+        own = positives(np.concatenate([part for parts in labels for part in parts]), samples)
+        computed, slots = _in_chunks(self._compute, histories, candidates, clocks, own)
         devices = []
         start = 0
-        for group, parts in zip(groups, drawn, strict=True):
+        for group, parts, labelled in zip(groups, drawn, labels, strict=True):
             positions = sum(len(part.histories) for part in parts)
             rows = slice(start, start + positions)
             device = _assemble(
@@ -181,6 +194,7 @@ class Preparation:
                 computed[rows],
                 slots[rows],
                 histories[rows],
+                np.concatenate(labelled),
                 features,
                 samples=samples,
                 profile=np.stack([self.profile(view) for view in group]),
@@ -235,6 +249,7 @@ def _compiled(
     config: FeatureConfig,
     *,
     with_slots: bool,
+    counts_newest: bool,
 ) -> _Features:
     tensors = ItemTensors(*map(tf.convert_to_tensor, items))
 
@@ -244,11 +259,12 @@ def _compiled(
             tf.TensorSpec([None, config.history_length], tf.int32),
             tf.TensorSpec([None, None], tf.int32),
             tf.TensorSpec([None, config.clock_width], tf.float32),
+            tf.TensorSpec([None, None], tf.bool),
         ],
         autograph=False,
     )
     def compute(
-        history: tf.Tensor, candidate: tf.Tensor, clock: tf.Tensor
+        history: tf.Tensor, candidate: tf.Tensor, clock: tf.Tensor, own: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         found = interaction_features(
             tensors,
@@ -257,6 +273,7 @@ def _compiled(
             history=history,
             candidates=candidate,
             clock=clock,
+            own=tf.cast(own, tf.float32) if counts_newest else None,
         )
         slots = found.slots if with_slots else no_slots(found)
         return tf.cast(found.features, tf.float16), tf.cast(slots, tf.float16)
@@ -270,6 +287,7 @@ def _in_chunks(
     histories: npt.NDArray[np.int32],
     candidates: npt.NDArray[np.int32],
     clocks: npt.NDArray[np.float32],
+    own: npt.NDArray[np.bool_],
 ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
     features, slots = [], []
     for start in range(0, max(len(histories), 1), _CHUNK):
@@ -277,6 +295,7 @@ def _in_chunks(
             tf.constant(histories[start : start + _CHUNK]),
             tf.constant(candidates[start : start + _CHUNK]),
             tf.constant(clocks[start : start + _CHUNK]),
+            tf.constant(own[start : start + _CHUNK]),
         )
         features.append(part[0].numpy())
         slots.append(part[1].numpy())
@@ -289,6 +308,7 @@ def _assemble(
     features: npt.NDArray[np.float16],
     slots: npt.NDArray[np.float16],
     histories: npt.NDArray[np.int32],
+    labels: npt.NDArray[np.float32],
     config: FeatureConfig,
     *,
     samples: SampleConfig,
@@ -299,7 +319,6 @@ def _assemble(
     positions, width = candidates.shape
     owners = np.repeat(np.arange(len(group)), [len(part.candidates) for part in parts])
     codes = [view.context[part.positions] for view, part in zip(group, parts, strict=True)]
-    labels = np.concatenate([sample_labels(part, samples) for part in codes])
     targets = np.concatenate([target_labels(part, samples) for part in codes])
     weighs = samples.half_life or samples.weight.column is not None
 

@@ -67,6 +67,9 @@ class ItemTable:
       logit_scale: what to multiply it by then.
       row_dim: d_c of a cloud whose score is no product, which sends rows instead; `cloud` then has
         no columns and `bias` is zero. 0 for any other.
+      counts_newest: whether the last attribute is popularity among the newest interactions of
+        devices (`ecct_tf.knowledge.recent_popularity`). A device that learns from one of them reads
+        it without its own.
       form: in which it crossed the wire (`exchange.item_table`); empty before, and where that is
         the codec of all that crosses.
     """
@@ -80,6 +83,7 @@ class ItemTable:
     logit_mean: float = 0.0
     logit_scale: float = 1.0
     row_dim: int = 0
+    counts_newest: bool = False
     form: str = ""
 
     def __post_init__(self) -> None:

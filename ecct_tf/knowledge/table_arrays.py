@@ -20,6 +20,8 @@ def item_table_arrays(table: ItemTable) -> dict[str, npt.NDArray[Any]]:
     arrays["logit_moments"] = np.array([table.logit_mean, table.logit_scale], np.float64)
     if table.row_dim:
         arrays["row_dim"] = np.array(table.row_dim, np.int64)
+    if table.counts_newest:
+        arrays["counts_newest"] = np.array(True)
     if table.form:
         arrays["form"] = np.array(table.form, np.str_)
     arrays["blocks"] = np.array([block.name for block in table.blocks], np.str_)
@@ -50,11 +52,18 @@ def item_table(arrays: Mapping[str, npt.NDArray[Any]]) -> ItemTable:
         mean, scale = arrays["logit_moments"].tolist()
         plain = {name: arrays[name] for name in _PLAIN}
         row_dim = int(arrays["row_dim"]) if "row_dim" in arrays else 0
+        counts_newest = bool(arrays.get("counts_newest", False))
         form = str(arrays["form"]) if "form" in arrays else ""
     except (KeyError, ValueError) as error:
         raise DataError(
             f"expected the arrays of an item table, found {sorted(arrays)}: {error!r}"
         ) from error
     return ItemTable(
-        tuple(blocks), **plain, logit_mean=mean, logit_scale=scale, row_dim=row_dim, form=form
+        tuple(blocks),
+        **plain,
+        logit_mean=mean,
+        logit_scale=scale,
+        row_dim=row_dim,
+        counts_newest=counts_newest,
+        form=form,
     )

@@ -67,7 +67,9 @@ def transmit(
         return Transmitted(crossed, table.encoded_bytes(chosen))
     file = item_table_file(table, chosen)
     read = read_item_table_file(file)
-    crossed = dataclasses.replace(read, row_dim=table.row_dim, form=told)
+    crossed = dataclasses.replace(
+        read, row_dim=table.row_dim, counts_newest=table.counts_newest, form=told
+    )
     return Transmitted(crossed, len(compressed(file.to_bytes())) if whole else _payload_bytes(file))
 
 

@@ -85,6 +85,7 @@ class VersionModels:
         return DeviceTask(
             features=self.stored.features,
             samples=samples,
+            counts_newest=self.table.counts_newest,
             training=settings.training,
             exchange=ExchangeSpec(
                 cloud_dim=self.table.cloud_dim,

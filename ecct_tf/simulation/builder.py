@@ -176,6 +176,7 @@ def device_work(
         task=DeviceTask(
             features=config.features,
             samples=_samples(config),
+            counts_newest=table.counts_newest,
             training=config.training,
             exchange=ExchangeSpec(
                 cloud_dim=table.cloud_dim,
@@ -240,6 +241,7 @@ def _cohorts(
             profile=work.model.profile,
             group_size=work.task.group_size,
             held=held,
+            counts_newest=work.task.counts_newest,
             seed=config.seed,
         )
         works.append((work, devices))

@@ -12,14 +12,14 @@ from ecct_tf.errors import CheckpointError
 from ecct_tf.federated.device_sums import DeviceSum
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.increments import ItemIncrements, collect_increments, increment_spec
-from ecct_tf.simulation.item_trend import NewestSum, collect_trend, trend_spec
+from ecct_tf.simulation.recent_popularity import NewestSum, collect_popularity, popularity_spec
 
-__all__ = ["INCREMENTS", "TREND", "DeviceSums", "collect_sums", "restored_sums"]
+__all__ = ["INCREMENTS", "POPULARITY", "DeviceSums", "collect_sums", "restored_sums"]
 
 INCREMENTS = "item_increments"
 """Of a checkpoint: the devices' sum of pairs of items."""
 
-TREND = "item_trend"
+POPULARITY = "recent_popularity"
 """Of a checkpoint: the devices' sum of which items they met lately."""
 
 
@@ -41,6 +41,11 @@ class DeviceSums:
         return sum(each.uplink_bytes for each in (self.pairs, self.newest) if each is not None)
 
     @property
+    def recent(self) -> npt.NDArray[np.float32] | None:
+        """`[items + 1] float32`, popularity of late; None where devices told nothing of it."""
+        return None if self.newest is None else self.newest.attribute
+
+    @property
     def told_of(self) -> str:
         """What they are for, in words."""
         named = {"pairs of items": self.pairs, "items met lately": self.newest}
@@ -48,7 +53,7 @@ class DeviceSums:
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.int64]]:
         """The sums, for a checkpoint."""
-        named = {INCREMENTS: self.pairs, TREND: self.newest}
+        named = {INCREMENTS: self.pairs, POPULARITY: self.newest}
         return {name: each.total for name, each in named.items() if each is not None}
 
 
@@ -60,7 +65,7 @@ def collect_sums(experiment: Experiment, *, summed: DeviceSum | None = None) -> 
       summed: how a sum is computed; by default in this process.
     """
     return DeviceSums(
-        collect_increments(experiment, summed=summed), collect_trend(experiment, summed=summed)
+        collect_increments(experiment, summed=summed), collect_popularity(experiment, summed=summed)
     )
 
 
@@ -85,8 +90,8 @@ def restored_sums(
       CheckpointError: it holds a sum that the settings do not ask for.
     """
     pairs = increment_spec(config, num_items, older_counts=older_counts, num_devices=num_devices)
-    newest = trend_spec(config, num_items, num_devices=num_devices)
-    for name, spec in ((INCREMENTS, pairs), (TREND, newest)):
+    newest = popularity_spec(config, num_items, num_devices=num_devices)
+    for name, spec in ((INCREMENTS, pairs), (POPULARITY, newest)):
         if name in arrays and spec is None:
             raise CheckpointError(
                 f"checkpoint: it holds a sum of the devices ({name}) that this run's settings do "
@@ -94,5 +99,5 @@ def restored_sums(
             )
     return DeviceSums(
         ItemIncrements(pairs, arrays[INCREMENTS]) if pairs and INCREMENTS in arrays else None,
-        NewestSum(newest, arrays[TREND]) if newest and TREND in arrays else None,
+        NewestSum(newest, arrays[POPULARITY]) if newest and POPULARITY in arrays else None,
     )

@@ -32,6 +32,7 @@ from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import transmit
 from ecct_tf.simulation.attack import attack_of
 from ecct_tf.simulation.builder import build_process, edge_config
+from ecct_tf.simulation.device_sums import DeviceSums, collect_sums
 from ecct_tf.simulation.edge_state import (
     check_shapes,
     edge_arrays,
@@ -42,7 +43,6 @@ from ecct_tf.simulation.edge_state import (
 from ecct_tf.simulation.evaluation import EdgeEvaluator
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.holding import Holding, asking, holding_of, holds_candidates
-from ecct_tf.simulation.device_sums import DeviceSums, collect_sums
 from ecct_tf.simulation.real_devices import real_devices
 from ecct_tf.simulation.run_cloud import (
     build_cloud,
@@ -250,9 +250,7 @@ def build_ecct(
     """
     sums = collect_sums(experiment, summed=summed)
     config = experiment.config
-    cloud = build_cloud(
-        experiment, spaces=spaces, sums=sums, held_out_share=guard_share(config)
-    )
+    cloud = build_cloud(experiment, spaces=spaces, sums=sums, held_out_share=guard_share(config))
     published = cloud.publish()
     _collect(published)
     sent = transmit(

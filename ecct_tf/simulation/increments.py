@@ -146,7 +146,7 @@ def sums_unasked(config: RunConfig, *, num_devices: int) -> bool:
     noise = (
         exchange.noise_multiplier,
         exchange.item_increments.noise_multiplier,
-        exchange.item_trend.noise_multiplier,
+        exchange.recent_popularity.noise_multiplier,
     )
     if any(noise) or exchange.rows == "item" or config.privacy.max_epsilon is not None:
         return False

@@ -15,7 +15,6 @@ from ecct_tf.data import CloudView
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated import Arrays, TrainableCloud
 from ecct_tf.knowledge import ItemTable
-from ecct_tf.knowledge.item_trend import ItemTrend
 from ecct_tf.knowledge.table_files import transmit
 from ecct_tf.phases import phase
 from ecct_tf.simulation.device_sums import DeviceSums, restored_sums
@@ -63,13 +62,9 @@ def build_cloud(
         config=config,
         spaces=spaces,
         increments=told.pairs,
-        trend=_trend_of(told, experiment.view),
+        recent=told.recent,
         held_out_share=held_out_share,
     )
-
-
-def _trend_of(sums: DeviceSums, view: CloudView) -> ItemTrend | None:
-    return None if sums.newest is None else sums.newest.trend(view.older.items)
 
 
 def guard_share(config: RunConfig) -> float:
@@ -115,7 +110,7 @@ def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> 
         num_devices=len(experiment.groups),
     )
     cloud = _unfitted_cloud(
-        config, view, config=settings, increments=sums.pairs, trend=_trend_of(sums, view)
+        config, view, config=settings, increments=sums.pairs, recent=sums.recent
     )
     cloud.freeze()
     restored = guarded(cloud, config)
@@ -152,12 +147,13 @@ def fitted_cloud(
     config: CloudConfig | None = None,
     spaces: InputSpaces | None = None,
     increments: ItemIncrements | None = None,
-    trend: ItemTrend | None = None,
+    recent: Array | None = None,
     held_out_share: float = 0.0,
 ) -> CloudRecommender:
     """The recommender of any view of the cloud, fitted; arguments as for `build_cloud`.
 
-    `trend` is that of the items of this view.
+    `recent` `[items + 1] float32` is the popularity of items among interactions that came after
+    this view.
     """
     if increments is None and spaces is not None:
         settings = config or run.cloud
@@ -171,7 +167,7 @@ def fitted_cloud(
                 num_queries=run.exchange.queries,
                 seed=run.seed,
                 held_out_share=held_out_share,
-                trend=None if trend is None else trend.attribute,
+                recent=recent,
             )
     cloud = _unfitted_cloud(
         run,
@@ -179,7 +175,7 @@ def fitted_cloud(
         config=config,
         spaces=spaces,
         increments=increments,
-        trend=trend,
+        recent=recent,
         held_out_share=held_out_share,
     )
     with phase("fitting the cloud"):
@@ -194,7 +190,7 @@ def _unfitted_cloud(
     config: CloudConfig | None = None,
     spaces: InputSpaces | None = None,
     increments: ItemIncrements | None = None,
-    trend: ItemTrend | None = None,
+    recent: Array | None = None,
     held_out_share: float = 0.0,
 ) -> CloudRecommender:
     settings = config or run.cloud
@@ -214,8 +210,8 @@ def _unfitted_cloud(
             features=run.features,
             seed=run.seed,
         )
-    if trend is not None:
-        space = dataclasses.replace(space, trend=trend.attribute)
+    if recent is not None:
+        space = dataclasses.replace(space, recent=recent)
     return CloudRecommender(
         view,
         settings,

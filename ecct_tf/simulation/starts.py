@@ -6,13 +6,12 @@ import numpy.typing as npt
 from cloud import CloudRecommender
 from cloud.shared_spaces import InputSpaces, digest
 from cloud.start import starting_weights
-from cloud.start_samples import StartSamples, hidden_trend
+from cloud.start_samples import StartSamples, hidden_popularity
 from ecct_tf.config import Tier
 from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
 from ecct_tf.data.profile import profile_shape
 from ecct_tf.knowledge import ItemTable
-from ecct_tf.knowledge.item_trend import ItemTrend
 from ecct_tf.phases import phase
 from ecct_tf.simulation.builder import device_work
 from ecct_tf.simulation.device_sums import DeviceSums
@@ -61,13 +60,10 @@ def cloud_starts(
     told = sums or DeviceSums()
 
     def build(inner: CloudView) -> CloudRecommender:
-        trend = inner_trend(inner)
-        return fitted_cloud(config, inner, spaces=spaces, increments=told.pairs, trend=trend)
-
-    def inner_trend(inner: CloudView) -> ItemTrend | None:
-        if told.newest is None:
-            return None
-        return hidden_trend(view, inner, positions=told.newest.spec.positions)
+        recent = None
+        if told.newest is not None:
+            recent = hidden_popularity(view, inner, positions=told.newest.spec.positions)
+        return fitted_cloud(config, inner, spaces=spaces, increments=told.pairs, recent=recent)
 
     def drawn() -> StartSamples:
         return StartSamples(
@@ -76,7 +72,6 @@ def cloud_starts(
             features=config.features,
             build=build,
             seed=config.seed,
-            trend=inner_trend,
         )
 
     with phase("training starting weights"):

@@ -25,6 +25,9 @@ def device_settings(task: DeviceTask) -> dict[str, dict[str, Any]]:
       The sections `samples`, `training`, `features` and `exchange`.
     """
     training = dataclasses.asdict(task.training)
+    # Files of tables without it say nothing of it, as those of earlier releases.
+    if task.counts_newest:
+        training["counts_newest"] = True
     return {
         "samples": _samples(task),
         "training": {
@@ -98,9 +101,13 @@ def check_told(task: DeviceTask, metadata: Mapping[str, Any]) -> str:
     told = {
         **metadata,
         "samples": dataclasses.asdict(samples_of(metadata)),
-        "training": training if "group_size" in training else {**training, **_UNNAMED},
+        "training": {
+            "counts_newest": False,
+            **(training if "group_size" in training else {**training, **_UNNAMED}),
+        },
     }
     sections = {**device_settings(task), "samples": dataclasses.asdict(task.samples)}
+    sections["training"].setdefault("counts_newest", False)
     sections["features"].setdefault("context", [])
     told["features"] = {"context": [], **told["features"]}
     for section, settings in sections.items():

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig
+from ecct_tf.data.outcomes import positives
 from ecct_tf.edge import (
     DeviceTask,
     EdgeInputs,
@@ -92,7 +93,10 @@ class InputGraph:
         A device of the simulation keeps the frozen features of its samples as float16;
         rounding them here keeps the phone's training equal to the simulated one.
         """
-        inputs, teacher = self._rows(given, together=self._task.group_size)
+        own = None
+        if self._task.counts_newest:
+            own = tf.cast(positives(given["labels"], self._task.samples), tf.float32)
+        inputs, teacher = self._rows(given, together=self._task.group_size, own=own)
         stored = inputs._replace(
             interactions=_as_stored(inputs.interactions), slots=_as_stored(inputs.slots)
         )
@@ -104,13 +108,16 @@ class InputGraph:
         users = tf.expand_dims(self._user_embedding(given), 0)
         return inputs._replace(dropout=row_keys(step, items, items=items, users=users))
 
-    def _rows(self, given: Tensors, *, together: int = 1) -> tuple[EdgeInputs, tf.Tensor]:
+    def _rows(
+        self, given: Tensors, *, together: int = 1, own: tf.Tensor | None = None
+    ) -> tuple[EdgeInputs, tf.Tensor]:
         """Inputs of B rows, and the cloud's logits `[B]`.
 
         Args:
           given: what a phone passes.
           together: so many rows each are of one position, and have its history and clock, which
             are then read once.
+          own: `[B] float32`, 1 for rows whose own interaction recent popularity counts.
         """
         items, spec = self._tensors(given), self._spec
         candidates = self.known(_some(given["candidates"]))
@@ -122,6 +129,7 @@ class InputGraph:
             history=self.known(_of_positions(given["history"], together)),
             candidates=by_position,
             clock=_clock(given, self._task.features, together=together),
+            own=None if own is None else tf.reshape(own, [-1, together]),
         )
         embedding, logit = (
             tf.reshape(part, [-1, *part.shape[2:]])

@@ -2,34 +2,35 @@
 
 The cloud knows how often users met an item long ago, and nothing of their newest interactions.
 Each device sends one bit an item, whether it is among its newest interactions; only the sum over
-devices leaves them. How far it lies above what older interactions make expect is the item's
-trend, one more attribute in the item table.
+devices leaves them. It is one more attribute in the item table, the popularity of late.
 
 The cloud plays it through on its own view: newest interactions that it hides from itself stand
-for those of devices, and starting weights learn what a trend is worth. Inferred: the paper
-exchanges nothing of items but what belongs to a user.
+for those of devices, and starting weights learn what recent popularity is worth. Inferred: the
+paper exchanges nothing of items but what belongs to a user.
 """
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ecct_tf.config import ItemTrendConfig
+from ecct_tf.config import RecentPopularityConfig
 
-__all__ = ["ItemTrend", "TrendSpec", "newest_counts"]
+__all__ = ["PopularitySpec", "newest_counts", "recent_popularity", "without_one"]
 
 Array = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
 
-# So many more devices that met an item, and as many that were expected to.
-_SMOOTHING = 2.0
+# So many users count as one: an item that two met lately is little better known than one that
+# nobody did.
+_HALF = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
-class TrendSpec:
+class PopularitySpec:
     """The form of what one device sends: `[size] int32`, for each item 0 or 1, padding included.
 
     Attributes:
@@ -38,7 +39,7 @@ class TrendSpec:
     """
 
     num_items: int
-    config: ItemTrendConfig
+    config: RecentPopularityConfig
 
     least = 0
     """The least of the numbers that a user adds."""
@@ -64,7 +65,7 @@ class TrendSpec:
     def sum_bits(self, users: int) -> int:
         """Bits of one number of the sum of `users`: a masked summand is as wide.
 
-        >>> TrendSpec(9, ItemTrendConfig()).sum_bits(943)
+        >>> PopularitySpec(9, RecentPopularityConfig()).sum_bits(943)
         10
         """
         return max(1, math.ceil(math.log2(max(users, 1) + 1)))
@@ -72,7 +73,7 @@ class TrendSpec:
     def encoded_bytes(self, users: int) -> int:
         """Bytes that one device sends in a secure sum of `users`.
 
-        >>> TrendSpec(1682, ItemTrendConfig()).encoded_bytes(943)
+        >>> PopularitySpec(1682, RecentPopularityConfig()).encoded_bytes(943)
         2104
         """
         return -(-self.size * self.sum_bits(users) // 8)
@@ -87,7 +88,7 @@ class TrendSpec:
         Returns:
           `[C, size] int32`.
 
-        >>> spec = TrendSpec(4, ItemTrendConfig(positions=2))
+        >>> spec = PopularitySpec(4, RecentPopularityConfig(positions=2))
         >>> histories, recent = np.array([[1, 2, 3, 4], [0, 1, 1, 2]]), np.array([3, 1])
         >>> spec.told(histories, recent).numpy().tolist()
         [[0, 0, 0, 1, 1], [0, 0, 1, 0, 0]]
@@ -109,62 +110,41 @@ class TrendSpec:
         return told
 
 
-@dataclasses.dataclass(frozen=True)
-class ItemTrend:
-    """How the newest interactions with each item compare with older ones.
+def recent_popularity(counts: npt.NDArray[np.integer[Any]]) -> Array:
+    """The attribute of the item table: `log(1 + counts / 2)`, `[items + 1] float32`.
 
-    Attributes:
-      newest: `[items + 1] float64`, users who met it lately.
-      older: `[items + 1] float64`, interactions before.
+    A fixed form, so that a device can take its own interaction out (`without_one`).
+
+    Args:
+      counts: `[items + 1]`, users who met each item lately; what noise took below zero is nothing.
+
+    >>> recent_popularity(np.array([7, 0, 2, -1])).round(3).tolist()
+    [0.0, 0.0, 0.693, 0.0]
     """
+    found = np.log1p(np.maximum(counts, 0) / _HALF).astype(np.float32)
+    found[0] = 0.0
+    return found
 
-    newest: npt.NDArray[np.float64]
-    older: npt.NDArray[np.float64]
 
-    @classmethod
-    def of_sum(cls, spec: TrendSpec, total: Counts, older: Counts) -> "ItemTrend":
-        """The trend that a sum tells; what noise took below zero counts as nothing.
+def without_one(values: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+    """What `recent_popularity` would say without one user, where `own` is 1.
 
-        Args:
-          spec: the form of the sum.
-          total: `[size] int64`.
-          older: `[items + 1] int64`, interactions that the cloud knows.
-        """
-        newest = np.maximum(total, 0).astype(np.float64)
-        newest[0] = 0.0
-        return cls(newest, older.astype(np.float64))
+    Whoever learns from an interaction must not read that very interaction in what all devices
+    counted: of what a device will meet next, nothing is counted yet.
 
-    @property
-    def attribute(self) -> Array:
-        """`[items + 1] float32`, standardised over the items; 0 for padding.
+    Args:
+      values: `[...] float32`, as the item table has them.
+      own: `[...] float32`, 0 or 1, broadcast to `values`.
 
-        >>> trend = ItemTrend(np.array([0.0, 8, 2, 0]), np.array([0.0, 10, 10, 10]))
-        >>> trend.attribute.round(2).tolist()
-        [0.0, 1.29, -0.15, -1.14]
-        """
-        raw = self._logs(0.0)[1:]
-        return np.concatenate([[0.0], (raw - raw.mean()) / self._scale]).astype(np.float32)
-
-    @property
-    def attribute_without_one(self) -> Array:
-        """`[items + 1] float32`: what `attribute` would be of an item if one user had not met it.
-
-        A model that learns from an interaction must not read that interaction in the trend.
-        """
-        everything, fewer = self._logs(0.0)[1:], self._logs(1.0)[1:]
-        return np.concatenate([[0.0], (fewer - everything.mean()) / self._scale]).astype(np.float32)
-
-    @property
-    def _scale(self) -> float:
-        return max(float(self._logs(0.0)[1:].std()), 1e-6)
-
-    def _logs(self, fewer: float) -> npt.NDArray[np.float64]:
-        share = self.newest.sum() / max(self.older.sum(), 1.0)
-        met = np.maximum(self.newest - fewer, 0.0)
-        logs: npt.NDArray[np.float64] = np.log(
-            (met + _SMOOTHING) / (share * self.older + _SMOOTHING)
-        )
-        return logs
+    >>> values = tf.constant(recent_popularity(np.array([0, 1, 2, 9])))
+    >>> without_one(values, tf.constant([1.0, 1.0, 1.0, 0.0])).numpy().round(3).tolist()
+    [0.0, 0.0, 0.405, 1.705]
+    """
+    # The values say 1 / (counts + 2); nobody is taken out where nobody is counted.
+    share = tf.minimum(tf.exp(-values) / _HALF, 1.0 / (_HALF + 1.0))
+    fewer = tf.maximum(values + tf.math.log(1.0 - share), 0.0)
+    found: tf.Tensor = values + own * (fewer - values)
+    return found
 
 
 def newest_counts(

@@ -4,11 +4,11 @@ import dataclasses
 
 from ecct_tf.config.checks import at_least, numbers
 
-__all__ = ["ItemTrendConfig"]
+__all__ = ["RecentPopularityConfig"]
 
 
 @dataclasses.dataclass(frozen=True)
-class ItemTrendConfig:
+class RecentPopularityConfig:
     """One federated sum before the first round: which items devices met lately.
 
     Each device sends one bit an item; the cloud reads the sum over devices alone, and adds to the
@@ -27,7 +27,7 @@ class ItemTrendConfig:
     noise_multiplier: float = 0.0
 
     def __post_init__(self) -> None:
-        section = "exchange.item_trend"
+        section = "exchange.recent_popularity"
         numbers(self, section)
         at_least(self, section, 0, "noise_multiplier")
         if self.positions is not None:

@@ -8,13 +8,13 @@ import numpy.typing as npt
 from ecct_tf.config import RunConfig
 from ecct_tf.config.table_names import LARGE_CATALOG
 from ecct_tf.federated.device_sums import DeviceSum, sum_here
-from ecct_tf.knowledge.item_trend import ItemTrend, TrendSpec
 from ecct_tf.knowledge.noise import noise_stream
+from ecct_tf.knowledge.recent_popularity import PopularitySpec, recent_popularity
 from ecct_tf.phases import phase
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.increments import answering_groups, sums_unasked
 
-__all__ = ["NewestSum", "collect_trend", "trend_spec"]
+__all__ = ["NewestSum", "collect_popularity", "popularity_spec"]
 
 Array = npt.NDArray[np.int64]
 
@@ -34,20 +34,22 @@ class NewestSum:
       uplink_bytes: what all devices sent for it.
     """
 
-    spec: TrendSpec
+    spec: PopularitySpec
     total: Array = dataclasses.field(repr=False)
     uplink_bytes: int = 0
 
-    def trend(self, older: npt.NDArray[np.int32]) -> ItemTrend:
-        """The sum, read beside the interactions `older` that the cloud knows, `[n]` item ids."""
-        counts = np.bincount(older, minlength=self.spec.size)
-        return ItemTrend.of_sum(self.spec, self.total, counts)
+    @property
+    def attribute(self) -> npt.NDArray[np.float32]:
+        """`[items + 1] float32`: what the item table says of it."""
+        return recent_popularity(self.total)
 
 
-def trend_spec(config: RunConfig, num_items: int, *, num_devices: int) -> TrendSpec | None:
+def popularity_spec(
+    config: RunConfig, num_items: int, *, num_devices: int
+) -> PopularitySpec | None:
     """The form of the devices' sum; None where devices send none.
 
-    They send none without `exchange.up` or with `exchange.item_trend.positions=0`. Where
+    They send none without `exchange.up` or with `exchange.recent_popularity.positions=0`. Where
     `positions` is null, they send none either where the run asks for noise or a bound, where sums
     hide nobody or have nothing to be compared with, and of a large catalog, a bit of each of whose
     items would be more than all else that a device sends.
@@ -57,17 +59,19 @@ def trend_spec(config: RunConfig, num_items: int, *, num_devices: int) -> TrendS
       num_items: the largest item id.
       num_devices: of the run.
     """
-    own = config.exchange.item_trend
+    own = config.exchange.recent_popularity
     if not config.exchange.up or own.positions == 0:
         return None
     if own.positions is None:
         if num_items > LARGE_CATALOG or not sums_unasked(config, num_devices=num_devices):
             return None
         own = dataclasses.replace(own, positions=_POSITIONS)
-    return TrendSpec(num_items, own)
+    return PopularitySpec(num_items, own)
 
 
-def collect_trend(experiment: Experiment, *, summed: DeviceSum | None = None) -> NewestSum | None:
+def collect_popularity(
+    experiment: Experiment, *, summed: DeviceSum | None = None
+) -> NewestSum | None:
     """Asks all devices once that answer before the first round.
 
     Args:
@@ -75,7 +79,7 @@ def collect_trend(experiment: Experiment, *, summed: DeviceSum | None = None) ->
       summed: how the sum is computed; by default in this process.
     """
     config, groups = experiment.config, experiment.groups
-    spec = trend_spec(config, experiment.dataset.num_items, num_devices=len(groups))
+    spec = popularity_spec(config, experiment.dataset.num_items, num_devices=len(groups))
     if spec is None:
         return None
     answering = answering_groups(experiment)
