@@ -62,14 +62,15 @@ class PrivacyAccount:
       row_noise: noise of embeddings and logits over their bounds; 0 without noise.
       by_user: whether rows of users cross, with noise of each device, or else sums over devices.
       embeddings: whether embeddings cross.
-      pair_noise: of the one sum of item pairs over its bound; None where there is none.
+      sum_noises: of each sum before the first round over its bound, of pairs of items and of single
+        items; empty where devices send none.
       unprotected: what leaves devices without noise, or with noise that nobody accounts for.
     """
 
     delta: float
     answers: int
     row_noise: float
-    pair_noise: float | None
+    sum_noises: tuple[float, ...]
     unprotected: tuple[str, ...]
     by_user: bool = True
     embeddings: bool = True
@@ -81,12 +82,14 @@ class PrivacyAccount:
         >>> PrivacyAccount.of(RunConfig()) is None
         True
         """
-        exchange, pairs = config.exchange, config.exchange.item_increments
+        exchange = config.exchange
         sums = exchange.rows == "item"
         row_noise = exchange.item_sums.noise_multiplier if sums else exchange.noise_multiplier
-        # With noise, or a bound, devices tell of no pairs unless a number of positions is set.
-        tells_pairs = exchange.up and bool(pairs.positions)
-        noised = row_noise or (tells_pairs and pairs.noise_multiplier)
+        # With noise, or a bound, devices tell nothing of items unless a number of positions is set.
+        known = {"item_increments": "pairs of items", "recent_popularity": "items met lately"}
+        told = [name for name in known if exchange.up and getattr(exchange, name).positions]
+        noises = {name: getattr(exchange, name).noise_multiplier for name in told}
+        noised = row_noise or any(noises.values())
         if config.method != "ecct" or not (noised or config.privacy.max_epsilon):
             return None
         unprotected = []
@@ -96,14 +99,15 @@ class PrivacyAccount:
                 if sums
                 else "uplinks (exchange.noise_multiplier=0)"
             )
-        if tells_pairs and not pairs.noise_multiplier:
-            unprotected.append("pairs of items (exchange.item_increments.noise_multiplier=0)")
+        for name, noise in noises.items():
+            if not noise:
+                unprotected.append(f"{known[name]} (exchange.{name}.noise_multiplier=0)")
         if config.edge.shared != "none":
             through = "" if config.server.aggregator == MEAN else ", whose own noise is not counted"
             unprotected.append(f"weights (edge.shared={config.edge.shared}{through})")
         if config.server.stages is not None:
             unprotected.append(f"what own stages send (server.stages={config.server.stages})")
-        if config.data.nodes is not None and not (sums and not tells_pairs):
+        if config.data.nodes is not None and not (sums and not told):
             # A node's model reads all its users, so that each user's data moves the uplinks of all.
             # Of sums of items the bound is one of the whole node.
             unprotected.append("uplinks of users who share a device (data.nodes), counted singly")
@@ -111,7 +115,7 @@ class PrivacyAccount:
             delta=config.privacy.delta,
             answers=1 if sums else exchange.queries,
             row_noise=row_noise if exchange.up else math.inf,
-            pair_noise=pairs.noise_multiplier if tells_pairs else None,
+            sum_noises=tuple(noises.values()),
             unprotected=tuple(unprotected),
             by_user=not sums,
             embeddings=exchange.item_sums.embeddings if sums else exchange.embeddings,
@@ -131,8 +135,7 @@ class PrivacyAccount:
         """
         rows = self.answers * (embeddings * self.embeddings + logits)
         squares = rows * _squared(self.row_noise)
-        if self.pair_noise is not None:
-            squares += _squared(self.pair_noise)
+        squares += sum(map(_squared, self.sum_noises))
         return gaussian_epsilon(math.sqrt(squares), self.delta)
 
     def check_bound(self, most: float, *, embeddings: int, logits: int) -> None:
@@ -167,8 +170,11 @@ class PrivacyAccount:
 
     def _factor(self, most: float, embeddings: int, logits: int) -> float:
         def excess(factor: float) -> float:
-            pairs = None if self.pair_noise is None else self.pair_noise * factor
-            noisier = dataclasses.replace(self, row_noise=self.row_noise * factor, pair_noise=pairs)
+            noisier = dataclasses.replace(
+                self,
+                row_noise=self.row_noise * factor,
+                sum_noises=tuple(noise * factor for noise in self.sum_noises),
+            )
             return noisier.epsilon(embeddings, logits) - most
 
         high = 2.0

@@ -56,6 +56,10 @@ def positives(labels: Any, samples: SampleConfig) -> Any:
 
     >>> positives(np.array([1, 0], np.uint8), SampleConfig()).tolist()
     [True, False]
+    >>> from ecct_tf.config import GradeConfig
+    >>> graded = SampleConfig(grade=GradeConfig("stars", {"1": 0.5}, negatives=0.25))
+    >>> positives(np.array([0.5, 0.25]), graded).tolist()
+    [True, False]
     """
     return labels > (0.0 if samples.grade.column is None else samples.grade.negatives)
 

@@ -14,6 +14,8 @@ __all__ = ["SumSpec", "sum_of_devices", "with_noise"]
 class SumSpec(Protocol):
     """The form of what one device sends; a value that can be hashed."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def size(self) -> int:
         """Numbers that a device sends."""

@@ -50,7 +50,7 @@ def test_the_sum_says_what_devices_met_lately_and_no_more(experiment, algorithm)
             newest = view.history[view.num_older :][-4:]
             before = view.history[: len(view.history) - len(newest)]
             np.add.at(new, np.setdiff1d(newest, before), 1.0)
-    np.testing.assert_array_equal(algorithm.increments.counts.items, new)
+    np.testing.assert_array_equal(algorithm.sums.pairs.counts.items, new)
     assert new.any()
 
 
@@ -61,6 +61,9 @@ def test_what_the_cloud_knows_already_is_not_sent(experiment):
         def __getitem__(self, index):
             views = super().__getitem__(index)
             return tuple(dataclasses.replace(view, num_older=len(view.history)) for view in views)
+
+        def subset(self, members):
+            return [self[member] for member in members]
 
     users = [experiment.groups.users_of(device) for device in range(len(experiment.groups))]
     groups = Known(experiment.dataset, experiment.split, users)
@@ -77,7 +80,7 @@ def test_the_item_table_holds_it(experiment, algorithm, small_config):
         if not np.array_equal(old.source, new.source)
     }
     assert changed == {"preference", "sequence", "next item"}
-    assert plain.increments is None
+    assert plain.sums.pairs is None
     assert "item_increments" not in plain.to_arrays(plain.initialize())
 
 
@@ -93,7 +96,7 @@ def test_starting_weights_are_trained_on_a_table_that_holds_it(
 
     monkeypatch.setattr(starts, "fitted_cloud", fitted)
     algorithm = ecct.build_ecct(with_config(experiment, config))
-    assert built == [algorithm.increments]
+    assert built == [algorithm.sums.pairs]
 
 
 def test_an_ablation_without_uplinks_sends_none(experiment, config, caplog):
@@ -158,7 +161,7 @@ def test_devices_drop_out_of_the_sum_too(experiment, config):
 def test_its_bytes_are_uplinks_of_the_first_round(algorithm, experiment):
     everyone, state = np.arange(algorithm.num_devices), algorithm.initialize()
     nobody = np.zeros(0, np.int64)
-    spec = algorithm.increments.spec
+    spec = algorithm.sums.pairs.spec
     reports = []
     for number in range(2):
         state, report = algorithm.next(
@@ -190,7 +193,7 @@ def test_a_run_sums_by_its_engine(config, monkeypatch, engine, expected):
 def test_a_checkpoint_holds_the_sum_that_its_cloud_was_built_with(config, experiment, algorithm):
     state = algorithm.initialize()
     arrays = algorithm.to_arrays(state)
-    np.testing.assert_array_equal(arrays["item_increments"], algorithm.increments.total)
+    np.testing.assert_array_equal(arrays["item_increments"], algorithm.sums.pairs.total)
     assert algorithm.from_arrays(arrays).edge.round_number == 0
     cloud, test = restored_cloud(experiment, arrays, algorithm.table), experiment.test
     np.testing.assert_allclose(
@@ -202,5 +205,5 @@ def test_a_checkpoint_holds_the_sum_that_its_cloud_was_built_with(config, experi
     quiet = dataclasses.replace(config.exchange.item_increments, positions=0)
     exchange = dataclasses.replace(config.exchange, item_increments=quiet)
     silent = with_config(experiment, dataclasses.replace(config, exchange=exchange))
-    with pytest.raises(CheckpointError, match="do not ask"):
+    with pytest.raises(CheckpointError, match="not ask for"):
         restored_cloud(silent, arrays, algorithm.table)

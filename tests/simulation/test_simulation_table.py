@@ -18,6 +18,7 @@ from ecct_tf.evaluation import (
     interval_over_users,
 )
 from ecct_tf.simulation import table
+from ecct_tf.simulation.device_sums import DeviceSums
 from ecct_tf.simulation.methods import ABLATIONS
 from ecct_tf.simulation.results import CatalogResult, ResultRow
 from ecct_tf.simulation.table import print_results
@@ -139,14 +140,19 @@ def test_the_traffic_counts_rounds_in_the_right_number(rounds, words, tmp_path):
     assert words in table._traffic(result, tmp_path)
 
 
-def test_what_devices_tell_of_pairs_once_is_told_apart_in_the_traffic(tmp_path):
+def test_what_devices_tell_of_items_once_is_told_apart_in_the_traffic(tmp_path):
     (tmp_path / "metrics.csv").write_text(
         "downlink_bytes,uplink_bytes,weights_bytes,item_table_bytes\n0,9216,0,0\n0,1024,0,0\n"
     )
-    own = SimpleNamespace(uplink_bytes=8192)
-    result = SimpleNamespace(algorithm=SimpleNamespace(num_devices=2, increments=own))
-    told = table._traffic(result, tmp_path)
-    assert "uplink 5.0 (4.0 of it once, for pairs of items)," in told
+    pairs, newest = SimpleNamespace(uplink_bytes=6144), SimpleNamespace(uplink_bytes=2048)
+    for sums, words in (
+        (DeviceSums(pairs), "(3.0 of it once, for pairs of items)"),
+        (DeviceSums(pairs, newest), "(4.0 of it once, for pairs of items and items met lately)"),
+    ):
+        result = SimpleNamespace(algorithm=SimpleNamespace(num_devices=2, sums=sums))
+        assert f"uplink 5.0 {words}," in table._traffic(result, tmp_path)
+    result = SimpleNamespace(algorithm=SimpleNamespace(num_devices=2, sums=DeviceSums()))
+    assert "uplink 5.0, " in table._traffic(result, tmp_path)
 
 
 def test_the_whole_catalog_and_the_start_are_shown_where_they_were_measured():
