@@ -84,6 +84,12 @@ class ExchangeModel(tfrs.Model):
     width: int
     sends_rows = False
     """Whether `h_c` is no product, so that downlinks carry rows."""
+    recent: tf.Tensor | None = None
+    """`[items + 1] float32`, standardised popularity among the newest interactions of devices.
+
+    The towers, which learn from older interactions, do not read it. Devices do, so their logits
+    say how much it counts for each user: a weight of it is one more that answers explain.
+    """
 
     def add_fusion(self, width: int) -> None:
         """Adds the layers that take edge embeddings in.
@@ -189,7 +195,8 @@ class ExchangeModel(tfrs.Model):
           training: whether the towers train.
 
         Returns:
-          `[n, d_c] float32`.
+          `[n, d_c] float32`; with answers, where there is recent popularity, `[n, d_c + 1]`, its
+          weight last.
         """
         alone = self.user_alone(states, training=training)
         if knowledge is None:
@@ -201,7 +208,11 @@ class ExchangeModel(tfrs.Model):
             return fused
         vectors = self._vectors(answers.items, training=training)
         expected = tf.einsum("nd,nad->na", fused, vectors) + self.item_logits(answers.items)
-        return fused + self.explained(answers, vectors, expected)
+        if self.recent is None:
+            return fused + self.explained(answers, vectors, expected)
+        recent = tf.gather(self.recent, answers.items)[..., None]
+        added = self.explained(answers, tf.concat([vectors, recent], axis=-1), expected)
+        return tf.pad(fused, [[0, 0], [0, 1]]) + added
 
     def heard(self, knowledge: EdgeKnowledge, vectors: tf.Tensor) -> tf.Tensor:
         """What edge embeddings add to their users' weights of item vectors: `[n, d_c] float32`.
@@ -227,7 +238,7 @@ class ExchangeModel(tfrs.Model):
         )
 
     def explained(self, answers: EdgeAnswers, vectors: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
-        """The smallest change of users' weights, `[n, d_c]`, that explains the devices' logits.
+        """The smallest change of users' weights, `[n, d]`, that explains the devices' logits.
 
         A ridge regression for each user of `z_e - z_c` on the item vectors of the answers: what
         a device says of a few items then moves the user's logits of all items that lie near. Its
@@ -235,7 +246,7 @@ class ExchangeModel(tfrs.Model):
 
         Args:
           answers: what devices said.
-          vectors: `[n, A, d_c] float32`, of the items of the answers.
+          vectors: `[n, A, d] float32`, of the items of the answers.
           expected: `[n, A] float32`, `z_c` of them.
         """
         trust = answers.trust[..., None]
@@ -264,7 +275,10 @@ class ExchangeModel(tfrs.Model):
         if self.sends_rows:
             return self.logits(users, items)
         biases = _each_once(self.item_logits, items)
-        return tf.einsum("nd,ncd->nc", users, self._vectors(items, training=False)) + biases
+        vectors = self._vectors(items, training=False)
+        if self.recent is not None and users.shape[-1] > vectors.shape[-1]:
+            vectors = tf.concat([vectors, tf.gather(self.recent, items)[..., None]], axis=-1)
+        return tf.einsum("nd,ncd->nc", users, vectors) + biases
 
     def _vectors(self, items: tf.Tensor, *, training: bool) -> tf.Tensor:
         return self.item_vectors(items) if training else _each_once(self.item_vectors, items)

@@ -119,6 +119,10 @@ class CloudRecommender:
         self._ranked = ranked_items(
             view, self.model, states=self.states, config=config, num_queries=num_queries
         )
+        if space.recent is not None and not self.model.sends_rows:
+            known = space.recent[1:]
+            scaled = (space.recent - known.mean()) / np.maximum(known.std(), 1e-6)
+            self.model.recent = tf.constant(scaled, tf.float32)
         self._compile()
 
     def _compile(self) -> None:
@@ -207,6 +211,8 @@ class CloudRecommender:
         self, users: Ids, *, knowledge: KnowledgeStore | None, round_number: int
     ) -> Array:
         """`u` of `h_c = u ⊙ v` for `users` `[n] int32`: `[n, d_c] float32`.
+
+        With answers, where devices told of recent popularity, `[n, d_c + 1]`, its weight last.
 
         Of a cloud that sends rows, the weights of `h_c` in `z_c` that uplinks add.
 
