@@ -182,6 +182,29 @@ def test_answers_move_a_user_as_the_ridge_regression_by_hand(make_cloud, states)
         np.testing.assert_allclose(moved[user], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_answers_say_what_recent_popularity_counts_for_a_user(make_cloud, states):
+    """A device whose logits follow it alone: all items are scored by it, asked about or not."""
+    model = make_cloud(answer_ridge=1e-6).model
+    rows = model.item_vectors(tf.constant([1])).shape[-1]
+    items = tf.constant([list(range(1, 9))] * len(states))
+    model.recent = tf.constant(np.random.default_rng(1).normal(size=200), tf.float32)
+    alone = model.user_vectors(states, None)
+    assert alone.shape[-1] == rows
+    expected = model.logits(alone, items)
+    told = expected + 1.5 * tf.gather(model.recent, items)
+    knowledge = EdgeKnowledge(
+        items=items,
+        embeddings=tf.zeros([len(states), 8, model.spec.edge_dim]),
+        trust=tf.zeros([len(states)]),
+        answers=EdgeAnswers(items, told, tf.ones(told.shape)),
+    )
+    moved = model.user_vectors(states, knowledge)
+    assert moved.shape[-1] == rows + 1
+    np.testing.assert_allclose(model.served(moved, items), told, atol=2e-2)
+    # The cloud's own view is scored as before.
+    np.testing.assert_allclose(model.served(alone, items), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("gap", "trust", "ridge"),
     [
