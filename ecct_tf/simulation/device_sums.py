@@ -64,9 +64,9 @@ def collect_sums(experiment: Experiment, *, summed: DeviceSum | None = None) -> 
       experiment: the data.
       summed: how a sum is computed; by default in this process.
     """
-    return DeviceSums(
-        collect_increments(experiment, summed=summed), collect_popularity(experiment, summed=summed)
-    )
+    pairs = collect_increments(experiment, summed=summed)
+    newest = collect_popularity(experiment, summed=summed, tells_pairs=pairs is not None)
+    return DeviceSums(pairs, newest)
 
 
 def restored_sums(
@@ -90,7 +90,9 @@ def restored_sums(
       CheckpointError: it holds a sum that the settings do not ask for.
     """
     pairs = increment_spec(config, num_items, older_counts=older_counts, num_devices=num_devices)
-    newest = popularity_spec(config, num_items, num_devices=num_devices)
+    newest = popularity_spec(
+        config, num_items, num_devices=num_devices, tells_pairs=pairs is not None
+    )
     for name, spec in ((INCREMENTS, pairs), (POPULARITY, newest)):
         if name in arrays and spec is None:
             raise CheckpointError(

@@ -45,41 +45,48 @@ class NewestSum:
 
 
 def popularity_spec(
-    config: RunConfig, num_items: int, *, num_devices: int
+    config: RunConfig, num_items: int, *, num_devices: int, tells_pairs: bool = False
 ) -> PopularitySpec | None:
     """The form of the devices' sum; None where devices send none.
 
     They send none without `exchange.up` or with `exchange.recent_popularity.positions=0`. Where
-    `positions` is null, they send none either where the run asks for noise or a bound, where sums
-    hide nobody or have nothing to be compared with, and of a large catalog, a bit of each of whose
-    items would be more than all else that a device sends.
+    `positions` is null, they send none either where they tell of pairs, which count single items
+    too; where the run asks for noise or a bound; where sums hide nobody or have nothing to be
+    compared with; and of a large catalog, a bit of each of whose items would be more than all else
+    that a device sends.
 
     Args:
       config: of the run.
       num_items: the largest item id.
       num_devices: of the run.
+      tells_pairs: whether devices send a sum of pairs of items.
     """
     own = config.exchange.recent_popularity
     if not config.exchange.up or own.positions == 0:
         return None
     if own.positions is None:
-        if num_items > LARGE_CATALOG or not sums_unasked(config, num_devices=num_devices):
+        if tells_pairs or num_items > LARGE_CATALOG:
+            return None
+        if not sums_unasked(config, num_devices=num_devices):
             return None
         own = dataclasses.replace(own, positions=_POSITIONS)
     return PopularitySpec(num_items, own)
 
 
 def collect_popularity(
-    experiment: Experiment, *, summed: DeviceSum | None = None
+    experiment: Experiment, *, summed: DeviceSum | None = None, tells_pairs: bool = False
 ) -> NewestSum | None:
     """Asks all devices once that answer before the first round.
 
     Args:
       experiment: the data.
       summed: how the sum is computed; by default in this process.
+      tells_pairs: whether devices send a sum of pairs of items.
     """
-    config, groups = experiment.config, experiment.groups
-    spec = popularity_spec(config, experiment.dataset.num_items, num_devices=len(groups))
+    config, num_devices = experiment.config, len(experiment.groups)
+    spec = popularity_spec(
+        config, experiment.dataset.num_items, num_devices=num_devices, tells_pairs=tells_pairs
+    )
     if spec is None:
         return None
     answering = answering_groups(experiment)

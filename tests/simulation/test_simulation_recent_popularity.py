@@ -102,6 +102,9 @@ def test_devices_tell_by_themselves():
     assert by_itself(devices=99) is None
     assert by_itself(items=LARGE_CATALOG) is not None
     assert by_itself(items=LARGE_CATALOG + 1) is None
+    config = load_config()
+    told = {"num_devices": 943, "tells_pairs": True}
+    assert popularity_spec(config, 1682, **told) is None
     named = by_itself("exchange.recent_popularity.positions=9", items=10**6, devices=2)
     assert named.positions == 9
 
