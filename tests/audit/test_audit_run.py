@@ -64,9 +64,11 @@ def test_files_hold_aggregates_alone(audited):
 
 def test_a_sum_that_devices_told_is_named(audited_run):
     config, received = RunFolder.open(audited_run).config, SimpleNamespace(source="uplink log")
-    assert audit_module._never_measured(config, received, told=True).keys() == {
+    stored = ("item_increments", "recent_popularity", "knowledge/rounds")
+    assert audit_module._never_measured(config, received, stored=stored).keys() == {
         "shared weights",
         "pairs of items",
+        "items met lately",
     }
 
 
