@@ -11,8 +11,8 @@ __all__ = ["RecentPopularityConfig"]
 class RecentPopularityConfig:
     """One federated sum before the first round: which items devices met lately.
 
-    Each device sends one bit an item; the cloud reads the sum over devices alone, and adds to the
-    item table how far it lies above what older interactions make expect.
+    Each device sends one bit an item; the cloud reads the sum over devices alone, and the item
+    table says it as one more attribute.
 
     Attributes:
       positions: largest number of a user's newest interactions that are told of, of those that the

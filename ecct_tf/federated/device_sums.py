@@ -17,13 +17,13 @@ from ecct_tf.data import DeviceView
 from ecct_tf.knowledge.device_sums import SumSpec, sum_of_devices, with_noise
 from ecct_tf.knowledge.increments import padded_histories
 
-__all__ = ["DeviceSum", "build_device_sum", "sum_federated", "sum_here"]
+__all__ = ["Summing", "build_device_sum", "sum_federated", "sum_here"]
 
 Array = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.int32]
 Groups = Sequence[Sequence[DeviceView]]
 # `(spec, users of each device that answers, [2] int64 seed of the noise) -> [size] int64`.
-DeviceSum = Callable[[SumSpec, Groups, Array], Array]
+Summing = Callable[[SumSpec, Groups, Array], Array]
 
 _USERS_AT_ONCE = 64
 # Views of devices are copies of their data: of a million they are not made at once.

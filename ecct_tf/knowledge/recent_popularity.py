@@ -1,4 +1,4 @@
-"""What devices tell the cloud of single items: a sum of which item was new to how many.
+"""What devices tell the cloud of single items: a sum of who met which lately.
 
 The cloud knows how often users met an item long ago, and nothing of their newest interactions.
 Each device sends one bit an item, whether it is among its newest interactions; only the sum over
@@ -24,9 +24,8 @@ __all__ = ["PopularitySpec", "newest_counts", "recent_popularity", "without_one"
 Array = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
 
-# So many users count as one: an item that two met lately is little better known than one that
-# nobody did.
-_HALF = 2.0
+# Counts below it differ little: whether one user met an item or nobody may be chance.
+_SMOOTHING = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +120,7 @@ def recent_popularity(counts: npt.NDArray[np.integer[Any]]) -> Array:
     >>> recent_popularity(np.array([7, 0, 2, -1])).round(3).tolist()
     [0.0, 0.0, 0.693, 0.0]
     """
-    found = np.log1p(np.maximum(counts, 0) / _HALF).astype(np.float32)
+    found = np.log1p(np.maximum(counts, 0) / _SMOOTHING).astype(np.float32)
     found[0] = 0.0
     return found
 
@@ -141,7 +140,7 @@ def without_one(values: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
     [0.0, 0.0, 0.405, 1.705]
     """
     # The values say 1 / (counts + 2); nobody is taken out where nobody is counted.
-    share = tf.minimum(tf.exp(-values) / _HALF, 1.0 / (_HALF + 1.0))
+    share = tf.minimum(tf.exp(-values) / _SMOOTHING, 1.0 / (_SMOOTHING + 1.0))
     fewer = tf.maximum(values + tf.math.log(1.0 - share), 0.0)
     found: tf.Tensor = values + own * (fewer - values)
     return found

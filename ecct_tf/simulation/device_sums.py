@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import RunConfig
 from ecct_tf.errors import CheckpointError
-from ecct_tf.federated.device_sums import DeviceSum
+from ecct_tf.federated.device_sums import Summing
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.increments import ItemIncrements, collect_increments, increment_spec
 from ecct_tf.simulation.recent_popularity import NewestSum, collect_popularity, popularity_spec
@@ -57,7 +57,7 @@ class DeviceSums:
         return {name: each.total for name, each in named.items() if each is not None}
 
 
-def collect_sums(experiment: Experiment, *, summed: DeviceSum | None = None) -> DeviceSums:
+def collect_sums(experiment: Experiment, *, summed: Summing | None = None) -> DeviceSums:
     """Asks all devices once that answer before the first round.
 
     Args:

@@ -26,7 +26,7 @@ from ecct_tf.federated import (
     TrainableCloud,
 )
 from ecct_tf.federated.algorithm import Ids
-from ecct_tf.federated.device_sums import DeviceSum
+from ecct_tf.federated.device_sums import Summing
 from ecct_tf.fixed_arrays import FixedArray
 from ecct_tf.knowledge import ItemTable
 from ecct_tf.knowledge.table_files import transmit
@@ -239,7 +239,7 @@ def build_ecct(
     experiment: Experiment,
     *,
     spaces: InputSpaces | None = None,
-    summed: DeviceSum | None = None,
+    summed: Summing | None = None,
 ) -> EcctAlgorithm:
     """ECCT, or an ablation of its exchange: fits the cloud and prepares the devices.
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ecct_tf.config import RunConfig
 from ecct_tf.data.device_groups import DeviceGroups
 from ecct_tf.federated import draw_participants
-from ecct_tf.federated.device_sums import DeviceSum, sum_here
+from ecct_tf.federated.device_sums import Summing, sum_here
 from ecct_tf.knowledge.increments import IncrementSpec
 from ecct_tf.knowledge.noise import noise_stream
 from ecct_tf.knowledge.pair_counts import PairCounts, pair_counts
@@ -110,7 +110,7 @@ def short_histories(
 
 
 def collect_increments(
-    experiment: Experiment, *, summed: DeviceSum | None = None
+    experiment: Experiment, *, summed: Summing | None = None
 ) -> ItemIncrements | None:
     """Asks all devices once that answer before the first round.
 

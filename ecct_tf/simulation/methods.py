@@ -10,7 +10,7 @@ from ecct_tf.config.baselines import FEDERATED_BASELINES
 from ecct_tf.edge import largest_tier
 from ecct_tf.errors import ConfigError
 from ecct_tf.federated import Algorithm
-from ecct_tf.federated.device_sums import DeviceSum
+from ecct_tf.federated.device_sums import Summing
 from ecct_tf.simulation import closed_form, ecct
 from ecct_tf.simulation.device_cloud import build_device_cloud
 from ecct_tf.simulation.experiment import Experiment
@@ -156,7 +156,7 @@ def build_algorithm(
     experiment: Experiment,
     *,
     spaces: InputSpaces | None = None,
-    summed: DeviceSum | None = None,
+    summed: Summing | None = None,
 ) -> Algorithm[Any]:
     """Builds the method that the experiment's configuration names.
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ecct_tf.config import RunConfig
 from ecct_tf.config.table_names import LARGE_CATALOG
-from ecct_tf.federated.device_sums import DeviceSum, sum_here
+from ecct_tf.federated.device_sums import Summing, sum_here
 from ecct_tf.knowledge.noise import noise_stream
 from ecct_tf.knowledge.recent_popularity import PopularitySpec, recent_popularity
 from ecct_tf.phases import phase
@@ -74,7 +74,7 @@ def popularity_spec(
 
 
 def collect_popularity(
-    experiment: Experiment, *, summed: DeviceSum | None = None, tells_pairs: bool = False
+    experiment: Experiment, *, summed: Summing | None = None, tells_pairs: bool = False
 ) -> NewestSum | None:
     """Asks all devices once that answer before the first round.
 
