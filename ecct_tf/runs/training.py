@@ -73,6 +73,7 @@ def simulated_training(
         with_items=work.model.reads_items,
         profile=work.model.profile,
         group_size=task.group_size,
+        counts_newest=task.counts_newest,
         seed=config.seed,
     ).devices
     drawn: dict[str, Any] = {

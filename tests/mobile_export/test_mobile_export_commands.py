@@ -34,6 +34,7 @@ SETTINGS = (
     "evaluation.negatives=10",
     "exchange.stage_1_rounds=1",
     "exchange.queries=4",
+    "exchange.recent_popularity.positions=3",
     "features.history_length=6",
     "features.clock=true",
     "cloud.rank=3",
