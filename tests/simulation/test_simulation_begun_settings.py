@@ -57,7 +57,7 @@ def test_settings_that_came_later_mean_what_held_before(tmp_path):
     begun = begun.replace("  clock: false\n", "")
     check_settings(begun, older, where=tmp_path)
     check_settings("", older, where=tmp_path)
-    with pytest.raises(CheckpointError, match=r"features.clock was False, now True"):
+    with pytest.raises(CheckpointError, match=r"features.clock was false, now true"):
         check_settings(begun, RunConfig(), where=tmp_path)
 
 

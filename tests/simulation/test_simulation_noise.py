@@ -14,6 +14,7 @@ TABLE = SimpleNamespace(
     feature_mean=np.zeros(3),
     cloud_dim=2,
     row_dim=2,
+    counts_newest=False,
     blocks=[SimpleNamespace(source=np.zeros((5, 4)))],
 )
 
