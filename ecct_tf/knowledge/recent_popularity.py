@@ -136,8 +136,8 @@ def without_one(values: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
       own: `[...] float32`, 0 or 1, broadcast to `values`.
 
     >>> values = tf.constant(recent_popularity(np.array([0, 1, 2, 9])))
-    >>> [round(each, 3) for each in without_one(values, tf.constant([1.0, 1, 1, 0])).numpy().tolist()]
-    [0.0, 0.0, 0.405, 1.705]
+    >>> np.round(without_one(values, tf.constant([1.0, 1.0, 1.0, 0.0])), 3)
+    array([0.   , 0.   , 0.405, 1.705], dtype=float32)
     """
     # The values say 1 / (counts + 2); nobody is taken out where nobody is counted.
     share = tf.minimum(tf.exp(-values) / _SMOOTHING, 1.0 / (_SMOOTHING + 1.0))
