@@ -94,8 +94,10 @@ class PopularitySpec:
         """
         length = tf.shape(histories)[1]
         ages = tf.range(length - 1, -1, -1)
+        # No history is longer; a larger number would not be one of 32 bits.
+        most = min(self.positions, tf.int32.max)
         # Not `==`, which compares objects where TFF traces.
-        counted = (ages < tf.minimum(recent, self.positions)[:, None]) & (histories > 0)
+        counted = (ages < tf.minimum(recent, most)[:, None]) & (histories > 0)
         rows = tf.shape(histories)[0]
         places = tf.where(counted, tf.cast(histories, tf.int32), 0)
         whole = tf.range(rows)[:, None] * self.size + places

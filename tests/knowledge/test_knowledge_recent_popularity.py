@@ -27,6 +27,14 @@ def test_a_device_tells_of_its_newest_items_once():
     assert told.tolist() == [[0, 0, 0, 0, 1, 0], [0] * 6, [0, 1, 1, 0, 0, 0]]
 
 
+@pytest.mark.parametrize("positions", [4, 2**31 - 1, 2**31, 2**63 - 1])
+def test_more_positions_than_interactions_are_all_of_them(positions):
+    """Numbers of more than 32 bits became others without a word."""
+    histories = tf.constant([[1, 5, 4, 2]])
+    told = spec_of(positions=positions).told(histories, tf.constant([3])).numpy()
+    assert told.tolist() == [[0, 0, 1, 0, 1, 1]]
+
+
 @given(data=st.data())
 def test_the_sum_is_what_counting_gives(data):
     """The cloud's own play of devices, and devices, agree on what is counted."""
