@@ -16,9 +16,9 @@ from ecct_tf.errors import DataError
 
 __all__ = [
     "NO_LABEL",
+    "of_interactions",
     "outcome_columns",
     "outcome_weights",
-    "positives",
     "sample_labels",
     "target_labels",
     "target_names",
@@ -51,17 +51,20 @@ def target_names(samples: SampleConfig) -> tuple[str, ...]:
     return tuple(sorted(samples.targets))
 
 
-def positives(labels: Any, samples: SampleConfig) -> Any:
-    """Which of `labels` `[...]`, arrays or tensors, are above those of negatives: `[...] bool`.
+def of_interactions(labels: Any, samples: SampleConfig) -> Any:
+    """Which of `labels` `[...]`, arrays or tensors, are no sampled negatives': `[...] bool`.
 
-    >>> positives(np.array([1, 0], np.uint8), SampleConfig()).tolist()
+    A grade may be below that of negatives, for what was met and not liked. Where it equals that
+    of negatives, labels do not say whose they are.
+
+    >>> of_interactions(np.array([1, 0], np.uint8), SampleConfig()).tolist()
     [True, False]
     >>> from ecct_tf.config import GradeConfig
-    >>> graded = SampleConfig(grade=GradeConfig("stars", {"1": 0.5}, negatives=0.25))
-    >>> positives(np.array([0.5, 0.25]), graded).tolist()
-    [True, False]
+    >>> graded = SampleConfig(grade=GradeConfig("stars", {"1": 0.1, "5": 1.0}, negatives=0.2))
+    >>> of_interactions(np.array([0.1, 0.2, 1.0], np.float32), graded).tolist()
+    [True, False, True]
     """
-    return labels > (0.0 if samples.grade.column is None else samples.grade.negatives)
+    return labels != (0.0 if samples.grade.column is None else samples.grade.negatives)
 
 
 def sample_labels(codes: Codes, samples: SampleConfig) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ from ecct_tf.config import FeatureConfig, SampleConfig
 from ecct_tf.data import DeviceView
 from ecct_tf.data.guard import trained_counts, trained_positions
 from ecct_tf.data.held_items import HeldItems
-from ecct_tf.data.outcomes import positives, sample_labels, target_labels
+from ecct_tf.data.outcomes import of_interactions, sample_labels, target_labels
 from ecct_tf.data.profile import ProfileShape, device_profile, device_profiles
 from ecct_tf.data.samples import (
     LocalSamples,
@@ -181,7 +181,7 @@ class Preparation:
             ]
             for group, parts in zip(groups, drawn, strict=True)
         ]
-        own = positives(np.concatenate([part for parts in labels for part in parts]), samples)
+        own = of_interactions(np.concatenate([part for parts in labels for part in parts]), samples)
         computed, slots = _in_chunks(self._compute, histories, candidates, clocks, own)
         devices = []
         start = 0

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from ecct_tf.config import FeatureConfig
-from ecct_tf.data.outcomes import positives
+from ecct_tf.data.outcomes import of_interactions
 from ecct_tf.edge import (
     DeviceTask,
     EdgeInputs,
@@ -95,7 +95,7 @@ class InputGraph:
         """
         own = None
         if self._task.counts_newest:
-            own = tf.cast(positives(given["labels"], self._task.samples), tf.float32)
+            own = tf.cast(of_interactions(given["labels"], self._task.samples), tf.float32)
         inputs, teacher = self._rows(given, together=self._task.group_size, own=own)
         stored = inputs._replace(
             interactions=_as_stored(inputs.interactions), slots=_as_stored(inputs.slots)
