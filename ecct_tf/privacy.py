@@ -11,6 +11,7 @@ seed, and protects nobody.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 from scipy import optimize, stats
 
@@ -62,15 +63,15 @@ class PrivacyAccount:
       row_noise: noise of embeddings and logits over their bounds; 0 without noise.
       by_user: whether rows of users cross, with noise of each device, or else sums over devices.
       embeddings: whether embeddings cross.
-      sum_noises: of each sum before the first round over its bound, of pairs of items and of single
-        items; empty where devices send none.
+      sum_noises: of each sum before the first round, by its section of `exchange`, over its bound;
+        empty where devices send none.
       unprotected: what leaves devices without noise, or with noise that nobody accounts for.
     """
 
     delta: float
     answers: int
     row_noise: float
-    sum_noises: tuple[float, ...]
+    sum_noises: Mapping[str, float]
     unprotected: tuple[str, ...]
     by_user: bool = True
     embeddings: bool = True
@@ -115,7 +116,7 @@ class PrivacyAccount:
             delta=config.privacy.delta,
             answers=1 if sums else exchange.queries,
             row_noise=row_noise if exchange.up else math.inf,
-            sum_noises=tuple(noises.values()),
+            sum_noises=noises,
             unprotected=tuple(unprotected),
             by_user=not sums,
             embeddings=exchange.item_sums.embeddings if sums else exchange.embeddings,
@@ -135,7 +136,7 @@ class PrivacyAccount:
         """
         rows = self.answers * (embeddings * self.embeddings + logits)
         squares = rows * _squared(self.row_noise)
-        squares += sum(map(_squared, self.sum_noises))
+        squares += sum(map(_squared, self.sum_noises.values()))
         return gaussian_epsilon(math.sqrt(squares), self.delta)
 
     def check_bound(self, most: float, *, embeddings: int, logits: int) -> None:
@@ -152,19 +153,25 @@ class PrivacyAccount:
         bound = f"privacy.max_epsilon: expected at most {most:g} for a device"
         if self.unprotected:
             named = "; ".join(self.unprotected)
+            silent = "".join(f"exchange.{name}.positions=0, " for name in self.sum_noises)
             raise ConfigError(
                 f"{bound}, but there is no bound: without counted noise leave {named}. Give them "
-                f"noise or let them stay: {self.noise_setting}, edge.shared=none, "
+                f"noise or let them stay: {self.noise_setting}, {silent}edge.shared=none, "
                 "exchange.up=false"
             )
         spent = self.epsilon(embeddings, logits)
         if spent > most:
             factor = self._factor(most, embeddings, logits)
             sent = f"uplinks of {self.answers} answers" if self.by_user else "rounds of sums"
+            noises = {self.noise_setting: self.row_noise} | {
+                f"exchange.{name}.noise_multiplier": noise
+                for name, noise in self.sum_noises.items()
+            }
+            enough = ", ".join(f"{name}={noise * factor:.4g}" for name, noise in noises.items())
             raise ConfigError(
                 f"{bound}, and {embeddings} {sent} would spend "
                 f"{spent:.4g} at δ = {self.delta:g}; {factor:.4g} times all noise would do "
-                f"({self.noise_setting}={self.row_noise * factor:.4g}), or fewer rounds"
+                f"({enough}), or fewer rounds"
                 f"{' and exchange.queries' if self.by_user else ''}"
             )
 
@@ -173,7 +180,7 @@ class PrivacyAccount:
             noisier = dataclasses.replace(
                 self,
                 row_noise=self.row_noise * factor,
-                sum_noises=tuple(noise * factor for noise in self.sum_noises),
+                sum_noises={name: noise * factor for name, noise in self.sum_noises.items()},
             )
             return noisier.epsilon(embeddings, logits) - most
 

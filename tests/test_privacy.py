@@ -1,6 +1,7 @@
 """What devices give away, as an ε: hand-computed, beside another accountant, and as a bound."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -126,6 +127,33 @@ def test_a_bound_without_noise_is_refused():
     meter = _meter("privacy.max_epsilon=4", num_devices=3)
     with pytest.raises(ConfigError, match=r"without counted noise leave uplinks .* weights"):
         meter.check_bound(1)
+
+
+@pytest.mark.parametrize("nodes", [(), ("data.nodes=2",)])
+def test_a_sum_without_noise_can_be_left_out(nodes):
+    """Of users of a node, it alone is in the way where all else crosses as sums of items."""
+    told = "exchange.recent_popularity.positions"
+    settings = (*SUMS, "exchange.item_sums.noise_multiplier=9", "privacy.max_epsilon=40")
+    noise = ("exchange.recent_popularity.noise_multiplier=9",) if nodes else ()
+    meter = _meter(*settings, *nodes, *noise, f"{told}=4", num_devices=3)
+    with pytest.raises(ConfigError, match=rf"let them stay: .*{told}=0"):
+        meter.check_bound(1)
+    _meter(*settings, *nodes, *noise, f"{told}=0", num_devices=3).check_bound(1)
+
+
+def test_the_advice_names_the_noise_of_each_sum():
+    told = "exchange.recent_popularity"
+    settings = (*_ROWS[::2], f"{told}.positions=4", "privacy.max_epsilon=4", "rounds=1")
+
+    def meter(rows, sum_noise):
+        noises = (f"exchange.noise_multiplier={rows}", f"{told}.noise_multiplier={sum_noise}")
+        return _meter(*settings, *noises, num_devices=3)
+
+    with pytest.raises(ConfigError, match="times all noise would do") as refused:
+        meter(400, 1).check_bound(1)
+    advised = re.findall(r"noise_multiplier=([0-9.e+]+)", str(refused.value))
+    assert len(advised) == 2
+    meter(*advised).check_bound(1)
 
 
 SUMS = ("exchange.rows=item", "edge.shared=none")
