@@ -24,7 +24,8 @@ from ecct_tf.edge import (
 )
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import CloudRows, ItemTable, look_up
-from ecct_tf.knowledge.recent_popularity import newest_counts, recent_popularity
+from ecct_tf.knowledge.device_sums import with_noise
+from ecct_tf.knowledge.recent_popularity import PopularitySpec, newest_counts, recent_popularity
 from ecct_tf.knowledge.rows import Told
 
 __all__ = ["Samples", "StartSamples", "hidden_popularity", "inner_view"]
@@ -57,23 +58,30 @@ def inner_view(view: CloudView, fraction: float) -> CloudView:
     )
 
 
-def hidden_popularity(view: CloudView, inner: CloudView, *, positions: int) -> Array:
+def hidden_popularity(
+    view: CloudView, inner: CloudView, *, spec: PopularitySpec, seed: tuple[int, int]
+) -> Array:
     """`[items + 1] float32`: recent popularity among the interactions that `inner` does not know.
+
+    With as much noise as the devices' sum has: weights that learned from a sum without it would
+    trust that of devices too much.
 
     Args:
       view: the cloud's side of the data.
       inner: the same users with their older interactions, as of `inner_view`.
-      positions: of the newest interactions of a user, how many count at most.
+      spec: of the devices' sum.
+      seed: of the noise, not that of the devices' sum.
     """
     older = view.older
     hidden = np.diff(older.offsets) - np.diff(inner.older.offsets)
     counts = newest_counts(
         older.items,
         older.offsets,
-        newest=np.minimum(hidden, positions),
+        newest=np.minimum(hidden, spec.positions),
         num_items=view.num_items,
     )
-    return recent_popularity(counts)
+    noised = with_noise(spec, tf.constant(counts), tf.constant(seed, tf.int64))
+    return recent_popularity(noised.numpy())
 
 
 class _Drawn(NamedTuple):

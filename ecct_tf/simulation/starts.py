@@ -12,6 +12,7 @@ from ecct_tf.config.cloud_names import BUILT_IN_CLOUD
 from ecct_tf.data import CloudView
 from ecct_tf.data.profile import profile_shape
 from ecct_tf.knowledge import ItemTable
+from ecct_tf.knowledge.noise import noise_stream
 from ecct_tf.phases import phase
 from ecct_tf.simulation.builder import device_work
 from ecct_tf.simulation.device_sums import DeviceSums
@@ -22,6 +23,9 @@ from ecct_tf.simulation.usable import check_start_histories
 __all__ = ["cloud_starts"]
 
 Array = npt.NDArray[np.float32]
+
+# Of the seed of the noise on what the cloud counts, which must not be that of devices.
+_STREAM = 0x57A2
 
 
 def cloud_starts(
@@ -62,7 +66,10 @@ def cloud_starts(
     def build(inner: CloudView) -> CloudRecommender:
         recent = None
         if told.newest is not None:
-            recent = hidden_popularity(view, inner, positions=told.newest.spec.positions)
+            first, second = noise_stream(config.seed)
+            recent = hidden_popularity(
+                view, inner, spec=told.newest.spec, seed=(first ^ _STREAM, second ^ _STREAM)
+            )
         return fitted_cloud(config, inner, spaces=spaces, increments=told.pairs, recent=recent)
 
     def drawn() -> StartSamples:

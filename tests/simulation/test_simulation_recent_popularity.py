@@ -79,10 +79,29 @@ def test_starting_weights_learn_it_from_what_the_cloud_hides(experiment, small_c
     build_algorithm(with_config(experiment, config))
     ((inner, recent),) = seen
     view = experiment.view
-    np.testing.assert_array_equal(recent, hidden_popularity(view, inner, positions=4))
+    spec = collect_popularity(experiment).spec
+    np.testing.assert_array_equal(recent, hidden_popularity(view, inner, spec=spec, seed=(1, 2)))
     assert recent.any()
     known = inner_view(view, config.start.inner_fraction)
     np.testing.assert_array_equal(inner.older.items, known.older.items)
+
+
+def test_starting_weights_learn_it_with_the_noise_of_the_sum(experiment):
+    view = experiment.view
+    inner = inner_view(view, 0.5)
+    plain = collect_popularity(experiment).spec
+    noisy = dataclasses.replace(
+        plain, config=dataclasses.replace(plain.config, noise_multiplier=50.0)
+    )
+    counts, noised = (
+        2 * np.expm1(hidden_popularity(view, inner, spec=spec, seed=(1, 2)).astype(np.float64))
+        for spec in (plain, noisy)
+    )
+    # Half of the normal distribution, whose other half is below nobody.
+    met = np.maximum(noised[1:] - counts[1:], 0)
+    assert 0.7 * noisy.noise < np.sqrt(2 * np.mean(met**2)) < 1.3 * noisy.noise
+    again = hidden_popularity(view, inner, spec=noisy, seed=(1, 3))
+    assert (again != recent_popularity(noised.round().astype(int))).any()
 
 
 @pytest.mark.parametrize("name", ["no exchange", "down only"])
