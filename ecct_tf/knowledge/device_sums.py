@@ -31,6 +31,9 @@ class SumSpec(Protocol):
     def sum_bits(self, users: int) -> int:
         """Bits of one number of the sum of `users`: a masked summand is as wide."""
 
+    def encoded_bytes(self, users: int) -> int:
+        """Bytes that one device sends in a secure sum of `users`."""
+
     def told(self, histories: tf.Tensor, recent: tf.Tensor) -> tf.Tensor:
         """What C users add, `[C, size] int32`.
 

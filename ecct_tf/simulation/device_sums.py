@@ -1,6 +1,7 @@
 """What devices told the cloud before the first round, together."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from ecct_tf.simulation.increments import ItemIncrements, collect_increments, in
 from ecct_tf.simulation.recent_popularity import NewestSum, collect_popularity, popularity_spec
 
 __all__ = ["INCREMENTS", "POPULARITY", "DeviceSums", "collect_sums", "restored_sums"]
+
+_log = logging.getLogger(__name__)
 
 INCREMENTS = "item_increments"
 """Of a checkpoint: the devices' sum of pairs of items."""
@@ -64,6 +67,14 @@ def collect_sums(experiment: Experiment, *, summed: Summing | None = None) -> De
       experiment: the data.
       summed: how a sum is computed; by default in this process.
     """
+    for name in ("item_increments", "recent_popularity"):
+        own = getattr(experiment.config.exchange, name)
+        if experiment.config.exchange.up and own.noise_multiplier and own.positions is None:
+            _log.warning(
+                "exchange.%s.noise_multiplier=%g: where a run asks for noise, devices tell "
+                "of items only if a number of positions is set; set exchange.%s.positions, such as 4",
+                name, own.noise_multiplier, name,
+            )  # fmt: skip
     pairs = collect_increments(experiment, summed=summed)
     newest = collect_popularity(experiment, summed=summed, tells_pairs=pairs is not None)
     return DeviceSums(pairs, newest)

@@ -7,49 +7,29 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import RunConfig
-from ecct_tf.data.device_groups import DeviceGroups
-from ecct_tf.federated import draw_participants
-from ecct_tf.federated.device_sums import Summing, sum_here
+from ecct_tf.federated.device_sums import Summing
 from ecct_tf.knowledge.increments import IncrementSpec
-from ecct_tf.knowledge.noise import noise_stream
 from ecct_tf.knowledge.pair_counts import PairCounts, pair_counts
-from ecct_tf.phases import phase
 from ecct_tf.simulation.experiment import Experiment
-from ecct_tf.simulation.participation import device_order, schedule_of
+from ecct_tf.simulation.told_sums import ToldSum, sum_of_answering, sums_unasked
 
 __all__ = [
     "ItemIncrements",
-    "answering_groups",
     "collect_increments",
     "increment_spec",
     "short_histories",
-    "sums_unasked",
 ]
 
 Array = npt.NDArray[np.int64]
 
-# Devices answer as in any round; no round has this number.
-_BEFORE_ROUNDS = 2**31
 # Where the setting is null.
 _POSITIONS = 4
-_FEWEST_DEVICES = 100
 
 _log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True)
-class ItemIncrements:
-    """What reached the cloud.
-
-    Attributes:
-      spec: the form of the sum.
-      total: `[size] int64`.
-      uplink_bytes: what all devices sent for it.
-    """
-
-    spec: IncrementSpec
-    total: Array = dataclasses.field(repr=False)
-    uplink_bytes: int = 0
+class ItemIncrements(ToldSum[IncrementSpec]):
+    """The sum of pairs of items."""
 
     @property
     def counts(self) -> PairCounts:
@@ -127,48 +107,5 @@ def collect_increments(
     )
     if spec is None:
         return None
-    groups = answering_groups(experiment)
-    users = sum(map(len, groups))
-    seed = np.array(noise_stream(config.seed), np.int64)
-    with phase(f"summing what {len(groups):,} devices know of pairs of items"):
-        total = (summed or sum_here)(spec, groups, seed)
-    return ItemIncrements(spec, total, uplink_bytes=len(groups) * spec.encoded_bytes(users))
-
-
-def sums_unasked(config: RunConfig, *, num_devices: int) -> bool:
-    """Whether devices may be asked for a sum that no setting names.
-
-    Sums over a few devices hide nobody. Where a run asks for noise or for a bound on what is given
-    away, nothing is sent that it does not name. And the cloud must know something older to compare
-    the newest interactions with.
-    """
-    exchange = config.exchange
-    noise = (
-        exchange.noise_multiplier,
-        exchange.item_increments.noise_multiplier,
-        exchange.recent_popularity.noise_multiplier,
-    )
-    if any(noise) or exchange.rows == "item" or config.privacy.max_epsilon is not None:
-        return False
-    return num_devices >= _FEWEST_DEVICES and 0.0 < config.data.recent_fraction < 1.0
-
-
-def answering_groups(experiment: Experiment) -> DeviceGroups:
-    """The devices that answer before the first round.
-
-    Those that come later are not there yet, and those that drop out as in a round
-    (`participation.dropout`) do not answer.
-    """
-    config = experiment.config
-    order = device_order(config, len(experiment.groups))
-    members = np.sort(order[schedule_of(experiment).presence.joins == 0])
-    _, answering = draw_participants(
-        dataclasses.replace(
-            config.participation, devices_per_round=None, share=None, sampling="uniform"
-        ),
-        num_devices=len(experiment.groups),
-        seed=config.seed,
-        round_number=_BEFORE_ROUNDS,
-        present=members,
-    )
-    return experiment.groups.subset(answering.tolist())
+    found = sum_of_answering(spec, experiment, summed=summed, stream=0, told="pairs of items")
+    return ItemIncrements(spec, *found)

@@ -7,16 +7,12 @@ import numpy.typing as npt
 
 from ecct_tf.config import RunConfig
 from ecct_tf.config.table_names import LARGE_CATALOG
-from ecct_tf.federated.device_sums import Summing, sum_here
-from ecct_tf.knowledge.noise import noise_stream
+from ecct_tf.federated.device_sums import Summing
 from ecct_tf.knowledge.recent_popularity import PopularitySpec, recent_popularity
-from ecct_tf.phases import phase
 from ecct_tf.simulation.experiment import Experiment
-from ecct_tf.simulation.increments import answering_groups, sums_unasked
+from ecct_tf.simulation.told_sums import ToldSum, sum_of_answering, sums_unasked
 
 __all__ = ["NewestSum", "collect_popularity", "popularity_spec"]
-
-Array = npt.NDArray[np.int64]
 
 # Where the setting is null.
 _POSITIONS = 64
@@ -24,19 +20,8 @@ _POSITIONS = 64
 _STREAM = 0x7E4D
 
 
-@dataclasses.dataclass(frozen=True)
-class NewestSum:
-    """What reached the cloud.
-
-    Attributes:
-      spec: the form of the sum.
-      total: `[size] int64`.
-      uplink_bytes: what all devices sent for it.
-    """
-
-    spec: PopularitySpec
-    total: Array = dataclasses.field(repr=False)
-    uplink_bytes: int = 0
+class NewestSum(ToldSum[PopularitySpec]):
+    """The sum of which items devices met lately."""
 
     @property
     def attribute(self) -> npt.NDArray[np.float32]:
@@ -89,9 +74,7 @@ def collect_popularity(
     )
     if spec is None:
         return None
-    answering = answering_groups(experiment)
-    users = sum(map(len, answering))
-    seed = np.array(noise_stream(config.seed), np.int64) ^ _STREAM
-    with phase(f"summing which items {len(answering):,} devices met lately"):
-        total = (summed or sum_here)(spec, answering, seed)
-    return NewestSum(spec, total, uplink_bytes=len(answering) * spec.encoded_bytes(users))
+    found = sum_of_answering(
+        spec, experiment, summed=summed, stream=_STREAM, told="which items were met lately"
+    )
+    return NewestSum(spec, *found)

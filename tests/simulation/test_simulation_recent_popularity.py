@@ -190,3 +190,13 @@ def test_its_noise_is_in_the_account():
     account = PrivacyAccount.of(load_config(overrides=noised))
     assert account.unprotected == ()
     assert account.epsilon(0, 0) == gaussian_epsilon(1.0, 1e-5)
+
+
+@pytest.mark.parametrize("name", ["item_increments", "recent_popularity"])
+def test_noise_without_positions_is_told_to_send_nothing(name, small_config, experiment, caplog):
+    noised = small_config(f"exchange.{name}.noise_multiplier=1")
+    assert collect_sums(with_config(experiment, noised)) == DeviceSums()
+    assert f"set exchange.{name}.positions" in caplog.text
+    caplog.clear()
+    collect_sums(with_config(experiment, small_config()))
+    assert not caplog.text
