@@ -72,7 +72,8 @@ def collect_sums(experiment: Experiment, *, summed: Summing | None = None) -> De
         if experiment.config.exchange.up and own.noise_multiplier and own.positions is None:
             _log.warning(
                 "exchange.%s.noise_multiplier=%g: where a run asks for noise, devices tell "
-                "of items only if a number of positions is set; set exchange.%s.positions, such as 4",
+                "of items only if a number of positions is set; set exchange.%s.positions, such "
+                "as 4",
                 name, own.noise_multiplier, name,
             )  # fmt: skip
     pairs = collect_increments(experiment, summed=summed)
