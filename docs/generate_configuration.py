@@ -103,7 +103,9 @@ def _table(defaults: Any, prefix: str) -> list[str]:
         if dataclasses.is_dataclass(field.type):
             continue
         name = f"{prefix}.{field.name}" if prefix else field.name
-        cells = (f"`{name}`", _type(field.type), f"`{_default(field)}`", meanings[field.name])
+        # Of its place: a section that stands in several has other values in each.
+        value = _yaml(getattr(defaults, field.name))
+        cells = (f"`{name}`", _type(field.type), f"`{value}`", meanings[field.name])
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return lines
 
@@ -152,18 +154,8 @@ def _type(kind: Any) -> str:
     raise TypeError(f"no words for the type {kind}; add them to {Path(__file__).name}")
 
 
-def _default(field: dataclasses.Field[Any]) -> str:
-    """The default as YAML reads it."""
-    if field.default is not dataclasses.MISSING:
-        value = field.default
-    elif field.default_factory is not dataclasses.MISSING:
-        value = field.default_factory()
-    else:
-        return "none, required"
-    return _yaml(value)
-
-
 def _yaml(value: Any) -> str:
+    """As YAML reads it."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

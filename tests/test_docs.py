@@ -4,7 +4,9 @@ The site itself is built strictly by `make docs`, which `.ci/run` calls.
 """
 
 import contextlib
+import dataclasses
 import io
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -18,7 +20,8 @@ from module_files import load_file
 
 from cloud.retraining.config import load_job_config
 from ecct_tf.cli import cli
-from ecct_tf.config import METHODS, load_config
+from ecct_tf.config import METHODS, RunConfig, load_config
+from ecct_tf.config.flat import flat_config
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -62,6 +65,24 @@ def test_a_generated_page_is_what_its_script_generates(name):
     generator = _module(name)
     committed = generator.PAGE.read_text(encoding="utf-8")
     assert committed == generator.render(), f"run `python docs/{name}.py`"
+
+
+def test_the_defaults_on_the_page_are_those_of_a_run():
+    """Of each place: the server of a baseline has other rates than that of the exchange."""
+    run, _, _ = _module("generate_configuration").render().partition("## A retraining job")
+    told = dict(re.findall(r"^\| `([\w.]+)` \|.*?\| `([^`]*)` \|", run, flags=re.MULTILINE))
+    values = flat_config(dataclasses.asdict(RunConfig()))
+    assert told.keys() == values.keys()
+    wrong = {name: text for name, text in told.items() if _read(text) != values[name]}
+    assert not wrong
+
+
+def _read(text):
+    """A default of the page: JSON, or a text without its quotes."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def test_each_fault_of_the_list_has_its_test():
