@@ -46,6 +46,7 @@ _SEEN = {
     ("user", "federated"): "only the user's own device",
     ("user", "centralized"): "the cloud",
     ("item", "centralized"): "the cloud, and in its item table every device",
+    ("interaction", "federated"): "only the user's own device",
 }
 
 
@@ -271,6 +272,9 @@ def _print_sides(console: Console, report: DataReport, summary: SplitReport) -> 
         indent="  ",
     )
     prose(f"its own user's columns: {names('user', 'federated')}", console, indent="  ")
+    if any(column.table == "interaction" for column in report.columns):
+        told = f"columns of its own user's interactions: {names('interaction', 'federated')}"
+        prose(told, console, indent="  ")
     prose("the item table that the cloud publishes", console, indent="  ")
 
 

@@ -19,10 +19,10 @@ def check(tmp_path, monkeypatch, capsys):
     """Runs the command and returns its exit code and what it printed, blanks joined."""
     monkeypatch.setenv("COLUMNS", "200")
 
-    def check(*options, rows, schema=SCHEMA):
+    def check(*options, rows, schema=SCHEMA, headers=""):
         users = "".join(f"[u{n}],a,b\n" for n in range(9))
         (tmp_path / "u.csv").write_text(f"who,town,plan\n{users}")
-        (tmp_path / "r.csv").write_text("who,sku,when\n" + rows)
+        (tmp_path / "r.csv").write_text(f"who,sku,when{headers and ','}{headers}\n{rows}")
         (tmp_path / "schema.yaml").write_text(schema)
         small = ("--set", "cloud.rank=4", "--set", "evaluation.k=1", "--set", "edge.start=random")
         argv = ["ecct", "data", "check", str(tmp_path / "schema.yaml"), *small, *options]
@@ -134,3 +134,18 @@ def test_data_that_does_not_fit_into_memory_is_refused_with_the_numbers(check, m
     assert code == 2
     assert "this run would need about 0.9 GB of memory, 50 MB are available" in err
     assert "Traceback" not in err
+
+
+def test_columns_of_interactions_stay_on_the_device(check):
+    columns = "timestamp: when, columns: {network: {kind: categorical}, stars: {kind: categorical}}"
+    schema = SCHEMA.replace("timestamp: when", columns)
+    rows = "".join(f"{row},wifi,{row[2]}\n" for row in ROWS.split())
+    code, out, _ = check("--negatives", "3", rows=rows, schema=schema, headers="network,stars")
+    assert code == 0
+    for expected in (
+        "│ network │ interaction │ categorical │ 1 │ 0 │ federated │ only the user's own device │",
+        "│ stars │ interaction │ categorical │ 3 │ 0 │ federated │ only the user's own device │",
+        "columns of its own user's interactions: network, stars",
+    ):
+        assert expected in out
+    assert "columns of its" not in check("--negatives", "3", rows=ROWS)[1]
