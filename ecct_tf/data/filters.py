@@ -33,7 +33,8 @@ class FilterCount:
     @property
     def told(self) -> str:
         """The rule and what it cost, for a message."""
-        return f"{self.rule}: {self.rows:,} interactions left out"
+        word = "interaction" if self.rows == 1 else "interactions"
+        return f"{self.rule}: {self.rows:,} {word} left out"
 
 
 def apply_filters(

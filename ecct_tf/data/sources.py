@@ -22,8 +22,17 @@ __all__ = ["described", "load_dataset", "refuse_in_memory", "shorten_dataset", "
 _log = logging.getLogger(__name__)
 
 
-def load_dataset(config: DataConfig, *, seed: int, progress: bool = True) -> Dataset:
+def load_dataset(
+    config: DataConfig, *, seed: int, progress: bool = True, opened: bool = False
+) -> Dataset:
     """Loads or generates the dataset that the configuration names, with the histories it keeps.
+
+    Args:
+      config: the data section of a run.
+      seed: of the run.
+      progress: whether a download may show a progress bar.
+      opened: whether the run is there already: what its making warned of is then logged as
+        information.
 
     Raises:
       ConfigError: the schema file is wrong, or a data set of a user's own cannot be loaded.
@@ -35,18 +44,22 @@ def load_dataset(config: DataConfig, *, seed: int, progress: bool = True) -> Dat
     """
     refuse_in_memory(config)
     source = _source(config, seed=seed)
-    dataset = shorten_dataset(config, _load(config, seed=seed, progress=progress))
+    level = logging.INFO if opened else logging.WARNING
+    dataset = _load(config, seed=seed, progress=progress, level=level)
+    dataset = shorten_dataset(config, dataset, opened=opened)
     return dataclasses.replace(dataset, source=source)
 
 
-def shorten_dataset(config: DataConfig, dataset: Dataset) -> Dataset:
+def shorten_dataset(config: DataConfig, dataset: Dataset, *, opened: bool = False) -> Dataset:
     """The dataset with the interactions that `data.keep_first` or `data.keep_last` keeps.
 
-    What is left out is counted in a warning. To shorten twice changes nothing more.
+    What is left out is counted in a warning, or in a line of information where the run is
+    `opened`. To shorten twice changes nothing more.
     """
     short, count = shortened(dataset, keep_first=config.keep_first, keep_last=config.keep_last)
     if count is not None:
-        _log.warning("data set %r: %s", dataset.name, count.told)
+        level = logging.INFO if opened else logging.WARNING
+        _log.log(level, "data set %r: %s", dataset.name, count.told)
     return short
 
 
@@ -107,7 +120,7 @@ def _source(config: DataConfig, *, seed: int) -> str:
     return repr(parts)
 
 
-def _load(config: DataConfig, *, seed: int, progress: bool) -> Dataset:
+def _load(config: DataConfig, *, seed: int, progress: bool, level: int) -> Dataset:
     if config.dataset == "synthetic":
         return synthetic_dataset(
             SyntheticConfig(users=config.synthetic_users, items=config.synthetic_items, seed=seed)
@@ -115,9 +128,9 @@ def _load(config: DataConfig, *, seed: int, progress: bool) -> Dataset:
     if config.schema is not None:
         dataset, report = load_files(config.schema)
         for line in report.left_out:
-            _log.warning("%s: %s", config.schema, line)
+            _log.log(level, "%s: %s", config.schema, line)
         for note in report.notes:
-            _log.warning("%s", note)
+            _log.log(level, "%s", note)
         return dataset
     folder = None if config.folder is None else Path(config.folder)
     return load_named(config.dataset, folder=folder, progress=progress)

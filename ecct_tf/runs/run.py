@@ -109,7 +109,7 @@ class Run:
         """The data of the run; raises `DataError` where a program must hand it over."""
         if self._given is not None:
             return self._given
-        return load_dataset(self.config.data, seed=self.config.seed)
+        return load_dataset(self.config.data, seed=self.config.seed, opened=True)
 
     def recommend(
         self, user: str | int, k: int = 10, *, side: Literal["edge", "cloud"] | str | None = None

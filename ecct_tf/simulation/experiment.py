@@ -138,9 +138,9 @@ def build_experiment(
     reads = _reads(config)
     if dataset is None:
         with phase("reading the data"):
-            dataset = load_dataset(config.data, seed=config.seed, progress=progress)
+            dataset = load_dataset(config.data, seed=config.seed, progress=progress, opened=opened)
     else:
-        dataset = shorten_dataset(config.data, dataset)
+        dataset = shorten_dataset(config.data, dataset, opened=opened)
     whole = split_dataset(config.data, dataset)
     dataset, split = skewed(
         dataset,
@@ -151,7 +151,7 @@ def build_experiment(
     )
     thin, split = split, with_context(split, dataset, config.features, config.samples)
     whole = split if thin is whole else whole
-    check_usable(config, dataset, split)
+    check_usable(config, dataset, split, opened=opened)
     check_needs(run_needs(_size(config, dataset, split), config, reads=reads), what="this run")
     _log_left_out(config, dataset, split, level=logging.INFO if opened else logging.WARNING)
     # Of all that users met: what is tested, and against what, does not move with data.skew.

@@ -23,15 +23,25 @@ _WITH_CLOUD = (*EDGE_METHODS, "cloud-only", "centralized")
 _STARTED = ("ecct", "centralized")
 
 
-def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
+def check_usable(
+    config: RunConfig, dataset: Dataset, split: Split, *, opened: bool = False
+) -> None:
     """Refuses data that the run of `config` could not use.
+
+    Args:
+      config: the configuration.
+      dataset: the data.
+      split: of the data.
+      opened: whether the run is there already: what its making warned of is then logged as
+        information.
 
     Raises:
       DataError: a column would be dropped, there is no order in time, a user has no negative to
         train with, or the cloud has nothing to learn from or to train starting weights on.
       ConfigError: the cloud's embeddings are wider than the catalogue.
     """
-    _refuse_unread_columns(config, dataset)
+    level = logging.INFO if opened else logging.WARNING
+    _refuse_unread_columns(config, dataset, level=level)
     _refuse_one_time(dataset)
     counts = distinct_counts(split, split.train_counts)[split.users]
     touched = dict(zip(split.users.tolist(), counts.tolist(), strict=True))
@@ -42,18 +52,20 @@ def check_usable(config: RunConfig, dataset: Dataset, split: Split) -> None:
         what="training",
         user_tokens=dataset.user_tokens,
     )
-    _warn_of_repeated_negatives(config, [split.num_items - count for count in touched.values()])
+    untouched = [split.num_items - count for count in touched.values()]
+    _tell_of_repeated_negatives(config, untouched, level=level)
     if len(split.users) and (config.baselines or config.method in _WITH_CLOUD):
         _check_cloud(config, split)
 
 
-def _refuse_unread_columns(config: RunConfig, dataset: Dataset) -> None:
+def _refuse_unread_columns(config: RunConfig, dataset: Dataset, *, level: int) -> None:
     """A column that nobody reads must not vanish without a word."""
     # A custom cloud may read all that is centralized.
     built_in = config.cloud.model == BUILT_IN_CLOUD
     for encoded in (*dataset.user_columns, *dataset.item_columns):
         if built_in and encoded.column.kind is Kind.VECTOR:
-            _log.warning(
+            _log.log(
+                level,
                 "data set %r: column %r holds vectors, which cloud.model=%s does not read; a cloud "
                 "of your own does",
                 dataset.name,
@@ -84,17 +96,19 @@ def _refuse_one_time(dataset: Dataset) -> None:
         )
 
 
-def _warn_of_repeated_negatives(config: RunConfig, left: list[int]) -> None:
+def _tell_of_repeated_negatives(config: RunConfig, left: list[int], *, level: int) -> None:
     """Counts the users who leave fewer items untouched than their rows have negatives.
 
     Args:
       config: of the run.
       left: of each user, the items without those that are trained with.
+      level: of the line in the log.
     """
     for key, negatives in _drawn(config).items():
         short = sum(count < negatives for count in left)
         if short:
-            _log.warning(
+            _log.log(
+                level,
                 "%d of %d users leave fewer items untouched than %s=%d asks for: a position has "
                 "each of them as a negative, some more than once. With %s=%d none is repeated.",
                 short,

@@ -117,7 +117,8 @@ def _private(run: Run, seeds: list[int]) -> dict[str, pd.DataFrame]:
     found: dict[str, list[pd.DataFrame]] = {}
     try:
         for seed in seeds:
-            for column in load_dataset(config.data, seed=seed, progress=False).user_columns:
+            dataset = load_dataset(config.data, seed=seed, progress=False, opened=True)
+            for column in dataset.user_columns:
                 if (column.column.side, column.column.kind) != (Side.FEDERATED, Kind.CATEGORICAL):
                     continue
                 words = np.array(["unknown", *column.vocabulary])

@@ -259,7 +259,7 @@ def test_what_leave_one_out_leaves_out_is_reported(write):
 def test_what_is_left_out_in_words(write):
     schema = "name: s\ninteractions: {path: ratings.csv, rating: rating, min_rating: 2}\n"
     _, report = load_files(write(schema, ratings_csv=RATINGS))
-    assert report.left_out == ("rating below 2: 1 interactions left out",)
+    assert report.left_out == ("rating below 2: 1 interaction left out",)
 
 
 @settings(

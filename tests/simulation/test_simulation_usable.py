@@ -1,5 +1,7 @@
 """`ecct data check` and a run say yes and no alike; nothing is trained here."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -165,3 +167,21 @@ def test_negatives_that_a_small_catalogue_repeats_are_counted(write, caplog, set
     assert {text.partition(" than ")[2].partition(" ")[0] for text in told} == expected
     assert all(text.startswith("20 of 20 users leave fewer items") for text in told)
     assert all("negatives=7 none is repeated" in text for text in told)
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_only_the_making_of_a_run_warns_of_what_its_data_lack(write, caplog, opened):
+    """Of 10 items each user keeps 5 and trains on 3: 7 are left to draw 9 from."""
+    six_each = [(f"u{u}", f"i{(u + n) % 10}") for u in range(20) for n in range(6)]
+    schema = write([*six_each, ("u0", "i0")])
+    small = ["data.keep_last=5", "evaluation.negatives=5", "evaluation.k=3", "cloud.rank=4"]
+    given = ["data.dataset=files", f"data.schema={schema}", "edge.start=random", *small]
+    with caplog.at_level(logging.INFO, logger="ecct_tf"):
+        build_experiment(load_config(overrides=given), opened=opened)
+    for words in (
+        "repeated item of a user (keep_first): 1 interaction left out",
+        "all but the last 5 of each user (data.keep_last): 20 interactions left out",
+        "20 of 20 users leave fewer items untouched than samples.negatives=9 asks for",
+    ):
+        levels = [each.levelname for each in caplog.records if words in each.getMessage()]
+        assert levels == ["INFO" if opened else "WARNING"], words
