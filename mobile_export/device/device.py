@@ -74,20 +74,19 @@ class Device:
     """
 
     def __init__(
-        self, path: Path, model: DeviceModel, *, clock: Callable[[], float] = time.time
+        self, path: Path | str, model: DeviceModel, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self.path = path
+        self.path = Path(path)
         self.model = model
         self._clock = clock
         self._file = StateFile(path)
-        self._state = self._file.read()
         self.migration: Migration | None = None
-        model.check(self._state)
+        model.check(self._file.read())
 
     @classmethod
     def create(
         cls,
-        path: Path,
+        path: Path | str,
         model: DeviceModel,
         *,
         user: int,
@@ -124,7 +123,7 @@ class Device:
     @classmethod
     def adopt(
         cls,
-        path: Path,
+        path: Path | str,
         model: DeviceModel,
         *,
         profile: npt.ArrayLike | Mapping[str, Any] | None = None,
@@ -153,12 +152,12 @@ class Device:
     def set_profile(self, profile: npt.ArrayLike | Mapping[str, Any]) -> None:
         """Replaces the private profile; as for `DeviceModel.begin`."""
         with self._file.lock:
-            self._keep(self.model.with_profile(self._state, profile))
+            self._keep(self.model.with_profile(self.state, profile))
 
     def adopt_start(self, start: StartFile) -> None:
         """Begins with starting weights that the cloud sent; see `DeviceModel.adopt_start`."""
         with self._file.lock:
-            self._keep(self.model.adopt_start(self._state, start))
+            self._keep(self.model.adopt_start(self.state, start))
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -168,22 +167,22 @@ class Device:
     @property
     def state(self) -> DeviceState:
         """What it keeps."""
-        return self._state
+        return self._file.state
 
     @property
     def weights(self) -> npt.NDArray[np.float32]:
         """`[P] float32`."""
-        return self.model.weights(self._state)
+        return self.model.weights(self.state)
 
     @property
     def serves_start(self) -> bool:
         """Whether it ranks with the weights of its start; see `DeviceModel.served`."""
-        return self.model.served(self._state) is not self._state
+        return self.model.served(self.state) is not self.state
 
     @property
     def unknown_items(self) -> dict[str, int]:
         """How many interactions wait for a file that knows the item, by its token."""
-        labels = self._state.labels
+        labels = self.state.labels
         return dict(Counter(each.token for each in labels.waiting)) if labels else {}
 
     def interact(
@@ -216,14 +215,14 @@ class Device:
         with self._file.lock:
             self._keep(
                 self.model.with_interactions(
-                    self._state, items, times=known, context=context, rows=rows
+                    self.state, items, times=known, context=context, rows=rows
                 )
             )
 
     def hold(self, rows: ItemRows) -> None:
         """Keeps the rows that the cloud chose for the device now; see `DeviceModel.hold`."""
         with self._file.lock:
-            self._keep(self.model.hold(self._state, rows))
+            self._keep(self.model.hold(self.state, rows))
 
     def receive(
         self,
@@ -249,7 +248,7 @@ class Device:
     def train(self, plan: TrainingPlan) -> TrainingReport:
         """One round on the device's own interactions."""
         with self._file.lock:
-            state, report = train_round(self.model, self._state, plan)
+            state, report = train_round(self.model, self.state, plan)
             self._keep(state)
         return report
 
@@ -302,7 +301,7 @@ class Device:
             the device holds rows of items, and has none of a candidate.
         """
         moment = self._moment(now, what="score: now")
-        return self.model.score(self._state, candidates, now=moment, context=context, rows=rows)
+        return self.model.score(self.state, candidates, now=moment, context=context, rows=rows)
 
     def target_logits(
         self,
@@ -319,7 +318,7 @@ class Device:
         """
         moment = self._moment(now, what="target_logits: now")
         return self.model.target_logits(
-            self._state, candidates, now=moment, context=context, rows=rows
+            self.state, candidates, now=moment, context=context, rows=rows
         )
 
     def _moment(self, now: float | None, *, what: str) -> float:
@@ -353,7 +352,7 @@ class Device:
         """
         if whole_number(k, what="recommend: k") < 1:
             raise DeviceError(f"recommend: expected k of 1 or more, got {k}; 10 is usual")
-        state = self._state
+        state = self.state
         rows = self.model.known_items(state)
         if candidates is not None:
             rows = np.intersect1d(rows, item_rows(candidates, what="recommend: candidates"))
@@ -367,12 +366,12 @@ class Device:
 
     def export_personal_data(self) -> dict[str, Any]:
         """All that the device keeps of its user, as values of JSON; see `personal_data`."""
-        return personal_data(self._state)
+        return personal_data(self.state)
 
     def forget(self) -> None:
         """Removes the state from the disk: history, profile, weights, times and downlink.
 
-        The device is not to be used afterwards; `Device.create` begins anew. Answers that wait lie
+        The device refuses everything afterwards; `Device.create` begins anew. Answers that wait lie
         in their own folder: `DeviceHome.forget` removes them, too, and the token. What has left
         the device in answers is the cloud's to forget (`ecct cloud erase`).
 
@@ -384,16 +383,14 @@ class Device:
 
     def uplink(self) -> bytes:
         """The encoded answer to the last downlink's queries."""
-        return self.model.uplink(self._state)
+        return self.model.uplink(self.state)
 
     def _received(
         self, downlink: ReceivedDownlink, weights: npt.ArrayLike | None, rows: ItemRows | None
     ) -> DeviceState:
-        state = self.model.receive(self._state, downlink)
+        state = self.model.receive(self.state, downlink)
         state = state if rows is None else self.model.hold(state, rows)
         return state if weights is None else self.model.with_weights(state, weights)
 
     def _keep(self, state: DeviceState) -> None:
-        state = self.model.labelled(state)
-        self._file.replace(state)
-        self._state = state
+        self._file.replace(self.model.labelled(state))

@@ -27,9 +27,9 @@ class DeviceFleet:
     """
 
     def __init__(
-        self, folder: Path, model: DeviceModel, *, clock: Callable[[], float] = time.time
+        self, folder: Path | str, model: DeviceModel, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self.folder = folder
+        self.folder = Path(folder)
         self.model = model
         self._clock = clock
 

@@ -63,7 +63,7 @@ class DeviceModel(FileScorer):
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         *,
         runtime: Runtime = "litert",
         sha256: str | None = None,

@@ -40,7 +40,7 @@ class FileRunner:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         *,
         runtime: Runtime = "litert",
         sha256: str | None = None,

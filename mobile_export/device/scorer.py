@@ -29,7 +29,7 @@ class FileScorer(FileRunner):
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         *,
         runtime: Runtime = "litert",
         sha256: str | None = None,

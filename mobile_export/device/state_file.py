@@ -30,10 +30,25 @@ class StateFile:
       path: of the file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)  # a text is as good
         self.lock = threading.RLock()
         self._known = b""
+        self._state: DeviceState | None = None
+        self._removed = False
+
+    @property
+    def state(self) -> DeviceState:
+        """As it was last read or written here.
+
+        Raises:
+          DeviceError: when it was removed: what is forgotten serves nobody from memory either.
+        """
+        if self._state is None:
+            raise DeviceError(
+                f"{self.path}: this device was forgotten; `Device.create` begins a new one"
+            )
+        return self._state
 
     def read(self) -> DeviceState:
         """Reads the state.
@@ -41,7 +56,7 @@ class StateFile:
         Raises:
           DeviceError: when there is none, or it is damaged.
         """
-        state = read_state(self.path)
+        self._state = state = read_state(self.path)
         self._known = _digest(state)
         return state
 
@@ -70,15 +85,18 @@ class StateFile:
             self._write(state)
 
     def remove(self) -> None:
-        """Removes the file, and what a kill left of a newer one.
+        """Removes the file, and what a kill left of a newer one; once more changes nothing.
 
         Raises:
           DeviceError: when another opener changed or removed the file since this one read it.
         """
         with self.lock, exclusive(self.path.parent / _LOCK):
+            if self._removed:
+                return
             self._check_unchanged()
             draft_of(self.path).unlink(missing_ok=True)
             self.path.unlink()
+            self._state, self._removed = None, True
 
     def _check_unchanged(self) -> None:
         found = _last_bytes(self.path)
@@ -91,7 +109,7 @@ class StateFile:
 
     def _write(self, state: DeviceState) -> None:
         write_state(self.path, state)
-        self._known = _digest(state)
+        self._known, self._state = _digest(state), state
 
 
 def _digest(state: DeviceState) -> bytes:

@@ -46,7 +46,8 @@ class LoadedFile(EdgeFile):
         installed or refuses it.
     """
 
-    def __init__(self, path: Path, *, runtime: Runtime, sha256: str | None = None) -> None:
+    def __init__(self, path: Path | str, *, runtime: Runtime, sha256: str | None = None) -> None:
+        path = Path(path)  # a text is as good
         try:
             content = path.read_bytes()
         except OSError as error:

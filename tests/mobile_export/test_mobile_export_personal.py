@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ecct_tf.errors import DeviceError
-from mobile_export.device import Device, DeviceModel, ReceivedDownlink
+from mobile_export.device import Device, DeviceFleet, DeviceModel, ReceivedDownlink
 
 LITERT = importlib.util.find_spec("ai_edge_litert") is not None
 RUNTIME = "litert" if LITERT else "tensorflow"
@@ -70,12 +70,21 @@ def test_what_is_forgotten_is_in_no_file(device, model):
     left_by_a_kill.write_bytes(device.path.read_bytes()[:100])
     device.forget()
     assert [path.name for path in device.path.parent.iterdir()] == [".states.lock"]
-    with pytest.raises(DeviceError, match="removed"):
-        device.interact([2])
+    for use in (
+        lambda: device.interact([2]),
+        lambda: device.recommend(3),
+        lambda: device.export_personal_data(),
+        lambda: device.state,
+    ):
+        with pytest.raises(DeviceError, match=r"was forgotten; `Device\.create` begins"):
+            use()
+    device.forget()
     with pytest.raises(DeviceError):
         Device(device.path, model)
     again = Device.create(device.path, model, user=7, profile=[0, 0])
     assert not len(again.state.history)
+    device.forget()
+    assert Device(device.path, model).state.user == 7, "the new device is not the forgotten one"
 
 
 def test_of_two_openers_the_later_one_does_not_forget_what_the_first_learned(device, model):
@@ -84,3 +93,10 @@ def test_of_two_openers_the_later_one_does_not_forget_what_the_first_learned(dev
     with pytest.raises(DeviceError, match="another opener changed"):
         device.forget()
     assert Device(device.path, model).state.history.tolist() == [*HISTORY, 2]
+
+
+def test_paths_may_be_texts(device, model, packed):
+    text = str(device.path)
+    assert Device(text, model).state.history.tolist() == HISTORY
+    assert DeviceFleet(str(device.path.parent), model).users == [7]
+    assert DeviceModel(str(packed("mlp")), runtime=model.runtime).file.sha256 == model.file.sha256
