@@ -239,7 +239,7 @@ def parts_figure(traffic: Traffic, *, theme: Theme) -> Figure:
       traffic: of one model.
       theme: colours and width.
     """
-    rows = [(f"{part}, each round", size) for part, size in traffic.parts.items()]
+    rows = [(f"{part}, mean of a round", size) for part, size in traffic.parts.items()]
     rows.append(("item table, once", traffic.item_table))
     names = [name for name, _ in rows]
     left = room_for(names) + 16

@@ -255,7 +255,7 @@ def _amount(gain: float) -> str:
 def _transmitted(traffic: Traffic, other: Model | None) -> tuple[str, Figure]:
     per_round, knowledge = bytes_text(traffic.per_round.mean), bytes_text(traffic.knowledge)
     weights = traffic.parts["weights"]
-    sentence = f"A device transmits {per_round} in a round"
+    sentence = f"A device transmits {per_round} in a round on average"
     if traffic.knowledge and weights:
         sentence += f": {knowledge} of knowledge and {bytes_text(weights)} of shared weights"
     note = f"{knowledge} of them knowledge" if weights else "all of it knowledge"

@@ -20,8 +20,9 @@ class Traffic:
     """Bytes of one device as encoded, over the seeds.
 
     Attributes:
-      parts: in a round in which it takes part: `downlink` and `uplink` of knowledge, shared
-        `weights` both ways.
+      parts: mean over the rounds in which it takes part: `downlink` and `uplink` of knowledge,
+        shared `weights` both ways. Sums that it sends once, before the first round, are part of
+        `uplink`: `metrics.csv` counts them in the first round.
       per_round: their sum.
       weights_up: of `parts["weights"]`, what a device sends; None where an earlier run lacks it.
       item_table: the item table, and starting weights where the cloud made some, once; a mean

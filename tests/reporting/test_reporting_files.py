@@ -16,6 +16,9 @@ from ecct_tf.errors import ConfigError
 from ecct_tf.reporting import compare_runs, read_runs, write_comparison, write_plots
 from ecct_tf.reporting.comparison_files import as_csv, as_markdown
 from ecct_tf.reporting.comparison_table import print_table
+from ecct_tf.reporting.figures import parts_figure
+from ecct_tf.reporting.theme import PAPER
+from ecct_tf.reporting.traffic import traffic_of
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -205,3 +208,15 @@ def test_reports_need_no_tensorflow(campaign, tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", code, str(tmp_path), *map(str, campaign)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_device_sends_once_is_part_of_a_mean(make_run, course) -> None:
+    """Four devices, two rounds: 200 B of uplink in each, and 1,000 B more before the first."""
+    rounds = course(0.2, 0.3, uplink_bytes=200 * 4)
+    rounds[0]["uplink_bytes"] += 1000 * 4
+    traffic = traffic_of(read_runs([make_run(metrics=rounds)]))
+    assert traffic is not None
+    assert traffic.parts["uplink"] == (1200 + 200) / 2
+    axes = parts_figure(traffic, theme=PAPER).axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[1] == "uplink, mean of a round"

@@ -87,7 +87,7 @@ def test_it_says_what_was_reached(told) -> None:
     assert "+0.160 ± 0.014" in page.text
     # 400 + 800 + 4,000 bytes of four devices, against 40,000 of FedAvg.
     assert (
-        "transmits 1.27 KiB in a round: 300 B of knowledge and 1000 B of shared weights"
+        "transmits 1.27 KiB in a round on average: 300 B of knowledge and 1000 B of shared weights"
         in page.text
     )
     assert "FedAvg ships 9.77 KiB, 7.7 times as much." in page.text
