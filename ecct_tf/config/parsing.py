@@ -58,9 +58,12 @@ def check_keys(values: Mapping[str, Any], target: Any, *, where: str, prefix: st
     fields = [field.name for field in dataclasses.fields(target)]
     for key, value in values.items():
         if key not in fields:
+            near = near_miss(str(key), fields, prefix=prefix)
+            # The whole name in a section says more than a similar one here.
+            if not any(field.startswith(f"{key}_") for field in fields):
+                near = _deeper(str(key), target, prefix) or near
             raise ConfigError(
-                f"{where}: unknown key {prefix}{key}{near_miss(str(key), fields, prefix=prefix)} "
-                f"(known here: {', '.join(fields)})"
+                f"{where}: unknown key {prefix}{key}{near} (known here: {', '.join(fields)})"
             )
         inner, repeated = _section(hints[key])
         if inner is None or (value is None and _optional(hints[key])):
@@ -78,6 +81,21 @@ def check_keys(values: Mapping[str, Any], target: Any, *, where: str, prefix: st
                     f"{setting_text(part)}"
                 )
             check_keys(part, inner, where=where, prefix=f"{name}.")
+
+
+def _deeper(name: str, target: Any, prefix: str) -> str:
+    """`; did you mean X?` where sections of `target` have a key of just that name, or nothing."""
+    paths, pending = list[str](), [(prefix, target)]
+    for path, section in pending:  # grows: the sections of a level come before those below
+        hints = get_type_hints(section)
+        if name in hints and path != prefix:
+            paths.append(f"{path}{name}")
+        for key, hint in hints.items():
+            inner, repeated = _section(hint)
+            if inner is not None and not repeated:
+                pending.append((f"{path}{key}.", inner))
+    more = ", …" if len(paths) > 3 else ""
+    return f"; did you mean {', '.join(paths[:3])}{more}?" if paths else ""
 
 
 def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _T:

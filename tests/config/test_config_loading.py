@@ -91,6 +91,10 @@ def test_values_of_overrides(override, section, name, value):
     [
         ("trainin.epochs=2", "unknown key trainin; did you mean training?"),
         ("training.epoch=2", "unknown key training.epoch; did you mean training.epochs?"),
+        ("workers=2", "unknown key workers; did you mean runtime.workers? (known here: method,"),
+        ("exchange.rank=2", "unknown key exchange.rank (known here: "),
+        ("codec=int8", "unknown key codec; did you mean exchange.codec? (known here: "),
+        ("epochs=2", "unknown key epochs; did you mean start.epochs, training.epochs, "),
         ("training.zzz=2", "unknown key training.zzz (known here: epochs, batch_size,"),
         ("training={epoch: 2}", "did you mean training.epochs?"),
         ("training=5", "training is a section, expected keys and values, got 5"),
