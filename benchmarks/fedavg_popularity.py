@@ -27,7 +27,7 @@ from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.run_folder import RunFolder
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4)
-POSITIONS, K = 64, 10
+POSITIONS, K = 128, 10
 
 
 def popularity(experiment: Experiment) -> npt.NDArray[np.float32]:

@@ -176,7 +176,7 @@ class ServerConfig:
     """
 
     optimizer: Literal["average", "adam"] = "adam"
-    learning_rate: float = 0.002
+    learning_rate: float = 0.00075
     momentum: float = 0.8
     aggregator: str = MEAN
     stages: str | None = None

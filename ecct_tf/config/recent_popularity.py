@@ -16,9 +16,10 @@ class RecentPopularityConfig:
 
     Attributes:
       positions: largest number of a user's newest interactions that are told of, of those that the
-        cloud does not know; 0 sends nothing. Null for 64 if the cloud knows older interactions,
-        there are at least 100 devices and at most 20,000 items, and for 0 otherwise, where devices
-        tell of pairs of items, or if the run asks for noise or a bound on it (`docs/exchange.md`).
+        cloud does not know; 0 sends nothing. Null for as many as a device trains on
+        (`samples.max_positions`) if the cloud knows older interactions, there are at least 100
+        devices and at most 20,000 items, and for 0 otherwise, where devices tell of pairs of
+        items, or if the run asks for noise or a bound on it (`docs/exchange.md`).
       noise_multiplier: Gaussian noise on the sum, as a multiple of the largest norm of what a user
         adds, the square root of `positions`; 0 for none.
     """

@@ -14,8 +14,6 @@ from ecct_tf.simulation.told_sums import ToldSum, sum_of_answering, sums_unasked
 
 __all__ = ["NewestSum", "collect_popularity", "popularity_spec"]
 
-# Where the setting is null.
-_POSITIONS = 64
 # Of the seed of its noise, which must not be that of the sum of pairs.
 _STREAM = 0x7E4D
 
@@ -54,7 +52,8 @@ def popularity_spec(
             return None
         if not sums_unasked(config, num_devices=num_devices):
             return None
-        own = dataclasses.replace(own, positions=_POSITIONS)
+        # Whatever a device trains on is told of, so that it may take its own bit out of all of it.
+        own = dataclasses.replace(own, positions=config.samples.max_positions)
     return PopularitySpec(num_items, own)
 
 

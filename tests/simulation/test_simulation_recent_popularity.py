@@ -116,7 +116,9 @@ def by_itself(*settings, items=1682, devices=943):
 
 
 def test_devices_tell_by_themselves():
-    assert by_itself().positions == 64
+    assert by_itself().positions == 128
+    # Of all that a device trains on, so that it takes its own bit out of what holds it.
+    assert by_itself("samples.max_positions=30").positions == 30
     assert by_itself(devices=100) is not None
     assert by_itself(devices=99) is None
     assert by_itself(items=LARGE_CATALOG) is not None
