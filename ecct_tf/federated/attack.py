@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ecct_tf.config import AttackConfig
+from ecct_tf.data import DeviceView
 from ecct_tf.federated.cohort import Shard
 from ecct_tf.knowledge import ExchangeSpec, Uplink
 
@@ -57,6 +58,24 @@ class Attack:
         own = np.isin(data.users, self.users).any(axis=-1)[..., None]
         labels = np.where(own, 1 - data.labels, data.labels).astype(data.labels.dtype)
         return Shard(shard.members, data._replace(labels=labels))
+
+    def pretended(self, view: DeviceView) -> DeviceView:
+        """What a device counts in sums of items, which a poisoned one that pushes makes up.
+
+        With the kind `push` its newest interaction is one with the pushed item, after those that
+        are true; with `sybil` it is the only one.
+        """
+        kind = self.config.kind
+        if kind not in ("push", "sybil") or view.user not in self.users:
+            return view
+        kept = slice(None) if kind == "push" else slice(0)
+        return dataclasses.replace(
+            view,
+            history=np.append(view.history[kept], np.int32(self.item)),
+            times=np.append(view.times[kept], view.times[-1:].max(initial=0)),
+            context=np.pad(view.context[kept], ((0, 1), (0, 0))),
+            num_older=min(view.num_older, len(view.history[kept])),
+        )
 
     def forged(self, exchange: ExchangeSpec, uplink: Uplink) -> Uplink:
         """A round's uplinks, of which poisoned devices' are forged.

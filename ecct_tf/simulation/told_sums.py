@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,12 @@ import numpy.typing as npt
 from ecct_tf.config import RunConfig
 from ecct_tf.data import DeviceView
 from ecct_tf.federated import draw_participants
+from ecct_tf.federated.attack import Attack
 from ecct_tf.federated.device_sums import Summing, sum_here
 from ecct_tf.knowledge.device_sums import SumSpec
 from ecct_tf.knowledge.noise import noise_stream
 from ecct_tf.phases import phase
+from ecct_tf.simulation.attack import attack_of
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.participation import device_order, schedule_of
 
@@ -103,4 +105,27 @@ def _answering(experiment: Experiment) -> Sequence[Sequence[DeviceView]]:
         round_number=_BEFORE_ROUNDS,
         present=members,
     )
-    return experiment.groups.subset(answering.tolist())
+    groups = experiment.groups.subset(answering.tolist())
+    attack = attack_of(experiment)
+    return groups if attack is None else _Pretended(groups, attack)
+
+
+class _Pretended(Sequence[Sequence[DeviceView]]):
+    """Users of devices, of which poisoned ones count what they make up; made when asked for."""
+
+    def __init__(self, groups: Sequence[Sequence[DeviceView]], attack: Attack) -> None:
+        self._groups, self._attack = groups, attack
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @overload
+    def __getitem__(self, index: int) -> Sequence[DeviceView]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "_Pretended": ...
+
+    def __getitem__(self, index: int | slice) -> "Sequence[DeviceView] | _Pretended":
+        if isinstance(index, slice):
+            return _Pretended(self._groups[index], self._attack)
+        return [self._attack.pretended(view) for view in self._groups[index]]

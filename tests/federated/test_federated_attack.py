@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ecct_tf.config import AttackConfig
+from ecct_tf.data import MOVIELENS_100K_SCHEMA, DeviceView, FederatedTable
 from ecct_tf.federated.attack import Attack, poisoned_devices
 from ecct_tf.federated.cohort import Shard, make_shards
 from ecct_tf.federated.crossing import answers_as_asked
@@ -114,3 +115,33 @@ def test_uplinks_for_what_was_not_asked_about_are_told(cohorts):
     assert asked(_forged("push")) == [True, True, True]
     assert asked(_forged("push", item=17)) == [True, False, False]
     assert asked(_uplink()._replace(users=np.array([4, 7, 8], np.int32))) == [True, True, False]
+
+
+def _view(user, *, num_older=2):
+    history, times = np.array([3, 1, 4], np.int32), np.array([5, 6, 7])
+    profile = FederatedTable(MOVIELENS_100K_SCHEMA, ())
+    return DeviceView(user, history, num_older, profile, times, np.ones((3, 2), np.int32))
+
+
+def _pretended(kind, view):
+    return Attack(AttackConfig(share=0.5, kind=kind), np.array([7], np.int32), 9).pretended(view)
+
+
+def test_poisoned_devices_pretend_in_sums_that_they_met_the_item():
+    pushed = _pretended("push", _view(7))
+    assert pushed.history.tolist() == [3, 1, 4, 9]
+    assert pushed.recent.tolist() == [4, 9]
+    assert pushed.times.tolist() == [5, 6, 7, 7]
+    assert pushed.context.tolist() == [[1, 1], [1, 1], [1, 1], [0, 0]]
+    # Whose newest interactions the cloud knows tells of the item alone.
+    assert _pretended("push", _view(7, num_older=3)).recent.tolist() == [9]
+    sybil = _pretended("sybil", _view(7))
+    assert sybil.history.tolist() == sybil.recent.tolist() == [9]
+
+
+@pytest.mark.parametrize("kind", ["clip", "flip", "none"])
+def test_others_tell_the_truth_in_sums(kind):
+    view = _view(7)
+    assert _pretended(kind, view) is view
+    honest = _view(4)
+    assert _pretended("push", honest) is honest

@@ -12,6 +12,7 @@ from ecct_tf.errors import CheckpointError
 from ecct_tf.knowledge.recent_popularity import recent_popularity
 from ecct_tf.privacy import PrivacyAccount, gaussian_epsilon
 from ecct_tf.simulation import starts
+from ecct_tf.simulation.attack import attack_of
 from ecct_tf.simulation.device_sums import DeviceSums, collect_sums
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.methods import ABLATIONS, build_algorithm
@@ -102,6 +103,22 @@ def test_starting_weights_learn_it_with_the_noise_of_the_sum(experiment):
     assert 0.7 * noisy.noise < np.sqrt(2 * np.mean(met**2)) < 1.3 * noisy.noise
     again = hidden_popularity(view, inner, spec=noisy, seed=(1, 3))
     assert (again != recent_popularity(noised.round().astype(int))).any()
+
+
+def test_devices_that_push_an_item_push_it_in_the_sum(experiment, config):
+    poisoned = dataclasses.replace(config.attack, share=0.25, kind="push")
+    attacked = with_config(experiment, dataclasses.replace(config, attack=poisoned))
+    attack = attack_of(attacked)
+    told = collect_popularity(attacked).total - collect_popularity(experiment).total
+    views = [view for group in experiment.groups for view in group if view.user in attack.users]
+    assert len(views) == len(attack.users) > 1
+    expected = np.zeros_like(told)
+    for view in views:
+        newest, pretended = view.recent, [*view.recent, attack.item]
+        expected[np.unique(newest[-4:])] -= 1
+        expected[np.unique(pretended[-4:])] += 1
+    np.testing.assert_array_equal(told, expected)
+    assert told[attack.item] > 0
 
 
 @pytest.mark.parametrize("name", ["no exchange", "down only"])
