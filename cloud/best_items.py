@@ -149,7 +149,7 @@ def ranked_items(
 
 def popular_items(view: CloudView) -> Ids:
     """All items, those with most older interactions first, `[items] int32`."""
-    counts = np.bincount(view.older.items, minlength=view.num_items + 1)[1:]
+    counts = view.item_counts[1:]
     return (1 + np.argsort(-counts, kind="stable")).astype(np.int32)
 
 

@@ -72,7 +72,7 @@ def item_attributes(
 def _raw_attributes(
     view: CloudView, *, places: bool, added: npt.NDArray[np.float64] | None = None
 ) -> Array:
-    known = np.bincount(view.older.items, minlength=view.num_items + 1).astype(np.float64)
+    known = view.item_counts.astype(np.float64)
     counts = known if added is None else known + added
     columns = [np.log1p(counts).astype(np.float32)]
     columns += [column.values for column in _columns(view.items, Kind.NUMERIC)]

@@ -25,7 +25,7 @@ from ecct_tf.edge import (
 from ecct_tf.errors import ConfigError
 from ecct_tf.knowledge import CloudRows, ItemTable, look_up
 from ecct_tf.knowledge.device_sums import with_noise
-from ecct_tf.knowledge.recent_popularity import PopularitySpec, newest_counts, recent_popularity
+from ecct_tf.knowledge.recent_popularity import PopularitySpec, newest_counts
 from ecct_tf.knowledge.rows import Told
 
 __all__ = ["Samples", "StartSamples", "hidden_popularity", "inner_view"]
@@ -81,7 +81,7 @@ def hidden_popularity(
         num_items=view.num_items,
     )
     noised = with_noise(spec, tf.constant(counts), tf.constant(seed, tf.int64))
-    return recent_popularity(noised.numpy())
+    return spec.attribute(noised.numpy(), inner.item_counts)
 
 
 class _Drawn(NamedTuple):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ecct_tf.config.checks import at_least, numbers
+from ecct_tf.config.checks import at_least, numbers, positive
 
 __all__ = ["RecentPopularityConfig"]
 
@@ -22,14 +22,20 @@ class RecentPopularityConfig:
         items, or if the run asks for noise or a bound on it (`docs/exchange.md`).
       noise_multiplier: Gaussian noise on the sum, as a multiple of the largest norm of what a user
         adds, the square root of `positions`; 0 for none.
+      max_growth: how many times as popular as older interactions make expect an item may have
+        become for all that devices say, a defence against those that push one; what they say
+        beyond it is not believed. Null for any number.
     """
 
     positions: int | None = None
     noise_multiplier: float = 0.0
+    max_growth: float | None = None
 
     def __post_init__(self) -> None:
         section = "exchange.recent_popularity"
         numbers(self, section)
         at_least(self, section, 0, "noise_multiplier")
+        if self.max_growth is not None:
+            positive(self, section, "max_growth")
         if self.positions is not None:
             at_least(self, section, 0, "positions")

@@ -78,6 +78,7 @@ _BEFORE: Mapping[str, Any] = {
     "exchange.item_sums.noise_multiplier": 0.0,
     "exchange.item_sums.width": 4096,
     "exchange.item_table": None,
+    "exchange.recent_popularity.max_growth": None,
     "exchange.recent_popularity.noise_multiplier": 0.0,
     "exchange.recent_popularity.positions": 0,
     "exchange.items": "table",

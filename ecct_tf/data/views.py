@@ -187,6 +187,12 @@ class CloudView:
                 f"{len(self.older.offsets) - 1}."
             )
 
+    @property
+    def item_counts(self) -> npt.NDArray[np.int64]:
+        """`[items + 1] int64`: older interactions with each item."""
+        counts: npt.NDArray[np.int64] = np.bincount(self.older.items, minlength=self.num_items + 1)
+        return counts
+
 
 @dataclass(frozen=True, eq=False)
 class DeviceView:

@@ -19,7 +19,13 @@ import tensorflow as tf
 
 from ecct_tf.config import RecentPopularityConfig
 
-__all__ = ["PopularitySpec", "newest_counts", "recent_popularity", "without_one"]
+__all__ = [
+    "PopularitySpec",
+    "believed_counts",
+    "newest_counts",
+    "recent_popularity",
+    "without_one",
+]
 
 Array = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
@@ -77,6 +83,17 @@ class PopularitySpec:
         """
         return -(-self.size * self.sum_bits(users) // 8)
 
+    def attribute(self, counts: Counts, older: Counts) -> Array:
+        """What the item table says: `recent_popularity` of as much as is believed.
+
+        Args:
+          counts: `[items + 1] int64`, users who met each item lately.
+          older: `[items + 1] int64`, older interactions with each.
+        """
+        if self.config.max_growth is not None:
+            counts = believed_counts(counts, older, max_growth=self.config.max_growth)
+        return recent_popularity(counts)
+
     def told(self, histories: tf.Tensor, recent: tf.Tensor) -> tf.Tensor:
         """What C users add.
 
@@ -125,6 +142,27 @@ def recent_popularity(counts: npt.NDArray[np.integer[Any]]) -> Array:
     found = np.log1p(np.maximum(counts, 0) / _SMOOTHING).astype(np.float32)
     found[0] = 0.0
     return found
+
+
+def believed_counts(counts: Counts, older: Counts, *, max_growth: float) -> Counts:
+    """`counts`, of each item at most so many times what older interactions make expect.
+
+    The popularity of items that hardly anybody met is known badly: each is taken for one that was
+    met by so many users more as would stand for one of late.
+
+    Args:
+      counts: `[items + 1] int64`, users who met each item lately.
+      older: `[items + 1] int64`, older interactions with each.
+      max_growth: how many times.
+
+    >>> counts, older = np.array([0, 9, 8, 0, 3]), np.array([0, 40, 10, 30, 0])
+    >>> believed_counts(counts, older, max_growth=2.0).tolist()
+    [0, 9, 7, 0, 2]
+    """
+    # Noise takes counts below zero.
+    rate = np.maximum(counts, 0).sum() / max(int(older.sum()), 1)
+    found: Counts = np.minimum(counts, np.floor(max_growth * (1.0 + rate * older)))
+    return found.astype(np.int64)
 
 
 def without_one(values: tf.Tensor, own: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecct_tf.config import RunConfig
+from ecct_tf.data import CloudView
 from ecct_tf.errors import CheckpointError
 from ecct_tf.federated.device_sums import Summing
 from ecct_tf.simulation.experiment import Experiment
@@ -43,10 +44,9 @@ class DeviceSums:
         """What all devices sent for them."""
         return sum(each.uplink_bytes for each in (self.pairs, self.newest) if each is not None)
 
-    @property
-    def recent(self) -> npt.NDArray[np.float32] | None:
+    def recent(self, view: CloudView) -> npt.NDArray[np.float32] | None:
         """`[items + 1] float32`, popularity of late; None where devices told nothing of it."""
-        return None if self.newest is None else self.newest.attribute
+        return None if self.newest is None else self.newest.attribute(view)
 
     @property
     def told_of(self) -> str:

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from ecct_tf.config import RunConfig
 from ecct_tf.config.table_names import LARGE_CATALOG
+from ecct_tf.data import CloudView
 from ecct_tf.federated.device_sums import Summing
-from ecct_tf.knowledge.recent_popularity import PopularitySpec, recent_popularity
+from ecct_tf.knowledge.recent_popularity import PopularitySpec
 from ecct_tf.simulation.experiment import Experiment
 from ecct_tf.simulation.told_sums import ToldSum, sum_of_answering, sums_unasked
 
@@ -21,10 +22,9 @@ _STREAM = 0x7E4D
 class NewestSum(ToldSum[PopularitySpec]):
     """The sum of which items devices met lately."""
 
-    @property
-    def attribute(self) -> npt.NDArray[np.float32]:
+    def attribute(self, view: CloudView) -> npt.NDArray[np.float32]:
         """`[items + 1] float32`: what the item table says of it."""
-        return recent_popularity(self.total)
+        return self.spec.attribute(self.total, view.item_counts)
 
 
 def popularity_spec(

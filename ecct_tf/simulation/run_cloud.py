@@ -62,7 +62,7 @@ def build_cloud(
         config=config,
         spaces=spaces,
         increments=told.pairs,
-        recent=told.recent,
+        recent=told.recent(experiment.view),
         held_out_share=held_out_share,
     )
 
@@ -110,7 +110,7 @@ def restored_cloud(experiment: Experiment, arrays: Arrays, table: ItemTable) -> 
         num_devices=len(experiment.groups),
     )
     cloud = _unfitted_cloud(
-        config, view, config=settings, increments=sums.pairs, recent=sums.recent
+        config, view, config=settings, increments=sums.pairs, recent=sums.recent(view)
     )
     cloud.freeze()
     restored = guarded(cloud, config)

@@ -15,8 +15,12 @@ _FILE = "attack.json"
 _OFF = (
     *("exchange.only_asked=false", "exchange.answer_by=item"),
     *("cloud.max_item_share=1.0", "cloud.answer_trim=0.0"),
+    "exchange.recent_popularity.max_growth=null",
 )
-_ON = ("exchange.only_asked=true", "cloud.max_item_share=0.005", "cloud.answer_trim=0.1")
+_ON = (
+    *("exchange.only_asked=true", "cloud.max_item_share=0.005", "cloud.answer_trim=0.1"),
+    "exchange.recent_popularity.max_growth=2",
+)
 
 
 def _pair(label: str, kind: str, share: float) -> tuple[Point, Point]:

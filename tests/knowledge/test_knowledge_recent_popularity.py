@@ -10,6 +10,7 @@ from ecct_tf.config import RecentPopularityConfig
 from ecct_tf.knowledge.device_sums import sum_of_devices, with_noise
 from ecct_tf.knowledge.recent_popularity import (
     PopularitySpec,
+    believed_counts,
     newest_counts,
     recent_popularity,
     without_one,
@@ -81,3 +82,20 @@ def test_what_noise_takes_below_zero_is_nothing():
 def test_a_number_is_as_wide_as_the_sum(users, bits):
     assert spec_of().sum_bits(users) == bits
     assert 2**bits > users
+
+
+def test_devices_are_believed_up_to_a_growth():
+    """Of 20 newest and 80 older interactions, four of the older make expect one of the newest."""
+    counts, older = np.array([0, 9, 9, 1, 1]), np.array([0, 80, 0, 0, 0])
+    # 0.5 * (1 + 20) and 0.5 * (1 + 0), rounded down.
+    assert believed_counts(counts, older, max_growth=0.5).tolist() == [0, 9, 0, 0, 0]
+    assert believed_counts(counts, older, max_growth=3.0).tolist() == [0, 9, 3, 1, 1]
+    assert believed_counts(counts, 0 * older, max_growth=2.0).tolist() == [0, 2, 2, 1, 1]
+    assert believed_counts(counts, older, max_growth=1e300).tolist() == counts.tolist()
+
+
+def test_the_attribute_says_what_is_believed():
+    counts, older = np.array([0, 9, 1]), np.array([0, 0, 40])
+    bounded = spec_of(2, max_growth=2.0).attribute(counts, older)
+    np.testing.assert_array_equal(bounded, recent_popularity(np.array([0, 2, 1])))
+    np.testing.assert_array_equal(spec_of(2).attribute(counts, older), recent_popularity(counts))
