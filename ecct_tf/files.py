@@ -16,6 +16,7 @@ from ecct_tf.owner_files import is_in_place
 
 __all__ = [
     "draft_of",
+    "leaving_no_folders",
     "naming",
     "open_plain",
     "private_folder",
@@ -113,6 +114,24 @@ def private_folder(path: Path) -> None:
     """Makes a folder that only its owner may enter; one that is there stays as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+
+
+@contextmanager
+def leaving_no_folders(path: Path) -> Iterator[None]:
+    """Removes the folders above `path` that an error leaves behind, if they were made meanwhile.
+
+    Args:
+      path: of what the body makes, and itself removes where it fails.
+    """
+    missing = [parent for parent in path.parents if not parent.exists()]
+    try:
+        yield
+    except BaseException:
+        # What holds something stays, and so does all above it.
+        with suppress(OSError):
+            for parent in missing:
+                parent.rmdir()
+        raise
 
 
 @contextmanager

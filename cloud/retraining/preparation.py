@@ -87,7 +87,8 @@ def prepare(
 
     Raises:
       ConfigError: the settings do not fit the promoted version.
-      DataError: the history changed since the job began.
+      DataError: the history changed since the job began, or the settings of a new one do not fit
+        it; then nothing of the job is written.
       ResourceError: the job would need more memory than there is.
       RunFolderError: the first worker did not fix the inputs in time, or the source of a cloud of
         one's own is not what the job trained with.
@@ -117,7 +118,10 @@ def prepare(
     )
     if parent is None or config.start == "scratch":
         check_memory(config, history)
+    validation = None
     if found is None:
+        # Before anything is written: data that the settings do not fit make no job.
+        validation = _held_out(config, history)
         now = int(time.time()) if now_seconds is None else now_seconds
         found = _fix(config, folder, registry, number, parent, history, now_seconds=now)
     inputs, knowledge = found
@@ -138,7 +142,18 @@ def prepare(
             f"{inputs.fingerprint[:16]}…, got {history.fingerprint[:16]}…. Restore the data, or "
             "begin another job in a new folder."
         )
-    validation = hold_out(
+    return Prepared(
+        inputs=inputs,
+        parent=parent,
+        history=history,
+        validation=_held_out(config, history) if validation is None else validation,
+        knowledge=knowledge,
+        window=read_arrays(folder / WINDOW),
+    )
+
+
+def _held_out(config: JobConfig, history: History) -> Validation:
+    return hold_out(
         history.view,
         negatives=config.validation.negatives,
         gate=config.gate.held_out,
@@ -146,14 +161,6 @@ def prepare(
         most_for_gate=config.gate.users,
         seed=config.seed,
         user_tokens=history.vocabulary.users,
-    )
-    return Prepared(
-        inputs=inputs,
-        parent=parent,
-        history=history,
-        validation=validation,
-        knowledge=knowledge,
-        window=read_arrays(folder / WINDOW),
     )
 
 

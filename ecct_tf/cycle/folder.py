@@ -16,7 +16,7 @@ from ecct_tf.config.differences import differences
 from ecct_tf.cycle.config import CycleConfig
 from ecct_tf.errors import ConfigError, RunFolderError
 from ecct_tf.federated.cohort import ServerState
-from ecct_tf.files import write_text
+from ecct_tf.files import leaving_no_folders, write_text
 from ecct_tf.locks import exclusive
 from mobile_export.device.state import DeviceState, write_state
 
@@ -73,7 +73,8 @@ class CycleFolder:
                 f"{self.path} is not empty and has no config.yaml of cycles; give another --out"
             )
         busy = f"another process runs the cycles in {self.path}; wait for it or end it"
-        with exclusive(self.path / ".lock", busy=RunFolderError(busy)):
+        lock = exclusive(self.path / ".lock", busy=RunFolderError(busy))
+        with leaving_no_folders(self.path), lock:
             new = not file.exists()
             if new:
                 write_text(file, text)

@@ -18,7 +18,7 @@ from ecct_tf.config.parsing import near_sibling, read_mapping
 from ecct_tf.config.stored import missing_settings
 from ecct_tf.data import Candidates
 from ecct_tf.errors import CheckpointError, ConfigError, RunFolderError
-from ecct_tf.files import write_atomically, write_text
+from ecct_tf.files import leaving_no_folders, write_atomically, write_text
 from ecct_tf.locks import exclusive, new_folder
 from ecct_tf.simulation.begun_settings import begun_settings, check_settings
 from ecct_tf.simulation.checkpoints import Checkpoint, CheckpointStore
@@ -114,7 +114,7 @@ class RunFolder:
             write_text(draft / "environment.json", _json(run_environment(config)))
             cls(draft, config).set_status("running", round_number=0)
 
-        with new_folder(path, fill, lock_name=_LOCK, taken=taken):
+        with leaving_no_folders(path), new_folder(path, fill, lock_name=_LOCK, taken=taken):
             yield cls(path, config)
 
     @classmethod

@@ -59,6 +59,22 @@ def test_a_job_that_cannot_begin_leaves_no_folder(there, tmp_path):
     assert left == ({"jobs", "deep"} if there else set())
 
 
+def test_a_job_that_is_refused_for_its_data_leaves_no_folder_and_begins_as_corrected(
+    jobs, tmp_path
+):
+    out = tmp_path / "jobs" / "first"
+    with pytest.raises(DataError, match=r"lower validation\.negatives"):
+        retrain(jobs.small_job(tmp_path, validation__negatives=119), out, show=False)
+    assert not out.parent.exists()
+    config = jobs.small_job(tmp_path)
+    prepared = prepare(config, out, is_chief=True, show=False)
+    # What was settled is read again, and the same is held out.
+    again = prepare(config, out, is_chief=True, show=False)
+    assert again.inputs.draft == prepared.inputs.draft
+    kept = (found.validation.view.older.items for found in (again, prepared))
+    np.testing.assert_array_equal(*kept)
+
+
 def test_a_folder_in_which_something_was_made_stays(jobs, tmp_path):
     job = JobFolder(tmp_path / "job")
 

@@ -204,7 +204,7 @@ def test_a_sum_that_a_simulation_would_collect_is_missed_aloud(caplog):
 
 @pytest.mark.parametrize("made", [(), ("uplinks",)])
 def test_a_chain_that_made_nothing_leaves_no_folder(config, tmp_path, made):
-    folder = CycleFolder(tmp_path / "chain")
+    folder = CycleFolder(tmp_path / "deep" / "chain")
 
     def stop():
         for name in made:
@@ -213,7 +213,7 @@ def test_a_chain_that_made_nothing_leaves_no_folder(config, tmp_path, made):
 
     with pytest.raises(KeyboardInterrupt), folder.claimed(config):
         stop()
-    assert folder.path.exists() == bool(made)
+    assert folder.path.exists() == folder.path.parent.exists() == bool(made)
     # One that was begun before stays, whatever happens.
     with folder.claimed(config):
         pass

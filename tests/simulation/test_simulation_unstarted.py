@@ -35,7 +35,7 @@ def failing(error):
 def test_a_run_that_fails_before_its_first_round_leaves_no_folder(
     small_config, monkeypatch, tmp_path, part, error
 ):
-    out = tmp_path / "run"
+    out = tmp_path / "deep" / "run"
     if part == "federated_runtime":
         algorithm = SimpleNamespace(num_devices=1, rounds=1)
         monkeypatch.setattr(running, "build_algorithm", lambda *_, **__: algorithm)
