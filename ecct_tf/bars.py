@@ -6,12 +6,21 @@ or a pipe it shows nothing: there `say` writes lines, as often as `Pace` finds d
 
 import math
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tqdm.auto import tqdm
 
-__all__ = ["Pace", "bar_format", "open_bar", "say", "show_figures", "validation_text"]
+__all__ = [
+    "Pace",
+    "bar_format",
+    "count_from_here",
+    "open_bar",
+    "say",
+    "show_figures",
+    "validation_text",
+]
 
 # What tqdm fills in.
 _COUNT = "{n_fmt}/{total_fmt}"
@@ -71,6 +80,19 @@ def show_figures(bar: Any, name: str, figures: Sequence[str], *, more: Sequence[
         width=state["ncols"] or None,
         more=more,
     )
+
+
+def count_from_here(bar: Any) -> None:
+    """Lets a bar of `open_bar` expect the time left from the steps after the next `update` alone.
+
+    Called before that update, of a step that also prepares the others; until another is done, the
+    bar has `?` for the time left.
+
+    Args:
+      bar: the bar, with `smoothing=0.0`.
+    """
+    if not bar.disable:
+        bar.initial, bar.start_t = bar.n + 1, time.time()
 
 
 def say(line: str, *, show: bool = True) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from cloud.retraining.progress import Progress
 from ecct_tf import bars
-from ecct_tf.bars import bar_format, open_bar, say, show_figures
+from ecct_tf.bars import bar_format, count_from_here, open_bar, say, show_figures
 
 QUALITY = "val HR@10 edge 0.7500 cloud 0.5000"
 
@@ -132,3 +132,22 @@ def test_without_a_terminal_there_is_no_bar(capsys):
     bar.close()
     assert capsys.readouterr().err == ""
     assert bars.validation_text("MRR", {"cloud": 0.1}) == "val MRR cloud 0.1000"
+
+
+def test_the_first_step_does_not_count_for_the_time_left(monkeypatch):
+    now = [1_000.0]
+    monkeypatch.setattr("ecct_tf.bars.time.time", lambda: now[0])
+    screen = Terminal()
+    bar = open_bar("ECCT", total=30, smoothing=0.0, file=screen, mininterval=0)
+    bar._time = lambda: now[0]
+    bar.start_t = bar.last_print_t = now[0]
+    shown = []
+    for number, seconds in enumerate((93.0, 2.0, 2.0), start=1):
+        now[0] += seconds
+        show_figures(bar, "ECCT", [])
+        if number == 1:
+            count_from_here(bar)
+        bar.update()
+        shown.append(str(bar).rpartition(", ")[2].split(" left")[0])
+    bar.close()
+    assert shown == ["?", "00:56", "00:54"]

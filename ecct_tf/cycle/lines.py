@@ -39,7 +39,7 @@ class CycleLines:
         self._clock = clock
         # In cycle 0 nothing is trained.
         self._pace = Pace(sum(map(bool, cycles)) * rounds * tiers)
-        self._done = 0
+        self._done = self._trained = 0
         self._ended = clock()
 
     def round(self, cycle: int, tier: Tier, *, number: int, devices: int) -> None:
@@ -78,8 +78,10 @@ class CycleLines:
                 quality = f"HR@{self._k} {float(str(hr)):.4f} NDCG@{self._k} {float(str(ndcg)):.4f}"
                 parts.append(f"{side} validation {quality}")
         parts.append(seconds_text(took))
-        # What the first version takes says nothing of the cycles.
-        if left and cycle:
+        # What the first version takes says nothing of the cycles, and the first cycle of this
+        # process also traces the graphs.
+        self._trained += bool(cycle)
+        if left and self._trained > 1:
             parts.append(f"about {seconds_text(took * left)} left")
         self._say(", ".join(parts))
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ecct_tf.bars import Pace, open_bar, say, show_figures, validation_text
+from ecct_tf.bars import Pace, count_from_here, open_bar, say, show_figures, validation_text
 from ecct_tf.federated import Algorithm
 from ecct_tf.simulation.loop import Callback, RoundResult
 from ecct_tf.simulation.run_folder import RunFolder
@@ -31,17 +31,19 @@ class ProgressBar(Callback):
         self._clock = clock
         self._bar: Any = None
         self._rounds = self._first = 0
-        self._began = 0.0
         self._first_done: float | None = None
         self._lines = Pace(0)
 
     def on_start(self, *, rounds: int, num_devices: int, first_round: int) -> None:
         """Opens the bar."""
         del num_devices
-        self._rounds, self._first, self._began = rounds, first_round, self._clock()
+        self._rounds, self._first = rounds, first_round
         self._lines = Pace(rounds)
         if rounds:
-            self._bar = open_bar(self._description, total=rounds, initial=first_round)
+            # The mean of all rounds, as the lines have it.
+            self._bar = open_bar(
+                self._description, total=rounds, initial=first_round, smoothing=0.0
+            )
 
     def on_round(self, result: RoundResult, state: Any) -> None:
         """Advances it."""
@@ -56,28 +58,34 @@ class ProgressBar(Callback):
         if result.epsilon is not None:
             more.append(f"ε {result.epsilon:.4g}")
         show_figures(self._bar, self._description, figures, more=more)
+        if result.round_number == self._first + 1:
+            count_from_here(self._bar)
         self._bar.update()
         self._say(result)
 
     def _say(self, result: RoundResult) -> None:
         """The round in one line: into `run.log`, and to stderr where there is no bar."""
         done, now = result.round_number, self._clock()
+        pace = self._pace(done, now)
         line = round_line(
             result,
             name=self._description,
             rounds=self._rounds,
             k=self._k,
-            seconds_left=self._pace(done, now) * (self._rounds - done),
+            seconds_left=None if pace is None else pace * (self._rounds - done),
         )
         LINES.info("%s", line)
         if self._bar.disable and self._lines.is_due(done, now=now):
             say(line)
 
-    def _pace(self, done: int, now: float) -> float:
-        """Seconds a round, without the first of this process, which also prepares the others."""
+    def _pace(self, done: int, now: float) -> float | None:
+        """Seconds a round, without the first of this process, which also traces the graphs.
+
+        None until a second one is done: the first says nothing of the others.
+        """
         if self._first_done is None:
             self._first_done = now
-            return now - self._began
+            return None
         return (now - self._first_done) / max(done - self._first - 1, 1)
 
     def on_end(self) -> None:

@@ -26,13 +26,17 @@ def _lines(cycles, *, seconds=1.0, rounds=4, show=True):
 
 
 def test_each_cycle_has_a_line_and_its_rounds_have_some(capsys):
-    _lines(range(3))
+    _lines(range(4))
     assert capsys.readouterr().err.splitlines() == [
-        f"cycle 0 of 2: version 1 in force, 40 uplinks read, {_QUALITY}, 1.0 s",
-        *(f"cycle 1 of 2: mlp, local round {number} of 4, 40 devices" for number in range(1, 5)),
-        f"cycle 1 of 2: version 2 in force, 40 uplinks read, {_QUALITY}, 5.0 s, about 5.0 s left",
-        *(f"cycle 2 of 2: mlp, local round {number} of 4, 40 devices" for number in range(1, 5)),
-        f"cycle 2 of 2: version 3 in force (kept), 40 uplinks read, {_QUALITY}, 5.0 s",
+        f"cycle 0 of 3: version 1 in force, 40 uplinks read, {_QUALITY}, 1.0 s",
+        # The first cycle also prepares the others: nothing is said of the time left.
+        *(f"cycle 1 of 3: mlp, local round {number} of 4, 40 devices" for number in (1, 2, 4)),
+        f"cycle 1 of 3: version 2 in force, 40 uplinks read, {_QUALITY}, 5.0 s",
+        *(f"cycle 2 of 3: mlp, local round {number} of 4, 40 devices" for number in (2, 4)),
+        f"cycle 2 of 3: version 3 in force (kept), 40 uplinks read, {_QUALITY}, 5.0 s, "
+        "about 5.0 s left",
+        *(f"cycle 3 of 3: mlp, local round {number} of 4, 40 devices" for number in (2, 4)),
+        f"cycle 3 of 3: version 4 in force, 40 uplinks read, {_QUALITY}, 5.0 s",
     ]
 
 
