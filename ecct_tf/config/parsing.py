@@ -18,6 +18,12 @@ __all__ = ["build", "check_keys", "near_miss", "near_sibling", "read_mapping"]
 
 _T = TypeVar("_T")
 
+# What is written where words for a type do not show the form.
+_EXAMPLES = {
+    "features.context": "{place: [home, work]}",
+    "runtime.workers": "[local, local], for which `ecct simulate` takes --workers 2",
+}
+
 _SWITCHES = {"yes": True, "no": False, "on": True, "off": False}
 
 
@@ -134,9 +140,11 @@ def build(target: type[_T], values: Mapping[str, Any], *, prefix: str = "") -> _
         # Of a text in place of a mapping dacite names what it was about to make of it.
         given = built.get(str(error.field_path))
         value = given if isinstance(given, str) else error.value
+        where = f"{prefix}{error.field_path}"
+        form = f"; such as {_EXAMPLES[where]}" if where in _EXAMPLES else ""
         raise ConfigError(
-            f"{prefix}{error.field_path}: expected {_expected(error.field_type)}, got "
-            f"{setting_text(value)}{_near_choice(error.field_type, value)}"
+            f"{where}: expected {_expected(error.field_type)}, got "
+            f"{setting_text(value)}{form}{_near_choice(error.field_type, value)}"
         ) from error
     except dacite.MissingValueError as error:
         raise ConfigError(f"{prefix}{error.field_path}: missing; give a value") from error

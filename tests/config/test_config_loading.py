@@ -120,6 +120,11 @@ def test_values_of_overrides(override, section, name, value):
         ("features.decays=0.5", "features.decays: expected a list of numbers, got 0.5"),
         ("features.decays=fast", "features.decays: expected a list of numbers, got 'fast'"),
         ("features.decays=[a]", "features.decays: expected a number, got 'a'"),
+        ("features.context=[place]", "by name, got ['place']; such as {place: [home, work]}"),
+        (
+            "runtime.workers=2",
+            "got 2; such as [local, local], for which `ecct simulate` takes --workers 2",
+        ),
         ("edge.tiers=[1]", "edge.tiers: expected numbers by name, got [1]"),
         ("edge.tiers={my-pkg.gru: 1.0}", "edge.tiers: expected a name such as mlp, or module:name"),
         (
