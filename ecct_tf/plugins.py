@@ -12,6 +12,8 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import pkgutil
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -159,10 +161,7 @@ def changes_of(
 def _not_imported(module: str, error: BaseException) -> str:
     """What failed while `module` was imported, and where."""
     if isinstance(error, ModuleNotFoundError) and _is_part(error.name, module):
-        return (
-            f"there is no module {error.name}: install its package, or run the command in the "
-            f"folder that contains {module.split('.')[0]}"
-        )
+        return _no_module(str(error.name))
     frames = traceback.extract_tb(error.__traceback__)
     machinery = str(Path(importlib.__file__).parent)
     own = [frame for frame in frames if not frame.filename.startswith(("<frozen", machinery))]
@@ -171,6 +170,33 @@ def _not_imported(module: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename is not None:
         place = f" at {Path(error.filename).name}, line {error.lineno}"
     return f"importing {module} failed{place}: {type(error).__name__}: {error}"
+
+
+def _no_module(missing: str) -> str:
+    """That there is no such module, those of nearly its name, and the way out."""
+    package, _, name = missing.rpartition(".")
+    # The package is there: it was imported before its module was looked for.
+    paths = getattr(sys.modules.get(package), "__path__", None) if package else None
+    beside = sorted({found.name for found in pkgutil.iter_modules(paths)})
+    near = [f"{package}.{each}" if package else each for each in _near(name, beside)]
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    told = f"there is no module {missing}{hint}"
+    if not package:
+        if near:
+            return f"{told} If not, install its package, or run the command in its folder"
+        return (
+            f"{told}: install its package, or run the command in the folder that contains {missing}"
+        )
+    if paths is None:
+        return f"{told}: {package} is a module without modules in it; correct the name"
+    if near:
+        return f"{told} If not, add {name}.py to the package {package}"
+    has = f", which has {', '.join(beside[:5])}{', …' * (len(beside) > 5)}" if beside else ""
+    return f"{told} in the package {package}{has}: correct the name, or add {name}.py to it"
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name, list(known), n=2)
 
 
 def _is_part(missing: str | None, module: str) -> bool:

@@ -50,7 +50,7 @@ def edge(name: str, targets: tuple[str, ...], seed: int) -> None:
     from ecct_tf.testing import edge_model_findings
     from ecct_tf.testing.edge_models import SMALL_SPEC
 
-    target_of(name, setting="NAME")
+    _import(target_of(name, setting="NAME"), f"edge model {name!r}")
     spec = dataclasses.replace(SMALL_SPEC, targets=tuple(sorted(set(targets))))
     findings = edge_model_findings(name, spec, seed=seed)
     _print(findings, title=name)
@@ -81,9 +81,10 @@ def loss(name: str, distillation: bool, seed: int) -> None:
     from ecct_tf.errors import ConfigError
     from ecct_tf.testing import loss_findings
 
-    (distillation_target if distillation else loss_target)(name, setting="NAME")
+    target = (distillation_target if distillation else loss_target)(name, setting="NAME")
     if distillation and name == TEMPERED:
         raise ConfigError(f"NAME: {name} is part of the library's loss and not a separate function")
+    _import(target, f"loss {name!r}")
     _print(loss_findings(name, distillation=distillation, seed=seed), title=name)
 
 
@@ -106,11 +107,13 @@ def cloud(name: str, schema: Path | None, seed: int) -> None:
     if a check fails.
     """
     prepare("cloud")
-    from ecct_tf.config.cloud_names import cloud_target
+    from ecct_tf.config.cloud_names import BUILT_IN_CLOUD, cloud_target
     from ecct_tf.data import load_files
     from ecct_tf.testing import SMALL_SHOP, cloud_findings
 
-    cloud_target(name, setting="NAME")
+    target = cloud_target(name, setting="NAME")
+    if name != BUILT_IN_CLOUD:
+        _import(target, f"cloud model {name!r}")
     data = SMALL_SHOP if schema is None else load_files(schema)[0]
     _print(cloud_findings(name, data, seed=seed), title=name)
 
@@ -127,12 +130,15 @@ def method(name: str, seed: int) -> None:
     does no harm, and that another build continues from a checkpoint bit for bit. The exit code is 1
     if a check fails.
     """
-    from ecct_tf.config import check_method_name
+    from ecct_tf.config import check_method_name, is_own_method
+    from ecct_tf.config.method_names import method_target
 
     check_method_name(name, setting="NAME")
     prepare("local")
     from ecct_tf.testing import method_findings
 
+    if not is_own_method(name):
+        _import(method_target(name, setting="NAME"), f"method {name!r}")
     _print(method_findings(name, seed=seed), title=name)
 
 
@@ -148,13 +154,23 @@ def codec(name: str, seed: int) -> None:
     row, alone, among others and in a graph; what becomes of NaN and of damaged bytes; the same form
     without TensorFlow, if it has one. The exit code is 1 if a check fails.
     """
-    from ecct_tf.config import check_codec_name
+    from ecct_tf.config import check_codec_name, is_own_codec
+    from ecct_tf.config.codec_names import codec_target
 
     check_codec_name(name, setting="NAME")
     prepare("cloud")
     from ecct_tf.testing import codec_findings
 
+    if not is_own_codec(name):
+        _import(codec_target(name, setting="NAME"), f"codec {name!r}")
     _print(codec_findings(name, seed=seed), title=name)
+
+
+def _import(target: str, part: str) -> None:
+    """Refuses a part that cannot be imported in one message: no check of it could be run."""
+    from ecct_tf.plugins import find_function
+
+    find_function(target, what=f"NAME: {part}")
 
 
 def _print(findings: "Sequence[Finding]", *, title: str) -> None:

@@ -106,7 +106,10 @@ def test_two_packages_that_register_one_name_are_named(folder, spec):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mine.modles:tiny", r"there is no module mine\.modles: install its package, or run"),
+        ("mine.modles:tiny", r"there is no module mine\.modles; did you mean mine\.models\?"),
+        ("mine.zzz:tiny", r"mine\.zzz in the package mine, which has models, .*: correct the name"),
+        ("mien.models:tiny", r"there is no module mien; did you mean (.* or )?mine( or .*)?\?"),
+        ("mine.models.x:tiny", r"mine\.models is a module without modules in it"),
         ("nobody.models:tiny", r"there is no module nobody: .* folder that contains nobody"),
         ("failing:tiny", r"importing failing failed at failing\.py, line 2: ZeroDivisionError"),
         ("failing_syntax:tiny", r"failed at failing_syntax\.py, line 1: SyntaxError"),

@@ -250,6 +250,7 @@ def test_the_command_finds_a_module_where_it_is_given_and_names_a_failure(
     for name, code, words in (
         ("failing_model:raising", 1, "build FAILED failing_model.py, line 2: ValueError: x"),
         ("mpl", 2, "did you mean mlp?"),
+        ("failing_modle:raising", 2, "failing_modle; did you mean failing_model?"),
     ):
         monkeypatch.setattr(sys, "argv", ["ecct", "check", "edge", name])
         with pytest.raises(SystemExit) as left:
