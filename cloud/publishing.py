@@ -60,7 +60,7 @@ class Published:
     Attributes:
       publication: as devices read it.
       num_users: with a downlink of their own.
-      num_rows: of the item table, the padding row included.
+      num_items: of the item table; the padding row is none.
       unchanged: versions with the same item table: their devices fetch none.
       without_delta: versions whose tables are laid out differently, or differ so much that
         the whole table is shorter.
@@ -68,7 +68,7 @@ class Published:
 
     publication: Publication
     num_users: int
-    num_rows: int
+    num_items: int
     unchanged: tuple[int, ...]
     without_delta: tuple[int, ...]
 
@@ -244,7 +244,7 @@ def _publish(
     return Published(
         publication,
         num_users=len(users.queries),
-        num_rows=stored.table.num_items + 1,
+        num_items=stored.table.num_items,
         unchanged=tuple(unchanged),
         without_delta=tuple(without),
     )

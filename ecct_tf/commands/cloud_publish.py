@@ -206,10 +206,10 @@ def _print(published: Published, *, out: Path) -> None:
     for number in published.unchanged:
         table.add_row(f"item table from version {number}: it is the same", "0", "–")
     for delta in found.deltas:
-        rows = f"{delta.rows:,} of {published.num_rows:,} rows"
+        rows = f"{delta.rows:,} of {counted(published.num_items, 'item')}"
         label = f"item table from version {delta.from_version}: {rows}"
         table.add_row(label, f"{delta.file.num_bytes:,}", delta.file.path)
-    whole = f"item table, whole: {published.num_rows:,} rows"
+    whole = f"item table, whole: {counted(published.num_items, 'item')}"
     table.add_row(whole, f"{found.item_table.num_bytes:,}", found.item_table.path)
     for start in found.starts:
         label = f"starting weights of tier {start.tier}: {start.weights:,}, {start.codec}"

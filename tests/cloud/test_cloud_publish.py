@@ -487,7 +487,7 @@ def test_the_command_reports_bytes(registry, tmp_path):
     result = CliRunner().invoke(cli, arguments, env=wide, catch_exceptions=False)
     found = current(tmp_path)
     (line,) = (line for line in result.output.splitlines() if "from version 1" in line)
-    assert "1 of 41 rows" in line
+    assert "1 of 40 items" in line
     assert "from version 2: it is the same" in result.output
     assert f"{found.deltas[0].file.num_bytes:,}" in line
     assert f"{found.item_table.num_bytes:,}" in result.output
