@@ -48,6 +48,8 @@ _SEEN = {
     ("item", "centralized"): "the cloud, and in its item table every device",
     ("interaction", "federated"): "only the user's own device",
 }
+# Columns of a terminal below which who sees a column would be folded into a few letters a line.
+_ROOM_FOR_SEEN = 100
 
 
 @click.group(cls=Group)
@@ -160,10 +162,12 @@ def _print_files(console: Console, report: DataReport) -> None:
         table.add_row(file.path, file.section, f"{file.rows:,}")
     print_table(table, console)
     if report.columns:
-        table = Table("column", "of", "kind", "values", "missing", "side", "who sees it")
-        table.title = "Feature columns"
+        headers = ["column", "of", "kind", "values", "missing", "side", "who sees it"]
+        # Where there is no room for a column of sentences, they stand below.
+        narrow = console.width < _ROOM_FOR_SEEN
+        table = Table(*headers[:-1] if narrow else headers, title="Feature columns")
         for column in report.columns:
-            table.add_row(
+            cells = (
                 column.name,
                 column.table,
                 column.kind,
@@ -172,7 +176,11 @@ def _print_files(console: Console, report: DataReport) -> None:
                 column.side,
                 _SEEN[column.table, column.side],
             )
+            table.add_row(*cells[: len(table.columns)])
         print_table(table, console)
+        kinds = dict.fromkeys((column.table, column.side) for column in report.columns)
+        for kind in kinds if narrow else ():
+            prose(f"Who sees {kind[0]} columns, {kind[1]}: {_SEEN[kind]}.", console)
     else:
         prose("No feature columns: devices have no profile, items only their ids.", console)
     table = Table("left out", "interactions", "users", "items", title="Filters")

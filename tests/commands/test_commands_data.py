@@ -1,8 +1,12 @@
 """`ecct data check` in this process: what it prints and with which code it ends."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from ecct_tf.cli import main
+from ecct_tf.commands.data import _print_files
+from ecct_tf.terminal import open_console
 
 SCHEMA = """
 name: shop
@@ -149,3 +153,26 @@ def test_columns_of_interactions_stay_on_the_device(check):
     ):
         assert expected in out
     assert "columns of its" not in check("--negatives", "3", rows=ROWS)[1]
+
+
+def test_at_80_columns_each_feature_is_one_line_and_who_sees_it_stands_below(capsys, monkeypatch):
+    seen = [("user", "federated"), ("item", "centralized"), ("user", "federated")]
+    columns = [
+        SimpleNamespace(
+            name=f"column{number}", table=table, kind="categorical", rule="", vocabulary=1_234,
+            missing=5, side=side,
+        )
+        for number, (table, side) in enumerate(seen)
+    ]  # fmt: skip
+    report = SimpleNamespace(
+        name="shop", schema="schema.yaml", files=(), columns=columns, filters=(), notes=(),
+        interactions=9, users=3, items=3, first_second=0, last_second=9,
+    )  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "80")
+    _print_files(open_console(), report)
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    begin = next(number for number, line in enumerate(lines) if "column0" in line)
+    assert ["column" in line for line in lines[begin : begin + 3]] == [True] * 3
+    assert out.count("Who sees ") == 2
+    assert "Who sees user columns, federated: only the user's own device." in lines
