@@ -87,7 +87,7 @@ def verify(
         _conclude(file, [hashed])
         return
     checks: list[Check] = []
-    reference = None
+    reference, remedy = None, ""
     if run is not None:
         from ecct_tf.runs.opening import open_models
 
@@ -115,7 +115,8 @@ def verify(
         except ExportError as error:
             if litert_python is not None:
                 raise
-            checks.append(Check("runtime", "ai-edge-litert", None, str(error)))
+            found, remedy = _apart(str(error))
+            checks.append(Check("runtime", "ai-edge-litert", None, found))
         if compiled_model:
             compiled = Interpreter(
                 "litert-compiled", python=litert_python, timeout_seconds=timeout_seconds
@@ -129,12 +130,30 @@ def verify(
             damaged=calls,
             hostile=calls,
         )
-    _conclude(file, checks)
+    _conclude(file, checks, remedy=remedy)
 
 
-def _conclude(file: Path, checks: "Sequence[Check]") -> None:
-    """Prints the table; ends the command with code 1 when a check failed."""
+def _apart(told: str) -> tuple[str, str]:
+    """What a missing LiteRT told, and the command in it that adds it, which no table may fold."""
+    from ecct_tf.installation import install_command
+
+    remedy = install_command("litert")
+    if remedy not in told:
+        return told, ""
+    return told.replace(f"To add it: {remedy}", "The way to add it stands below"), remedy
+
+
+def _conclude(file: Path, checks: "Sequence[Check]", *, remedy: str = "") -> None:
+    """Prints the table, and below it the command `remedy` that adds LiteRT, in a line of its own.
+
+    Ends the command with code 1 when a check failed.
+    """
     _print(file, checks)
+    if remedy:
+        command, _, after = remedy.partition(", ")
+        click.echo(f"\nTo add LiteRT:\n\n    {command}\n")
+        if after:
+            click.echo(f"{after[0].upper()}{after[1:]}.\n")
     failed = sum(check.passed is False for check in checks)
     if failed:
         click.echo(f"{failed} of {len(checks)} checks failed", err=True)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ import pytest
 from cloud.registry import Registry
 from ecct_tf.cli import main
 from ecct_tf.commands.inspect_summaries import file_summary
+from ecct_tf.commands.verify import _apart, _conclude
 from ecct_tf.config import load_config
 from ecct_tf.errors import ExportError
 from ecct_tf.runs.opening import open_models
 from ecct_tf.simulation.ecct import build_ecct
 from ecct_tf.simulation.experiment import build_experiment
 from ecct_tf.simulation.run_folder import RunFolder
+from mobile_export.checking.verification import Check
 from mobile_export.device import DeviceModel
 from mobile_export.flatbuffer.packing import read_metadata
 
@@ -528,3 +531,19 @@ def test_inspect_prints_metadata_as_json_and_nothing_else(ecct, trainable):
     code, out, _ = ecct("inspect", trainable, "--metadata")
     assert code == 0
     assert json.loads(out) == read_metadata(trainable.read_bytes())
+
+
+def test_the_command_that_adds_litert_is_a_line_below_the_table(monkeypatch, capsys):
+    command = "/a/long/place/of/an/environment/bin/python -m pip install 'ai-edge-litert>=1,<3'"
+    remedy = f"{command}, then add `--litert-python P`"
+    monkeypatch.setattr("ecct_tf.installation.install_command", {"litert": remedy}.get)
+    monkeypatch.setenv("COLUMNS", "80")
+    found, way = _apart(f"python cannot run ai-edge-litert: no module. To add it: {remedy}")
+    assert found == "python cannot run ai-edge-litert: no module. The way to add it stands below"
+    check = Check("runtime", "ai-edge-litert", None, found)
+    _conclude(Path("edge.tflite"), [check], remedy=way)
+    lines = capsys.readouterr().out.splitlines()
+    assert f"    {command}" in lines
+    assert "Then add `--litert-python P`." in lines
+    # Of another error nothing is taken apart.
+    assert _apart("cannot start python") == ("cannot start python", "")
