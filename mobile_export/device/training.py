@@ -81,7 +81,8 @@ def train_round(
 ) -> tuple[DeviceState, TrainingReport]:
     """One round of local training, with a fresh optimiser as the simulation's devices have it.
 
-    Where there is nothing to train on, the state is as it was and no round is counted.
+    Where there is nothing to train on, the state is as it was and no round is counted: also where
+    the user met every item, so that there is none for a negative.
 
     Args:
       model: the device's file.
@@ -93,7 +94,6 @@ def train_round(
 
     Raises:
       DeviceError: when the file does not train, or the state is another file's.
-      DataError: when there is no item left for a negative.
     """
     training = model.file.metadata["training"]
     batch = _batch_size(model, plan)
@@ -165,7 +165,10 @@ def _batch_size(model: DeviceModel, plan: TrainingPlan) -> int:
 
 
 def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batch:
-    """All samples of the device, in the order in which they are trained on."""
+    """All samples of the device, in the order in which they are trained on.
+
+    No labels where there is no item left for a negative.
+    """
     wanted, group_size = plan.samples or model.file.samples, model.file.group_size
     if group_size not in (1, 1 + wanted.negatives):
         raise DeviceError(
@@ -185,13 +188,17 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
         "user": state.user,
         "round_number": state.round_number if plan.redraw else None,
     }
+    pool = None if state.rows is None else state.rows.pool
+    every = np.arange(1, model.num_items + 1) if pool is None else pool
+    if np.isin(every, state.history).all():
+        return {"labels": np.zeros(0, np.float32)}
     drawn = draw_samples(
         state.history[known],
         num_older=int(known[: state.num_older].sum()),
         num_items=model.num_items,
         history_length=model.file.sizes.history_length,
         samples=wanted,
-        pool=None if state.rows is None else state.rows.pool,
+        pool=pool,
         **seeds,
     )
     codes = state.context[known]

@@ -330,6 +330,19 @@ def test_with_nothing_to_train_on_no_round_is_counted(tmp_path, model, history):
     np.testing.assert_array_equal(device.weights, before)
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_user_who_met_every_item_has_nothing_to_train_on_and_answers(tmp_path, model, left):
+    history = np.arange(1, model.num_items + 1 - left)
+    device = Device.create(tmp_path / "a", model, user=1, history=history, profile=[0, 0])
+    before = device.weights
+    report, answer = device.take_part(DOWNLINK, TrainingPlan())
+    # With one item left for negatives it trains.
+    assert (report.samples > 0, device.state.round_number) == (bool(left), left)
+    assert len(answer) == 4 + 4 * (4 + 3 + 2 + 1) + 2
+    assert (device.weights != before).any() == bool(left)
+    assert (device.train(TrainingPlan()).steps > 0) == bool(left)
+
+
 def test_a_sealed_state_whose_header_lacks_something_is_told():
     state = DeviceState(
         model="a", layout="b", user=1, profile=[], history=[], num_older=0, values=[]
