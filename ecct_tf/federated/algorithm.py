@@ -44,6 +44,7 @@ class RoundReport:
       weights_bytes: shared weights, both directions.
       weights_up_bytes: those of them that devices sent.
       item_table_bytes: item tables and starting weights, to devices that had none yet.
+      sums_bytes: what devices told of items in sums before the first round, counted in it.
       cloud: what the cloud measured while learning.
       witnessed: what a witness of the round measured.
       aggregated: what a custom aggregator measured, by name; NaN where nobody answered.
@@ -64,6 +65,7 @@ class RoundReport:
     uplink_bytes: int = 0
     weights_bytes: int = 0
     item_table_bytes: int = 0
+    sums_bytes: int = 0
     cloud: Mapping[str, float] = dataclasses.field(default_factory=dict)
     witnessed: Mapping[str, float] = dataclasses.field(default_factory=dict)
     aggregated: Mapping[str, float] = dataclasses.field(default_factory=dict)

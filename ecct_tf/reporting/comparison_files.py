@@ -139,6 +139,7 @@ def _row(model: Model, comparison: Comparison) -> dict[str, object]:
         row[f"{part}_bytes_per_round"] = "" if traffic is None else traffic.parts[part]
     row.update(_columns("bytes_per_round", None if traffic is None else traffic.per_round))
     row["item_table_bytes"] = "" if traffic is None else traffic.item_table
+    row["sums_bytes"] = "" if traffic is None else traffic.sums
     row.update(_columns("bytes_total", None if traffic is None else traffic.total))
     row.update(_columns("seconds", model.seconds))
     return row

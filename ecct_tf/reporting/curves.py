@@ -83,7 +83,8 @@ def curve_of(model: Model, quality: str) -> Curve | None:
 
 def _table(metrics: pd.DataFrame, column: str, *, population: int) -> pd.DataFrame:
     """Quality and bytes until then, by round."""
-    sent = metrics[[f"{part}_bytes" for part in (*PARTS, "item_table")]].sum(axis="columns")
+    parts = (*PARTS, "item_table", "sums")
+    sent = metrics[[f"{part}_bytes" for part in parts]].sum(axis="columns")
     values = {"quality": metrics[column], "bytes": sent.cumsum() / population}
     return pd.DataFrame(values).set_axis(metrics["round"])
 

@@ -241,6 +241,8 @@ def parts_figure(traffic: Traffic, *, theme: Theme) -> Figure:
     """
     rows = [(f"{part}, mean of a round", size) for part, size in traffic.parts.items()]
     rows.append(("item table, once", traffic.item_table))
+    if traffic.sums:
+        rows.append(("sums of items, once", traffic.sums))
     names = [name for name, _ in rows]
     left = room_for(names) + 16
     figure, axes = canvas(theme, height=190, left=left, right=84, top=34, bottom=10)

@@ -80,7 +80,7 @@ class Pictures:
         if by_bytes:
             caption += (
                 " Everything that crosses: item table with starting weights where there are any,"
-                " shared weights, embeddings and logits; logarithmic scale."
+                " sums of items, shared weights, embeddings and logits; logarithmic scale."
             )
         return picture_of(
             "bytes" if by_bytes else "rounds",

@@ -238,7 +238,16 @@ def _metrics(path: Path) -> pd.DataFrame | None:
     required = ("round", "devices", *_BYTES)
     quality = [f"{side}_{name}" for side in SIDES for name in QUALITY]
     late = ("arrived", "under_way", "mean_age", "refused_uplinks")
-    optional = ("weights_up_bytes", "stage", "seconds", "train_loss", "cloud_loss", *late, *quality)
+    optional = (
+        "weights_up_bytes",
+        "sums_bytes",
+        "stage",
+        "seconds",
+        "train_loss",
+        "cloud_loss",
+        *late,
+        *quality,
+    )
     metrics = read_table(file, required=required, optional=optional)
     rounds = metrics["round"]
     if not rounds.is_monotonic_increasing or rounds.duplicated().any():

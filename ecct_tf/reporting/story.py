@@ -267,7 +267,7 @@ def _transmitted(traffic: Traffic, other: Model | None) -> tuple[str, Figure]:
             ratio = theirs / traffic.per_round.mean
             sentence += f", {ratio:.{1 if ratio >= 1 else 2}f} times as much"
         sentence += (
-            f". {plural(traffic.rounds, 'round')} and the item table make "
+            f". {plural(traffic.rounds, 'round')} and what crosses once make "
             f"{bytes_text(traffic.total.mean)}; the {plural(other.traffic.rounds, 'round')} of "
             f"{other.name} {bytes_text(other.traffic.total.mean)}"
         )

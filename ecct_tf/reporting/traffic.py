@@ -21,13 +21,14 @@ class Traffic:
 
     Attributes:
       parts: mean over the rounds in which it takes part: `downlink` and `uplink` of knowledge,
-        shared `weights` both ways. Sums that it sends once, before the first round, are part of
-        `uplink`: `metrics.csv` counts them in the first round.
+        shared `weights` both ways. Of runs of earlier releases, sums that it sends once are part
+        of `uplink`.
       per_round: their sum.
+      sums: what it tells of items before the first round; a mean over all devices.
       weights_up: of `parts["weights"]`, what a device sends; None where an earlier run lacks it.
       item_table: the item table, and starting weights where the cloud made some, once; a mean
         over all devices, whether they fetched it or not.
-      total: all rounds and the item table; a mean over all devices.
+      total: all rounds and what crosses once; a mean over all devices.
       rounds: rounds of a run.
     """
 
@@ -36,12 +37,18 @@ class Traffic:
     item_table: float
     total: Spread
     rounds: int
+    sums: float = 0.0
     weights_up: float | None = None
 
     @property
     def knowledge(self) -> float:
         """Bytes of embeddings, logits and queries in a round, both ways."""
         return self.parts["downlink"] + self.parts["uplink"]
+
+    @property
+    def once(self) -> float:
+        """Bytes that cross once: item table, starting weights and sums."""
+        return self.item_table + self.sums
 
 
 def traffic_of(runs: Sequence[Run]) -> Traffic | None:
@@ -60,9 +67,14 @@ def traffic_of(runs: Sequence[Run]) -> Traffic | None:
         float(table["item_table_bytes"].sum()) / run.population
         for run, table in zip(runs, tables, strict=True)
     ]
+    # NaN in runs of earlier releases, which counted them in the uplink of the first round.
+    told = [
+        float(table["sums_bytes"].sum()) / run.population
+        for run, table in zip(runs, tables, strict=True)
+    ]
     totals = [
-        sum(float(table[f"{part}_bytes"].sum()) for part in PARTS) / run.population + item_table
-        for run, table, item_table in zip(runs, tables, once, strict=True)
+        sum(float(table[f"{part}_bytes"].sum()) for part in PARTS) / run.population + first
+        for run, table, first in zip(runs, tables, map(operator.add, once, told), strict=True)
     ]
     return Traffic(
         parts={part: sum(run[part] for run in per_run) / len(runs) for part in PARTS},
@@ -70,6 +82,7 @@ def traffic_of(runs: Sequence[Run]) -> Traffic | None:
         item_table=sum(once) / len(once),
         total=Spread(tuple(totals)),
         rounds=max(len(table) for table in tables),
+        sums=sum(told) / len(told),
         weights_up=_weights_up(tables, taking_part),
     )
 

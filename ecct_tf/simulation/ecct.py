@@ -144,8 +144,7 @@ class EcctAlgorithm:
         first = state.edge.round_number == 0
         edge, report = self.process.next(state.edge, cloud, participants, answering, delays)
         if first:
-            sent = report.uplink_bytes + self.sums.uplink_bytes
-            report = dataclasses.replace(report, uplink_bytes=sent)
+            report = dataclasses.replace(report, sums_bytes=self.sums.uplink_bytes)
         return EcctRunState(edge, {} if self.cloud is None else self.cloud.snapshot()), report
 
     def scores(self, state: EcctRunState, candidates: Candidates) -> dict[str, Array]:

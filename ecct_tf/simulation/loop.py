@@ -57,6 +57,7 @@ class RoundResult:
             "weights_bytes": report.weights_bytes,
             "weights_up_bytes": report.weights_up_bytes,
             "item_table_bytes": report.item_table_bytes,
+            "sums_bytes": report.sums_bytes,
             "cloud_loss": report.cloud.get("cloud_loss", ""),
             "cloud_heeds_devices": report.cloud.get("cloud_heeds_devices", ""),
             "cloud_update_kept": report.cloud.get("cloud_update_kept", ""),

@@ -42,7 +42,7 @@ def round_line(
     parts += [f"{result.seconds:.2f} s", plural(report.devices, "device")]
     if report.under_way or report.mean_age > 0:
         parts.append(f"{report.arrived} arrived, {report.under_way} under way")
-    parts.append(bytes_text(sum(sizes) + report.item_table_bytes))
+    parts.append(bytes_text(sum(sizes) + report.item_table_bytes + report.sums_bytes))
     row = result.row()
     for title, column in (("train loss", "train_loss"), ("cloud loss", "cloud_loss")):
         if row[column] != "":

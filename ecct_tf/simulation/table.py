@@ -161,10 +161,10 @@ def _traffic(result: SimulationResult, out: Path) -> str:
         name: int(metrics[f"{name}_bytes"].sum()) / devices / 1024
         for name in ("downlink", "uplink", "weights", "item_table")
     }
-    told = {name: f"{name.replace('_', ' ')} {kib:,.1f}" for name, kib in totals.items()}
+    told = [f"{name.replace('_', ' ')} {kib:,.1f}" for name, kib in totals.items()]
     sums = getattr(result.algorithm, "sums", None)
     if sums is not None and sums.uplink_bytes:
         once = sums.uplink_bytes / devices / 1024
-        told["uplink"] += f" ({once:,.1f} of it once, {sums.told_of})"
-    shares = ", ".join(told.values())
+        told.append(f"sums {once:,.1f} (once, {sums.told_of})")
+    shares = ", ".join(told)
     return f"Transmitted per device in {plural(len(metrics), 'round')}, KiB: {shares}"

@@ -17,7 +17,7 @@ __all__ = ["as_csv", "grid_table", "interval_text", "table_csv"]
 
 BYTES = (
     *("downlink_bytes", "uplink_bytes", "weights_down_bytes", "weights_up_bytes"),
-    *("item_table_bytes", "total_bytes"),
+    *("once_bytes", "total_bytes"),
 )
 
 
@@ -58,7 +58,8 @@ def _note(result: StudyResult) -> str:
         f"Test quality, {seeds}. Intervals: 95 % of the bootstrap over users, of differences in "
         f"{result.label('hr')} paired user by user: of the point's first ECCT model over the row's"
         f"{moved}. Bytes of one device, as encoded: knowledge and shared weights down and up "
-        "in a round, the item table with starting weights once, and everything in all rounds."
+        "in a round, the item table with starting weights and sums of items once, and everything "
+        "in all rounds."
     )
 
 
@@ -68,7 +69,8 @@ def as_csv(result: StudyResult) -> str:
     Columns: `point`, `at` (its place on a numeric axis), `method`, `model`, `side`, `seed`,
     `metric`, `value`, then the bytes of one device: `downlink_bytes`, `uplink_bytes`,
     `weights_down_bytes` and `weights_up_bytes` in a round in which it takes part,
-    `item_table_bytes` once, `total_bytes` in all rounds; empty without rounds.
+    `once_bytes` before the first (item table, starting weights and sums of items), `total_bytes`
+    in all; empty without rounds.
     """
     head = ("point", "at", "method", "model", "side", "seed", "metric", "value", *BYTES)
     text = io.StringIO()
@@ -115,7 +117,7 @@ def _sizes(traffic: Traffic) -> tuple[float | None, ...]:
         traffic.parts["uplink"],
         None if sent is None else weights - sent,
         sent,
-        traffic.item_table,
+        traffic.once,
         traffic.total.mean,
     )
 

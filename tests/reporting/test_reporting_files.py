@@ -210,13 +210,27 @@ def test_reports_need_no_tensorflow(campaign, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_a_device_sends_once_is_part_of_a_mean(make_run, course) -> None:
+def test_what_a_device_sends_once_is_no_part_of_a_round(make_run, course) -> None:
     """Four devices, two rounds: 200 B of uplink in each, and 1,000 B more before the first."""
+    rounds = [{**row, "sums_bytes": 0} for row in course(0.2, 0.3, uplink_bytes=200 * 4)]
+    rounds[0]["sums_bytes"] = 1000 * 4
+    traffic = traffic_of(read_runs([make_run(metrics=rounds)]))
+    assert traffic is not None
+    assert traffic.parts["uplink"] == 200
+    assert traffic.sums == 1000
+    assert traffic.once == traffic.item_table + 1000
+    assert traffic.total.mean == 2 * traffic.per_round.mean + traffic.once
+    axes = parts_figure(traffic, theme=PAPER).axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[1] == "uplink, mean of a round"
+    assert labels[-1] == "sums of items, once"
+
+
+def test_runs_of_earlier_releases_have_such_bytes_in_their_uplink(make_run, course) -> None:
     rounds = course(0.2, 0.3, uplink_bytes=200 * 4)
     rounds[0]["uplink_bytes"] += 1000 * 4
     traffic = traffic_of(read_runs([make_run(metrics=rounds)]))
     assert traffic is not None
-    assert traffic.parts["uplink"] == (1200 + 200) / 2
-    axes = parts_figure(traffic, theme=PAPER).axes[0]
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels[1] == "uplink, mean of a round"
+    assert (traffic.parts["uplink"], traffic.sums) == ((1200 + 200) / 2, 0)
+    labels = parts_figure(traffic, theme=PAPER).axes[0].get_yticklabels()
+    assert labels[-1].get_text() == "item table, once"

@@ -65,6 +65,7 @@ def test_every_figure_of_a_round_is_a_curve(tmp_path: Path) -> None:
     assert set(found) == {
         "round/stage", "round/devices", "round/seconds", "loss/train", "loss/cloud",
         "traffic/downlink_bytes", "traffic/uplink_bytes", "traffic/weights_bytes",
+        "traffic/sums_bytes",
         "traffic/weights_up_bytes",
         "traffic/item_table_bytes", "edge/validation_hr", "edge/validation_ndcg",
         "edge/validation_mrr", "edge/validation_auc", "edge/validation_gauc",

@@ -158,7 +158,7 @@ def test_devices_drop_out_of_the_sum_too(experiment, config):
     assert some.uplink_bytes < 0.6 * everyone.uplink_bytes
 
 
-def test_its_bytes_are_uplinks_of_the_first_round(algorithm, experiment):
+def test_its_bytes_are_sums_of_the_first_round(algorithm, experiment):
     everyone, state = np.arange(algorithm.num_devices), algorithm.initialize()
     nobody = np.zeros(0, np.int64)
     spec = algorithm.sums.pairs.spec
@@ -167,7 +167,8 @@ def test_its_bytes_are_uplinks_of_the_first_round(algorithm, experiment):
         state, report = algorithm.next(
             state, round_number=number, participants=everyone, answering=nobody
         )
-        reports.append(report.uplink_bytes)
+        assert report.uplink_bytes == 0
+        reports.append(report.sums_bytes)
     # 9 bits of a device, and 5 since 24 are summed.
     assert spec.sum_bits(24) == 9 + 5
     expected = len(experiment.groups) * -(-spec.size * 14 // 8)

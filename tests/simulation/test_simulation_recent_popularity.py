@@ -165,7 +165,7 @@ def test_devices_tell_nothing_by_themselves_where(setting):
     assert by_itself(setting) is None
 
 
-def test_its_bytes_are_uplinks_of_the_first_round(algorithm, experiment):
+def test_its_bytes_are_sums_of_the_first_round(algorithm, experiment):
     everyone, state = np.arange(algorithm.num_devices), algorithm.initialize()
     nobody = np.zeros(0, np.int64)
     reports = []
@@ -173,7 +173,8 @@ def test_its_bytes_are_uplinks_of_the_first_round(algorithm, experiment):
         state, report = algorithm.next(
             state, round_number=number, participants=everyone, answering=nobody
         )
-        reports.append(report.uplink_bytes)
+        assert report.uplink_bytes == 0
+        reports.append(report.sums_bytes)
     items = experiment.dataset.num_items + 1
     # 24 devices: five bits an item.
     assert reports == [24 * -(-items * 5 // 8), 0]

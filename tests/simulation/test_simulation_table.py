@@ -146,11 +146,12 @@ def test_what_devices_tell_of_items_once_is_told_apart_in_the_traffic(tmp_path):
     )
     pairs, newest = SimpleNamespace(uplink_bytes=6144), SimpleNamespace(uplink_bytes=2048)
     for sums, words in (
-        (DeviceSums(pairs), "(3.0 of it once, for pairs of items)"),
-        (DeviceSums(pairs, newest), "(4.0 of it once, for pairs of items and items met lately)"),
+        (DeviceSums(pairs), "sums 3.0 (once, for pairs of items)"),
+        (DeviceSums(pairs, newest), "sums 4.0 (once, for pairs of items and items met lately)"),
     ):
         result = SimpleNamespace(algorithm=SimpleNamespace(num_devices=2, sums=sums))
-        assert f"uplink 5.0 {words}," in table._traffic(result, tmp_path)
+        told = table._traffic(result, tmp_path)
+        assert told.endswith(f"uplink 5.0, weights 0.0, item table 0.0, {words}")
     result = SimpleNamespace(algorithm=SimpleNamespace(num_devices=2, sums=DeviceSums()))
     assert "uplink 5.0, " in table._traffic(result, tmp_path)
 
