@@ -26,10 +26,13 @@ def loosen_gradients() -> None:
     A graph that is still in use is differentiated as before; one that is not can be collected.
     """
     registered: dict[str, dict[str, Any]] = ops.gradient_registry._registry
-    for name, entry in list(registered.items()):
-        function = entry[_FUNCTION]
-        if not name.startswith(_NAMES) or isinstance(function, _Loose):
+    # Names alone: a list of pairs is made by and by, and the collector, which may run meanwhile,
+    # takes gradients out whose graphs are gone.
+    for name in list(registered):
+        entry = registered.get(name) if name.startswith(_NAMES) else None
+        if entry is None or isinstance(entry[_FUNCTION], _Loose):
             continue
+        function = entry[_FUNCTION]
         graphs = {id(graph): graph for graph in _graphs_of(function, depth=2)}
         for graph in graphs.values():
             if not hasattr(graph, _HELD):

@@ -76,3 +76,27 @@ def test_a_graph_in_use_is_differentiated_as_before(make, before):
         loosen_gradients()
         gc.collect()
     np.testing.assert_array_equal(gradient(), np.full(2, 7 * FACTOR))
+
+
+def test_graphs_that_are_freed_while_gradients_are_tied_to_theirs():
+    """The collector takes gradients out of the register that is gone through just then."""
+    threshold = gc.get_threshold()
+    gc.disable()
+    try:
+        traced = [plain(tf.fill([2], FACTOR)) for _ in range(3)]
+        graphs = [weakref.ref(each.get_concrete_function(SPEC).graph) for each in traced]
+        loosen_gradients()
+        # Without spare pairs each new one counts as an object.
+        pairs = [(number, number) for number in range(5000)]
+        # What is in use becomes older, so that the next collection, after 200 objects, frees it.
+        gc.collect(0)
+        traced.clear()
+        gc.set_threshold(200, 0, 1000)
+        gc.enable()
+        loosen_gradients()
+        gc.collect()
+        assert all(graph() is None for graph in graphs)
+        assert pairs
+    finally:
+        gc.set_threshold(*threshold)
+        gc.enable()
