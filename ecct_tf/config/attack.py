@@ -17,9 +17,10 @@ class AttackConfig:
     Attributes:
       share: share of poisoned devices, drawn by the seed; 0 for none.
       kind: what they do: `push` forges an answer in each uplink, that the pushed item is wanted as
-        much as the bounds allow; `sybil` sends the same uplink from all of them, which says so in
-        every answer; `clip` inverts each answer at its bound; `flip` trains on inverted labels;
-        `none` does nothing, for comparison on the same honest users.
+        much as the bounds allow, and pretends in sums of items to have met it last; `sybil` sends
+        the same uplink from all of them, which says so in every answer, and tells of it alone;
+        `clip` inverts each answer at its bound; `flip` trains on inverted labels; `none` does
+        nothing, for comparison on the same honest users.
       item: the pushed item, as the data names it; null for one of medium popularity, drawn by the
         seed.
     """
