@@ -178,7 +178,11 @@ def _no_module(missing: str) -> str:
     # The package is there: it was imported before its module was looked for.
     paths = getattr(sys.modules.get(package), "__path__", None) if package else None
     beside = sorted({found.name for found in pkgutil.iter_modules(paths)})
-    near = [f"{package}.{each}" if package else each for each in _near(name, beside)]
+    # Any installed package may be meant: of those only what is nearly the same.
+    likeness = 0.6 if package else 0.75
+    near = [
+        f"{package}.{each}" if package else each for each in _near(name, beside, likeness=likeness)
+    ]
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     told = f"there is no module {missing}{hint}"
     if not package:
@@ -195,8 +199,8 @@ def _no_module(missing: str) -> str:
     return f"{told} in the package {package}{has}: correct the name, or add {name}.py to it"
 
 
-def _near(name: str, known: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(name, list(known), n=2)
+def _near(name: str, known: Iterable[str], *, likeness: float = 0.6) -> list[str]:
+    return difflib.get_close_matches(name, list(known), n=2, cutoff=likeness)
 
 
 def _is_part(missing: str | None, module: str) -> bool:
