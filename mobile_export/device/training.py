@@ -189,8 +189,10 @@ def _samples(model: DeviceModel, state: DeviceState, plan: TrainingPlan) -> Batc
         "round_number": state.round_number if plan.redraw else None,
     }
     pool = None if state.rows is None else state.rows.pool
-    every = np.arange(1, model.num_items + 1) if pool is None else pool
-    if np.isin(every, state.history).all():
+    # By count, so that a large catalog is not written out for it.
+    met = np.unique(state.history[known])
+    left = model.num_items - len(met) if pool is None else len(np.setdiff1d(pool, met))
+    if not left:
         return {"labels": np.zeros(0, np.float32)}
     drawn = draw_samples(
         state.history[known],
